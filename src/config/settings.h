@@ -1,0 +1,104 @@
+/* All settings, typed, from one table.
+ *
+ * Data flow: defaults <- .env file <- environment <- command-line flags -> struct sp_settings.
+ * The table (config/table.c) holds for each key its flag, type, default, range and meaning; --help
+ * and docs/CONFIG.md are printed from it. Unknown keys and values out of range are refused with the
+ * line, the key, the nearest known key and what is allowed. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum {
+    SP_CAMERAS_MAX = 64,
+    SP_CAMERA_NAME_BYTES = 64,
+    SP_URL_BYTES = 2048,
+    SP_PATH_BYTES = 4096,
+};
+
+struct sp_camera_setting {
+    char name[SP_CAMERA_NAME_BYTES]; /* letters, digits, '.', '_', '-'; unique; safe as a file name
+                                      */
+    char url[SP_URL_BYTES];
+};
+
+enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
+enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
+
+struct sp_settings {
+    /* model and engine */
+    char model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH; empty: the bundled one */
+    char engine[32];                /* ENGINE: auto, openvino, fake, ... */
+    int precision;                  /* PRECISION: enum spoton_precision */
+    int input_size_px;              /* YOLO_INPUT_SIZE: the longest side */
+    bool square_input;              /* SQUARE_INPUT: size x size whatever the cameras' aspect */
+    double confidence_threshold;    /* YOLO_CONFIDENCE_THRESHOLD */
+    double nms_iou;                 /* YOLO_NMS_THRESHOLD */
+    char classes[256];              /* CLASSES: names or numbers, comma separated; "all" */
+    int threads;                    /* THREADS: 0: the cores that are really granted */
+    int streams;                    /* ENGINE_STREAMS: 0: the engine chooses */
+    int engine_batch;               /* ENGINE_BATCH: images in one tensor, 0: the engine's best */
+    char engine_options[512];       /* ENGINE_OPTIONS: plugin specific key=value;... */
+    char cache_dir[SP_PATH_BYTES];  /* ENGINE_CACHE_DIR: empty: $XDG_CACHE_HOME/spoton; "off" */
+
+    /* the way of the frames */
+    int batch_accumulation; /* BATCH_ACCUMULATION_SIZE: frames of a camera a round; 0: auto */
+    int frame_skip;         /* FRAME_SKIP: every n-th frame is inferred */
+    enum sp_output_frames output_frames; /* OUTPUT_FRAMES: all, inferred */
+    int decode_threads;                  /* DECODE_THREADS: a camera, 0: auto */
+
+    /* tracker */
+    int track_buffer_frames;   /* TRACK_BUFFER_SIZE */
+    double track_high_thresh;  /* TRACK_HIGH_THRESHOLD */
+    double track_low_thresh;   /* TRACK_LOW_THRESHOLD */
+    double track_new_thresh;   /* TRACK_NEW_THRESHOLD */
+    double track_match_thresh; /* TRACK_MATCH_THRESHOLD */
+    enum sp_track_dt track_dt; /* TRACK_DT: auto, frames, timestamps */
+
+    /* pictures */
+    int jpeg_quality;            /* FRAME_JPEG_QUALITY */
+    double stream_resize_factor; /* STREAM_RESIZE_FACTOR */
+    int video_crf;               /* VIDEO_CRF: quality of the annotated MP4, x264's scale */
+
+    int log_level; /* LOG_LEVEL: enum sp_log_level */
+
+    struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL */
+    int camera_count;
+};
+
+void sp_settings_default(struct sp_settings *settings);
+
+/* KEY=VALUE lines; '#' comments; quotes as in a shell; "export " allowed. Refuses: unknown key,
+ * value out of range, a key twice, malformed line. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_INVALID. */
+int sp_settings_read_env_file(struct sp_settings *settings, const char *path, struct sp_error *err);
+
+/* The known keys that the process environment holds (and CAMERA_*). */
+int sp_settings_read_environment(struct sp_settings *settings, char *const *environment,
+                                 struct sp_error *err);
+
+/* One key from a named place ("line 3 of .env", "--frame-skip"); the texts of all the others. */
+int sp_settings_set(struct sp_settings *settings, const char *key, const char *value,
+                    const char *where, struct sp_error *err);
+
+/* If argv[*at] is a flag of the table (--frame-skip 2, --frame-skip=2) sets it, moves *at to its
+ * last word and returns 1; 0 when it is none; negative on an error. */
+int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, int *at,
+                          struct sp_error *err);
+
+/* "NAME=URL". Refuses a second camera of one name, a 65th, a bad name. A later place may replace
+ * the URL of a camera that an earlier place named: `replace`. */
+int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
+                           bool replace, const char *where, struct sp_error *err);
+
+/* The settings as they are now, "KEY" and value as text, in the table's order. */
+void sp_settings_each(const struct sp_settings *settings,
+                      void (*visit)(void *user, const char *key, const char *value), void *user);
+
+void sp_settings_print_help(FILE *to);     /* for --help: a line a flag */
+void sp_settings_print_markdown(FILE *to); /* the whole of docs/CONFIG.md */
+
+/* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein), or NULL when none is
+ * near. words: NULL-terminated. For "did you mean". */
+const char *sp_nearest_word(const char *word, const char *const *words);

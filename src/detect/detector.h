@@ -1,0 +1,57 @@
+/* A compiled model at one input shape, with its slots.
+ *
+ * Data flow: acquire a slot -> fill one image after the other (letterbox into the engine's memory)
+ * -> submit -> [any thread] collect: wait, decode -> read the detections -> release. A slot belongs
+ * to whoever acquired it until release. */
+#pragma once
+
+#include "detect/head.h"
+
+struct sp_detector;
+
+struct sp_detector_options {
+    const struct spoton_engine_api *engine;
+    const struct sp_model *model; /* outlives the detector */
+    enum spoton_precision precision;
+    int batch, width_px, height_px;
+    int threads, streams;
+    const char *cache_dir;       /* NULL: none */
+    const char *extra;           /* engine specific, or NULL */
+    struct sp_head_options head; /* class_wanted outlives the detector */
+};
+
+struct sp_detector_slot {
+    int index;
+    int images;                        /* filled so far */
+    int64_t submitted_us, finished_us; /* sp_clock_us() */
+    struct {
+        struct sp_letterbox_geometry geometry;
+        struct sp_detection detections[SP_DETECTIONS_MAX];
+        size_t detection_count;
+    } * image; /* [batch] */
+};
+
+/* Compiles: takes seconds without a cache. */
+int sp_detector_open(struct sp_detector **out, const struct sp_detector_options *options,
+                     struct sp_error *err);
+void sp_detector_close(struct sp_detector *detector); /* NULL is fine; no slot may be out */
+
+void sp_detector_describe(const struct sp_detector *detector,
+                          struct spoton_engine_description *description);
+int sp_detector_batch(const struct sp_detector *detector);
+void sp_detector_input_size(const struct sp_detector *detector, int *width_px, int *height_px);
+
+/* Waits for a free slot. Never fails: slots come back as long as the collecting side runs. */
+struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector);
+void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot);
+
+/* Appends one image; slot->images < batch. One filling thread at a time per detector. */
+int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
+                     const struct sp_frame *frame, struct sp_error *err);
+
+int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
+                       struct sp_error *err);
+
+/* Waits for the results and decodes slot->images of them. */
+int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
+                        struct sp_error *err);

@@ -1,0 +1,40 @@
+/* The letterbox: a camera's picture scaled, with its aspect kept, into the middle of the model's
+ * input.
+ *
+ * Data flow: YUV planes -> scaled planes (scratch memory of the letterbox) -> RGB written straight
+ * into the engine's input; the bars around it are grey 114. Same geometry as Ultralytics' LetterBox
+ * (auto=False, scaleup=True): gain = min(W/w, H/h), size rounded, bars split evenly. */
+#pragma once
+
+#include "frame.h"
+
+struct sp_letterbox_geometry {
+    int source_width_px, source_height_px;
+    int input_width_px, input_height_px;
+    int left_px, top_px;     /* of the picture inside the input */
+    int width_px, height_px; /* of the picture inside the input */
+    double gain;             /* input px per source px */
+};
+
+void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_width_px,
+                           int source_height_px, int input_width_px, int input_height_px);
+
+/* The smallest input, sides multiples of stride_px, longest side `size_px`, that holds a picture of
+ * this aspect: 16:9 at 640 is 640x384, 4:3 is 640x480, 9:16 is 384x640. */
+void sp_letterbox_input_shape(int source_width_px, int source_height_px, int size_px, int stride_px,
+                              int *width_px, int *height_px);
+
+/* From input pixels to source pixels, clipped to the picture. box: x1 y1 x2 y2. */
+void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double box[4]);
+
+struct sp_letterbox; /* scratch planes, one per thread that fills */
+
+int sp_letterbox_open(struct sp_letterbox **out, struct sp_error *err);
+void sp_letterbox_close(struct sp_letterbox *letterbox); /* NULL is fine */
+
+/* Writes frame into input: u8 [height][width][3] RGB. `last` is the geometry this very memory was
+ * filled with before, zeroed at first, updated: the bars are painted only when they change.
+ * SP_ERR_NO_MEMORY. Allocates only when the size changes. */
+int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *frame, uint8_t *input,
+                      int input_width_px, int input_height_px, struct sp_letterbox_geometry *last,
+                      struct sp_error *err);

@@ -1,0 +1,83 @@
+#include "frame.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* `users` counts the owner and every frame that is out: whoever brings it to zero frees all. */
+struct sp_frame_pool {
+    pthread_mutex_t mutex;
+    size_t users;
+    struct sp_frame *free_list;
+};
+
+int sp_frame_pool_open(struct sp_frame_pool **out, struct sp_error *err)
+{
+    struct sp_frame_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "pool of frames: out of memory");
+    pthread_mutex_init(&pool->mutex, NULL);
+    pool->users = 1;
+    *out = pool;
+    return SP_OK;
+}
+
+/* Called with the mutex held; lets go of it. */
+static void drop_user(struct sp_frame_pool *pool)
+{
+    bool last = --pool->users == 0;
+    pthread_mutex_unlock(&pool->mutex);
+    if (!last)
+        return;
+    pthread_mutex_destroy(&pool->mutex);
+    while (pool->free_list) {
+        struct sp_frame *frame = pool->free_list;
+        pool->free_list = frame->next_free;
+        free(frame);
+    }
+    free(pool);
+}
+
+void sp_frame_pool_close(struct sp_frame_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    drop_user(pool);
+}
+
+struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    struct sp_frame *frame = pool->free_list;
+    if (frame)
+        pool->free_list = frame->next_free;
+    else
+        frame = malloc(sizeof *frame);
+    if (frame)
+        pool->users++;
+    pthread_mutex_unlock(&pool->mutex);
+    if (!frame)
+        return NULL;
+    *frame = (struct sp_frame){.pool = pool};
+    atomic_init(&frame->refs, 1);
+    return frame;
+}
+
+struct sp_frame *sp_frame_ref(struct sp_frame *frame)
+{
+    atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
+    return frame;
+}
+
+void sp_frame_unref(struct sp_frame *frame)
+{
+    if (!frame || atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (frame->release)
+        frame->release(frame->owner);
+    struct sp_frame_pool *pool = frame->pool;
+    pthread_mutex_lock(&pool->mutex);
+    frame->next_free = pool->free_list;
+    pool->free_list = frame;
+    drop_user(pool);
+}

@@ -1,0 +1,59 @@
+/* A decoded picture, shared by the stages.
+ *
+ * Data flow: capture makes frames from a pool; every stage that keeps one holds a reference; the
+ * last unref hands the planes back to where they came from (the decoder's own buffers: nothing is
+ * copied) and the shell back to the pool. Shared means read-only: whoever draws takes its own copy.
+ * Planes are 8-bit YUV 4:2:0, chroma (w+1)/2 x (h+1)/2. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sp_pixel_format {
+    SP_PIXEL_I420, /* planes Y, U, V */
+    SP_PIXEL_NV12, /* planes Y, interleaved UV */
+};
+
+enum sp_color_matrix { SP_MATRIX_BT601, SP_MATRIX_BT709, SP_MATRIX_BT2020 };
+
+struct sp_frame_pool;
+
+struct sp_frame {
+    const uint8_t *plane[3];
+    int stride_bytes[3];
+    int width_px, height_px;
+    enum sp_pixel_format format;
+    enum sp_color_matrix matrix;
+    bool full_range;     /* luma 0..255 instead of 16..235 */
+    int64_t pts_us;      /* presentation time; rises within a camera */
+    int64_t received_us; /* sp_clock_us() when decoded */
+    int64_t decode_us;   /* time spent on reading and decoding it */
+    int camera;          /* index */
+    uint64_t sequence;   /* number of the picture in its video, from 0; true also after gaps */
+    uint32_t undecoded;  /* pictures before this one that FRAME_SKIP left undecoded */
+
+    /* For frame.c and the maker only. */
+    atomic_int refs;
+    struct sp_frame_pool *pool;
+    struct sp_frame *next_free;
+    void *owner;                  /* what holds the planes */
+    void (*release)(void *owner); /* called once, by the last unref, on its thread; may be NULL */
+};
+
+/* Grows to as many shells as are out at once (the queues between the stages bound that) and keeps
+ * them, so the steady state allocates nothing. SP_ERR_NO_MEMORY. */
+int sp_frame_pool_open(struct sp_frame_pool **out, struct sp_error *err);
+
+/* Frames that are still out keep the pool's memory alive until they come back. NULL is fine. */
+void sp_frame_pool_close(struct sp_frame_pool *pool);
+
+/* A zeroed shell with one reference; NULL when memory is out. Any thread. */
+struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool);
+
+/* Any thread. */
+struct sp_frame *sp_frame_ref(struct sp_frame *frame);
+void sp_frame_unref(struct sp_frame *frame); /* NULL is fine */

@@ -1,0 +1,54 @@
+/* The files of one camera: MOT Challenge rows, a journal, an annotated video.
+ *
+ * Data flow: per frame, in order, from one thread: sp_files_frame. Everything is written beside its
+ * name ("NAME.txt.part") and renamed by sp_files_finish, so that a name only ever holds a complete,
+ * valid file. A write that fails (disk full) marks this camera's files failed and is reported once.
+ */
+#pragma once
+
+#include "detection.h"
+#include "render/draw.h"
+#include "track.h"
+
+#include <stdbool.h>
+
+struct sp_files;
+
+struct sp_files_options {
+    const char *dir;    /* exists */
+    const char *camera; /* the files' base name */
+    bool video;
+    double frame_rate; /* nominal; 0: 25 */
+    int video_crf;
+};
+
+struct sp_files_frame {
+    uint64_t sequence; /* from 0; MOT rows say sequence + 1 */
+    int64_t pts_us;
+    bool inferred;                         /* else predicted */
+    const struct sp_detection *detections; /* of an inferred frame */
+    size_t detection_count;
+    const struct sp_track *tracks;
+    size_t track_count;
+    const struct sp_canvas *picture; /* annotated; needed with video */
+};
+
+/* SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_UNSUPPORTED (no encoder). */
+int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
+                  struct sp_error *err);
+
+/* After a failure every later call returns the same error at once. A picture of another size than
+ * the video's first is scaled to it. */
+int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame,
+                   struct sp_error *err);
+
+/* Ends, syncs and renames the files. Closes in any case. On an error the .part files are removed
+ * and earlier complete files of these names stay as they were. */
+int sp_files_finish(struct sp_files *files, struct sp_error *err);
+
+/* Closes without results: removes the .part files. NULL is fine. */
+void sp_files_abandon(struct sp_files *files);
+
+/* Writes text[bytes] to dir/name by way of a .part file. For summary.json. */
+int sp_files_write_whole(const char *dir, const char *name, const char *text, size_t bytes,
+                         struct sp_error *err);

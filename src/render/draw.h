@@ -1,0 +1,44 @@
+/* Draws tracks on the planes of a picture: no conversion to RGB and back.
+ *
+ * Data flow: shared frame -> sp_canvas_load copies its planes (I420) -> sp_draw_* -> JPEG or video
+ * encoder read the canvas. A canvas belongs to one thread; it allocates only when the size grows.
+ */
+#pragma once
+
+#include "frame.h"
+#include "track.h"
+
+#include <stdbool.h>
+
+struct sp_canvas {
+    uint8_t *plane[3]; /* I420; strides multiples of 64 */
+    int stride_bytes[3];
+    int width_px, height_px;
+    bool full_range;
+    enum sp_color_matrix matrix;
+    size_t capacity_bytes;
+    uint8_t *memory;
+};
+
+void sp_canvas_release(struct sp_canvas *canvas); /* zeroed memory is an empty canvas */
+
+/* SP_ERR_NO_MEMORY. */
+int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame, struct sp_error *err);
+
+struct sp_text; /* a face with its rendered glyphs at the sizes in use; render/text.h */
+
+struct sp_draw_style {
+    bool ids, scores;
+    bool predicted;    /* boxes that were predicted, not inferred: dashed */
+    const char *title; /* camera name, top left; NULL: none */
+    const char *clock; /* under or beside the title; NULL: none */
+};
+
+/* Boxes (a colour per id that stays the same), labels, title. Line width and text size follow the
+ * picture's height: crisp at 360p and at 2160p. Boxes are clipped to the picture. `text` may be
+ * NULL: no labels. */
+void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct sp_track *tracks,
+                    size_t track_count, const struct sp_draw_style *style);
+
+/* RGB of a track id: well apart for neighbouring ids, the same on every run. */
+void sp_draw_color(uint32_t id, uint8_t rgb[3]);

@@ -1,0 +1,146 @@
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/queue.h"
+#include "base/redact.h"
+#include "base/stats.h"
+#include "base/thread.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static void test_error_prefix_keeps_the_text(void **state)
+{
+    (void)state;
+    struct sp_error err = {0};
+    assert_int_equal(sp_fail(&err, SP_ERR_FORMAT, "line %d is odd", 3), SP_ERR_FORMAT);
+    assert_int_equal(sp_fail_prefix(&err, SP_ERR_IO, "file %s", "a.env"), SP_ERR_FORMAT);
+    assert_string_equal(err.text, "file a.env: line 3 is odd");
+    assert_int_equal(sp_fail(NULL, SP_ERR_IO, "nobody listens"), SP_ERR_IO);
+    assert_int_equal(sp_error_from_errno(ENOSPC), SP_ERR_NO_SPACE);
+    assert_string_equal(sp_error_name(SP_ERR_CLOSED), "closed");
+}
+
+static void test_redact_hides_every_secret(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *shown;
+    } cases[] = {
+        {"rtsp://user:pa:ss@host:554/live", "rtsp://user:***@host:554/live"},
+        {"rtsp://user:p@ss@host/live", "rtsp://user:***@host/live"},
+        {"rtsp://host/live?user=a&password=b&x=1", "rtsp://host/live?user=a&password=***&x=1"},
+        {"http://h/v?api_key=123", "http://h/v?api_key=***"},
+        {"http://user@host/a@b:c", "http://user@host/a@b:c"},
+        {"/videos/a:b@c.mp4", "/videos/a:b@c.mp4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char out[128];
+        sp_redact_url(cases[i].url, out, sizeof out);
+        assert_string_equal(out, cases[i].shown);
+    }
+    char small[8];
+    sp_redact_url("rtsp://user:secret@host/", small, sizeof small);
+    assert_string_equal(small, "rtsp://");
+}
+
+static void *push_ten(void *queue)
+{
+    for (intptr_t i = 1; i <= 10; i++)
+        if (sp_queue_push(queue, (void *)i) != SP_OK)
+            return NULL;
+    sp_queue_close(queue);
+    return NULL;
+}
+
+static void test_queue_keeps_order_and_closes_without_loss(void **state)
+{
+    (void)state;
+    struct sp_queue *queue;
+    pthread_t thread;
+    void *item;
+    assert_int_equal(sp_queue_open(&queue, 3, NULL), SP_OK);
+    assert_int_equal(sp_queue_pop(queue, &item, 1000), SP_ERR_TIMEOUT);
+    assert_int_equal(sp_thread_start(&thread, "push_ten", push_ten, queue, NULL), SP_OK);
+    for (intptr_t i = 1; i <= 10; i++) {
+        assert_int_equal(sp_queue_pop(queue, &item, -1), SP_OK);
+        assert_int_equal((intptr_t)item, i);
+    }
+    assert_int_equal(sp_queue_pop(queue, &item, -1), SP_ERR_CLOSED);
+    pthread_join(thread, NULL);
+    assert_int_equal(sp_queue_push(queue, &item), SP_ERR_CLOSED);
+    sp_queue_free(queue);
+}
+
+static void test_queue_refuses_when_full(void **state)
+{
+    (void)state;
+    struct sp_queue *queue;
+    int item;
+    assert_int_equal(sp_queue_open(&queue, 1, NULL), SP_OK);
+    assert_int_equal(sp_queue_try_push(queue, &item), SP_OK);
+    assert_int_equal(sp_queue_try_push(queue, &item), SP_ERR_TIMEOUT);
+    assert_int_equal(sp_queue_depth(queue), 1);
+    sp_queue_free(queue);
+}
+
+static void test_histogram_percentiles_are_near(void **state)
+{
+    (void)state;
+    static struct sp_histogram histogram;
+    assert_true(sp_histogram_percentile(&histogram, 0.5) == 0.0);
+    for (int i = 1; i <= 100000; i++)
+        sp_histogram_add(&histogram, i);
+    static const double shares[] = {0.01, 0.5, 0.95, 0.99};
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        double exact = shares[i] * 100000;
+        double found = sp_histogram_percentile(&histogram, shares[i]);
+        assert_true(fabs(found - exact) <= 0.016 * exact + 1);
+    }
+    assert_true(fabs(sp_histogram_mean_us(&histogram) - 50000.5) < 0.01);
+    sp_histogram_add(&histogram, -5);
+    sp_histogram_add(&histogram, INT64_MAX); /* neither may leave the array */
+}
+
+static void test_json_is_well_formed(void **state)
+{
+    (void)state;
+    struct sp_json json = {0};
+    sp_json_begin_object(&json);
+    sp_json_key(&json, "text");
+    sp_json_string(&json, "a\"b\\c\n\xC3\xA4\xFF");
+    sp_json_key(&json, "list");
+    sp_json_begin_array(&json);
+    sp_json_int(&json, -3);
+    sp_json_number(&json, 1.500, 3);
+    sp_json_number(&json, -0.0001, 2);
+    sp_json_number(&json, NAN, 2);
+    sp_json_bool(&json, true);
+    sp_json_string(&json, NULL);
+    sp_json_begin_object(&json);
+    sp_json_end_object(&json);
+    sp_json_end_array(&json);
+    sp_json_end_object(&json);
+    assert_string_equal(json.text, "{\"text\":\"a\\\"b\\\\c\\u000a\xC3\xA4\xEF\xBF\xBD\","
+                                   "\"list\":[-3,1.5,0,null,true,null,{}]}");
+    sp_json_clear(&json);
+    sp_json_int(&json, 1);
+    assert_string_equal(json.text, "1");
+    sp_json_release(&json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_prefix_keeps_the_text),
+        cmocka_unit_test(test_redact_hides_every_secret),
+        cmocka_unit_test(test_queue_keeps_order_and_closes_without_loss),
+        cmocka_unit_test(test_queue_refuses_when_full),
+        cmocka_unit_test(test_histogram_percentiles_are_near),
+        cmocka_unit_test(test_json_is_well_formed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
