@@ -25,23 +25,17 @@ void sp_log_set_before_line(void (*hook)(void))
     atomic_store(&before_line, hook);
 }
 
-void sp_log(enum sp_log_level level, const char *format, ...)
+static void write_line(const char *tag, const char *format, va_list args)
 {
-    if (!sp_log_enabled(level))
-        return;
-    static const char *const names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
     char line[1400];
     struct timespec now;
     struct tm local;
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     size_t used = strftime(line, sizeof line, "%Y-%m-%d %H:%M:%S", &local);
-    used += (size_t)snprintf(line + used, sizeof line - used, ",%03ld %s ", now.tv_nsec / 1000000,
-                             names[level]);
-    va_list args;
-    va_start(args, format);
+    used += (size_t)snprintf(line + used, sizeof line - used, ",%03ld - [%s] ",
+                             now.tv_nsec / 1000000, tag);
     int text = vsnprintf(line + used, sizeof line - used - 1, format, args);
-    va_end(args);
     if (text < 0)
         return;
     used += (size_t)text;
@@ -54,4 +48,25 @@ void sp_log(enum sp_log_level level, const char *format, ...)
         hook();
     ssize_t written = write(STDERR_FILENO, line, used);
     (void)written; /* nothing sensible is left to do when stderr is gone */
+}
+
+void sp_log(enum sp_log_level level, const char *format, ...)
+{
+    static const char *const names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
+    if (!sp_log_enabled(level))
+        return;
+    va_list args;
+    va_start(args, format);
+    write_line(names[level], format, args);
+    va_end(args);
+}
+
+void sp_log_tagged(enum sp_log_level level, const char *tag, const char *format, ...)
+{
+    if (!sp_log_enabled(level))
+        return;
+    va_list args;
+    va_start(args, format);
+    write_line(tag, format, args);
+    va_end(args);
 }

@@ -1,4 +1,4 @@
-/* The log: one line a message on stderr, "2026-01-31 12:00:00,123 LEVEL text".
+/* The log: one line a message on stderr, "2026-01-31 12:00:00,123 - [LEVEL] text".
  *
  * Thread-safe: a line is one write(). Callers keep secrets out (base/redact.h). */
 #pragma once
@@ -15,3 +15,7 @@ bool sp_log_enabled(enum sp_log_level level);
 void sp_log_set_before_line(void (*hook)(void));
 
 void sp_log(enum sp_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same with another word than the level's name in the brackets: "[SPEED_DEBUG]". */
+void sp_log_tagged(enum sp_log_level level, const char *tag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -56,3 +56,14 @@ double sp_histogram_mean_us(const struct sp_histogram *histogram)
     uint64_t sum = atomic_load_explicit(&histogram->sum_us, memory_order_relaxed);
     return count ? (double)sum / (double)count : 0.0;
 }
+
+void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from)
+{
+    for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++)
+        atomic_fetch_add_explicit(&to->bucket[i], atomic_load(&from->bucket[i]),
+                                  memory_order_relaxed);
+    atomic_fetch_add(&to->count, atomic_load(&from->count));
+    atomic_fetch_add(&to->sum_us, atomic_load(&from->sum_us));
+    if (atomic_load(&from->max_us) > atomic_load(&to->max_us))
+        atomic_store(&to->max_us, atomic_load(&from->max_us));
+}

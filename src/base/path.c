@@ -1,0 +1,87 @@
+#include "base/path.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int sp_path_make_dirs(const char *path, struct sp_error *err)
+{
+    char part[4096];
+    int length = snprintf(part, sizeof part, "%s", path);
+    if (length <= 0 || (size_t)length >= sizeof part)
+        return sp_fail(err, SP_ERR_INVALID, "folder name of %d characters: empty or too long",
+                       length);
+    for (char *at = part + 1;; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(part, 0777) < 0 && !(errno == EEXIST && is_dir(part))) {
+            int why = errno;
+            if (why == EEXIST || why == ENOTDIR)
+                return sp_fail(err, SP_ERR_INVALID, "%s is not a folder", part);
+            return sp_fail(err, sp_error_from_errno(why), "cannot make the folder %s: %s", part,
+                           strerror(why));
+        }
+        *at = kept;
+        if (kept == '\0')
+            return SP_OK;
+    }
+}
+
+int sp_path_program_dir(char *out, size_t out_bytes, struct sp_error *err)
+{
+    ssize_t length = readlink("/proc/self/exe", out, out_bytes - 1);
+    if (length < 0)
+        return sp_fail(err, SP_ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    out[length] = '\0';
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = '\0';
+    return SP_OK;
+}
+
+int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct sp_error *err)
+{
+    char dir[4096];
+    int result = sp_path_program_dir(dir, sizeof dir, err);
+    if (result < 0)
+        return result;
+    static const char *const places[] = {"models", "share/spoton/models"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        int length = snprintf(out, out_bytes, "%s/../%s/%s", dir, places[i], name);
+        if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0)
+            return SP_OK;
+    }
+    snprintf(out, out_bytes, "models/%s", name);
+    if (access(out, R_OK) == 0)
+        return SP_OK;
+    return sp_fail(err, SP_ERR_NOT_FOUND,
+                   "the bundled model %s is neither in %s/../models, %s/../share/spoton/models nor "
+                   "in ./models; name one with YOLO_MODEL_PATH",
+                   name, dir, dir);
+}
+
+void sp_path_cache_dir(char *out, size_t out_bytes)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    int length = -1;
+    if (base && base[0] == '/')
+        length = snprintf(out, out_bytes, "%s/spoton", base);
+    else if (home && home[0] == '/')
+        length = snprintf(out, out_bytes, "%s/.cache/spoton", home);
+    if (length <= 0 || (size_t)length >= out_bytes || sp_path_make_dirs(out, NULL) < 0 ||
+        access(out, W_OK) < 0)
+        out[0] = '\0';
+}

@@ -1,0 +1,46 @@
+/* Picks the next frame over all cameras.
+ *
+ * Data flow: each camera's decode thread pushes into its own mailbox; the one scheduler takes the
+ * next frame, cameras in turn, whoever has one: a silent camera is passed over, a fast one cannot
+ * take more than its turn, and the order inside a camera is kept. The last thing a camera gives is
+ * its end. A pushed frame's reference belongs to the batcher until sp_batcher_next hands it on.
+ *
+ * Lossless: push waits while the mailbox is full. Live: the oldest frame makes room, settled as
+ * stale in the camera's ledger: never a packet, always a decoded picture. */
+#pragma once
+
+#include "batch/ledger.h"
+#include "frame.h"
+
+struct sp_batcher;
+
+struct sp_batcher_options {
+    int cameras;
+    int mailbox_frames; /* depth of each mailbox */
+    bool live;
+    struct sp_ledger *ledgers; /* [cameras]; settled here only as stale */
+};
+
+struct sp_batch_item {
+    int camera;
+    struct sp_frame *frame; /* NULL: this camera is over */
+};
+
+int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *options,
+                    struct sp_error *err);
+void sp_batcher_free(struct sp_batcher *batcher); /* unrefs what is left; NULL is fine */
+
+/* Takes the reference in any case. SP_ERR_CLOSED: nobody will take frames any more. */
+int sp_batcher_push(struct sp_batcher *batcher, int camera, struct sp_frame *frame);
+
+/* The camera gives nothing more until its end has been taken. */
+void sp_batcher_end_camera(struct sp_batcher *batcher, int camera);
+
+/* Waits at most timeout_us (negative: without limit). SP_ERR_TIMEOUT; SP_ERR_CLOSED when closed and
+ * empty. One thread. */
+int sp_batcher_next(struct sp_batcher *batcher, struct sp_batch_item *item, int64_t timeout_us);
+
+/* No more pushes; what is inside can still be taken. */
+void sp_batcher_close(struct sp_batcher *batcher);
+
+size_t sp_batcher_depth(struct sp_batcher *batcher, int camera);

@@ -1,0 +1,163 @@
+#include "base/thread.h"
+#include "batch/batcher.h"
+
+#include "unit.h"
+
+static struct sp_frame_pool *pool;
+static struct sp_ledger ledgers[4];
+
+static int set_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        sp_ledger_init(&ledgers[i]);
+    return sp_frame_pool_open(&pool, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        sp_ledger_release(&ledgers[i]);
+    sp_frame_pool_close(pool);
+    return 0;
+}
+
+static struct sp_batcher *open_batcher(int cameras, int depth, bool live)
+{
+    struct sp_batcher *batcher;
+    struct sp_batcher_options options = {
+        .cameras = cameras, .mailbox_frames = depth, .live = live, .ledgers = ledgers};
+    assert_int_equal(sp_batcher_open(&batcher, &options, NULL), SP_OK);
+    return batcher;
+}
+
+static void push(struct sp_batcher *batcher, int camera, uint64_t sequence)
+{
+    struct sp_frame *frame = sp_frame_pool_get(pool);
+    frame->camera = camera;
+    frame->sequence = sequence;
+    sp_ledger_receive(&ledgers[camera], 1);
+    assert_int_equal(sp_batcher_push(batcher, camera, frame), SP_OK);
+}
+
+static void expect(struct sp_batcher *batcher, int camera, uint64_t sequence)
+{
+    struct sp_batch_item item;
+    assert_int_equal(sp_batcher_next(batcher, &item, 0), SP_OK);
+    assert_int_equal(item.camera, camera);
+    assert_non_null(item.frame);
+    assert_int_equal(item.frame->sequence, sequence);
+    sp_frame_unref(item.frame);
+}
+
+static void test_cameras_take_turns(void **state)
+{
+    (void)state;
+    struct sp_batcher *b = open_batcher(3, 4, false);
+    for (uint64_t i = 0; i < 4; i++)
+        push(b, 0, i); /* a fast camera */
+    push(b, 2, 0);
+    push(b, 2, 1);
+    expect(b, 0, 0);
+    expect(b, 2, 0); /* camera 1 is silent and passed over */
+    expect(b, 0, 1);
+    expect(b, 2, 1);
+    expect(b, 0, 2);
+    expect(b, 0, 3);
+    struct sp_batch_item item;
+    assert_int_equal(sp_batcher_next(b, &item, 1000), SP_ERR_TIMEOUT);
+    sp_batcher_free(b);
+}
+
+static void test_live_keeps_the_newest_and_counts_the_rest(void **state)
+{
+    (void)state;
+    struct sp_batcher *b = open_batcher(1, 2, true);
+    for (uint64_t i = 0; i < 5; i++)
+        push(b, 0, i);
+    expect(b, 0, 3);
+    expect(b, 0, 4);
+    sp_ledger_settle(&ledgers[0], SP_OUTCOME_INFERRED, 2);
+    struct sp_ledger_counts counts;
+    sp_ledger_read(&ledgers[0], &counts);
+    assert_int_equal(counts.settled[SP_OUTCOME_STALE], 3);
+    assert_int_equal(counts.in_flight, 0);
+    assert_true(sp_ledger_balances(&counts));
+    sp_batcher_free(b);
+}
+
+static void test_end_comes_after_the_last_frame_and_once(void **state)
+{
+    (void)state;
+    struct sp_batch_item item;
+    struct sp_batcher *b = open_batcher(2, 2, false);
+    push(b, 1, 7);
+    sp_batcher_end_camera(b, 1);
+    sp_batcher_close(b);
+    expect(b, 1, 7);
+    assert_int_equal(sp_batcher_next(b, &item, -1), SP_OK);
+    assert_int_equal(item.camera, 1);
+    assert_null(item.frame);
+    assert_int_equal(sp_batcher_next(b, &item, -1), SP_ERR_CLOSED);
+    struct sp_frame *late = sp_frame_pool_get(pool);
+    assert_int_equal(sp_batcher_push(b, 0, late), SP_ERR_CLOSED);
+    sp_batcher_free(b);
+}
+
+struct producer {
+    struct sp_batcher *batcher;
+    int camera;
+};
+
+static void *produce(void *argument)
+{
+    struct producer *p = argument;
+    for (uint64_t i = 0; i < 500; i++)
+        push(p->batcher, p->camera, i);
+    sp_batcher_end_camera(p->batcher, p->camera);
+    return NULL;
+}
+
+static void test_lossless_loses_nothing_under_threads(void **state)
+{
+    (void)state;
+    struct sp_batcher *b = open_batcher(4, 2, false);
+    struct producer producers[4];
+    pthread_t threads[4];
+    uint64_t next[4] = {0};
+    int ended = 0;
+    for (int i = 0; i < 4; i++) {
+        producers[i] = (struct producer){b, i};
+        assert_int_equal(sp_thread_start(&threads[i], "produce", produce, &producers[i], NULL), 0);
+    }
+    while (ended < 4) {
+        struct sp_batch_item item;
+        assert_int_equal(sp_batcher_next(b, &item, -1), SP_OK);
+        if (!item.frame) {
+            ended++;
+            continue;
+        }
+        assert_int_equal(item.frame->sequence, next[item.camera]++);
+        sp_frame_unref(item.frame);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(next[i], 500);
+        pthread_join(threads[i], NULL);
+    }
+    sp_batcher_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_cameras_take_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_live_keeps_the_newest_and_counts_the_rest, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_end_comes_after_the_last_frame_and_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_lossless_loses_nothing_under_threads, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
