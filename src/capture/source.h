@@ -1,7 +1,18 @@
 /* A source of decoded pictures: one camera or one file.
  *
  * Data flow: URL -> open -> read, read, … -> SP_ERR_END (a file is over) or an error -> close.
- * One thread at a time uses a source; sp_source_interrupt alone may come from another. */
+ * One thread at a time uses a source; sp_source_interrupt alone may come from another. Frames may
+ * outlive their source.
+ *
+ * Numbers: every picture of the stream has one sequence number, in the order of display, from 0.
+ * Each number is accounted for once: given out, or counted in some frame's `undecoded` or in
+ * sp_source_tail_undecoded (left out because of frame_skip), or in sp_source_failed. `sparse` and
+ * `decode_threads` change no number and no byte of an undamaged video.
+ *
+ * Times: pts_us is the stream's own presentation time from its beginning, strictly rising. Where
+ * the stream has none, a picture comes one nominal frame period (40 ms when that is unknown) after
+ * the one before it. Where its clock stands or jumps back, the same, and all later times are
+ * shifted alike, so that the distances behind the jump stay true. */
 #pragma once
 
 #include "frame.h"
@@ -15,7 +26,7 @@ struct sp_source_options {
     int frame_skip; /* >= 1; with `sparse`, only pictures whose sequence is a multiple of it are
                      * given out, and where the codec allows the others are not even decoded */
     bool sparse;
-    int decode_threads;                       /* 0: the decoder chooses */
+    int decode_threads;                       /* 0: one */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
 };
 
@@ -23,8 +34,8 @@ struct sp_source_info {
     char format[32], codec[32]; /* "mov,mp4", "h264" */
     int width_px, height_px;    /* as announced; pictures may differ */
     double frame_rate;          /* nominal, pictures a second; 0: unknown */
-    int64_t frames_total;       /* 0: unknown */
-    bool live;                  /* a network or device source: paced by the outside */
+    int64_t frames_total;       /* as announced, else duration times rate; 0: unknown */
+    bool live; /* a device, or a network source without an end: paced by the outside */
 };
 
 /* SP_ERR_NOT_FOUND, SP_ERR_FORMAT, SP_ERR_UNSUPPORTED, SP_ERR_IO, SP_ERR_TIMEOUT. */
@@ -36,11 +47,17 @@ void sp_source_info(const struct sp_source *source, struct sp_source_info *info)
 
 /* The next picture, with one reference that is the caller's. SP_ERR_END after the last one.
  * SP_ERR_FORMAT when the stream is damaged or cut short: said after all pictures that could be
- * decoded have been given out. SP_ERR_INTERRUPTED after sp_source_interrupt. */
+ * decoded have been given out. Reads after either say SP_ERR_END. SP_ERR_TIMEOUT: no data within
+ * read_timeout_us; a later read waits again. SP_ERR_INTERRUPTED after sp_source_interrupt. */
 int sp_source_read(struct sp_source *source, struct sp_frame **out, struct sp_error *err);
 
-/* Pictures that the container or the decoder announced and that could not be decoded. */
+/* Pictures whose data was there and could not be decoded. What a cut file no longer holds is not
+ * counted here; the text of SP_ERR_FORMAT says how much is missing. */
 uint64_t sp_source_failed(const struct sp_source *source);
+
+/* With `sparse`: pictures left out since the last one that was given out; at the end, those that no
+ * frame's `undecoded` tells of. */
+uint64_t sp_source_tail_undecoded(const struct sp_source *source);
 
 /* Makes a read that waits, and all later ones, return SP_ERR_INTERRUPTED. Any thread. */
 void sp_source_interrupt(struct sp_source *source);

@@ -1,0 +1,434 @@
+/* From packets to frames: reading ahead, leaving out what nobody will look at, numbering, times,
+ * and the account of what went wrong. */
+#include "capture/libav.h"
+
+#include "base/clock.h"
+#include "capture/libav_log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    BAD_READS_MAX = 64,   /* damaged packets in a row before the rest is given up */
+    BAD_DRAINS_MAX = 256, /* errors of a decoder that should only hand out its last pictures */
+    DEVICE_WAIT_US = 2000,
+};
+
+static bool is_interrupted(const struct sp_libav *s)
+{
+    return atomic_load_explicit(s->interrupted, memory_order_acquire);
+}
+
+static void keep_detail(struct sp_libav *s, int rc)
+{
+    if (s->trouble.detail[0] == '\0')
+        sp_libav_reason(rc, s->trouble.detail, sizeof s->trouble.detail);
+}
+
+/* `after`: how many pictures came before it. */
+static void note_trouble(struct sp_libav *s, uint64_t after)
+{
+    if (after < s->trouble.first_after)
+        s->trouble.first_after = after;
+}
+
+static void on_decoder_error(struct sp_libav *s, int rc)
+{
+    keep_detail(s, rc);
+    /* Elsewhere the missing picture itself is noticed; and a recording may open with pictures that
+     * lean on others before its beginning. */
+    if (sp_order_stopped(&s->order) && s->any_picture) {
+        s->trouble.errors++;
+        note_trouble(s, s->order.next_sequence);
+    }
+}
+
+static uint64_t failed_of(const void *self)
+{
+    const struct sp_libav *s = self;
+    return s->failed + s->order.lost + s->trouble.errors;
+}
+
+static int64_t to_us(const struct sp_libav *s, int64_t timestamp)
+{
+    return av_rescale_q(timestamp, s->stream->time_base, AV_TIME_BASE_Q);
+}
+
+/* Ends the order by timestamps as soon as these cannot be one. */
+static void check_times(struct sp_libav *s, const AVPacket *packet)
+{
+    bool bad = packet->pts == AV_NOPTS_VALUE || sp_order_has_key(&s->order, packet->pts);
+    if (packet->dts == AV_NOPTS_VALUE)
+        bad = bad || s->info.live; /* there the look-ahead would only add delay */
+    else if (packet->dts > packet->pts ||
+             (s->last_dts != AV_NOPTS_VALUE && packet->dts < s->last_dts))
+        bad = true;
+    else
+        s->last_dts = packet->dts;
+    if (bad)
+        sp_order_stop(&s->order);
+}
+
+/* Puts the packet just read at the window's end. */
+static void admit(struct sp_libav *s)
+{
+    struct sp_libav_waiting *last =
+        &s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW];
+    AVPacket *packet = last->packet;
+    s->packets_read++;
+    if (packet->size == 0) { /* "the same picture again"; the decoder would take it for the end */
+        av_packet_unref(packet);
+        return;
+    }
+    int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
+    if (time != AV_NOPTS_VALUE) {
+        int64_t start = s->stream->start_time != AV_NOPTS_VALUE ? s->stream->start_time : 0;
+        int64_t end_us = to_us(s, time + FFMAX(packet->duration, 0) - start);
+        if (packet->duration <= 0)
+            end_us += s->period_us;
+        s->seen_end_us = FFMAX(s->seen_end_us, end_us);
+    }
+    last->id = -1;
+    if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
+        if (s->numbering == SP_NUMBER_BY_PTS && !sp_order_stopped(&s->order))
+            check_times(s, packet);
+        last->id = sp_order_add(&s->order,
+                                s->numbering == SP_NUMBER_BY_PTS ? packet->pts : s->packets_read);
+    }
+    s->window_count++;
+}
+
+/* SP_OK: a packet more in the window, or the input is over. */
+static int read_packet(struct sp_libav *s, struct sp_error *err)
+{
+    AVPacket *packet = s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW].packet;
+    int64_t start_us = sp_clock_us();
+    int64_t timeout_us = s->info.live || s->network ? s->options.read_timeout_us : 0;
+    atomic_store_explicit(&s->deadline_us, timeout_us > 0 ? start_us + timeout_us : 0,
+                          memory_order_relaxed);
+    for (;;) {
+        int rc = av_read_frame(s->format, packet);
+        if (rc >= 0 && packet->stream_index != s->stream->index) {
+            av_packet_unref(packet);
+            continue;
+        }
+        if (rc >= 0) {
+            s->bad_reads = 0;
+            if (s->info.live) /* waiting for the camera is not work */
+                s->busy_us -= sp_clock_us() - start_us;
+            admit(s);
+            return SP_OK;
+        }
+        if (is_interrupted(s))
+            return sp_fail(err, SP_ERR_INTERRUPTED, "%s: reading was interrupted", s->name);
+        bool late = timeout_us > 0 && sp_clock_us() > start_us + timeout_us;
+        if (late || rc == AVERROR(ETIMEDOUT) || rc == AVERROR_EXIT)
+            return sp_fail(err, SP_ERR_TIMEOUT, "%s: no data for %.1f s", s->name,
+                           (double)(sp_clock_us() - start_us) / 1e6);
+        if (rc == AVERROR(EAGAIN)) {
+            usleep(DEVICE_WAIT_US);
+            continue;
+        }
+        if (rc == AVERROR_INVALIDDATA && ++s->bad_reads < BAD_READS_MAX) {
+            keep_detail(s, rc);
+            s->trouble.cut = true;
+            continue;
+        }
+        const AVIOContext *io = s->format->pb;
+        if (rc == AVERROR_EOF && io && io->error < 0 && io->error != AVERROR_EOF)
+            rc = io->error;
+        if (rc != AVERROR_EOF) {
+            keep_detail(s, rc);
+            s->trouble.cut = true;
+        }
+        s->input_over = true;
+        return SP_OK;
+    }
+}
+
+/* Whether every packet that is displayed before the window's first one has been read: later ones
+ * have later decoding times, and none is displayed before it is decoded. */
+static bool first_is_placed(const struct sp_libav *s)
+{
+    const struct sp_libav_waiting *first = &s->window[s->window_first];
+    return !s->may_skip || s->numbering != SP_NUMBER_BY_PTS || first->id < 0 ||
+           sp_order_stopped(&s->order) ||
+           (s->last_dts != AV_NOPTS_VALUE && s->last_dts >= first->packet->pts);
+}
+
+static bool is_off_grid(const struct sp_libav *s, int64_t id)
+{
+    /* Before the first picture it is not known which packets have a number at all. */
+    if (!s->may_skip || id < 0 || sp_order_stopped(&s->order) || !s->order.started)
+        return false;
+    return sp_order_rank(&s->order, id) % (uint64_t)s->options.frame_skip != 0;
+}
+
+/* Gives the decoder its next packet. SP_OK also when the packet was left out or refused. */
+static int feed(struct sp_libav *s, struct sp_error *err)
+{
+    while (!s->input_over && s->window_count < SP_LIBAV_WINDOW &&
+           (s->window_count == 0 || !first_is_placed(s))) {
+        int rc = read_packet(s, err);
+        if (rc != SP_OK)
+            return rc;
+    }
+    if (s->window_count == 0) {
+        s->draining = true;
+        avcodec_send_packet(s->decoder, NULL);
+        return SP_OK;
+    }
+    struct sp_libav_waiting *first = &s->window[s->window_first];
+    bool placed = s->input_over || first_is_placed(s);
+    bool skip = placed && is_off_grid(s, first->id);
+    s->window_first = (s->window_first + 1) % SP_LIBAV_WINDOW;
+    s->window_count--;
+    if (skip)
+        sp_order_skip(&s->order, first->id);
+    if (!skip || !s->skip_unsent) {
+        s->decoder->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+#ifdef AV_CODEC_FLAG_COPY_OPAQUE
+        first->packet->opaque = (void *)(intptr_t)first->id;
+#else
+        s->decoder->reordered_opaque = first->id;
+#endif
+        if (s->images)
+            sp_libav_log_clear(); /* so that what it says is about this picture */
+        int rc = avcodec_send_packet(s->decoder, first->packet);
+        if (rc < 0)
+            on_decoder_error(s, rc);
+    }
+    av_packet_unref(first->packet);
+    return SP_OK;
+}
+
+static bool is_interlaced(const AVFrame *picture)
+{
+#ifdef AV_FRAME_FLAG_INTERLACED
+    return picture->flags & AV_FRAME_FLAG_INTERLACED;
+#else
+    return picture->interlaced_frame;
+#endif
+}
+
+static uint64_t number(struct sp_libav *s, const AVFrame *picture)
+{
+#ifdef AV_CODEC_FLAG_COPY_OPAQUE
+    int64_t id = (int64_t)(intptr_t)picture->opaque;
+#else
+    int64_t id = picture->reordered_opaque;
+#endif
+    if (is_interlaced(picture) && s->order.stopped_id != 0) /* two packets may be one picture */
+        sp_order_distrust(&s->order);
+    uint64_t before = s->order.next_sequence, lost = s->order.lost, skipped = s->order.skipped;
+    uint64_t sequence = sp_order_picture(&s->order, id);
+    s->undecoded += s->order.skipped - skipped;
+    if (s->order.lost > lost)
+        note_trouble(s, before);
+    return sequence;
+}
+
+/* See source.h for the rule. */
+static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
+{
+    int64_t stamp = picture->best_effort_timestamp;
+    int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
+    bool known = time_us > -(INT64_MAX / 4) && time_us < INT64_MAX / 4;
+    if (!s->any_picture) {
+        int64_t start_us = s->format->start_time;
+        s->origin_us = start_us != AV_NOPTS_VALUE ? start_us : known ? time_us : 0;
+        s->last_pts_us = known ? time_us - s->origin_us : 0;
+        return s->last_pts_us;
+    }
+    int64_t next_us = s->last_pts_us + s->period_us;
+    if (known) {
+        time_us += s->shift_us - s->origin_us;
+        if (time_us <= s->last_pts_us) {
+            s->shift_us += next_us - time_us;
+            time_us = next_us;
+        }
+    } else {
+        time_us = next_us;
+    }
+    s->last_pts_us = time_us;
+    return time_us;
+}
+
+/* The picture in the converter's target. *out stays NULL when nobody wants it. */
+static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
+                   struct sp_error *err)
+{
+    uint64_t sequence = number(s, picture);
+    int64_t pts_us = time_of(s, picture);
+    s->any_picture = true;
+    bool faulty = (picture->flags & AV_FRAME_FLAG_CORRUPT) || picture->decode_error_flags;
+    /* The decoder of an image file fills up what is missing and only complains. */
+    if (s->images && sp_libav_log_last()[0] != '\0')
+        faulty = true;
+    if (faulty) {
+        keep_detail(s, AVERROR_INVALIDDATA);
+        s->trouble.damaged++;
+        note_trouble(s, sequence);
+    }
+    if (s->options.sparse && sequence % (uint64_t)s->options.frame_skip != 0) {
+        s->undecoded++;
+        av_frame_unref(picture);
+        return SP_OK;
+    }
+    struct sp_frame *frame;
+    int rc = sp_converter_finish(s->converter, s->still, &frame, err);
+    if (rc == SP_ERR_NO_MEMORY) { /* costs this picture only */
+        s->failed++;
+        note_trouble(s, sequence);
+        return SP_OK;
+    }
+    if (rc != SP_OK) {
+        s->over = true;
+        return sp_fail_prefix(err, rc, "%s", s->name);
+    }
+    frame->camera = s->options.camera;
+    frame->sequence = sequence;
+    frame->pts_us = pts_us;
+    frame->undecoded = (uint32_t)s->undecoded;
+    s->undecoded = 0;
+    *out = frame;
+    return SP_OK;
+}
+
+/* Adds what the container promised and did not hold. */
+static void check_promises(struct sp_libav *s)
+{
+    struct sp_libav_trouble *t = &s->trouble;
+    uint64_t pictures = s->order.next_sequence;
+    if (s->frames_announced > s->packets_read) {
+        t->missing = (uint64_t)(s->frames_announced - s->packets_read);
+        t->cut = true;
+    } else if (s->end_announced_us > 0) {
+        /* Headers round, and the last picture's own length is often unknown. */
+        int64_t slack_us = FFMAX(1000000, 3 * s->period_us);
+        int64_t gap_us = s->end_announced_us - s->seen_end_us;
+        if (gap_us > slack_us) {
+            t->missing = (uint64_t)(gap_us / s->period_us);
+            t->cut = true;
+        }
+    }
+    if (t->cut)
+        note_trouble(s, pictures);
+}
+
+static void count_in(char *text, size_t text_bytes, uint64_t n, const char *what)
+{
+    size_t used = strlen(text);
+    if (n > 0)
+        snprintf(text + used, text_bytes - used, "%s%" PRIu64 " %s", used ? ", " : "", n, what);
+}
+
+/* SP_ERR_END, or the one text about all that went wrong. */
+static int finish(struct sp_libav *s, struct sp_error *err)
+{
+    struct sp_libav_trouble *t = &s->trouble;
+    uint64_t skipped = s->order.skipped, lost = s->order.lost, before = s->order.next_sequence;
+    sp_order_finish(&s->order);
+    s->undecoded += s->order.skipped - skipped;
+    if (s->order.lost > lost)
+        note_trouble(s, before);
+    s->over = true;
+    if (!s->info.live)
+        check_promises(s);
+    uint64_t failed = failed_of(s);
+
+    if (!s->any_picture)
+        return sp_fail(err, SP_ERR_FORMAT,
+                       "%s: no picture could be decoded (%s, %" PRId64
+                       " packets%s%s); check that the file is complete",
+                       s->name, s->info.codec, s->packets_read, t->detail[0] ? ", " : "",
+                       t->detail);
+    if (t->first_after == UINT64_MAX)
+        return sp_fail(err, SP_ERR_END, "%s: the end", s->name);
+
+    char counts[128] = "", total[32] = "";
+    count_in(counts, sizeof counts, failed, "not decodable");
+    count_in(counts, sizeof counts, t->damaged, "decoded with errors");
+    count_in(counts, sizeof counts, t->missing, "missing");
+    if (s->info.frames_total > 0)
+        snprintf(total, sizeof total, " of %" PRId64, s->info.frames_total);
+    const char *detail = t->detail[0] ? t->detail : "the data ends early";
+    return sp_fail(err, SP_ERR_FORMAT,
+                   "%s: damaged or cut short after picture %" PRIu64 "%s: %s%s%s%s; copy or record "
+                   "it again",
+                   s->name, t->first_after, total, detail, counts[0] ? " (" : "", counts,
+                   counts[0] ? ")" : "");
+}
+
+static int read_picture(struct sp_libav *s, struct sp_frame **out, struct sp_error *err)
+{
+    for (;;) {
+        if (is_interrupted(s))
+            return sp_fail(err, SP_ERR_INTERRUPTED, "%s: reading was interrupted", s->name);
+        AVFrame *target = sp_converter_target(s->converter);
+        if (!target)
+            return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
+        int rc = avcodec_receive_frame(s->decoder, target);
+        if (rc == 0)
+            rc = deliver(s, target, out, err);
+        else if (rc == AVERROR(EAGAIN))
+            rc = feed(s, err);
+        else if (rc == AVERROR_EOF || (s->draining && ++s->bad_drains > BAD_DRAINS_MAX))
+            return finish(s, err);
+        else {
+            on_decoder_error(s, rc);
+            rc = SP_OK;
+        }
+        if (rc != SP_OK || *out)
+            return rc;
+    }
+}
+
+static int read_source(void *self, struct sp_frame **out, struct sp_error *err)
+{
+    struct sp_libav *s = self;
+    if (s->over)
+        return sp_fail(err, SP_ERR_END, "%s: the end", s->name);
+    sp_libav_log_clear();
+    struct sp_frame *frame = NULL;
+    int64_t start_us = sp_clock_us();
+    int rc = read_picture(s, &frame, err);
+    int64_t now_us = sp_clock_us();
+    s->busy_us += now_us - start_us;
+    if (rc != SP_OK)
+        return rc;
+    frame->received_us = now_us;
+    frame->decode_us = FFMAX(s->busy_us, 0);
+    s->busy_us = 0;
+    *out = frame;
+    return SP_OK;
+}
+
+static void info_of(const void *self, struct sp_source_info *info)
+{
+    const struct sp_libav *s = self;
+    *info = s->info;
+}
+
+static uint64_t tail_of(const void *self)
+{
+    const struct sp_libav *s = self;
+    return s->undecoded;
+}
+
+static bool accepts_all(const char *url)
+{
+    return url != NULL;
+}
+
+const struct sp_source_kind sp_source_kind_libav = {
+    .accepts = accepts_all,
+    .open = sp_libav_open,
+    .close = sp_libav_close,
+    .info = info_of,
+    .read = read_source,
+    .failed = failed_of,
+    .tail_undecoded = tail_of,
+};

@@ -1,0 +1,87 @@
+/* The FFmpeg source, shared by libav_open.c (from URL to decoder) and libav.c (from packet to
+ * frame). For src/capture only. */
+#pragma once
+
+#include "capture/convert.h"
+#include "capture/order.h"
+#include "capture/source_impl.h"
+
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+
+enum {
+    /* Packets read ahead of the decoder to know a packet's place in the order of display: more than
+     * the longest run of B-pictures (16) and the decoder's delay (16) together. */
+    SP_LIBAV_WINDOW = 64,
+    SP_LIBAV_NAME_BYTES = 224,
+};
+
+/* How packets and pictures belong together. */
+enum sp_libav_numbering {
+    SP_NUMBER_BY_COUNT,   /* unknown: pictures are counted as they come out */
+    SP_NUMBER_BY_ORDINAL, /* one packet is one picture, displayed in the order of decoding */
+    SP_NUMBER_BY_PTS,     /* one packet is one picture, reordered */
+};
+
+struct sp_libav_waiting {
+    AVPacket *packet;
+    int64_t id; /* in `order`; -1: gives no picture */
+};
+
+/* What went wrong on the way, for the one error text at the end. */
+struct sp_libav_trouble {
+    bool cut;             /* the input ended with an error or before its announced end */
+    uint64_t damaged;     /* pictures given out that the decoder marked as faulty */
+    uint64_t errors;      /* of the decoder, where `order` does not tell what is lost */
+    uint64_t missing;     /* announced by the container and not there */
+    uint64_t first_after; /* good pictures before the first trouble; UINT64_MAX: none */
+    char detail[256];
+};
+
+struct sp_libav {
+    struct sp_source_options options; /* url is our own copy */
+    char *url;
+    char name[SP_LIBAV_NAME_BYTES]; /* for texts: without secrets, cut */
+    struct sp_source_info info;
+    const atomic_bool *interrupted;
+    _Atomic int64_t deadline_us; /* of the call into FFmpeg; 0: none */
+
+    AVFormatContext *format;
+    AVStream *stream;
+    AVCodecContext *decoder;
+    struct sp_converter *converter;
+    bool network;
+    bool still;               /* a still-image codec */
+    bool images;              /* … and each picture a file of its own; one thread decodes them */
+    int64_t frames_announced; /* by a trustworthy index or header; 0: none */
+    int64_t end_announced_us; /* from the stream's start; 0: none */
+
+    /* Packets, in the order of decoding. */
+    struct sp_libav_waiting window[SP_LIBAV_WINDOW];
+    int window_first, window_count;
+    int64_t packets_read;
+    int64_t last_dts; /* AV_NOPTS_VALUE: none yet */
+    int64_t seen_end_us;
+    int bad_reads, bad_drains;
+    bool input_over, draining, over;
+
+    /* Pictures. */
+    enum sp_libav_numbering numbering;
+    bool may_skip;      /* packets off the grid need not be decoded */
+    bool skip_unsent;   /* … and need not even reach the decoder */
+    uint64_t undecoded; /* since the last one given out */
+    uint64_t failed;
+    struct sp_order order;
+    bool any_picture;
+    int64_t origin_us, shift_us, last_pts_us, period_us;
+    int64_t busy_us; /* spent since the last picture was given out */
+    struct sp_libav_trouble trouble;
+};
+
+/* libav_open.c */
+int sp_libav_open(void **out, const struct sp_source_options *options,
+                  const atomic_bool *interrupted, struct sp_error *err);
+void sp_libav_close(void *self);
+
+/* An FFmpeg error number as text: the last error line it wrote, else the number's meaning. */
+const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes);

@@ -1,0 +1,97 @@
+#include "capture/libav_log.h"
+
+#include "base/log.h"
+#include "base/redact.h"
+
+#include <ctype.h>
+#include <libavutil/log.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LINE_BYTES = 1024 };
+
+static _Thread_local char last_error[256];
+
+const char *sp_libav_log_last(void)
+{
+    return last_error;
+}
+
+void sp_libav_log_clear(void)
+{
+    last_error[0] = '\0';
+}
+
+/* Where the URL whose "://" stands at `mark` begins. */
+static const char *url_start(const char *text, const char *mark)
+{
+    while (mark > text && (isalnum((unsigned char)mark[-1]) || strchr("+-.", mark[-1])))
+        mark--;
+    return mark;
+}
+
+/* One URL a step: each runs to the beginning of the next one. That it may take ordinary words for a
+ * part of it only strikes out more than needed. */
+void sp_libav_redact_text(const char *text, char *out, size_t out_bytes)
+{
+    char piece[LINE_BYTES];
+    if (out_bytes == 0)
+        return;
+    out[0] = '\0';
+    while (*text && out_bytes > 1) {
+        const char *mark = strstr(text, "://");
+        const char *next = mark ? strstr(mark + 3, "://") : NULL;
+        size_t n = next ? (size_t)(url_start(mark + 3, next) - text) : strlen(text);
+        if (n >= sizeof piece)
+            n = sizeof piece - 1;
+        memcpy(piece, text, n);
+        piece[n] = '\0';
+        sp_redact_url(piece, out, out_bytes);
+        size_t used = strlen(out);
+        out += used;
+        out_bytes -= used;
+        text += n;
+    }
+}
+
+static void on_line(void *context, int level, const char *format, va_list args)
+{
+    level &= 0xff; /* the rest is a colour */
+    bool show = level <= AV_LOG_VERBOSE && sp_log_enabled(SP_LOG_DEBUG);
+    if (level > AV_LOG_ERROR && !show)
+        return;
+
+    char raw[LINE_BYTES], line[LINE_BYTES];
+    vsnprintf(raw, sizeof raw, format, args);
+    size_t n = strlen(raw);
+    while (n > 0 && (unsigned char)raw[n - 1] <= ' ')
+        raw[--n] = '\0';
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)raw[i] < ' ')
+            raw[i] = ' ';
+    sp_libav_redact_text(raw, line, sizeof line);
+
+    AVClass *class = context ? *(AVClass **)context : NULL;
+    const char *who = class ? class->item_name(context) : "ffmpeg";
+    if (strstr(who, "://"))
+        who = "ffmpeg"; /* some contexts are named after their URL */
+    if (level <= AV_LOG_ERROR)
+        snprintf(last_error, sizeof last_error, "%.30s: %.220s", who, line);
+    if (show)
+        sp_log(SP_LOG_DEBUG, "ffmpeg: %s: %s", who, line);
+}
+
+static void install(void)
+{
+    av_log_set_callback(on_line);
+}
+
+void sp_libav_log_install(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+}

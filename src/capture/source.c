@@ -1,0 +1,75 @@
+#include "capture/source.h"
+
+#include "capture/source_impl.h"
+
+#include <stdlib.h>
+
+struct sp_source {
+    const struct sp_source_kind *kind;
+    void *self;
+    atomic_bool interrupted;
+};
+
+/* The last one takes whatever the others left. */
+static const struct sp_source_kind *const kinds[] = {&sp_source_kind_libav};
+
+int sp_source_open(struct sp_source **out, const struct sp_source_options *options,
+                   struct sp_error *err)
+{
+    if (!options->url || options->url[0] == '\0')
+        return sp_fail(err, SP_ERR_INVALID,
+                       "source: the address is empty; give a file or a camera's URL");
+    struct sp_source *source = calloc(1, sizeof *source);
+    if (!source)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "source: out of memory");
+    atomic_init(&source->interrupted, false);
+    size_t last = sizeof kinds / sizeof kinds[0] - 1;
+    size_t i = 0;
+    while (i < last && !kinds[i]->accepts(options->url))
+        i++;
+    source->kind = kinds[i];
+    int rc = source->kind->open(&source->self, options, &source->interrupted, err);
+    if (rc != SP_OK) {
+        free(source);
+        return rc;
+    }
+    *out = source;
+    return SP_OK;
+}
+
+void sp_source_close(struct sp_source *source)
+{
+    if (!source)
+        return;
+    source->kind->close(source->self);
+    free(source);
+}
+
+void sp_source_info(const struct sp_source *source, struct sp_source_info *info)
+{
+    source->kind->info(source->self, info);
+}
+
+int sp_source_read(struct sp_source *source, struct sp_frame **out, struct sp_error *err)
+{
+    if (atomic_load_explicit(&source->interrupted, memory_order_acquire))
+        return sp_fail(err, SP_ERR_INTERRUPTED, "source: reading was interrupted");
+    return source->kind->read(source->self, out, err);
+}
+
+uint64_t sp_source_failed(const struct sp_source *source)
+{
+    return source->kind->failed(source->self);
+}
+
+uint64_t sp_source_tail_undecoded(const struct sp_source *source)
+{
+    return source->kind->tail_undecoded(source->self);
+}
+
+void sp_source_interrupt(struct sp_source *source)
+{
+    atomic_store_explicit(&source->interrupted, true, memory_order_release);
+    if (source->kind->interrupt)
+        source->kind->interrupt(source->self);
+}

@@ -1,0 +1,362 @@
+/* Reading whole videos: every picture, its number, its time, its bytes. */
+#include "clips.h"
+
+/* Every picture, in order, and none more. */
+static void expect_whole(const char *url, int pictures, struct read_options with)
+{
+    struct reel *reel = read_all(url, with);
+    if (reel->rc != SP_ERR_END)
+        fail_msg("%s: %s", url, reel->err.text);
+    assert_int_equal(reel->count, pictures);
+    assert_int_equal(reel->failed + reel->undecoded + reel->tail_undecoded, 0);
+    for (int i = 0; i < reel->count; i++)
+        assert_int_equal(reel->shot[i].sequence, i);
+    free(reel);
+}
+
+static void test_every_picture_of_every_codec(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    static const struct {
+        const char *name, *codec;
+    } kinds[] = {
+        {"h264.mp4", "-c:v libx264 -preset ultrafast -bf 3 -b_strategy 0"},
+        {"h264.mkv", "-c:v libx264 -preset ultrafast -bf 3"},
+        {"h264.ts", "-c:v libx264 -preset ultrafast -bf 2"},
+        {"h264.h264", "-c:v libx264 -preset ultrafast -bf 2"},
+        {"hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=error"},
+        {"mpeg4.mp4", "-c:v mpeg4 -bf 2"},
+        {"mpeg4.avi", "-c:v mpeg4 -bf 2 -vtag XVID"},
+        {"msmpeg4.avi", "-c:v msmpeg4"},
+        {"mjpeg.avi", "-c:v mjpeg"},
+        {"mpeg2.mpg", "-c:v mpeg2video"},
+        {"vp9.webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8"},
+        {"field.ts", "-c:v libx264 -preset ultrafast -flags +ildct+ilme"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char arguments[256];
+        snprintf(arguments, sizeof arguments,
+                 MOVING("96x64", "25", "2.4") "%s -pix_fmt yuv420p @/%s", kinds[i].codec,
+                 kinds[i].name);
+        if (strcmp(kinds[i].name, "mjpeg.avi") == 0)
+            snprintf(arguments, sizeof arguments, MOVING("96x64", "25", "2.4") "%s @/%s",
+                     kinds[i].codec, kinds[i].name);
+        make(arguments);
+        expect_whole(clip(kinds[i].name), 60, (struct read_options){0});
+        expect_whole(clip(kinds[i].name), 60, (struct read_options){.threads = 3});
+    }
+}
+
+static void test_threads_change_no_byte(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(
+        MOVING("320x240", "25", "3") "-c:v libx264 -bf 3 -slices 2 -pix_fmt yuv420p @/threads.mp4");
+    struct reel *one = read_all(clip("threads.mp4"), (struct read_options){.threads = 1});
+    struct reel *four = read_all(clip("threads.mp4"), (struct read_options){.threads = 4});
+    assert_int_equal(one->count, 75);
+    assert_int_equal(four->count, 75);
+    for (int i = 0; i < 75; i++)
+        assert_memory_equal(&one->shot[i], &four->shot[i], sizeof one->shot[i]);
+    free(one);
+    free(four);
+}
+
+/* What is given out sparsely is what full decoding gives, and the account is whole. */
+static void expect_same_sparse(const char *url, int frame_skip, int threads)
+{
+    struct reel *full = read_all(url, (struct read_options){.threads = threads});
+    struct reel *sparse =
+        read_all(url, (struct read_options){.threads = threads, .frame_skip = frame_skip});
+    assert_int_equal(full->rc, SP_ERR_END);
+    assert_int_equal(sparse->rc, SP_ERR_END);
+    assert_int_equal(sparse->count, (full->count + frame_skip - 1) / frame_skip);
+    for (int i = 0; i < sparse->count; i++) {
+        const struct shot *a = &sparse->shot[i], *b = &full->shot[i * frame_skip];
+        assert_int_equal(a->sequence, i * frame_skip);
+        assert_int_equal(a->sequence, b->sequence);
+        assert_int_equal(a->pts_us, b->pts_us);
+        assert_true(a->hash == b->hash);
+        assert_int_equal(a->undecoded, i == 0 ? 0 : frame_skip - 1);
+    }
+    assert_int_equal(sparse->count + sparse->undecoded + sparse->tail_undecoded, full->count);
+    assert_int_equal(sparse->failed, 0);
+    free(full);
+    free(sparse);
+}
+
+static void test_sparse_equals_full(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    static const char *const codecs[] = {
+        "-c:v libx264 -bf 3 -b_strategy 0 -g 30 -pix_fmt yuv420p @/sparse%d.mp4",
+        "-c:v libx264 -bf 3 -b-pyramid none -b_strategy 0 -pix_fmt yuv420p @/sparse%d.mkv",
+        "-c:v libx264 -bf 8 -b_strategy 0 -x264-params open-gop=1 -g 20 -pix_fmt yuv420p "
+        "@/sparse%d.ts",
+        "-c:v libx264 -bf 0 -pix_fmt yuv420p @/sparse%d.mp4",
+        "-c:v libx265 -bf 4 -x265-params log-level=error:b-adapt=0 -pix_fmt yuv420p @/sparse%d.mp4",
+        "-c:v libx265 -bf 4 -x265-params log-level=error:temporal-layers=3:b-adapt=0 "
+        "-pix_fmt yuv420p @/sparse%d.mp4",
+        "-c:v mpeg4 -bf 2 -pix_fmt yuv420p @/sparse%d.mp4",
+        "-c:v msmpeg4 @/sparse%d.avi",
+        "-c:v mjpeg @/sparse%d.avi",
+        "-c:v libx264 -bf 3 -flags +ildct+ilme -pix_fmt yuv420p @/sparse%d.ts",
+    };
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        char arguments[320], name[32];
+        const char *mark = strstr(codecs[i], "%d");
+        snprintf(arguments, sizeof arguments,
+                 MOVING("160x112", "25", "3.88") "-preset ultrafast %.*s%d%s",
+                 (int)(mark - codecs[i]), codecs[i], (int)i, mark + 2);
+        make(arguments);
+        snprintf(name, sizeof name, "sparse%d%s", (int)i, mark + 2);
+        static const int skips[] = {2, 3, 5};
+        for (size_t k = 0; k < sizeof skips / sizeof skips[0]; k++)
+            expect_same_sparse(clip(name), skips[k], k == 1 ? 3 : 1);
+    }
+}
+
+static void test_times_rise_and_start_at_zero(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("64x64", "10", "2") "-c:v libx264 -bf 2 -pix_fmt yuv420p @/times.ts");
+    struct reel *reel = read_all(clip("times.ts"), (struct read_options){0});
+    assert_int_equal(reel->count, 20);
+    for (int i = 0; i < reel->count; i++)
+        assert_in_range(reel->shot[i].pts_us, i * 100000, i * 100000 + 20);
+    free(reel);
+    /* An elementary stream has no times: the nominal period stands in. */
+    make("-i @/times.ts -c copy @/times.h264");
+    reel = read_all(clip("times.h264"), (struct read_options){0});
+    assert_int_equal(reel->count, 20);
+    for (int i = 1; i < reel->count; i++)
+        assert_in_range(reel->shot[i].pts_us - reel->shot[i - 1].pts_us, 1, 1000000);
+    free(reel);
+}
+
+static void test_size_changes_midway_and_clock_jumps_back(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "10", "2") "-c:v libx264 -bf 2 -pix_fmt yuv420p @/a.ts");
+    make(MOVING("128x96", "10", "1.5") "-c:v libx264 -bf 2 -pix_fmt yuv420p @/b.ts");
+    assert_true(run("cat %s %s > %s", clip("a.ts"), clip("b.ts"), clip("ab.ts")));
+    struct reel *reel = read_all(clip("ab.ts"), (struct read_options){0});
+    assert_int_equal(reel->count, 35);
+    for (int i = 0; i < reel->count; i++) {
+        assert_int_equal(reel->shot[i].sequence, i);
+        assert_int_equal(reel->shot[i].width_px, i < 20 ? 96 : 128);
+        assert_int_equal(reel->shot[i].height_px, i < 20 ? 64 : 96);
+        assert_in_range(reel->shot[i].pts_us + 50, i * 100000, i * 100000 + 100);
+    }
+    struct reel *sparse = read_all(clip("ab.ts"), (struct read_options){.frame_skip = 3});
+    assert_int_equal(sparse->count, 12);
+    for (int i = 0; i < sparse->count; i++) {
+        assert_int_equal(sparse->shot[i].sequence, 3 * i);
+        assert_true(sparse->shot[i].hash == reel->shot[3 * i].hash);
+        assert_int_equal(sparse->shot[i].pts_us, reel->shot[3 * i].pts_us);
+    }
+    free(reel);
+    free(sparse);
+}
+
+static void test_images_one_and_many(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make("-f lavfi -i color=c=gray:size=82x46:rate=1:duration=5 -vf format=rgb24,scale=81:45 "
+         "-start_number 1 @/img%03d.jpg");
+    make("-f lavfi -i color=c=gray:size=82x46 -vf format=rgb24,scale=81:45 -frames:v 1 @/one.png");
+    make("-f lavfi -i color=c=gray:size=82x46 -vf format=rgb24,scale=81:45 -frames:v 1 -pix_fmt "
+         "gray @/grey.png");
+    expect_whole(clip("img001.jpg"), 1, (struct read_options){0});
+    expect_whole(clip("img%03d.jpg"), 5, (struct read_options){.threads = 3});
+    expect_whole(clip("one.png"), 1, (struct read_options){.threads = 2});
+    struct reel *reel = read_all(clip("img%03d.jpg"), (struct read_options){.frame_skip = 2});
+    assert_int_equal(reel->count, 3);
+    assert_int_equal(reel->shot[2].sequence, 4);
+    assert_true(reel->shot[0].full_range);
+    assert_int_equal(reel->shot[0].matrix, SP_MATRIX_BT601);
+    assert_int_equal(reel->shot[0].width_px, 81);
+    assert_int_equal(reel->shot[0].height_px, 45);
+    assert_in_range(reel->shot[0].luma, 126, 130);
+    free(reel);
+    /* RGB becomes limited range: 128 is (235 - 16) * 128 / 255 + 16. */
+    reel = read_all(clip("one.png"), (struct read_options){0});
+    assert_false(reel->shot[0].full_range);
+    assert_in_range(reel->shot[0].luma, 125, 127);
+    free(reel);
+    reel = read_all(clip("grey.png"), (struct read_options){0});
+    assert_true(reel->shot[0].full_range);
+    assert_in_range(reel->shot[0].luma, 127, 129);
+    free(reel);
+}
+
+/* All of these are the same grey picture; yuv420p is handed on, the others are converted. */
+static void test_pixel_formats_and_odd_sizes(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    static const struct {
+        const char *arguments, *name;
+        bool full;
+    } cases[] = {
+        {"-c:v libx264 -pix_fmt yuv420p", "p420.mp4", false},
+        {"-c:v libx264 -pix_fmt yuvj420p", "j420.mp4", true},
+        {"-c:v libx264 -pix_fmt yuv422p", "p422.mp4", false},
+        {"-c:v libx264 -pix_fmt yuv444p", "p444.mp4", false},
+        {"-c:v libx264 -pix_fmt yuv420p10le", "p10.mp4", false},
+        {"-c:v mjpeg -pix_fmt yuvj422p", "j422.avi", true},
+        {"-c:v mjpeg -pix_fmt yuvj420p", "j420.avi", true},
+        {"-c:v libx264 -pix_fmt gray", "grey.mp4", false},
+        {"-c:v ffv1 -pix_fmt yuva420p", "alpha.mkv", false},
+        {"-c:v rawvideo -pix_fmt nv12 -vtag NV12", "nv12.nut", false},
+        {"-c:v png -pix_fmt pal8", "pal.mov", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char arguments[256];
+        bool even = !strstr(cases[i].arguments, "444") && !strstr(cases[i].arguments, "gray") &&
+                    !strstr(cases[i].arguments, "ffv1") && !strstr(cases[i].arguments, "png") &&
+                    !strstr(cases[i].arguments, "mjpeg");
+        snprintf(
+            arguments, sizeof arguments,
+            "-f lavfi -i color=c=0x808080:size=98x66:rate=5:duration=1 -vf format=rgb24,scale=%s "
+            "%s @/%s",
+            even ? "98:66" : "97:65", cases[i].arguments, cases[i].name);
+        make(arguments);
+        struct reel *reel = read_all(clip(cases[i].name), (struct read_options){0});
+        if (reel->rc != SP_ERR_END)
+            fail_msg("%s: %s", cases[i].name, reel->err.text);
+        assert_int_equal(reel->count, 5);
+        const struct shot *shot = &reel->shot[4];
+        assert_int_equal(shot->width_px, even ? 98 : 97);
+        assert_int_equal(shot->height_px, even ? 66 : 65);
+        assert_int_equal(shot->full_range, cases[i].full);
+        assert_int_equal(shot->matrix, SP_MATRIX_BT601);
+        assert_int_equal(shot->format,
+                         strcmp(cases[i].name, "nv12.nut") == 0 ? SP_PIXEL_NV12 : SP_PIXEL_I420);
+        if (strcmp(cases[i].name, "grey.mp4") != 0) /* its encoder decides on the range */
+            assert_in_range(shot->luma, cases[i].full ? 127 : 125, cases[i].full ? 129 : 127);
+        free(reel);
+    }
+    /* The middle of a colour bar keeps its place when 4:4:4 of an odd size shrinks to 4:2:0. */
+    make("-f lavfi -i smptebars=size=1282x722:rate=1:duration=1 -vf format=rgb24,scale=1281:721 "
+         "-c:v libx264 -qp 1 "
+         "-pix_fmt yuv444p @/bars444.mp4");
+    make("-f lavfi -i smptebars=size=1282x722:rate=1:duration=1 -c:v libx264 -qp 1 "
+         "-pix_fmt yuv420p @/bars420.mp4");
+    struct reel *a = read_all(clip("bars444.mp4"), (struct read_options){0});
+    struct reel *b = read_all(clip("bars420.mp4"), (struct read_options){0});
+    assert_int_equal(a->count, 1);
+    assert_in_range(a->shot[0].luma, b->shot[0].luma - 2, b->shot[0].luma + 2);
+    assert_int_equal(a->shot[0].matrix, SP_MATRIX_BT709); /* by its size */
+    free(a);
+    free(b);
+}
+
+/* Planes come straight from the decoder and outlive their source; shells come back. */
+static void test_frames_outlive_their_source(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "25", "1") "-c:v libx264 -bf 2 -pix_fmt yuv420p @/outlive.mp4");
+    make(MOVING("96x64", "25", "1") "-c:v libx264 -bf 2 -pix_fmt yuv444p @/outlive444.mp4");
+    static const char *const names[] = {"outlive.mp4", "outlive444.mp4"};
+    for (int k = 0; k < 2; k++) {
+        struct reel *reel = read_all(clip(names[k]), (struct read_options){0});
+        struct sp_frame_pool *pool;
+        struct sp_source *source;
+        struct sp_frame *frames[25];
+        assert_int_equal(sp_frame_pool_open(&pool, NULL), SP_OK);
+        struct sp_source_options options = {.url = clip(names[k]), .pool = pool, .frame_skip = 1};
+        assert_int_equal(sp_source_open(&source, &options, NULL), SP_OK);
+        for (int i = 0; i < 25; i++)
+            assert_int_equal(sp_source_read(source, &frames[i], NULL), SP_OK);
+        sp_source_close(source);
+        sp_frame_pool_close(pool);
+        for (int i = 0; i < 25; i++) {
+            assert_true(shoot(frames[i], true).hash == reel->shot[i].hash);
+            sp_frame_unref(frames[i]);
+        }
+        free(reel);
+    }
+}
+
+static void test_info_tells_what_is_announced(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "25", "2") "-c:v libx264 -pix_fmt yuv420p @/info.mp4");
+    struct reel *reel = read_all(clip("info.mp4"), (struct read_options){0});
+    assert_string_equal(reel->info.codec, "h264");
+    assert_non_null(strstr(reel->info.format, "mp4"));
+    assert_int_equal(reel->info.width_px, 96);
+    assert_int_equal(reel->info.height_px, 64);
+    assert_true(reel->info.frame_rate > 24.99 && reel->info.frame_rate < 25.01);
+    assert_int_equal(reel->info.frames_total, 50);
+    assert_false(reel->info.live);
+    free(reel);
+}
+
+/* A cut by edit list hides pictures: neither missing nor given out. */
+static void test_edit_list_is_not_damage(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "25", "4") "-c:v libx264 -bf 2 -g 50 -pix_fmt yuv420p @/long.mp4");
+    make("-ss 1.0 -i @/long.mp4 -t 2 -c copy @/edit.mp4");
+    struct reel *reel = read_all(clip("edit.mp4"), (struct read_options){0});
+    if (reel->rc != SP_ERR_END)
+        fail_msg("%s", reel->err.text);
+    assert_in_range(reel->count, 45, 55);
+    expect_same_sparse(clip("edit.mp4"), 3, 1);
+    free(reel);
+}
+
+static void test_real_clips_are_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int pictures;
+    } clips[] = {{"shop-1080p-hevc.mp4", 603},
+                 {"lobby-360p-h264.mp4", 641},
+                 {"one-by-one-432p-h264.mp4", 1394}};
+    char dir[512], path[600];
+    const char *shared = getenv("SPOTON_SHARED"), *root = getenv("SPOTON_SOURCE_DIR");
+    snprintf(dir, sizeof dir, "%s%s/data/clips",
+             shared ? shared
+             : root ? root
+                    : ".",
+             shared ? "" : "/../shared");
+    if (access(dir, R_OK) != 0) {
+        print_message("%s is not there\n", dir);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof clips / sizeof clips[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, clips[i].name);
+        expect_whole(path, clips[i].pictures, (struct read_options){.threads = 2, .no_hash = true});
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_picture_of_every_codec),
+        cmocka_unit_test(test_threads_change_no_byte),
+        cmocka_unit_test(test_sparse_equals_full),
+        cmocka_unit_test(test_times_rise_and_start_at_zero),
+        cmocka_unit_test(test_size_changes_midway_and_clock_jumps_back),
+        cmocka_unit_test(test_images_one_and_many),
+        cmocka_unit_test(test_pixel_formats_and_odd_sizes),
+        cmocka_unit_test(test_frames_outlive_their_source),
+        cmocka_unit_test(test_info_tells_what_is_announced),
+        cmocka_unit_test(test_edit_list_is_not_damage),
+        cmocka_unit_test(test_real_clips_are_whole),
+    };
+    return cmocka_run_group_tests(tests, open_clips_dir, close_clips_dir);
+}
