@@ -76,9 +76,9 @@ static void on_line(void *context, int level, const char *format, va_list args)
     sp_libav_redact_text(raw, line, sizeof line);
 
     AVClass *class = context ? *(AVClass **)context : NULL;
-    const char *who = class ? class->item_name(context) : "ffmpeg";
-    if (strstr(who, "://"))
-        who = "ffmpeg"; /* some contexts are named after their URL */
+    const char *who = class && class->item_name ? class->item_name(context) : "ffmpeg";
+    if (strstr(who, "://") || strcmp(who, "NULL") == 0)
+        who = "ffmpeg"; /* some contexts are named after their URL, some not at all */
     if (level <= AV_LOG_ERROR)
         snprintf(last_error, sizeof last_error, "%.30s: %.220s", who, line);
     if (show)

@@ -38,12 +38,16 @@ const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes)
     return buffer;
 }
 
+static bool is_late(const struct sp_libav *s)
+{
+    int64_t deadline_us = atomic_load_explicit(&s->deadline_us, memory_order_relaxed);
+    return deadline_us != 0 && sp_clock_us() > deadline_us;
+}
+
 static int on_interrupt(void *opaque)
 {
-    struct sp_libav *s = opaque;
-    int64_t deadline_us = atomic_load_explicit(&s->deadline_us, memory_order_relaxed);
-    return atomic_load_explicit(s->interrupted, memory_order_acquire) ||
-           (deadline_us != 0 && sp_clock_us() > deadline_us);
+    const struct sp_libav *s = opaque;
+    return atomic_load_explicit(s->interrupted, memory_order_acquire) || is_late(s);
 }
 
 static bool is_network(const char *url)
@@ -138,7 +142,8 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
     const char *reason = sp_libav_reason(rc, buffer, sizeof buffer);
     if (rc == AVERROR_EXIT && atomic_load(s->interrupted))
         return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
-    if (rc == AVERROR_EXIT || rc == AVERROR(ETIMEDOUT))
+    /* Some demuxers take what an interrupted read left them for the whole. */
+    if (rc == AVERROR_EXIT || rc == AVERROR(ETIMEDOUT) || is_late(s))
         return sp_fail(err, SP_ERR_TIMEOUT,
                        "%s: no answer within %.1f s; check the address and the network", s->name,
                        (double)s->options.open_timeout_us / 1e6);
@@ -154,8 +159,8 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
         return sp_fail(err, SP_ERR_IO, "%s: access refused (%s); check the user name and password",
                        s->name, reason);
     if (rc == AVERROR(ENOENT) || rc == AVERROR_HTTP_NOT_FOUND || rc == AVERROR_STREAM_NOT_FOUND)
-        return sp_fail(err, SP_ERR_NOT_FOUND, "%s: not found (%s); check the address", s->name,
-                       reason);
+        return sp_fail(err, SP_ERR_NOT_FOUND, "%s: not found (%s); check the %s", s->name, reason,
+                       s->network ? "address" : "path");
     if (s->network && rc != AVERROR_INVALIDDATA)
         return sp_fail(err, SP_ERR_IO,
                        "%s: cannot be opened (%s); check the address, and that the camera is on",
