@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "capture/libav_log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -399,6 +400,7 @@ static int read_source(void *self, struct sp_frame **out, struct sp_error *err)
     s->busy_us += now_us - start_us;
     if (rc != SP_OK)
         return rc;
+    assert(frame);
     frame->received_us = now_us;
     frame->decode_us = FFMAX(s->busy_us, 0);
     s->busy_us = 0;

@@ -68,7 +68,7 @@ static void on_line(void *context, int level, const char *format, va_list args)
     size_t n = strlen(raw);
     while (n > 0 && (unsigned char)raw[n - 1] <= ' ')
         raw[--n] = '\0';
-    if (n == 0)
+    if (n <= 1) /* FFmpeg ends some of its lines in pieces */
         return;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)raw[i] < ' ')

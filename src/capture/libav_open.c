@@ -5,10 +5,9 @@
 #include "capture/libav.h"
 #include "capture/libav_log.h"
 
+#include <errno.h>
 #include <libavcodec/codec_desc.h>
 #include <libavdevice/avdevice.h>
-#include <libavutil/opt.h>
-#include <libavutil/pixdesc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,8 +212,9 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
     return rc < 0 ? fail_open(s, rc, err) : SP_OK;
 }
 
-/* Sound is never read; a cover picture of an audio file is not a video. */
-static AVStream *find_video(AVFormatContext *format)
+/* The index of the stream to show, or -1. Sound is never read; a cover picture of an audio file is
+ * not a video. */
+static int find_video(AVFormatContext *format)
 {
     int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     if (best >= 0 && (format->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC))
@@ -228,7 +228,7 @@ static AVStream *find_video(AVFormatContext *format)
     for (unsigned i = 0; i < format->nb_streams; i++)
         if ((int)i != best)
             format->streams[i]->discard = AVDISCARD_ALL;
-    return best < 0 ? NULL : format->streams[best];
+    return best;
 }
 
 static int fail_no_video(const struct sp_libav *s, struct sp_error *err)
@@ -257,7 +257,7 @@ static int find_streams(struct sp_libav *s, struct sp_error *err)
         return sp_fail(err, SP_ERR_FORMAT, "%s: not a video, it holds text; give a video file",
                        s->name);
     unsigned n = s->format->nb_streams;
-    AVDictionary **settings = n ? calloc(n, sizeof *settings) : NULL;
+    AVDictionary **settings = n ? calloc(n, sizeof(void *)) : NULL;
     for (unsigned i = 0; settings && i < n; i++) {
         av_dict_set_int(&settings[i], "max_pixels", MAX_PIXELS, 0);
         av_dict_set(&settings[i], "threads", "1", 0);
@@ -268,8 +268,11 @@ static int find_streams(struct sp_libav *s, struct sp_error *err)
     free(settings);
     if (rc < 0)
         return fail_open(s, rc, err);
-    s->stream = find_video(s->format);
-    return s->stream ? SP_OK : fail_no_video(s, err);
+    int video = find_video(s->format);
+    if (video < 0)
+        return fail_no_video(s, err);
+    s->stream = s->format->streams[video];
+    return SP_OK;
 }
 
 static int open_decoder(struct sp_libav *s, struct sp_error *err)

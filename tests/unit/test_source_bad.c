@@ -184,6 +184,10 @@ static void expect_hole(const char *name, int threads)
                      whole->count);
     for (int i = 0; i < sparse->count; i++)
         assert_int_equal(sparse->shot[i].sequence % 3, 0);
+    if (strstr(name, ".avi")) { /* five in a row are broken; those off the grid were not touched */
+        assert_int_equal(part->failed, 5);
+        assert_in_range(sparse->failed, 1, 2);
+    }
     free(whole);
     free(part);
     free(sparse);
