@@ -68,7 +68,7 @@ static void make_name(struct sp_libav *s)
     sp_redact_url(s->url, shown, sizeof shown);
     size_t n = strlen(shown);
     if (n < sizeof s->name)
-        snprintf(s->name, sizeof s->name, "%s", shown);
+        memcpy(s->name, shown, n + 1);
     else if (is_network(shown))
         snprintf(s->name, sizeof s->name, "%.*s...", (int)sizeof s->name - 4, shown);
     else
