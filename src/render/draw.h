@@ -2,7 +2,10 @@
  *
  * Data flow: shared frame -> sp_canvas_load copies its planes (I420) -> sp_draw_* -> JPEG or video
  * encoder read the canvas. A canvas belongs to one thread; it allocates only when the size grows.
- */
+ *
+ * A canvas says itself what its numbers mean (full_range, matrix): drawing, JPEG and video all
+ * follow it. Load it as SP_CANVAS_JPEG when its pictures become JPEG only: the copy then expands
+ * range and matrix in the same pass, and the encoder has nothing left to convert. */
 #pragma once
 
 #include "frame.h"
@@ -10,6 +13,8 @@
 
 #include <stdbool.h>
 
+/* The planes have even sizes inside: of an odd width or height the last column or row is there
+ * twice (JPEG's 4:2:0 reads it), and drawing reaches over both. */
 struct sp_canvas {
     uint8_t *plane[3]; /* I420; strides multiples of 64 */
     int stride_bytes[3];
@@ -22,8 +27,14 @@ struct sp_canvas {
 
 void sp_canvas_release(struct sp_canvas *canvas); /* zeroed memory is an empty canvas */
 
-/* SP_ERR_NO_MEMORY. */
-int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame, struct sp_error *err);
+enum sp_canvas_color {
+    SP_CANVAS_AS_FRAME, /* a plain copy: for video, or for video and JPEG */
+    SP_CANVAS_JPEG,     /* full range, BT.601: for JPEG alone */
+};
+
+/* SP_ERR_NO_MEMORY, SP_ERR_INVALID (a frame without planes or of no size). */
+int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
+                   enum sp_canvas_color color, struct sp_error *err);
 
 struct sp_text; /* a face with its rendered glyphs at the sizes in use; render/text.h */
 

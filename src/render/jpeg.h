@@ -9,7 +9,8 @@ int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */
 
 /* *data stays the encoder's and is valid until the next call. quality 1..100. JPEG means full
- * range: planes of limited range are expanded first, so that the picture's black is black.
+ * range and BT.601: other planes are converted first, so that black is black and red is red. A
+ * canvas loaded as SP_CANVAS_JPEG is compressed as it is.
  * SP_ERR_NO_MEMORY, SP_ERR_INVALID. */
 int sp_jpeg_encode(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int quality,
                    const uint8_t **data, size_t *bytes, struct sp_error *err);
