@@ -197,6 +197,20 @@ void sp_json_number(struct sp_json *json, double value, int decimals)
     append(json, digits, (size_t)n);
 }
 
+void sp_json_double(struct sp_json *json, double value)
+{
+    if (!isfinite(value)) {
+        sp_json_null(json);
+        return;
+    }
+    char digits[32];
+    int n = snprintf(digits, sizeof digits, "%.15g", value);
+    if (strtod(digits, NULL) != value)
+        n = snprintf(digits, sizeof digits, "%.17g", value);
+    before_value(json);
+    append(json, digits, (size_t)n);
+}
+
 void sp_json_raw(struct sp_json *json, const char *text)
 {
     append(json, text, strlen(text));

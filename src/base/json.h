@@ -34,5 +34,7 @@ void sp_json_bool(struct sp_json *json, bool value);
 void sp_json_null(struct sp_json *json);
 /* `decimals` digits after the point, trailing zeros cut. */
 void sp_json_number(struct sp_json *json, double value, int decimals);
+/* As many digits as reading it back exactly takes. */
+void sp_json_double(struct sp_json *json, double value);
 /* Appended as it is, between values: a newline, or a value already in JSON. */
 void sp_json_raw(struct sp_json *json, const char *text);

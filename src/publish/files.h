@@ -19,7 +19,7 @@ struct sp_files_options {
     const char *camera; /* the files' base name */
     bool video;
     double frame_rate; /* nominal; 0: 25 */
-    int video_crf;
+    int video_crf;     /* 1 (best) .. 51; 0: 23 */
 };
 
 struct sp_files_frame {
@@ -33,12 +33,14 @@ struct sp_files_frame {
     const struct sp_canvas *picture; /* annotated; needed with video */
 };
 
-/* SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_UNSUPPORTED (no encoder). */
+/* SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_UNSUPPORTED (no encoder), SP_ERR_INVALID (a camera whose name
+ * cannot be a file's). */
 int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
                   struct sp_error *err);
 
 /* After a failure every later call returns the same error at once. A picture of another size than
- * the video's first is scaled to it. */
+ * the video's first is scaled to it, between bars. Rows and journal lines are written whether or
+ * not there are tracks to tell of; pts_us gives the video's timing. */
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame,
                    struct sp_error *err);
 

@@ -1,0 +1,211 @@
+#include "publish/files.h"
+
+#include "base/json.h"
+#include "publish/mp4.h"
+#include "publish/part.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NAME_BYTES = 256,
+    ROW_BYTES = 2048, /* four doubles of up to 314 digits, and the rest */
+    CRF_DEFAULT = 23,
+    FRAME_RATE_DEFAULT = 25,
+};
+
+struct sp_files {
+    struct sp_part *mot, *journal, *video; /* video: NULL without */
+    struct sp_mp4 *mp4;
+    struct sp_json line;
+    struct sp_error failure; /* the first; code 0: none */
+};
+
+static int open_part(struct sp_part **out, const struct sp_files_options *options,
+                     const char *extension, struct sp_error *err)
+{
+    char name[NAME_BYTES];
+    if (snprintf(name, sizeof name, "%s.%s", options->camera, extension) >= (int)sizeof name)
+        return sp_fail(err, SP_ERR_INVALID, "camera %.40s...: the name is too long for a file",
+                       options->camera);
+    return sp_part_open(out, options->dir, name, err);
+}
+
+int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
+                  struct sp_error *err)
+{
+    struct sp_files *files = calloc(1, sizeof *files);
+    if (!files)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "camera %s: out of memory", options->camera);
+    int rc = open_part(&files->mot, options, "txt", err);
+    if (!rc)
+        rc = open_part(&files->journal, options, "jsonl", err);
+    if (!rc && options->video) {
+        int crf = options->video_crf == 0 ? CRF_DEFAULT : options->video_crf;
+        const struct sp_mp4_options video = {
+            .frame_rate = options->frame_rate > 0 ? options->frame_rate : FRAME_RATE_DEFAULT,
+            .crf = crf < 1    ? 1
+                   : crf > 51 ? 51
+                              : crf,
+        };
+        rc = open_part(&files->video, options, "mp4", err);
+        if (!rc)
+            rc = sp_mp4_open(&files->mp4, files->video, &video, err);
+    }
+    if (rc) {
+        sp_files_abandon(files);
+        return rc;
+    }
+    *out = files;
+    return SP_OK;
+}
+
+void sp_files_abandon(struct sp_files *files)
+{
+    if (!files)
+        return;
+    sp_mp4_close(files->mp4);
+    sp_part_close(files->mot);
+    sp_part_close(files->journal);
+    sp_part_close(files->video);
+    sp_json_release(&files->line);
+    free(files);
+}
+
+/* frame, id, left, top, width, height, confidence, and the three world coordinates that a camera
+ * does not know: the MOT Challenge's format of results. */
+static int write_rows(struct sp_files *files, const struct sp_files_frame *frame,
+                      struct sp_error *err)
+{
+    int rc = SP_OK;
+    for (size_t i = 0; !rc && i < frame->track_count; i++) {
+        const struct sp_track *track = &frame->tracks[i];
+        char row[ROW_BYTES];
+        int n =
+            snprintf(row, sizeof row, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
+                     (unsigned long long)frame->sequence + 1, track->id, track->x1_px, track->y1_px,
+                     track->x2_px - track->x1_px, track->y2_px - track->y1_px, track->score);
+        rc = sp_part_write(files->mot, row, (size_t)n, err);
+    }
+    return rc;
+}
+
+/* Detections keep every bit, so that the tracker run again over the journal sees what it saw;
+ * tracks are results, of the same precision as in the MOT rows. */
+static int write_line(struct sp_files *files, const struct sp_files_frame *frame,
+                      struct sp_error *err)
+{
+    struct sp_json *json = &files->line;
+    sp_json_clear(json);
+    sp_json_begin_object(json);
+    sp_json_key(json, "sequence");
+    sp_json_int(json, (int64_t)frame->sequence);
+    sp_json_key(json, "pts_us");
+    sp_json_int(json, frame->pts_us);
+    sp_json_key(json, "inferred");
+    sp_json_bool(json, frame->inferred);
+    sp_json_key(json, "detections");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < frame->detection_count; i++) {
+        const struct sp_detection *d = &frame->detections[i];
+        sp_json_begin_array(json);
+        sp_json_double(json, d->x1_px);
+        sp_json_double(json, d->y1_px);
+        sp_json_double(json, d->x2_px);
+        sp_json_double(json, d->y2_px);
+        sp_json_double(json, d->score);
+        sp_json_int(json, d->class_id);
+        sp_json_end_array(json);
+    }
+    sp_json_end_array(json);
+    sp_json_key(json, "tracks");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < frame->track_count; i++) {
+        const struct sp_track *t = &frame->tracks[i];
+        sp_json_begin_array(json);
+        sp_json_int(json, t->id);
+        sp_json_number(json, t->x1_px, 3);
+        sp_json_number(json, t->y1_px, 3);
+        sp_json_number(json, t->x2_px, 3);
+        sp_json_number(json, t->y2_px, 3);
+        sp_json_number(json, t->score, 4);
+        sp_json_int(json, t->class_id);
+        sp_json_end_array(json);
+    }
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+    sp_json_raw(json, "\n");
+    if (json->failed)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_part_name(files->journal));
+    return sp_part_write(files->journal, json->text, json->used_bytes, err);
+}
+
+static int repeat_failure(const struct sp_files *files, struct sp_error *err)
+{
+    if (err)
+        *err = files->failure;
+    return files->failure.code;
+}
+
+int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, struct sp_error *err)
+{
+    struct sp_error *failure = &files->failure;
+    if (failure->code)
+        return repeat_failure(files, err);
+    int rc = write_rows(files, frame, failure);
+    if (!rc)
+        rc = write_line(files, frame, failure);
+    if (!rc && files->mp4)
+        rc = frame->picture
+                 ? sp_mp4_frame(files->mp4, frame->picture, frame->pts_us, failure)
+                 : sp_fail(failure, SP_ERR_INVALID, "%s: picture %llu is missing",
+                           sp_part_name(files->video), (unsigned long long)frame->sequence);
+    return rc ? repeat_failure(files, err) : SP_OK;
+}
+
+/* All are on the disk before the first gets its name. */
+static int finish(struct sp_files *files, struct sp_error *err)
+{
+    bool has_video = false;
+    int rc = files->failure.code ? repeat_failure(files, err) : SP_OK;
+    if (!rc && files->mp4)
+        rc = sp_mp4_finish(files->mp4, &has_video, err);
+    if (!rc)
+        rc = sp_part_sync(files->mot, err);
+    if (!rc)
+        rc = sp_part_sync(files->journal, err);
+    if (!rc && has_video)
+        rc = sp_part_sync(files->video, err);
+    if (!rc)
+        rc = sp_part_publish(files->mot, err);
+    if (!rc)
+        rc = sp_part_publish(files->journal, err);
+    if (!rc && has_video)
+        rc = sp_part_publish(files->video, err);
+    return rc;
+}
+
+int sp_files_finish(struct sp_files *files, struct sp_error *err)
+{
+    int rc = finish(files, err);
+    sp_files_abandon(files); /* removes what did not get its name */
+    return rc;
+}
+
+int sp_files_write_whole(const char *dir, const char *name, const char *text, size_t bytes,
+                         struct sp_error *err)
+{
+    struct sp_part *part;
+    int rc = sp_part_open(&part, dir, name, err);
+    if (rc)
+        return rc;
+    rc = sp_part_write(part, text, bytes, err);
+    if (!rc)
+        rc = sp_part_sync(part, err);
+    if (!rc)
+        rc = sp_part_publish(part, err);
+    sp_part_close(part);
+    return rc;
+}

@@ -1,0 +1,31 @@
+/* An annotated video: H.264 by libx264, MPEG-4 Visual where that is missing, in MP4.
+ *
+ * Data flow: canvas -> the encoder's own picture (scaled with bars when its size is not the first
+ * picture's) -> encoder, one thread, so that the bytes do not depend on the machine's cores -> MP4
+ * with the index in front. Times are the pictures' own, from 0. One thread at a time. */
+#pragma once
+
+#include "publish/part.h"
+#include "render/draw.h"
+
+struct sp_mp4;
+
+struct sp_mp4_options {
+    const char *encoder; /* FFmpeg's name; NULL: libx264, else mpeg4 */
+    double frame_rate;   /* nominal, for the encoder's rate control; > 0 */
+    int crf;             /* 1 (best) .. 51 */
+};
+
+/* `part` stays the caller's, who syncs and publishes it after finish. The file begins with the
+ * first picture. SP_ERR_UNSUPPORTED: no encoder. */
+int sp_mp4_open(struct sp_mp4 **out, const struct sp_part *part,
+                const struct sp_mp4_options *options, struct sp_error *err);
+
+/* Times that do not rise are moved to the next tick. */
+int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts_us,
+                 struct sp_error *err);
+
+/* Writes what the encoder still holds and the index. *complete: there is a video, of at least one
+ * picture. */
+int sp_mp4_finish(struct sp_mp4 *mp4, bool *complete, struct sp_error *err);
+void sp_mp4_close(struct sp_mp4 *mp4); /* NULL is fine */
