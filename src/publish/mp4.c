@@ -26,6 +26,7 @@ struct sp_mp4 {
     AVPacket *packet;
     bool header_written, finished;
     int64_t first_pts_us, last_pts;
+    int64_t gap; /* between the last two pictures: how long the last one stays */
 };
 
 /* FFmpeg's codes are negative errno values or tags of its own. */
@@ -230,6 +231,7 @@ static int encode(struct sp_mp4 *mp4, const AVFrame *picture, struct sp_error *e
         if (rc < 0)
             break;
         mp4->packet->stream_index = mp4->stream->index;
+        mp4->packet->duration = mp4->gap;
         av_packet_rescale_ts(mp4->packet, mp4->encoder->time_base, mp4->stream->time_base);
         rc = av_interleaved_write_frame(mp4->muxer, mp4->packet);
         if (rc >= 0 && mp4->muxer->pb->error < 0)
@@ -247,11 +249,13 @@ int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts
         if (rc)
             return rc;
         mp4->first_pts_us = pts_us;
+        mp4->gap = av_rescale_q(1, av_inv_q(mp4->encoder->framerate), mp4->encoder->time_base);
     } else {
         pts = av_rescale_q(av_sat_sub64(pts_us, mp4->first_pts_us), AV_TIME_BASE_Q,
                            mp4->encoder->time_base);
         if (pts <= mp4->last_pts)
             pts = mp4->last_pts + 1;
+        mp4->gap = pts - mp4->last_pts;
     }
     int rc = av_frame_make_writable(mp4->picture); /* the encoder may still read the last one */
     if (rc < 0)
