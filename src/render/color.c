@@ -5,8 +5,10 @@
 #include <string.h>
 
 /* The rows below are plain loops made to be vectorised; gcc does so fully only from -O3 on. Where
- * the loader can choose, a second version of each uses AVX2. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+ * the loader can choose, a second version of each uses AVX2; not under TSan, for the loader chooses
+ * before TSan has started. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__) &&   \
+    !defined(__SANITIZE_THREAD__)
 #define SP_VECTORISED __attribute__((optimize("O3"), target_clones("avx2", "default")))
 #elif defined(__GNUC__) && !defined(__clang__)
 #define SP_VECTORISED __attribute__((optimize("O3")))
