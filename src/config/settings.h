@@ -9,6 +9,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 enum {
@@ -71,10 +72,16 @@ struct sp_settings {
 void sp_settings_default(struct sp_settings *settings);
 
 /* KEY=VALUE lines; '#' comments; quotes as in a shell; "export " allowed. Refuses: unknown key,
- * value out of range, a key twice, malformed line. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_INVALID. */
+ * value out of range, a key twice, malformed line. A key of the system that spoton replaces is a
+ * warning in the log. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_INVALID, SP_ERR_NO_MEMORY. */
 int sp_settings_read_env_file(struct sp_settings *settings, const char *path, struct sp_error *err);
 
-/* The known keys that the process environment holds (and CAMERA_*). */
+/* The same from memory: any bytes, not terminated. `name` stands for the file in texts. */
+int sp_settings_read_env_text(struct sp_settings *settings, const char *text, size_t bytes,
+                              const char *name, struct sp_error *err);
+
+/* The known keys that the process environment holds (and CAMERA_*, in the order of their names).
+ * An empty variable counts as not set. */
 int sp_settings_read_environment(struct sp_settings *settings, char *const *environment,
                                  struct sp_error *err);
 
@@ -92,7 +99,12 @@ int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, i
 int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
                            bool replace, const char *where, struct sp_error *err);
 
-/* The settings as they are now, "KEY" and value as text, in the table's order. */
+/* After all places have been read: every value in its range, and those that must fit each other
+ * do. SP_ERR_INVALID. */
+int sp_settings_check(const struct sp_settings *settings, struct sp_error *err);
+
+/* The settings as they are now, "KEY" and value as text, in the table's order, then the cameras;
+ * secrets in URLs are hidden. */
 void sp_settings_each(const struct sp_settings *settings,
                       void (*visit)(void *user, const char *key, const char *value), void *user);
 

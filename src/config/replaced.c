@@ -1,0 +1,79 @@
+/* Keys of the system that spoton replaces. Its .env files keep working: these keys are accepted
+ * there, and the log says what to use instead. */
+#include "config/table.h"
+
+#include <string.h>
+
+#define NO_MAP "spoton does not project people onto a map"
+#define NO_MATCHING "spoton does not match people across cameras"
+#define NO_REID "spoton has no re-identification"
+#define NO_TRAILS "spoton draws no trails"
+#define NO_PRELOAD "everything is loaded at the start"
+#define NO_TIMEOUT "work does not stop when the last viewer leaves"
+#define NO_STORE "spoton stores no single frames; `spoton run --video` writes a video"
+
+static const struct {
+    const char *key; /* a '*' at the end: all keys that begin so */
+    const char *advice;
+} replaced[] = {
+    {"DETECTION_IMGSZ", "use YOLO_INPUT_SIZE"},
+    {"DETECTION_HALF", "use PRECISION (f16, bf16)"},
+    {"DETECTION_CONFIDENCE_THRESHOLD", "use YOLO_CONFIDENCE_THRESHOLD"},
+    {"PERSON_CLASS_ID", "use CLASSES, which takes numbers too"},
+    {"USE_TENSORRT", "use ENGINE, which says which runtime runs the model"},
+    {"TRACK_CONFIDENCE_THRESHOLD", "use TRACK_HIGH_THRESHOLD"},
+    {"TARGET_FPS", "live cameras set the pace themselves and files run as fast as they can; to do "
+                   "less work use FRAME_SKIP"},
+    {"LOCAL_VIDEOS_BASE_DIR", "name each camera's file: CAMERA_<NAME>=PATH"},
+    {"DETECTOR_TYPE", "the kind of detector is read from the model file"},
+    {"TRACKER_TYPE", "the tracker is always ByteTrack"},
+    {"TRACKING_ENABLED", "people are always tracked"},
+    {"TRACKER_PER_CLASS", "classes are tracked together; choose them with CLASSES"},
+    {"ENABLE_ENHANCED_VISUALIZATION", NO_TRAILS},
+    {"TRAIL_*", NO_TRAILS},
+    {"START_TRAIL_CLEANUP", NO_TRAILS},
+    {"REID_*", NO_REID},
+    {"HOMOGRAPHY_FILE_PATH", NO_MAP},
+    {"WORLD_BOUNDS_*", NO_MAP},
+    {"ENABLE_BOUNDS_VALIDATION", NO_MAP},
+    {"ENABLE_POINT_VALIDATION", NO_MAP},
+    {"ENABLE_DEBUG_REPROJECTION", NO_MAP},
+    {"ROI_*", NO_MAP},
+    {"SPATIAL_*", NO_MATCHING},
+    {"MIN_BBOX_OVERLAP_RATIO_IN_QUADRANT", NO_MATCHING},
+    {"HANDOFF_ZONE_THRESHOLD", NO_MATCHING},
+    {"DEBUG_DRAW_HANDOFF_ZONES", NO_MATCHING},
+    {"STREAMING_CLIENT_*", NO_TIMEOUT},
+    {"DETECTION_CLIENT_*", NO_TIMEOUT},
+    {"MAX_CONCURRENT_DETECTION_TASKS", "one process runs all its cameras together"},
+    {"ENABLE_PLAYBACK_CONTROL", "files are not paused or rewound"},
+    {"PLAYBACK_CONTROL_TIMEOUT_SECONDS", "files are not paused or rewound"},
+    {"DB_ENABLED", "spoton writes files, not to a database"},
+    {"STORE_EXTRACTED_FRAMES", NO_STORE},
+    {"FRAME_CACHE_*", NO_STORE},
+    {"PRELOAD_*", NO_PRELOAD},
+    {"VITE_*", "it belongs to the front end"},
+};
+
+static bool matches(const char *pattern, const char *key)
+{
+    size_t n = strlen(pattern);
+    if (pattern[n - 1] == '*')
+        return strncmp(pattern, key, n - 1) == 0;
+    return strcmp(pattern, key) == 0;
+}
+
+const char *sp_setting_replaced(const char *key)
+{
+    for (size_t i = 0; i < sizeof replaced / sizeof replaced[0]; i++)
+        if (matches(replaced[i].key, key))
+            return replaced[i].advice;
+    return NULL;
+}
+
+void sp_setting_each_replaced(void (*visit)(void *user, const char *key, const char *advice),
+                              void *user)
+{
+    for (size_t i = 0; i < sizeof replaced / sizeof replaced[0]; i++)
+        visit(user, replaced[i].key, replaced[i].advice);
+}

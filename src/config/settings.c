@@ -1,0 +1,294 @@
+#include "config/settings.h"
+
+#include "base/log.h"
+#include "config/table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char camera_prefix[] = "CAMERA_";
+
+enum {
+    PREFIX_LENGTH = sizeof camera_prefix - 1,
+    ROWS_MAX = 64,
+    SHOWN_BYTES = 96,
+    WHERE_BYTES = 160,
+};
+
+void sp_settings_default(struct sp_settings *settings)
+{
+    memset(settings, 0, sizeof *settings);
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        enum sp_setting_verdict verdict =
+            sp_setting_parse(&sp_setting_table[i], sp_setting_table[i].fallback, settings);
+        assert(verdict == SP_VALUE_GOOD);
+        (void)verdict;
+    }
+}
+
+/* "; did you mean bf16?", or nothing. */
+static void suggest_choice(const struct sp_setting_row *row, const char *value, char *out,
+                           size_t out_bytes)
+{
+    const char *words[32];
+    size_t count = 0;
+    out[0] = '\0';
+    if (row->type != SP_SETTING_CHOICE)
+        return;
+    for (const struct sp_setting_choice *choice = row->choices; choice->word && count < 31;
+         choice++)
+        if (!choice->alias)
+            words[count++] = choice->word;
+    words[count] = NULL;
+    const char *near = sp_nearest_word(value, words);
+    if (near)
+        snprintf(out, out_bytes, "; did you mean %s?", near);
+}
+
+/* "SUBJECT=VALUE is out of range: a whole number from 1 to 100" */
+static int refuse_value(const struct sp_setting_row *row, enum sp_setting_verdict verdict,
+                        const char *value, const char *subject, char between, struct sp_error *err)
+{
+    char allowed[SP_ALLOWED_BYTES], shown[SHOWN_BYTES], suggestion[64];
+    sp_setting_allowed(row, allowed);
+    sp_setting_show(value, shown, sizeof shown);
+    if (verdict == SP_VALUE_EMPTY)
+        return sp_fail(err, SP_ERR_INVALID, "%s is empty: it takes %s", subject, allowed);
+    if (verdict == SP_VALUE_TOO_LONG)
+        return sp_fail(err, SP_ERR_INVALID, "%s has %zu bytes, which is too long: it takes %s",
+                       subject, strlen(value), allowed);
+    if (verdict == SP_VALUE_OUT_OF_RANGE)
+        return sp_fail(err, SP_ERR_INVALID, "%s%c%s is out of range: %s", subject, between, shown,
+                       allowed);
+    suggest_choice(row, value, suggestion, sizeof suggestion);
+    return sp_fail(err, SP_ERR_INVALID, "%s%c%s is not valid: %s%s", subject, between, shown,
+                   allowed, suggestion);
+}
+
+static int set_row(struct sp_settings *settings, const struct sp_setting_row *row,
+                   const char *value, const char *subject, char between, struct sp_error *err)
+{
+    enum sp_setting_verdict verdict = sp_setting_parse(row, value, settings);
+    if (verdict == SP_VALUE_GOOD)
+        return SP_OK;
+    return refuse_value(row, verdict, value, subject, between, err);
+}
+
+static int refuse_unknown(const char *key, const char *where, struct sp_error *err)
+{
+    const char *keys[ROWS_MAX + 1];
+    char shown[SHOWN_BYTES];
+    assert(sp_setting_count <= ROWS_MAX);
+    for (size_t i = 0; i < sp_setting_count; i++)
+        keys[i] = sp_setting_table[i].key;
+    keys[sp_setting_count] = NULL;
+    const char *near = sp_nearest_word(key, keys);
+    sp_setting_show(key, shown, sizeof shown);
+    return sp_fail(err, SP_ERR_INVALID, "%s: %s is not a setting%s%s%s See docs/CONFIG.md", where,
+                   shown, near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
+}
+
+int sp_settings_set(struct sp_settings *settings, const char *key, const char *value,
+                    const char *where, struct sp_error *err)
+{
+    if (strncmp(key, camera_prefix, PREFIX_LENGTH) == 0)
+        return sp_settings_add_camera(settings, key + PREFIX_LENGTH, value, true, where, err);
+    const struct sp_setting_row *row = sp_setting_find(key, strlen(key));
+    if (!row)
+        return refuse_unknown(key, where, err);
+    char subject[WHERE_BYTES + SP_FLAG_BYTES];
+    snprintf(subject, sizeof subject, "%.*s: %s", WHERE_BYTES - 4, where, row->key);
+    return set_row(settings, row, value, subject, '=', err);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, so that the cameras' order does not hang on the shell's. */
+static int read_cameras(struct sp_settings *settings, char **entries, size_t count,
+                        struct sp_error *err)
+{
+    qsort(entries, count, sizeof entries[0], compare_entries);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = entries[i] + PREFIX_LENGTH;
+        const char *equals = strchr(name, '=');
+        char key[SP_CAMERA_NAME_BYTES + 1]; /* one more: too long a name is refused by name */
+        snprintf(key, sizeof key, "%.*s", (int)(equals - name), name);
+        int result =
+            sp_settings_add_camera(settings, key, equals + 1, true, "the environment", err);
+        if (result != SP_OK)
+            return result;
+    }
+    return SP_OK;
+}
+
+int sp_settings_read_environment(struct sp_settings *settings, char *const *environment,
+                                 struct sp_error *err)
+{
+    char *cameras[SP_CAMERAS_MAX + 1]; /* one more is refused by sp_settings_add_camera */
+    size_t camera_count = 0;
+    for (; environment && *environment; environment++) {
+        const char *equals = strchr(*environment, '=');
+        if (!equals || equals[1] == '\0')
+            continue; /* an empty variable counts as not set */
+        size_t key_bytes = (size_t)(equals - *environment);
+        if (key_bytes > PREFIX_LENGTH && strncmp(*environment, camera_prefix, PREFIX_LENGTH) == 0) {
+            if (camera_count < SP_CAMERAS_MAX + 1)
+                cameras[camera_count++] = *environment;
+            continue;
+        }
+        const struct sp_setting_row *row = sp_setting_find(*environment, key_bytes);
+        int result =
+            row ? sp_settings_set(settings, row->key, equals + 1, "the environment", err) : SP_OK;
+        if (result != SP_OK)
+            return result;
+    }
+    return read_cameras(settings, cameras, camera_count, err);
+}
+
+static const struct sp_setting_row *row_of_flag(const char *word, size_t word_bytes)
+{
+    char flag[SP_FLAG_BYTES];
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        sp_setting_flag(&sp_setting_table[i], flag);
+        if (strlen(flag) == word_bytes && memcmp(flag, word, word_bytes) == 0)
+            return &sp_setting_table[i];
+    }
+    return NULL;
+}
+
+int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, int *at,
+                          struct sp_error *err)
+{
+    const char *word = argv[*at];
+    size_t flag_bytes = strcspn(word, "=");
+    const struct sp_setting_row *row = row_of_flag(word, flag_bytes);
+    if (!row)
+        return 0;
+    char flag[SP_FLAG_BYTES];
+    sp_setting_flag(row, flag);
+
+    const char *next = *at + 1 < argc ? argv[*at + 1] : NULL;
+    int result = 0;
+    if (word[flag_bytes] == '=') {
+        result = set_row(settings, row, word + flag_bytes + 1, flag, ' ', err);
+    } else if (row->type == SP_SETTING_SWITCH) {
+        /* The value may be left out: only a word that is one belongs to the flag. */
+        if (next && sp_setting_parse(row, next, settings) == SP_VALUE_GOOD)
+            ++*at;
+        else
+            result = set_row(settings, row, "true", flag, ' ', err);
+    } else if (!next || strncmp(next, "--", 2) == 0) {
+        char allowed[SP_ALLOWED_BYTES], shown[SHOWN_BYTES];
+        sp_setting_allowed(row, allowed);
+        sp_setting_show(next ? next : "the end of the line", shown, sizeof shown);
+        return sp_fail(err, SP_ERR_INVALID, "%s wants a value, found %s: it takes %s", flag, shown,
+                       allowed);
+    } else {
+        ++*at;
+        result = set_row(settings, row, next, flag, ' ', err);
+    }
+    return result < 0 ? result : 1;
+}
+
+int sp_setting_camera(const struct sp_settings *settings, const char *name)
+{
+    for (int i = 0; i < settings->camera_count; i++)
+        if (strcmp(settings->camera[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static bool is_camera_name(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length >= SP_CAMERA_NAME_BYTES || name[0] == '.' || name[0] == '-')
+        return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+           length;
+}
+
+int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
+                           bool replace, const char *where, struct sp_error *err)
+{
+    char shown[SHOWN_BYTES];
+    sp_setting_show(name, shown, sizeof shown);
+    if (!is_camera_name(name))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s: \"%s\" cannot name a camera: a name has 1 to %d letters, digits, '_', "
+                       "'-' and '.', and begins with none of the last two",
+                       where, shown, SP_CAMERA_NAME_BYTES - 1);
+    size_t url_bytes = strlen(url);
+    if (url_bytes == 0)
+        return sp_fail(err, SP_ERR_INVALID, "%s: camera %s has no URL: give a file or a stream",
+                       where, name);
+    if (url_bytes >= SP_URL_BYTES)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s: the URL of camera %s has %zu bytes: at most %d are allowed", where,
+                       name, url_bytes, SP_URL_BYTES - 1);
+    for (size_t i = 0; i < url_bytes; i++)
+        if ((unsigned char)url[i] < 0x20 || url[i] == 0x7F)
+            return sp_fail(
+                err, SP_ERR_INVALID,
+                "%s: the URL of camera %s holds a control character (byte %zu is 0x%02x)", where,
+                name, i + 1, (unsigned)(unsigned char)url[i]);
+    int index = sp_setting_camera(settings, name);
+    if (index >= 0 && !replace)
+        return sp_fail(err, SP_ERR_INVALID, "%s: there is a camera %s already: give another name",
+                       where, name);
+    if (index < 0 && settings->camera_count == SP_CAMERAS_MAX)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s: camera %s is one too many: at most %d cameras run in one process",
+                       where, name, SP_CAMERAS_MAX);
+    if (index < 0)
+        index = settings->camera_count++;
+    struct sp_camera_setting *camera = &settings->camera[index];
+    memset(camera, 0, sizeof *camera);
+    memcpy(camera->name, name, strlen(name));
+    memcpy(camera->url, url, url_bytes);
+    return SP_OK;
+}
+
+void sp_settings_each(const struct sp_settings *settings,
+                      void (*visit)(void *user, const char *key, const char *value), void *user)
+{
+    char value[SP_PATH_BYTES], shown[SP_PATH_BYTES + SP_FLAG_BYTES];
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        sp_setting_format(&sp_setting_table[i], settings, value, sizeof value);
+        sp_setting_show(value, shown, sizeof shown);
+        visit(user, sp_setting_table[i].key, shown);
+    }
+    for (int i = 0; i < settings->camera_count; i++) {
+        char key[PREFIX_LENGTH + SP_CAMERA_NAME_BYTES];
+        snprintf(key, sizeof key, "%s%s", camera_prefix, settings->camera[i].name);
+        sp_setting_show(settings->camera[i].url, shown, sizeof shown);
+        visit(user, key, shown);
+    }
+}
+
+int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
+{
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        const struct sp_setting_row *row = &sp_setting_table[i];
+        char value[SP_PATH_BYTES];
+        sp_setting_format(row, settings, value, sizeof value);
+        enum sp_setting_verdict verdict = sp_setting_parse(row, value, NULL);
+        if (verdict != SP_VALUE_GOOD)
+            return refuse_value(row, verdict, value, row->key, '=', err);
+    }
+    if (settings->track_low_thresh >= settings->track_high_thresh)
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "TRACK_LOW_THRESHOLD=%g is not below TRACK_HIGH_THRESHOLD=%g: the detections "
+            "between them are what the second matching works on",
+            settings->track_low_thresh, settings->track_high_thresh);
+    if (settings->track_new_thresh < settings->track_high_thresh)
+        sp_log(SP_LOG_WARNING,
+               "TRACK_NEW_THRESHOLD=%g is below TRACK_HIGH_THRESHOLD=%g: tracks start only from "
+               "the higher one",
+               settings->track_new_thresh, settings->track_high_thresh);
+    return SP_OK;
+}

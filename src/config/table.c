@@ -1,0 +1,138 @@
+#include "config/table.h"
+
+#include "base/log.h"
+#include "spoton/engine.h"
+
+#include <string.h>
+
+#define FIELD(name)                                                                                \
+    .offset = offsetof(struct sp_settings, name), .bytes = sizeof(((struct sp_settings *)0)->name)
+
+static const struct sp_setting_choice precisions[] = {
+    {"auto", SPOTON_PRECISION_AUTO, false}, {"f32", SPOTON_PRECISION_F32, false},
+    {"bf16", SPOTON_PRECISION_BF16, false}, {"f16", SPOTON_PRECISION_F16, false},
+    {"int8", SPOTON_PRECISION_INT8, false}, {"fp32", SPOTON_PRECISION_F32, true},
+    {"fp16", SPOTON_PRECISION_F16, true},   {0},
+};
+
+static const struct sp_setting_choice output_frames[] = {
+    {"all", SP_OUTPUT_FRAMES_ALL, false},
+    {"inferred", SP_OUTPUT_FRAMES_INFERRED, false},
+    {0},
+};
+
+static const struct sp_setting_choice track_dts[] = {
+    {"auto", SP_TRACK_DT_AUTO, false},
+    {"frames", SP_TRACK_DT_FRAMES, false},
+    {"timestamps", SP_TRACK_DT_TIMESTAMPS, false},
+    {0},
+};
+
+static const struct sp_setting_choice log_levels[] = {
+    {"error", SP_LOG_ERROR, false},
+    {"warning", SP_LOG_WARNING, false},
+    {"info", SP_LOG_INFO, false},
+    {"debug", SP_LOG_DEBUG, false},
+    {"critical", SP_LOG_ERROR, true},
+    {"warn", SP_LOG_WARNING, true},
+    {0},
+};
+
+#define MODEL "Model and engine"
+#define FRAMES "The way of the frames"
+#define TRACKER "Tracker"
+#define PICTURES "Pictures and log"
+
+const struct sp_setting_row sp_setting_table[] = {
+    {"YOLO_MODEL_PATH", MODEL, "FILE", "",
+     "Model file: ONNX, OpenVINO IR or TFLite. Empty: the bundled models/person.onnx.",
+     SP_SETTING_TEXT, FIELD(model_path)},
+    {"ENGINE", MODEL, "NAME", "auto",
+     "Inference engine: auto takes the best one on this machine; `spoton doctor` lists them.",
+     SP_SETTING_NAME, FIELD(engine)},
+    {"PRECISION", MODEL, "WORD", "auto",
+     "Arithmetic of the model. auto: the fastest that keeps the results; int8 wants a quantised "
+     "file.",
+     SP_SETTING_CHOICE, FIELD(precision), .choices = precisions},
+    {"YOLO_INPUT_SIZE", MODEL, "PIXELS", "640",
+     "Longest side of the model's input. The other side follows the cameras' aspect.",
+     SP_SETTING_INTEGER, FIELD(input_size_px), .low = 32, .high = 4096, .step = 32},
+    {"SQUARE_INPUT", MODEL, NULL, "false",
+     "Square model input whatever the cameras' aspect: slower, as other programs do it.",
+     SP_SETTING_SWITCH, FIELD(square_input)},
+    {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "SCORE", "0.3", "Detections that score less are dropped.",
+     SP_SETTING_REAL, FIELD(confidence_threshold), .low = 0, .high = 1},
+    {"YOLO_NMS_THRESHOLD", MODEL, "IOU", "0.7",
+     "Of two boxes of one class that overlap more, the weaker is dropped.", SP_SETTING_REAL,
+     FIELD(nms_iou), .low = 0, .high = 1},
+    {"CLASSES", MODEL, "LIST", "person",
+     "Classes to report, by name or number, comma separated; all: every class of the model.",
+     SP_SETTING_LIST, FIELD(classes)},
+    {"THREADS", MODEL, "N", "auto", "Cores to use. auto: those that are really granted.",
+     SP_SETTING_INTEGER, FIELD(threads), .low = 1, .high = 1024, .zero = "auto"},
+    {"ENGINE_STREAMS", MODEL, "N", "auto",
+     "Inferences that run side by side. auto: the engine chooses.", SP_SETTING_INTEGER,
+     FIELD(streams), .low = 1, .high = 256, .zero = "auto"},
+    {"ENGINE_BATCH", MODEL, "N", "auto", "Pictures in one tensor. auto: the engine's best.",
+     SP_SETTING_INTEGER, FIELD(engine_batch), .low = 1, .high = 256, .zero = "auto"},
+    {"ENGINE_OPTIONS", MODEL, "TEXT", "",
+     "Options of the engine itself, key=value, separated by semicolons.", SP_SETTING_TEXT,
+     FIELD(engine_options)},
+    {"ENGINE_CACHE_DIR", MODEL, "DIR", "",
+     "Where compiled models are kept. Empty: $XDG_CACHE_HOME/spoton; off: nowhere.",
+     SP_SETTING_TEXT, FIELD(cache_dir)},
+
+    {"BATCH_ACCUMULATION_SIZE", FRAMES, "N", "4",
+     "Frames of one camera in a round of inference. auto: as the cameras deliver.",
+     SP_SETTING_INTEGER, FIELD(batch_accumulation), .low = 1, .high = 32, .zero = "auto"},
+    {"FRAME_SKIP", FRAMES, "N", "1",
+     "Only every N-th frame is inferred; the frames between carry predicted boxes.",
+     SP_SETTING_INTEGER, FIELD(frame_skip), .low = 1, .high = 100},
+    {"OUTPUT_FRAMES", FRAMES, "WORD", "all",
+     "Frames in the results: all, or only the inferred ones (then the others need no decoding "
+     "where the codec allows).",
+     SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames},
+    {"DECODE_THREADS", FRAMES, "N", "auto", "Decoding threads of one camera.", SP_SETTING_INTEGER,
+     FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
+
+    {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30", "How long a lost person may come back.",
+     SP_SETTING_INTEGER, FIELD(track_buffer_frames), .low = 1, .high = 10000},
+    {"TRACK_HIGH_THRESHOLD", TRACKER, "SCORE", "0.5",
+     "Detections above it are matched with tracks first.", SP_SETTING_REAL,
+     FIELD(track_high_thresh), .low = 0, .high = 1},
+    {"TRACK_LOW_THRESHOLD", TRACKER, "SCORE", "0.1",
+     "Detections above it, up to TRACK_HIGH_THRESHOLD, are matched with the tracks that are left.",
+     SP_SETTING_REAL, FIELD(track_low_thresh), .low = 0, .high = 1},
+    {"TRACK_NEW_THRESHOLD", TRACKER, "SCORE", "0.6",
+     "A detection that matches no track starts one from this score.", SP_SETTING_REAL,
+     FIELD(track_new_thresh), .low = 0, .high = 1},
+    {"TRACK_MATCH_THRESHOLD", TRACKER, "COST", "0.8",
+     "Highest cost (1 - IoU, weighted by score) of a first match.", SP_SETTING_REAL,
+     FIELD(track_match_thresh), .low = 0, .high = 1},
+    {"TRACK_DT", TRACKER, "WORD", "auto",
+     "Time steps of the motion model: frames counts pictures, as the reference does; timestamps "
+     "uses real time. auto: timestamps for live cameras and with FRAME_SKIP above 1, else frames.",
+     SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
+
+    {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
+     FIELD(jpeg_quality), .low = 1, .high = 100},
+    {"STREAM_RESIZE_FACTOR", PICTURES, "FACTOR", "1",
+     "Size of the pictures shown, as a part of the camera's.", SP_SETTING_REAL,
+     FIELD(stream_resize_factor), .low = 0.1, .high = 1},
+    {"VIDEO_CRF", PICTURES, "N", "23",
+     "Quality of the annotated MP4, on the scale of x264: lower is better and larger.",
+     SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51},
+    {"LOG_LEVEL", PICTURES, "WORD", "info", "The least important messages that are logged.",
+     SP_SETTING_CHOICE, FIELD(log_level), .choices = log_levels},
+};
+
+const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];
+
+const struct sp_setting_row *sp_setting_find(const char *key, size_t key_bytes)
+{
+    for (size_t i = 0; i < sp_setting_count; i++)
+        if (strlen(sp_setting_table[i].key) == key_bytes &&
+            memcmp(sp_setting_table[i].key, key, key_bytes) == 0)
+            return &sp_setting_table[i];
+    return NULL;
+}
