@@ -1,0 +1,358 @@
+#include "command/options_table.h"
+
+#include "base/log.h"
+#include "base/redact.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INTO(field) offsetof(struct sp_options, field)
+
+const struct sp_option_row sp_option_table[] = {
+    {"--camera", NULL, "NAME=URL", "a camera or a file under that name; may be repeated",
+     SP_OPTION_CAMERA, SP_TAKES_CAMERAS, 0},
+    {"--out", NULL, "DIR", "where the results go", SP_OPTION_WORD, SP_TAKES_OUT_DIR, INTO(out_dir)},
+    {NULL, "-o", "FILE", "where the result goes", SP_OPTION_WORD, SP_TAKES_OUT_FILE,
+     INTO(out_file)},
+    {"--video", NULL, NULL, "write an annotated MP4 of every camera too", SP_OPTION_SWITCH,
+     SP_TAKES_VIDEO, INTO(video)},
+    {"--limit", NULL, "N", "stop after N frames of every camera", SP_OPTION_COUNT, SP_TAKES_LIMIT,
+     INTO(limit)},
+    {"--frames", NULL, "N", "stop after N frames", SP_OPTION_COUNT, SP_TAKES_FRAMES, INTO(frames)},
+    {"--seconds", NULL, "N", "stop after N seconds", SP_OPTION_SECONDS, SP_TAKES_SECONDS,
+     INTO(seconds)},
+    {"--json", NULL, NULL, "print JSON", SP_OPTION_SWITCH, SP_TAKES_JSON, INTO(json)},
+    {"--no-jpeg", NULL, NULL, "leave the encoding of JPEG pictures out", SP_OPTION_SWITCH,
+     SP_TAKES_NO_JPEG, INTO(no_jpeg)},
+    {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
+     SP_OPTION_WORD, 0, INTO(env_path)},
+    {"--verbose", "-v", NULL, "the same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
+    {"--help", "-h", NULL, "this text", SP_OPTION_SWITCH, 0, INTO(help)},
+};
+
+const size_t sp_option_count = sizeof sp_option_table / sizeof sp_option_table[0];
+
+enum { NEAR_WORDS_MAX = 128, SHOWN_BYTES = 96 };
+
+struct parser {
+    struct sp_options *options;
+    const struct sp_command_usage *usage;
+    int argc;
+    char **argv;
+    int at;
+    int cameras_before; /* those of .env and the environment stand first */
+    bool replaced[SP_CAMERAS_MAX];
+    char *word[SP_CAMERAS_MAX]; /* what is no flag */
+    int word_count;
+    struct sp_error *err;
+};
+
+/* For texts: no password, no control characters, not too long. */
+static const char *show(const char *word, char out[SHOWN_BYTES])
+{
+    sp_redact_url(word, out, SHOWN_BYTES);
+    for (char *c = out; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+    return out;
+}
+
+static bool takes(const struct sp_command_usage *usage, const struct sp_option_row *row)
+{
+    return row->needs == 0 || (usage->takes & row->needs);
+}
+
+static const char *name_of(const struct sp_option_row *row)
+{
+    return row->flag ? row->flag : row->short_flag;
+}
+
+static const struct sp_option_row *find(const char *word)
+{
+    size_t n = strcspn(word, "=");
+    for (size_t i = 0; i < sp_option_count; i++) {
+        const struct sp_option_row *row = &sp_option_table[i];
+        if (row->flag && strlen(row->flag) == n && strncmp(word, row->flag, n) == 0)
+            return row;
+        if (row->short_flag && strcmp(word, row->short_flag) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+struct flag_list {
+    const char *word[NEAR_WORDS_MAX + 1];
+    char text[NEAR_WORDS_MAX][64];
+    int count;
+};
+
+static void add_setting_flag(void *user, const char *key, const char *value)
+{
+    struct flag_list *list = user;
+    (void)value;
+    if (list->count == NEAR_WORDS_MAX || strncmp(key, "CAMERA_", 7) == 0)
+        return;
+    char *text = list->text[list->count];
+    snprintf(text, sizeof list->text[0], "--%s", key);
+    for (char *c = text + 2; *c; c++) {
+        if (*c == '_')
+            *c = '-';
+        else if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    }
+    list->word[list->count++] = text;
+}
+
+/* --out and -o, --limit and --frames: what one command calls so another calls otherwise. */
+static const char *same_kind(const struct sp_command_usage *usage, const struct sp_option_row *row)
+{
+    if (row->type != SP_OPTION_WORD && row->type != SP_OPTION_COUNT)
+        return NULL;
+    for (size_t i = 0; i < sp_option_count; i++)
+        if (sp_option_table[i].type == row->type && (usage->takes & sp_option_table[i].needs))
+            return name_of(&sp_option_table[i]);
+    return NULL;
+}
+
+/* known: the row of a command that is not this one, or NULL. */
+static int refuse_flag(const struct parser *parser, const char *word,
+                       const struct sp_option_row *known)
+{
+    struct flag_list list;
+    char shown[SHOWN_BYTES];
+    list.count = 0;
+    for (size_t i = 0; i < sp_option_count; i++)
+        if (takes(parser->usage, &sp_option_table[i]))
+            list.word[list.count++] = name_of(&sp_option_table[i]);
+    sp_settings_each(&parser->options->settings, add_setting_flag, &list);
+    list.word[list.count] = NULL;
+    show(word, shown);
+    shown[strcspn(shown, "=")] = '\0';
+    const char *near = known ? same_kind(parser->usage, known) : NULL;
+    if (!near)
+        near = sp_nearest_word(shown, list.word);
+    return sp_fail(parser->err, SP_ERR_INVALID, "%s %s%s%s%s `spoton %s --help` lists all options",
+                   shown, known ? "is not an option of this command" : "is not an option",
+                   near ? "; did you mean " : ".", near ? near : "", near ? "?" : "",
+                   parser->usage->name);
+}
+
+/* The argument behind "=" or the next word, or NULL with an error. */
+static const char *take_argument(struct parser *parser, const struct sp_option_row *row)
+{
+    const char *word = parser->argv[parser->at];
+    const char *equals = row->flag && word[1] == '-' ? strchr(word, '=') : NULL;
+    const char *next = parser->at + 1 < parser->argc ? parser->argv[parser->at + 1] : NULL;
+    char shown[SHOWN_BYTES];
+    if (equals) {
+        if (equals[1] != '\0')
+            return equals + 1;
+        sp_fail(parser->err, SP_ERR_INVALID, "%s wants %s, found nothing after the '='",
+                name_of(row), row->argument);
+        return NULL;
+    }
+    if (!next || *next == '\0' || strncmp(next, "--", 2) == 0) {
+        sp_fail(parser->err, SP_ERR_INVALID, "%s wants %s, found %s", name_of(row), row->argument,
+                next && *next ? show(next, shown) : "nothing");
+        return NULL;
+    }
+    parser->at++;
+    return next;
+}
+
+static int parse_count(const struct parser *parser, const struct sp_option_row *row,
+                       const char *text, int64_t *out)
+{
+    char shown[SHOWN_BYTES], *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || number < 1)
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s is not valid: a whole number from 1 on",
+                       name_of(row), show(text, shown));
+    *out = number;
+    return SP_OK;
+}
+
+/* Digits with at most one point: the same in every locale. */
+static int parse_seconds(const struct parser *parser, const struct sp_option_row *row,
+                         const char *text, double *out)
+{
+    char shown[SHOWN_BYTES];
+    double number = 0, place = 1;
+    int points = 0, digits = 0;
+    const char *c = text;
+    for (; *c; c++) {
+        if (*c == '.' && points++ == 0)
+            continue;
+        if (*c < '0' || *c > '9')
+            break;
+        digits++;
+        number = number * 10 + (*c - '0');
+        place *= points ? 10 : 1;
+    }
+    number /= place;
+    if (*c || digits == 0 || digits > 15 || !(number > 0 && number <= 1e9))
+        return sp_fail(parser->err, SP_ERR_INVALID,
+                       "%s %s is not valid: a number of seconds above 0", name_of(row),
+                       show(text, shown));
+    *out = number;
+    return SP_OK;
+}
+
+static int add_named_camera(struct parser *parser, const char *argument)
+{
+    struct sp_settings *settings = &parser->options->settings;
+    char name[SP_CAMERA_NAME_BYTES + 1], shown[SHOWN_BYTES];
+    size_t n = strcspn(argument, "=:/");
+    if (n == 0 || argument[n] != '=')
+        return sp_fail(parser->err, SP_ERR_INVALID, "--camera wants NAME=URL, found %s",
+                       show(argument, shown));
+    snprintf(name, sizeof name, "%.*s", (int)n, argument);
+    int index = 0;
+    while (index < parser->cameras_before && strcmp(settings->camera[index].name, name) != 0)
+        index++;
+    bool replace = index < parser->cameras_before && !parser->replaced[index];
+    int result =
+        sp_settings_add_camera(settings, name, argument + n + 1, replace, "--camera", parser->err);
+    if (result == SP_OK && replace)
+        parser->replaced[index] = true;
+    return result;
+}
+
+static int take_option(struct parser *parser, const struct sp_option_row *row)
+{
+    const char *word = parser->argv[parser->at];
+    void *field = (char *)parser->options + row->offset;
+    const char *argument = "";
+    if (row->argument) {
+        argument = take_argument(parser, row);
+        if (!argument)
+            return SP_ERR_INVALID;
+    } else if (strchr(word, '=')) {
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s takes no value", name_of(row));
+    }
+    switch (row->type) {
+    case SP_OPTION_SWITCH:
+        *(bool *)field = true;
+        return SP_OK;
+    case SP_OPTION_WORD:
+        *(const char **)field = argument;
+        return SP_OK;
+    case SP_OPTION_COUNT:
+        return parse_count(parser, row, argument, field);
+    case SP_OPTION_SECONDS:
+        return parse_seconds(parser, row, argument, field);
+    case SP_OPTION_CAMERA:
+        return add_named_camera(parser, argument);
+    case SP_OPTION_DEBUG:
+        break;
+    }
+    parser->options->settings.log_level = SP_LOG_DEBUG;
+    return SP_OK;
+}
+
+static int take_word(struct parser *parser, char *word)
+{
+    char shown[SHOWN_BYTES];
+    bool cameras = parser->usage->takes & SP_TAKES_CAMERAS;
+    if (!cameras && !(parser->usage->takes & SP_TAKES_INPUTS))
+        return sp_fail(parser->err, SP_ERR_INVALID,
+                       "%s takes no files or URLs, found %s: `spoton %s --help` says what it takes",
+                       parser->usage->name, show(word, shown), parser->usage->name);
+    if (*word == '\0')
+        return sp_fail(parser->err, SP_ERR_INVALID, "a %s is empty: give its name",
+                       cameras ? "URL" : "file");
+    if (parser->word_count == SP_CAMERAS_MAX)
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s is one too many: at most %d %s are allowed",
+                       show(word, shown), SP_CAMERAS_MAX, cameras ? "cameras" : "files");
+    parser->word[parser->word_count++] = word;
+    return SP_OK;
+}
+
+static int take_words_as_cameras(struct parser *parser)
+{
+    for (int i = 0; i < parser->word_count; i++) {
+        char name[SP_CAMERA_NAME_BYTES];
+        sp_options_camera_name(&parser->options->settings, parser->word[i], name);
+        int result = sp_settings_add_camera(&parser->options->settings, name, parser->word[i],
+                                            false, "the command line", parser->err);
+        if (result != SP_OK)
+            return result;
+    }
+    return SP_OK;
+}
+
+/* One pass over argv. Cameras with names come before those without. */
+static int read_command_line(struct parser *parser)
+{
+    bool only_words = false;
+    parser->cameras_before = parser->options->settings.camera_count;
+    for (parser->at = 1; parser->at < parser->argc; parser->at++) {
+        char *word = parser->argv[parser->at];
+        int result;
+        if (only_words || word[0] != '-' || word[1] == '\0') {
+            result = take_word(parser, word);
+        } else if (strcmp(word, "--") == 0) {
+            only_words = true;
+            continue;
+        } else {
+            const struct sp_option_row *row = find(word);
+            if (row && !takes(parser->usage, row))
+                return refuse_flag(parser, word, row);
+            if (row) {
+                result = take_option(parser, row);
+            } else {
+                result = sp_settings_take_flag(&parser->options->settings, parser->argc,
+                                               parser->argv, &parser->at, parser->err);
+                if (result == 0)
+                    return refuse_flag(parser, word, NULL);
+            }
+        }
+        if (result < 0 || parser->options->help)
+            return result;
+    }
+    if (parser->usage->takes & SP_TAKES_CAMERAS)
+        return take_words_as_cameras(parser);
+    memcpy(parser->options->input, parser->word, sizeof parser->word);
+    parser->options->input_count = parser->word_count;
+    return SP_OK;
+}
+
+static int read_lower_places(struct sp_options *options, const char *env_path,
+                             char *const *environment, struct sp_error *err)
+{
+    struct stat about;
+    int result = SP_OK;
+    if (env_path)
+        result = sp_settings_read_env_file(&options->settings, env_path, err);
+    else if (stat(".env", &about) == 0 && !S_ISDIR(about.st_mode)) /* Python may keep one there */
+        result = sp_settings_read_env_file(&options->settings, ".env", err);
+    return result == SP_OK ? sp_settings_read_environment(&options->settings, environment, err)
+                           : result;
+}
+
+int sp_options_parse(struct sp_options *options, const struct sp_command_usage *usage, int argc,
+                     char **argv, char *const *environment, struct sp_error *err)
+{
+    struct parser parser = {
+        .options = options, .usage = usage, .argc = argc, .argv = argv, .err = err};
+    struct parser again = parser;
+    memset(options, 0, sizeof *options);
+    sp_settings_default(&options->settings);
+    int result = read_command_line(&parser);
+    if (result < 0 || options->help)
+        return result < 0 ? result : SP_OK;
+
+    const char *env_path = options->env_path;
+    memset(options, 0, sizeof *options);
+    sp_settings_default(&options->settings);
+    result = read_lower_places(options, env_path, environment, err);
+    if (result == SP_OK)
+        result = read_command_line(&again);
+    if (result < 0)
+        return result;
+    sp_log_set_level((enum sp_log_level)options->settings.log_level);
+    return sp_settings_check(&options->settings, err);
+}

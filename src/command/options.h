@@ -1,0 +1,61 @@
+/* The command line that run, track, bench and doctor share.
+ *
+ * Data flow: argv -> (first pass) is it well formed, which file is --env? -> defaults <- .env <-
+ * environment <- argv (second pass) -> struct sp_options, which the command only reads. Strings
+ * other than those in `settings` point into argv. One thread. */
+#pragma once
+
+#include "config/settings.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* What a command takes besides --help, -v, --env and the flags of the settings. */
+enum sp_option_bits {
+    SP_TAKES_CAMERAS = 1u << 0,  /* --camera NAME=URL; words that are no flags are URLs */
+    SP_TAKES_INPUTS = 1u << 1,   /* words that are no flags go to `input`; not with the above */
+    SP_TAKES_OUT_DIR = 1u << 2,  /* --out DIR */
+    SP_TAKES_OUT_FILE = 1u << 3, /* -o FILE */
+    SP_TAKES_VIDEO = 1u << 4,    /* --video */
+    SP_TAKES_LIMIT = 1u << 5,    /* --limit N */
+    SP_TAKES_SECONDS = 1u << 6,  /* --seconds N */
+    SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
+    SP_TAKES_JSON = 1u << 8,     /* --json */
+    SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
+};
+
+struct sp_command_usage {
+    const char *name;     /* "run" */
+    const char *synopsis; /* "[URL...] --out DIR" */
+    const char *about;    /* a sentence or two, lines ended by '\n' */
+    unsigned takes;       /* enum sp_option_bits */
+};
+
+struct sp_options {
+    struct sp_settings settings; /* all places applied and checked */
+    bool help;                   /* --help, -h: nothing else was read */
+    const char *env_path;        /* --env, or NULL */
+    const char *out_dir;         /* --out, or NULL */
+    const char *out_file;        /* -o, or NULL */
+    bool video, json, no_jpeg;
+    int64_t limit;  /* --limit: frames of a camera; 0: all */
+    int64_t frames; /* --frames: frames in all; 0: not given */
+    double seconds; /* --seconds; 0: not given */
+    const char *input[SP_CAMERAS_MAX];
+    int input_count;
+};
+
+/* argv[0] is the command's name. environment: as environ. Sets the log level, as warnings of the
+ * later steps need it. The struct is some 150 KB: not for a small stack. SP_ERR_INVALID with a text
+ * that names the word; the errors of sp_settings_read_env_file. */
+int sp_options_parse(struct sp_options *options, const struct sp_command_usage *usage, int argc,
+                     char **argv, char *const *environment, struct sp_error *err);
+
+/* For --help: the usage, the command's own options, all settings. */
+void sp_options_print_help(const struct sp_command_usage *usage, FILE *to);
+
+/* A camera's name from its URL: the file's base name without its ending, or the host, of safe
+ * characters; "-2", "-3", ... where `settings` has that name already. Never a part of the user or
+ * password. */
+void sp_options_camera_name(const struct sp_settings *settings, const char *url,
+                            char out[SP_CAMERA_NAME_BYTES]);

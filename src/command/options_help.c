@@ -1,0 +1,90 @@
+#include "command/options_table.h"
+
+#include <string.h>
+
+void sp_options_print_help(const struct sp_command_usage *usage, FILE *to)
+{
+    fprintf(to, "Usage: spoton %s %s\n\n%s\nOptions:\n", usage->name, usage->synopsis,
+            usage->about);
+    for (size_t i = 0; i < sp_option_count; i++) {
+        const struct sp_option_row *row = &sp_option_table[i];
+        if (row->needs != 0 && !(usage->takes & row->needs))
+            continue;
+        char left[64];
+        snprintf(left, sizeof left, "  %s%s%s%s%s", row->short_flag ? row->short_flag : "",
+                 row->short_flag && row->flag ? ", " : "", row->flag ? row->flag : "",
+                 row->argument ? " " : "", row->argument ? row->argument : "");
+        fprintf(to, "%-36s%s\n", left, row->meaning);
+    }
+    fputs(
+        "\nSettings, also as lines of the .env file and as environment variables: --frame-skip is "
+        "FRAME_SKIP.\n[default; what is allowed]\n\n",
+        to);
+    sp_settings_print_help(to);
+}
+
+static bool is_safe(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+/* The part of a URL that names it: from the last '/' to the query or fragment, without the file's
+ * ending; the host when there is no path. */
+static size_t naming_part(const char *url, const char **start)
+{
+    const char *scheme = strstr(url, "://");
+    const char *at = scheme ? scheme + 3 : url;
+    const char *end = scheme ? at + strcspn(at, "?#") : at + strlen(at);
+    while (end > at && end[-1] == '/')
+        end--;
+    const char *path = scheme ? memchr(at, '/', (size_t)(end - at)) : at;
+    if (scheme && !path) { /* user:password@host:port */
+        for (const char *c = at; c < end; c++)
+            if (*c == '@')
+                at = c + 1;
+        const char *port = memchr(at, ':', (size_t)(end - at));
+        *start = at;
+        return (size_t)((port ? port : end) - at);
+    }
+    for (const char *c = path; c < end; c++)
+        if (*c == '/' || (scheme && *c == '@')) /* a password may hold an unescaped '/' */
+            path = c + 1;
+    const char *ending = end;
+    for (const char *c = path + 1; c < end; c++)
+        if (*c == '.')
+            ending = c;
+    *start = path;
+    return (size_t)(ending - path);
+}
+
+static bool is_taken(const struct sp_settings *settings, const char *name)
+{
+    for (int i = 0; i < settings->camera_count; i++)
+        if (strcmp(settings->camera[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+void sp_options_camera_name(const struct sp_settings *settings, const char *url,
+                            char out[SP_CAMERA_NAME_BYTES])
+{
+    char base[SP_CAMERA_NAME_BYTES - 12]; /* room for "-" and a number */
+    const char *part;
+    size_t part_bytes = naming_part(url, &part), used = 0;
+    for (size_t i = 0; i < part_bytes && used + 1 < sizeof base; i++) {
+        char c = is_safe(part[i]) ? part[i] : '-';
+        bool leading = used == 0 && (c == '-' || c == '.');
+        bool again = used > 0 && c == '-' && base[used - 1] == '-';
+        if (!leading && !again)
+            base[used++] = c;
+    }
+    while (used > 0 && (base[used - 1] == '-' || base[used - 1] == '.'))
+        used--;
+    base[used] = '\0';
+    if (used == 0)
+        snprintf(base, sizeof base, "camera");
+    snprintf(out, SP_CAMERA_NAME_BYTES, "%s", base);
+    for (int n = 2; is_taken(settings, out); n++)
+        snprintf(out, SP_CAMERA_NAME_BYTES, "%s-%d", base, n);
+}

@@ -1,0 +1,27 @@
+/* The options that are no settings; for options.c and options_help.c alone. */
+#pragma once
+
+#include "command/options.h"
+
+#include <stddef.h>
+
+enum sp_option_type {
+    SP_OPTION_SWITCH,  /* bool */
+    SP_OPTION_WORD,    /* const char * */
+    SP_OPTION_COUNT,   /* int64_t, from 1 */
+    SP_OPTION_SECONDS, /* double, above 0 */
+    SP_OPTION_CAMERA,  /* NAME=URL */
+    SP_OPTION_DEBUG,   /* LOG_LEVEL=debug */
+};
+
+struct sp_option_row {
+    const char *flag, *short_flag; /* "--out"; short_flag alone when flag is NULL */
+    const char *argument;          /* NULL: takes none */
+    const char *meaning;
+    enum sp_option_type type;
+    unsigned needs; /* 0: every command takes it */
+    size_t offset;  /* in struct sp_options */
+};
+
+extern const struct sp_option_row sp_option_table[];
+extern const size_t sp_option_count;
