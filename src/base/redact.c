@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { FORGOTTEN_BYTES = 256 };
+
 /* Bounded output: appends what fits and keeps the text terminated. */
 struct text {
     char *at;
@@ -35,60 +37,63 @@ static bool is_secret_key(const char *key, size_t n)
     return false;
 }
 
-static void append_query(struct text *t, const char *query)
+/* In "user:password@host" that begins at `at`: true with where the password begins and ends. */
+static bool find_password(const char *at, const char **begin, const char **end)
 {
-    while (*query) {
-        size_t n = strcspn(query, "&;");
-        size_t key = strcspn(query, "=&;");
-        if (key < n && is_secret_key(query, key)) {
-            append(t, query, key + 1);
-            append(t, "***", 3);
-        } else {
-            append(t, query, n);
+    size_t length = strcspn(at, "/?#");
+    const char *last = NULL;
+    const char *colon = memchr(at, ':', length);
+    if (!colon)
+        return false;
+    /* A password may itself hold '@', so the last one before the path ends the user part. */
+    for (const char *c = colon; c < at + length; c++)
+        if (*c == '@')
+            last = c;
+    /* It may even hold '/', '?' or '#' that somebody forgot to escape: what follows the colon is
+     * then no port, and an '@' comes later. */
+    size_t port = strspn(colon + 1, "0123456789");
+    if (!last && colon + 1 + port < at + length)
+        for (const char *c = at + length; *c && c < at + length + FORGOTTEN_BYTES; c++) {
+            if (strncmp(c, "://", 3) == 0)
+                break; /* the next URL */
+            if (*c == '@')
+                last = c;
         }
-        query += n;
-        if (*query)
-            append(t, query++, 1);
-    }
+    *begin = colon + 1;
+    *end = last;
+    return last != NULL;
 }
 
+/* URLs may stand in one another: http://proxy/?from=rtsp://user:password@host/ */
 void sp_redact_url(const char *url, char *out, size_t out_bytes)
 {
     if (out_bytes == 0)
         return;
     struct text t = {out, out_bytes};
+    bool is_url = false;
     out[0] = '\0';
-
-    const char *scheme_end = strstr(url, "://");
-    if (!scheme_end) {
-        append(&t, url, strlen(url));
-        return;
-    }
-    const char *authority = scheme_end + 3;
-    append(&t, url, (size_t)(authority - url));
-
-    /* A password may itself hold '@', so the last one before the path ends the user part. */
-    size_t authority_length = strcspn(authority, "/?#");
-    const char *at = NULL;
-    for (size_t i = 0; i < authority_length; i++)
-        if (authority[i] == '@')
-            at = authority + i;
-    if (at) {
-        const char *colon = memchr(authority, ':', (size_t)(at - authority));
-        if (colon) {
-            append(&t, authority, (size_t)(colon - authority) + 1);
-            append(&t, "***", 3);
+    while (*url) {
+        const char *begin, *end;
+        size_t key;
+        if (strncmp(url, "://", 3) == 0) {
+            is_url = true;
+            append(&t, url, 3);
+            url += 3;
+            if (find_password(url, &begin, &end)) {
+                append(&t, url, (size_t)(begin - url));
+                append(&t, "***", 3);
+                url = end;
+            }
+        } else if (is_url && strchr("?&;", *url)) {
+            append(&t, url++, 1);
+            key = strcspn(url, "=?&;");
+            if (url[key] == '=' && is_secret_key(url, key)) {
+                append(&t, url, key + 1);
+                append(&t, "***", 3);
+                url += strcspn(url, "&;");
+            }
         } else {
-            append(&t, authority, (size_t)(at - authority));
+            append(&t, url++, 1);
         }
-    } else {
-        at = authority;
     }
-    const char *query = strchr(at, '?');
-    if (!query) {
-        append(&t, at, strlen(at));
-        return;
-    }
-    append(&t, at, (size_t)(query - at) + 1);
-    append_query(&t, query + 1);
 }

@@ -36,6 +36,13 @@ static void test_redact_hides_every_secret(void **state)
         {"http://h/v?api_key=123", "http://h/v?api_key=***"},
         {"http://user@host/a@b:c", "http://user@host/a@b:c"},
         {"/videos/a:b@c.mp4", "/videos/a:b@c.mp4"},
+        {"/videos/what?key=1", "/videos/what?key=1"},
+        {"rtsp://user:p#s/s?w@host/live", "rtsp://user:***@host/live"},
+        {"rtsp://host:554/a@b", "rtsp://host:554/a@b"},
+        {"rtsp://[fe80::1]:554/live", "rtsp://[fe80::1]:554/live"},
+        {"http://proxy/?from=rtsp://u:p@h/x?pwd=1&k=2&token=3",
+         "http://proxy/?from=rtsp://u:***@h/x?pwd=***&k=2&token=***"},
+        {"a://u:p@h/b://u:p@h/", "a://u:***@h/b://u:***@h/"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[128];
