@@ -13,11 +13,11 @@ struct sp_detector_options {
     const struct spoton_engine_api *engine;
     const struct sp_model *model; /* outlives the detector */
     enum spoton_precision precision;
-    int batch, width_px, height_px;
-    int threads, streams;
-    const char *cache_dir;       /* NULL: none */
-    const char *extra;           /* engine specific, or NULL */
-    struct sp_head_options head; /* class_wanted outlives the detector */
+    int batch, width_px, height_px; /* a model with fixed ones uses its own */
+    int threads, streams;           /* streams 0: the engine chooses */
+    const char *cache_dir;          /* NULL: none */
+    const char *extra;              /* engine specific, or NULL */
+    struct sp_head_options head;    /* class_wanted outlives the detector */
 };
 
 struct sp_detector_slot {
@@ -31,7 +31,9 @@ struct sp_detector_slot {
     } * image; /* [batch] */
 };
 
-/* Compiles: takes seconds without a cache. */
+/* Compiles: takes seconds without a cache. Then runs a grey picture: the first run is the slowest,
+ * and its boxes tell what the file leaves open (detect/verify.h). SP_ERR_ENGINE, SP_ERR_INVALID (an
+ * input size the model cannot have), SP_ERR_UNSUPPORTED, SP_ERR_NO_MEMORY. */
 int sp_detector_open(struct sp_detector **out, const struct sp_detector_options *options,
                      struct sp_error *err);
 void sp_detector_close(struct sp_detector *detector); /* NULL is fine; no slot may be out */
@@ -52,6 +54,7 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
                        struct sp_error *err);
 
-/* Waits for the results and decodes slot->images of them. */
+/* Waits for the results and decodes slot->images of them. After an error the slot holds no
+ * detections and can be released or filled anew. */
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
                         struct sp_error *err);

@@ -19,14 +19,14 @@ struct sp_model {
     enum sp_model_family family;
     int classes;
     bool rows_first;     /* the head is [b, n, 4+classes] */
-    bool relative_boxes; /* in 0..1 of the input instead of pixels */
+    bool relative_boxes; /* in 0..1 of the input instead of pixels; sp_detector_open() makes sure */
     enum spoton_layout layout;
     bool swap_red_blue;
     float scale;                                      /* 255: the model wants 0..1 */
     int fixed_batch, fixed_height_px, fixed_width_px; /* 0: free */
     int stride_px;                                    /* sides are multiples of it */
     bool quantised;
-    int person_class; /* index of the class "person" */
+    int person_class; /* index of the class "person"; -1: the file names its classes, none so */
 };
 
 /* SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, head unknown). */

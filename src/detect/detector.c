@@ -1,0 +1,247 @@
+#include "detect/detector.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "detect/verify.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INPUT_PX_MAX = 8192, BATCH_MAX = 1024, GREY = 114, ENGINE_ERROR_BYTES = 400 };
+
+struct sp_detector {
+    const struct spoton_engine_api *api;
+    struct spoton_engine *engine;
+    struct sp_model model; /* with what the first run told */
+    struct sp_head_options head;
+    int batch, width_px, height_px;
+    struct spoton_engine_description description;
+    struct sp_letterbox *letterbox;
+    struct sp_detector_slot *slots; /* [description.slots] */
+    struct sp_queue *free_slots;
+};
+
+static size_t image_bytes(const struct sp_detector *detector)
+{
+    return (size_t)detector->width_px * (size_t)detector->height_px * 3;
+}
+
+static int choose_size(struct sp_detector *detector, const struct sp_detector_options *options,
+                       struct sp_error *err)
+{
+    const struct sp_model *model = options->model;
+    detector->batch = model->fixed_batch ? model->fixed_batch : options->batch;
+    detector->width_px = model->fixed_width_px ? model->fixed_width_px : options->width_px;
+    detector->height_px = model->fixed_height_px ? model->fixed_height_px : options->height_px;
+    if (detector->batch < 1 || detector->batch > BATCH_MAX)
+        return sp_fail(err, SP_ERR_INVALID, "batch of %d: must be 1 to %d", detector->batch,
+                       BATCH_MAX);
+    bool width_fits = model->fixed_width_px || options->width_px % model->stride_px == 0;
+    bool height_fits = model->fixed_height_px || options->height_px % model->stride_px == 0;
+    if (detector->width_px < 1 || detector->width_px > INPUT_PX_MAX || detector->height_px < 1 ||
+        detector->height_px > INPUT_PX_MAX || !width_fits || !height_fits)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "model %s: input of %dx%d px: sides must be multiples of %d up to %d",
+                       model->path, detector->width_px, detector->height_px, model->stride_px,
+                       INPUT_PX_MAX);
+    return SP_OK;
+}
+
+static int open_engine(struct sp_detector *detector, const struct sp_detector_options *options,
+                       struct sp_error *err)
+{
+    const struct sp_model *model = &detector->model;
+    struct spoton_engine_options engine_options = {
+        .struct_bytes = sizeof engine_options,
+        .model_path = model->path,
+        .precision = options->precision,
+        .batch = detector->batch,
+        .height = detector->height_px,
+        .width = detector->width_px,
+        .layout = model->layout,
+        .swap_red_blue = model->swap_red_blue,
+        .scale = model->scale,
+        .threads = options->threads > 0 ? options->threads : 1,
+        .streams = options->streams,
+        .cache_dir = options->cache_dir,
+        .extra = options->extra,
+    };
+    char text[ENGINE_ERROR_BYTES] = "";
+    if (detector->api->open(&detector->engine, &engine_options, text, sizeof text) < 0)
+        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    detector->description.struct_bytes = sizeof detector->description;
+    detector->api->describe(detector->engine, &detector->description);
+    assert(detector->description.slots > 0);
+    return SP_OK;
+}
+
+static int open_slots(struct sp_detector *detector, struct sp_error *err)
+{
+    size_t count = (size_t)detector->description.slots;
+    detector->slots = calloc(count, sizeof *detector->slots);
+    if (!detector->slots)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
+    int result = sp_queue_open(&detector->free_slots, count, err);
+    for (size_t i = 0; i < count && result == SP_OK; ++i) {
+        struct sp_detector_slot *slot = &detector->slots[i];
+        slot->index = (int)i;
+        slot->image = calloc((size_t)detector->batch, sizeof *slot->image);
+        if (!slot->image)
+            return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
+        /* Pictures of a batch that is not full: the same every time. */
+        memset(detector->api->input(detector->engine, (int)i), GREY,
+               (size_t)detector->batch * image_bytes(detector));
+        result = sp_queue_push(detector->free_slots, slot);
+    }
+    return result;
+}
+
+static int wait_and_get(struct sp_detector *detector, int slot, const float **data,
+                        int64_t dims[SPOTON_RANK_MAX], int *rank, struct sp_error *err)
+{
+    char text[ENGINE_ERROR_BYTES] = "";
+    if (detector->api->wait(detector->engine, slot, text, sizeof text) < 0 ||
+        detector->api->output(detector->engine, slot, 0, data, dims, rank, text, sizeof text) < 0)
+        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    if (*rank < 1 || dims[0] != detector->batch)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "model %s: the first dimension of its output is not the batch",
+                       detector->model.path);
+    return SP_OK;
+}
+
+static int run_first(struct sp_detector *detector, struct sp_error *err)
+{
+    struct sp_detector_slot *slot = &detector->slots[0];
+    const float *data;
+    int64_t dims[SPOTON_RANK_MAX];
+    int rank;
+    int result = sp_detector_submit(detector, slot, err);
+    if (result == SP_OK)
+        result = wait_and_get(detector, slot->index, &data, dims, &rank, err);
+    if (result == SP_OK)
+        result = sp_model_verify(&detector->model, data, dims + 1, rank - 1, detector->width_px,
+                                 detector->height_px, err);
+    return result;
+}
+
+int sp_detector_open(struct sp_detector **out, const struct sp_detector_options *options,
+                     struct sp_error *err)
+{
+    struct sp_detector *detector = calloc(1, sizeof *detector);
+    if (!detector)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
+    detector->api = options->engine;
+    detector->model = *options->model;
+    detector->head = options->head;
+    int result = choose_size(detector, options, err);
+    if (result == SP_OK)
+        result = sp_letterbox_open(&detector->letterbox, err);
+    if (result == SP_OK)
+        result = open_engine(detector, options, err);
+    if (result == SP_OK)
+        result = open_slots(detector, err);
+    if (result == SP_OK)
+        result = run_first(detector, err);
+    if (result < 0) {
+        sp_detector_close(detector);
+        return result;
+    }
+    *out = detector;
+    return SP_OK;
+}
+
+void sp_detector_close(struct sp_detector *detector)
+{
+    if (!detector)
+        return;
+    detector->api->close(detector->engine);
+    for (int i = 0; detector->slots && i < detector->description.slots; ++i)
+        free(detector->slots[i].image);
+    free(detector->slots);
+    if (detector->free_slots)
+        sp_queue_free(detector->free_slots);
+    sp_letterbox_close(detector->letterbox);
+    free(detector);
+}
+
+void sp_detector_describe(const struct sp_detector *detector,
+                          struct spoton_engine_description *description)
+{
+    *description = detector->description;
+}
+
+int sp_detector_batch(const struct sp_detector *detector)
+{
+    return detector->batch;
+}
+
+void sp_detector_input_size(const struct sp_detector *detector, int *width_px, int *height_px)
+{
+    *width_px = detector->width_px;
+    *height_px = detector->height_px;
+}
+
+struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
+{
+    void *item = NULL;
+    int result = sp_queue_pop(detector->free_slots, &item, -1);
+    assert(result == SP_OK);
+    (void)result;
+    struct sp_detector_slot *slot = item;
+    slot->images = 0;
+    return slot;
+}
+
+void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot)
+{
+    int result = sp_queue_try_push(detector->free_slots, slot);
+    assert(result == SP_OK); /* else it was released twice */
+    (void)result;
+}
+
+int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
+                     const struct sp_frame *frame, struct sp_error *err)
+{
+    assert(slot->images < detector->batch);
+    uint8_t *input = detector->api->input(detector->engine, slot->index) +
+                     (size_t)slot->images * image_bytes(detector);
+    int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->width_px,
+                                   detector->height_px, &slot->image[slot->images].geometry, err);
+    if (result == SP_OK)
+        slot->image[slot->images++].detection_count = 0;
+    return result;
+}
+
+int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
+                       struct sp_error *err)
+{
+    char text[ENGINE_ERROR_BYTES] = "";
+    slot->submitted_us = slot->finished_us = sp_clock_us();
+    if (detector->api->submit(detector->engine, slot->index, text, sizeof text) < 0)
+        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    return SP_OK;
+}
+
+int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
+                        struct sp_error *err)
+{
+    const float *data = NULL;
+    int64_t dims[SPOTON_RANK_MAX];
+    int rank = 0;
+    for (int i = 0; i < slot->images; ++i)
+        slot->image[i].detection_count = 0;
+    int result = wait_and_get(detector, slot->index, &data, dims, &rank, err);
+    slot->finished_us = sp_clock_us();
+    if (result < 0)
+        return result;
+    size_t step = 1;
+    for (int i = 1; i < rank; ++i)
+        step *= (size_t)dims[i];
+    for (int i = 0; i < slot->images; ++i)
+        slot->image[i].detection_count =
+            sp_head_decode(&detector->model, data + (size_t)i * step, dims + 1, rank - 1,
+                           &detector->head, &slot->image[i].geometry, slot->image[i].detections);
+    return SP_OK;
+}

@@ -1,0 +1,241 @@
+#include "detect/letterbox.h"
+
+#include <libyuv.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BAR_GREY = 114 };
+
+struct plane {
+    uint8_t *data;
+    size_t capacity_bytes;
+};
+
+struct sp_letterbox {
+    struct plane scaled[3];
+    struct plane chroma[2]; /* U and V of an NV12 picture, taken apart */
+};
+
+/* A picture in planes, whoever owns them. */
+struct picture {
+    const uint8_t *plane[3];
+    int stride_bytes[3];
+    int width_px, height_px;
+};
+
+static int at_least_one(double value)
+{
+    return value < 1 ? 1 : (int)value;
+}
+
+void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_width_px,
+                           int source_height_px, int input_width_px, int input_height_px)
+{
+    double gain =
+        fmin((double)input_width_px / source_width_px, (double)input_height_px / source_height_px);
+    /* rint() rounds halves to even, as the reference's language does. */
+    int width = at_least_one(rint(source_width_px * gain));
+    int height = at_least_one(rint(source_height_px * gain));
+    *geometry = (struct sp_letterbox_geometry){
+        .source_width_px = source_width_px,
+        .source_height_px = source_height_px,
+        .input_width_px = input_width_px,
+        .input_height_px = input_height_px,
+        .left_px = (input_width_px - width) / 2,
+        .top_px = (input_height_px - height) / 2,
+        .width_px = width,
+        .height_px = height,
+        .gain = gain,
+    };
+}
+
+static int round_up(int value, int step)
+{
+    return (value + step - 1) / step * step;
+}
+
+void sp_letterbox_input_shape(int source_width_px, int source_height_px, int size_px, int stride_px,
+                              int *width_px, int *height_px)
+{
+    int size = round_up(size_px, stride_px);
+    struct sp_letterbox_geometry geometry;
+    sp_letterbox_geometry(&geometry, source_width_px, source_height_px, size, size);
+    *width_px = round_up(geometry.width_px, stride_px);
+    *height_px = round_up(geometry.height_px, stride_px);
+}
+
+static double clip(double value, double limit)
+{
+    return value < 0 ? 0 : (value > limit ? limit : value);
+}
+
+void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double box[4])
+{
+    for (int i = 0; i < 4; i += 2) {
+        box[i] = clip((box[i] - geometry->left_px) / geometry->gain, geometry->source_width_px);
+        box[i + 1] =
+            clip((box[i + 1] - geometry->top_px) / geometry->gain, geometry->source_height_px);
+    }
+}
+
+int sp_letterbox_open(struct sp_letterbox **out, struct sp_error *err)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? SP_OK : sp_fail(err, SP_ERR_NO_MEMORY, "letterbox: out of memory");
+}
+
+void sp_letterbox_close(struct sp_letterbox *letterbox)
+{
+    if (!letterbox)
+        return;
+    for (int i = 0; i < 3; ++i)
+        free(letterbox->scaled[i].data);
+    for (int i = 0; i < 2; ++i)
+        free(letterbox->chroma[i].data);
+    free(letterbox);
+}
+
+/* Grows only: cameras of different sizes take turns without allocating. */
+static int reserve(struct plane *plane, int stride_bytes, int height_px, struct sp_error *err)
+{
+    size_t bytes = (size_t)stride_bytes * (size_t)height_px;
+    if (bytes <= plane->capacity_bytes)
+        return SP_OK;
+    free(plane->data);
+    plane->capacity_bytes = 0;
+    plane->data = malloc(bytes);
+    if (!plane->data)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "letterbox: no memory for a plane of %zu bytes",
+                       bytes);
+    plane->capacity_bytes = bytes;
+    return SP_OK;
+}
+
+/* RGB in memory order R, G, B: libyuv's RGB24 writes B first, so U and V change places and so do
+ * the matrix's columns for them ("Yvu"). */
+static const struct YuvConstants *matrix_of(const struct sp_frame *frame)
+{
+    switch (frame->matrix) {
+    case SP_MATRIX_BT709:
+        return frame->full_range ? &kYvuF709Constants : &kYvuH709Constants;
+    case SP_MATRIX_BT2020:
+        return frame->full_range ? &kYvuV2020Constants : &kYvu2020Constants;
+    case SP_MATRIX_BT601:
+        break;
+    }
+    return frame->full_range ? &kYvuJPEGConstants : &kYvuI601Constants;
+}
+
+static int open_picture(struct sp_letterbox *letterbox, const struct sp_frame *frame,
+                        struct picture *picture, struct sp_error *err)
+{
+    *picture = (struct picture){
+        .plane = {frame->plane[0], frame->plane[1], frame->plane[2]},
+        .stride_bytes = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2]},
+        .width_px = frame->width_px,
+        .height_px = frame->height_px,
+    };
+    if (frame->format == SP_PIXEL_I420)
+        return SP_OK;
+    /* Taken apart first: libyuv scales interleaved chroma with a poorer filter, and a picture must
+     * not give other boxes because of the decoder that made it. */
+    int width = (frame->width_px + 1) / 2, height = (frame->height_px + 1) / 2;
+    for (int i = 0; i < 2; ++i) {
+        int result = reserve(&letterbox->chroma[i], width, height, err);
+        if (result < 0)
+            return result;
+        picture->plane[1 + i] = letterbox->chroma[i].data;
+        picture->stride_bytes[1 + i] = width;
+    }
+    SplitUVPlane(frame->plane[1], frame->stride_bytes[1], letterbox->chroma[0].data, width,
+                 letterbox->chroma[1].data, width, width, height);
+    return SP_OK;
+}
+
+static int scale(struct sp_letterbox *letterbox, struct picture *picture,
+                 const struct sp_letterbox_geometry *geometry, struct sp_error *err)
+{
+    int width = geometry->width_px, height = geometry->height_px;
+    if (width == picture->width_px && height == picture->height_px)
+        return SP_OK;
+    for (int i = 0; i < 3; ++i) {
+        int result = reserve(&letterbox->scaled[i], i ? (width + 1) / 2 : width,
+                             i ? (height + 1) / 2 : height, err);
+        if (result < 0)
+            return result;
+    }
+    /* Two taps are enough down to a half; below that they would skip source pixels. */
+    enum FilterMode filter = geometry->gain >= 0.5 ? kFilterBilinear : kFilterBox;
+    int chroma_stride = (width + 1) / 2;
+    if (I420Scale(picture->plane[0], picture->stride_bytes[0], picture->plane[1],
+                  picture->stride_bytes[1], picture->plane[2], picture->stride_bytes[2],
+                  picture->width_px, picture->height_px, letterbox->scaled[0].data, width,
+                  letterbox->scaled[1].data, chroma_stride, letterbox->scaled[2].data,
+                  chroma_stride, width, height, filter) != 0)
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be scaled to %dx%d",
+                       picture->width_px, picture->height_px, width, height);
+    *picture = (struct picture){
+        .plane = {letterbox->scaled[0].data, letterbox->scaled[1].data, letterbox->scaled[2].data},
+        .stride_bytes = {width, chroma_stride, chroma_stride},
+        .width_px = width,
+        .height_px = height,
+    };
+    return SP_OK;
+}
+
+static void paint_bars(uint8_t *input, const struct sp_letterbox_geometry *geometry)
+{
+    size_t stride_bytes = (size_t)geometry->input_width_px * 3;
+    size_t left_bytes = (size_t)geometry->left_px * 3;
+    size_t end_bytes = left_bytes + (size_t)geometry->width_px * 3;
+    int bottom_px = geometry->top_px + geometry->height_px;
+    memset(input, BAR_GREY, (size_t)geometry->top_px * stride_bytes);
+    for (int y = geometry->top_px; y < bottom_px; ++y) {
+        uint8_t *row = input + (size_t)y * stride_bytes;
+        memset(row, BAR_GREY, left_bytes);
+        memset(row + end_bytes, BAR_GREY, stride_bytes - end_bytes);
+    }
+    memset(input + (size_t)bottom_px * stride_bytes, BAR_GREY,
+           (size_t)(geometry->input_height_px - bottom_px) * stride_bytes);
+}
+
+static bool same_place(const struct sp_letterbox_geometry *a, const struct sp_letterbox_geometry *b)
+{
+    return a->input_width_px == b->input_width_px && a->input_height_px == b->input_height_px &&
+           a->left_px == b->left_px && a->top_px == b->top_px && a->width_px == b->width_px &&
+           a->height_px == b->height_px;
+}
+
+int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *frame, uint8_t *input,
+                      int input_width_px, int input_height_px, struct sp_letterbox_geometry *last,
+                      struct sp_error *err)
+{
+    if (frame->width_px < 1 || frame->height_px < 1)
+        return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
+                       frame->height_px);
+    struct sp_letterbox_geometry geometry;
+    struct picture picture;
+    sp_letterbox_geometry(&geometry, frame->width_px, frame->height_px, input_width_px,
+                          input_height_px);
+    int result = open_picture(letterbox, frame, &picture, err);
+    if (result == SP_OK)
+        result = scale(letterbox, &picture, &geometry, err);
+    if (result < 0)
+        return result;
+    if (!same_place(&geometry, last))
+        paint_bars(input, &geometry);
+    *last = geometry;
+
+    int stride_bytes = input_width_px * 3;
+    uint8_t *corner =
+        input + (size_t)geometry.top_px * (size_t)stride_bytes + (size_t)geometry.left_px * 3;
+    if (I420ToRGB24Matrix(picture.plane[0], picture.stride_bytes[0], picture.plane[2],
+                          picture.stride_bytes[2], picture.plane[1], picture.stride_bytes[1],
+                          corner, stride_bytes, matrix_of(frame), picture.width_px,
+                          picture.height_px) != 0)
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be converted to RGB",
+                       frame->width_px, frame->height_px);
+    return SP_OK;
+}

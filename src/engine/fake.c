@@ -1,0 +1,354 @@
+/* A deterministic engine for tests: finds bright rectangles for real, without a model.
+ *
+ * A picture is cut into blocks of 8x8; blocks with a mean luma of 200 or more that touch by an edge
+ * are one candidate; its score says how much of its bounding box is bright. The result has the
+ * shape of a YOLOv8 head, [batch][5][100]: cx, cy, w, h in input pixels, score; unused columns are
+ * 0.
+ *
+ * Streams are worker threads, so that slots really run at once, as in an engine that matters.
+ * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
+ * N-th submit fails). Any file that exists is a model, and so is the word "fake". */
+#include "spoton/engine.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BLOCK_PX = 8, BRIGHT = 200, ROWS = 5, COLUMNS = 100, STREAMS_MAX = 32 };
+
+enum slot_state { IDLE, QUEUED, DONE };
+
+struct slot {
+    uint8_t *input;
+    float *output;
+    uint8_t *bright;  /* [rows of blocks][columns of blocks] */
+    int32_t *pending; /* blocks of a component still to visit */
+    enum slot_state state;
+    bool failed;
+};
+
+struct spoton_engine {
+    int batch, height_px, width_px, streams, slots, threads;
+    enum spoton_precision precision;
+    int delay_us, fail_every;
+    struct slot *slot;
+
+    pthread_mutex_t lock; /* guards all below and the slots' state */
+    pthread_cond_t queued, done;
+    int *queue; /* ring of slot numbers; a slot is in it at most once */
+    int head, waiting;
+    long submits;
+    bool closing;
+    pthread_t worker[STREAMS_MAX];
+    int workers;
+};
+
+static int fail(char *error, size_t error_bytes, const char *thing, const char *text)
+{
+    snprintf(error, error_bytes, "%s: %s", thing, text);
+    return -1;
+}
+
+static void fake_probe(struct spoton_engine_probe *probe)
+{
+    probe->score = 0;
+    snprintf(probe->version, sizeof probe->version, "1");
+    snprintf(probe->device, sizeof probe->device, "none");
+    snprintf(probe->precisions, sizeof probe->precisions, "f32,bf16,f16,int8");
+    snprintf(probe->reason, sizeof probe->reason, "for tests, chosen by name only");
+}
+
+static int check_path(const char *path, char *error, size_t error_bytes)
+{
+    if (strcmp(path, "fake") != 0 && access(path, R_OK) != 0)
+        return fail(error, error_bytes, path, "no such file");
+    return 0;
+}
+
+static int fake_inspect(const char *path, struct spoton_model_info *info, char *error,
+                        size_t error_bytes)
+{
+    if (check_path(path, error, error_bytes) < 0)
+        return -1;
+    info->input_count = info->output_count = 1;
+    info->input[0] = (struct spoton_tensor){
+        .name = "images", .element = SPOTON_ELEMENT_F32, .rank = 4, .dims = {-1, 3, -1, -1}};
+    info->output[0] = (struct spoton_tensor){
+        .name = "output0", .element = SPOTON_ELEMENT_F32, .rank = 3, .dims = {-1, ROWS, -1}};
+    info->quantised = 0;
+    return 0;
+}
+
+static bool block_is_bright(const uint8_t *input, size_t stride_bytes, int width_px, int height_px)
+{
+    long sum = 0;
+    for (int y = 0; y < height_px; ++y) {
+        for (int x = 0; x < width_px; ++x) {
+            const uint8_t *rgb = input + (size_t)y * stride_bytes + (size_t)x * 3;
+            sum += (77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2]) >> 8;
+        }
+    }
+    return sum >= (long)BRIGHT * width_px * height_px;
+}
+
+/* Visits one component, clearing it; writes its column of the result. */
+static void take_component(struct slot *slot, int columns, int rows, int start, float *out)
+{
+    int left = columns, right = -1, top = rows, bottom = -1, count = 0;
+    int pending = 0;
+    slot->pending[pending++] = start;
+    slot->bright[start] = 0;
+    while (pending > 0) {
+        int at = slot->pending[--pending];
+        int x = at % columns, y = at / columns;
+        ++count;
+        left = x < left ? x : left;
+        right = x > right ? x : right;
+        top = y < top ? y : top;
+        bottom = y > bottom ? y : bottom;
+        const int near[4] = {x > 0 ? at - 1 : -1, x + 1 < columns ? at + 1 : -1,
+                             y > 0 ? at - columns : -1, y + 1 < rows ? at + columns : -1};
+        for (int i = 0; i < 4; ++i) {
+            if (near[i] >= 0 && slot->bright[near[i]]) {
+                slot->bright[near[i]] = 0;
+                slot->pending[pending++] = near[i];
+            }
+        }
+    }
+    int width = right - left + 1, height = bottom - top + 1;
+    out[0 * COLUMNS] = ((float)left + (float)width / 2) * BLOCK_PX;
+    out[1 * COLUMNS] = ((float)top + (float)height / 2) * BLOCK_PX;
+    out[2 * COLUMNS] = (float)(width * BLOCK_PX);
+    out[3 * COLUMNS] = (float)(height * BLOCK_PX);
+    out[4 * COLUMNS] = 0.5f + 0.45f * (float)count / (float)(width * height);
+}
+
+static void detect(const struct spoton_engine *engine, struct slot *slot)
+{
+    int columns = (engine->width_px + BLOCK_PX - 1) / BLOCK_PX;
+    int rows = (engine->height_px + BLOCK_PX - 1) / BLOCK_PX;
+    size_t stride_bytes = (size_t)engine->width_px * 3;
+    memset(slot->output, 0, sizeof(float) * (size_t)engine->batch * ROWS * COLUMNS);
+    for (int image = 0; image < engine->batch; ++image) {
+        const uint8_t *input = slot->input + (size_t)image * engine->height_px * stride_bytes;
+        for (int y = 0; y < rows; ++y) {
+            for (int x = 0; x < columns; ++x) {
+                int wide = engine->width_px - x * BLOCK_PX, high = engine->height_px - y * BLOCK_PX;
+                slot->bright[y * columns + x] = block_is_bright(
+                    input + (size_t)y * BLOCK_PX * stride_bytes + (size_t)x * BLOCK_PX * 3,
+                    stride_bytes, wide < BLOCK_PX ? wide : BLOCK_PX,
+                    high < BLOCK_PX ? high : BLOCK_PX);
+            }
+        }
+        float *out = slot->output + (size_t)image * ROWS * COLUMNS;
+        int found = 0;
+        for (int at = 0; at < rows * columns && found < COLUMNS; ++at) {
+            if (slot->bright[at])
+                take_component(slot, columns, rows, at, out + found++);
+        }
+    }
+}
+
+static void *run_worker(void *argument)
+{
+    struct spoton_engine *engine = argument;
+    pthread_mutex_lock(&engine->lock);
+    for (;;) {
+        while (!engine->waiting && !engine->closing)
+            pthread_cond_wait(&engine->queued, &engine->lock);
+        if (!engine->waiting)
+            break;
+        struct slot *slot = &engine->slot[engine->queue[engine->head]];
+        engine->head = (engine->head + 1) % engine->slots;
+        --engine->waiting;
+        pthread_mutex_unlock(&engine->lock);
+        detect(engine, slot);
+        if (engine->delay_us > 0)
+            usleep((useconds_t)engine->delay_us);
+        pthread_mutex_lock(&engine->lock);
+        slot->state = DONE;
+        pthread_cond_broadcast(&engine->done);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
+
+static void fake_close(struct spoton_engine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->closing = true;
+    pthread_cond_broadcast(&engine->queued);
+    pthread_mutex_unlock(&engine->lock);
+    for (int i = 0; i < engine->workers; ++i)
+        pthread_join(engine->worker[i], NULL);
+    for (int i = 0; engine->slot && i < engine->slots; ++i) {
+        free(engine->slot[i].input);
+        free(engine->slot[i].output);
+        free(engine->slot[i].bright);
+        free(engine->slot[i].pending);
+    }
+    pthread_cond_destroy(&engine->queued);
+    pthread_cond_destroy(&engine->done);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine->slot);
+    free(engine->queue);
+    free(engine);
+}
+
+static int parse_extra(struct spoton_engine *engine, const char *extra, char *error,
+                       size_t error_bytes)
+{
+    while (extra && *extra) {
+        int value, used = 0;
+        if (sscanf(extra, "delay_us=%d%n", &value, &used) == 1 && used > 0)
+            engine->delay_us = value;
+        else if (sscanf(extra, "fail_every=%d%n", &value, &used) == 1 && used > 0)
+            engine->fail_every = value;
+        else
+            return fail(error, error_bytes, extra,
+                        "not an option of this engine, which has delay_us=N and fail_every=N");
+        extra += used;
+        extra += *extra == ';';
+    }
+    return 0;
+}
+
+static bool allocate_slots(struct spoton_engine *engine)
+{
+    size_t pixels = (size_t)engine->width_px * (size_t)engine->height_px;
+    size_t blocks = (size_t)((engine->width_px + BLOCK_PX - 1) / BLOCK_PX) *
+                    (size_t)((engine->height_px + BLOCK_PX - 1) / BLOCK_PX);
+    engine->queue = calloc((size_t)engine->slots, sizeof *engine->queue);
+    engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
+    if (!engine->queue || !engine->slot)
+        return false;
+    for (int i = 0; i < engine->slots; ++i) {
+        struct slot *slot = &engine->slot[i];
+        slot->input = calloc((size_t)engine->batch, pixels * 3);
+        slot->output = calloc((size_t)engine->batch, sizeof(float) * ROWS * COLUMNS);
+        slot->bright = calloc(blocks, 1);
+        slot->pending = calloc(blocks, sizeof *slot->pending);
+        if (!slot->input || !slot->output || !slot->bright || !slot->pending)
+            return false;
+    }
+    return true;
+}
+
+static int fake_open(struct spoton_engine **out, const struct spoton_engine_options *options,
+                     char *error, size_t error_bytes)
+{
+    if (check_path(options->model_path, error, error_bytes) < 0)
+        return -1;
+    struct spoton_engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return fail(error, error_bytes, "fake engine", "out of memory");
+    engine->batch = options->batch;
+    engine->height_px = options->height;
+    engine->width_px = options->width;
+    engine->threads = options->threads;
+    engine->streams = options->streams > 0 ? options->streams : options->threads;
+    engine->streams = engine->streams > STREAMS_MAX ? STREAMS_MAX : engine->streams;
+    engine->slots = engine->streams + 2;
+    engine->precision =
+        options->precision == SPOTON_PRECISION_AUTO ? SPOTON_PRECISION_F32 : options->precision;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->queued, NULL);
+    pthread_cond_init(&engine->done, NULL);
+    if (parse_extra(engine, options->extra, error, error_bytes) < 0) {
+        fake_close(engine);
+        return -1;
+    }
+    bool ready = allocate_slots(engine);
+    while (ready && engine->workers < engine->streams) {
+        ready = pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) == 0;
+        engine->workers += ready;
+    }
+    if (!ready) {
+        fake_close(engine);
+        return fail(error, error_bytes, "fake engine", "out of memory");
+    }
+    *out = engine;
+    return 0;
+}
+
+static void fake_describe(struct spoton_engine *engine,
+                          struct spoton_engine_description *description)
+{
+    description->slots = engine->slots;
+    description->streams = engine->streams;
+    description->threads = engine->threads;
+    description->output_count = 1;
+    description->precision = engine->precision;
+    snprintf(description->device, sizeof description->device, "none");
+}
+
+static uint8_t *fake_input(struct spoton_engine *engine, int slot)
+{
+    return engine->slot[slot].input;
+}
+
+static int fake_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+{
+    int result = 0;
+    pthread_mutex_lock(&engine->lock);
+    if (engine->slot[slot].state == QUEUED) {
+        result = fail(error, error_bytes, "submit", "the slot is in flight");
+    } else {
+        ++engine->submits;
+        engine->slot[slot].failed =
+            engine->fail_every > 0 && engine->submits % engine->fail_every == 0;
+        engine->slot[slot].state = QUEUED;
+        engine->queue[(engine->head + engine->waiting) % engine->slots] = slot;
+        ++engine->waiting;
+        pthread_cond_signal(&engine->queued);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
+static int fake_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+{
+    pthread_mutex_lock(&engine->lock);
+    while (engine->slot[slot].state == QUEUED)
+        pthread_cond_wait(&engine->done, &engine->lock);
+    bool failed = engine->slot[slot].failed || engine->slot[slot].state != DONE;
+    pthread_mutex_unlock(&engine->lock);
+    return failed ? fail(error, error_bytes, "run", "failed, as fail_every asks for") : 0;
+}
+
+static int fake_output(struct spoton_engine *engine, int slot, int index, const float **data,
+                       int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
+{
+    if (index != 0)
+        return fail(error, error_bytes, "output", "there is only one");
+    *data = engine->slot[slot].output;
+    *rank = 3;
+    dims[0] = engine->batch;
+    dims[1] = ROWS;
+    dims[2] = COLUMNS;
+    return 0;
+}
+
+__attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
+{
+    static const struct spoton_engine_api api = {
+        .abi = SPOTON_ENGINE_ABI,
+        .struct_bytes = sizeof api,
+        .name = "fake",
+        .probe = fake_probe,
+        .inspect = fake_inspect,
+        .open = fake_open,
+        .close = fake_close,
+        .describe = fake_describe,
+        .input = fake_input,
+        .submit = fake_submit,
+        .wait = fake_wait,
+        .output = fake_output,
+    };
+    return &api;
+}

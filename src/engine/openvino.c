@@ -1,0 +1,566 @@
+/* The openvino engine: OpenVINO's C API on CPUs.
+ *
+ * Choices, measured on 2 cores with AVX-512 and bf16: as many streams as threads on small machines
+ * (streams of one thread have no barrier to wait at when the cores also decode and letterbox), one
+ * infer request per stream plus two, so that one can be filled and one read while all streams run.
+ * Threads are not pinned: cores are shared with the rest of the pipeline, and under a cgroup quota
+ * pinned threads starve each other. */
+#include "openvino_model.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STREAMS_OF_ONE_THREAD = 4, SLOTS_MAX = 256 };
+
+struct slot {
+    ov_infer_request_t *request;
+    ov_tensor_t *input;
+    ov_tensor_t *output[SPOTON_TENSORS_MAX];
+    uint8_t *data;
+};
+
+struct spoton_engine {
+    ov_core_t *core;
+    ov_compiled_model_t *compiled;
+    struct slot *slot;
+    int slots, streams, threads, output_count;
+    enum spoton_precision precision;
+    char device[128];
+    struct {
+        int64_t dims[SPOTON_RANK_MAX];
+        int rank;
+    } output[SPOTON_TENSORS_MAX];
+};
+
+/* What the CPU multiplies fast. The runtime's own list also has what it only emulates. */
+struct cpu {
+    bool avx2, avx512, vnni, amx, bf16, f16, i8;
+    char name[64];
+};
+
+static int fail(char *error, size_t error_bytes, const char *text)
+{
+    snprintf(error, error_bytes, "%s", text);
+    return -1;
+}
+
+static bool has_word(const char *line, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = line; (at = strstr(at, word)); at += length) {
+        bool begins = at == line || at[-1] == ' ' || at[-1] == '\t';
+        if (begins && (at[length] == ' ' || at[length] == '\n' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* "flags" is what Linux prints on x86, "Features" on ARM. */
+static void look_at_cpu(struct cpu *cpu)
+{
+    *cpu = (struct cpu){0};
+    snprintf(cpu->name, sizeof cpu->name, "CPU");
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    if (!file)
+        return;
+    char *line = NULL;
+    size_t capacity = 0;
+    while (getline(&line, &capacity, file) > 0) {
+        char *value = strchr(line, ':');
+        if (!value)
+            continue;
+        ++value;
+        if (strncmp(line, "model name", 10) == 0)
+            snprintf(cpu->name, sizeof cpu->name, "%.*s",
+                     (int)strcspn(value + strspn(value, " "), "\n"), value + strspn(value, " "));
+        if (strncmp(line, "flags", 5) != 0 && strncmp(line, "Features", 8) != 0)
+            continue;
+        cpu->avx2 = has_word(value, "avx2");
+        cpu->avx512 = has_word(value, "avx512f");
+        cpu->vnni = has_word(value, "avx512_vnni") || has_word(value, "avx_vnni");
+        cpu->amx = has_word(value, "amx_tile");
+        cpu->bf16 = has_word(value, "avx512_bf16") || has_word(value, "amx_bf16") ||
+                    has_word(value, "bf16");
+        cpu->f16 = has_word(value, "avx512_fp16") || has_word(value, "amx_fp16") ||
+                   has_word(value, "asimdhp");
+        cpu->i8 = cpu->vnni || has_word(value, "amx_int8") || has_word(value, "asimddp");
+        break; /* the cores of one machine are alike in this */
+    }
+    free(line);
+    fclose(file);
+}
+
+static void name_device(const struct cpu *cpu, char *text, size_t text_bytes)
+{
+    snprintf(text, text_bytes, "%s (%s%s%s%s%s)", cpu->name,
+             cpu->avx512 ? "AVX-512" : (cpu->avx2 ? "AVX2" : "baseline"), cpu->amx ? ", AMX" : "",
+             cpu->bf16 ? ", bf16" : "", cpu->f16 ? ", f16" : "", cpu->i8 ? ", int8" : "");
+}
+
+/* Only what the runtime offers and the CPU has counts. */
+static bool get_capabilities(ov_core_t *core, struct cpu *cpu)
+{
+    char *list = NULL;
+    look_at_cpu(cpu);
+    if (ov_core_get_property(core, "CPU", "OPTIMIZATION_CAPABILITIES", &list) != OK)
+        return false;
+    cpu->bf16 = cpu->bf16 && has_word(list, "BF16");
+    cpu->f16 = cpu->f16 && has_word(list, "FP16");
+    ov_free(list);
+    return true;
+}
+
+static void openvino_probe(struct spoton_engine_probe *probe)
+{
+    ov_version_t version = {0};
+    if (ov_get_openvino_version(&version) == OK) {
+        snprintf(probe->version, sizeof probe->version, "%.*s",
+                 (int)strcspn(version.buildNumber, "-"), version.buildNumber);
+        ov_version_free(&version);
+    }
+    ov_core_t *core = NULL;
+    struct cpu cpu;
+    if (ov_core_create(&core) != OK || !get_capabilities(core, &cpu)) {
+        probe->score = 0;
+        ov_fail(probe->reason, sizeof probe->reason, "OpenVINO has no CPU device here");
+    } else {
+        probe->score = 100;
+        name_device(&cpu, probe->device, sizeof probe->device);
+        snprintf(probe->precisions, sizeof probe->precisions, "%s%s%sf32", cpu.i8 ? "int8," : "",
+                 cpu.bf16 ? "bf16," : "", cpu.f16 ? "f16," : "");
+    }
+    ov_core_free(core);
+}
+
+static int openvino_inspect(const char *path, struct spoton_model_info *info, char *error,
+                            size_t error_bytes)
+{
+    ov_core_t *core = NULL;
+    ov_model_t *model = NULL;
+    int result = -1;
+    if (ov_core_create(&core) != OK)
+        ov_fail(error, error_bytes, "OpenVINO does not start");
+    else if (ov_read(core, path, &model, error, error_bytes) == 0)
+        result = ov_describe_model(model, path, info, error, error_bytes);
+    ov_model_free(model);
+    ov_core_free(core);
+    return result;
+}
+
+static int set_property(ov_core_t *core, const char *key, const char *value, char *error,
+                        size_t error_bytes)
+{
+    if (ov_core_set_property(core, "CPU", key, value) == OK)
+        return 0;
+    char thing[320];
+    snprintf(thing, sizeof thing, "openvino property %s=%s", key, value);
+    return ov_fail(error, error_bytes, thing);
+}
+
+static int set_extra(ov_core_t *core, const char *extra, char *error, size_t error_bytes)
+{
+    while (extra && *extra) {
+        char pair[256];
+        size_t length = strcspn(extra, ";");
+        snprintf(pair, sizeof pair, "%.*s", (int)length, extra);
+        char *equals = strchr(pair, '=');
+        if (length >= sizeof pair || !equals)
+            return fail(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
+        *equals = '\0';
+        if (set_property(core, pair, equals + 1, error, error_bytes) < 0)
+            return -1;
+        extra += length;
+        extra += *extra == ';';
+    }
+    return 0;
+}
+
+/* The precision hint for what is asked; NULL with an error text when this CPU has it not. */
+static const char *choose_hint(const struct cpu *cpu, enum spoton_precision precision,
+                               bool quantised, char *error, size_t error_bytes)
+{
+    switch (precision) {
+    case SPOTON_PRECISION_F32:
+        return "f32";
+    case SPOTON_PRECISION_BF16:
+        if (!cpu->bf16)
+            fail(error, error_bytes, "this CPU has no bf16 units; use auto or f32");
+        return cpu->bf16 ? "bf16" : NULL;
+    case SPOTON_PRECISION_F16:
+        if (!cpu->f16)
+            fail(error, error_bytes, "this CPU has no f16 units; use auto, bf16 or f32");
+        return cpu->f16 ? "f16" : NULL;
+    case SPOTON_PRECISION_INT8:
+        if (!quantised) {
+            fail(error, error_bytes,
+                 "int8 needs a quantised model file, and this one is not; use auto or f32");
+            return NULL;
+        }
+        break; /* the layers that are not quantised run as in auto */
+    case SPOTON_PRECISION_AUTO:
+        break;
+    }
+    return cpu->bf16 ? "bf16" : (cpu->f16 ? "f16" : "f32");
+}
+
+static int configure(ov_core_t *core, const struct spoton_engine_options *options, const char *hint,
+                     char *error, size_t error_bytes)
+{
+    char threads[16], streams[16];
+    int stream_count = options->streams;
+    if (stream_count <= 0 && options->threads <= STREAMS_OF_ONE_THREAD)
+        stream_count = options->threads;
+    snprintf(threads, sizeof threads, "%d", options->threads);
+    snprintf(streams, sizeof streams, "%d", stream_count);
+    const struct {
+        const char *key, *value;
+    } properties[] = {
+        {"PERFORMANCE_HINT", "THROUGHPUT"},
+        {"INFERENCE_NUM_THREADS", threads},
+        {"INFERENCE_PRECISION_HINT", hint},
+        {"ENABLE_CPU_PINNING", "NO"},
+        /* Else threads are capped at the number of physical cores: `threads` already counts what
+         * the cgroup grants. */
+        {"ENABLE_HYPER_THREADING", "YES"},
+        {"NUM_STREAMS", stream_count > 0 ? streams : NULL},
+        {"CACHE_DIR", options->cache_dir},
+    };
+    for (size_t i = 0; i < sizeof properties / sizeof *properties; ++i) {
+        if (properties[i].value &&
+            set_property(core, properties[i].key, properties[i].value, error, error_bytes) < 0)
+            return -1;
+    }
+    return set_extra(core, options->extra, error, error_bytes);
+}
+
+static bool reshape(ov_model_t *model, const struct spoton_engine_options *options)
+{
+    const int64_t nchw[4] = {options->batch, 3, options->height, options->width};
+    const int64_t nhwc[4] = {options->batch, options->height, options->width, 3};
+    ov_partial_shape_t shape = {0};
+    bool is_nchw = options->layout == SPOTON_LAYOUT_NCHW;
+    bool done = ov_partial_shape_create_static(4, is_nchw ? nchw : nhwc, &shape) == OK &&
+                ov_model_reshape_single_input(model, shape) == OK;
+    ov_partial_shape_free(&shape);
+    return done;
+}
+
+static bool get_element_type(const ov_model_t *model, ov_element_type_e *type)
+{
+    ov_output_const_port_t *port = NULL;
+    bool done =
+        ov_model_const_input(model, &port) == OK && ov_port_get_element_type(port, type) == OK;
+    ov_output_const_port_free(port);
+    return done;
+}
+
+static bool set_steps(ov_preprocess_input_info_t *input,
+                      const struct spoton_engine_options *options, ov_element_type_e type)
+{
+    ov_preprocess_preprocess_steps_t *steps = NULL;
+    bool done = ov_preprocess_input_info_get_preprocess_steps(input, &steps) == OK;
+    if (done && type != U8)
+        done = ov_preprocess_preprocess_steps_convert_element_type(steps, type) == OK;
+    if (done && options->swap_red_blue)
+        done = ov_preprocess_preprocess_steps_reverse_channels(steps) == OK;
+    if (done && options->scale != 1.0f)
+        done = ov_preprocess_preprocess_steps_scale(steps, options->scale) == OK;
+    ov_preprocess_preprocess_steps_free(steps);
+    return done;
+}
+
+static bool set_input(ov_preprocess_prepostprocessor_t *graph,
+                      const struct spoton_engine_options *options, ov_element_type_e type)
+{
+    ov_preprocess_input_info_t *input = NULL;
+    ov_preprocess_input_tensor_info_t *tensor = NULL;
+    ov_preprocess_input_model_info_t *model = NULL;
+    ov_layout_t *nhwc = NULL, *layout = NULL;
+    bool done =
+        ov_layout_create("NHWC", &nhwc) == OK &&
+        ov_layout_create(options->layout == SPOTON_LAYOUT_NCHW ? "NCHW" : "NHWC", &layout) == OK &&
+        ov_preprocess_prepostprocessor_get_input_info_by_index(graph, 0, &input) == OK &&
+        ov_preprocess_input_info_get_tensor_info(input, &tensor) == OK &&
+        ov_preprocess_input_tensor_info_set_element_type(tensor, U8) == OK &&
+        ov_preprocess_input_tensor_info_set_layout(tensor, nhwc) == OK &&
+        ov_preprocess_input_info_get_model_info(input, &model) == OK &&
+        ov_preprocess_input_model_info_set_layout(model, layout) == OK &&
+        set_steps(input, options, type);
+    ov_preprocess_input_model_info_free(model);
+    ov_preprocess_input_tensor_info_free(tensor);
+    ov_preprocess_input_info_free(input);
+    ov_layout_free(layout);
+    ov_layout_free(nhwc);
+    return done;
+}
+
+static bool set_output(ov_preprocess_prepostprocessor_t *graph, size_t index)
+{
+    ov_preprocess_output_info_t *output = NULL;
+    ov_preprocess_output_tensor_info_t *tensor = NULL;
+    bool done =
+        ov_preprocess_prepostprocessor_get_output_info_by_index(graph, index, &output) == OK &&
+        ov_preprocess_output_info_get_tensor_info(output, &tensor) == OK &&
+        ov_preprocess_output_set_element_type(tensor, F32) == OK;
+    ov_preprocess_output_tensor_info_free(tensor);
+    ov_preprocess_output_info_free(output);
+    return done;
+}
+
+/* Puts the way from u8 RGB pictures to the model's input, and from its outputs to f32, into the
+ * graph; *model is replaced. */
+static bool add_conversions(ov_model_t **model, const struct spoton_engine_options *options,
+                            int outputs)
+{
+    ov_preprocess_prepostprocessor_t *graph = NULL;
+    ov_model_t *built = NULL;
+    ov_element_type_e type;
+    bool done = get_element_type(*model, &type) &&
+                ov_preprocess_prepostprocessor_create(*model, &graph) == OK &&
+                set_input(graph, options, type);
+    for (int i = 0; done && i < outputs; ++i)
+        done = set_output(graph, (size_t)i);
+    done = done && ov_preprocess_prepostprocessor_build(graph, &built) == OK;
+    ov_preprocess_prepostprocessor_free(graph);
+    if (done) {
+        ov_model_free(*model);
+        *model = built;
+    }
+    return done;
+}
+
+static int get_number(const ov_compiled_model_t *compiled, const char *key, int otherwise)
+{
+    char *text = NULL;
+    int value = otherwise;
+    if (ov_compiled_model_get_property(compiled, key, &text) == OK)
+        value = atoi(text) > 0 ? atoi(text) : otherwise;
+    ov_free(text);
+    return value;
+}
+
+/* The runtime may round a hint down; what it says after compiling counts. */
+static enum spoton_precision real_precision(const ov_compiled_model_t *compiled, bool quantised)
+{
+    char *text = NULL;
+    enum spoton_precision precision = SPOTON_PRECISION_F32;
+    if (quantised)
+        precision = SPOTON_PRECISION_INT8;
+    else if (ov_compiled_model_get_property(compiled, "INFERENCE_PRECISION_HINT", &text) == OK)
+        precision = strcmp(text, "bf16") == 0
+                        ? SPOTON_PRECISION_BF16
+                        : (strcmp(text, "f16") == 0 ? SPOTON_PRECISION_F16 : SPOTON_PRECISION_F32);
+    ov_free(text);
+    return precision;
+}
+
+/* All slots have the same shapes: the input's is fixed, and outputs that would depend on what is in
+ * the picture are refused. */
+static int keep_output_shape(struct spoton_engine *engine, int index, const ov_tensor_t *tensor,
+                             char *error, size_t error_bytes)
+{
+    ov_shape_t shape = {0};
+    if (ov_tensor_get_shape(tensor, &shape) != OK)
+        return ov_fail(error, error_bytes, "output shape");
+    bool fixed = shape.rank > 0 && shape.rank <= SPOTON_RANK_MAX;
+    for (int64_t i = 0; fixed && i < shape.rank; ++i) {
+        engine->output[index].dims[i] = shape.dims[i];
+        fixed = shape.dims[i] > 0;
+    }
+    engine->output[index].rank = (int)shape.rank;
+    ov_shape_free(&shape);
+    if (!fixed)
+        return fail(error, error_bytes, "the size of the model's output is not fixed by its input");
+    return 0;
+}
+
+static int open_slot(struct spoton_engine *engine, struct slot *slot, size_t input_bytes,
+                     char *error, size_t error_bytes)
+{
+    size_t bytes = 0;
+    void *data = NULL;
+    if (ov_compiled_model_create_infer_request(engine->compiled, &slot->request) != OK ||
+        ov_infer_request_get_input_tensor(slot->request, &slot->input) != OK ||
+        ov_tensor_data(slot->input, &data) != OK ||
+        ov_tensor_get_byte_size(slot->input, &bytes) != OK)
+        return ov_fail(error, error_bytes, "infer request");
+    if (bytes != input_bytes)
+        return fail(error, error_bytes, "the input of the compiled model has another size");
+    slot->data = data;
+    for (int i = 0; i < engine->output_count; ++i) {
+        if (ov_infer_request_get_output_tensor_by_index(slot->request, (size_t)i,
+                                                        &slot->output[i]) != OK)
+            return ov_fail(error, error_bytes, "output tensor");
+        if (keep_output_shape(engine, i, slot->output[i], error, error_bytes) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int open_slots(struct spoton_engine *engine, const struct spoton_engine_options *options,
+                      char *error, size_t error_bytes)
+{
+    engine->streams = get_number(engine->compiled, "NUM_STREAMS", 1);
+    engine->threads = get_number(engine->compiled, "INFERENCE_NUM_THREADS", options->threads);
+    engine->slots = engine->streams + 2;
+    if (engine->slots > SLOTS_MAX)
+        engine->slots = SLOTS_MAX;
+    engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
+    if (!engine->slot)
+        return fail(error, error_bytes, "out of memory");
+    size_t input_bytes =
+        (size_t)options->batch * (size_t)options->height * (size_t)options->width * 3;
+    for (int i = 0; i < engine->slots; ++i) {
+        if (open_slot(engine, &engine->slot[i], input_bytes, error, error_bytes) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int prepare_model(ov_model_t **model, struct spoton_engine *engine,
+                         const struct spoton_engine_options *options,
+                         struct spoton_model_info *info, char *error, size_t error_bytes)
+{
+    if (ov_read(engine->core, options->model_path, model, error, error_bytes) < 0 ||
+        ov_describe_model(*model, options->model_path, info, error, error_bytes) < 0)
+        return -1;
+    char thing[512];
+    snprintf(thing, sizeof thing, "model %s at %d x %dx%d px", options->model_path, options->batch,
+             options->width, options->height);
+    if (info->input_count != 1 || info->output_count > SPOTON_TENSORS_MAX)
+        return fail(error, error_bytes, "only models with one input are supported");
+    if (!reshape(*model, options) || !add_conversions(model, options, info->output_count))
+        return ov_fail(error, error_bytes, thing);
+    engine->output_count = info->output_count;
+    return 0;
+}
+
+static void openvino_close(struct spoton_engine *engine)
+{
+    if (!engine)
+        return;
+    for (int i = 0; engine->slot && i < engine->slots; ++i) {
+        struct slot *slot = &engine->slot[i];
+        if (slot->request)
+            ov_infer_request_wait(slot->request);
+        for (int k = 0; k < engine->output_count; ++k)
+            ov_tensor_free(slot->output[k]);
+        ov_tensor_free(slot->input);
+        ov_infer_request_free(slot->request);
+    }
+    free(engine->slot);
+    ov_compiled_model_free(engine->compiled);
+    ov_core_free(engine->core);
+    free(engine);
+}
+
+/* A cache that cannot be written costs seconds at the start, not the start itself. */
+static bool compile(struct spoton_engine *engine, const ov_model_t *model, const char *cache_dir)
+{
+    if (ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK)
+        return true;
+    return cache_dir && ov_core_set_property(engine->core, "CPU", "CACHE_DIR", "") == OK &&
+           ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK;
+}
+
+static int openvino_open(struct spoton_engine **out, const struct spoton_engine_options *options,
+                         char *error, size_t error_bytes)
+{
+    struct spoton_engine *engine = calloc(1, sizeof *engine);
+    struct spoton_model_info *info = calloc(1, sizeof *info);
+    ov_model_t *model = NULL;
+    struct cpu cpu;
+    int result = -1;
+    if (!engine || !info) {
+        fail(error, error_bytes, "out of memory");
+    } else if (ov_core_create(&engine->core) != OK || !get_capabilities(engine->core, &cpu)) {
+        ov_fail(error, error_bytes, "OpenVINO does not start");
+    } else if (prepare_model(&model, engine, options, info, error, error_bytes) == 0) {
+        const char *hint =
+            choose_hint(&cpu, options->precision, info->quantised, error, error_bytes);
+        if (hint && configure(engine->core, options, hint, error, error_bytes) == 0) {
+            if (!compile(engine, model, options->cache_dir))
+                ov_fail(error, error_bytes, "compiling the model");
+            else
+                result = open_slots(engine, options, error, error_bytes);
+        }
+    }
+    if (result == 0) {
+        engine->precision = real_precision(engine->compiled, info->quantised);
+        name_device(&cpu, engine->device, sizeof engine->device);
+        *out = engine;
+    } else {
+        openvino_close(engine);
+    }
+    ov_model_free(model);
+    free(info);
+    return result;
+}
+
+static void openvino_describe(struct spoton_engine *engine,
+                              struct spoton_engine_description *description)
+{
+    description->slots = engine->slots;
+    description->streams = engine->streams;
+    description->threads = engine->threads;
+    description->output_count = engine->output_count;
+    description->precision = engine->precision;
+    snprintf(description->device, sizeof description->device, "%s", engine->device);
+}
+
+static uint8_t *openvino_input(struct spoton_engine *engine, int slot)
+{
+    return engine->slot[slot].data;
+}
+
+static int openvino_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+{
+    if (ov_infer_request_start_async(engine->slot[slot].request) == OK)
+        return 0;
+    return ov_fail(error, error_bytes, "start");
+}
+
+static int openvino_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+{
+    if (ov_infer_request_wait(engine->slot[slot].request) == OK)
+        return 0;
+    return ov_fail(error, error_bytes, "inference");
+}
+
+static int openvino_output(struct spoton_engine *engine, int slot, int index, const float **data,
+                           int64_t dims[SPOTON_RANK_MAX], int *rank, char *error,
+                           size_t error_bytes)
+{
+    if (index < 0 || index >= engine->output_count)
+        return fail(error, error_bytes, "no such output");
+    void *memory = NULL;
+    if (ov_tensor_data(engine->slot[slot].output[index], &memory) != OK)
+        return ov_fail(error, error_bytes, "output");
+    *data = memory;
+    *rank = engine->output[index].rank;
+    memcpy(dims, engine->output[index].dims, sizeof engine->output[index].dims);
+    return 0;
+}
+
+__attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
+{
+    static const struct spoton_engine_api api = {
+        .abi = SPOTON_ENGINE_ABI,
+        .struct_bytes = sizeof api,
+        .name = "openvino",
+        .probe = openvino_probe,
+        .inspect = openvino_inspect,
+        .open = openvino_open,
+        .close = openvino_close,
+        .describe = openvino_describe,
+        .input = openvino_input,
+        .submit = openvino_submit,
+        .wait = openvino_wait,
+        .output = openvino_output,
+    };
+    return &api;
+}
