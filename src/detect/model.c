@@ -83,11 +83,24 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
     return SP_OK;
 }
 
-/* With a known input size the number of boxes tells heads of one anchor a cell from others. */
-static bool boxes_fit(const struct sp_model *model, int64_t boxes)
+static bool size_is_fixed(const struct sp_model *model)
 {
-    return boxes < 0 || !model->fixed_width_px || !model->fixed_height_px ||
+    return model->fixed_width_px && model->fixed_height_px;
+}
+
+/* With a known input size the number of boxes tells heads of one anchor a cell from others. */
+static bool is_anchors(const struct sp_model *model, int64_t boxes)
+{
+    return boxes > 0 && size_is_fixed(model) &&
            sp_anchor_count_is_known(boxes, model->fixed_width_px, model->fixed_height_px);
+}
+
+/* [b, rows, 6], unless the rows are anchors: one a cell (YOLOv8 with two classes) or three
+ * (YOLOv5 with one). */
+static bool is_end_to_end(const struct sp_model *model, int64_t rows, int64_t values)
+{
+    return values == 6 && rows > 0 && rows <= END_TO_END_ROWS_MAX && !is_anchors(model, rows) &&
+           !(rows % 3 == 0 && is_anchors(model, rows / 3));
 }
 
 static int refuse_output(const struct sp_model *model, const struct spoton_tensor *output,
@@ -108,14 +121,17 @@ static int read_output(struct sp_model *model, const struct spoton_model_info *i
     if (output->rank != 3)
         return refuse_output(model, output, "", err);
     int64_t first = output->dims[1], second = output->dims[2];
-    if (first > 0 && first <= END_TO_END_ROWS_MAX && second == 6) {
+    if (is_end_to_end(model, first, second)) {
         model->family = SP_FAMILY_END_TO_END;
         model->classes = COCO_CLASSES;
         return SP_OK;
     }
-    /* The side with few values is the box, the other the anchors. */
+    /* The short side is the box, the long one the anchors; on tiny inputs only their number tells.
+     */
     model->family = SP_FAMILY_YOLOV8;
     model->rows_first = second > 0 && (first < 0 || first > second);
+    if (is_anchors(model, first) != is_anchors(model, second))
+        model->rows_first = is_anchors(model, first);
     int64_t values = model->rows_first ? second : first;
     int64_t boxes = model->rows_first ? first : second;
     if (values < 5 || values > 4 + CLASSES_MAX)
@@ -123,7 +139,7 @@ static int read_output(struct sp_model *model, const struct spoton_model_info *i
     if (model->rows_first && values == 5 + COCO_CLASSES)
         return refuse_output(model, output, " (80 classes and objectness: YOLOv5, v7 or YOLOX)",
                              err);
-    if (!boxes_fit(model, boxes))
+    if (size_is_fixed(model) && boxes > 0 && !is_anchors(model, boxes))
         return refuse_output(model, output, ", a number of boxes that is not of these families",
                              err);
     model->classes = (int)values - 4;

@@ -103,7 +103,8 @@ static int verify_grid(struct sp_model *model, const float *data, const int64_t 
     return SP_OK;
 }
 
-/* The best 300 boxes of any picture are spread over it, so one of them ends beyond pixel 2. */
+/* The best 300 boxes of any picture are spread over it, so one of them ends beyond pixel 2. A
+ * class that is no whole number belongs to another kind of head. */
 static int verify_end_to_end(struct sp_model *model, const float *data, const int64_t *dims,
                              struct sp_error *err)
 {
@@ -117,6 +118,12 @@ static int verify_end_to_end(struct sp_model *model, const float *data, const in
             double value = fabs(data[i * 6 + k]);
             largest = isfinite(value) && value > largest ? value : largest;
         }
+        double class_id = data[i * 6 + 5];
+        if (isfinite(class_id) && fabs(class_id - rint(class_id)) > 1e-3)
+            return sp_fail(err, SP_ERR_UNSUPPORTED,
+                           "model %s: its output is no list of x1 y1 x2 y2 score class: a class is "
+                           "%g; see docs/MODELS.md",
+                           model->path, class_id);
     }
     if (largest > 0)
         model->relative_boxes = largest <= 2;

@@ -1,0 +1,355 @@
+#include "detect/detector.h"
+#include "detect/model.h"
+#include "detect/names.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engines.h"
+
+/* 1: made; 0: there is no python3 with the onnx package. */
+static int make_models(char *folder, size_t folder_bytes)
+{
+    char script[1024], command[4096];
+    const char *python = getenv("PYTHON");
+    scratch_folder(folder, folder_bytes, "test-models");
+    source_path(script, sizeof script, "tests/tools/make_models.py");
+    if (!python || !*python)
+        return 0;
+    snprintf(command, sizeof command, "'%s' '%s' '%s'", python, script, folder);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void write_file(const char *path, const void *data, size_t bytes)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, bytes, file), bytes);
+    fclose(file);
+}
+
+static void test_the_fake_is_a_model_of_one_class(void **state)
+{
+    (void)state;
+    static struct sp_model model;
+    assert_int_equal(sp_model_open(&model, load_fake(), "fake", NULL), SP_OK);
+    assert_int_equal(model.family, SP_FAMILY_YOLOV8);
+    assert_int_equal(model.classes, 1);
+    assert_int_equal(model.person_class, 0);
+    assert_int_equal(model.fixed_batch, 0);
+    assert_int_equal(model.fixed_width_px, 0);
+    assert_int_equal(model.stride_px, 32);
+    assert_true(model.scale == 255);
+    assert_false(model.relative_boxes);
+}
+
+static void test_paths_that_are_no_models(void **state)
+{
+    (void)state;
+    static struct sp_model model;
+    struct sp_error err;
+    assert_int_equal(sp_model_open(&model, load_fake(), "/nowhere/m.onnx", &err), SP_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/nowhere/m.onnx"));
+    static char longest[5000];
+    memset(longest, 'a', sizeof longest - 1);
+    assert_int_equal(sp_model_open(&model, load_fake(), longest, &err), SP_ERR_INVALID);
+}
+
+static void expect_names(const char *text, int count, int person_class)
+{
+    char folder[1024], path[1100];
+    struct sp_model_names names;
+    scratch_folder(folder, sizeof folder, "test-models");
+    snprintf(path, sizeof path, "%s/names.txt", folder);
+    write_file(path, text, strlen(text));
+    sp_model_names_find(&names, path);
+    assert_int_equal(names.count, count);
+    assert_int_equal(names.person_class, person_class);
+}
+
+static void test_names_in_a_file(void **state)
+{
+    (void)state;
+    struct sp_model_names names;
+    expect_names("..names..{0: 'person', 1: 'bicycle', 2: \"driver's seat\"}..", 3, 0);
+    expect_names("{0: 'dog', 1: 'Person'}", 2, 1);
+    expect_names("{0: 'dog', 1: 'persona'}", 2, -1);
+    expect_names("{0: {0: 'person'}", 1, 0);
+    expect_names("{0: 'cut off", 0, -1);
+    expect_names("{0: 'cut off'", 0, -1);
+    expect_names("{0: 'a', 2: 'b'}", 0, -1);
+    expect_names("{0: ", 0, -1);
+    expect_names("{0:", 0, -1);
+    expect_names("", 0, -1);
+    sp_model_names_find(&names, "/nowhere");
+    assert_int_equal(names.count, 0);
+}
+
+static void expect_unreadable(const struct spoton_engine_api *api, const char *path,
+                              const char *word)
+{
+    static struct sp_model model;
+    struct sp_error err;
+    assert_int_equal(sp_model_open(&model, api, path, &err), SP_ERR_FORMAT);
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, word));
+    assert_null(strchr(err.text, '\n'));
+}
+
+static void test_files_that_cannot_be_read(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = find_openvino();
+    if (!api)
+        skip();
+    char folder[512], path[600], bundled[1024];
+    static char data[400000];
+    scratch_folder(folder, sizeof folder, "test-models");
+    expect_unreadable(api, folder, "folder");
+
+    snprintf(path, sizeof path, "%s/empty.onnx", folder);
+    write_file(path, "", 0);
+    expect_unreadable(api, path, "empty");
+    snprintf(path, sizeof path, "%s/text.onnx", folder);
+    write_file(path, "hello, this is a text", 21);
+    expect_unreadable(api, path, "not an ONNX file");
+    snprintf(path, sizeof path, "%s/text.tflite", folder);
+    write_file(path, "hello, this is a text", 21);
+    expect_unreadable(api, path, "not a TFLite file");
+    snprintf(path, sizeof path, "%s/text.xml", folder);
+    write_file(path, "hello, this is a text", 21);
+    expect_unreadable(api, path, "not an OpenVINO IR file");
+    snprintf(path, sizeof path, "%s/one.onnx", folder);
+    write_file(path, "\x08", 1);
+    expect_unreadable(api, path, "ONNX");
+    snprintf(path, sizeof path, "%s/model.bin", folder);
+    write_file(path, "hello", 5);
+    expect_unreadable(api, path, ".onnx");
+
+    source_path(bundled, sizeof bundled, "models/person.onnx");
+    FILE *file = fopen(bundled, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(data, 1, sizeof data, file), sizeof data);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/half.onnx", folder);
+    write_file(path, data, sizeof data);
+    expect_unreadable(api, path, "unreadable");
+    memcpy(data + 4, "TFL3", 4);
+    snprintf(path, sizeof path, "%s/half.tflite", folder);
+    write_file(path, data, sizeof data);
+    expect_unreadable(api, path, "corrupted");
+}
+
+/* Opens it and runs it on a black picture; true when it is usable. */
+static bool run_model(const struct spoton_engine_api *api, const char *path, struct sp_model *model,
+                      struct sp_detection *out, struct sp_error *err)
+{
+    if (sp_model_open(model, api, path, err) < 0)
+        return false;
+    struct sp_detector *detector;
+    struct sp_detector_options options = {
+        .engine = api,
+        .model = model,
+        .precision = SPOTON_PRECISION_F32,
+        .batch = 2,
+        .width_px = 128,
+        .height_px = 128,
+        .threads = 1,
+        .head = {.score_threshold = 0.5, .nms_iou = 0.5},
+    };
+    if (sp_detector_open(&detector, &options, err) < 0)
+        return false;
+    static const uint8_t planes[128 * 128];
+    struct sp_frame frame = {.plane = {planes, planes, planes},
+                             .stride_bytes = {128, 64, 64},
+                             .width_px = 128,
+                             .height_px = 128};
+    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    for (int i = 0; i < sp_detector_batch(detector); ++i)
+        assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
+    assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
+    assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
+    int last = slot->images - 1;
+    assert_true(slot->image[last].detection_count >= 1);
+    *out = slot->image[last].detections[0];
+    sp_detector_release(detector, slot);
+    sp_detector_close(detector);
+    return true;
+}
+
+static void test_heads_that_are_read(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = find_openvino();
+    char folder[512], path[600];
+    if (!api)
+        skip();
+    if (!make_models(folder, sizeof folder)) {
+        print_message("skipped: no python3 with the onnx package\n");
+        skip();
+    }
+    static const struct {
+        const char *name;
+        enum sp_model_family family;
+        int classes, person_class, fixed_batch, quantised, class_id;
+    } cases[] = {
+        {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
+        {"v8_free_batch", SP_FAMILY_YOLOV8, 1, 0, 0, 0, 0},
+        {"v8_relative", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_rows", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_rows_relative_nhwc", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_half", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
+        {"v8_u8", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
+        {"v8_quantised", SP_FAMILY_YOLOV8, 1, 0, 1, 1, 0},
+        {"v8_no_person", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
+        {"v8_coco", SP_FAMILY_YOLOV8, 80, 0, 1, 0, 79},
+        {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
+        {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        static struct sp_model model;
+        struct sp_detection found;
+        struct sp_error err = {0};
+        snprintf(path, sizeof path, "%s/%s.onnx", folder, cases[i].name);
+        bool usable = run_model(api, path, &model, &found, &err);
+        if (!usable)
+            print_message("%s\n", err.text);
+        assert_true(usable);
+        assert_int_equal(model.family, cases[i].family);
+        assert_int_equal(model.classes, cases[i].classes);
+        assert_int_equal(model.person_class, cases[i].person_class);
+        assert_int_equal(model.fixed_batch, cases[i].fixed_batch);
+        assert_int_equal(model.quantised, cases[i].quantised);
+        assert_int_equal(found.class_id, cases[i].class_id);
+        assert_true(fabs(found.score - 0.9) < 1e-3);
+        /* make_models.py: cell 9 of stride 8 is at (76, 4), clipped at the top */
+        double box[4] = {68, 0, 84, 16};
+        if (cases[i].family == SP_FAMILY_END_TO_END)
+            memcpy(box, (double[4]){10, 20, 30, 60}, sizeof box);
+        assert_true(fabs(found.x1_px - box[0]) < 0.1 && fabs(found.y1_px - box[1]) < 0.1);
+        assert_true(fabs(found.x2_px - box[2]) < 0.1 && fabs(found.y2_px - box[3]) < 0.1);
+    }
+}
+
+static void test_heads_that_are_refused(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = find_openvino();
+    char folder[512], path[600];
+    if (!api)
+        skip();
+    if (!make_models(folder, sizeof folder)) {
+        print_message("skipped: no python3 with the onnx package\n");
+        skip();
+    }
+    static const struct {
+        const char *name, *seen;
+    } cases[] = {
+        {"no_grid", "do not lie on the grid"},
+        {"no_classes", "a class is 0.4"},
+        {"no_objectness", "[1,1008,85]"},
+        {"no_three_anchors", "[1,1008,6]"},
+        {"no_yolox", "[1,336,85]"},
+        {"no_two_outputs", "2 outputs"},
+        {"no_two_inputs", "2 inputs"},
+        {"no_rank", "[1,512]"},
+        {"no_map", "[1,85,8,8]"},
+        {"no_picture", "[1,12]"},
+        {"no_grey", "[1,1,128,128]"},
+        {"no_int_input", "i32"},
+        {"no_keypoints", "names 1 classes"},
+        {"no_values", "[1,4,336]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        static struct sp_model model;
+        struct sp_detection found;
+        struct sp_error err = {0};
+        snprintf(path, sizeof path, "%s/%s.onnx", folder, cases[i].name);
+        bool usable = run_model(api, path, &model, &found, &err);
+        print_message("%s\n", usable ? path : err.text);
+        assert_false(usable);
+        assert_int_equal(err.code, SP_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, path));
+        assert_non_null(strstr(err.text, cases[i].seen));
+    }
+}
+
+static void test_models_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int result;
+        enum sp_model_family family;
+        const char *seen;
+    } cases[] = {
+        {"yolo11n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
+        {"yolov8n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
+        {"yolo26n_int8.tflite", SP_OK, SP_FAMILY_END_TO_END, NULL},
+        {"yolov5n.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,25200,85]"},
+        {"yolox_nano.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,3549,85]"},
+        {"FastestDet.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,85,22,22]"},
+        {"osnet_x0_25.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[?,512]"},
+    };
+    const struct spoton_engine_api *api = find_openvino();
+    char folder[512], path[600];
+    if (!api)
+        skip();
+    shared_path(folder, sizeof folder, "models/peers");
+    if (!file_exists(folder)) {
+        print_message("skipped: no %s\n", folder);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        static struct sp_model model;
+        struct sp_error err = {0};
+        snprintf(path, sizeof path, "%s/%s", folder, cases[i].name);
+        assert_int_equal(sp_model_open(&model, api, path, &err), cases[i].result);
+        if (cases[i].result == SP_OK) {
+            assert_int_equal(model.family, cases[i].family);
+            assert_int_equal(model.classes, 80);
+            assert_int_equal(model.layout, SPOTON_LAYOUT_NHWC);
+            assert_int_equal(model.fixed_width_px, 640);
+            assert_true(model.relative_boxes);
+        } else {
+            assert_non_null(strstr(err.text, cases[i].seen));
+        }
+    }
+}
+
+static void test_the_bundled_model(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = find_openvino();
+    static struct sp_model model;
+    char path[1024];
+    if (!api)
+        skip();
+    source_path(path, sizeof path, "models/person.onnx");
+    assert_int_equal(sp_model_open(&model, api, path, NULL), SP_OK);
+    assert_int_equal(model.family, SP_FAMILY_YOLOV8);
+    assert_string_equal(sp_model_family_name(model.family), "yolov8");
+    assert_int_equal(model.classes, 1);
+    assert_int_equal(model.fixed_batch + model.fixed_width_px + model.fixed_height_px, 0);
+    assert_int_equal(model.layout, SPOTON_LAYOUT_NCHW);
+    assert_false(model.quantised);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_fake_is_a_model_of_one_class),
+        cmocka_unit_test(test_paths_that_are_no_models),
+        cmocka_unit_test(test_names_in_a_file),
+        cmocka_unit_test(test_files_that_cannot_be_read),
+        cmocka_unit_test(test_heads_that_are_read),
+        cmocka_unit_test(test_heads_that_are_refused),
+        cmocka_unit_test(test_models_of_others),
+        cmocka_unit_test(test_the_bundled_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
