@@ -214,6 +214,11 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     int stream_count = options->streams;
     if (stream_count <= 0 && options->threads <= STREAMS_OF_ONE_THREAD)
         stream_count = options->threads;
+    /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights
+     * (TFLite files, for one) about half of them come out wrong: scores of 1.0 all over. One stream
+     * has always been right, and costs 3 %. */
+    if (ov_file_has_integer_weights(options->model_path))
+        stream_count = 1;
     snprintf(threads, sizeof threads, "%d", options->threads);
     snprintf(streams, sizeof streams, "%d", stream_count);
     const struct {

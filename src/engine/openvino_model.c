@@ -145,9 +145,33 @@ static bool tflite_is_quantised(struct bytes file)
     return false;
 }
 
-/* The C API lists no operations, so the file is searched for their names: in IR as attributes, in
- * ONNX as strings of the graph ("DequantizeLinear" alone is a matter of stored weights). */
-static bool file_is_quantised(const char *path)
+static bool holds(struct bytes file, const char *text)
+{
+    return memmem(file.data, file.size, text, strlen(text)) != NULL;
+}
+
+/* In ONNX and IR "DequantizeLinear" alone is a matter of stored weights. */
+static bool is_quantised(const char *path, struct bytes file)
+{
+    if (ends_with(path, ".tflite"))
+        return tflite_is_quantised(file);
+    return holds(file, "FakeQuantize") || holds(file, "QuantizeLinear");
+}
+
+static bool has_integer_weights(const char *path, struct bytes file)
+{
+    static const char *const types[] = {"\"i8\"", "\"u8\"", "\"i4\"", "\"u4\""};
+    if (ends_with(path, ".tflite"))
+        return true; /* not worth telling: TFLite files without are rare, and lose little */
+    bool found = is_quantised(path, file) || holds(file, "DequantizeLinear");
+    for (size_t i = 0; ends_with(path, ".xml") && i < sizeof types / sizeof *types; ++i)
+        found = found || holds(file, types[i]);
+    return found;
+}
+
+/* The C API lists no operations, so the file is searched for their names: in IR they are
+ * attributes, in ONNX strings of the graph. */
+static bool search_file(const char *path, bool (*search)(const char *path, struct bytes file))
 {
     bool found = false;
     struct stat status;
@@ -158,16 +182,17 @@ static bool file_is_quantised(const char *path)
         size_t size = (size_t)status.st_size;
         void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
         if (data != MAP_FAILED) {
-            if (ends_with(path, ".tflite"))
-                found = tflite_is_quantised((struct bytes){data, size});
-            else
-                found = memmem(data, size, "FakeQuantize", 12) ||
-                        memmem(data, size, "QuantizeLinear", 14);
+            found = search(path, (struct bytes){data, size});
             munmap(data, size);
         }
     }
     close(file);
     return found;
+}
+
+bool ov_file_has_integer_weights(const char *path)
+{
+    return search_file(path, has_integer_weights);
 }
 
 static enum spoton_element element_of(ov_element_type_e type)
@@ -236,6 +261,6 @@ int ov_describe_model(const ov_model_t *model, const char *path, struct spoton_m
         if (result < 0)
             return ov_fail(error, error_bytes, path);
     }
-    info->quantised = file_is_quantised(path);
+    info->quantised = search_file(path, is_quantised);
     return 0;
 }
