@@ -114,9 +114,9 @@ static int wait_and_get(struct sp_detector *detector, int slot, const float **da
 static int run_first(struct sp_detector *detector, struct sp_error *err)
 {
     struct sp_detector_slot *slot = &detector->slots[0];
-    const float *data;
+    const float *data = NULL;
     int64_t dims[SPOTON_RANK_MAX];
-    int rank;
+    int rank = 0;
     int result = sp_detector_submit(detector, slot, err);
     if (result == SP_OK)
         result = wait_and_get(detector, slot->index, &data, dims, &rank, err);

@@ -75,8 +75,10 @@ static void scan_columns(const struct head *head, const int *wanted, size_t want
         }
         if (!passed)
             continue;
-        for (int i = 0; i < count; ++i)
+        for (int i = 0; i < count; ++i) {
             best[i] = -1;
+            best_class[i] = 0;
+        }
         for (size_t w = 0; w < wanted_count; ++w) {
             const float *scores = head->data + (size_t)(4 + wanted[w]) * head->value_step + start;
             for (int i = 0; i < count; ++i) {

@@ -60,8 +60,9 @@ static struct distance measure(const struct sp_model *model, const float *data, 
             double x = box[0], y = box[value_step];
             if (!isfinite(x) || !isfinite(y))
                 continue;
-            double grid_x = ((double)(cell % columns) + 0.5) * strides_px[i] / width_px;
-            double grid_y = ((double)(cell / columns) + 0.5) * strides_px[i] / height_px;
+            int64_t row = cell / columns, column = cell % columns;
+            double grid_x = ((double)column + 0.5) * strides_px[i] / width_px;
+            double grid_y = ((double)row + 0.5) * strides_px[i] / height_px;
             sum.pixels += fabs(x / width_px - grid_x) + fabs(y / height_px - grid_y);
             sum.relative += fabs(x - grid_x) + fabs(y - grid_y);
             ++sum.count;
@@ -115,7 +116,7 @@ static int verify_end_to_end(struct sp_model *model, const float *data, const in
     double largest = 0;
     for (int64_t i = 0; i < dims[0]; ++i) {
         for (int k = 0; k < 4; ++k) {
-            double value = fabs(data[i * 6 + k]);
+            double value = fabs((double)data[i * 6 + k]);
             largest = isfinite(value) && value > largest ? value : largest;
         }
         double class_id = data[i * 6 + 5];

@@ -194,7 +194,8 @@ static int load_best(const struct spoton_engine_api **out, const struct folders 
         const struct spoton_engine_api *api = NULL;
         struct sp_error why = {0};
         struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
-        if (load_named(&api, names[i], folders, &why) == SP_OK)
+        load_named(&api, names[i], folders, &why);
+        if (api)
             api->probe(&probe);
         if (probe.score > best) {
             best = probe.score;
@@ -248,7 +249,7 @@ int sp_engine_list(struct sp_engine_report *reports, int capacity)
         *report = (struct sp_engine_report){.probe.struct_bytes = sizeof report->probe};
         snprintf(report->name, sizeof report->name, "%.*s", NAME_BYTES - 1, names[filled]);
         report->found = load_named(&api, names[filled], folders, &why) == SP_OK;
-        if (report->found)
+        if (api)
             api->probe(&report->probe);
         else
             snprintf(report->error, sizeof report->error, "%s", why.text);
