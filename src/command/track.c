@@ -1,0 +1,174 @@
+#include "command/track.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "command/track_input.h"
+#include "track/bytetrack.h"
+#include "track/timestep.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct job {
+    const struct sp_settings *settings;
+    const struct sp_track_input *input;
+    struct sp_tracker *tracker;
+    struct sp_timestep step;
+    FILE *out;
+
+    uint64_t updates, rows;
+    uint32_t highest_id;
+    int64_t update_us;
+    bool warned;
+    struct sp_track tracks[SP_TRACKS_MAX];
+};
+
+static void write_rows(struct job *job, uint64_t sequence, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct sp_track *t = &job->tracks[i];
+        /* Errors stay with the stream and are asked for at the end. */
+        (void)fprintf(job->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
+                      (unsigned long long)sequence + 1, t->id, t->x1_px, t->y1_px,
+                      t->x2_px - t->x1_px, t->y2_px - t->y1_px, t->score);
+        if (t->id > job->highest_id)
+            job->highest_id = t->id;
+    }
+    job->rows += count;
+}
+
+/* `frame` may be NULL: a picture in which nothing was detected. */
+static void update(struct job *job, uint64_t sequence, const struct sp_track_input_frame *frame)
+{
+    const struct sp_detection *detections =
+        frame ? job->input->detections + frame->first_detection : NULL;
+    size_t count = frame ? frame->detection_count : 0;
+    if (count > SP_DETECTIONS_MAX && !job->warned) {
+        job->warned = true;
+        sp_log(SP_LOG_WARNING,
+               "frame %llu has %zu detections; of each frame the %d with the highest scores count",
+               (unsigned long long)sequence + 1, count, SP_DETECTIONS_MAX);
+    }
+    double dt_frames = sp_timestep_next(&job->step, sequence, frame ? frame->pts_us : 0);
+    int64_t start_us = sp_clock_us();
+    size_t tracks = sp_tracker_update(job->tracker, detections, count, dt_frames, job->tracks);
+    job->update_us += sp_clock_us() - start_us;
+    job->updates++;
+    write_rows(job, sequence, tracks);
+}
+
+static void predict(struct job *job, uint64_t sequence, int64_t pts_us)
+{
+    if (job->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED || !job->step.started)
+        return;
+    double ahead_frames = sp_timestep_ahead(&job->step, sequence, pts_us);
+    write_rows(job, sequence, sp_tracker_predict(job->tracker, ahead_frames, job->tracks));
+}
+
+static void track_journal(struct job *job)
+{
+    for (size_t i = 0; i < job->input->frame_count; i++) {
+        const struct sp_track_input_frame *frame = &job->input->frames[i];
+        if (frame->inferred && frame->sequence % (uint64_t)job->step.frame_skip == 0)
+            update(job, frame->sequence, frame);
+        else
+            predict(job, frame->sequence, frame->pts_us);
+    }
+}
+
+static void track_mot(struct job *job)
+{
+    const struct sp_track_input *input = job->input;
+    uint64_t skip = (uint64_t)job->step.frame_skip;
+    bool only_with_rows = job->step.timestamps && skip == 1;
+    uint64_t end = input->frame_count ? input->frames[input->frame_count - 1].sequence + 1 : 0;
+    size_t next = 0;
+    for (uint64_t sequence = 0; sequence < end; sequence++) {
+        const struct sp_track_input_frame *frame = NULL;
+        if (input->frames[next].sequence == sequence)
+            frame = &input->frames[next++];
+        if (sequence % skip != 0)
+            predict(job, sequence, 0);
+        else if (frame || !only_with_rows)
+            update(job, sequence, frame);
+    }
+}
+
+static int close_output(struct job *job, const char *part, const char *output, struct sp_error *err)
+{
+    bool failed = fflush(job->out) != 0 || ferror(job->out);
+    int problem = errno;
+    if (fclose(job->out) != 0 && !failed) {
+        failed = true;
+        problem = errno;
+    }
+    if (!failed && rename(part, output) != 0) {
+        failed = true;
+        problem = errno;
+    }
+    if (!failed)
+        return SP_OK;
+    (void)unlink(part);
+    return sp_fail(err, sp_error_from_errno(problem), "%s: cannot be written: %s", output,
+                   strerror(problem));
+}
+
+static int track_to_file(struct job *job, const char *output, struct sp_error *err)
+{
+    char part[SP_PATH_BYTES + 8];
+    if ((size_t)snprintf(part, sizeof part, "%s.part", output) >= sizeof part)
+        return sp_fail(err, SP_ERR_INVALID, "output: the path is longer than %d bytes",
+                       SP_PATH_BYTES);
+    job->out = fopen(part, "we");
+    if (!job->out)
+        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", part,
+                       strerror(errno));
+    errno = 0;
+    if (job->input->journal)
+        track_journal(job);
+    else
+        track_mot(job);
+    return close_output(job, part, output, err);
+}
+
+static void prepare(struct job *job, struct sp_tracker_params *params)
+{
+    const struct sp_settings *s = job->settings;
+    sp_tracker_params_default(params);
+    params->high_thresh = s->track_high_thresh;
+    params->low_thresh = s->track_low_thresh;
+    params->new_track_thresh = s->track_new_thresh;
+    params->match_thresh = s->track_match_thresh;
+    params->buffer_frames = s->track_buffer_frames;
+
+    bool automatic = s->track_dt == SP_TRACK_DT_AUTO;
+    job->step.timestamps = automatic ? job->input->journal : s->track_dt == SP_TRACK_DT_TIMESTAMPS;
+    job->step.frame_rate = job->input->frame_rate; /* 0 for MOT rows: frames are counted */
+    job->step.frame_skip = s->frame_skip > 1 ? s->frame_skip : 1;
+}
+
+int sp_command_track(const struct sp_settings *settings, const char *input, const char *output,
+                     struct sp_error *err)
+{
+    struct sp_track_input detections = {0};
+    struct job job = {.settings = settings, .input = &detections};
+    int rc = sp_track_input_read(&detections, input, err);
+    if (rc == SP_OK) {
+        struct sp_tracker_params params;
+        prepare(&job, &params);
+        rc = sp_tracker_open(&job.tracker, &params, err);
+    }
+    if (rc == SP_OK)
+        rc = track_to_file(&job, output, err);
+    if (rc == SP_OK)
+        sp_log(SP_LOG_INFO,
+               "%s: %llu frames tracked, %.1f us a frame; %llu rows, ids up to %u, in %s", input,
+               (unsigned long long)job.updates,
+               job.updates ? (double)job.update_us / (double)job.updates : 0,
+               (unsigned long long)job.rows, job.highest_id, output);
+    sp_tracker_close(job.tracker);
+    sp_track_input_release(&detections);
+    return rc;
+}

@@ -1,0 +1,647 @@
+#include "track/bytetrack.h"
+
+#include "track/assign.h"
+#include "track/box.h"
+#include "track/kalman.h"
+#include "track/shift.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An update can always find room for its new tracks by giving up lost ones. */
+static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can be a track");
+
+static const double BOX_REACH_PX = 1e9;
+static const double BOX_HEIGHT_MIN_PX = 1e-6;
+
+/* Margins of the comparison a frame of the step beyond the first, and their bounds. */
+static const double YOUNG_MARGIN = 0.1, YOUNG_MARGIN_MAX = 0.5;
+static const double PROBE_MARGIN = 0.5, PROBE_MARGIN_MAX = 1;
+
+enum state {
+    STATE_TRACKED, /* had a detection in the last update */
+    STATE_LOST,
+    STATE_EXPIRED, /* lost for too long, but looked for in one more update, as in the reference */
+};
+
+struct track {
+    struct sp_kalman kalman;
+    struct sp_box box; /* of the filter's position */
+    double start_frames, last_frames;
+    uint64_t last_update;
+    double score;
+    uint32_t id;
+    int class_id;
+    enum state state;
+    bool activated;   /* confirmed by a second match, or there from the first frame on */
+    bool was_expired; /* expired once: when lost again it is dropped at once */
+};
+
+/* Indices into sp_tracker.track. */
+struct list {
+    int count;
+    int index[SP_TRACKS_MAX];
+};
+
+struct candidate {
+    struct sp_box box;
+    double width_px, height_px;
+    double score;
+    int class_id;
+};
+
+struct candidates {
+    int count;
+    struct candidate item[SP_DETECTIONS_MAX];
+};
+
+struct sp_tracker {
+    struct sp_tracker_params params;
+    struct sp_assign *assign;
+    double now_frames;
+    uint64_t update_count;
+    uint32_t last_id;
+
+    struct track track[SP_TRACKS_MAX];
+    struct list unused;
+    struct list tracked; /* in the order of output; unconfirmed ones included */
+    struct list lost;    /* by the time they were lost */
+
+    /* Of one update. */
+    double dt_frames;
+    struct candidates high, low;
+    struct list pool;        /* what the first association looks for */
+    struct list unconfirmed; /* new in the last update */
+    struct list unmatched;   /* by the association before */
+    struct list second;      /* what the second association looks for */
+    struct list refound;
+    struct list expired;
+    struct sp_box expanded[SP_DETECTIONS_MAX];
+    double residual_x_px[SP_DETECTIONS_MAX], residual_y_px[SP_DETECTIONS_MAX];
+    bool drop[SP_TRACKS_MAX], drop_lost[SP_TRACKS_MAX];
+    int best[SP_DETECTIONS_MAX];
+};
+
+void sp_tracker_params_default(struct sp_tracker_params *params)
+{
+    *params = (struct sp_tracker_params){
+        .high_thresh = 0.5,
+        .low_thresh = 0.1,
+        .new_track_thresh = 0.6,
+        .match_thresh = 0.8,
+        .second_match_thresh = 0.5,
+        .unconfirmed_match_thresh = 0.7,
+        .duplicate_iou = 0.85,
+        .buffer_frames = 30,
+    };
+}
+
+static int check_params(const struct sp_tracker_params *p, struct sp_error *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } checked[] = {
+        {"high_thresh", p->high_thresh},
+        {"low_thresh", p->low_thresh},
+        {"new_track_thresh", p->new_track_thresh},
+        {"match_thresh", p->match_thresh},
+        {"second_match_thresh", p->second_match_thresh},
+        {"unconfirmed_match_thresh", p->unconfirmed_match_thresh},
+        {"duplicate_iou", p->duplicate_iou},
+        {"buffer_frames", p->buffer_frames},
+    };
+    for (size_t i = 0; i < sizeof checked / sizeof *checked; i++)
+        if (!isfinite(checked[i].value) || checked[i].value < 0)
+            return sp_fail(err, SP_ERR_INVALID, "tracker: %s is %g; it must be 0 or more",
+                           checked[i].name, checked[i].value);
+    return SP_OK;
+}
+
+int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *params,
+                    struct sp_error *err)
+{
+    int rc = check_params(params, err);
+    if (rc)
+        return rc;
+    struct sp_tracker *t = calloc(1, sizeof *t);
+    if (!t)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
+    rc = sp_assign_open(&t->assign, SP_TRACKS_MAX, SP_DETECTIONS_MAX, err);
+    if (rc) {
+        free(t);
+        return rc;
+    }
+    t->params = *params;
+    for (int i = SP_TRACKS_MAX - 1; i >= 0; i--)
+        t->unused.index[t->unused.count++] = i;
+    *out = t;
+    return SP_OK;
+}
+
+void sp_tracker_close(struct sp_tracker *tracker)
+{
+    if (!tracker)
+        return;
+    sp_assign_close(tracker->assign);
+    free(tracker);
+}
+
+static void append(struct list *list, int index)
+{
+    list->index[list->count++] = index;
+}
+
+/* ---- detections ---- */
+
+static bool is_usable(const struct sp_detection *d)
+{
+    /* Each comparison is false for what is no number. */
+    return fabs(d->x1_px) <= BOX_REACH_PX && fabs(d->y1_px) <= BOX_REACH_PX &&
+           fabs(d->x2_px) <= BOX_REACH_PX && fabs(d->y2_px) <= BOX_REACH_PX &&
+           d->y2_px - d->y1_px >= BOX_HEIGHT_MIN_PX;
+}
+
+/* Sorts one detection into its score band. The bands are open at both ends, as in the reference: a
+ * score of just high_thresh or low_thresh is in none. */
+static void take_candidate(struct sp_tracker *t, const struct sp_detection *d)
+{
+    struct candidates *into;
+    if (d->score > t->params.high_thresh)
+        into = &t->high;
+    else if (d->score > t->params.low_thresh && d->score < t->params.high_thresh)
+        into = &t->low;
+    else
+        return;
+    struct candidate *c = &into->item[into->count++];
+    c->width_px = d->x2_px - d->x1_px;
+    c->height_px = d->y2_px - d->y1_px;
+    /* The reference goes through width and height, and so rounds the far corner. */
+    c->box.x1_px = d->x1_px;
+    c->box.y1_px = d->y1_px;
+    c->box.x2_px = d->x1_px + c->width_px;
+    c->box.y2_px = d->y1_px + c->height_px;
+    sp_box_close(&c->box);
+    c->score = d->score;
+    c->class_id = d->class_id;
+}
+
+/* The SP_DETECTIONS_MAX usable detections of the highest scores, first come first, as rising
+ * indices in t->best. Only for pictures with too many. */
+static int choose_best(struct sp_tracker *t, const struct sp_detection *d, size_t count)
+{
+    int kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_usable(&d[i]) || !(d[i].score > t->params.low_thresh))
+            continue;
+        if (kept == SP_DETECTIONS_MAX && !(d[i].score > d[t->best[kept - 1]].score))
+            continue;
+        int at = kept < SP_DETECTIONS_MAX ? kept++ : kept - 1;
+        for (; at > 0 && d[i].score > d[t->best[at - 1]].score; at--)
+            t->best[at] = t->best[at - 1];
+        t->best[at] = (int)i;
+    }
+    for (int i = 1; i < kept; i++) {
+        int index = t->best[i], at = i;
+        for (; at > 0 && t->best[at - 1] > index; at--)
+            t->best[at] = t->best[at - 1];
+        t->best[at] = index;
+    }
+    return kept;
+}
+
+static void take_candidates(struct sp_tracker *t, const struct sp_detection *d, size_t count)
+{
+    t->high.count = 0;
+    t->low.count = 0;
+    if (count > SP_DETECTIONS_MAX) {
+        int kept = choose_best(t, d, count);
+        for (int i = 0; i < kept; i++)
+            take_candidate(t, &d[t->best[i]]);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (is_usable(&d[i]))
+            take_candidate(t, &d[i]);
+}
+
+static void drop_matched(struct candidates *candidates, const int *row_of_column)
+{
+    int kept = 0;
+    for (int i = 0; i < candidates->count; i++)
+        if (row_of_column[i] < 0)
+            candidates->item[kept++] = candidates->item[i];
+    candidates->count = kept;
+}
+
+/* ---- tracks ---- */
+
+static void box_from_position(struct sp_box *box, const double position[SP_KALMAN_AXES])
+{
+    double height_px = position[SP_KALMAN_HEIGHT];
+    double width_px = position[SP_KALMAN_ASPECT] * height_px;
+    box->x1_px = position[SP_KALMAN_CX] - width_px / 2;
+    box->y1_px = position[SP_KALMAN_CY] - height_px / 2;
+    box->x2_px = box->x1_px + width_px;
+    box->y2_px = box->y1_px + height_px;
+    sp_box_close(box);
+}
+
+static void measure(const struct candidate *c, double measured[SP_KALMAN_AXES])
+{
+    measured[SP_KALMAN_CX] = c->box.x1_px + c->width_px / 2;
+    measured[SP_KALMAN_CY] = c->box.y1_px + c->height_px / 2;
+    measured[SP_KALMAN_ASPECT] = c->width_px / c->height_px;
+    measured[SP_KALMAN_HEIGHT] = c->height_px;
+}
+
+static void take_over(struct sp_tracker *t, struct track *track, const struct candidate *c)
+{
+    track->state = STATE_TRACKED;
+    track->last_frames = t->now_frames;
+    track->last_update = t->update_count;
+    track->score = c->score;
+    track->class_id = c->class_id;
+    box_from_position(&track->box, track->kalman.position);
+}
+
+static void match(struct sp_tracker *t, int index, const struct candidate *c)
+{
+    struct track *track = &t->track[index];
+    double measured[SP_KALMAN_AXES];
+    measure(c, measured);
+    sp_kalman_update(&track->kalman, measured);
+    if (track->state != STATE_TRACKED)
+        append(&t->refound, index);
+    track->activated = true;
+    take_over(t, track, c);
+}
+
+static void predict(struct sp_tracker *t, const struct list *list)
+{
+    for (int i = 0; i < list->count; i++) {
+        struct track *track = &t->track[list->index[i]];
+        if (track->state != STATE_TRACKED)
+            track->kalman.velocity[SP_KALMAN_HEIGHT] = 0;
+        sp_kalman_predict(&track->kalman, t->dt_frames);
+        box_from_position(&track->box, track->kalman.position);
+    }
+}
+
+static void forget_all(struct sp_tracker *t)
+{
+    for (int i = 0; i < t->tracked.count; i++)
+        append(&t->unused, t->tracked.index[i]);
+    for (int i = 0; i < t->lost.count; i++)
+        append(&t->unused, t->lost.index[i]);
+    t->tracked.count = 0;
+    t->lost.count = 0;
+}
+
+/* ---- association ---- */
+
+struct gate {
+    double limit;  /* of the cost */
+    bool fuse;     /* cost = 1 - IoU * score, else 1 - IoU */
+    double margin; /* for both boxes; 0 in the reference */
+};
+
+static void associate(struct sp_tracker *t, const struct list *tracks,
+                      const struct candidates *candidates, struct gate gate,
+                      const int **column_of_row, const int **row_of_column)
+{
+    sp_assign_begin(t->assign, tracks->count, candidates->count, gate.limit);
+    for (int c = 0; c < candidates->count; c++)
+        t->expanded[c] = gate.margin > 0 ? sp_box_expand(&candidates->item[c].box, gate.margin)
+                                         : candidates->item[c].box;
+    for (int r = 0; r < tracks->count; r++) {
+        const struct track *track = &t->track[tracks->index[r]];
+        struct sp_box box = gate.margin > 0 ? sp_box_expand(&track->box, gate.margin) : track->box;
+        for (int c = 0; c < candidates->count; c++) {
+            const struct candidate *candidate = &candidates->item[c];
+            if (candidate->class_id != track->class_id)
+                continue;
+            double cost = 1 - sp_box_iou(&box, &t->expanded[c]);
+            if (gate.fuse)
+                cost = 1 - (1 - cost) * candidate->score;
+            sp_assign_add(t->assign, r, c, cost);
+        }
+    }
+    sp_assign_solve(t->assign, column_of_row, row_of_column);
+}
+
+/* Updates what matches, takes it out of `candidates` and leaves the rest in t->unmatched. */
+static void match_all(struct sp_tracker *t, const struct list *tracks,
+                      struct candidates *candidates, struct gate gate)
+{
+    const int *column_of_row, *row_of_column;
+    associate(t, tracks, candidates, gate, &column_of_row, &row_of_column);
+    t->unmatched.count = 0;
+    for (int r = 0; r < tracks->count; r++) {
+        if (column_of_row[r] < 0)
+            append(&t->unmatched, tracks->index[r]);
+        else
+            match(t, tracks->index[r], &candidates->item[column_of_row[r]]);
+    }
+    drop_matched(candidates, row_of_column);
+}
+
+static void move(struct sp_tracker *t, const struct list *list, double x_px, double y_px)
+{
+    for (int i = 0; i < list->count; i++) {
+        struct track *track = &t->track[list->index[i]];
+        track->kalman.position[SP_KALMAN_CX] += x_px;
+        track->kalman.position[SP_KALMAN_CY] += y_px;
+        box_from_position(&track->box, track->kalman.position);
+    }
+}
+
+/* Moves the predictions by what the boxes have in common: the camera's own motion. */
+static void follow_camera(struct sp_tracker *t, double beyond_frames)
+{
+    const struct gate gate = {
+        .limit = t->params.match_thresh,
+        .fuse = true,
+        .margin = fmin(PROBE_MARGIN * beyond_frames, PROBE_MARGIN_MAX),
+    };
+    const int *column_of_row, *row_of_column;
+    associate(t, &t->pool, &t->high, gate, &column_of_row, &row_of_column);
+    int count = 0;
+    for (int r = 0; r < t->pool.count; r++) {
+        const struct track *track = &t->track[t->pool.index[r]];
+        /* How lost tracks are off tells more about them than about the camera. */
+        if (column_of_row[r] < 0 || track->state != STATE_TRACKED)
+            continue;
+        double measured[SP_KALMAN_AXES];
+        measure(&t->high.item[column_of_row[r]], measured);
+        t->residual_x_px[count] = measured[SP_KALMAN_CX] - track->kalman.position[SP_KALMAN_CX];
+        t->residual_y_px[count] = measured[SP_KALMAN_CY] - track->kalman.position[SP_KALMAN_CY];
+        count++;
+    }
+    if (count < SP_SHIFT_SAMPLES_MIN)
+        return;
+    /* Sets in gently, so that a step of little more than 1 is handled almost as one of 1. */
+    double share = fmin(beyond_frames, 1);
+    double x_px = share * sp_shift_estimate(t->residual_x_px, count);
+    double y_px = share * sp_shift_estimate(t->residual_y_px, count);
+    move(t, &t->pool, x_px, y_px);
+    move(t, &t->unconfirmed, x_px, y_px);
+}
+
+/* ---- the lists after the associations ---- */
+
+static void sort_out_lost(struct sp_tracker *t)
+{
+    t->expired.count = 0;
+    int kept = 0;
+    for (int i = 0; i < t->lost.count; i++) {
+        int index = t->lost.index[i];
+        struct track *track = &t->track[index];
+        if (track->state == STATE_TRACKED)
+            continue; /* refound */
+        if (track->was_expired) {
+            append(&t->unused, index);
+            continue;
+        }
+        if (t->now_frames - track->last_frames > t->params.buffer_frames)
+            append(&t->expired, index);
+        t->lost.index[kept++] = index;
+    }
+    t->lost.count = kept;
+}
+
+/* What was tracked and found no detection: confirmed tracks get lost, new ones are dropped. */
+static void sort_out_tracked(struct sp_tracker *t)
+{
+    int kept = 0;
+    for (int i = 0; i < t->tracked.count; i++) {
+        int index = t->tracked.index[i];
+        struct track *track = &t->track[index];
+        if (track->last_update == t->update_count) {
+            t->tracked.index[kept++] = index;
+        } else if (track->activated && !track->was_expired) {
+            track->state = STATE_LOST;
+            append(&t->lost, index);
+        } else {
+            append(&t->unused, index);
+        }
+    }
+    t->tracked.count = kept;
+}
+
+/* Marked only now: in the reference, too, they stay in the lost list until the next update. */
+static void mark_expired(struct sp_tracker *t)
+{
+    for (int i = 0; i < t->expired.count; i++) {
+        struct track *track = &t->track[t->expired.index[i]];
+        track->state = STATE_EXPIRED;
+        track->was_expired = true;
+    }
+}
+
+static int take_unused(struct sp_tracker *t)
+{
+    if (t->unused.count > 0)
+        return t->unused.index[--t->unused.count];
+    assert(t->lost.count > 0);
+    int oldest = 0;
+    for (int i = 1; i < t->lost.count; i++)
+        if (t->track[t->lost.index[i]].last_frames < t->track[t->lost.index[oldest]].last_frames)
+            oldest = i;
+    int index = t->lost.index[oldest];
+    t->lost.count--;
+    memmove(&t->lost.index[oldest], &t->lost.index[oldest + 1],
+            (size_t)(t->lost.count - oldest) * sizeof t->lost.index[0]);
+    return index;
+}
+
+static void start_tracks(struct sp_tracker *t)
+{
+    for (int c = 0; c < t->high.count; c++) {
+        const struct candidate *candidate = &t->high.item[c];
+        if (candidate->score < t->params.new_track_thresh)
+            continue;
+        int index = take_unused(t);
+        struct track *track = &t->track[index];
+        *track = (struct track){
+            .id = ++t->last_id,
+            .start_frames = t->now_frames,
+            .activated = t->update_count == 1,
+        };
+        double measured[SP_KALMAN_AXES];
+        measure(candidate, measured);
+        sp_kalman_init(&track->kalman, measured);
+        take_over(t, track, candidate);
+        append(&t->tracked, index);
+    }
+}
+
+static void drop_marked(struct sp_tracker *t, struct list *list, const bool *marked)
+{
+    int kept = 0;
+    for (int i = 0; i < list->count; i++) {
+        if (marked[i])
+            append(&t->unused, list->index[i]);
+        else
+            list->index[kept++] = list->index[i];
+    }
+    list->count = kept;
+}
+
+/* A tracked and a lost track on one place are one object: the one with the longer history stays,
+ * on a tie the lost one. All pairs are judged before any is dropped. */
+static void drop_duplicates(struct sp_tracker *t)
+{
+    double limit = 1 - t->params.duplicate_iou;
+    memset(t->drop, 0, sizeof t->drop);
+    memset(t->drop_lost, 0, sizeof t->drop_lost);
+    for (int i = 0; i < t->tracked.count; i++) {
+        const struct track *a = &t->track[t->tracked.index[i]];
+        for (int j = 0; j < t->lost.count; j++) {
+            const struct track *b = &t->track[t->lost.index[j]];
+            if (a->class_id != b->class_id || !(1 - sp_box_iou(&a->box, &b->box) < limit))
+                continue;
+            if (a->last_frames - a->start_frames > b->last_frames - b->start_frames)
+                t->drop_lost[j] = true;
+            else
+                t->drop[i] = true;
+        }
+    }
+    drop_marked(t, &t->tracked, t->drop);
+    drop_marked(t, &t->lost, t->drop_lost);
+}
+
+static size_t write_active(const struct sp_tracker *t, double ahead_frames, struct sp_track *tracks)
+{
+    size_t count = 0;
+    for (int i = 0; i < t->tracked.count; i++) {
+        const struct track *track = &t->track[t->tracked.index[i]];
+        if (!track->activated)
+            continue;
+        struct sp_box box = track->box;
+        if (ahead_frames > 0) {
+            double position[SP_KALMAN_AXES];
+            for (int k = 0; k < SP_KALMAN_AXES; k++)
+                position[k] = track->kalman.position[k] + ahead_frames * track->kalman.velocity[k];
+            /* A size that would shrink to nothing stays as it is. */
+            for (int k = SP_KALMAN_ASPECT; k <= SP_KALMAN_HEIGHT; k++)
+                if (!(position[k] > 0))
+                    position[k] = track->kalman.position[k];
+            box_from_position(&box, position);
+        }
+        tracks[count++] = (struct sp_track){
+            .id = track->id,
+            .x1_px = box.x1_px,
+            .y1_px = box.y1_px,
+            .x2_px = box.x2_px,
+            .y2_px = box.y2_px,
+            .score = track->score,
+            .class_id = track->class_id,
+        };
+    }
+    return count;
+}
+
+/* ---- one update ---- */
+
+static void step_time(struct sp_tracker *t, double dt_frames)
+{
+    if (t->update_count == 0 || !(dt_frames >= 0))
+        dt_frames = 1;
+    if (dt_frames > SP_TRACKER_GAP_MAX_FRAMES) {
+        forget_all(t);
+        dt_frames = SP_TRACKER_GAP_MAX_FRAMES;
+    }
+    t->dt_frames = dt_frames;
+    t->now_frames += dt_frames;
+    t->update_count++;
+}
+
+/* Lost tracks that this long step alone has made older than any that the reference looks for: the
+ * limit is that of single steps, so it never acts there. */
+static void drop_outdated(struct sp_tracker *t)
+{
+    int kept = 0;
+    for (int i = 0; i < t->lost.count; i++) {
+        int index = t->lost.index[i];
+        if (t->now_frames - t->track[index].last_frames > t->params.buffer_frames + 2)
+            append(&t->unused, index);
+        else
+            t->lost.index[kept++] = index;
+    }
+    t->lost.count = kept;
+}
+
+static void gather(struct sp_tracker *t)
+{
+    t->pool.count = 0;
+    t->unconfirmed.count = 0;
+    for (int i = 0; i < t->tracked.count; i++) {
+        int index = t->tracked.index[i];
+        append(t->track[index].activated ? &t->pool : &t->unconfirmed, index);
+    }
+    for (int i = 0; i < t->lost.count; i++)
+        append(&t->pool, t->lost.index[i]);
+}
+
+/* Detections of low scores keep tracked tracks alive; after a long step they bring back lost ones
+ * too. Tracks that stay unmatched here are told from the others by their last update. */
+static void match_low(struct sp_tracker *t, bool long_step)
+{
+    t->second.count = 0;
+    for (int i = 0; i < t->unmatched.count; i++) {
+        enum state state = t->track[t->unmatched.index[i]].state;
+        if (state == STATE_TRACKED || (long_step && state == STATE_LOST))
+            append(&t->second, t->unmatched.index[i]);
+    }
+    match_all(t, &t->second, &t->low, (struct gate){.limit = t->params.second_match_thresh});
+}
+
+size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
+                         size_t detection_count, double dt_frames,
+                         struct sp_track tracks[SP_TRACKS_MAX])
+{
+    struct sp_tracker *t = tracker;
+    step_time(t, dt_frames);
+    double beyond_frames = t->dt_frames - 1;
+    bool long_step = beyond_frames > 0;
+
+    take_candidates(t, detections, detection_count);
+    if (long_step)
+        drop_outdated(t);
+    gather(t);
+    predict(t, &t->pool);
+    if (long_step) {
+        predict(t, &t->unconfirmed);
+        follow_camera(t, beyond_frames);
+    }
+
+    t->refound.count = 0;
+    match_all(t, &t->pool, &t->high, (struct gate){.limit = t->params.match_thresh, .fuse = true});
+    match_low(t, long_step);
+    match_all(t, &t->unconfirmed, &t->high,
+              (struct gate){
+                  .limit = t->params.unconfirmed_match_thresh,
+                  .fuse = true,
+                  .margin = long_step ? fmin(YOUNG_MARGIN * beyond_frames, YOUNG_MARGIN_MAX) : 0,
+              });
+
+    sort_out_lost(t);
+    sort_out_tracked(t);
+    mark_expired(t);
+    start_tracks(t);
+    for (int i = 0; i < t->refound.count; i++)
+        append(&t->tracked, t->refound.index[i]);
+    drop_duplicates(t);
+    return write_active(t, 0, tracks);
+}
+
+size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
+                          struct sp_track tracks[SP_TRACKS_MAX])
+{
+    double ahead_frames = dt_frames > 0 ? fmin(dt_frames, SP_TRACKER_GAP_MAX_FRAMES) : 0;
+    return write_active(tracker, ahead_frames, tracks);
+}

@@ -1,0 +1,37 @@
+#include "track/shift.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* The C library's qsort allocates for larger arrays. */
+static void shell_sort(double *values, int count)
+{
+    for (int gap = count / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
+        for (int i = gap; i < count; i++) {
+            double value = values[i];
+            int at = i;
+            for (; at >= gap && values[at - gap] > value; at -= gap)
+                values[at] = values[at - gap];
+            values[at] = value;
+        }
+    }
+}
+
+static double median(double *values, int count)
+{
+    shell_sort(values, count);
+    return (values[(count - 1) / 2] + values[count / 2]) / 2;
+}
+
+double sp_shift_estimate(double *residuals, int count)
+{
+    assert(count >= SP_SHIFT_SAMPLES_MIN);
+    double shift = median(residuals, count);
+    for (int i = 0; i < count; i++)
+        residuals[i] = fabs(residuals[i] - shift);
+    /* The standard deviation of normal residuals from their median distance, and that of a median
+     * of them: 1.4826 and sqrt(pi / 2). */
+    double variance_of_median = M_PI / 2 * pow(1.4826 * median(residuals, count), 2) / count;
+    double power = shift * shift;
+    return power > 0 ? shift * power / (power + variance_of_median) : 0;
+}
