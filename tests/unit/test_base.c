@@ -54,10 +54,12 @@ static void test_redact_hides_every_secret(void **state)
     assert_string_equal(small, "rtsp://");
 }
 
+static int numbers[10];
+
 static void *push_ten(void *queue)
 {
-    for (intptr_t i = 1; i <= 10; i++)
-        if (sp_queue_push(queue, (void *)i) != SP_OK)
+    for (int i = 0; i < 10; i++)
+        if (sp_queue_push(queue, &numbers[i]) != SP_OK)
             return NULL;
     sp_queue_close(queue);
     return NULL;
@@ -72,9 +74,9 @@ static void test_queue_keeps_order_and_closes_without_loss(void **state)
     assert_int_equal(sp_queue_open(&queue, 3, NULL), SP_OK);
     assert_int_equal(sp_queue_pop(queue, &item, 1000), SP_ERR_TIMEOUT);
     assert_int_equal(sp_thread_start(&thread, "push_ten", push_ten, queue, NULL), SP_OK);
-    for (intptr_t i = 1; i <= 10; i++) {
+    for (int i = 0; i < 10; i++) {
         assert_int_equal(sp_queue_pop(queue, &item, -1), SP_OK);
-        assert_int_equal((intptr_t)item, i);
+        assert_ptr_equal(item, &numbers[i]);
     }
     assert_int_equal(sp_queue_pop(queue, &item, -1), SP_ERR_CLOSED);
     pthread_join(thread, NULL);

@@ -1,0 +1,59 @@
+# Thin: ./setup installs, tools/build configures and compiles, tests/run tests.
+
+BUILD = build
+OUT = out/demo
+# The stages of `make test`; `tests/run --help` lists them.
+STAGES =
+LINT =
+
+.DEFAULT_GOAL := build
+.PHONY: build demo demo-offline test bench lint sanitize docs setup clean distclean help
+
+help:
+	@echo 'make            install what is missing and build build/spoton'
+	@echo 'make demo       track people in a real clip, as four cameras; ends with a video to look at'
+	@echo 'make test       every test: unit, integration, and under sanitizers'
+	@echo 'make bench      frames/s and stage times on the demo clip'
+	@echo 'make lint       clang-format and clang-tidy'
+	@echo 'make sanitize   only the tests under AddressSanitizer, UBSan and ThreadSanitizer'
+	@echo 'make docs       write docs/CONFIG.md and the README table anew'
+	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
+
+setup:
+	@./setup
+
+build: setup
+	@tools/build $(BUILD) -Dopenvino=enabled
+
+demo: demo-offline
+
+demo-offline: build
+	@clip=$$(tools/fetch-demo-clip) && \
+	$(BUILD)/spoton run --camera c1=$$clip --camera c2=$$clip --camera c3=$$clip \
+	    --camera c4=$$clip --out $(OUT) --video && \
+	echo && echo "Look at it: $(OUT)/c1.mp4"
+
+test:
+	@./setup test $(if $(LINT),lint)
+	@.venv/bin/python tests/run $(if $(LINT),--lint) $(STAGES)
+
+bench: build
+	@clip=$$(tools/fetch-demo-clip) && \
+	$(BUILD)/spoton bench --camera c1=$$clip --camera c2=$$clip --camera c3=$$clip --camera c4=$$clip
+
+lint:
+	@./setup lint
+	@tools/lint
+
+sanitize:
+	@./setup test
+	@.venv/bin/python tests/run asan tsan
+
+docs: build
+	@tools/update-docs $(BUILD)/spoton
+
+clean:
+	rm -rf build build-asan build-tsan out
+
+distclean: clean
+	rm -rf .venv .cache
