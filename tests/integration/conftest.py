@@ -1,0 +1,138 @@
+"""What the integration tests share: the program, and clips with known contents.
+
+The program under test is $SPOTON_BIN (default build/spoton). Synthetic clips show bright rectangles
+that move 4 px a frame on a dark ground; the fake engine finds exactly those, so the tests know what
+every frame has to hold. Tests that need the demo clip or ../shared skip where it is absent and say
+so. $SPOTON_TEST_SLOWER stretches the time limits (sanitizers).
+"""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from clips import ClipMaker
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOWER = float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
+SANITIZER_REPORT = re.compile(
+    r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
+    r"Assertion .* failed|ThreadSanitizer: |AddressSanitizer:")
+
+# Nothing of the caller's settings may reach the program under test.
+OURS = re.compile(r"^(YOLO_|ENGINE|TRACK_|CAMERA_|FRAME_|BATCH_|STREAM_|VIDEO_|LOG_LEVEL|THREADS|"
+                  r"DECODE_|OUTPUT_|PRECISION|SQUARE_|CLASSES)")
+
+
+def clean_environment(tmp, extra=None):
+    environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
+    environment["XDG_CACHE_HOME"] = str(ROOT / ".cache" / "tests")
+    environment["TMPDIR"] = str(tmp)
+    environment.update({key: str(value) for key, value in (extra or {}).items()})
+    return environment
+
+
+class Finished:
+    """A run of the program that ended."""
+
+    def __init__(self, command, returncode, stdout, stderr):
+        self.command, self.returncode = command, returncode
+        self.stdout, self.stderr = stdout, stderr
+
+    @property
+    def error_lines(self):
+        """Lines that say what is wrong: of the log at level ERROR, or said before it was up."""
+        return [line for line in self.stderr.splitlines()
+                if re.search(r"^[-\d]+ [\d:,]+ ERROR ", line) or line.startswith("spoton")]
+
+    def __str__(self):
+        return (f"$ {' '.join(self.command)}\nexit status {self.returncode}\n"
+                f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}")
+
+
+class Spoton:
+    """Runs the program in a folder of its own, with the fake engine unless told otherwise."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+
+    def _start(self, args, env, engine):
+        folder = self.folder / "cwd"
+        folder.mkdir(exist_ok=True)
+        settings = dict(env or {})
+        if engine:
+            settings.setdefault("ENGINE", engine)
+        command = [str(self.program), *[str(word) for word in args]]
+        process = subprocess.Popen(
+            command, cwd=folder, env=clean_environment(self.folder, settings), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return command, process
+
+    def _finish(self, command, process, timeout):
+        try:
+            stdout, stderr = process.communicate(timeout=timeout * SLOWER)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            pytest.fail(f"no end after {timeout * SLOWER:.0f} s\n"
+                        + str(Finished(command, "none", stdout, stderr)))
+        done = Finished(command, process.returncode, stdout, stderr)
+        assert not SANITIZER_REPORT.search(stdout + stderr), str(done)
+        # A negative status is a signal: a crash, whatever the test expects.
+        assert process.returncode >= 0, str(done)
+        return done
+
+    def __call__(self, *args, env=None, engine="fake", timeout=60, expect=None):
+        """expect: the exit status, or None when the test looks itself."""
+        command, process = self._start(args, env, engine)
+        done = self._finish(command, process, timeout)
+        if expect is not None:
+            assert done.returncode == expect, str(done)
+        return done
+
+    def interrupted(self, *args, when, signal, env=None, engine="fake", timeout=60):
+        """Sends `signal` as soon as when() is true."""
+        command, process = self._start(args, env, engine)
+        limit = time.monotonic() + timeout * SLOWER
+        while not when() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.02)
+        if process.poll() is None:
+            process.send_signal(signal)
+        return self._finish(command, process, timeout)
+
+
+@pytest.fixture(scope="session")
+def program():
+    path = Path(os.environ.get("SPOTON_BIN", ROOT / "build" / "spoton"))
+    assert os.access(path, os.X_OK), f"{path} is not there: build it first (make)"
+    return path.resolve()
+
+
+@pytest.fixture
+def spoton(program, tmp_path):
+    return Spoton(program, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_clip(tmp_path_factory):
+    return ClipMaker(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="session")
+def demo_clip():
+    done = subprocess.run([ROOT / "tools" / "fetch-demo-clip"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        pytest.skip("the demo clip could not be had: " + done.stderr.strip().replace("\n", "; "))
+    return ROOT / done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def shared():
+    path = Path(os.environ.get("SPOTON_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip("no ../shared beside this clone (SPOTON_SHARED names another place)")
+    return path

@@ -1,0 +1,113 @@
+"""spoton bench and spoton doctor, and what the program says about itself."""
+
+import json
+import re
+
+import pytest
+
+from checks import assert_balanced
+from conftest import ROOT
+
+
+def bench(spoton, clip, *args, **keywords):
+    done = spoton("bench", "--camera", f"a={clip}", "--camera", f"b={clip}", "--seconds", "2",
+                  "--json", *args, expect=0, **keywords)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.sanitize
+def test_bench_json(spoton, make_clip):
+    report = bench(spoton, make_clip("h264", frames=60), env={"ENGINE_OPTIONS": "delay_us=2000"})
+    assert report["frames_per_s"] > 0 and report["engine_frames_per_s"] > 0
+    assert 0 < report["ratio"] < 1.5
+    for name in ("decode", "letterbox", "engine", "head", "track", "draw", "encode"):
+        stage = report["stages"][name]
+        assert stage["count"] > 0, name
+        assert 0 <= stage["p50_ms"] <= stage["p95_ms"] <= stage["p99_ms"], name
+    assert report["stages"]["engine"]["p50_ms"] >= 1.9, "the fake engine takes 2 ms a run"
+    assert_balanced(report["ledger"])
+    assert report["ledger"]["inferred"] > 0
+
+
+def test_bench_without_jpeg_encodes_none(spoton, make_clip):
+    report = bench(spoton, make_clip("h264", frames=60), "--no-jpeg")
+    assert report["stages"].get("encode", {"count": 0})["count"] == 0
+    assert report["stages"]["track"]["count"] > 0
+
+
+def test_bench_table(spoton, make_clip):
+    done = spoton("bench", "--camera", f"a={make_clip('h264', frames=60)}", "--seconds", "1",
+                  expect=0)
+    for word in ("frames/s", "p50", "p95", "p99", "decode", "letterbox", "engine", "track",
+                 "encode"):
+        assert word in done.stdout, str(done)
+
+
+@pytest.mark.sanitize
+def test_bench_of_a_bad_source(spoton, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    done = spoton("bench", "--camera", f"a={bad}", "--seconds", "1", "--json")
+    assert done.returncode == 1, str(done)
+    assert len(done.error_lines) >= 1 and "bad.mp4" in done.stderr, str(done)
+
+
+@pytest.mark.openvino
+def test_doctor_on_this_machine(spoton):
+    done = spoton("doctor", engine=None, expect=0)
+    text = done.stdout.lower()
+    for word in ("core", "openvino", "fake", "gpu", "model", "person.onnx"):
+        assert word in text, str(done)
+    assert re.search(r"20\d\d\.\d+", text), "the version of OpenVINO\n" + str(done)
+
+
+@pytest.mark.sanitize
+def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video\n" * 100)
+    for word in (text, tmp_path / "nothing.mp4", tmp_path / "nothing.onnx"):
+        done = spoton("doctor", word)
+        assert done.returncode == 1, str(done)
+        assert word.name in done.stdout + done.stderr, str(done)
+    good = make_clip("h264", frames=5)
+    done = spoton("doctor", good, expect=0)
+    assert "h264" in done.stdout and "320" in done.stdout, str(done)
+
+
+@pytest.mark.openvino
+def test_doctor_looks_at_a_corrupt_model(spoton, tmp_path):
+    model = tmp_path / "cut.onnx"
+    model.write_bytes((ROOT / "models" / "person.onnx").read_bytes()[:100000])
+    done = spoton("doctor", model, engine=None)
+    assert done.returncode == 1, str(done)
+    assert "cut.onnx" in done.stdout + done.stderr, str(done)
+
+
+@pytest.mark.parametrize("command", ["run", "track", "bench", "doctor"])
+def test_help_lists_the_settings(spoton, command):
+    done = spoton(command, "--help", expect=0)
+    assert done.stdout.startswith(("usage", "Usage", "spoton")), str(done)
+    if command in ("run", "bench"):
+        for flag in ("--camera", "--frame-skip", "--yolo-confidence-threshold"):
+            assert flag in done.stdout, str(done)
+
+
+def test_program_help_and_version(spoton):
+    done = spoton("--help", expect=0)
+    for command in ("run", "track", "bench", "doctor"):
+        assert re.search(rf"^\s+{command}\s", done.stdout, re.M), str(done)
+    assert re.fullmatch(r"spoton \d+\.\d+\.\d+\S*\n", spoton("--version", expect=0).stdout)
+
+
+@pytest.mark.parametrize("args, word", [([], "usage"), (["rnu"], "run"), (["--bogus"], "--bogus")],
+                         ids=["nothing", "typo", "flag"])
+def test_wrong_command(spoton, args, word):
+    done = spoton(*args)
+    assert done.returncode == 2, str(done)
+    assert word in done.stderr, str(done)
+
+
+def test_config_page_is_printed_by_the_program(spoton):
+    """docs/CONFIG.md is the program's own text; `make docs` writes it anew."""
+    done = spoton("config", expect=0)
+    assert done.stdout == (ROOT / "docs" / "CONFIG.md").read_text()

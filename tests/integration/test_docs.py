@@ -1,0 +1,40 @@
+"""The pages say what is."""
+
+import re
+import subprocess
+import sys
+
+from conftest import ROOT
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+def pages():
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def test_links_lead_somewhere():
+    broken = [f"{page.name}: {target}" for page in pages()
+              for target, _ in LINK.findall(page.read_text())
+              if not target.startswith(("http:", "https:", "mailto:"))
+              and not (page.parent / target).exists()]
+    assert not broken, broken
+
+
+def test_readme_table_is_the_one_of_the_config_page():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "update-docs", "--check"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.M))
+    wanted = set(re.findall(r"`make ([\w-]+)`", (ROOT / "README.md").read_text()))
+    assert wanted and wanted <= targets, wanted - targets
+
+
+def test_architecture_page_names_every_room():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    for room in (path.name for path in (ROOT / "src").iterdir() if path.is_dir()):
+        assert f"{room}/" in text, f"src/{room} is not in docs/ARCHITECTURE.md"

@@ -1,0 +1,174 @@
+"""The rules of docs/ARCHITECTURE.md that can be read off the files: who includes whom, how long a
+file may be, and that nothing is left out of the build."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+SRC = ROOT / "src"
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+LINES_MAX = 600
+
+# Values that stages hand on: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
+VALUES = {"frame", "detection", "track", "stage"}
+STAGES = {"capture", "batch", "detect", "engine", "track", "render", "publish"}
+# Which rooms a room may include, besides itself. "" stands for the values.
+ALLOWED = {
+    "base": set(),
+    "": {"base"},
+    "config": {"base", "", "spoton"},
+    **{stage: {"base", "", "spoton"} for stage in STAGES},
+    "pipeline": {"base", "", "spoton", "config"} | STAGES,
+    "command": {"base", "", "spoton", "config", "pipeline"} | STAGES,
+    "main": {"base", "", "config", "command"},
+}
+# A stage includes no other stage, but for these values, which would be values of their own if a
+# third stage wanted them.
+EXCEPTIONS = {
+    ("publish", "render/draw.h"),  # struct sp_canvas: the picture that is encoded
+}
+# Engines are plugins: they see their runtime and the interface, nothing of the program.
+PLUGIN = re.compile(r"^src/engine/(?!loader\.)")
+RUNTIMES = re.compile(r"^(openvino/|onnxruntime|cuda|NvInfer)")
+LIBAV = re.compile(r"^lib(av\w+|sw\w+|postproc)/")
+LIBAV_FILES = re.compile(r"^src/(capture/(libav|convert)\w*|publish/(files|mp4)\w*)\.[ch]$")
+
+
+def room_of(path):
+    """src/capture/source.c: capture; src/frame.h: "" (a value); src/main.c: main."""
+    parts = Path(path).parts
+    if parts[:2] == ("include", "spoton"):
+        return "spoton"
+    if len(parts) > 2:
+        return parts[1]
+    stem = Path(path).stem
+    return "main" if stem == "main" else ""
+
+
+def included_room(name):
+    parts = Path(name).parts
+    if len(parts) == 1:
+        return "" if Path(name).stem in VALUES else None
+    return parts[0] if parts[0] in ALLOWED or parts[0] == "spoton" else None
+
+
+def violations(path, text):
+    """What is wrong with the includes of the file `path`, whose content is `text`."""
+    room, wrong = room_of(path), []
+    for bracket, name in INCLUDE.findall(text):
+        if LIBAV.match(name):
+            if not LIBAV_FILES.match(path):
+                wrong.append(f"{path} sees FFmpeg ({name}); only capture/libav*.c, capture/convert*"
+                             ", publish/files*.c and publish/mp4*.c may")
+            continue
+        if RUNTIMES.match(name) and not PLUGIN.match(path):
+            wrong.append(f"{path} sees a model runtime ({name}); only engine plugins may")
+        if bracket == "<":
+            continue
+        if room == "spoton":
+            wrong.append(f"{path} is installed alone, but includes {name}")
+            continue
+        target = included_room(name)
+        if PLUGIN.match(path):
+            if name != "spoton/engine.h" and (SRC / name).exists() and \
+                    not PLUGIN.match(f"src/{name}"):
+                wrong.append(f"{path} is a plugin, but includes {name} of the program")
+            continue
+        if target is None:
+            wrong.append(f"{path} includes {name}, which is no file of a room "
+                         "(write it as ROOM/FILE.h)")
+        elif target != room and target not in ALLOWED.get(room, set()) and \
+                (room, name) not in EXCEPTIONS:
+            wrong.append(f"{path} ({room or 'a value'}) may not include {name}")
+    return wrong
+
+
+def c_files():
+    return sorted(str(path.relative_to(ROOT)) for folder in (SRC, ROOT / "include")
+                  for path in folder.rglob("*.[ch]"))
+
+
+def test_rooms_are_known():
+    rooms = {path.name for path in SRC.iterdir() if path.is_dir()}
+    assert rooms <= set(ALLOWED), "a new room: say here and in docs/ARCHITECTURE.md what it may see"
+    for path in SRC.glob("*.[ch]"):
+        assert path.stem in VALUES | {"main"}, f"{path.name} stands in no room"
+
+
+def test_includes_keep_to_the_architecture():
+    wrong = [line for path in c_files() for line in violations(path, (ROOT / path).read_text())]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path, text", [
+    ("src/base/queue.c", '#include "frame.h"'),
+    ("src/frame.h", '#include "capture/source.h"'),
+    ("src/track/bytetrack.c", '#include "detect/head.h"'),
+    ("src/detect/head.c", '#include "config/settings.h"'),
+    ("src/publish/files.c", '#include "render/text.h"'),
+    ("src/config/table.c", '#include "engine/loader.h"'),
+    ("src/pipeline/post.c", '#include "command/command.h"'),
+    ("src/capture/order.c", "#include <libavcodec/avcodec.h>"),
+    ("src/command/run.c", "  #  include <libavutil/frame.h>"),
+    ("src/detect/model.c", "#include <openvino/c/openvino.h>"),
+    ("src/engine/openvino.c", '#include "base/error.h"'),
+    ("src/capture/source.c", '#include "nowhere.h"'),
+    ("include/spoton/engine.h", '#include "base/error.h"'),
+])
+def test_each_rule_can_be_broken(path, text):
+    assert len(violations(path, text)) == 1
+
+
+@pytest.mark.parametrize("path, text", [
+    ("src/capture/libav.c", '#include "capture/source.h"\n#include <libavformat/avformat.h>'),
+    ("src/publish/mp4.c", '#include "render/draw.h"\n#include <libavcodec/avcodec.h>'),
+    ("src/engine/openvino.c", '#include "spoton/engine.h"\n#include <openvino/c/openvino.h>'),
+    ("src/pipeline/post.c", '#include "track/bytetrack.h"\n#include "stage.h"'),
+    ("src/main.c", '#include "command/command.h"\n#include <stdio.h>'),
+])
+def test_what_is_allowed_is_allowed(path, text):
+    assert violations(path, text) == []
+
+
+def test_files_are_short():
+    long = [f"{path}: {count} lines" for path in c_files()
+            for count in [len((ROOT / path).read_text().splitlines())] if count > LINES_MAX]
+    long += [f"{path.relative_to(ROOT)}: {count} lines"
+             for path in sorted((ROOT / "tests").rglob("*.[ch]"))
+             for count in [len(path.read_text().splitlines())] if count > LINES_MAX]
+    assert not long, f"over {LINES_MAX} lines: does each still hold one thing? {long}"
+
+
+def named_in_meson():
+    """All quoted names of .c files in the build files that we wrote, as paths in the repository."""
+    paths = set()
+    for build in ROOT.rglob("meson.build"):
+        inside = build.relative_to(ROOT).parts
+        if not inside[0].startswith((".", "build")):
+            for name in re.findall(r"'([\w./-]+\.c)'", build.read_text()):
+                path = (build.parent / name).resolve()
+                if path.is_relative_to(ROOT):
+                    paths.add(str(path.relative_to(ROOT)))
+    return paths
+
+
+def test_every_source_is_built():
+    left = {path for path in c_files() if path.endswith(".c")} - named_in_meson()
+    assert not left, f"in no meson.build: {sorted(left)}"
+
+
+def test_every_unit_test_is_built():
+    text = (ROOT / "tests" / "unit" / "meson.build").read_text()
+    words = set(re.findall(r"'([\w-]+)'", text))
+    left = [path.name for path in (ROOT / "tests" / "unit").glob("test_*.c")
+            if path.stem.removeprefix("test_") not in words]
+    assert not left, f"not in tests/unit/meson.build: {left}"
+
+
+def test_headers_are_included_once_by_pragma():
+    for path in c_files():
+        if path.endswith(".h") and not path.startswith("include/"):
+            assert "#pragma once" in (ROOT / path).read_text(), path

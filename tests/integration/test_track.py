@@ -1,0 +1,134 @@
+"""spoton track: the tracker alone, from stored detections."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from checks import Results, read_mot
+from conftest import ROOT
+
+
+def sequences():
+    """Those in the repository, then those beside it."""
+    shared = Path(os.environ.get("SPOTON_SHARED", ROOT.parent / "shared"))
+    found = {}
+    for folder in (ROOT / "tests" / "data", shared / "data" / "tracker"):
+        for path in sorted(folder.rglob("det.txt")):
+            if (path.parent / "ref.txt").exists():
+                found.setdefault(path.parent.name, path.parent)
+    return found
+
+
+SEQUENCES = sequences()
+
+
+def read_reference(path):
+    rows = []
+    for line in Path(path).read_text().splitlines():
+        values = line.split(",")
+        rows.append((int(values[0]), int(values[1]), *(float(value) for value in values[2:6])))
+    return rows
+
+
+def equal_share(ours, reference, tolerance=0.01):
+    """Rows that are equal under the relabelling of ids that most rows speak for."""
+    by_frame = {}
+    for row in reference:
+        by_frame.setdefault(row[0], []).append(row)
+    votes = Counter()
+    for row in ours:
+        for other in by_frame.get(row[0], []):
+            if all(abs(a - b) <= tolerance for a, b in zip(row[2:6], other[2:6])):
+                votes[row[1], other[1]] += 1
+    equal, used_ours, used_theirs = 0, set(), set()
+    for (one, two), count in votes.most_common():
+        if one not in used_ours and two not in used_theirs:
+            used_ours.add(one)
+            used_theirs.add(two)
+            equal += count
+    total = max(len(ours), len(reference))
+    return equal / total if total else 1.0
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", SEQUENCES or ["none"])
+def test_tracks_equal_the_authors(spoton, tmp_path, name):
+    if not SEQUENCES:
+        pytest.skip("no tracker sequences in tests/data, and no ../shared")
+    folder, out = SEQUENCES[name], tmp_path / "out.txt"
+    spoton("track", folder / "det.txt", "-o", out, "--track-dt", "frames", engine=None, expect=0)
+    assert equal_share(read_mot(out), read_reference(folder / "ref.txt")) == 1.0
+
+
+@pytest.mark.sanitize
+def test_tracking_a_journal_again_equals_the_run(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    spoton("run", "--camera", f"c={make_clip('h264', frames=40, objects=3)}", "--out", out,
+           expect=0)
+    again = tmp_path / "again.txt"
+    spoton("track", out / "c.jsonl", "-o", again, engine=None, expect=0)
+    assert len(Results(out, "c").rows) > 100
+    assert again.read_bytes() == (out / "c.txt").read_bytes()
+
+
+def test_tracking_a_journal_with_other_settings(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    spoton("run", "--camera", f"c={make_clip('h264', frames=20)}", "--out", out, expect=0)
+    strict = tmp_path / "strict.txt"
+    # The fake engine's scores are 0.95: no track starts above that.
+    spoton("track", out / "c.jsonl", "-o", strict, "--track-high-threshold", "0.99",
+           "--track-new-threshold", "0.99", engine=None, expect=0)
+    assert len(Results(out, "c").rows) == 40
+    assert read_mot(strict) == []
+
+
+def test_tracking_a_sparse_journal_equals_the_inferred_rows(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    spoton("run", "--camera", f"c={make_clip('h264', frames=31)}", "--out", out,
+           env={"FRAME_SKIP": 3, "OUTPUT_FRAMES": "inferred", "TRACK_DT": "timestamps"}, expect=0)
+    again = tmp_path / "again.txt"
+    spoton("track", out / "c.jsonl", "-o", again, "--track-dt", "timestamps", engine=None,
+           expect=0)
+    assert again.read_bytes() == (out / "c.txt").read_bytes()
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("text, word", [
+    ("1,-1,10,10,20,40,0.9,-1,-1,-1\n1,-1,abc,10,20,40,0.9,-1,-1,-1\n", "2"),
+    ("1,-1,10,10\n", "1"),
+    ("5,-1,10,10,20,40,0.9,-1,-1,-1\n4,-1,10,10,20,40,0.9,-1,-1,-1\n", "2"),
+    ("{\"sequence\":0,\"pts_us\":0,\"inferred\":true,\"detections\":[[1,2\n", "1"),
+    ("{\"sequence\":0}\n", "1"),
+], ids=["letters", "short", "backwards", "cut-json", "keys"])
+def test_malformed_detections_name_the_line(spoton, tmp_path, text, word):
+    source = tmp_path / "det.txt"
+    source.write_text(text)
+    done = spoton("track", source, "-o", tmp_path / "out.txt", engine=None)
+    assert done.returncode in (1, 2), str(done)
+    assert len(done.error_lines) == 1, str(done)
+    assert "det.txt" in done.error_lines[0] and word in done.error_lines[0], str(done)
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_empty_detections_give_no_rows(spoton, tmp_path):
+    source = tmp_path / "det.txt"
+    source.touch()
+    spoton("track", source, "-o", tmp_path / "out.txt", engine=None, expect=0)
+    assert (tmp_path / "out.txt").read_text() == ""
+
+
+def test_missing_detections(spoton, tmp_path):
+    done = spoton("track", tmp_path / "nothing.txt", "-o", tmp_path / "out.txt", engine=None)
+    assert done.returncode in (1, 2), str(done)
+    assert any("nothing.txt" in line for line in done.error_lines), str(done)
+
+
+def test_journal_lines_have_the_documented_form(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    spoton("run", "--camera", f"c={make_clip('h264', frames=3)}", "--out", out, expect=0)
+    line = json.loads((out / "c.jsonl").read_text().splitlines()[1])
+    assert line["sequence"] == 1 and abs(line["pts_us"] - 100000) <= 1
+    assert len(line["detections"][0]) == 6 and len(line["tracks"][0]) == 7
