@@ -30,8 +30,7 @@ demo: demo-offline
 demo-offline: build
 	@clip=$$(tools/fetch-demo-clip) && \
 	$(BUILD)/spoton run --camera c1=$$clip --camera c2=$$clip --camera c3=$$clip \
-	    --camera c4=$$clip --out $(OUT) --video && \
-	echo && echo "Look at it: $(OUT)/c1.mp4"
+	    --camera c4=$$clip --out $(OUT) --video
 
 test:
 	@./setup test $(if $(LINT),lint)
@@ -50,7 +49,7 @@ sanitize:
 	@.venv/bin/python tests/run asan tsan
 
 docs: build
-	@tools/update-docs $(BUILD)/spoton
+	@tools/update-docs --program $(BUILD)/spoton
 
 clean:
 	rm -rf build build-asan build-tsan out
