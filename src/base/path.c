@@ -72,6 +72,23 @@ int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct 
                    name, dir, dir);
 }
 
+int sp_path_demo_clip(char *out, size_t out_bytes, struct sp_error *err)
+{
+    static const char clip[] = ".cache/demo/vtest.avi";
+    char dir[4096];
+    int result = sp_path_program_dir(dir, sizeof dir, err);
+    if (result < 0)
+        return result;
+    int length = snprintf(out, out_bytes, "%s/../%s", dir, clip);
+    if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0)
+        return SP_OK;
+    snprintf(out, out_bytes, "%s", clip);
+    if (access(out, R_OK) == 0)
+        return SP_OK;
+    return sp_fail(err, SP_ERR_NOT_FOUND, "the demo clip %s is not there; `make demo` fetches it",
+                   clip);
+}
+
 void sp_path_cache_dir(char *out, size_t out_bytes)
 {
     const char *base = getenv("XDG_CACHE_HOME");

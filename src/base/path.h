@@ -15,6 +15,10 @@ int sp_path_program_dir(char *out, size_t out_bytes, struct sp_error *err);
  * prefix, and models/NAME here. SP_ERR_NOT_FOUND names all three. */
 int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct sp_error *err);
 
+/* The demo clip that `make demo` fetched: .cache/demo/vtest.avi beside the program's folder or
+ * here. SP_ERR_NOT_FOUND. */
+int sp_path_demo_clip(char *out, size_t out_bytes, struct sp_error *err);
+
 /* Where compiled models are kept: $XDG_CACHE_HOME/spoton or ~/.cache/spoton, made if missing.
  * An empty text when there is no such place: then nothing is kept. */
 void sp_path_cache_dir(char *out, size_t out_bytes);

@@ -1,0 +1,18 @@
+/* Measures a run from the moment every camera delivers: compiling and opening stay outside. */
+#pragma once
+
+#include "command/report.h"
+
+struct sp_measure {
+    bool running;
+    int64_t begin_us, begin_cpu_us;
+    uint64_t begin_frames, begin_inferred;
+};
+
+/* Call now and then until it says true: the measurement runs. */
+bool sp_measure_begin_when_ready(struct sp_measure *measure, struct sp_pipeline *pipeline,
+                                 int cameras);
+
+/* From the beginning (or, of a run that was over before, from `started_us`) until now. */
+struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp_pipeline *pipeline,
+                                     int cameras, int64_t started_us);

@@ -1,0 +1,221 @@
+#include "command/outputs.h"
+
+#include "base/log.h"
+#include "publish/files.h"
+#include "render/draw.h"
+#include "render/jpeg.h"
+#include "render/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker_tools {
+    struct sp_canvas canvas;
+    struct sp_text *text;
+    struct sp_jpeg *jpeg;
+};
+
+struct camera_outputs {
+    struct sp_files *files;
+    uint8_t *seen_ids; /* a bit an id */
+    size_t seen_bytes;
+    struct sp_outputs_report report;
+};
+
+struct sp_outputs {
+    struct sp_outputs_options options;
+    struct worker_tools tools[SP_CAMERAS_MAX]; /* never more workers than cameras */
+    struct camera_outputs cameras[SP_CAMERAS_MAX];
+};
+
+/* ids are given out in rising order, so the bits grow with their number. Out of memory: not
+ * counted. */
+static void count_id(struct camera_outputs *camera, uint32_t id)
+{
+    size_t at = id / 8;
+    if (at >= camera->seen_bytes) {
+        size_t bytes = (at + 1) * 2;
+        uint8_t *grown = realloc(camera->seen_ids, bytes);
+        if (!grown)
+            return;
+        memset(grown + camera->seen_bytes, 0, bytes - camera->seen_bytes);
+        camera->seen_ids = grown;
+        camera->seen_bytes = bytes;
+    }
+    uint8_t bit = (uint8_t)(1U << id % 8);
+    camera->report.track_ids += !(camera->seen_ids[at] & bit);
+    camera->seen_ids[at] |= bit;
+}
+
+static int begin_camera(void *user, int camera, const struct sp_source_info *info,
+                        struct sp_error *err)
+{
+    struct sp_outputs *o = user;
+    struct camera_outputs *c = &o->cameras[camera];
+    if (!o->options.dir)
+        return SP_OK;
+    struct sp_files_options options = {
+        .dir = o->options.dir,
+        .camera = o->options.settings->camera[camera].name,
+        .video = o->options.video,
+        .frame_rate = info->frame_rate,
+        .video_crf = o->options.settings->video_crf,
+    };
+    int result = sp_files_open(&c->files, &options, err);
+    if (result < 0)
+        c->report.error = *err;
+    return result;
+}
+
+/* The picture's own time, as h:mm:ss.mmm since its first frame. */
+static void format_clock(int64_t pts_us, char out[32])
+{
+    int64_t ms = pts_us > 0 ? pts_us / 1000 : 0;
+    snprintf(out, 32, "%lld:%02lld:%02lld.%03lld", (long long)(ms / 3600000),
+             (long long)(ms / 60000 % 60), (long long)(ms / 1000 % 60), (long long)(ms % 1000));
+}
+
+static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct sp_result *result,
+                struct sp_error *err)
+{
+    char clock[32];
+    enum sp_canvas_color color = o->options.video ? SP_CANVAS_AS_FRAME : SP_CANVAS_JPEG;
+    int failed = sp_canvas_load(&tools->canvas, result->frame, color, err);
+    if (failed < 0)
+        return failed;
+    format_clock(result->frame->pts_us, clock);
+    struct sp_draw_style style = {
+        .ids = true,
+        .scores = true,
+        .predicted = !result->inferred,
+        .title = o->options.settings->camera[result->camera].name,
+        .clock = clock,
+    };
+    sp_draw_tracks(&tools->canvas, tools->text, result->tracks, result->track_count, &style);
+    return SP_OK;
+}
+
+static int make_picture(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
+{
+    struct worker_tools *tools = &o->tools[result->worker];
+    struct sp_stage_clock begin = sp_stage_begin();
+    int failed = draw(o, tools, result, err);
+    sp_stage_end(&result->stages[SP_STAGE_DRAW], begin);
+    if (failed < 0 || !o->options.jpeg)
+        return failed;
+
+    const uint8_t *data;
+    size_t bytes;
+    begin = sp_stage_begin();
+    failed = sp_jpeg_encode(tools->jpeg, &tools->canvas, o->options.settings->jpeg_quality, &data,
+                            &bytes, err);
+    sp_stage_end(&result->stages[SP_STAGE_ENCODE], begin);
+    return failed;
+}
+
+static int write_files(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
+{
+    struct camera_outputs *c = &o->cameras[result->camera];
+    struct sp_files_frame frame = {
+        .sequence = result->frame->sequence,
+        .pts_us = result->frame->pts_us,
+        .inferred = result->inferred,
+        .detections = result->detections,
+        .detection_count = result->inferred ? result->detection_count : 0,
+        .tracks = result->tracks,
+        .track_count = result->track_count,
+        .picture = o->options.video ? &o->tools[result->worker].canvas : NULL,
+    };
+    struct sp_stage_clock begin = sp_stage_begin();
+    int failed = sp_files_frame(c->files, &frame, err);
+    sp_stage_end(&result->stages[SP_STAGE_WRITE], begin);
+    if (failed < 0)
+        c->report.error = *err;
+    return failed;
+}
+
+static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+{
+    struct sp_outputs *o = user;
+    struct camera_outputs *c = &o->cameras[result->camera];
+    int failed = SP_OK;
+    for (size_t i = 0; i < result->track_count; i++)
+        count_id(c, result->tracks[i].id);
+    c->report.rows += result->track_count;
+    if (o->options.video || o->options.jpeg)
+        failed = make_picture(o, result, err);
+    if (failed == SP_OK && c->files)
+        failed = write_files(o, result, err);
+    return failed;
+}
+
+/* What a camera gave before it failed is kept: every frame of it is true. Only files that could not
+ * be written are dropped. */
+static void end_camera(void *user, int camera, const struct sp_error *why)
+{
+    struct sp_outputs *o = user;
+    struct camera_outputs *c = &o->cameras[camera];
+    struct sp_error err = {0};
+    (void)why;
+    if (!c->files)
+        return;
+    if (c->report.error.code != SP_OK) {
+        sp_files_abandon(c->files);
+    } else if (sp_files_finish(c->files, &err) < 0) {
+        c->report.error = err;
+        sp_log(SP_LOG_ERROR, "camera %s: %s", o->options.settings->camera[camera].name, err.text);
+    } else {
+        c->report.finished = true;
+    }
+    c->files = NULL;
+}
+
+int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
+                    struct sp_error *err)
+{
+    struct sp_outputs *o = calloc(1, sizeof *o);
+    if (!o)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "outputs: out of memory");
+    o->options = *options;
+    int result = SP_OK;
+    bool pictures = options->video || options->jpeg;
+    for (int i = 0; pictures && i < options->settings->camera_count && result == SP_OK; i++) {
+        struct sp_error no_font = {0};
+        if (sp_text_open(&o->tools[i].text, NULL, &no_font) < 0 && i == 0)
+            sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
+        result = sp_jpeg_open(&o->tools[i].jpeg, err);
+    }
+    if (result < 0) {
+        sp_outputs_close(o);
+        return result;
+    }
+    *out = o;
+    return SP_OK;
+}
+
+void sp_outputs_close(struct sp_outputs *outputs)
+{
+    if (!outputs)
+        return;
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
+        sp_files_abandon(outputs->cameras[i].files);
+        free(outputs->cameras[i].seen_ids);
+        sp_canvas_release(&outputs->tools[i].canvas);
+        sp_text_close(outputs->tools[i].text);
+        sp_jpeg_close(outputs->tools[i].jpeg);
+    }
+    free(outputs);
+}
+
+struct sp_pipeline_sink sp_outputs_sink(struct sp_outputs *outputs)
+{
+    return (struct sp_pipeline_sink){
+        .user = outputs, .begin = begin_camera, .result = take_result, .end = end_camera};
+}
+
+void sp_outputs_camera(const struct sp_outputs *outputs, int camera,
+                       struct sp_outputs_report *report)
+{
+    *report = outputs->cameras[camera].report;
+}

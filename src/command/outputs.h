@@ -1,0 +1,34 @@
+/* The consumer of finished frames for the offline commands: draws, encodes, writes.
+ *
+ * Data flow: pipeline sink -> [worker's canvas, if a picture is wanted] -> tracks drawn -> JPEG
+ * (bench) or the camera's files (run). A worker's tools are touched by that worker only, a camera's
+ * files by its worker only. */
+#pragma once
+
+#include "pipeline/pipeline.h"
+
+struct sp_outputs;
+
+struct sp_outputs_options {
+    const struct sp_settings *settings;
+    const char *dir; /* files go there; NULL: none */
+    bool video;      /* with dir: an annotated MP4 of each camera */
+    bool jpeg;       /* encodes every frame and drops it (bench) */
+};
+
+/* Opens nothing yet but the font. */
+int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
+                    struct sp_error *err);
+void sp_outputs_close(struct sp_outputs *outputs); /* after the pipeline; NULL is fine */
+
+/* To be given to the pipeline. */
+struct sp_pipeline_sink sp_outputs_sink(struct sp_outputs *outputs);
+
+struct sp_outputs_report {
+    uint64_t track_ids;    /* different ids written */
+    uint64_t rows;         /* boxes written */
+    struct sp_error error; /* of this camera's files; code 0: none */
+    bool finished;         /* the files stand under their names */
+};
+void sp_outputs_camera(const struct sp_outputs *outputs, int camera,
+                       struct sp_outputs_report *report);

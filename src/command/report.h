@@ -1,0 +1,32 @@
+/* What the commands say at the end: the parts of summary.json, and tables for people. */
+#pragma once
+
+#include "base/json.h"
+#include "pipeline/pipeline.h"
+
+#include <stdio.h>
+
+/* A run, measured from outside. */
+struct sp_run_measure {
+    double seconds;
+    int64_t cpu_us;            /* of the whole process during the run */
+    uint64_t frames, inferred; /* finished */
+};
+
+/* Each adds one member, "ledger": {...} and so on, to the open object. */
+void sp_report_ledger(struct sp_json *json, const struct sp_ledger_counts *counts);
+void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
+                      const struct sp_run_measure *measure);
+void sp_report_model(struct sp_json *json, const struct sp_model *model);
+void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline);
+void sp_report_settings(struct sp_json *json, const struct sp_settings *settings);
+
+/* "stage  p50 p95 p99 ms  CPU share": a line a stage that ran. */
+void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
+                           const struct sp_run_measure *measure);
+void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts);
+void sp_report_engine_lines(FILE *to, struct sp_pipeline *pipeline);
+
+/* Adds up the cameras. */
+void sp_report_totals(struct sp_pipeline *pipeline, int cameras, struct sp_ledger_counts *ledger,
+                      uint64_t *frames_done);

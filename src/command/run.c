@@ -1,0 +1,270 @@
+/* spoton run: every frame of every file, in order, into files. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/progress.h"
+#include "base/redact.h"
+#include "command/command.h"
+#include "command/measure.h"
+#include "command/options.h"
+#include "command/outputs.h"
+#include "publish/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const int64_t POLL_US = 50000;
+
+struct run {
+    const struct sp_options *options;
+    const struct sp_settings *settings;
+    struct sp_outputs *outputs;
+    struct sp_pipeline *pipeline;
+    struct sp_measure measure;
+    int64_t started_us;
+    bool interrupted;
+};
+
+/* Frames to come over all cameras; 0 as long as one is unknown. */
+static uint64_t expected_frames(const struct run *run)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < run->settings->camera_count; i++) {
+        struct sp_camera_report camera;
+        sp_pipeline_camera(run->pipeline, i, &camera);
+        uint64_t frames = camera.info.frames_total > 0 ? (uint64_t)camera.info.frames_total : 0;
+        uint64_t limit = (uint64_t)run->options->limit;
+        if (limit > 0 && (frames == 0 || frames > limit))
+            frames = limit;
+        if (run->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED)
+            frames /= (uint64_t)run->settings->frame_skip;
+        if (camera.ended)
+            frames = camera.frames_done;
+        else if (frames == 0)
+            return 0;
+        total += frames;
+    }
+    return total;
+}
+
+static int follow(struct run *run, bool (*interrupted)(void), struct sp_error *err)
+{
+    struct sp_ledger_counts ledger;
+    uint64_t frames;
+    struct sp_progress *progress;
+    int result = sp_progress_open(&progress, STDERR_FILENO, err);
+    if (result < 0)
+        return result;
+    while (!sp_pipeline_wait(run->pipeline, POLL_US)) {
+        if (interrupted() && !run->interrupted) {
+            run->interrupted = true;
+            sp_log(SP_LOG_WARNING, "interrupted: finishing what is decoded");
+            sp_pipeline_stop(run->pipeline);
+        }
+        sp_measure_begin_when_ready(&run->measure, run->pipeline, run->settings->camera_count);
+        sp_report_totals(run->pipeline, run->settings->camera_count, &ledger, &frames);
+        sp_progress_update(progress, frames, expected_frames(run));
+    }
+    sp_report_totals(run->pipeline, run->settings->camera_count, &ledger, &frames);
+    sp_progress_update(progress, frames, frames);
+    sp_progress_close(progress);
+    return SP_OK;
+}
+
+/* The camera's first error, of its source, the engine or its files. */
+static const char *camera_error(const struct sp_camera_report *camera,
+                                const struct sp_outputs_report *outputs)
+{
+    if (camera->error.code != SP_OK)
+        return camera->error.text;
+    return outputs->error.code != SP_OK ? outputs->error.text : NULL;
+}
+
+static void add_camera(struct sp_json *json, const struct run *run, int index)
+{
+    struct sp_camera_report camera;
+    struct sp_outputs_report outputs;
+    char url[SP_URL_BYTES];
+    sp_pipeline_camera(run->pipeline, index, &camera);
+    sp_outputs_camera(run->outputs, index, &outputs);
+    sp_redact_url(run->settings->camera[index].url, url, sizeof url);
+    sp_json_begin_object(json);
+    sp_json_key(json, "name");
+    sp_json_string(json, run->settings->camera[index].name);
+    sp_json_key(json, "url");
+    sp_json_string(json, url);
+    sp_json_key(json, "codec");
+    sp_json_string(json, camera.info.codec[0] ? camera.info.codec : NULL);
+    sp_json_key(json, "width");
+    sp_json_int(json, camera.info.width_px);
+    sp_json_key(json, "height");
+    sp_json_int(json, camera.info.height_px);
+    sp_json_key(json, "frame_rate");
+    sp_json_number(json, camera.info.frame_rate, 3);
+    sp_json_key(json, "error");
+    sp_json_string(json, camera_error(&camera, &outputs));
+    sp_json_key(json, "frames_out");
+    sp_json_int(json, (int64_t)camera.frames_done);
+    sp_json_key(json, "tracks");
+    sp_json_int(json, (int64_t)outputs.track_ids);
+    sp_json_key(json, "rows");
+    sp_json_int(json, (int64_t)outputs.rows);
+    sp_report_ledger(json, &camera.ledger);
+    sp_json_end_object(json);
+}
+
+/* "complete": every camera was read to its end, or to --limit, and all its files are there. */
+static bool all_complete(const struct run *run)
+{
+    struct sp_error error;
+    sp_pipeline_error(run->pipeline, &error);
+    bool complete = !run->interrupted && error.code == SP_OK;
+    for (int i = 0; i < run->settings->camera_count; i++) {
+        struct sp_camera_report camera;
+        struct sp_outputs_report outputs;
+        sp_pipeline_camera(run->pipeline, i, &camera);
+        sp_outputs_camera(run->outputs, i, &outputs);
+        complete = complete && !camera_error(&camera, &outputs);
+    }
+    return complete;
+}
+
+static int write_summary(const struct run *run, const struct sp_run_measure *measure,
+                         struct sp_error *err)
+{
+    struct sp_json json = {0};
+    struct sp_ledger_counts ledger;
+    uint64_t frames;
+    sp_report_totals(run->pipeline, run->settings->camera_count, &ledger, &frames);
+    sp_json_begin_object(&json);
+    sp_json_key(&json, "version");
+    sp_json_string(&json, SPOTON_VERSION);
+    sp_json_key(&json, "complete");
+    sp_json_bool(&json, all_complete(run));
+    sp_json_key(&json, "cameras");
+    sp_json_begin_array(&json);
+    for (int i = 0; i < run->settings->camera_count; i++)
+        add_camera(&json, run, i);
+    sp_json_end_array(&json);
+    sp_report_ledger(&json, &ledger);
+    sp_json_key(&json, "seconds");
+    sp_json_number(&json, (double)(sp_clock_us() - run->started_us) / 1e6, 3);
+    sp_json_key(&json, "frames_per_s");
+    sp_json_number(&json, (double)measure->frames / measure->seconds, 2);
+    sp_json_key(&json, "inferred_per_s");
+    sp_json_number(&json, (double)measure->inferred / measure->seconds, 2);
+    sp_report_stages(&json, run->pipeline, measure);
+    sp_report_model(&json, sp_pipeline_model(run->pipeline));
+    sp_report_engine(&json, run->pipeline);
+    sp_report_settings(&json, run->settings);
+    sp_json_end_object(&json);
+    sp_json_raw(&json, "\n");
+    int result = json.failed ? sp_fail(err, SP_ERR_NO_MEMORY, "summary.json: out of memory")
+                             : sp_files_write_whole(run->options->out_dir, "summary.json",
+                                                    json.text, json.used_bytes, err);
+    sp_json_release(&json);
+    return result;
+}
+
+static void print_summary(const struct run *run, const struct sp_run_measure *measure)
+{
+    struct sp_ledger_counts ledger;
+    uint64_t frames;
+    int video = -1;
+    for (int i = 0; i < run->settings->camera_count; i++) {
+        struct sp_camera_report camera;
+        struct sp_outputs_report outputs;
+        sp_pipeline_camera(run->pipeline, i, &camera);
+        sp_outputs_camera(run->outputs, i, &outputs);
+        const char *error = camera_error(&camera, &outputs);
+        printf("%-12s %6llu frames, %4llu tracks, %6llu boxes%s%s\n", run->settings->camera[i].name,
+               (unsigned long long)camera.frames_done, (unsigned long long)outputs.track_ids,
+               (unsigned long long)outputs.rows, error ? ", FAILED: " : "", error ? error : "");
+        if (video < 0 && run->options->video && outputs.finished)
+            video = i;
+    }
+    sp_report_totals(run->pipeline, run->settings->camera_count, &ledger, &frames);
+    printf("\n");
+    sp_report_stage_table(stdout, run->pipeline, measure);
+    printf("\n");
+    sp_report_ledger_line(stdout, &ledger);
+    sp_report_engine_lines(stdout, run->pipeline);
+    printf("rate:   %.1f frames/s (%.1f inferred) over all cameras, %.1f s in all\n",
+           (double)measure->frames / measure->seconds, (double)measure->inferred / measure->seconds,
+           (double)(sp_clock_us() - run->started_us) / 1e6);
+    printf("wrote:  %s/summary.json, and .txt and .jsonl of each camera\n", run->options->out_dir);
+    if (video >= 0)
+        printf("video:  %s/%s.mp4\n", run->options->out_dir, run->settings->camera[video].name);
+}
+
+static int finish(struct run *run)
+{
+    struct sp_error err = {0};
+    struct sp_run_measure measure =
+        sp_measure_end(&run->measure, run->pipeline, run->settings->camera_count, run->started_us);
+    int code = all_complete(run) ? SP_EXIT_OK : SP_EXIT_FAILED;
+    print_summary(run, &measure);
+    if (write_summary(run, &measure, &err) < 0) {
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+        code = SP_EXIT_FAILED;
+    }
+    return run->interrupted ? SP_EXIT_INTERRUPTED : code;
+}
+
+static int work(struct run *run, const struct sp_command_context *context, struct sp_error *err)
+{
+    struct sp_outputs_options outputs = {
+        .settings = run->settings, .dir = run->options->out_dir, .video = run->options->video};
+    int result = sp_path_make_dirs(run->options->out_dir, err);
+    if (result == SP_OK)
+        result = sp_outputs_open(&run->outputs, &outputs, err);
+    if (result < 0)
+        return result;
+    struct sp_pipeline_options pipeline = {.settings = run->settings,
+                                           .sink = sp_outputs_sink(run->outputs),
+                                           .environment = "run",
+                                           .frame_limit = (uint64_t)run->options->limit};
+    run->started_us = sp_clock_us();
+    result = sp_pipeline_open(&run->pipeline, &pipeline, err);
+    if (result == SP_OK)
+        result = sp_pipeline_start(run->pipeline, err);
+    if (result == SP_OK)
+        result = follow(run, context->interrupted, err);
+    return result;
+}
+
+static const struct sp_command_usage usage = {
+    .name = "run",
+    .synopsis = "[--camera NAME=URL]... [URL...] --out DIR",
+    .about = "Tracks people in every frame of every file, in order, and writes for each camera\n"
+             "NAME.txt (MOT Challenge rows) and NAME.jsonl (a line a frame), and summary.json.\n",
+    .takes = SP_TAKES_CAMERAS | SP_TAKES_OUT_DIR | SP_TAKES_VIDEO | SP_TAKES_LIMIT,
+};
+
+int sp_command_run_main(const struct sp_command_context *context)
+{
+    struct sp_error err = {0};
+    int exit_code;
+    struct sp_options *options = sp_command_start(context, &usage, &exit_code);
+    if (!options)
+        return exit_code;
+    struct run run = {.options = options, .settings = &options->settings};
+    bool no_camera = options->settings.camera_count == 0;
+    if (no_camera || !options->out_dir) {
+        fprintf(stderr, "spoton run: %s\n",
+                no_camera ? "no camera given; name files, or cameras with --camera NAME=URL"
+                          : "where to? Name a folder with --out DIR");
+        free(options);
+        return SP_EXIT_USAGE;
+    }
+    int code = SP_EXIT_FAILED;
+    if (work(&run, context, &err) < 0)
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+    else
+        code = finish(&run);
+    sp_pipeline_close(run.pipeline);
+    sp_outputs_close(run.outputs);
+    free(options);
+    return code;
+}

@@ -1,0 +1,162 @@
+/* A camera's thread: opens the source and pushes its pictures to the batcher. */
+#include "pipeline/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <string.h>
+
+/* Numbers and times go on where the last pass over a looped file ended. */
+struct pass {
+    uint64_t base_sequence, next_sequence;
+    int64_t base_pts_us, last_pts_us;
+};
+
+void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err)
+{
+    pthread_mutex_lock(&camera->mutex);
+    bool first = camera->error.code == SP_OK;
+    if (first)
+        camera->error = *err;
+    pthread_mutex_unlock(&camera->mutex);
+    if (first)
+        sp_log(SP_LOG_ERROR, "camera %s: %s", camera->setting->name, err->text);
+}
+
+void sp_camera_stop(struct sp_camera *camera)
+{
+    pthread_mutex_lock(&camera->mutex);
+    atomic_store(&camera->stop, true);
+    if (camera->source)
+        sp_source_interrupt(camera->source);
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+static bool should_stop(struct sp_camera *camera)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    if (atomic_load(&camera->stop))
+        return true;
+    return p->options.time_limit_us > 0 &&
+           sp_clock_us() - p->started_us >= p->options.time_limit_us;
+}
+
+static int open_source(struct sp_camera *camera, struct sp_source **source, struct sp_error *err)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    const struct sp_settings *s = p->settings;
+    struct sp_source_options options = {
+        .url = camera->setting->url,
+        .camera = camera->index,
+        .pool = p->frames,
+        .frame_skip = p->frame_skip,
+        .sparse = s->output_frames == SP_OUTPUT_FRAMES_INFERRED,
+        .decode_threads = s->decode_threads,
+        .open_timeout_us = 10 * 1000000LL,
+        .read_timeout_us = 10 * 1000000LL,
+    };
+    int result = sp_source_open(source, &options, err);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&camera->mutex);
+    camera->source = *source;
+    sp_source_info(*source, &camera->info);
+    if (atomic_load(&camera->stop))
+        sp_source_interrupt(*source);
+    pthread_mutex_unlock(&camera->mutex);
+    return SP_OK;
+}
+
+static void close_source(struct sp_camera *camera, struct sp_source *source)
+{
+    sp_ledger_pass(camera->ledger, SP_OUTCOME_FAILED, sp_source_failed(source));
+    pthread_mutex_lock(&camera->mutex);
+    camera->source = NULL;
+    pthread_mutex_unlock(&camera->mutex);
+    sp_source_close(source);
+}
+
+/* Takes the reference. False: nobody wants more. */
+static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct pass *pass)
+{
+    frame->sequence += pass->base_sequence;
+    frame->pts_us += pass->base_pts_us;
+    pass->next_sequence = frame->sequence + 1;
+    pass->last_pts_us = frame->pts_us;
+    sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
+    sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
+    sp_ledger_receive(camera->ledger, 1);
+    if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
+        return true;
+    sp_ledger_settle(camera->ledger, SP_OUTCOME_STALE, 1);
+    return false;
+}
+
+/* One pass over the source. SP_OK: it ended well, or was told to stop. */
+static int play(struct sp_camera *camera, struct pass *pass, bool *again, struct sp_error *err)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    struct sp_source *source;
+    *again = false;
+    int result = open_source(camera, &source, err);
+    if (result < 0)
+        return result;
+
+    while (!should_stop(camera)) {
+        struct sp_frame *frame;
+        struct sp_stage_clock begin = sp_stage_begin();
+        result = sp_source_read(source, &frame, err);
+        struct sp_stage_clock end = sp_stage_begin();
+        atomic_fetch_add(&camera->stages[SP_STAGE_DECODE].cpu_us,
+                         (uint64_t)(end.cpu_us - begin.cpu_us));
+        if (result < 0)
+            break;
+        if (p->options.frame_limit &&
+            frame->sequence + pass->base_sequence >= p->options.frame_limit) {
+            sp_frame_unref(frame);
+            atomic_store(&camera->stop, true);
+            break;
+        }
+        if (!hand_on(camera, frame, pass))
+            break;
+    }
+    if (result == SP_ERR_END) {
+        uint64_t tail = sp_source_tail_undecoded(source);
+        sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, tail);
+        pass->next_sequence += tail;
+        *again = pass->next_sequence > pass->base_sequence;
+        result = SP_OK;
+    }
+    close_source(camera, source);
+    return result == SP_ERR_INTERRUPTED ? SP_OK : result;
+}
+
+static void begin_next_pass(struct sp_camera *camera, struct pass *pass)
+{
+    /* A multiple of FRAME_SKIP, so that a sparse source's own count stays in step. */
+    uint64_t skip = (uint64_t)camera->pipeline->frame_skip;
+    pass->base_sequence = (pass->next_sequence + skip - 1) / skip * skip;
+    double rate = camera->info.frame_rate > 0 ? camera->info.frame_rate : 25.0;
+    pass->base_pts_us = pass->last_pts_us + (int64_t)(1e6 / rate);
+}
+
+void *sp_camera_main(void *argument)
+{
+    struct sp_camera *camera = argument;
+    struct sp_pipeline *p = camera->pipeline;
+    struct pass pass = {0};
+    struct sp_error err = {0};
+    bool again;
+    for (;;) {
+        int result = play(camera, &pass, &again, &err);
+        if (result < 0)
+            sp_camera_fail(camera, &err);
+        if (!again || !p->options.loop || should_stop(camera))
+            break;
+        begin_next_pass(camera, &pass);
+    }
+    sp_batcher_end_camera(p->batcher, camera->index);
+    if (atomic_fetch_sub(&p->cameras_reading, 1) == 1)
+        sp_batcher_close(p->batcher);
+    return NULL;
+}

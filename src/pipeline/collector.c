@@ -1,0 +1,57 @@
+/* The collector's thread: waits for the slots in the order they were submitted, takes the
+ * detections out and hands the jobs to their cameras' post workers. */
+#include "pipeline/internal.h"
+
+#include <string.h>
+
+void sp_ticket_fail(struct sp_pipeline *p, struct sp_ticket *ticket, const struct sp_error *err)
+{
+    for (struct sp_job *job = ticket->first; job; job = job->next) {
+        if (job->image < 0)
+            continue;
+        job->failed = true;
+        sp_camera_fail(&p->cameras[job->camera], err);
+    }
+}
+
+static void take_detections(struct sp_pipeline *p, struct sp_ticket *ticket, struct sp_job *job)
+{
+    const struct sp_detector_slot *slot = ticket->slot;
+    struct sp_stage_stats *stages = p->cameras[job->camera].stages;
+    job->detection_count = slot->image[job->image].detection_count;
+    memcpy(job->detections, slot->image[job->image].detections,
+           job->detection_count * sizeof job->detections[0]);
+    sp_histogram_add(&stages[SP_STAGE_ENGINE].wall, slot->finished_us - slot->submitted_us);
+    sp_batch_note_engine(job->batch, slot->submitted_us, slot->finished_us);
+}
+
+static void collect(struct sp_pipeline *p, struct sp_ticket *ticket)
+{
+    struct sp_error err = {0};
+    int result = sp_detector_collect(ticket->detector, ticket->slot, &err);
+    if (result < 0)
+        sp_ticket_fail(p, ticket, &err);
+    for (struct sp_job *job = ticket->first; job && result == SP_OK; job = job->next)
+        if (job->image >= 0)
+            take_detections(p, ticket, job);
+    sp_detector_release(ticket->detector, ticket->slot);
+}
+
+void *sp_collector_main(void *argument)
+{
+    struct sp_pipeline *p = argument;
+    void *item;
+    while (sp_queue_pop(p->tickets, &item, -1) == SP_OK) {
+        struct sp_ticket *ticket = item;
+        if (ticket->detector)
+            collect(p, ticket);
+        for (struct sp_job *job = ticket->first, *next; job; job = next) {
+            next = job->next; /* the worker may give the job back at once */
+            sp_queue_push(p->workers[job->camera % p->worker_count].jobs, job);
+        }
+        sp_queue_push(p->free_tickets, ticket);
+    }
+    for (int i = 0; i < p->worker_count; i++)
+        sp_queue_close(p->workers[i].jobs);
+    return NULL;
+}

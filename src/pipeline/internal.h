@@ -1,0 +1,135 @@
+/* What the files of pipeline/ share. Data flow and threads: pipeline.h. */
+#pragma once
+
+#include "base/queue.h"
+#include "batch/batcher.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/speed_log.h"
+#include "track/bytetrack.h"
+#include "track/timestep.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* One frame on its way from the scheduler to its post worker. Jobs come from a fixed pool. */
+struct sp_job {
+    struct sp_frame *frame; /* NULL: the camera's end */
+    int camera;
+    int image; /* in its ticket's slot, or -1: not inferred */
+    bool failed;
+    struct sp_batch_record *batch; /* NULL for ends */
+    struct sp_job *next;           /* in its ticket, in order */
+    size_t detection_count;
+    struct sp_detection detections[SP_DETECTIONS_MAX];
+};
+
+/* What the collector takes in one step: a slot with its images' jobs and the skipped frames between
+ * them, or skipped frames alone. */
+struct sp_ticket {
+    struct sp_detector *detector; /* NULL: no slot */
+    struct sp_detector_slot *slot;
+    struct sp_job *first, *last;
+};
+
+struct sp_lane { /* a detector and its slot that is being filled */
+    struct sp_detector *detector;
+    struct sp_ticket *open;
+    int width_px, height_px;
+    _Atomic uint64_t images;
+};
+
+struct sp_camera {
+    struct sp_pipeline *pipeline;
+    int index;
+    pthread_t thread;
+    bool thread_started;
+    const struct sp_camera_setting *setting;
+    struct sp_ledger *ledger; /* pipeline's */
+    struct sp_stage_stats stages[SP_STAGE_COUNT];
+    struct sp_lane *lane; /* scheduler's */
+
+    /* Post worker's. */
+    struct sp_tracker *tracker;
+    bool begun;
+    struct sp_timestep step;
+    bool discarding; /* the sink refused: later frames are not given out */
+
+    _Atomic uint64_t frames_done;
+    atomic_bool stop;
+
+    pthread_mutex_t mutex;    /* guards the rest */
+    struct sp_source *source; /* while open: for interrupting */
+    struct sp_source_info info;
+    struct sp_error error;
+    bool ended;
+};
+
+struct sp_post_worker {
+    struct sp_pipeline *pipeline;
+    int index;
+    pthread_t thread;
+    struct sp_queue *jobs;
+};
+
+struct sp_pipeline {
+    struct sp_pipeline_options options;
+    const struct sp_settings *settings;
+    const struct spoton_engine_api *engine;
+    struct sp_model model;
+    bool *class_wanted;            /* [model.classes], or NULL: all */
+    char cache_dir[SP_PATH_BYTES]; /* empty: compiled models are not kept */
+    int cores;
+    int frame_skip;
+    bool timestamps; /* dt of the tracker */
+
+    struct sp_camera *cameras;
+    struct sp_ledger *ledgers; /* [camera_count] */
+    int camera_count;
+    struct sp_frame_pool *frames;
+    struct sp_batcher *batcher;
+
+    struct sp_lane lanes[SP_DETECTORS_MAX];
+    _Atomic int lane_count;
+    struct sp_queue *tickets; /* scheduler -> collector, in order */
+    struct sp_queue *free_tickets;
+    struct sp_queue *free_jobs;
+    struct sp_ticket *ticket_memory;
+    struct sp_job *job_memory;
+    struct sp_speed_log speed_log;
+
+    pthread_t scheduler, collector;
+    bool scheduler_started, collector_started;
+    struct sp_post_worker *workers;
+    int worker_count, workers_started;
+    atomic_int workers_running; /* the last to end says done */
+
+    int64_t started_us;
+    atomic_int cameras_reading; /* the last to end closes the batcher */
+    atomic_bool broken;         /* by an error of the whole pipeline: nothing more is inferred */
+
+    pthread_mutex_t mutex; /* guards the rest */
+    pthread_cond_t done_changed;
+    bool done;
+    struct sp_error error;
+};
+
+/* Thread bodies. */
+void *sp_camera_main(void *camera);      /* camera.c */
+void *sp_scheduler_main(void *pipeline); /* scheduler.c */
+void *sp_collector_main(void *pipeline); /* collector.c */
+void *sp_post_main(void *worker);        /* post.c */
+
+/* Keeps the first error of the whole pipeline and stops it. */
+void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);
+
+void sp_pipeline_worker_done(struct sp_pipeline *pipeline);
+
+/* Keeps and logs a camera's first error. */
+void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err);
+
+/* Marks every job of the ticket that was to be inferred as failed, with its camera. */
+void sp_ticket_fail(struct sp_pipeline *pipeline, struct sp_ticket *ticket,
+                    const struct sp_error *err);
+
+/* Makes the camera's thread stop reading. */
+void sp_camera_stop(struct sp_camera *camera);

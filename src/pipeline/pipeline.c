@@ -1,0 +1,333 @@
+#include "pipeline/internal.h"
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/thread.h"
+#include "engine/loader.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    MAILBOX_FRAMES = 4, /* enough for the engine never to wait for a decode thread's turn */
+    TICKETS = 32,
+    JOBS_BESIDE_SLOTS = 24,
+    WORKER_QUEUE_JOBS = 8,
+};
+
+/* ---- errors, stopping, waiting ---- */
+
+void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    bool first = pipeline->error.code == SP_OK;
+    if (first)
+        pipeline->error = *err;
+    pthread_mutex_unlock(&pipeline->mutex);
+    atomic_store(&pipeline->broken, true);
+    if (first)
+        sp_log(SP_LOG_ERROR, "%s", err->text);
+    sp_pipeline_stop(pipeline);
+}
+
+void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    *error = pipeline->error;
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+void sp_pipeline_stop(struct sp_pipeline *pipeline)
+{
+    for (int i = 0; i < pipeline->camera_count; i++)
+        sp_camera_stop(&pipeline->cameras[i]);
+}
+
+bool sp_pipeline_wait(struct sp_pipeline *pipeline, int64_t timeout_us)
+{
+    int64_t deadline_us = sp_clock_us() + timeout_us;
+    struct timespec at = {.tv_sec = deadline_us / 1000000,
+                          .tv_nsec = (deadline_us % 1000000) * 1000};
+    pthread_mutex_lock(&pipeline->mutex);
+    while (!pipeline->done)
+        if (pthread_cond_timedwait(&pipeline->done_changed, &pipeline->mutex, &at) == ETIMEDOUT)
+            break;
+    bool done = pipeline->done;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return done;
+}
+
+void sp_pipeline_worker_done(struct sp_pipeline *pipeline)
+{
+    if (atomic_fetch_sub(&pipeline->workers_running, 1) != 1)
+        return;
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->done = true;
+    pthread_cond_broadcast(&pipeline->done_changed);
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+/* ---- opening ---- */
+
+static int choose_classes(struct sp_pipeline *p, struct sp_error *err)
+{
+    char words[sizeof p->settings->classes];
+    char *rest, *word;
+    snprintf(words, sizeof words, "%s", p->settings->classes);
+    p->class_wanted = calloc((size_t)p->model.classes, sizeof *p->class_wanted);
+    if (!p->class_wanted)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
+    for (word = strtok_r(words, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest)) {
+        char *end;
+        long number = strtol(word, &end, 10);
+        if (strcmp(word, "all") == 0) {
+            free(p->class_wanted);
+            p->class_wanted = NULL;
+            return SP_OK;
+        }
+        if (strcmp(word, "person") == 0)
+            number = p->model.person_class;
+        else if (*end != '\0' || end == word || number < 0 || number >= p->model.classes)
+            return sp_fail(err, SP_ERR_INVALID,
+                           "CLASSES: '%s' is no class of %s; use person, all, or numbers from 0 to "
+                           "%d",
+                           word, p->model.path, p->model.classes - 1);
+        p->class_wanted[number] = true;
+    }
+    return SP_OK;
+}
+
+static int open_model(struct sp_pipeline *p, struct sp_error *err)
+{
+    const struct sp_settings *s = p->settings;
+    char path[SP_PATH_BYTES];
+    int result = sp_engine_load(&p->engine, s->engine, err);
+    if (result < 0)
+        return result;
+    if (s->model_path[0])
+        snprintf(path, sizeof path, "%s", s->model_path);
+    else if ((result = sp_path_bundled_model(path, sizeof path, "person.onnx", err)) < 0)
+        return result;
+    result = sp_model_open(&p->model, p->engine, path, err);
+    if (result < 0)
+        return result;
+    if (strcmp(s->cache_dir, "off") == 0)
+        p->cache_dir[0] = '\0';
+    else if (s->cache_dir[0])
+        snprintf(p->cache_dir, sizeof p->cache_dir, "%s", s->cache_dir);
+    else
+        sp_path_cache_dir(p->cache_dir, sizeof p->cache_dir);
+    if (p->cache_dir[0] && (result = sp_path_make_dirs(p->cache_dir, err)) < 0)
+        return result;
+    return choose_classes(p, err);
+}
+
+static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
+{
+    const struct sp_settings *s = p->settings;
+    struct sp_tracker_params params;
+    sp_tracker_params_default(&params);
+    params.high_thresh = s->track_high_thresh;
+    params.low_thresh = s->track_low_thresh;
+    params.new_track_thresh = s->track_new_thresh;
+    params.match_thresh = s->track_match_thresh;
+    params.buffer_frames = s->track_buffer_frames;
+
+    p->ledgers = calloc((size_t)s->camera_count, sizeof *p->ledgers);
+    p->cameras = calloc((size_t)s->camera_count, sizeof *p->cameras);
+    if (!p->cameras || !p->ledgers)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", s->camera_count);
+    for (int i = 0; i < s->camera_count; i++) {
+        struct sp_camera *camera = &p->cameras[i];
+        camera->pipeline = p;
+        camera->index = i;
+        camera->setting = &s->camera[i];
+        camera->ledger = &p->ledgers[i];
+        sp_ledger_init(camera->ledger);
+        pthread_mutex_init(&camera->mutex, NULL);
+        p->camera_count++;
+        int result = sp_tracker_open(&camera->tracker, &params, err);
+        if (result < 0)
+            return result;
+    }
+    int result = sp_frame_pool_open(&p->frames, err);
+    if (result < 0)
+        return result;
+    struct sp_batcher_options options = {
+        .cameras = p->camera_count, .mailbox_frames = MAILBOX_FRAMES, .ledgers = p->ledgers};
+    return sp_batcher_open(&p->batcher, &options, err);
+}
+
+/* The queues between the threads and the pools of what moves in them. A pool's queue is as long as
+ * the pool, so giving back never waits. */
+static int open_queues(struct sp_pipeline *p, struct sp_error *err)
+{
+    int batch = p->model.fixed_batch ? p->model.fixed_batch : p->settings->engine_batch;
+    size_t jobs = JOBS_BESIDE_SLOTS + 4 * (size_t)(batch > 0 ? batch : 1);
+    int result = sp_queue_open(&p->tickets, TICKETS, err);
+    if (result == SP_OK)
+        result = sp_queue_open(&p->free_tickets, TICKETS, err);
+    if (result == SP_OK)
+        result = sp_queue_open(&p->free_jobs, jobs, err);
+    if (result < 0)
+        return result;
+    p->ticket_memory = calloc(TICKETS, sizeof *p->ticket_memory);
+    p->job_memory = calloc(jobs, sizeof *p->job_memory);
+    p->worker_count = p->camera_count < p->cores ? p->camera_count : p->cores;
+    p->workers = calloc((size_t)p->worker_count, sizeof *p->workers);
+    if (!p->ticket_memory || !p->job_memory || !p->workers)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "pipeline: out of memory");
+    for (size_t i = 0; i < TICKETS; i++)
+        sp_queue_push(p->free_tickets, &p->ticket_memory[i]);
+    for (size_t i = 0; i < jobs; i++)
+        sp_queue_push(p->free_jobs, &p->job_memory[i]);
+    for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
+        p->workers[i].pipeline = p;
+        p->workers[i].index = i;
+        result = sp_queue_open(&p->workers[i].jobs, WORKER_QUEUE_JOBS, err);
+    }
+    return result;
+}
+
+static int count_cores(const struct sp_settings *settings)
+{
+    if (settings->threads > 0)
+        return settings->threads;
+    struct sp_cpu cpu;
+    sp_cpu_read(&cpu);
+    return cpu.cores_usable;
+}
+
+int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options *options,
+                     struct sp_error *err)
+{
+    const struct sp_settings *s = options->settings;
+    if (s->camera_count == 0)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "no camera given; name one with --camera NAME=URL, CAMERA_<NAME>=URL in the "
+                       "settings, or a file");
+    struct sp_pipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "pipeline: out of memory");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&p->mutex, NULL);
+    pthread_cond_init(&p->done_changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    p->options = *options;
+    p->settings = s;
+    p->frame_skip = s->frame_skip;
+    p->timestamps = s->track_dt != SP_TRACK_DT_FRAMES;
+    p->cores = count_cores(s);
+    sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run",
+                      s->batch_accumulation > 0 ? s->batch_accumulation : 1);
+    int result = open_model(p, err);
+    if (result == SP_OK)
+        result = open_cameras(p, err);
+    if (result == SP_OK)
+        result = open_queues(p, err);
+    if (result < 0) {
+        sp_pipeline_close(p);
+        return result;
+    }
+    *out = p;
+    return SP_OK;
+}
+
+/* ---- starting and closing ---- */
+
+/* From downstream to upstream, so that whoever runs finds its consumer running. */
+static int start_threads(struct sp_pipeline *p, struct sp_error *err)
+{
+    int result = SP_OK;
+    char name[16];
+    for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
+        snprintf(name, sizeof name, "post-%d", i);
+        result = sp_thread_start(&p->workers[i].thread, name, sp_post_main, &p->workers[i], err);
+        if (result == SP_OK)
+            p->workers_started++;
+    }
+    if (result == SP_OK) {
+        result = sp_thread_start(&p->collector, "collector", sp_collector_main, p, err);
+        p->collector_started = result == SP_OK;
+    }
+    if (result == SP_OK) {
+        result = sp_thread_start(&p->scheduler, "scheduler", sp_scheduler_main, p, err);
+        p->scheduler_started = result == SP_OK;
+    }
+    for (int i = 0; i < p->camera_count && result == SP_OK; i++) {
+        struct sp_camera *camera = &p->cameras[i];
+        snprintf(name, sizeof name, "cam-%.11s", camera->setting->name);
+        result = sp_thread_start(&camera->thread, name, sp_camera_main, camera, err);
+        camera->thread_started = result == SP_OK;
+    }
+    return result;
+}
+
+int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
+{
+    pipeline->started_us = sp_clock_us();
+    atomic_store(&pipeline->cameras_reading, pipeline->camera_count);
+    atomic_store(&pipeline->workers_running, pipeline->worker_count);
+    return start_threads(pipeline, err);
+}
+
+static void join_threads(struct sp_pipeline *p)
+{
+    sp_pipeline_stop(p);
+    for (int i = 0; i < p->camera_count; i++)
+        if (p->cameras[i].thread_started)
+            pthread_join(p->cameras[i].thread, NULL);
+    if (p->batcher)
+        sp_batcher_close(p->batcher);
+    /* A stage that never started cannot close the queue behind it. */
+    if (p->scheduler_started)
+        pthread_join(p->scheduler, NULL);
+    else if (p->tickets)
+        sp_queue_close(p->tickets);
+    if (p->collector_started)
+        pthread_join(p->collector, NULL);
+    for (int i = 0; i < p->workers_started; i++) {
+        if (!p->collector_started)
+            sp_queue_close(p->workers[i].jobs);
+        pthread_join(p->workers[i].thread, NULL);
+    }
+}
+
+void sp_pipeline_close(struct sp_pipeline *pipeline)
+{
+    struct sp_pipeline *p = pipeline;
+    if (!p)
+        return;
+    join_threads(p);
+    for (int i = 0; i < p->lane_count; i++)
+        sp_detector_close(p->lanes[i].detector);
+    for (int i = 0; p->workers && i < p->worker_count; i++)
+        sp_queue_free(p->workers[i].jobs);
+    free(p->workers);
+    sp_queue_free(p->tickets);
+    sp_queue_free(p->free_tickets);
+    sp_queue_free(p->free_jobs);
+    free(p->ticket_memory);
+    free(p->job_memory);
+    sp_batcher_free(p->batcher);
+    sp_frame_pool_close(p->frames);
+    for (int i = 0; i < p->camera_count; i++) {
+        sp_tracker_close(p->cameras[i].tracker);
+        sp_ledger_release(p->cameras[i].ledger);
+        pthread_mutex_destroy(&p->cameras[i].mutex);
+    }
+    free(p->cameras);
+    free(p->ledgers);
+    free(p->class_wanted);
+    sp_speed_log_release(&p->speed_log);
+    pthread_cond_destroy(&p->done_changed);
+    pthread_mutex_destroy(&p->mutex);
+    free(p);
+}

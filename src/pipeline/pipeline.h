@@ -1,0 +1,109 @@
+/* The pipeline: wires the stages, owns their threads, starts and stops them.
+ *
+ * Data flow, each arrow a bounded queue:
+ *
+ *     camera threads ─► batcher ─► scheduler ─► engine ─► collector ─► post workers ─► sink
+ *     open, decode      mailboxes  letterbox    slots     outputs to   tracker         draw,
+ * encode, into a slot            detections                   files, ...
+ *
+ * A camera is pinned to one post worker, so its frames reach the sink in order, predicted ones
+ * between the inferred ones. Stopping closes the queues from upstream to downstream: what was
+ * decoded is finished, nothing is dropped. Memory and threads are taken in open and by the first
+ * frames; the steady state allocates nothing. */
+#pragma once
+
+#include "batch/ledger.h"
+#include "capture/source.h"
+#include "config/settings.h"
+#include "detect/detector.h"
+#include "detection.h"
+#include "stage.h"
+#include "track.h"
+
+/* One frame, finished. All pointers are valid during the call only. */
+struct sp_result {
+    int camera;
+    int worker; /* index of the calling thread, 0..sp_pipeline_workers()-1 */
+    const struct sp_frame *frame;
+    bool inferred; /* else the tracks are predicted and there are no detections */
+    bool failed;   /* it should have been inferred, and the engine failed on it */
+    const struct sp_detection *detections;
+    size_t detection_count;
+    const struct sp_track *tracks;
+    size_t track_count;
+    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera: the sink adds its own */
+};
+
+/* Called on post workers; calls for one camera come one after the other, in order. An error from
+ * `result` ends that camera (its source is interrupted, its later frames are not given out) and no
+ * other. */
+struct sp_pipeline_sink {
+    void *user;
+    /* Before a camera's first result, when its source is open. */
+    int (*begin)(void *user, int camera, const struct sp_source_info *info, struct sp_error *err);
+    int (*result)(void *user, const struct sp_result *result, struct sp_error *err);
+    /* After its last; also for a camera that never opened. `why` NULL: it ended well. */
+    void (*end)(void *user, int camera, const struct sp_error *why);
+};
+
+struct sp_pipeline_options {
+    const struct sp_settings *settings; /* outlives the pipeline */
+    struct sp_pipeline_sink sink;
+    const char *environment; /* for the speed log */
+    uint64_t frame_limit;    /* of each camera; 0: none */
+    int64_t time_limit_us;   /* cameras stop reading after it; 0: none */
+    bool loop;               /* files start again at their end */
+};
+
+struct sp_pipeline;
+
+/* Loads the engine and recognises the model. */
+int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options *options,
+                     struct sp_error *err);
+int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err);
+
+/* Cameras stop reading; what is decoded is finished. Any thread, not a signal handler. */
+void sp_pipeline_stop(struct sp_pipeline *pipeline);
+
+/* True when everything is finished; waits at most timeout_us for it. */
+bool sp_pipeline_wait(struct sp_pipeline *pipeline, int64_t timeout_us);
+
+/* Stops, joins, frees. NULL is fine. */
+void sp_pipeline_close(struct sp_pipeline *pipeline);
+
+/* The rest: any thread, any time between open and close. */
+
+struct sp_camera_report {
+    struct sp_source_info info; /* zeroed until opened */
+    struct sp_ledger_counts ledger;
+    uint64_t frames_done;  /* given to the sink */
+    struct sp_error error; /* code 0: none */
+    bool ended;
+};
+
+void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report);
+
+/* Adds up the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
+void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages);
+
+/* The error that ended the whole pipeline (an engine that does not compile, say); code 0: none. */
+void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error);
+
+int sp_pipeline_workers(const struct sp_pipeline *pipeline);
+const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
+const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
+
+/* Detectors that were compiled so far, one an input shape. */
+enum { SP_DETECTORS_MAX = 8 };
+struct sp_detector_report {
+    int width_px, height_px, batch;
+    uint64_t images;
+    struct spoton_engine_description description;
+};
+int sp_pipeline_detectors(struct sp_pipeline *pipeline,
+                          struct sp_detector_report reports[SP_DETECTORS_MAX]);
+
+/* Runs the engine of detector `index` alone for duration_us, all slots in flight, on what lies in
+ * its input memory; images a second. Only while nothing else runs (after sp_pipeline_wait). */
+int sp_pipeline_engine_alone(struct sp_pipeline *pipeline, int index, int64_t duration_us,
+                             double *images_per_s, struct sp_error *err);

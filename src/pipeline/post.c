@@ -1,0 +1,122 @@
+/* A post worker's thread: tracks, then hands the finished frame to the sink. */
+#include "pipeline/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static const int64_t SLOW_TRACKER_UPDATE_US = 50000;
+
+static void refuse(struct sp_camera *camera, const struct sp_error *err)
+{
+    camera->discarding = true;
+    sp_camera_fail(camera, err);
+    sp_camera_stop(camera);
+}
+
+static void begin_camera(struct sp_camera *camera)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    struct sp_error err = {0};
+    struct sp_source_info info;
+    pthread_mutex_lock(&camera->mutex);
+    info = camera->info;
+    pthread_mutex_unlock(&camera->mutex);
+    camera->begun = true;
+    camera->step = (struct sp_timestep){
+        .timestamps = p->timestamps, .frame_rate = info.frame_rate, .frame_skip = p->frame_skip};
+    const struct sp_pipeline_sink *sink = &p->options.sink;
+    if (sink->begin && sink->begin(sink->user, camera->index, &info, &err) < 0)
+        refuse(camera, &err);
+}
+
+static size_t track(struct sp_camera *camera, const struct sp_job *job, bool inferred,
+                    struct sp_track *tracks, int64_t *spent_us)
+{
+    struct sp_stage_clock begin = sp_stage_begin();
+    const struct sp_frame *frame = job->frame;
+    size_t count;
+    if (inferred) {
+        double dt = sp_timestep_next(&camera->step, frame->sequence, frame->pts_us);
+        count = sp_tracker_update(camera->tracker, job->detections, job->detection_count, dt,
+                                  tracks);
+    } else {
+        double dt = sp_timestep_ahead(&camera->step, frame->sequence, frame->pts_us);
+        count = sp_tracker_predict(camera->tracker, dt, tracks);
+    }
+    *spent_us = sp_stage_end(&camera->stages[SP_STAGE_TRACK], begin);
+    if (inferred && *spent_us > SLOW_TRACKER_UPDATE_US)
+        sp_log_tagged(SP_LOG_DEBUG, "SPEED_DEBUG", "_process_tracking | TrackerUpdate=%.1fms",
+                      (double)*spent_us / 1000.0);
+    return count;
+}
+
+static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
+{
+    struct sp_pipeline *p = worker->pipeline;
+    struct sp_camera *camera = &p->cameras[job->camera];
+    struct sp_error err = {0};
+    struct sp_track tracks[SP_TRACKS_MAX];
+    bool inferred = job->image >= 0 && !job->failed;
+    if (!camera->begun)
+        begin_camera(camera);
+
+    int64_t track_us, begin_us = sp_clock_us();
+    struct sp_result result = {
+        .camera = job->camera,
+        .worker = worker->index,
+        .frame = job->frame,
+        .inferred = inferred,
+        .failed = job->failed,
+        .detections = job->detections,
+        .detection_count = job->detection_count,
+        .tracks = tracks,
+        .track_count = track(camera, job, inferred, tracks, &track_us),
+        .stages = camera->stages,
+    };
+    if (!camera->discarding) {
+        const struct sp_pipeline_sink *sink = &p->options.sink;
+        if (sink->result(sink->user, &result, &err) < 0)
+            refuse(camera, &err);
+        else
+            atomic_fetch_add(&camera->frames_done, 1);
+    }
+    int64_t now_us = sp_clock_us();
+    sp_histogram_add(&camera->stages[SP_STAGE_TOTAL].wall, now_us - job->frame->received_us);
+    sp_batch_note_post(job->batch, track_us, now_us - begin_us - track_us);
+    sp_speed_log_done(&p->speed_log, job->batch);
+    sp_ledger_settle(
+        camera->ledger,
+        job->failed ? SP_OUTCOME_FAILED : (inferred ? SP_OUTCOME_INFERRED : SP_OUTCOME_SKIPPED), 1);
+    sp_frame_unref(job->frame);
+}
+
+static void end_camera(struct sp_camera *camera)
+{
+    const struct sp_pipeline_sink *sink = &camera->pipeline->options.sink;
+    struct sp_error error;
+    pthread_mutex_lock(&camera->mutex);
+    error = camera->error;
+    pthread_mutex_unlock(&camera->mutex);
+    if (sink->end)
+        sink->end(sink->user, camera->index, error.code == SP_OK ? NULL : &error);
+    pthread_mutex_lock(&camera->mutex);
+    camera->ended = true;
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+void *sp_post_main(void *argument)
+{
+    struct sp_post_worker *worker = argument;
+    struct sp_pipeline *p = worker->pipeline;
+    void *item;
+    while (sp_queue_pop(worker->jobs, &item, -1) == SP_OK) {
+        struct sp_job *job = item;
+        if (job->frame)
+            finish_frame(worker, job);
+        else
+            end_camera(&p->cameras[job->camera]);
+        sp_queue_push(p->free_jobs, job);
+    }
+    sp_pipeline_worker_done(p);
+    return NULL;
+}

@@ -1,0 +1,67 @@
+/* The line "[SPEED_DEBUG] MEGA-BATCH ...", once a batch.
+ *
+ * A batch is a run of consecutive frames over all cameras, at most BATCH_ACCUMULATION_SIZE inferred
+ * ones of each camera. Batches overlap in time, as the stages do. In the line:
+ *     Frames     the lowest and the highest frame number in the batch
+ *     Total      from the scheduler taking the first frame to the last frame being finished
+ *     Read       decoding of the batch's frames, added over the cameras' threads
+ *     BatchDet   from the first submit to the engine to the last result
+ *     Track, Enc tracker updates; drawing, encoding and writing: added over the workers' threads
+ *     SpaceMatch, WsSend  cross-camera matching and sending; 0 where a run has none
+ *     BatchSize  frames inferred
+ *     FPS        inferred frames a second and camera since the batch before ended
+ *     Eff        frames with boxes, inferred or predicted, likewise: counted, not multiplied
+ *
+ * Threads: add from the scheduler; the notes and done from any. Records come from a fixed ring;
+ * when all are in use a batch goes unlogged. */
+#pragma once
+
+#include "base/error.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SP_BATCH_RECORDS = 64, SP_BATCH_CAMERAS_MAX = 64 };
+
+struct sp_batch_record {
+    atomic_int remaining; /* frames not done, plus one while it is open */
+    bool used;
+    uint64_t first_sequence, last_sequence;
+    int frames, inferred;
+    int camera_inferred[SP_BATCH_CAMERAS_MAX];
+    int cameras;
+    uint64_t camera_mask;
+    int64_t started_us;
+    _Atomic int64_t read_us, track_us, encode_us;
+    _Atomic int64_t first_submit_us, last_result_us;
+};
+
+struct sp_speed_log {
+    const char *environment;
+    int accumulation;
+    struct sp_batch_record *open;
+    pthread_mutex_t mutex; /* guards `used` and the rest */
+    int64_t last_done_us;
+    struct sp_batch_record records[SP_BATCH_RECORDS];
+};
+
+void sp_speed_log_init(struct sp_speed_log *log, const char *environment, int accumulation);
+void sp_speed_log_release(struct sp_speed_log *log);
+
+/* The batch this frame belongs to, or NULL when none is logged (level above debug). Opens and
+ * closes batches as needed. */
+struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, int camera, uint64_t sequence,
+                                         bool inferred, int64_t decode_us);
+
+/* The last batch ends here. */
+void sp_speed_log_flush(struct sp_speed_log *log);
+
+/* What follows takes NULL records and does nothing then. */
+void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us,
+                          int64_t finished_us);
+void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_t encode_us);
+
+/* One frame of the batch is finished; the last one writes the line. */
+void sp_speed_log_done(struct sp_speed_log *log, struct sp_batch_record *record);
