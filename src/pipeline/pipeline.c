@@ -90,7 +90,8 @@ static int choose_classes(struct sp_pipeline *p, struct sp_error *err)
             p->class_wanted = NULL;
             return SP_OK;
         }
-        if (strcmp(word, "person") == 0)
+        bool is_person = strcmp(word, "person") == 0 && p->model.person_class >= 0;
+        if (is_person)
             number = p->model.person_class;
         else if (*end != '\0' || end == word || number < 0 || number >= p->model.classes)
             return sp_fail(err, SP_ERR_INVALID,
