@@ -16,6 +16,7 @@ struct job {
     const struct sp_track_input *input;
     struct sp_tracker *tracker;
     struct sp_timestep step;
+    int every; /* FRAME_SKIP */
     FILE *out;
 
     uint64_t updates, rows;
@@ -71,7 +72,7 @@ static void track_journal(struct job *job)
 {
     for (size_t i = 0; i < job->input->frame_count; i++) {
         const struct sp_track_input_frame *frame = &job->input->frames[i];
-        if (frame->inferred && frame->sequence % (uint64_t)job->step.frame_skip == 0)
+        if (frame->inferred && frame->sequence % (uint64_t)job->every == 0)
             update(job, frame->sequence, frame);
         else
             predict(job, frame->sequence, frame->pts_us);
@@ -81,7 +82,7 @@ static void track_journal(struct job *job)
 static void track_mot(struct job *job)
 {
     const struct sp_track_input *input = job->input;
-    uint64_t skip = (uint64_t)job->step.frame_skip;
+    uint64_t skip = (uint64_t)job->every;
     bool only_with_rows = job->step.timestamps && skip == 1;
     uint64_t end = input->frame_count ? input->frames[input->frame_count - 1].sequence + 1 : 0;
     size_t next = 0;
@@ -143,10 +144,17 @@ static void prepare(struct job *job, struct sp_tracker_params *params)
     params->match_thresh = s->track_match_thresh;
     params->buffer_frames = s->track_buffer_frames;
 
-    bool automatic = s->track_dt == SP_TRACK_DT_AUTO;
-    job->step.timestamps = automatic ? job->input->journal : s->track_dt == SP_TRACK_DT_TIMESTAMPS;
-    job->step.frame_rate = job->input->frame_rate; /* 0 for MOT rows: frames are counted */
-    job->step.frame_skip = s->frame_skip > 1 ? s->frame_skip : 1;
+    int skip = s->frame_skip > 1 ? s->frame_skip : 1;
+    job->every = skip;
+    if (job->input->inferred_every > skip)
+        skip = job->input->inferred_every;
+    job->step = (struct sp_timestep){
+        /* Automatic is what the pipeline does with a file, and MOT rows have no time at all. */
+        .timestamps = s->track_dt == SP_TRACK_DT_TIMESTAMPS ||
+                      (s->track_dt == SP_TRACK_DT_AUTO && job->input->journal && skip > 1),
+        .frame_rate = job->input->frame_rate, /* 0 for MOT rows: frames are counted */
+        .frame_skip = skip,
+    };
 }
 
 int sp_command_track(const struct sp_settings *settings, const char *input, const char *output,

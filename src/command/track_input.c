@@ -82,7 +82,7 @@ static int parse_mot_row(const char *line, double value[MOT_VALUES], struct sp_e
 /* While the rows are read, each is a frame of its own. */
 static int take_mot_line(struct sp_track_input *input, const char *line, struct sp_error *err)
 {
-    double value[MOT_VALUES];
+    double value[MOT_VALUES] = {0};
     int rc = parse_mot_row(line, value, err);
     if (rc)
         return rc;
@@ -150,7 +150,7 @@ static int take_journal_detections(struct sp_track_input *input, const json_t *l
                        "[[x1,y1,x2,y2,score,class],...]");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
-        double value[6];
+        double value[6] = {0};
         bool good = json_is_array(entry) && json_array_size(entry) == 6;
         for (size_t k = 0; good && k < 6; k++) {
             value[k] = json_number_value(json_array_get(entry, k));
@@ -230,6 +230,22 @@ static int compare_doubles(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+/* The least distance between two: pictures that failed leave wider ones. */
+static int least_distance(const struct sp_track_input *input)
+{
+    const struct sp_track_input_frame *last = NULL;
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < input->frame_count; i++) {
+        const struct sp_track_input_frame *frame = &input->frames[i];
+        if (!frame->inferred)
+            continue;
+        if (last && frame->sequence - last->sequence < least)
+            least = frame->sequence - last->sequence;
+        last = frame;
+    }
+    return least == UINT64_MAX ? 1 : (int)least;
+}
+
 /* From the median time a picture. */
 static int measure_frame_rate(struct sp_track_input *input, struct sp_error *err)
 {
@@ -300,7 +316,10 @@ int sp_track_input_read(struct sp_track_input *input, const char *path, struct s
     (void)fclose(file); /* was only read */
     if (rc)
         return rc;
-    return input->journal ? measure_frame_rate(input, err) : join_mot_frames(input, err);
+    if (!input->journal)
+        return join_mot_frames(input, err);
+    input->inferred_every = least_distance(input);
+    return measure_frame_rate(input, err);
 }
 
 void sp_track_input_release(struct sp_track_input *input)

@@ -31,6 +31,7 @@ struct sp_track_input_frame {
 struct sp_track_input {
     bool journal;
     double frame_rate;                   /* journal only; 0: cannot be told */
+    int inferred_every;                  /* journal only: one of so many pictures was inferred */
     struct sp_track_input_frame *frames; /* rising; of a MOT file those that have rows */
     size_t frame_count, frame_capacity;
     struct sp_detection *detections;

@@ -2,6 +2,7 @@
 
 #include "track/assign.h"
 #include "track/box.h"
+#include "track/candidates.h"
 #include "track/kalman.h"
 #include "track/shift.h"
 
@@ -13,9 +14,6 @@
 
 /* An update can always find room for its new tracks by giving up lost ones. */
 static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can be a track");
-
-static const double BOX_REACH_PX = 1e9;
-static const double BOX_HEIGHT_MIN_PX = 1e-6;
 
 /* Margins of the comparison a frame of the step beyond the first, and their bounds. */
 static const double YOUNG_MARGIN = 0.1, YOUNG_MARGIN_MAX = 0.5;
@@ -46,18 +44,6 @@ struct list {
     int index[SP_TRACKS_MAX];
 };
 
-struct candidate {
-    struct sp_box box;
-    double width_px, height_px;
-    double score;
-    int class_id;
-};
-
-struct candidates {
-    int count;
-    struct candidate item[SP_DETECTIONS_MAX];
-};
-
 struct sp_tracker {
     struct sp_tracker_params params;
     struct sp_assign *assign;
@@ -72,7 +58,7 @@ struct sp_tracker {
 
     /* Of one update. */
     double dt_frames;
-    struct candidates high, low;
+    struct sp_candidates seen;
     struct list pool;        /* what the first association looks for */
     struct list unconfirmed; /* new in the last update */
     struct list unmatched;   /* by the association before */
@@ -82,7 +68,6 @@ struct sp_tracker {
     struct sp_box expanded[SP_DETECTIONS_MAX];
     double residual_x_px[SP_DETECTIONS_MAX], residual_y_px[SP_DETECTIONS_MAX];
     bool drop[SP_TRACKS_MAX], drop_lost[SP_TRACKS_MAX];
-    int best[SP_DETECTIONS_MAX];
 };
 
 void sp_tracker_params_default(struct sp_tracker_params *params)
@@ -155,88 +140,6 @@ static void append(struct list *list, int index)
     list->index[list->count++] = index;
 }
 
-/* ---- detections ---- */
-
-static bool is_usable(const struct sp_detection *d)
-{
-    /* Each comparison is false for what is no number. */
-    return fabs(d->x1_px) <= BOX_REACH_PX && fabs(d->y1_px) <= BOX_REACH_PX &&
-           fabs(d->x2_px) <= BOX_REACH_PX && fabs(d->y2_px) <= BOX_REACH_PX &&
-           d->y2_px - d->y1_px >= BOX_HEIGHT_MIN_PX;
-}
-
-/* Sorts one detection into its score band. The bands are open at both ends, as in the reference: a
- * score of just high_thresh or low_thresh is in none. */
-static void take_candidate(struct sp_tracker *t, const struct sp_detection *d)
-{
-    struct candidates *into;
-    if (d->score > t->params.high_thresh)
-        into = &t->high;
-    else if (d->score > t->params.low_thresh && d->score < t->params.high_thresh)
-        into = &t->low;
-    else
-        return;
-    struct candidate *c = &into->item[into->count++];
-    c->width_px = d->x2_px - d->x1_px;
-    c->height_px = d->y2_px - d->y1_px;
-    /* The reference goes through width and height, and so rounds the far corner. */
-    c->box.x1_px = d->x1_px;
-    c->box.y1_px = d->y1_px;
-    c->box.x2_px = d->x1_px + c->width_px;
-    c->box.y2_px = d->y1_px + c->height_px;
-    sp_box_close(&c->box);
-    c->score = d->score;
-    c->class_id = d->class_id;
-}
-
-/* The SP_DETECTIONS_MAX usable detections of the highest scores, first come first, as rising
- * indices in t->best. Only for pictures with too many. */
-static int choose_best(struct sp_tracker *t, const struct sp_detection *d, size_t count)
-{
-    int kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_usable(&d[i]) || !(d[i].score > t->params.low_thresh))
-            continue;
-        if (kept == SP_DETECTIONS_MAX && !(d[i].score > d[t->best[kept - 1]].score))
-            continue;
-        int at = kept < SP_DETECTIONS_MAX ? kept++ : kept - 1;
-        for (; at > 0 && d[i].score > d[t->best[at - 1]].score; at--)
-            t->best[at] = t->best[at - 1];
-        t->best[at] = (int)i;
-    }
-    for (int i = 1; i < kept; i++) {
-        int index = t->best[i], at = i;
-        for (; at > 0 && t->best[at - 1] > index; at--)
-            t->best[at] = t->best[at - 1];
-        t->best[at] = index;
-    }
-    return kept;
-}
-
-static void take_candidates(struct sp_tracker *t, const struct sp_detection *d, size_t count)
-{
-    t->high.count = 0;
-    t->low.count = 0;
-    if (count > SP_DETECTIONS_MAX) {
-        int kept = choose_best(t, d, count);
-        for (int i = 0; i < kept; i++)
-            take_candidate(t, &d[t->best[i]]);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (is_usable(&d[i]))
-            take_candidate(t, &d[i]);
-}
-
-static void drop_matched(struct candidates *candidates, const int *row_of_column)
-{
-    int kept = 0;
-    for (int i = 0; i < candidates->count; i++)
-        if (row_of_column[i] < 0)
-            candidates->item[kept++] = candidates->item[i];
-    candidates->count = kept;
-}
-
 /* ---- tracks ---- */
 
 static void box_from_position(struct sp_box *box, const double position[SP_KALMAN_AXES])
@@ -250,15 +153,7 @@ static void box_from_position(struct sp_box *box, const double position[SP_KALMA
     sp_box_close(box);
 }
 
-static void measure(const struct candidate *c, double measured[SP_KALMAN_AXES])
-{
-    measured[SP_KALMAN_CX] = c->box.x1_px + c->width_px / 2;
-    measured[SP_KALMAN_CY] = c->box.y1_px + c->height_px / 2;
-    measured[SP_KALMAN_ASPECT] = c->width_px / c->height_px;
-    measured[SP_KALMAN_HEIGHT] = c->height_px;
-}
-
-static void take_over(struct sp_tracker *t, struct track *track, const struct candidate *c)
+static void take_over(struct sp_tracker *t, struct track *track, const struct sp_candidate *c)
 {
     track->state = STATE_TRACKED;
     track->last_frames = t->now_frames;
@@ -268,11 +163,11 @@ static void take_over(struct sp_tracker *t, struct track *track, const struct ca
     box_from_position(&track->box, track->kalman.position);
 }
 
-static void match(struct sp_tracker *t, int index, const struct candidate *c)
+static void match(struct sp_tracker *t, int index, const struct sp_candidate *c)
 {
     struct track *track = &t->track[index];
     double measured[SP_KALMAN_AXES];
-    measure(c, measured);
+    sp_candidate_measure(c, measured);
     sp_kalman_update(&track->kalman, measured);
     if (track->state != STATE_TRACKED)
         append(&t->refound, index);
@@ -310,7 +205,7 @@ struct gate {
 };
 
 static void associate(struct sp_tracker *t, const struct list *tracks,
-                      const struct candidates *candidates, struct gate gate,
+                      const struct sp_candidate_list *candidates, struct gate gate,
                       const int **column_of_row, const int **row_of_column)
 {
     sp_assign_begin(t->assign, tracks->count, candidates->count, gate.limit);
@@ -321,7 +216,7 @@ static void associate(struct sp_tracker *t, const struct list *tracks,
         const struct track *track = &t->track[tracks->index[r]];
         struct sp_box box = gate.margin > 0 ? sp_box_expand(&track->box, gate.margin) : track->box;
         for (int c = 0; c < candidates->count; c++) {
-            const struct candidate *candidate = &candidates->item[c];
+            const struct sp_candidate *candidate = &candidates->item[c];
             if (candidate->class_id != track->class_id)
                 continue;
             double cost = 1 - sp_box_iou(&box, &t->expanded[c]);
@@ -335,7 +230,7 @@ static void associate(struct sp_tracker *t, const struct list *tracks,
 
 /* Updates what matches, takes it out of `candidates` and leaves the rest in t->unmatched. */
 static void match_all(struct sp_tracker *t, const struct list *tracks,
-                      struct candidates *candidates, struct gate gate)
+                      struct sp_candidate_list *candidates, struct gate gate)
 {
     const int *column_of_row, *row_of_column;
     associate(t, tracks, candidates, gate, &column_of_row, &row_of_column);
@@ -346,7 +241,7 @@ static void match_all(struct sp_tracker *t, const struct list *tracks,
         else
             match(t, tracks->index[r], &candidates->item[column_of_row[r]]);
     }
-    drop_matched(candidates, row_of_column);
+    sp_candidates_drop_matched(candidates, row_of_column);
 }
 
 static void move(struct sp_tracker *t, const struct list *list, double x_px, double y_px)
@@ -368,7 +263,7 @@ static void follow_camera(struct sp_tracker *t, double beyond_frames)
         .margin = fmin(PROBE_MARGIN * beyond_frames, PROBE_MARGIN_MAX),
     };
     const int *column_of_row, *row_of_column;
-    associate(t, &t->pool, &t->high, gate, &column_of_row, &row_of_column);
+    associate(t, &t->pool, &t->seen.high, gate, &column_of_row, &row_of_column);
     int count = 0;
     for (int r = 0; r < t->pool.count; r++) {
         const struct track *track = &t->track[t->pool.index[r]];
@@ -376,7 +271,7 @@ static void follow_camera(struct sp_tracker *t, double beyond_frames)
         if (column_of_row[r] < 0 || track->state != STATE_TRACKED)
             continue;
         double measured[SP_KALMAN_AXES];
-        measure(&t->high.item[column_of_row[r]], measured);
+        sp_candidate_measure(&t->seen.high.item[column_of_row[r]], measured);
         t->residual_x_px[count] = measured[SP_KALMAN_CX] - track->kalman.position[SP_KALMAN_CX];
         t->residual_y_px[count] = measured[SP_KALMAN_CY] - track->kalman.position[SP_KALMAN_CY];
         count++;
@@ -460,8 +355,8 @@ static int take_unused(struct sp_tracker *t)
 
 static void start_tracks(struct sp_tracker *t)
 {
-    for (int c = 0; c < t->high.count; c++) {
-        const struct candidate *candidate = &t->high.item[c];
+    for (int c = 0; c < t->seen.high.count; c++) {
+        const struct sp_candidate *candidate = &t->seen.high.item[c];
         if (candidate->score < t->params.new_track_thresh)
             continue;
         int index = take_unused(t);
@@ -472,7 +367,7 @@ static void start_tracks(struct sp_tracker *t)
             .activated = t->update_count == 1,
         };
         double measured[SP_KALMAN_AXES];
-        measure(candidate, measured);
+        sp_candidate_measure(candidate, measured);
         sp_kalman_init(&track->kalman, measured);
         take_over(t, track, candidate);
         append(&t->tracked, index);
@@ -597,7 +492,7 @@ static void match_low(struct sp_tracker *t, bool long_step)
         if (state == STATE_TRACKED || (long_step && state == STATE_LOST))
             append(&t->second, t->unmatched.index[i]);
     }
-    match_all(t, &t->second, &t->low, (struct gate){.limit = t->params.second_match_thresh});
+    match_all(t, &t->second, &t->seen.low, (struct gate){.limit = t->params.second_match_thresh});
 }
 
 size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
@@ -609,7 +504,8 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
     double beyond_frames = t->dt_frames - 1;
     bool long_step = beyond_frames > 0;
 
-    take_candidates(t, detections, detection_count);
+    sp_candidates_take(&t->seen, detections, detection_count, t->params.high_thresh,
+                       t->params.low_thresh);
     if (long_step)
         drop_outdated(t);
     gather(t);
@@ -620,9 +516,10 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
     }
 
     t->refound.count = 0;
-    match_all(t, &t->pool, &t->high, (struct gate){.limit = t->params.match_thresh, .fuse = true});
+    match_all(t, &t->pool, &t->seen.high,
+              (struct gate){.limit = t->params.match_thresh, .fuse = true});
     match_low(t, long_step);
-    match_all(t, &t->unconfirmed, &t->high,
+    match_all(t, &t->unconfirmed, &t->seen.high,
               (struct gate){
                   .limit = t->params.unconfirmed_match_thresh,
                   .fuse = true,

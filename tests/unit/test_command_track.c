@@ -130,10 +130,11 @@ static void test_gaps_in_a_mot_file(void **state)
 static void test_frame_skip_of_a_mot_file(void **state)
 {
     (void)state;
-    char rows[4096] = "", line[128];
+    char rows[4096];
+    size_t used = 0;
     for (int frame = 1; frame <= 13; frame++) {
-        snprintf(line, sizeof line, "%d,-1,%d,50,40,80,0.9\n", frame, 100 + 2 * frame);
-        strcat(rows, line);
+        used += (size_t)snprintf(rows + used, sizeof rows - used, "%d,-1,%d,50,40,80,0.9\n", frame,
+                                 100 + 2 * frame);
     }
     settings.frame_skip = 3;
     settings.track_dt = SP_TRACK_DT_TIMESTAMPS;
@@ -207,6 +208,20 @@ static void test_a_journal_may_say_its_frame_rate(void **state)
     assert_string_not_equal(track(with_rate), by_median);
 }
 
+/* Without timestamps the pictures between take a share of the step from one update to the next. */
+static void test_a_journal_tracked_by_frames(void **state)
+{
+    (void)state;
+    double left[2];
+    settings.track_dt = SP_TRACK_DT_FRAMES;
+    const char *at = track(JOURNAL);
+    for (int i = 0; i < 2; i++)
+        at = strchr(at, '\n') + 1;
+    assert_int_equal(sscanf(at, "3,1,%lf", &left[0]), 1);
+    assert_int_equal(sscanf(strchr(at, '\n') + 1, "4,1,%lf", &left[1]), 1);
+    assert_true(left[1] > left[0] + 0.2 && left[1] < left[0] + 1);
+}
+
 static void test_malformed_input_is_named(void **state)
 {
     (void)state;
@@ -268,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup(test_frame_skip_of_a_mot_file, set_up),
         cmocka_unit_test_setup(test_a_journal, set_up),
         cmocka_unit_test_setup(test_a_journal_may_say_its_frame_rate, set_up),
+        cmocka_unit_test_setup(test_a_journal_tracked_by_frames, set_up),
         cmocka_unit_test_setup(test_malformed_input_is_named, set_up),
         cmocka_unit_test_setup(test_files_that_cannot_be_read_or_written, set_up),
         cmocka_unit_test_setup(test_a_failure_leaves_an_earlier_result, set_up),

@@ -1,0 +1,101 @@
+#include "track/candidates.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+static const double BOX_REACH_PX = 1e9;
+static const double BOX_HEIGHT_MIN_PX = 1e-6;
+
+struct bands {
+    double high_score, low_score;
+};
+
+static bool is_usable(const struct sp_detection *d)
+{
+    /* Each comparison is false for what is no number. */
+    return fabs(d->x1_px) <= BOX_REACH_PX && fabs(d->y1_px) <= BOX_REACH_PX &&
+           fabs(d->x2_px) <= BOX_REACH_PX && fabs(d->y2_px) <= BOX_REACH_PX &&
+           d->y2_px - d->y1_px >= BOX_HEIGHT_MIN_PX;
+}
+
+/* Sorts one detection into its score band. The bands are open at both ends, as in the reference: a
+ * score of just high_thresh or low_thresh is in none. */
+static void take_one(struct sp_candidates *t, const struct sp_detection *d, struct bands bands)
+{
+    struct sp_candidate_list *into;
+    if (d->score > bands.high_score)
+        into = &t->high;
+    else if (d->score > bands.low_score && d->score < bands.high_score)
+        into = &t->low;
+    else
+        return;
+    struct sp_candidate *c = &into->item[into->count++];
+    c->width_px = d->x2_px - d->x1_px;
+    c->height_px = d->y2_px - d->y1_px;
+    /* The reference goes through width and height, and so rounds the far corner. */
+    c->box.x1_px = d->x1_px;
+    c->box.y1_px = d->y1_px;
+    c->box.x2_px = d->x1_px + c->width_px;
+    c->box.y2_px = d->y1_px + c->height_px;
+    sp_box_close(&c->box);
+    c->score = d->score;
+    c->class_id = d->class_id;
+}
+
+/* The SP_DETECTIONS_MAX usable detections of the highest scores, first come first, as rising
+ * indices in best[]. Only for pictures with too many. */
+static int choose_best(int *best, const struct sp_detection *d, size_t count, double low_score)
+{
+    int kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_usable(&d[i]) || !(d[i].score > low_score))
+            continue;
+        if (kept == SP_DETECTIONS_MAX && !(d[i].score > d[best[kept - 1]].score))
+            continue;
+        int at = kept < SP_DETECTIONS_MAX ? kept++ : kept - 1;
+        for (; at > 0 && d[i].score > d[best[at - 1]].score; at--)
+            best[at] = best[at - 1];
+        best[at] = (int)i;
+    }
+    for (int i = 1; i < kept; i++) {
+        int index = best[i], at = i;
+        for (; at > 0 && best[at - 1] > index; at--)
+            best[at] = best[at - 1];
+        best[at] = index;
+    }
+    return kept;
+}
+
+void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detection *detections,
+                        size_t count, double high_score, double low_score)
+{
+    const struct bands bands = {high_score, low_score};
+    candidates->high.count = 0;
+    candidates->low.count = 0;
+    if (count > SP_DETECTIONS_MAX) {
+        int kept = choose_best(candidates->best, detections, count, fmin(low_score, high_score));
+        for (int i = 0; i < kept; i++)
+            take_one(candidates, &detections[candidates->best[i]], bands);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (is_usable(&detections[i]))
+            take_one(candidates, &detections[i], bands);
+}
+
+void sp_candidates_drop_matched(struct sp_candidate_list *list, const int *row_of_column)
+{
+    int kept = 0;
+    for (int i = 0; i < list->count; i++)
+        if (row_of_column[i] < 0)
+            list->item[kept++] = list->item[i];
+    list->count = kept;
+}
+
+void sp_candidate_measure(const struct sp_candidate *candidate, double measured[SP_KALMAN_AXES])
+{
+    measured[SP_KALMAN_CX] = candidate->box.x1_px + candidate->width_px / 2;
+    measured[SP_KALMAN_CY] = candidate->box.y1_px + candidate->height_px / 2;
+    measured[SP_KALMAN_ASPECT] = candidate->width_px / candidate->height_px;
+    measured[SP_KALMAN_HEIGHT] = candidate->height_px;
+}

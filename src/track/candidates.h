@@ -1,0 +1,40 @@
+/* The detections of one picture as the tracker takes them: usable, sorted into score bands.
+ *
+ * All memory is the struct's own. Values only; one thread at a time. */
+#pragma once
+
+#include "detection.h"
+#include "track/box.h"
+#include "track/kalman.h"
+
+#include <stddef.h>
+
+struct sp_candidate {
+    struct sp_box box;
+    double width_px, height_px;
+    double score;
+    int class_id;
+};
+
+struct sp_candidate_list {
+    int count;
+    struct sp_candidate item[SP_DETECTIONS_MAX];
+};
+
+struct sp_candidates {
+    struct sp_candidate_list high, low;
+    int best[SP_DETECTIONS_MAX]; /* scratch */
+};
+
+/* Fills both bands: score > high_score, and low_score < score < high_score. The bands are open at
+ * both ends, as in the reference: a score of just a threshold is in none. Leaves out boxes that are
+ * not finite, too far out, or of no height; of more than SP_DETECTIONS_MAX the best scores stay.
+ * The order stays. */
+void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detection *detections,
+                        size_t count, double high_score, double low_score);
+
+/* Keeps those for which row_of_column is negative. */
+void sp_candidates_drop_matched(struct sp_candidate_list *list, const int *row_of_column);
+
+/* As a measurement for the filter: cx, cy, w/h, h. */
+void sp_candidate_measure(const struct sp_candidate *candidate, double measured[SP_KALMAN_AXES]);
