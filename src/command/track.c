@@ -149,9 +149,9 @@ static void prepare(struct job *job, struct sp_tracker_params *params)
     if (job->input->inferred_every > skip)
         skip = job->input->inferred_every;
     job->step = (struct sp_timestep){
-        /* Automatic is what the pipeline does with a file, and MOT rows have no time at all. */
+        /* Automatic is what the pipeline does; MOT rows have no time. */
         .timestamps = s->track_dt == SP_TRACK_DT_TIMESTAMPS ||
-                      (s->track_dt == SP_TRACK_DT_AUTO && job->input->journal && skip > 1),
+                      (s->track_dt == SP_TRACK_DT_AUTO && job->input->journal),
         .frame_rate = job->input->frame_rate, /* 0 for MOT rows: frames are counted */
         .frame_skip = skip,
     };

@@ -8,7 +8,7 @@
  * OUTPUT_FRAMES:
  *  - a journal: the pictures that were inferred and whose sequence FRAME_SKIP divides; the others
  *    get predicted boxes, unless OUTPUT_FRAMES=inferred. TRACK_DT auto means
- *    timestamps where pictures were left out, else frames, as in `run`.
+ *    timestamps, as in `run`.
  *  - a MOT file with FRAME_SKIP=1: under `frames` (auto means that) every frame from 1 to the last,
  *    those without rows too; under `timestamps` the frames that have rows, with the difference of
  *    their numbers as the step: a file with gaps is taken for one whose other frames nobody looked
