@@ -20,6 +20,7 @@ struct sp_files {
     struct sp_part *mot, *journal, *video; /* video: NULL without */
     struct sp_mp4 *mp4;
     struct sp_json line;
+    double frame_rate;       /* nominal; 0: unknown */
     struct sp_error failure; /* the first; code 0: none */
 };
 
@@ -39,6 +40,7 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
     struct sp_files *files = calloc(1, sizeof *files);
     if (!files)
         return sp_fail(err, SP_ERR_NO_MEMORY, "camera %s: out of memory", options->camera);
+    files->frame_rate = options->frame_rate;
     int rc = open_part(&files->mot, options, "txt", err);
     if (!rc)
         rc = open_part(&files->journal, options, "jsonl", err);
@@ -104,6 +106,10 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     sp_json_int(json, (int64_t)frame->sequence);
     sp_json_key(json, "pts_us");
     sp_json_int(json, frame->pts_us);
+    if (files->frame_rate > 0) {
+        sp_json_key(json, "frame_rate"); /* what tracking it again counts its steps in */
+        sp_json_double(json, files->frame_rate);
+    }
     sp_json_key(json, "inferred");
     sp_json_bool(json, frame->inferred);
     sp_json_key(json, "detections");
