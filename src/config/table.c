@@ -60,7 +60,10 @@ const struct sp_setting_row sp_setting_table[] = {
     {"SQUARE_INPUT", MODEL, NULL, "false",
      "Square model input whatever the cameras' aspect: slower, as other programs do it.",
      SP_SETTING_SWITCH, FIELD(square_input)},
-    {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "SCORE", "0.3", "Detections that score less are dropped.",
+    {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "SCORE", "0.3",
+     "Detections that score less are dropped, before the tracker too: 0.1 gives its second "
+     "matching "
+     "the weak ones.",
      SP_SETTING_REAL, FIELD(confidence_threshold), .low = 0, .high = 1},
     {"YOLO_NMS_THRESHOLD", MODEL, "IOU", "0.7",
      "Of two boxes of one class that overlap more, the weaker is dropped.", SP_SETTING_REAL,
@@ -111,7 +114,8 @@ const struct sp_setting_row sp_setting_table[] = {
      FIELD(track_match_thresh), .low = 0, .high = 1},
     {"TRACK_DT", TRACKER, "WORD", "auto",
      "Time steps of the motion model: frames counts pictures, as the reference does; timestamps "
-     "uses real time. auto: timestamps for live cameras and with FRAME_SKIP above 1, else frames.",
+     "uses real time, and is the same where every frame is inferred at an even rate. auto: "
+     "timestamps; frames for `spoton track` on MOT files, which hold no times.",
      SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
 
     {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
