@@ -33,7 +33,7 @@ def read_mot(path):
         frame, identity = int(values[0]), int(values[1])
         left, top, width, height, score = (float(value) for value in values[2:7])
         assert frame >= 1 and identity >= 1, f"{path}:{number}: frames and ids are from 1"
-        assert width > 0 and height > 0 and 0 <= score <= 1, f"{path}:{number}: {line}"
+        assert width >= 0 and height > 0 and 0 <= score <= 1, f"{path}:{number}: {line}"
         assert [float(value) for value in values[7:]] == [-1, -1, -1], f"{path}:{number}: {line}"
         rows.append((frame, identity, left, top, width, height, score))
     assert [row[0] for row in rows] == sorted(row[0] for row in rows), f"{path}: order of frames"

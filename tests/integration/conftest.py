@@ -46,7 +46,7 @@ class Finished:
     def error_lines(self):
         """Lines that say what is wrong: of the log at level ERROR, or said before it was up."""
         return [line for line in self.stderr.splitlines()
-                if re.search(r"^[-\d]+ [\d:,]+ ERROR ", line) or line.startswith("spoton")]
+                if re.search(r"^[-\d]+ [\d:,]+ (- )?\[?ERROR\b", line) or line.startswith("spoton")]
 
     def __str__(self):
         return (f"$ {' '.join(self.command)}\nexit status {self.returncode}\n"

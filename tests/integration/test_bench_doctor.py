@@ -65,10 +65,11 @@ def test_doctor_on_this_machine(spoton):
 def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no video\n" * 100)
-    for word in (text, tmp_path / "nothing.mp4", tmp_path / "nothing.onnx"):
-        done = spoton("doctor", word)
+    for words in ([text], [tmp_path / "nothing.mp4"],
+                  ["--yolo-model-path", tmp_path / "nothing.onnx"]):
+        done = spoton("doctor", *words)
         assert done.returncode == 1, str(done)
-        assert word.name in done.stdout + done.stderr, str(done)
+        assert words[-1].name in done.stdout + done.stderr, str(done)
     good = make_clip("h264", frames=5)
     done = spoton("doctor", good, expect=0)
     assert "h264" in done.stdout and "320" in done.stdout, str(done)
@@ -78,7 +79,7 @@ def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
 def test_doctor_looks_at_a_corrupt_model(spoton, tmp_path):
     model = tmp_path / "cut.onnx"
     model.write_bytes((ROOT / "models" / "person.onnx").read_bytes()[:100000])
-    done = spoton("doctor", model, engine=None)
+    done = spoton("doctor", "--yolo-model-path", model, engine=None)
     assert done.returncode == 1, str(done)
     assert "cut.onnx" in done.stdout + done.stderr, str(done)
 
