@@ -61,7 +61,6 @@ def test_doctor_on_this_machine(spoton):
     assert re.search(r"20\d\d\.\d+", text), "the version of OpenVINO\n" + str(done)
 
 
-@pytest.mark.sanitize
 def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no video\n" * 100)

@@ -262,8 +262,9 @@ static void test_a_full_head_gives_the_best_300(void **state)
     float *data = calloc(5 * MANY, sizeof *data);
     struct sp_detection *all = calloc(SP_DETECTIONS_MAX, sizeof *all);
     for (int i = 0; i < MANY; ++i) { /* a grid of boxes that do not touch, scores all different */
-        data[i] = (float)(i % 100) * 80 + 40;
-        data[MANY + i] = (float)(i / 100) * 80 + 40;
+        int column = i % 100, row = i / 100;
+        data[i] = (float)column * 80 + 40;
+        data[MANY + i] = (float)row * 80 + 40;
         data[2 * MANY + i] = data[3 * MANY + i] = 40;
         data[4 * MANY + i] = 0.4f + (float)((i * 7919) % MANY) / MANY * 0.5f;
     }

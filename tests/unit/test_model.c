@@ -138,7 +138,8 @@ static void test_files_that_cannot_be_read(void **state)
     snprintf(path, sizeof path, "%s/half.onnx", folder);
     write_file(path, data, sizeof data);
     expect_unreadable(api, path, "unreadable");
-    memcpy(data + 4, "TFL3", 4);
+    static const char magic[4] = {'T', 'F', 'L', '3'};
+    memcpy(data + 4, magic, sizeof magic);
     snprintf(path, sizeof path, "%s/half.tflite", folder);
     write_file(path, data, sizeof data);
     expect_unreadable(api, path, "corrupted");
