@@ -2,6 +2,8 @@
  * detections out and hands the jobs to their cameras' post workers. */
 #include "pipeline/internal.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 void sp_ticket_fail(struct sp_pipeline *p, struct sp_ticket *ticket, const struct sp_error *err)
@@ -14,7 +16,8 @@ void sp_ticket_fail(struct sp_pipeline *p, struct sp_ticket *ticket, const struc
     }
 }
 
-static void take_detections(struct sp_pipeline *p, struct sp_ticket *ticket, struct sp_job *job)
+static void take_detections(struct sp_pipeline *p, struct sp_ticket *ticket, struct sp_job *job,
+                            int64_t head_us)
 {
     const struct sp_detector_slot *slot = ticket->slot;
     struct sp_stage_stats *stages = p->cameras[job->camera].stages;
@@ -22,6 +25,8 @@ static void take_detections(struct sp_pipeline *p, struct sp_ticket *ticket, str
     memcpy(job->detections, slot->image[job->image].detections,
            job->detection_count * sizeof job->detections[0]);
     sp_histogram_add(&stages[SP_STAGE_ENGINE].wall, slot->finished_us - slot->submitted_us);
+    sp_histogram_add(&stages[SP_STAGE_HEAD].wall, head_us);
+    atomic_fetch_add(&stages[SP_STAGE_HEAD].cpu_us, (uint64_t)head_us);
     sp_batch_note_engine(job->batch, slot->submitted_us, slot->finished_us);
 }
 
@@ -31,9 +36,12 @@ static void collect(struct sp_pipeline *p, struct sp_ticket *ticket)
     int result = sp_detector_collect(ticket->detector, ticket->slot, &err);
     if (result < 0)
         sp_ticket_fail(p, ticket, &err);
+    /* Decoding is pure computing, so its wall time is its CPU time; an image has its part of it. */
+    const struct sp_detector_slot *slot = ticket->slot;
+    int64_t head_us = (sp_clock_us() - slot->finished_us) / (slot->images > 0 ? slot->images : 1);
     for (struct sp_job *job = ticket->first; job && result == SP_OK; job = job->next)
         if (job->image >= 0)
-            take_detections(p, ticket, job);
+            take_detections(p, ticket, job, head_us);
     sp_detector_release(ticket->detector, ticket->slot);
 }
 
