@@ -30,8 +30,8 @@ def test_people_are_found_and_followed(spoton, demo_clip, tmp_path):
     summary = read_summary(out)
     assert_summary_balanced(summary)
     assert summary["engine"]["name"] == "openvino"
-    shape = summary["engine"]["inputs"][0]
-    assert (shape["width"], shape["height"]) == (640, 480)
+    inputs = summary["engine"]["inputs"]
+    assert [(one["width"], one["height"]) for one in inputs] == [(640, 480)]
     assert summary["ledger"]["inferred"] == 120
 
 

@@ -94,11 +94,12 @@ def test_summary_tells_what_ran(spoton, make_clip, tmp_path):
         assert 0 <= stage["p50_ms"] <= stage["p95_ms"] <= stage["p99_ms"], name
         assert stage["count"] > 0 and stage["mean_ms"] >= 0 and 0 <= stage["share"] <= 1, name
     assert summary["model"]["path"].endswith("person.onnx")
-    assert summary["model"]["family"] and summary["engine"]["inputs"][0]["width"] > 0
+    assert summary["model"]["family"] and summary["model"]["classes"] == 1
     assert summary["engine"]["name"] == "fake"
     assert {"version", "device", "precision"} <= set(summary["engine"])
-    assert {"width", "height", "batch", "precision", "streams", "threads", "images"} <= \
-        set(summary["engine"]["inputs"][0])
+    (compiled,) = summary["engine"]["inputs"]
+    assert (compiled["width"], compiled["height"]) == (640, 480)
+    assert {"batch", "precision", "streams", "threads"} <= set(compiled)
     assert str(summary["settings"]["FRAME_SKIP"]) == "2"
     assert float(summary["settings"]["YOLO_CONFIDENCE_THRESHOLD"]) == 0.3
 
