@@ -86,9 +86,29 @@ static const struct spoton_engine_api *look_at_engines(const struct sp_settings 
         say_problem("engine", err.text);
         return NULL;
     }
-    printf("%-9s engine %s, precision %s\n", "choice", engine->name,
-           sp_precision_name((enum spoton_precision)settings->precision));
+    printf("%-9s engine %s%s\n", "choice", engine->name,
+           strcmp(settings->engine, "auto") == 0 ? "" : " (ENGINE)");
     return engine;
+}
+
+/* What `auto` comes to: the first of the engine's fast precisions that the file allows. */
+static void say_precision(const struct spoton_engine_api *engine, const struct sp_model *model,
+                          const struct sp_settings *settings)
+{
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    char *rest, *word;
+    if (settings->precision != SPOTON_PRECISION_AUTO) {
+        printf("%-9s precision %s (PRECISION)\n", "choice",
+               sp_precision_name((enum spoton_precision)settings->precision));
+        return;
+    }
+    engine->probe(&probe);
+    for (word = strtok_r(probe.precisions, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        if (strcmp(word, "int8") == 0 && !model->quantised)
+            continue;
+        printf("%-9s precision %s\n", "choice", word);
+        return;
+    }
 }
 
 static void look_at_model(const struct spoton_engine_api *engine,
@@ -116,6 +136,7 @@ static void look_at_model(const struct spoton_engine_api *engine,
     else
         printf("%-9s input free: longest side %d, as high as the camera needs\n", "",
                settings->input_size_px);
+    say_precision(engine, model, settings);
     free(model);
 }
 
