@@ -9,8 +9,8 @@
  * gives the results as f32, valid until the next submit() on that slot. Several slots are in flight
  * at once.
  *
- * The conversion from u8 [batch][height][width][3] RGB to what the model wants (element type,
- * layout, colour order, scale) happens inside the compiled graph.
+ * The conversion from u8 RGB, planar or interleaved as the caller chose, to what the model wants
+ * (element type, layout, colour order, scale) happens inside the compiled graph.
  *
  * Errors: every function that can fail returns 0 or a negative number and writes a text that says
  * what was found to error[error_bytes]. Threads: open and close from one thread; calls on different
@@ -76,14 +76,15 @@ struct spoton_engine_options {
     size_t struct_bytes; /* set by the caller */
     const char *model_path;
     enum spoton_precision precision;
-    int batch, height, width;  /* of the input, all > 0 */
-    enum spoton_layout layout; /* of the model's input */
-    int swap_red_blue;         /* the model wants BGR */
-    float scale;               /* model value = u8 / scale, 1 or 255 */
-    int threads;               /* cores to use in all, > 0 */
-    int streams;               /* independent executions, 0: the plugin chooses */
-    const char *cache_dir;     /* compiled models; NULL: none */
-    const char *extra;         /* plugin specific "key=value;key=value", or NULL */
+    int batch, height, width;        /* of the input, all > 0 */
+    enum spoton_layout layout;       /* of the model's input */
+    int swap_red_blue;               /* the model wants BGR */
+    float scale;                     /* model value = u8 / scale, 1 or 255 */
+    int threads;                     /* cores to use in all, > 0 */
+    int streams;                     /* independent executions, 0: the plugin chooses */
+    const char *cache_dir;           /* compiled models; NULL: none */
+    const char *extra;               /* plugin specific "key=value;key=value", or NULL */
+    enum spoton_layout input_layout; /* of the slots' memory: NCHW planar, NHWC interleaved */
 };
 
 struct spoton_engine_description {
@@ -115,8 +116,8 @@ struct spoton_engine_api {
 
     void (*describe)(struct spoton_engine *engine, struct spoton_engine_description *description);
 
-    /* The slot's input, u8 [batch][height][width][3]; the same address for the engine's life, kept
-     * as written between submits. */
+    /* The slot's input, u8 [batch][height][width][3] or [batch][3][height][width]; the same address
+     * for the engine's life, kept as written between submits. */
     uint8_t *(*input)(struct spoton_engine *engine, int slot);
 
     int (*submit)(struct spoton_engine *engine, int slot, char *error, size_t error_bytes);

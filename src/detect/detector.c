@@ -60,6 +60,7 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .height = detector->height_px,
         .width = detector->width_px,
         .layout = model->layout,
+        .input_layout = model->layout, /* nothing to turn round inside the graph */
         .swap_red_blue = model->swap_red_blue,
         .scale = model->scale,
         .threads = options->threads > 0 ? options->threads : 1,
@@ -207,8 +208,9 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
     assert(slot->images < detector->batch);
     uint8_t *input = detector->api->input(detector->engine, slot->index) +
                      (size_t)slot->images * image_bytes(detector);
-    int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->width_px,
-                                   detector->height_px, &slot->image[slot->images].geometry, err);
+    int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
+                                   detector->width_px, detector->height_px,
+                                   &slot->image[slot->images].geometry, err);
     if (result == SP_OK)
         slot->image[slot->images++].detection_count = 0;
     return result;

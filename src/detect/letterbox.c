@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BAR_GREY = 114 };
+enum {
+    BAR_GREY = 114,
+    STRIP_ROWS = 16, /* even: a row of chroma serves two */
+};
 
 struct plane {
     uint8_t *data;
@@ -16,6 +19,7 @@ struct plane {
 struct sp_letterbox {
     struct plane scaled[3];
     struct plane chroma[2]; /* U and V of an NV12 picture, taken apart */
+    struct plane strip;     /* STRIP_ROWS rows of interleaved RGB */
 };
 
 /* A picture in planes, whoever owns them. */
@@ -94,6 +98,7 @@ void sp_letterbox_close(struct sp_letterbox *letterbox)
         free(letterbox->scaled[i].data);
     for (int i = 0; i < 2; ++i)
         free(letterbox->chroma[i].data);
+    free(letterbox->strip.data);
     free(letterbox);
 }
 
@@ -185,11 +190,13 @@ static int scale(struct sp_letterbox *letterbox, struct picture *picture,
     return SP_OK;
 }
 
-static void paint_bars(uint8_t *input, const struct sp_letterbox_geometry *geometry)
+/* pixel_bytes 3: the three colours of an interleaved input; 1: one plane of a planar one. */
+static void paint_bars(uint8_t *input, const struct sp_letterbox_geometry *geometry,
+                       size_t pixel_bytes)
 {
-    size_t stride_bytes = (size_t)geometry->input_width_px * 3;
-    size_t left_bytes = (size_t)geometry->left_px * 3;
-    size_t end_bytes = left_bytes + (size_t)geometry->width_px * 3;
+    size_t stride_bytes = (size_t)geometry->input_width_px * pixel_bytes;
+    size_t left_bytes = (size_t)geometry->left_px * pixel_bytes;
+    size_t end_bytes = left_bytes + (size_t)geometry->width_px * pixel_bytes;
     int bottom_px = geometry->top_px + geometry->height_px;
     memset(input, BAR_GREY, (size_t)geometry->top_px * stride_bytes);
     for (int y = geometry->top_px; y < bottom_px; ++y) {
@@ -208,9 +215,41 @@ static bool same_place(const struct sp_letterbox_geometry *a, const struct sp_le
            a->height_px == b->height_px;
 }
 
+static int convert_rows(const struct picture *picture, int first_row, int rows, uint8_t *rgb,
+                        int stride_bytes, const struct YuvConstants *matrix)
+{
+    const uint8_t *plane[3];
+    for (int i = 0; i < 3; ++i)
+        plane[i] = picture->plane[i] +
+                   (size_t)(i ? first_row / 2 : first_row) * (size_t)picture->stride_bytes[i];
+    return I420ToRGB24Matrix(plane[0], picture->stride_bytes[0], plane[2], picture->stride_bytes[2],
+                             plane[1], picture->stride_bytes[1], rgb, stride_bytes, matrix,
+                             picture->width_px, rows);
+}
+
+/* Strip by strip, so that the interleaved colours are taken apart while they are in the cache. */
+static int convert_to_planes(struct sp_letterbox *letterbox, const struct picture *picture,
+                             const struct sp_letterbox_geometry *geometry, uint8_t *input,
+                             const struct YuvConstants *matrix, struct sp_error *err)
+{
+    int width = picture->width_px, input_width = geometry->input_width_px;
+    size_t plane_bytes = (size_t)input_width * (size_t)geometry->input_height_px;
+    uint8_t *corner = input + (size_t)geometry->top_px * (size_t)input_width + geometry->left_px;
+    int result = reserve(&letterbox->strip, width * 3, STRIP_ROWS, err);
+    for (int row = 0; row < picture->height_px && result == SP_OK; row += STRIP_ROWS) {
+        int left = picture->height_px - row, rows = left < STRIP_ROWS ? left : STRIP_ROWS;
+        uint8_t *to = corner + (size_t)row * (size_t)input_width;
+        if (convert_rows(picture, row, rows, letterbox->strip.data, width * 3, matrix) != 0)
+            return SP_ERR_UNSUPPORTED;
+        SplitRGBPlane(letterbox->strip.data, width * 3, to, input_width, to + plane_bytes,
+                      input_width, to + 2 * plane_bytes, input_width, width, rows);
+    }
+    return result;
+}
+
 int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *frame, uint8_t *input,
-                      int input_width_px, int input_height_px, struct sp_letterbox_geometry *last,
-                      struct sp_error *err)
+                      enum spoton_layout layout, int input_width_px, int input_height_px,
+                      struct sp_letterbox_geometry *last, struct sp_error *err)
 {
     if (frame->width_px < 1 || frame->height_px < 1)
         return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
@@ -224,18 +263,25 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
         result = scale(letterbox, &picture, &geometry, err);
     if (result < 0)
         return result;
+    bool planar = layout == SPOTON_LAYOUT_NCHW;
     if (!same_place(&geometry, last))
-        paint_bars(input, &geometry);
+        for (size_t i = 0; i < (planar ? 3 : 1); ++i)
+            paint_bars(input + i * (size_t)input_width_px * (size_t)input_height_px, &geometry,
+                       planar ? 1 : 3);
     *last = geometry;
 
-    int stride_bytes = input_width_px * 3;
-    uint8_t *corner =
-        input + (size_t)geometry.top_px * (size_t)stride_bytes + (size_t)geometry.left_px * 3;
-    if (I420ToRGB24Matrix(picture.plane[0], picture.stride_bytes[0], picture.plane[2],
-                          picture.stride_bytes[2], picture.plane[1], picture.stride_bytes[1],
-                          corner, stride_bytes, matrix_of(frame), picture.width_px,
-                          picture.height_px) != 0)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be converted to RGB",
-                       frame->width_px, frame->height_px);
-    return SP_OK;
+    if (planar) {
+        result = convert_to_planes(letterbox, &picture, &geometry, input, matrix_of(frame), err);
+    } else {
+        int stride_bytes = input_width_px * 3;
+        uint8_t *corner =
+            input + (size_t)geometry.top_px * (size_t)stride_bytes + (size_t)geometry.left_px * 3;
+        if (convert_rows(&picture, 0, picture.height_px, corner, stride_bytes, matrix_of(frame)) !=
+            0)
+            result = SP_ERR_UNSUPPORTED;
+    }
+    if (result == SP_ERR_UNSUPPORTED)
+        return sp_fail(err, result, "picture of %dx%d: cannot be converted to RGB", frame->width_px,
+                       frame->height_px);
+    return result;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "frame.h"
+#include "spoton/engine.h"
 
 struct sp_letterbox_geometry {
     int source_width_px, source_height_px;
@@ -32,9 +33,10 @@ struct sp_letterbox; /* scratch planes, one per thread that fills */
 int sp_letterbox_open(struct sp_letterbox **out, struct sp_error *err);
 void sp_letterbox_close(struct sp_letterbox *letterbox); /* NULL is fine */
 
-/* Writes frame into input: u8 [height][width][3] RGB. `last` is the geometry this very memory was
- * filled with before, zeroed at first, updated: the bars are painted only when they change.
- * SP_ERR_NO_MEMORY. Allocates only when the size changes. */
+/* Writes frame into input: RGB, u8 [height][width][3] (SPOTON_LAYOUT_NHWC) or [3][height][width]
+ * (SPOTON_LAYOUT_NCHW). `last` is the geometry this very memory was filled with before, zeroed at
+ * first, updated: the bars are painted only when they change.
+ * SP_ERR_NO_MEMORY, SP_ERR_INVALID, SP_ERR_UNSUPPORTED. Allocates only when the size grows. */
 int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *frame, uint8_t *input,
-                      int input_width_px, int input_height_px, struct sp_letterbox_geometry *last,
-                      struct sp_error *err);
+                      enum spoton_layout layout, int input_width_px, int input_height_px,
+                      struct sp_letterbox_geometry *last, struct sp_error *err);

@@ -33,6 +33,7 @@ struct slot {
 struct spoton_engine {
     int batch, height_px, width_px, streams, slots, threads;
     enum spoton_precision precision;
+    bool planar; /* the slots' memory */
     int delay_us, fail_every;
     struct slot *slot;
 
@@ -82,13 +83,21 @@ static int fake_inspect(const char *path, struct spoton_model_info *info, char *
     return 0;
 }
 
-static bool block_is_bright(const uint8_t *input, size_t stride_bytes, int width_px, int height_px)
+/* Where the numbers of a pixel lie, in a planar or an interleaved picture. */
+struct steps {
+    size_t row_bytes, pixel_bytes, color_bytes;
+};
+
+static bool block_is_bright(const uint8_t *input, const struct steps *step, int width_px,
+                            int height_px)
 {
     long sum = 0;
     for (int y = 0; y < height_px; ++y) {
         for (int x = 0; x < width_px; ++x) {
-            const uint8_t *rgb = input + (size_t)y * stride_bytes + (size_t)x * 3;
-            sum += (77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2]) >> 8;
+            const uint8_t *rgb =
+                input + (size_t)y * step->row_bytes + (size_t)x * step->pixel_bytes;
+            sum +=
+                (77 * rgb[0] + 150 * rgb[step->color_bytes] + 29 * rgb[2 * step->color_bytes]) >> 8;
         }
     }
     return sum >= (long)BRIGHT * width_px * height_px;
@@ -130,17 +139,20 @@ static void detect(const struct spoton_engine *engine, struct slot *slot)
 {
     int columns = (engine->width_px + BLOCK_PX - 1) / BLOCK_PX;
     int rows = (engine->height_px + BLOCK_PX - 1) / BLOCK_PX;
-    size_t stride_bytes = (size_t)engine->width_px * 3;
+    size_t width = (size_t)engine->width_px, image_bytes = width * (size_t)engine->height_px * 3;
+    struct steps step = {width * 3, 3, 1};
+    if (engine->planar)
+        step = (struct steps){width, 1, width * (size_t)engine->height_px};
     memset(slot->output, 0, sizeof(float) * (size_t)engine->batch * ROWS * COLUMNS);
     for (int image = 0; image < engine->batch; ++image) {
-        const uint8_t *input = slot->input + (size_t)image * engine->height_px * stride_bytes;
+        const uint8_t *input = slot->input + (size_t)image * image_bytes;
         for (int y = 0; y < rows; ++y) {
             for (int x = 0; x < columns; ++x) {
                 int wide = engine->width_px - x * BLOCK_PX, high = engine->height_px - y * BLOCK_PX;
                 slot->bright[y * columns + x] = block_is_bright(
-                    input + (size_t)y * BLOCK_PX * stride_bytes + (size_t)x * BLOCK_PX * 3,
-                    stride_bytes, wide < BLOCK_PX ? wide : BLOCK_PX,
-                    high < BLOCK_PX ? high : BLOCK_PX);
+                    input + (size_t)y * BLOCK_PX * step.row_bytes +
+                        (size_t)x * BLOCK_PX * step.pixel_bytes,
+                    &step, wide < BLOCK_PX ? wide : BLOCK_PX, high < BLOCK_PX ? high : BLOCK_PX);
             }
         }
         float *out = slot->output + (size_t)image * ROWS * COLUMNS;
@@ -247,6 +259,7 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     struct spoton_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return fail(error, error_bytes, "fake engine", "out of memory");
+    engine->planar = options->input_layout == SPOTON_LAYOUT_NCHW;
     engine->batch = options->batch;
     engine->height_px = options->height;
     engine->width_px = options->width;

@@ -278,28 +278,32 @@ static bool set_steps(ov_preprocess_input_info_t *input,
     return done;
 }
 
+static const char *layout_name(enum spoton_layout layout)
+{
+    return layout == SPOTON_LAYOUT_NCHW ? "NCHW" : "NHWC";
+}
+
 static bool set_input(ov_preprocess_prepostprocessor_t *graph,
                       const struct spoton_engine_options *options, ov_element_type_e type)
 {
     ov_preprocess_input_info_t *input = NULL;
     ov_preprocess_input_tensor_info_t *tensor = NULL;
     ov_preprocess_input_model_info_t *model = NULL;
-    ov_layout_t *nhwc = NULL, *layout = NULL;
-    bool done =
-        ov_layout_create("NHWC", &nhwc) == OK &&
-        ov_layout_create(options->layout == SPOTON_LAYOUT_NCHW ? "NCHW" : "NHWC", &layout) == OK &&
-        ov_preprocess_prepostprocessor_get_input_info_by_index(graph, 0, &input) == OK &&
-        ov_preprocess_input_info_get_tensor_info(input, &tensor) == OK &&
-        ov_preprocess_input_tensor_info_set_element_type(tensor, U8) == OK &&
-        ov_preprocess_input_tensor_info_set_layout(tensor, nhwc) == OK &&
-        ov_preprocess_input_info_get_model_info(input, &model) == OK &&
-        ov_preprocess_input_model_info_set_layout(model, layout) == OK &&
-        set_steps(input, options, type);
+    ov_layout_t *memory = NULL, *layout = NULL;
+    bool done = ov_layout_create(layout_name(options->input_layout), &memory) == OK &&
+                ov_layout_create(layout_name(options->layout), &layout) == OK &&
+                ov_preprocess_prepostprocessor_get_input_info_by_index(graph, 0, &input) == OK &&
+                ov_preprocess_input_info_get_tensor_info(input, &tensor) == OK &&
+                ov_preprocess_input_tensor_info_set_element_type(tensor, U8) == OK &&
+                ov_preprocess_input_tensor_info_set_layout(tensor, memory) == OK &&
+                ov_preprocess_input_info_get_model_info(input, &model) == OK &&
+                ov_preprocess_input_model_info_set_layout(model, layout) == OK &&
+                set_steps(input, options, type);
     ov_preprocess_input_model_info_free(model);
     ov_preprocess_input_tensor_info_free(tensor);
     ov_preprocess_input_info_free(input);
     ov_layout_free(layout);
-    ov_layout_free(nhwc);
+    ov_layout_free(memory);
     return done;
 }
 

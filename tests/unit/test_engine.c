@@ -122,6 +122,7 @@ static struct spoton_engine_options fake_options(void)
         .height = 64,
         .width = 96,
         .scale = 255,
+        .input_layout = SPOTON_LAYOUT_NHWC,
         .threads = 2,
     };
 }

@@ -157,8 +157,9 @@ static void test_colours_by_matrix_and_range(void **state)
                     p.frame.matrix = (enum sp_color_matrix)matrix;
                     p.frame.full_range = full;
                     paint(&p, colours[c][0], colours[c][1], colours[c][2]);
-                    assert_int_equal(
-                        sp_letterbox_fill(letterbox, &p.frame, input, 64, 64, &last, NULL), SP_OK);
+                    assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input,
+                                                       SPOTON_LAYOUT_NHWC, 64, 64, &last, NULL),
+                                     SP_OK);
                     reference_rgb(&p.frame, colours[c][0], colours[c][1], colours[c][2], rgb);
                     for (int k = 0; k < 3; ++k)
                         assert_true(abs(input[(32 * 64 + 32) * 3 + k] - rgb[k]) <= 3);
@@ -184,8 +185,9 @@ static void check_bars(struct sp_letterbox *letterbox, int w, int h, int input_w
     open_picture(&p, w, h, format);
     paint(&p, 235, 128, 128);
     for (int again = 0; again < 2; ++again) {
-        assert_int_equal(
-            sp_letterbox_fill(letterbox, &p.frame, input, input_w, input_h, &last, NULL), SP_OK);
+        assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, SPOTON_LAYOUT_NHWC, input_w,
+                                           input_h, &last, NULL),
+                         SP_OK);
         for (int y = 0; y < input_h; ++y) {
             for (int x = 0; x < input_w; ++x) {
                 bool inside = x >= last.left_px && x < last.left_px + last.width_px &&
@@ -232,9 +234,9 @@ static void test_bars_are_painted_anew_when_the_camera_changes(void **state)
     open_picture(&tall, 64, 320, SP_PIXEL_I420);
     paint(&wide, 235, 128, 128);
     paint(&tall, 235, 128, 128);
-    sp_letterbox_fill(letterbox, &wide.frame, input, 160, 96, &last, NULL);
+    sp_letterbox_fill(letterbox, &wide.frame, input, SPOTON_LAYOUT_NHWC, 160, 96, &last, NULL);
     assert_true(input[(48 * 160 + 2) * 3] > 250 && input[80 * 3] == 114);
-    sp_letterbox_fill(letterbox, &tall.frame, input, 160, 96, &last, NULL);
+    sp_letterbox_fill(letterbox, &tall.frame, input, SPOTON_LAYOUT_NHWC, 160, 96, &last, NULL);
     assert_true(input[(48 * 160 + 2) * 3] == 114 && input[80 * 3] > 250);
     assert_int_equal(last.source_width_px, 64);
     close_picture(&wide);
@@ -252,8 +254,9 @@ static void test_an_empty_picture_is_refused(void **state)
     struct sp_error err;
     uint8_t input[32 * 32 * 3];
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
-    assert_int_equal(sp_letterbox_fill(letterbox, &frame, input, 32, 32, &last, &err),
-                     SP_ERR_INVALID);
+    assert_int_equal(
+        sp_letterbox_fill(letterbox, &frame, input, SPOTON_LAYOUT_NHWC, 32, 32, &last, &err),
+        SP_ERR_INVALID);
     assert_non_null(strstr(err.text, "0x10"));
     sp_letterbox_close(letterbox);
 }
@@ -301,7 +304,8 @@ static double difference_to_bilinear(int w, int h, int input_w, int input_h)
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
     open_picture(&p, w, h, SP_PIXEL_I420);
     draw_waves(&p);
-    assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, input_w, input_h, &g, NULL),
+    assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, SPOTON_LAYOUT_NHWC, input_w,
+                                       input_h, &g, NULL),
                      SP_OK);
     double sum = 0;
     for (int y = 0; y < g.height_px; ++y) {
@@ -357,14 +361,44 @@ static void test_nv12_gives_the_very_picture_of_i420(void **state)
         open_picture(&interleaved, sizes[i][0], sizes[i][1], SP_PIXEL_NV12);
         draw_waves(&planar);
         draw_waves(&interleaved);
-        sp_letterbox_fill(letterbox, &planar.frame, a, 640, 384, &last_a, NULL);
-        sp_letterbox_fill(letterbox, &interleaved.frame, b, 640, 384, &last_b, NULL);
+        sp_letterbox_fill(letterbox, &planar.frame, a, SPOTON_LAYOUT_NHWC, 640, 384, &last_a, NULL);
+        sp_letterbox_fill(letterbox, &interleaved.frame, b, SPOTON_LAYOUT_NHWC, 640, 384, &last_b,
+                          NULL);
         assert_memory_equal(a, b, 640 * 384 * 3);
         close_picture(&planar);
         close_picture(&interleaved);
     }
     free(a);
     free(b);
+    sp_letterbox_close(letterbox);
+}
+
+static void test_planar_and_interleaved_memory_hold_the_same_picture(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{640, 360}, {1920, 1080}, {767, 575}, {33, 55}, {640, 384}};
+    enum { WIDTH = 640, HEIGHT = 384, PIXELS = WIDTH * HEIGHT };
+    struct sp_letterbox *letterbox;
+    assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
+    uint8_t *interleaved = malloc(PIXELS * 3), *planar = malloc(PIXELS * 3);
+    struct sp_letterbox_geometry last[2] = {0}; /* kept: bars of the picture before must go */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
+        struct picture p;
+        open_picture(&p, sizes[i][0], sizes[i][1], SP_PIXEL_I420);
+        draw_waves(&p);
+        assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, interleaved, SPOTON_LAYOUT_NHWC,
+                                           WIDTH, HEIGHT, &last[0], NULL),
+                         SP_OK);
+        assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, planar, SPOTON_LAYOUT_NCHW, WIDTH,
+                                           HEIGHT, &last[1], NULL),
+                         SP_OK);
+        for (size_t at = 0; at < PIXELS; ++at)
+            for (size_t color = 0; color < 3; ++color)
+                assert_int_equal(interleaved[at * 3 + color], planar[color * PIXELS + at]);
+        close_picture(&p);
+    }
+    free(interleaved);
+    free(planar);
     sp_letterbox_close(letterbox);
 }
 
@@ -380,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_picture_is_refused),
         cmocka_unit_test(test_the_scaled_picture_is_where_it_should_be),
         cmocka_unit_test(test_nv12_gives_the_very_picture_of_i420),
+        cmocka_unit_test(test_planar_and_interleaved_memory_hold_the_same_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
