@@ -60,7 +60,7 @@ static void print_replaced(void *user, const char *key, const char *advice)
 static const char introduction[] =
     "# Settings\n"
     "\n"
-    "This page is printed by the program from its table of settings (`spoton help config`); a "
+    "This page is printed by the program from its table of settings (`spoton config`); a "
     "test\n"
     "compares them. Change `src/config/table.c`, not this page.\n"
     "\n"

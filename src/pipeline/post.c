@@ -37,8 +37,8 @@ static size_t track(struct sp_camera *camera, const struct sp_job *job, bool inf
     size_t count;
     if (inferred) {
         double dt = sp_timestep_next(&camera->step, frame->sequence, frame->pts_us);
-        count = sp_tracker_update(camera->tracker, job->detections, job->detection_count, dt,
-                                  tracks);
+        count =
+            sp_tracker_update(camera->tracker, job->detections, job->detection_count, dt, tracks);
     } else {
         double dt = sp_timestep_ahead(&camera->step, frame->sequence, frame->pts_us);
         count = sp_tracker_predict(camera->tracker, dt, tracks);
