@@ -43,7 +43,7 @@ int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *op
     bool complete = true;
     for (int i = 0; i < b->cameras; i++) {
         pthread_cond_init(&b->box[i].has_room, NULL);
-        b->box[i].frames = calloc((size_t)b->depth, sizeof *b->box[i].frames);
+        b->box[i].frames = calloc((size_t)b->depth, sizeof(void *));
         complete = complete && b->box[i].frames;
     }
     if (!complete) {

@@ -161,7 +161,7 @@ static void look_at_camera(const struct sp_settings *settings, int index)
     }
     if (result == SP_OK)
         result = sp_source_read(source, &frame, &err);
-    if (result < 0) {
+    if (!frame) {
         char text[sizeof err.text + SP_CAMERA_NAME_BYTES + 4];
         snprintf(text, sizeof text, "%s: %s", camera->name,
                  result == SP_ERR_END ? "holds no picture" : err.text);

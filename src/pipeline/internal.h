@@ -114,10 +114,10 @@ struct sp_pipeline {
 };
 
 /* Thread bodies. */
-void *sp_camera_main(void *camera);      /* camera.c */
-void *sp_scheduler_main(void *pipeline); /* scheduler.c */
-void *sp_collector_main(void *pipeline); /* collector.c */
-void *sp_post_main(void *worker);        /* post.c */
+void *sp_camera_main(void *argument);    /* struct sp_camera; camera.c */
+void *sp_scheduler_main(void *argument); /* struct sp_pipeline; scheduler.c */
+void *sp_collector_main(void *argument); /* struct sp_pipeline; collector.c */
+void *sp_post_main(void *argument);      /* struct sp_post_worker; post.c */
 
 /* Keeps the first error of the whole pipeline and stops it. */
 void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);
