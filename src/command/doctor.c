@@ -112,18 +112,10 @@ static void say_precision(const struct spoton_engine_api *engine, const struct s
 }
 
 static void look_at_model(const struct spoton_engine_api *engine,
-                          const struct sp_settings *settings)
+                          const struct sp_settings *settings, const char *path)
 {
     struct sp_error err = {0};
     struct sp_model *model = calloc(1, sizeof *model);
-    char path[SP_PATH_BYTES];
-    if (settings->model_path[0])
-        snprintf(path, sizeof path, "%s", settings->model_path);
-    else if (sp_path_bundled_model(path, sizeof path, "person.onnx", &err) < 0) {
-        say_problem("model", err.text);
-        free(model);
-        return;
-    }
     if (!model || sp_model_open(model, engine, path, &err) < 0) {
         say_problem("model", model ? err.text : "out of memory");
         free(model);
@@ -138,6 +130,32 @@ static void look_at_model(const struct spoton_engine_api *engine,
                settings->input_size_px);
     say_precision(engine, model, settings);
     free(model);
+}
+
+/* The model that would be used. */
+static void look_at_set_model(const struct spoton_engine_api *engine,
+                              const struct sp_settings *settings)
+{
+    struct sp_error err = {0};
+    char path[SP_PATH_BYTES];
+    if (settings->model_path[0])
+        look_at_model(engine, settings, settings->model_path);
+    else if (sp_path_bundled_model(path, sizeof path, "person.onnx", &err) < 0)
+        say_problem("model", err.text);
+    else
+        look_at_model(engine, settings, path);
+}
+
+static bool is_model_file(const char *url)
+{
+    static const char *const endings[] = {".onnx", ".xml", ".tflite"};
+    size_t length = strlen(url);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t n = strlen(endings[i]);
+        if (length > n && strcmp(url + length - n, endings[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void look_at_camera(const struct sp_settings *settings, int index)
@@ -182,9 +200,9 @@ static void look_at_camera(const struct sp_settings *settings, int index)
 
 static const struct sp_command_usage usage = {
     .name = "doctor",
-    .synopsis = "[--yolo-model-path FILE] [--camera NAME=URL]... [URL...]",
+    .synopsis = "[MODEL...] [--camera NAME=URL]... [URL...]",
     .about = "Says what this machine has, what spoton would choose on it, and what is wrong with\n"
-             "the model and the cameras given.\n",
+             "the models (.onnx, .xml, .tflite) and the cameras given.\n",
     .takes = SP_TAKES_CAMERAS,
 };
 
@@ -201,9 +219,14 @@ int sp_command_doctor_main(const struct sp_command_context *context)
     look_at_gpu();
     const struct spoton_engine_api *engine = look_at_engines(settings);
     if (engine)
-        look_at_model(engine, settings);
-    for (int i = 0; i < settings->camera_count; i++)
-        look_at_camera(settings, i);
+        look_at_set_model(engine, settings);
+    for (int i = 0; i < settings->camera_count; i++) {
+        const char *url = settings->camera[i].url;
+        if (!is_model_file(url))
+            look_at_camera(settings, i);
+        else if (engine)
+            look_at_model(engine, settings, url);
+    }
     printf("\n%s\n", problems ? "There are problems: see above." : "All is well.");
     free(options);
     return problems ? SP_EXIT_FAILED : SP_EXIT_OK;

@@ -20,6 +20,7 @@ struct camera_outputs {
     struct sp_files *files;
     uint8_t *seen_ids; /* a bit an id */
     size_t seen_bytes;
+    int width_px, height_px; /* of the picture before */
     struct sp_outputs_report report;
 };
 
@@ -135,6 +136,23 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
     return failed;
 }
 
+/* No fault of the results: boxes are in pixels of their own picture. But who reads them should
+ * know. */
+static void note_size(struct sp_outputs *o, const struct sp_result *result)
+{
+    struct camera_outputs *c = &o->cameras[result->camera];
+    const struct sp_frame *frame = result->frame;
+    if (c->width_px && (c->width_px != frame->width_px || c->height_px != frame->height_px))
+        sp_log(SP_LOG_WARNING,
+               "camera %s: picture %llu is %dx%d, those before were %dx%d; boxes follow the new "
+               "size%s",
+               o->options.settings->camera[result->camera].name,
+               (unsigned long long)frame->sequence + 1, frame->width_px, frame->height_px,
+               c->width_px, c->height_px, o->options.video ? ", the video keeps its first" : "");
+    c->width_px = frame->width_px;
+    c->height_px = frame->height_px;
+}
+
 static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
 {
     struct sp_outputs *o = user;
@@ -143,6 +161,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     for (size_t i = 0; i < result->track_count; i++)
         count_id(c, result->tracks[i].id);
     c->report.rows += result->track_count;
+    note_size(o, result);
     if (o->options.video || o->options.jpeg)
         failed = make_picture(o, result, err);
     if (failed == SP_OK && c->files)

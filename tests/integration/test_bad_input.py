@@ -115,6 +115,8 @@ def test_size_change_midway(spoton, make_clip, tmp_path, second_size):
                   expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(40)), str(done)
+    told = "camera c: picture 21 is {}x{}, those before were 320x240".format(*second_size)
+    assert done.stderr.count(told) == 1, str(done)
     for line in results.journal:
         number = line["sequence"]
         size = (320, 240) if number < 20 else second_size
