@@ -50,6 +50,9 @@ struct sp_settings {
     enum sp_output_frames output_frames; /* OUTPUT_FRAMES: all, inferred */
     int decode_threads;                  /* DECODE_THREADS: a camera, 0: auto */
 
+    /* live cameras */
+    int stall_timeout_ms; /* STALL_TIMEOUT_MS */
+
     /* tracker */
     int track_buffer_frames;   /* TRACK_BUFFER_SIZE */
     double track_high_thresh;  /* TRACK_HIGH_THRESHOLD */

@@ -40,6 +40,7 @@ static const struct sp_setting_choice log_levels[] = {
 
 #define MODEL "Model and engine"
 #define FRAMES "The way of the frames"
+#define LIVE "Live cameras"
 #define TRACKER "Tracker"
 #define PICTURES "Pictures and log"
 
@@ -97,6 +98,12 @@ const struct sp_setting_row sp_setting_table[] = {
      SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames},
     {"DECODE_THREADS", FRAMES, "N", "auto", "Decoding threads of one camera.", SP_SETTING_INTEGER,
      FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
+
+    {"STALL_TIMEOUT_MS", LIVE, "MS", "5000",
+     "A camera without a new picture for that long is stalled; for twice that long, it is "
+     "connected "
+     "anew.",
+     SP_SETTING_INTEGER, FIELD(stall_timeout_ms), .low = 100, .high = 600000},
 
     {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30", "How long a lost person may come back.",
      SP_SETTING_INTEGER, FIELD(track_buffer_frames), .low = 1, .high = 10000},

@@ -23,10 +23,10 @@
 /* One frame, finished. All pointers are valid during the call only. */
 struct sp_result {
     int camera;
-    int worker; /* index of the calling thread, 0..sp_pipeline_workers()-1 */
-    const struct sp_frame *frame;
-    bool inferred; /* else the tracks are predicted and there are no detections */
-    bool failed;   /* it should have been inferred, and the engine failed on it */
+    int worker;                   /* index of the calling thread, 0..sp_pipeline_workers()-1 */
+    const struct sp_frame *frame; /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
+    bool inferred;                /* else the tracks are predicted and there are no detections */
+    bool failed;                  /* it should have been inferred, and the engine failed on it */
     const struct sp_detection *detections;
     size_t detection_count;
     const struct sp_track *tracks;
@@ -46,8 +46,12 @@ struct sp_pipeline_sink {
     void (*end)(void *user, int camera, const struct sp_error *why);
 };
 
+/* Live: mailboxes keep the newest picture, cameras reconnect, files are paced by their timestamps,
+ * cameras come and go (the settings' are the first ones, and may be none), and the pipeline runs
+ * until it is stopped. Else everything is read once, and nothing is dropped. */
 struct sp_pipeline_options {
     const struct sp_settings *settings; /* outlives the pipeline */
+    bool live;
     struct sp_pipeline_sink sink;
     const char *environment; /* for the speed log */
     uint64_t frame_limit;    /* of each camera; 0: none */
@@ -73,15 +77,78 @@ void sp_pipeline_close(struct sp_pipeline *pipeline);
 
 /* The rest: any thread, any time between open and close. */
 
+/* What a live camera really does; told by its connection and by the pictures themselves. */
+#define SP_CAMERA_STATES(X)                                                                        \
+    X(SP_CAMERA_CONNECTING, "connecting")                                                          \
+    X(SP_CAMERA_LIVE, "live")                                                                      \
+    X(SP_CAMERA_STALLED, "stalled") /* connected, and no picture for STALL_TIMEOUT_MS */           \
+    X(SP_CAMERA_FROZEN, "frozen")   /* the same picture again and again */                         \
+    X(SP_CAMERA_BLACK, "black")                                                                    \
+    X(SP_CAMERA_OFFLINE, "offline") /* not connected; it is tried again */                         \
+    X(SP_CAMERA_PAUSED, "paused")                                                                  \
+    X(SP_CAMERA_ENDED, "ended") /* nothing more comes: a file is over, or the sink refused */
+
+enum sp_camera_state {
+#define X(id, name) id,
+    SP_CAMERA_STATES(X)
+#undef X
+};
+
+const char *sp_camera_state_name(enum sp_camera_state state); /* "live" */
+
+enum { SP_CAMERA_SHOWN_URL_BYTES = 512 };
+
 struct sp_camera_report {
-    struct sp_source_info info; /* zeroed until opened */
+    bool used; /* else the slot is free, and the rest is zero */
+    char name[SP_CAMERA_NAME_BYTES];
+    char url[SP_CAMERA_SHOWN_URL_BYTES]; /* without secrets, cut to fit */
+    enum sp_camera_state state;
+    uint64_t reconnects;       /* connections after the first one, tried and failed ones too */
+    int64_t last_frame_age_us; /* since the last picture came; -1: none yet */
+    double camera_fps;         /* pictures that came, lately; live only */
+    double inferred_fps;       /* pictures that were inferred, lately; live only */
+    double latency_p50_us, latency_p95_us; /* decoded to done, lately; offline: of the whole run */
+    uint32_t active_tracks;                /* in the last result */
+    int mailbox_depth;                     /* pictures that wait */
+    int64_t file_position;                 /* number in the file of the last picture; -1: no file */
+    struct sp_source_info info;            /* zeroed until opened; its size follows the pictures */
     struct sp_ledger_counts ledger;
     uint64_t frames_done;  /* given to the sink */
-    struct sp_error error; /* code 0: none */
+    struct sp_error error; /* code 0: none; live: why it is not live now */
     bool ended;
 };
 
+/* Slots of cameras, to iterate over; a camera's index is its slot. Offline: the settings' cameras;
+ * live: SP_CAMERAS_MAX, most of them unused. */
+int sp_pipeline_camera_slots(const struct sp_pipeline *pipeline);
+
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report);
+
+/* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once and disturb no
+ * other camera; what they ask for follows. A slot that is not in use is SP_ERR_NOT_FOUND. */
+
+/* Copies the setting. SP_ERR_INVALID: a bad name, one in use, an empty address; SP_ERR_NO_SPACE:
+ * all slots are taken; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
+int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
+                           int *index, struct sp_error *err);
+
+/* What it has decoded is finished, then sink.end is called, then the slot is free. */
+int sp_pipeline_remove_camera(struct sp_pipeline *pipeline, int index, struct sp_error *err);
+
+/* A file stays where it is; a camera is disconnected, so that it goes on with the newest picture.
+ * Idempotent. SP_ERR_INVALID: it has ended. */
+int sp_pipeline_pause_camera(struct sp_pipeline *pipeline, int index, bool paused,
+                             struct sp_error *err);
+
+/* The file goes on from this picture (by time: its number over the nominal rate) and is paused no
+ * more. sequence and pts_us of its frames keep rising. SP_ERR_UNSUPPORTED: not a file;
+ * SP_ERR_INVALID: before the first or behind the last picture, not opened yet, or ended. */
+int sp_pipeline_seek_camera(struct sp_pipeline *pipeline, int index, int64_t frame_index,
+                            struct sp_error *err);
+
+/* Adds one stage's durations of one camera to *to. */
+int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum sp_stage stage,
+                                struct sp_histogram *to);
 
 /* Adds up the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
 void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages);
