@@ -34,6 +34,8 @@ struct sp_frame {
     int64_t decode_us;   /* time spent on reading and decoding it */
     int camera;          /* index */
     uint64_t sequence;   /* number of the picture in its video, from 0; true also after gaps */
+    uint32_t epoch;      /* another one than before: it does not follow the last picture (a file
+                          * begins again or goes on elsewhere); set by the pipeline */
     uint32_t undecoded;  /* pictures before this one that FRAME_SKIP left undecoded */
 
     /* For frame.c and the maker only. */

@@ -57,6 +57,15 @@ double sp_histogram_mean_us(const struct sp_histogram *histogram)
     return count ? (double)sum / (double)count : 0.0;
 }
 
+void sp_histogram_clear(struct sp_histogram *histogram)
+{
+    for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++)
+        atomic_store_explicit(&histogram->bucket[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&histogram->count, 0, memory_order_relaxed);
+    atomic_store_explicit(&histogram->sum_us, 0, memory_order_relaxed);
+    atomic_store(&histogram->max_us, 0);
+}
+
 void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from)
 {
     for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++)

@@ -10,13 +10,14 @@ struct mailbox {
     pthread_cond_t has_room;
     struct sp_frame **frames; /* ring [depth] */
     int head, count;
+    int out;    /* taken and not done */
     bool ended; /* and the end not yet taken */
 };
 
 struct sp_batcher {
     pthread_mutex_t mutex;
     pthread_cond_t has_item;
-    int cameras, depth;
+    int cameras, depth, credits;
     int turn; /* whose turn it is */
     bool live, closed;
     struct sp_ledger *ledgers;
@@ -39,6 +40,7 @@ int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *op
     b->cameras = options->cameras;
     b->depth = options->mailbox_frames;
     b->live = options->live;
+    b->credits = options->credits;
     b->ledgers = options->ledgers;
     bool complete = true;
     for (int i = 0; i < b->cameras; i++) {
@@ -112,49 +114,105 @@ void sp_batcher_end_camera(struct sp_batcher *batcher, int camera)
     pthread_mutex_unlock(&batcher->mutex);
 }
 
-/* The first camera from the turn on that has something. */
-static bool take_by_turn(struct sp_batcher *b, struct sp_batch_item *item)
+/* The first camera from the turn on that has something, or -1. */
+static int find_turn(const struct sp_batcher *b)
 {
     for (int i = 0; i < b->cameras; i++) {
         int camera = (b->turn + i) % b->cameras;
-        struct mailbox *box = &b->box[camera];
-        if (box->count == 0 && !box->ended)
-            continue;
-        item->camera = camera;
-        item->frame = NULL;
-        if (box->count > 0) {
-            item->frame = take_oldest(b, box);
-            pthread_cond_signal(&box->has_room);
-        } else {
-            box->ended = false;
-        }
-        b->turn = (camera + 1) % b->cameras;
-        return true;
+        const struct mailbox *box = &b->box[camera];
+        bool has_frame = box->count > 0 && (b->credits == 0 || box->out < b->credits);
+        if (has_frame || (box->count == 0 && box->ended))
+            return camera;
     }
-    return false;
+    return -1;
 }
 
-int sp_batcher_next(struct sp_batcher *batcher, struct sp_batch_item *item, int64_t timeout_us)
+static void take(struct sp_batcher *b, int camera, struct sp_batch_item *item)
+{
+    struct mailbox *box = &b->box[camera];
+    item->camera = camera;
+    item->frame = NULL;
+    if (box->count > 0) {
+        item->frame = take_oldest(b, box);
+        box->out++;
+        pthread_cond_signal(&box->has_room);
+    } else {
+        box->ended = false;
+    }
+    b->turn = (camera + 1) % b->cameras;
+}
+
+/* A camera that waits for a credit still has its frame. */
+static bool is_empty(const struct sp_batcher *b)
+{
+    for (int i = 0; i < b->cameras; i++)
+        if (b->box[i].count > 0)
+            return false;
+    return true;
+}
+
+/* With the mutex held: a camera, SP_ERR_TIMEOUT or SP_ERR_CLOSED. */
+static int wait_turn(struct sp_batcher *b, int64_t timeout_us)
 {
     int64_t deadline_us = sp_clock_us() + timeout_us;
     struct timespec at = {.tv_sec = deadline_us / 1000000,
                           .tv_nsec = (deadline_us % 1000000) * 1000};
-    int result = SP_OK;
-    pthread_mutex_lock(&batcher->mutex);
-    while (!take_by_turn(batcher, item)) {
-        if (batcher->closed) {
-            result = SP_ERR_CLOSED;
-            break;
-        }
+    int camera;
+    while ((camera = find_turn(b)) < 0) {
+        if (b->closed && is_empty(b))
+            return SP_ERR_CLOSED;
         if (timeout_us < 0) {
-            pthread_cond_wait(&batcher->has_item, &batcher->mutex);
-        } else if (pthread_cond_timedwait(&batcher->has_item, &batcher->mutex, &at) == ETIMEDOUT) {
-            result = take_by_turn(batcher, item) ? SP_OK : SP_ERR_TIMEOUT;
-            break;
+            pthread_cond_wait(&b->has_item, &b->mutex);
+        } else if (pthread_cond_timedwait(&b->has_item, &b->mutex, &at) == ETIMEDOUT) {
+            camera = find_turn(b);
+            return camera < 0 ? SP_ERR_TIMEOUT : camera;
+        }
+    }
+    return camera;
+}
+
+int sp_batcher_next(struct sp_batcher *batcher, struct sp_batch_item *item, int64_t timeout_us)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    int camera = wait_turn(batcher, timeout_us);
+    if (camera >= 0)
+        take(batcher, camera, item);
+    pthread_mutex_unlock(&batcher->mutex);
+    return camera < 0 ? camera : SP_OK;
+}
+
+int sp_batcher_peek(struct sp_batcher *batcher, struct sp_batch_turn *turn, int64_t timeout_us)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    int camera = wait_turn(batcher, timeout_us);
+    if (camera >= 0) {
+        const struct mailbox *box = &batcher->box[camera];
+        *turn = (struct sp_batch_turn){.camera = camera, .over = box->count == 0};
+        if (!turn->over) {
+            const struct sp_frame *frame = box->frames[box->head];
+            turn->width_px = frame->width_px;
+            turn->height_px = frame->height_px;
+            turn->sequence = frame->sequence;
+            turn->epoch = frame->epoch;
         }
     }
     pthread_mutex_unlock(&batcher->mutex);
-    return result;
+    return camera < 0 ? camera : SP_OK;
+}
+
+void sp_batcher_take(struct sp_batcher *batcher, int camera, struct sp_batch_item *item)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    take(batcher, camera, item);
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+void sp_batcher_done(struct sp_batcher *batcher, int camera)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    batcher->box[camera].out--;
+    pthread_cond_signal(&batcher->has_item);
+    pthread_mutex_unlock(&batcher->mutex);
 }
 
 void sp_batcher_close(struct sp_batcher *batcher)

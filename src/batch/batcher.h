@@ -6,7 +6,12 @@
  * its end. A pushed frame's reference belongs to the batcher until sp_batcher_next hands it on.
  *
  * Lossless: push waits while the mailbox is full. Live: the oldest frame makes room, settled as
- * stale in the camera's ledger: never a packet, always a decoded picture. */
+ * stale in the camera's ledger: never a packet, always a decoded picture.
+ *
+ * Live frames are bound late: the scheduler peeks whose turn it is, waits for a place in the
+ * engine, and only then takes the camera's frame, which may be a newer one by then. A camera with
+ * as many frames on their way as `credits` allows is passed over until one of them is done, so
+ * whatever is slow behind the mailboxes, a frame never waits behind more than these. */
 #pragma once
 
 #include "batch/ledger.h"
@@ -18,12 +23,21 @@ struct sp_batcher_options {
     int cameras;
     int mailbox_frames; /* depth of each mailbox */
     bool live;
+    int credits;               /* frames of a camera between take and done; 0: no limit */
     struct sp_ledger *ledgers; /* [cameras]; settled here only as stale */
 };
 
 struct sp_batch_item {
     int camera;
     struct sp_frame *frame; /* NULL: this camera is over */
+};
+
+struct sp_batch_turn {
+    int camera;
+    bool over; /* this camera is over: take says so */
+    int width_px, height_px;
+    uint64_t sequence;
+    uint32_t epoch;
 };
 
 int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *options,
@@ -39,6 +53,14 @@ void sp_batcher_end_camera(struct sp_batcher *batcher, int camera);
 /* Waits at most timeout_us (negative: without limit). SP_ERR_TIMEOUT; SP_ERR_CLOSED when closed and
  * empty. One thread. */
 int sp_batcher_next(struct sp_batcher *batcher, struct sp_batch_item *item, int64_t timeout_us);
+
+/* The same in two steps. Peek waits for a turn and gives nothing away; take gives that camera's
+ * frame, or its end, and ends its turn. One thread, no next between them. */
+int sp_batcher_peek(struct sp_batcher *batcher, struct sp_batch_turn *turn, int64_t timeout_us);
+void sp_batcher_take(struct sp_batcher *batcher, int camera, struct sp_batch_item *item);
+
+/* A frame of the camera that was taken is finished. Any thread; needed with credits only. */
+void sp_batcher_done(struct sp_batcher *batcher, int camera);
 
 /* No more pushes; what is inside can still be taken. */
 void sp_batcher_close(struct sp_batcher *batcher);

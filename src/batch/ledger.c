@@ -13,6 +13,14 @@ void sp_ledger_release(struct sp_ledger *ledger)
     pthread_mutex_destroy(&ledger->mutex);
 }
 
+void sp_ledger_clear(struct sp_ledger *ledger)
+{
+    pthread_mutex_lock(&ledger->mutex);
+    assert(ledger->counts.in_flight == 0);
+    ledger->counts = (struct sp_ledger_counts){0};
+    pthread_mutex_unlock(&ledger->mutex);
+}
+
 void sp_ledger_receive(struct sp_ledger *ledger, uint64_t frames)
 {
     pthread_mutex_lock(&ledger->mutex);

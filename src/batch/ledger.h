@@ -32,6 +32,9 @@ struct sp_ledger {
 void sp_ledger_init(struct sp_ledger *ledger);
 void sp_ledger_release(struct sp_ledger *ledger);
 
+/* For another camera: back to nothing. No frame of the one before may be in flight. */
+void sp_ledger_clear(struct sp_ledger *ledger);
+
 void sp_ledger_receive(struct sp_ledger *ledger, uint64_t frames);
 void sp_ledger_settle(struct sp_ledger *ledger, enum sp_outcome outcome, uint64_t frames);
 

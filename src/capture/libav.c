@@ -433,4 +433,5 @@ const struct sp_source_kind sp_source_kind_libav = {
     .read = read_source,
     .failed = failed_of,
     .tail_undecoded = tail_of,
+    .seek = sp_libav_seek,
 };

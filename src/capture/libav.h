@@ -83,5 +83,8 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
                   const atomic_bool *interrupted, struct sp_error *err);
 void sp_libav_close(void *self);
 
+/* libav_seek.c */
+int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err);
+
 /* An FFmpeg error number as text: the last error line it wrote, else the number's meaning. */
 const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes);

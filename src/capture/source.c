@@ -7,11 +7,12 @@
 struct sp_source {
     const struct sp_source_kind *kind;
     void *self;
-    atomic_bool interrupted;
+    atomic_bool own_flag;
+    atomic_bool *interrupted; /* the caller's, or own_flag */
 };
 
 /* The last one takes whatever the others left. */
-static const struct sp_source_kind *const kinds[] = {&sp_source_kind_libav};
+static const struct sp_source_kind *const kinds[] = {&sp_source_kind_sim, &sp_source_kind_libav};
 
 int sp_source_open(struct sp_source **out, const struct sp_source_options *options,
                    struct sp_error *err)
@@ -22,13 +23,14 @@ int sp_source_open(struct sp_source **out, const struct sp_source_options *optio
     struct sp_source *source = calloc(1, sizeof *source);
     if (!source)
         return sp_fail(err, SP_ERR_NO_MEMORY, "source: out of memory");
-    atomic_init(&source->interrupted, false);
+    atomic_init(&source->own_flag, false);
+    source->interrupted = options->interrupted ? options->interrupted : &source->own_flag;
     size_t last = sizeof kinds / sizeof kinds[0] - 1;
     size_t i = 0;
     while (i < last && !kinds[i]->accepts(options->url))
         i++;
     source->kind = kinds[i];
-    int rc = source->kind->open(&source->self, options, &source->interrupted, err);
+    int rc = source->kind->open(&source->self, options, source->interrupted, err);
     if (rc != SP_OK) {
         free(source);
         return rc;
@@ -52,7 +54,7 @@ void sp_source_info(const struct sp_source *source, struct sp_source_info *info)
 
 int sp_source_read(struct sp_source *source, struct sp_frame **out, struct sp_error *err)
 {
-    if (atomic_load_explicit(&source->interrupted, memory_order_acquire))
+    if (atomic_load_explicit(source->interrupted, memory_order_acquire))
         return sp_fail(err, SP_ERR_INTERRUPTED, "source: reading was interrupted");
     return source->kind->read(source->self, out, err);
 }
@@ -69,7 +71,14 @@ uint64_t sp_source_tail_undecoded(const struct sp_source *source)
 
 void sp_source_interrupt(struct sp_source *source)
 {
-    atomic_store_explicit(&source->interrupted, true, memory_order_release);
+    atomic_store_explicit(source->interrupted, true, memory_order_release);
     if (source->kind->interrupt)
         source->kind->interrupt(source->self);
+}
+
+int sp_source_seek(struct sp_source *source, int64_t time_us, struct sp_error *err)
+{
+    if (!source->kind->seek)
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "source: only files can be moved to another place");
+    return source->kind->seek(source->self, time_us, err);
 }

@@ -17,10 +17,12 @@
 
 #include "frame.h"
 
+#include <stdatomic.h>
+
 struct sp_source;
 
 struct sp_source_options {
-    const char *url;            /* a path or anything FFmpeg reads */
+    const char *url;            /* a path, anything FFmpeg reads, or sim:// (capture/sim.h) */
     int camera;                 /* index, stamped on the frames */
     struct sp_frame_pool *pool; /* outlives the source */
     int frame_skip; /* >= 1; with `sparse`, only pictures whose sequence is a multiple of it are
@@ -28,6 +30,8 @@ struct sp_source_options {
     bool sparse;
     int decode_threads;                       /* 0: one */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
+    atomic_bool *interrupted; /* NULL, or outlives the source: setting it interrupts opening and
+                               * reading; sp_source_interrupt sets it */
 };
 
 struct sp_source_info {
@@ -58,6 +62,11 @@ uint64_t sp_source_failed(const struct sp_source *source);
 /* With `sparse`: pictures left out since the last one that was given out; at the end, those that no
  * frame's `undecoded` tells of. */
 uint64_t sp_source_tail_undecoded(const struct sp_source *source);
+
+/* The next picture read is the last one at or before time_us on the scale of pts_us that a decoder
+ * can begin with; sequence counts from 0 again, and nothing is said to be missing at the end. May
+ * follow SP_ERR_END. SP_ERR_UNSUPPORTED: not a file; SP_ERR_IO. */
+int sp_source_seek(struct sp_source *source, int64_t time_us, struct sp_error *err);
 
 /* Makes a read that waits, and all later ones, return SP_ERR_INTERRUPTED. Any thread. */
 void sp_source_interrupt(struct sp_source *source);

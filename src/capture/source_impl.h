@@ -18,7 +18,9 @@ struct sp_source_kind {
     int (*read)(void *self, struct sp_frame **out, struct sp_error *err);
     uint64_t (*failed)(const void *self);
     uint64_t (*tail_undecoded)(const void *self);
+    int (*seek)(void *self, int64_t time_us, struct sp_error *err); /* NULL: cannot */
     void (*interrupt)(void *self); /* any thread; NULL: the flag is enough */
 };
 
+extern const struct sp_source_kind sp_source_kind_sim;
 extern const struct sp_source_kind sp_source_kind_libav;

@@ -211,8 +211,8 @@ static bool is_camera_name(const char *name)
            length;
 }
 
-int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
-                           bool replace, const char *where, struct sp_error *err)
+int sp_settings_check_camera(const char *name, const char *url, const char *where,
+                             struct sp_error *err)
 {
     char shown[SHOWN_BYTES];
     sp_setting_show(name, shown, sizeof shown);
@@ -235,6 +235,15 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
                 err, SP_ERR_INVALID,
                 "%s: the URL of camera %s holds a control character (byte %zu is 0x%02x)", where,
                 name, i + 1, (unsigned)(unsigned char)url[i]);
+    return SP_OK;
+}
+
+int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
+                           bool replace, const char *where, struct sp_error *err)
+{
+    int result = sp_settings_check_camera(name, url, where, err);
+    if (result < 0)
+        return result;
     int index = sp_setting_camera(settings, name);
     if (index >= 0 && !replace)
         return sp_fail(err, SP_ERR_INVALID, "%s: there is a camera %s already: give another name",
@@ -248,7 +257,7 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
     struct sp_camera_setting *camera = &settings->camera[index];
     memset(camera, 0, sizeof *camera);
     memcpy(camera->name, name, strlen(name));
-    memcpy(camera->url, url, url_bytes);
+    memcpy(camera->url, url, strlen(url));
     return SP_OK;
 }
 

@@ -102,6 +102,10 @@ int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, i
 int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
                            bool replace, const char *where, struct sp_error *err);
 
+/* Whether they can be a camera's name and URL. SP_ERR_INVALID. */
+int sp_settings_check_camera(const char *name, const char *url, const char *where,
+                             struct sp_error *err);
+
 /* After all places have been read: every value in its range, and those that must fit each other
  * do. SP_ERR_INVALID. */
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err);

@@ -1,4 +1,5 @@
-/* A camera's thread: opens the source and pushes its pictures to the batcher. */
+/* A camera's thread: opens the source and pushes its pictures to the batcher. Of a live pipeline:
+ * supervisor.c. */
 #include "pipeline/internal.h"
 
 #include "base/clock.h"
@@ -6,11 +7,7 @@
 
 #include <string.h>
 
-/* Numbers and times go on where the last pass over a looped file ended. */
-struct pass {
-    uint64_t base_sequence, next_sequence;
-    int64_t base_pts_us, last_pts_us;
-};
+static const int64_t NETWORK_TIMEOUT_US = 10 * 1000000LL;
 
 void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err)
 {
@@ -20,19 +17,19 @@ void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err)
         camera->error = *err;
     pthread_mutex_unlock(&camera->mutex);
     if (first)
-        sp_log(SP_LOG_ERROR, "camera %s: %s", camera->setting->name, err->text);
+        sp_log(SP_LOG_ERROR, "camera %s: %s", camera->setting.name, err->text);
 }
 
 void sp_camera_stop(struct sp_camera *camera)
 {
     pthread_mutex_lock(&camera->mutex);
     atomic_store(&camera->stop, true);
-    if (camera->source)
-        sp_source_interrupt(camera->source);
+    atomic_store(&camera->interrupted, true);
+    pthread_cond_signal(&camera->wake);
     pthread_mutex_unlock(&camera->mutex);
 }
 
-static bool should_stop(struct sp_camera *camera)
+bool sp_camera_should_stop(struct sp_camera *camera)
 {
     struct sp_pipeline *p = camera->pipeline;
     if (atomic_load(&camera->stop))
@@ -41,43 +38,38 @@ static bool should_stop(struct sp_camera *camera)
            sp_clock_us() - p->started_us >= p->options.time_limit_us;
 }
 
-static int open_source(struct sp_camera *camera, struct sp_source **source, struct sp_error *err)
+int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, struct sp_error *err)
 {
     struct sp_pipeline *p = camera->pipeline;
     const struct sp_settings *s = p->settings;
     struct sp_source_options options = {
-        .url = camera->setting->url,
+        .url = camera->setting.url,
         .camera = camera->index,
         .pool = p->frames,
         .frame_skip = p->frame_skip,
         .sparse = s->output_frames == SP_OUTPUT_FRAMES_INFERRED,
         .decode_threads = s->decode_threads,
-        .open_timeout_us = 10 * 1000000LL,
-        .read_timeout_us = 10 * 1000000LL,
+        .open_timeout_us = NETWORK_TIMEOUT_US,
+        .read_timeout_us = p->options.live ? s->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
+        .interrupted = &camera->interrupted,
     };
     int result = sp_source_open(source, &options, err);
     if (result < 0)
         return result;
     pthread_mutex_lock(&camera->mutex);
-    camera->source = *source;
     sp_source_info(*source, &camera->info);
-    if (atomic_load(&camera->stop))
-        sp_source_interrupt(*source);
     pthread_mutex_unlock(&camera->mutex);
     return SP_OK;
 }
 
-static void close_source(struct sp_camera *camera, struct sp_source *source)
+void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source)
 {
     sp_ledger_pass(camera->ledger, SP_OUTCOME_FAILED, sp_source_failed(source));
-    pthread_mutex_lock(&camera->mutex);
-    camera->source = NULL;
-    pthread_mutex_unlock(&camera->mutex);
     sp_source_close(source);
 }
 
 /* Takes the reference. False: nobody wants more. */
-static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct pass *pass)
+static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct sp_pass *pass)
 {
     frame->sequence += pass->base_sequence;
     frame->pts_us += pass->base_pts_us;
@@ -93,16 +85,16 @@ static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct pas
 }
 
 /* One pass over the source. SP_OK: it ended well, or was told to stop. */
-static int play(struct sp_camera *camera, struct pass *pass, bool *again, struct sp_error *err)
+static int play(struct sp_camera *camera, struct sp_pass *pass, bool *again, struct sp_error *err)
 {
     struct sp_pipeline *p = camera->pipeline;
     struct sp_source *source;
     *again = false;
-    int result = open_source(camera, &source, err);
+    int result = sp_camera_open_source(camera, &source, err);
     if (result < 0)
-        return result;
+        return atomic_load(&camera->stop) ? SP_OK : result;
 
-    while (!should_stop(camera)) {
+    while (!sp_camera_should_stop(camera)) {
         struct sp_frame *frame;
         struct sp_stage_clock begin = sp_stage_begin();
         result = sp_source_read(source, &frame, err);
@@ -127,11 +119,11 @@ static int play(struct sp_camera *camera, struct pass *pass, bool *again, struct
         *again = pass->next_sequence > pass->base_sequence;
         result = SP_OK;
     }
-    close_source(camera, source);
+    sp_camera_close_source(camera, source);
     return result == SP_ERR_INTERRUPTED ? SP_OK : result;
 }
 
-static void begin_next_pass(struct sp_camera *camera, struct pass *pass)
+void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass)
 {
     /* A multiple of FRAME_SKIP, so that a sparse source's own count stays in step. */
     uint64_t skip = (uint64_t)camera->pipeline->frame_skip;
@@ -140,23 +132,29 @@ static void begin_next_pass(struct sp_camera *camera, struct pass *pass)
     pass->base_pts_us = pass->last_pts_us + (int64_t)(1e6 / rate);
 }
 
+void sp_camera_end(struct sp_camera *camera)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    sp_batcher_end_camera(p->batcher, camera->index);
+    if (atomic_fetch_sub(&p->cameras_reading, 1) == 1)
+        sp_batcher_close(p->batcher);
+}
+
 void *sp_camera_main(void *argument)
 {
     struct sp_camera *camera = argument;
     struct sp_pipeline *p = camera->pipeline;
-    struct pass pass = {0};
+    struct sp_pass pass = {0};
     struct sp_error err = {0};
     bool again;
     for (;;) {
         int result = play(camera, &pass, &again, &err);
         if (result < 0)
             sp_camera_fail(camera, &err);
-        if (!again || !p->options.loop || should_stop(camera))
+        if (!again || !p->options.loop || sp_camera_should_stop(camera))
             break;
-        begin_next_pass(camera, &pass);
+        sp_camera_begin_pass(camera, &pass);
     }
-    sp_batcher_end_camera(p->batcher, camera->index);
-    if (atomic_fetch_sub(&p->cameras_reading, 1) == 1)
-        sp_batcher_close(p->batcher);
+    sp_camera_end(camera);
     return NULL;
 }

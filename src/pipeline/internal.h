@@ -3,6 +3,8 @@
 
 #include "base/queue.h"
 #include "batch/batcher.h"
+#include "capture/truth.h"
+#include "pipeline/lately.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/speed_log.h"
 #include "track/bytetrack.h"
@@ -31,37 +33,68 @@ struct sp_ticket {
     struct sp_job *first, *last;
 };
 
+enum { SP_SLOTS_RESERVED_MAX = 16 };
+
 struct sp_lane { /* a detector and its slot that is being filled */
     struct sp_detector *detector;
     struct sp_ticket *open;
     int width_px, height_px;
     _Atomic uint64_t images;
+    struct sp_detector_slot *reserved[SP_SLOTS_RESERVED_MAX]; /* live: never filled */
+    int reserved_count;
 };
 
+/* A slot for a camera. What belongs to a thread is set anew before that thread's first frame of
+ * the next camera in the slot. */
 struct sp_camera {
     struct sp_pipeline *pipeline;
     int index;
-    pthread_t thread;
+    pthread_t thread; /* guarded by the pipeline's mutex */
     bool thread_started;
-    const struct sp_camera_setting *setting;
     struct sp_ledger *ledger; /* pipeline's */
     struct sp_stage_stats stages[SP_STAGE_COUNT];
-    struct sp_lane *lane; /* scheduler's */
+
+    /* Scheduler's. */
+    struct sp_lane *lane;
+    int lane_width_px, lane_height_px; /* of the picture that it was chosen for */
+    uint64_t next_wanted;              /* live: the number from which a picture is inferred */
+    uint32_t scheduled_epoch;
 
     /* Post worker's. */
     struct sp_tracker *tracker;
     bool begun;
     struct sp_timestep step;
     bool discarding; /* the sink refused: later frames are not given out */
+    bool forget;     /* the next inferred picture begins a new scene */
+    uint32_t tracked_epoch;
+    int tracked_width_px, tracked_height_px;
+    struct sp_lately latency;
 
     _Atomic uint64_t frames_done;
+    _Atomic uint32_t active_tracks;
     atomic_bool stop;
+    atomic_bool interrupted; /* the source's flag */
 
-    pthread_mutex_t mutex;    /* guards the rest */
-    struct sp_source *source; /* while open: for interrupting */
+    pthread_mutex_t mutex;            /* guards the rest */
+    pthread_cond_t wake;              /* of a live camera's thread that waits; monotonic */
+    struct sp_camera_setting setting; /* constant while in use */
+    char shown_url[SP_CAMERA_SHOWN_URL_BYTES];
+    bool busy;    /* in use, until its end is finished */
+    bool removed; /* and not to be shown any more */
+    bool refused; /* by the sink, or a damaged file is over: `error` is why it ends */
     struct sp_source_info info;
     struct sp_error error;
     bool ended;
+
+    /* Live. */
+    bool paused;               /* as asked for */
+    int64_t seek_frame;        /* asked for and not done; -1: none */
+    enum sp_camera_state link; /* by the connection */
+    enum sp_truth truth;       /* by the pictures */
+    uint64_t connections;      /* after the first, tried */
+    int64_t last_frame_us;     /* 0: none */
+    int64_t file_position;     /* -1: none */
+    struct sp_rate came, inferred;
 };
 
 struct sp_post_worker {
@@ -84,7 +117,7 @@ struct sp_pipeline {
 
     struct sp_camera *cameras;
     struct sp_ledger *ledgers; /* [camera_count] */
-    int camera_count;
+    int camera_count;          /* slots */
     struct sp_frame_pool *frames;
     struct sp_batcher *batcher;
 
@@ -104,20 +137,30 @@ struct sp_pipeline {
     atomic_int workers_running; /* the last to end says done */
 
     int64_t started_us;
-    atomic_int cameras_reading; /* the last to end closes the batcher */
+    atomic_int cameras_reading; /* the last to end closes the batcher; live: and one until stop */
     atomic_bool broken;         /* by an error of the whole pipeline: nothing more is inferred */
 
-    pthread_mutex_t mutex; /* guards the rest */
+    pthread_mutex_t mutex; /* guards the rest, and who comes into which slot */
+    bool started, stopping;
     pthread_cond_t done_changed;
     bool done;
     struct sp_error error;
 };
 
+/* Numbers and times go on where the last connection, or pass over a looped file, ended. */
+struct sp_pass {
+    uint64_t base_sequence, next_sequence;
+    int64_t base_pts_us, last_pts_us;
+};
+
 /* Thread bodies. */
-void *sp_camera_main(void *argument);    /* struct sp_camera; camera.c */
-void *sp_scheduler_main(void *argument); /* struct sp_pipeline; scheduler.c */
-void *sp_collector_main(void *argument); /* struct sp_pipeline; collector.c */
-void *sp_post_main(void *argument);      /* struct sp_post_worker; post.c */
+void *sp_camera_main(void *argument);     /* struct sp_camera; camera.c: offline */
+void *sp_supervisor_main(void *argument); /* struct sp_camera; supervisor.c: live */
+void *sp_scheduler_main(void *argument);  /* struct sp_pipeline; scheduler.c */
+void *sp_collector_main(void *argument);  /* struct sp_pipeline; collector.c */
+void *sp_post_main(void *argument);       /* struct sp_post_worker; post.c */
+
+void sp_lane_close(struct sp_lane *lane); /* scheduler.c */
 
 /* Keeps the first error of the whole pipeline and stops it. */
 void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);
@@ -133,3 +176,20 @@ void sp_ticket_fail(struct sp_pipeline *pipeline, struct sp_ticket *ticket,
 
 /* Makes the camera's thread stop reading. */
 void sp_camera_stop(struct sp_camera *camera);
+
+/* For the camera's own thread. */
+bool sp_camera_should_stop(struct sp_camera *camera);
+int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source,
+                          struct sp_error *err);
+void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source);
+void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass);
+void sp_camera_end(struct sp_camera *camera);
+
+/* slots.c */
+void sp_slot_init(struct sp_pipeline *pipeline, int index);
+void sp_slot_release(struct sp_camera *camera);
+/* Puts a camera into a slot that is free. */
+int sp_slot_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
+                 struct sp_error *err);
+/* Starts its thread; with the pipeline's mutex held. */
+int sp_slot_start(struct sp_camera *camera, struct sp_error *err);

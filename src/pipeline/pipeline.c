@@ -18,6 +18,13 @@ enum {
     TICKETS = 32,
     JOBS_BESIDE_SLOTS = 24,
     WORKER_QUEUE_JOBS = 8,
+    /* Live: the newest one, bound late; and so few on their way that a slow sink costs little
+     * latency, yet enough for an engine that works on several of one camera. */
+    LIVE_MAILBOX_FRAMES = 1,
+    LIVE_CREDITS = 4,
+    /* Then nobody ever waits for a job, a ticket or a worker's queue: each camera's frames, and its
+     * end. */
+    LIVE_JOBS = SP_CAMERAS_MAX * (LIVE_CREDITS + 1),
 };
 
 /* ---- errors, stopping, waiting ---- */
@@ -44,6 +51,12 @@ void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error)
 
 void sp_pipeline_stop(struct sp_pipeline *pipeline)
 {
+    pthread_mutex_lock(&pipeline->mutex);
+    bool waits_for_stop = pipeline->options.live && pipeline->started && !pipeline->stopping;
+    pipeline->stopping = true;
+    pthread_mutex_unlock(&pipeline->mutex);
+    if (waits_for_stop && atomic_fetch_sub(&pipeline->cameras_reading, 1) == 1)
+        sp_batcher_close(pipeline->batcher);
     for (int i = 0; i < pipeline->camera_count; i++)
         sp_camera_stop(&pipeline->cameras[i]);
 }
@@ -131,36 +144,27 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
 static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
 {
     const struct sp_settings *s = p->settings;
-    struct sp_tracker_params params;
-    sp_tracker_params_default(&params);
-    params.high_thresh = s->track_high_thresh;
-    params.low_thresh = s->track_low_thresh;
-    params.new_track_thresh = s->track_new_thresh;
-    params.match_thresh = s->track_match_thresh;
-    params.buffer_frames = s->track_buffer_frames;
-
-    p->ledgers = calloc((size_t)s->camera_count, sizeof *p->ledgers);
-    p->cameras = calloc((size_t)s->camera_count, sizeof *p->cameras);
+    int slots = p->options.live ? SP_CAMERAS_MAX : s->camera_count;
+    p->ledgers = calloc((size_t)slots, sizeof *p->ledgers);
+    p->cameras = calloc((size_t)slots, sizeof *p->cameras);
     if (!p->cameras || !p->ledgers)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", s->camera_count);
-    for (int i = 0; i < s->camera_count; i++) {
-        struct sp_camera *camera = &p->cameras[i];
-        camera->pipeline = p;
-        camera->index = i;
-        camera->setting = &s->camera[i];
-        camera->ledger = &p->ledgers[i];
-        sp_ledger_init(camera->ledger);
-        pthread_mutex_init(&camera->mutex, NULL);
-        p->camera_count++;
-        int result = sp_tracker_open(&camera->tracker, &params, err);
-        if (result < 0)
-            return result;
-    }
-    int result = sp_frame_pool_open(&p->frames, err);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", slots);
+    for (; p->camera_count < slots; p->camera_count++)
+        sp_slot_init(p, p->camera_count);
+    int result = SP_OK;
+    for (int i = 0; i < s->camera_count && result == SP_OK; i++)
+        result = sp_slot_fill(&p->cameras[i], &s->camera[i], err);
+    if (result == SP_OK)
+        result = sp_frame_pool_open(&p->frames, err);
     if (result < 0)
         return result;
     struct sp_batcher_options options = {
         .cameras = p->camera_count, .mailbox_frames = MAILBOX_FRAMES, .ledgers = p->ledgers};
+    if (p->options.live) {
+        options.live = true;
+        options.mailbox_frames = LIVE_MAILBOX_FRAMES;
+        options.credits = LIVE_CREDITS;
+    }
     return sp_batcher_open(&p->batcher, &options, err);
 }
 
@@ -168,29 +172,31 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
  * the pool, so giving back never waits. */
 static int open_queues(struct sp_pipeline *p, struct sp_error *err)
 {
+    bool live = p->options.live;
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->settings->engine_batch;
-    size_t jobs = JOBS_BESIDE_SLOTS + 4 * (size_t)(batch > 0 ? batch : 1);
-    int result = sp_queue_open(&p->tickets, TICKETS, err);
+    size_t jobs = live ? LIVE_JOBS : JOBS_BESIDE_SLOTS + 4 * (size_t)(batch > 0 ? batch : 1);
+    size_t tickets = live ? LIVE_JOBS : TICKETS;
+    int result = sp_queue_open(&p->tickets, tickets, err);
     if (result == SP_OK)
-        result = sp_queue_open(&p->free_tickets, TICKETS, err);
+        result = sp_queue_open(&p->free_tickets, tickets, err);
     if (result == SP_OK)
         result = sp_queue_open(&p->free_jobs, jobs, err);
     if (result < 0)
         return result;
-    p->ticket_memory = calloc(TICKETS, sizeof *p->ticket_memory);
+    p->ticket_memory = calloc(tickets, sizeof *p->ticket_memory);
     p->job_memory = calloc(jobs, sizeof *p->job_memory);
     p->worker_count = p->camera_count < p->cores ? p->camera_count : p->cores;
     p->workers = calloc((size_t)p->worker_count, sizeof *p->workers);
     if (!p->ticket_memory || !p->job_memory || !p->workers)
         return sp_fail(err, SP_ERR_NO_MEMORY, "pipeline: out of memory");
-    for (size_t i = 0; i < TICKETS; i++)
+    for (size_t i = 0; i < tickets; i++)
         sp_queue_push(p->free_tickets, &p->ticket_memory[i]);
     for (size_t i = 0; i < jobs; i++)
         sp_queue_push(p->free_jobs, &p->job_memory[i]);
     for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
         p->workers[i].pipeline = p;
         p->workers[i].index = i;
-        result = sp_queue_open(&p->workers[i].jobs, WORKER_QUEUE_JOBS, err);
+        result = sp_queue_open(&p->workers[i].jobs, live ? jobs : WORKER_QUEUE_JOBS, err);
     }
     return result;
 }
@@ -208,7 +214,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
                      struct sp_error *err)
 {
     const struct sp_settings *s = options->settings;
-    if (s->camera_count == 0)
+    if (s->camera_count == 0 && !options->live)
         return sp_fail(err, SP_ERR_INVALID,
                        "no camera given; name one with --camera NAME=URL, CAMERA_<NAME>=URL in the "
                        "settings, or a file");
@@ -262,20 +268,22 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
         result = sp_thread_start(&p->scheduler, "scheduler", sp_scheduler_main, p, err);
         p->scheduler_started = result == SP_OK;
     }
-    for (int i = 0; i < p->camera_count && result == SP_OK; i++) {
-        struct sp_camera *camera = &p->cameras[i];
-        snprintf(name, sizeof name, "cam-%.11s", camera->setting->name);
-        result = sp_thread_start(&camera->thread, name, sp_camera_main, camera, err);
-        camera->thread_started = result == SP_OK;
-    }
+    pthread_mutex_lock(&p->mutex);
+    for (int i = 0; i < p->settings->camera_count && result == SP_OK; i++)
+        result = sp_slot_start(&p->cameras[i], err);
+    pthread_mutex_unlock(&p->mutex);
     return result;
 }
 
 int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
 {
     pipeline->started_us = sp_clock_us();
-    atomic_store(&pipeline->cameras_reading, pipeline->camera_count);
+    atomic_store(&pipeline->cameras_reading,
+                 pipeline->settings->camera_count + (pipeline->options.live ? 1 : 0));
     atomic_store(&pipeline->workers_running, pipeline->worker_count);
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->started = true;
+    pthread_mutex_unlock(&pipeline->mutex);
     return start_threads(pipeline, err);
 }
 
@@ -308,7 +316,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
         return;
     join_threads(p);
     for (int i = 0; i < p->lane_count; i++)
-        sp_detector_close(p->lanes[i].detector);
+        sp_lane_close(&p->lanes[i]);
     for (int i = 0; p->workers && i < p->worker_count; i++)
         sp_queue_free(p->workers[i].jobs);
     free(p->workers);
@@ -319,11 +327,8 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->job_memory);
     sp_batcher_free(p->batcher);
     sp_frame_pool_close(p->frames);
-    for (int i = 0; i < p->camera_count; i++) {
-        sp_tracker_close(p->cameras[i].tracker);
-        sp_ledger_release(p->cameras[i].ledger);
-        pthread_mutex_destroy(&p->cameras[i].mutex);
-    }
+    for (int i = 0; i < p->camera_count; i++)
+        sp_slot_release(&p->cameras[i]);
     free(p->cameras);
     free(p->ledgers);
     free(p->class_wanted);

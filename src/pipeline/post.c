@@ -4,11 +4,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <math.h>
+
 static const int64_t SLOW_TRACKER_UPDATE_US = 50000;
 
 static void refuse(struct sp_camera *camera, const struct sp_error *err)
 {
     camera->discarding = true;
+    pthread_mutex_lock(&camera->mutex);
+    camera->refused = true;
+    if (camera->pipeline->options.live) /* a passing trouble is not why it ends */
+        camera->error = (struct sp_error){0};
+    pthread_mutex_unlock(&camera->mutex);
     sp_camera_fail(camera, err);
     sp_camera_stop(camera);
 }
@@ -29,16 +36,36 @@ static void begin_camera(struct sp_camera *camera)
         refuse(camera, &err);
 }
 
+/* Whether the picture does not follow the one before it, or its pixels mean other places. */
+static bool is_new_scene(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    bool resized = camera->pipeline->options.live && camera->tracked_width_px != 0 &&
+                   (frame->width_px != camera->tracked_width_px ||
+                    frame->height_px != camera->tracked_height_px);
+    bool changed = resized || frame->epoch != camera->tracked_epoch;
+    camera->tracked_epoch = frame->epoch;
+    camera->tracked_width_px = frame->width_px;
+    camera->tracked_height_px = frame->height_px;
+    return changed;
+}
+
 static size_t track(struct sp_camera *camera, const struct sp_job *job, bool inferred,
                     struct sp_track *tracks, int64_t *spent_us)
 {
     struct sp_stage_clock begin = sp_stage_begin();
     const struct sp_frame *frame = job->frame;
     size_t count;
+    if (is_new_scene(camera, frame))
+        camera->forget = true;
     if (inferred) {
         double dt = sp_timestep_next(&camera->step, frame->sequence, frame->pts_us);
+        if (camera->forget)
+            dt = INFINITY; /* drops all tracks; their numbers are not used again */
+        camera->forget = false;
         count =
             sp_tracker_update(camera->tracker, job->detections, job->detection_count, dt, tracks);
+    } else if (camera->forget) {
+        count = 0;
     } else {
         double dt = sp_timestep_ahead(&camera->step, frame->sequence, frame->pts_us);
         count = sp_tracker_predict(camera->tracker, dt, tracks);
@@ -48,6 +75,16 @@ static size_t track(struct sp_camera *camera, const struct sp_job *job, bool inf
         sp_log_tagged(SP_LOG_DEBUG, "SPEED_DEBUG", "_process_tracking | TrackerUpdate=%.1fms",
                       (double)*spent_us / 1000.0);
     return count;
+}
+
+static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, int64_t latency_us)
+{
+    sp_lately_add(&camera->latency, latency_us, now_us);
+    pthread_mutex_lock(&camera->mutex);
+    if (inferred)
+        sp_rate_add(&camera->inferred, now_us);
+    camera->step.frame_rate = camera->info.frame_rate; /* another one after a new connection */
+    pthread_mutex_unlock(&camera->mutex);
 }
 
 static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
@@ -82,12 +119,16 @@ static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
     }
     int64_t now_us = sp_clock_us();
     sp_histogram_add(&camera->stages[SP_STAGE_TOTAL].wall, now_us - job->frame->received_us);
+    atomic_store(&camera->active_tracks, (uint32_t)result.track_count);
+    if (p->options.live)
+        note_live(camera, inferred, now_us, now_us - job->frame->received_us);
     sp_batch_note_post(job->batch, track_us, now_us - begin_us - track_us);
     sp_speed_log_done(&p->speed_log, job->batch);
     sp_ledger_settle(
         camera->ledger,
         job->failed ? SP_OUTCOME_FAILED : (inferred ? SP_OUTCOME_INFERRED : SP_OUTCOME_SKIPPED), 1);
     sp_frame_unref(job->frame);
+    sp_batcher_done(p->batcher, job->camera);
 }
 
 static void end_camera(struct sp_camera *camera)
@@ -101,6 +142,8 @@ static void end_camera(struct sp_camera *camera)
         sink->end(sink->user, camera->index, error.code == SP_OK ? NULL : &error);
     pthread_mutex_lock(&camera->mutex);
     camera->ended = true;
+    if (camera->removed)
+        camera->busy = false; /* the slot may be filled again from here on */
     pthread_mutex_unlock(&camera->mutex);
 }
 

@@ -1,16 +1,88 @@
 /* What the pipeline says of itself. */
 #include "pipeline/internal.h"
 
+#include "base/clock.h"
+
+#include <string.h>
+
+const char *sp_camera_state_name(enum sp_camera_state state)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        SP_CAMERA_STATES(X)
+#undef X
+    };
+    return names[state];
+}
+
+int sp_pipeline_camera_slots(const struct sp_pipeline *pipeline)
+{
+    return pipeline->camera_count;
+}
+
+/* With the mutex held. */
+static enum sp_camera_state state_of(const struct sp_camera *c, int64_t now_us)
+{
+    const struct sp_pipeline *p = c->pipeline;
+    if (c->ended)
+        return SP_CAMERA_ENDED;
+    if (!p->options.live)
+        return c->info.codec[0] ? SP_CAMERA_LIVE : SP_CAMERA_CONNECTING;
+    if (c->paused)
+        return SP_CAMERA_PAUSED;
+    if (c->link != SP_CAMERA_LIVE)
+        return c->link;
+    /* Also while the thread itself hangs in a decoder. */
+    if (now_us - c->last_frame_us > p->settings->stall_timeout_ms * 1000LL)
+        return SP_CAMERA_STALLED;
+    return c->truth == SP_TRUTH_BLACK    ? SP_CAMERA_BLACK
+           : c->truth == SP_TRUTH_FROZEN ? SP_CAMERA_FROZEN
+                                         : SP_CAMERA_LIVE;
+}
+
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report)
 {
     struct sp_camera *c = &pipeline->cameras[camera];
-    *report = (struct sp_camera_report){.frames_done = atomic_load(&c->frames_done)};
-    sp_ledger_read(c->ledger, &report->ledger);
+    struct sp_histogram latency = {0};
+    int64_t now_us = sp_clock_us();
+    *report = (struct sp_camera_report){0};
     pthread_mutex_lock(&c->mutex);
-    report->info = c->info;
-    report->error = c->error;
-    report->ended = c->ended;
+    report->used = c->busy && !c->removed;
+    if (report->used) {
+        memcpy(report->name, c->setting.name, sizeof report->name);
+        memcpy(report->url, c->shown_url, sizeof report->url);
+        report->state = state_of(c, now_us);
+        report->reconnects = c->connections;
+        report->last_frame_age_us = c->last_frame_us ? now_us - c->last_frame_us : -1;
+        report->camera_fps = sp_rate_read(&c->came, now_us);
+        report->inferred_fps = sp_rate_read(&c->inferred, now_us);
+        report->file_position = c->file_position;
+        report->info = c->info;
+        report->error = c->error;
+        report->ended = c->ended;
+    }
     pthread_mutex_unlock(&c->mutex);
+    if (!report->used)
+        return;
+    report->frames_done = atomic_load(&c->frames_done);
+    report->active_tracks = atomic_load(&c->active_tracks);
+    report->mailbox_depth = (int)sp_batcher_depth(pipeline->batcher, camera);
+    sp_ledger_read(c->ledger, &report->ledger);
+    if (pipeline->options.live)
+        sp_lately_read(&c->latency, &latency);
+    else
+        sp_histogram_merge(&latency, &c->stages[SP_STAGE_TOTAL].wall);
+    report->latency_p50_us = sp_histogram_percentile(&latency, 0.5);
+    report->latency_p95_us = sp_histogram_percentile(&latency, 0.95);
+}
+
+int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum sp_stage stage,
+                                struct sp_histogram *to)
+{
+    if (camera < 0 || camera >= pipeline->camera_count)
+        return SP_ERR_NOT_FOUND;
+    sp_histogram_merge(to, &pipeline->cameras[camera].stages[stage].wall);
+    return SP_OK;
 }
 
 void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages)

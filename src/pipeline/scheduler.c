@@ -23,6 +23,15 @@ static void submit(struct sp_pipeline *p, struct sp_lane *lane)
     if (!ticket)
         return;
     lane->open = NULL;
+    if (ticket->slot->images == 0) { /* taken for a picture that then went elsewhere */
+        sp_detector_release(ticket->detector, ticket->slot);
+        ticket->detector = NULL;
+        if (ticket->first)
+            push_ticket(p, ticket);
+        else
+            sp_queue_push(p->free_tickets, ticket);
+        return;
+    }
     atomic_fetch_add(&lane->images, (uint64_t)ticket->slot->images);
     if (sp_detector_submit(ticket->detector, ticket->slot, &err) < 0) {
         sp_ticket_fail(p, ticket, &err);
@@ -101,8 +110,8 @@ static void pass_through(struct sp_pipeline *p, struct sp_job *job)
 /* The input shape for a picture: the model's own, a square, or the first of 16:9, 4:3 and 1:1
  * (lying or standing) that holds it: so that a handful of compiled models serves any mix of
  * cameras, and which one a camera gets depends on nothing but its own first picture. */
-static void choose_shape(const struct sp_pipeline *p, const struct sp_frame *frame, int *width_px,
-                         int *height_px)
+static void choose_shape(const struct sp_pipeline *p, int picture_width_px, int picture_height_px,
+                         int *width_px, int *height_px)
 {
     static const double sides[] = {9.0 / 16, 3.0 / 4};
     const struct sp_model *model = &p->model;
@@ -112,7 +121,7 @@ static void choose_shape(const struct sp_pipeline *p, const struct sp_frame *fra
     if (model->fixed_width_px || p->settings->square_input)
         return;
     int exact_width_px, exact_height_px;
-    sp_letterbox_input_shape(frame->width_px, frame->height_px, size, stride, &exact_width_px,
+    sp_letterbox_input_shape(picture_width_px, picture_height_px, size, stride, &exact_width_px,
                              &exact_height_px);
     bool lying = exact_width_px >= exact_height_px;
     int exact_short = lying ? exact_height_px : exact_width_px;
@@ -124,6 +133,26 @@ static void choose_shape(const struct sp_pipeline *p, const struct sp_frame *fra
             return;
         }
     }
+}
+
+/* An engine offers more slots than it works on at once, so that none of its streams ever waits. A
+ * live picture in such a slot would only grow older there: one more than there are streams is
+ * enough, and the rest stays empty. */
+static void reserve_slots(const struct sp_pipeline *p, struct sp_lane *lane,
+                          const struct spoton_engine_description *d)
+{
+    if (!p->options.live || d->streams < 1)
+        return;
+    while (lane->reserved_count < SP_SLOTS_RESERVED_MAX &&
+           d->slots - lane->reserved_count > d->streams + 1)
+        lane->reserved[lane->reserved_count++] = sp_detector_acquire(lane->detector);
+}
+
+void sp_lane_close(struct sp_lane *lane)
+{
+    while (lane->reserved_count > 0)
+        sp_detector_release(lane->detector, lane->reserved[--lane->reserved_count]);
+    sp_detector_close(lane->detector);
 }
 
 static struct sp_lane *open_lane(struct sp_pipeline *p, int width_px, int height_px)
@@ -163,41 +192,54 @@ static struct sp_lane *open_lane(struct sp_pipeline *p, int width_px, int height
            "engine %s ready in %.1f s: %dx%d, batch %d, %s, %d streams, %d threads on %s",
            p->engine->name, (double)(sp_clock_us() - begin_us) / 1e6, width_px, height_px,
            options.batch, sp_precision_name(d.precision), d.streams, d.threads, d.device);
+    reserve_slots(p, lane, &d);
     atomic_fetch_add(&p->lane_count, 1); /* readers see a complete lane */
     return lane;
 }
 
-static struct sp_lane *lane_for(struct sp_pipeline *p, const struct sp_frame *frame)
+/* By the camera's first picture; live also anew when its pictures change their size. */
+static struct sp_lane *lane_for(struct sp_pipeline *p, struct sp_camera *camera, int width_px,
+                                int height_px)
 {
-    struct sp_camera *camera = &p->cameras[frame->camera];
-    if (camera->lane)
+    bool resized = camera->lane_width_px != width_px || camera->lane_height_px != height_px;
+    if (camera->lane && !(p->options.live && resized))
         return camera->lane;
-    int width_px, height_px;
-    choose_shape(p, frame, &width_px, &height_px);
-    for (int i = 0; i < p->lane_count && !camera->lane; i++)
-        if (p->lanes[i].width_px == width_px && p->lanes[i].height_px == height_px)
-            camera->lane = &p->lanes[i];
-    if (!camera->lane)
-        camera->lane = open_lane(p, width_px, height_px);
-    return camera->lane;
+    int lane_width_px, lane_height_px;
+    choose_shape(p, width_px, height_px, &lane_width_px, &lane_height_px);
+    struct sp_lane *lane = NULL;
+    for (int i = 0; i < p->lane_count && !lane; i++)
+        if (p->lanes[i].width_px == lane_width_px && p->lanes[i].height_px == lane_height_px)
+            lane = &p->lanes[i];
+    if (!lane)
+        lane = open_lane(p, lane_width_px, lane_height_px);
+    camera->lane = lane;
+    camera->lane_width_px = width_px;
+    camera->lane_height_px = height_px;
+    return lane;
+}
+
+static void open_slot(struct sp_pipeline *p, struct sp_lane *lane)
+{
+    struct sp_ticket *ticket = new_ticket(p);
+    ticket->detector = lane->detector;
+    ticket->slot = sp_detector_acquire(lane->detector);
+    lane->open = ticket;
 }
 
 static void infer(struct sp_pipeline *p, struct sp_job *job)
 {
     struct sp_error err = {0};
     struct sp_camera *camera = &p->cameras[job->camera];
-    struct sp_lane *lane = atomic_load(&p->broken) ? NULL : lane_for(p, job->frame);
+    struct sp_lane *lane = atomic_load(&p->broken)
+                               ? NULL
+                               : lane_for(p, camera, job->frame->width_px, job->frame->height_px);
     if (!lane) {
         job->failed = true;
         pass_through(p, job);
         return;
     }
-    if (!lane->open) {
-        struct sp_ticket *ticket = new_ticket(p);
-        ticket->detector = lane->detector;
-        ticket->slot = sp_detector_acquire(lane->detector);
-        lane->open = ticket;
-    }
+    if (!lane->open)
+        open_slot(p, lane);
     struct sp_stage_clock begin = sp_stage_begin();
     int image = lane->open->slot->images;
     if (sp_detector_fill(lane->detector, lane->open->slot, job->frame, &err) < 0) {
@@ -212,6 +254,16 @@ static void infer(struct sp_pipeline *p, struct sp_job *job)
         submit(p, lane);
 }
 
+/* Offline by number, so that a run can be repeated. Live every frame_skip-th, counted from the last
+ * one that was: so a dropped one is made up for at once; and the first of a new scene. */
+static bool is_wanted(const struct sp_pipeline *p, int camera, uint64_t sequence, uint32_t epoch)
+{
+    const struct sp_camera *c = &p->cameras[camera];
+    if (!p->options.live)
+        return sequence % (uint64_t)p->frame_skip == 0;
+    return sequence >= c->next_wanted || epoch != c->scheduled_epoch;
+}
+
 static void schedule(struct sp_pipeline *p, const struct sp_batch_item *item)
 {
     struct sp_job *job = new_job(p, item);
@@ -220,15 +272,36 @@ static void schedule(struct sp_pipeline *p, const struct sp_batch_item *item)
         return;
     }
     const struct sp_frame *frame = item->frame;
-    bool wanted = frame->sequence % (uint64_t)p->frame_skip == 0;
+    bool wanted = is_wanted(p, item->camera, frame->sequence, frame->epoch);
     sp_histogram_add(&p->cameras[item->camera].stages[SP_STAGE_WAIT].wall,
                      sp_clock_us() - frame->received_us);
     job->batch =
         sp_speed_log_add(&p->speed_log, item->camera, frame->sequence, wanted, frame->decode_us);
-    if (wanted)
+    if (wanted) {
+        p->cameras[item->camera].next_wanted = frame->sequence + (uint64_t)p->frame_skip;
+        p->cameras[item->camera].scheduled_epoch = frame->epoch;
         infer(p, job);
-    else
+    } else
         pass_through(p, job);
+}
+
+/* Live: first a place in the engine, then the picture, which by then may be a newer one. */
+static int next_live(struct sp_pipeline *p, struct sp_batch_item *item, int64_t timeout_us)
+{
+    struct sp_batch_turn turn;
+    int result = sp_batcher_peek(p->batcher, &turn, timeout_us);
+    if (result < 0)
+        return result;
+    if (!turn.over && is_wanted(p, turn.camera, turn.sequence, turn.epoch) &&
+        !atomic_load(&p->broken)) {
+        struct sp_lane *lane = lane_for(p, &p->cameras[turn.camera], turn.width_px, turn.height_px);
+        if (lane && !lane->open) {
+            submit_all(p); /* what is filled need not wait for the place */
+            open_slot(p, lane);
+        }
+    }
+    sp_batcher_take(p->batcher, turn.camera, item);
+    return SP_OK;
 }
 
 void *sp_scheduler_main(void *argument)
@@ -236,7 +309,9 @@ void *sp_scheduler_main(void *argument)
     struct sp_pipeline *p = argument;
     for (;;) {
         struct sp_batch_item item;
-        int result = sp_batcher_next(p->batcher, &item, any_open(p) ? PARTIAL_SLOT_WAIT_US : -1);
+        int64_t timeout_us = any_open(p) ? PARTIAL_SLOT_WAIT_US : -1;
+        int result = p->options.live ? next_live(p, &item, timeout_us)
+                                     : sp_batcher_next(p->batcher, &item, timeout_us);
         if (result == SP_ERR_CLOSED)
             break;
         if (result == SP_OK)

@@ -1,0 +1,405 @@
+/* The thread of a live camera: connects, reads, and connects again, for months if need be.
+ *
+ *     wait while paused ─► open ─► read, push, read, push ... ─► closed, lost, silent, damaged
+ *            ▲                                                              │
+ *            └──────────────────── wait: back-off with jitter ◄─────────────┘
+ *
+ * Whatever happens here stays here: the thread only ever pushes into its own mailbox, which never
+ * makes it wait. Numbers and times rise over all connections: after a new one, time goes on by the
+ * clock, so that the tracker knows how long the gap was. Files are paced by their timestamps. */
+#include "pipeline/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/backoff.h"
+
+#include <errno.h>
+#include <math.h>
+#include <time.h>
+
+static const int64_t BACKOFF_FIRST_US = 500000;
+static const int64_t BACKOFF_LIMIT_US = 10000000;
+static const int64_t STABLE_US = 5000000; /* a connection that holds so long is a success */
+static const int64_t BLACK_AFTER_US = 1000000;
+static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
+static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
+static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
+enum { SILENT_READS_MAX = 2 }; /* stall timeouts in a row until the connection is given up */
+
+/* What ends a connection, besides errors. */
+enum { AGAIN = 1, OVER, LEFT };
+
+struct supervisor {
+    struct sp_camera *camera;
+    struct sp_pass pass;
+    struct sp_backoff backoff;
+    struct sp_truth_watch watch;
+    uint32_t epoch;
+    int64_t last_came_us; /* of the last picture; 0: none yet */
+    uint64_t failed;      /* of this connection, already in the ledger */
+
+    /* The connection. */
+    struct sp_source *source;
+    struct sp_source_info info;
+    bool rebased;  /* base_pts_us is set for this connection */
+    bool anchored; /* a file's pace: anchor_us is when its time 0 is due */
+    int64_t anchor_us;
+    int64_t target_pts_us; /* after a seek: pictures before it are passed over; -1: none */
+    int64_t position_base; /* number in the file of the stream's picture 0 */
+    bool find_position;    /* after a seek, from the next picture's time */
+    uint64_t pictures;
+};
+
+/* ---- states ---- */
+
+static void set_link(struct sp_camera *camera, enum sp_camera_state link, enum sp_truth truth,
+                     const struct sp_error *why)
+{
+    pthread_mutex_lock(&camera->mutex);
+    bool changed = camera->link != link || camera->truth != truth;
+    camera->link = link;
+    camera->truth = truth;
+    if (why)
+        camera->error = *why;
+    else if (changed && link == SP_CAMERA_LIVE)
+        camera->error = (struct sp_error){0};
+    pthread_mutex_unlock(&camera->mutex);
+    if (!changed)
+        return;
+    const char *name = truth == SP_TRUTH_BLACK    ? "black"
+                       : truth == SP_TRUTH_FROZEN ? "frozen"
+                                                  : sp_camera_state_name(link);
+    bool good = (link == SP_CAMERA_LIVE && truth == SP_TRUTH_LIVE) || link == SP_CAMERA_CONNECTING;
+    sp_log(good ? SP_LOG_INFO : SP_LOG_WARNING, "camera %s is %s%s%s", camera->setting.name, name,
+           why ? ": " : "", why ? why->text : "");
+}
+
+/* ---- waiting ---- */
+
+static void wait_locked(struct sp_camera *camera, int64_t until_us)
+{
+    struct timespec at = {.tv_sec = until_us / 1000000, .tv_nsec = (until_us % 1000000) * 1000};
+    pthread_cond_timedwait(&camera->wake, &camera->mutex, &at);
+}
+
+/* Until the time has come, or a stop or a pause. */
+static void wait_backoff(struct sp_camera *camera, int64_t delay_us)
+{
+    int64_t until_us = sp_clock_us() + delay_us;
+    pthread_mutex_lock(&camera->mutex);
+    while (!sp_camera_should_stop(camera) && !camera->paused && sp_clock_us() < until_us)
+        wait_locked(camera, until_us);
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+/* False: to stop. */
+static bool wait_while_paused(struct sp_camera *camera)
+{
+    pthread_mutex_lock(&camera->mutex);
+    while (camera->paused && !sp_camera_should_stop(camera))
+        wait_locked(camera, sp_clock_us() + 1000000); /* the time limit is no signal */
+    if (!sp_camera_should_stop(camera))
+        atomic_store(&camera->interrupted, false);
+    pthread_mutex_unlock(&camera->mutex);
+    return !sp_camera_should_stop(camera);
+}
+
+enum pace { PACE_DUE, PACE_DROP };
+
+/* Keeps a file's picture until its time; through a pause, too. Drop: a stop or a seek came. */
+static enum pace wait_due(struct supervisor *s, int64_t pts_us)
+{
+    struct sp_camera *camera = s->camera;
+    pthread_mutex_lock(&camera->mutex);
+    for (;;) {
+        int64_t now_us = sp_clock_us(), due_us = s->anchor_us + pts_us;
+        if (sp_camera_should_stop(camera) || camera->seek_frame >= 0) {
+            pthread_mutex_unlock(&camera->mutex);
+            return PACE_DROP;
+        }
+        if (camera->paused) {
+            wait_locked(camera, now_us + 1000000);
+            s->anchored = false;
+            continue;
+        }
+        if (!s->anchored || now_us - due_us > PACE_LATE_MAX_US ||
+            due_us - now_us > PACE_GAP_MAX_US) {
+            s->anchor_us = now_us - pts_us;
+            s->anchored = true;
+            continue;
+        }
+        if (now_us >= due_us)
+            break;
+        wait_locked(camera, due_us);
+    }
+    pthread_mutex_unlock(&camera->mutex);
+    return PACE_DUE;
+}
+
+/* ---- pictures ---- */
+
+static int64_t period_us(const struct supervisor *s)
+{
+    return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : 25.0));
+}
+
+/* Numbers and times as of the whole life of the camera. */
+static void renumber(struct supervisor *s, struct sp_frame *frame)
+{
+    struct sp_pass *pass = &s->pass;
+    int64_t elapsed_us = frame->received_us - s->last_came_us;
+    if (!s->rebased && s->last_came_us != 0) {
+        /* A file goes on where it was; else real time has passed. */
+        int64_t step_us = s->info.live && elapsed_us > period_us(s) ? elapsed_us : period_us(s);
+        pass->base_pts_us = pass->last_pts_us + step_us - frame->pts_us;
+    } else if (s->info.live && s->last_came_us != 0) {
+        int64_t ahead_us = frame->pts_us + pass->base_pts_us - pass->last_pts_us - elapsed_us;
+        if (ahead_us > CLOCK_SLACK_US) /* its clock jumped */
+            pass->base_pts_us -= ahead_us;
+    }
+    s->rebased = true;
+    frame->sequence += pass->base_sequence;
+    frame->pts_us += pass->base_pts_us;
+    if (s->last_came_us != 0 && frame->pts_us <= pass->last_pts_us) {
+        pass->base_pts_us += pass->last_pts_us + 1 - frame->pts_us;
+        frame->pts_us = pass->last_pts_us + 1;
+    }
+    frame->epoch = s->epoch;
+    pass->next_sequence = frame->sequence + 1;
+    pass->last_pts_us = frame->pts_us;
+    s->last_came_us = frame->received_us;
+}
+
+static void count_failed(struct supervisor *s)
+{
+    uint64_t failed = sp_source_failed(s->source);
+    if (failed > s->failed)
+        sp_ledger_pass(s->camera->ledger, SP_OUTCOME_FAILED, failed - s->failed);
+    s->failed = failed;
+}
+
+/* Takes the reference. False: nobody wants more. */
+static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t position)
+{
+    struct sp_camera *camera = s->camera;
+    enum sp_truth truth = sp_truth_look(&s->watch, frame);
+    renumber(s, frame);
+    pthread_mutex_lock(&camera->mutex);
+    camera->last_frame_us = frame->received_us;
+    camera->file_position = position;
+    camera->info.width_px = frame->width_px;
+    camera->info.height_px = frame->height_px;
+    sp_rate_add(&camera->came, frame->received_us);
+    pthread_mutex_unlock(&camera->mutex);
+    set_link(camera, SP_CAMERA_LIVE, truth, NULL);
+
+    sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
+    sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
+    sp_ledger_receive(camera->ledger, 1);
+    if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
+        return true;
+    sp_ledger_settle(camera->ledger, SP_OUTCOME_STALE, 1);
+    return false;
+}
+
+/* A picture that was read. SP_OK: go on. */
+static int take_picture(struct supervisor *s, struct sp_frame *frame)
+{
+    const struct sp_pipeline *p = s->camera->pipeline;
+    int64_t position = -1;
+    if (s->target_pts_us >= 0 && frame->pts_us < s->target_pts_us) {
+        sp_frame_unref(frame); /* decoded only to reach the one asked for */
+        return SP_OK;
+    }
+    s->target_pts_us = -1;
+    if (!s->info.live) {
+        if (s->find_position)
+            s->position_base = llround((double)frame->pts_us * s->info.frame_rate / 1e6) -
+                               (int64_t)frame->sequence;
+        s->find_position = false;
+        position = s->position_base + (int64_t)frame->sequence;
+        if (wait_due(s, frame->pts_us) == PACE_DROP) {
+            sp_frame_unref(frame);
+            return SP_OK;
+        }
+        frame->received_us = sp_clock_us(); /* so the wait is no latency */
+    }
+    uint64_t limit = p->options.frame_limit;
+    if (limit && frame->sequence + s->pass.base_sequence >= limit) {
+        sp_frame_unref(frame);
+        return OVER;
+    }
+    s->pictures++;
+    return hand_on(s, frame, position) ? SP_OK : OVER;
+}
+
+/* ---- connections ---- */
+
+/* Moves a file if that was asked for. */
+static int follow_seek(struct supervisor *s, struct sp_error *err)
+{
+    struct sp_camera *camera = s->camera;
+    pthread_mutex_lock(&camera->mutex);
+    int64_t frame_index = camera->seek_frame;
+    camera->seek_frame = -1;
+    pthread_mutex_unlock(&camera->mutex);
+    if (frame_index < 0)
+        return SP_OK;
+    int64_t time_us = llround((double)frame_index * 1e6 / s->info.frame_rate);
+    int result = sp_source_seek(s->source, time_us, err);
+    if (result < 0)
+        return result;
+    s->target_pts_us = time_us - period_us(s) / 2;
+    s->find_position = true;
+    s->anchored = s->rebased = false;
+    s->epoch++;
+    sp_camera_begin_pass(camera, &s->pass);
+    return SP_OK;
+}
+
+/* What a read said that gave no picture. SP_OK: read again. */
+static int judge_read(struct supervisor *s, int result, int *silent, struct sp_error *err)
+{
+    struct sp_camera *camera = s->camera;
+    bool loop = camera->pipeline->options.loop;
+    if (result == SP_ERR_INTERRUPTED)
+        return SP_OK; /* a stop or a pause: the caller looks */
+    if (result == SP_ERR_TIMEOUT && ++*silent < SILENT_READS_MAX) {
+        set_link(camera, SP_CAMERA_STALLED, SP_TRUTH_LIVE, err);
+        return SP_OK;
+    }
+    if (result == SP_ERR_END) {
+        uint64_t tail = sp_source_tail_undecoded(s->source);
+        sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, tail);
+        s->pass.next_sequence += tail;
+    }
+    bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->pictures > 0);
+    if (s->info.live || !over)
+        return result == SP_ERR_END
+                   ? sp_fail(err, SP_ERR_IO, "%s: the stream was closed", camera->shown_url)
+                   : result;
+    if (result == SP_ERR_FORMAT) {
+        if (!loop)
+            return result;
+        sp_log(SP_LOG_WARNING, "camera %s: %s", camera->setting.name, err->text);
+    }
+    if (s->pictures == 0) /* or it would be opened again and again at once */
+        return sp_fail(err, SP_ERR_FORMAT, "%s: there is no picture in it", camera->shown_url);
+    return loop ? AGAIN : OVER;
+}
+
+/* Whether the camera is to be left for now: a live one that is paused. A file waits in wait_due. */
+static bool is_to_leave(struct supervisor *s)
+{
+    struct sp_camera *camera = s->camera;
+    pthread_mutex_lock(&camera->mutex);
+    bool paused = camera->paused;
+    if (!paused && !atomic_load(&camera->stop))
+        atomic_store(&camera->interrupted, false);
+    pthread_mutex_unlock(&camera->mutex);
+    return paused && s->info.live;
+}
+
+static int read_on(struct supervisor *s, struct sp_error *err)
+{
+    struct sp_camera *camera = s->camera;
+    int silent = 0;
+    for (;;) {
+        if (sp_camera_should_stop(camera) || is_to_leave(s))
+            return LEFT;
+        int result = follow_seek(s, err);
+        if (result < 0)
+            return result;
+        struct sp_frame *frame;
+        struct sp_stage_clock begin = sp_stage_begin();
+        result = sp_source_read(s->source, &frame, err);
+        atomic_fetch_add(&camera->stages[SP_STAGE_DECODE].cpu_us,
+                         (uint64_t)(sp_stage_begin().cpu_us - begin.cpu_us));
+        count_failed(s);
+        if (result < 0) {
+            result = judge_read(s, result, &silent, err);
+        } else {
+            silent = 0;
+            result = take_picture(s, frame);
+        }
+        if (result != SP_OK)
+            return result;
+    }
+}
+
+static int connect_and_read(struct supervisor *s, struct sp_error *err)
+{
+    struct sp_camera *camera = s->camera;
+    int result = sp_camera_open_source(camera, &s->source, err);
+    if (result < 0)
+        return result;
+    sp_source_info(s->source, &s->info);
+    sp_truth_restart(&s->watch);
+    s->rebased = s->anchored = s->find_position = false;
+    s->target_pts_us = -1;
+    s->position_base = 0;
+    s->pictures = s->failed = 0;
+    sp_camera_begin_pass(camera, &s->pass);
+    int64_t opened_us = sp_clock_us();
+    result = read_on(s, err);
+    count_failed(s);
+    sp_source_close(s->source);
+    if (s->pictures > 0 && s->last_came_us - opened_us >= STABLE_US)
+        sp_backoff_succeed(&s->backoff);
+    return result;
+}
+
+/* One connection. False: nothing more comes. */
+static bool supervise(struct supervisor *s, struct sp_error *err)
+{
+    struct sp_camera *camera = s->camera;
+    int result = connect_and_read(s, err);
+    if (sp_camera_should_stop(camera)) {
+        return false;
+    } else if (result == AGAIN) {
+        s->epoch++;
+    } else if (result == LEFT || result == SP_ERR_INTERRUPTED) {
+        set_link(camera, SP_CAMERA_CONNECTING, SP_TRUTH_LIVE, NULL);
+    } else if (result == OVER) {
+        return false;
+    } else if (result == SP_ERR_FORMAT && s->pictures > 0 && !s->info.live) {
+        sp_camera_fail(camera, err); /* a damaged file that is played once */
+        pthread_mutex_lock(&camera->mutex);
+        camera->refused = true;
+        pthread_mutex_unlock(&camera->mutex);
+        return false;
+    } else {
+        set_link(camera, SP_CAMERA_OFFLINE, SP_TRUTH_LIVE, err);
+        wait_backoff(camera, sp_backoff_next(&s->backoff));
+    }
+    if (result != AGAIN && result != LEFT) {
+        pthread_mutex_lock(&camera->mutex);
+        camera->connections++;
+        pthread_mutex_unlock(&camera->mutex);
+    }
+    return true;
+}
+
+void *sp_supervisor_main(void *argument)
+{
+    struct sp_camera *camera = argument;
+    const struct sp_settings *settings = camera->pipeline->settings;
+    struct sp_error err = {0};
+    struct supervisor s = {
+        .camera = camera,
+        .backoff = {.first_us = BACKOFF_FIRST_US,
+                    .limit_us = BACKOFF_LIMIT_US,
+                    .dice = (uint64_t)sp_clock_us() * 64 + (uint64_t)camera->index + 1},
+        .watch = {.black_after_us = BLACK_AFTER_US,
+                  .frozen_after_us = settings->stall_timeout_ms * 2000LL,
+                  .black_since_us = -1},
+    };
+    while (wait_while_paused(camera) && supervise(&s, &err))
+        continue;
+    pthread_mutex_lock(&camera->mutex);
+    if (!camera->refused) /* what it last suffered from is not why it ends */
+        camera->error = (struct sp_error){0};
+    pthread_mutex_unlock(&camera->mutex);
+    sp_camera_end(camera);
+    return NULL;
+}
