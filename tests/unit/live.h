@@ -1,0 +1,189 @@
+/* What the tests of the live pipeline share: a pipeline with the fake engine, and a sink that
+ * checks what it is given and counts it. */
+#pragma once
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/pipeline.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+struct live_camera { /* what the sink saw of a slot */
+    _Atomic uint64_t results, inferred, failed, begins, ends;
+    _Atomic uint64_t tracks; /* of the last result */
+    _Atomic uint32_t highest_id;
+    _Atomic uint64_t disorder;
+    _Atomic uint64_t sequence;
+    _Atomic int64_t pts_us, longest_latency_us, width_px;
+    bool any;
+};
+
+struct live {
+    struct sp_settings settings;
+    struct sp_pipeline *pipeline;
+    _Atomic int64_t sink_delay_us;
+    struct live_camera camera[SP_CAMERAS_MAX];
+};
+
+static inline int live_begin(void *user, int camera, const struct sp_source_info *info,
+                             struct sp_error *err)
+{
+    struct live *live = user;
+    (void)info;
+    (void)err;
+    live->camera[camera].any = false;
+    atomic_fetch_add(&live->camera[camera].begins, 1);
+    return SP_OK;
+}
+
+static inline int live_result(void *user, const struct sp_result *result, struct sp_error *err)
+{
+    struct live *live = user;
+    struct live_camera *c = &live->camera[result->camera];
+    (void)err;
+    if (c->any && (result->frame->sequence <= atomic_load(&c->sequence) ||
+                   result->frame->pts_us <= atomic_load(&c->pts_us)))
+        atomic_fetch_add(&c->disorder, 1);
+    c->any = true;
+    atomic_store(&c->sequence, result->frame->sequence);
+    atomic_store(&c->pts_us, result->frame->pts_us);
+    atomic_store(&c->width_px, result->frame->width_px);
+    atomic_store(&c->tracks, result->track_count);
+    for (size_t i = 0; i < result->track_count; i++)
+        if (result->tracks[i].id > atomic_load(&c->highest_id))
+            atomic_store(&c->highest_id, result->tracks[i].id);
+    int64_t latency_us = sp_clock_us() - result->frame->received_us;
+    if (latency_us > atomic_load(&c->longest_latency_us))
+        atomic_store(&c->longest_latency_us, latency_us);
+    atomic_fetch_add(&c->results, 1);
+    atomic_fetch_add(&c->inferred, result->inferred);
+    atomic_fetch_add(&c->failed, result->failed);
+    int64_t delay_us = atomic_load(&live->sink_delay_us);
+    if (delay_us > 0)
+        usleep((useconds_t)delay_us);
+    return SP_OK;
+}
+
+static inline void live_end(void *user, int camera, const struct sp_error *why)
+{
+    struct live *live = user;
+    (void)why;
+    atomic_fetch_add(&live->camera[camera].ends, 1);
+}
+
+/* `extra`: the fake engine's options. */
+static inline struct live *live_prepare(const char *extra)
+{
+    struct live *live = calloc(1, sizeof *live);
+    assert_non_null(live);
+    sp_log_set_level(SP_LOG_ERROR);
+    struct sp_settings *s = &live->settings;
+    sp_settings_default(s);
+    snprintf(s->engine, sizeof s->engine, "fake");
+    snprintf(s->model_path, sizeof s->model_path, "fake");
+    snprintf(s->cache_dir, sizeof s->cache_dir, "off");
+    snprintf(s->engine_options, sizeof s->engine_options, "%s", extra);
+    s->input_size_px = 320;
+    s->threads = 2;
+    s->streams = 2;
+    s->stall_timeout_ms = 400;
+    return live;
+}
+
+static inline void live_start(struct live *live, bool loop)
+{
+    struct sp_error err = {0};
+    struct sp_pipeline_options options = {
+        .settings = &live->settings,
+        .live = true,
+        .loop = loop,
+        .sink = {.user = live, .begin = live_begin, .result = live_result, .end = live_end},
+    };
+    int result = sp_pipeline_open(&live->pipeline, &options, &err);
+    if (result == SP_OK)
+        result = sp_pipeline_start(live->pipeline, &err);
+    if (result < 0)
+        print_message("%s\n", err.text);
+    assert_int_equal(result, SP_OK);
+}
+
+static inline struct live *live_open(const char *extra)
+{
+    struct live *live = live_prepare(extra);
+    live_start(live, false);
+    return live;
+}
+
+static inline int live_add(struct live *live, const char *name, const char *url)
+{
+    struct sp_camera_setting setting = {0};
+    struct sp_error err = {0};
+    int index = -1;
+    snprintf(setting.name, sizeof setting.name, "%s", name);
+    snprintf(setting.url, sizeof setting.url, "%s", url);
+    int result = sp_pipeline_add_camera(live->pipeline, &setting, &index, &err);
+    if (result < 0)
+        print_message("%s\n", err.text);
+    assert_int_equal(result, SP_OK);
+    return index;
+}
+
+static inline struct sp_camera_report live_report(struct live *live, int camera)
+{
+    struct sp_camera_report report;
+    sp_pipeline_camera(live->pipeline, camera, &report);
+    return report;
+}
+
+/* Until the state is seen; fails after ten seconds. */
+static inline void live_await_state(struct live *live, int camera, enum sp_camera_state state)
+{
+    int64_t deadline_us = sp_clock_us() + 10000000;
+    struct sp_camera_report report;
+    while (report = live_report(live, camera), report.state != state) {
+        if (sp_clock_us() > deadline_us) {
+            print_message("%s is %s, not %s (%s)\n", report.name,
+                          sp_camera_state_name(report.state), sp_camera_state_name(state),
+                          report.error.text);
+            fail();
+        }
+        usleep(5000);
+    }
+}
+
+/* Until `*count` is at least `wanted`; fails after twenty seconds. */
+static inline void live_await(_Atomic uint64_t *count, uint64_t wanted)
+{
+    int64_t deadline_us = sp_clock_us() + 20000000;
+    while (atomic_load(count) < wanted) {
+        if (sp_clock_us() > deadline_us) {
+            print_message("%llu of %llu\n", (unsigned long long)atomic_load(count),
+                          (unsigned long long)wanted);
+            fail();
+        }
+        usleep(2000);
+    }
+}
+
+/* Stops, checks that it did so in time and that nothing is left in flight, and frees. */
+static inline void live_close(struct live *live)
+{
+    int64_t begin_us = sp_clock_us();
+    sp_pipeline_stop(live->pipeline);
+    assert_true(sp_pipeline_wait(live->pipeline, 2000000));
+    assert_true(sp_clock_us() - begin_us < 2000000);
+    for (int i = 0; i < sp_pipeline_camera_slots(live->pipeline); i++) {
+        struct sp_camera_report report = live_report(live, i);
+        assert_true(sp_ledger_balances(&report.ledger));
+        assert_int_equal(report.ledger.in_flight, 0);
+        assert_int_equal(live->camera[i].disorder, 0);
+    }
+    sp_pipeline_close(live->pipeline);
+    free(live);
+}
