@@ -52,7 +52,10 @@ static int refuse_value(const struct sp_setting_row *row, enum sp_setting_verdic
 {
     char allowed[SP_ALLOWED_BYTES], shown[SHOWN_BYTES], suggestion[64];
     sp_setting_allowed(row, allowed);
-    sp_setting_show(value, shown, sizeof shown);
+    if (row->secret)
+        snprintf(shown, sizeof shown, "***");
+    else
+        sp_setting_show(value, shown, sizeof shown);
     if (verdict == SP_VALUE_EMPTY)
         return sp_fail(err, SP_ERR_INVALID, "%s is empty: it takes %s", subject, allowed);
     if (verdict == SP_VALUE_TOO_LONG)
@@ -267,7 +270,10 @@ void sp_settings_each(const struct sp_settings *settings,
     char value[SP_PATH_BYTES], shown[SP_PATH_BYTES + SP_FLAG_BYTES];
     for (size_t i = 0; i < sp_setting_count; i++) {
         sp_setting_format(&sp_setting_table[i], settings, value, sizeof value);
-        sp_setting_show(value, shown, sizeof shown);
+        if (sp_setting_table[i].secret && value[0] != '\0')
+            snprintf(shown, sizeof shown, "***");
+        else
+            sp_setting_show(value, shown, sizeof shown);
         visit(user, sp_setting_table[i].key, shown);
     }
     for (int i = 0; i < settings->camera_count; i++) {
@@ -294,6 +300,11 @@ int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
             "TRACK_LOW_THRESHOLD=%g is not below TRACK_HIGH_THRESHOLD=%g: the detections "
             "between them are what the second matching works on",
             settings->track_low_thresh, settings->track_high_thresh);
+    if ((settings->tls_cert[0] == '\0') != (settings->tls_key[0] == '\0'))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s is set and %s is not: https wants both the certificate and its key",
+                       settings->tls_cert[0] ? "TLS_CERT" : "TLS_KEY",
+                       settings->tls_cert[0] ? "TLS_KEY" : "TLS_CERT");
     if (settings->track_new_thresh < settings->track_high_thresh)
         sp_log(SP_LOG_WARNING,
                "TRACK_NEW_THRESHOLD=%g is below TRACK_HIGH_THRESHOLD=%g: tracks start only from "

@@ -65,8 +65,20 @@ struct sp_settings {
     int jpeg_quality;            /* FRAME_JPEG_QUALITY */
     double stream_resize_factor; /* STREAM_RESIZE_FACTOR */
     int video_crf;               /* VIDEO_CRF: quality of the annotated MP4, x264's scale */
+    int stream_max_width_px;     /* STREAM_MAX_WIDTH */
 
     int log_level; /* LOG_LEVEL: enum sp_log_level */
+
+    /* server */
+    char http_host[256];          /* HTTP_HOST: a name or an address to bind to */
+    int http_port;                /* HTTP_PORT; 0: any free one */
+    char api_token[256];          /* API_TOKEN: a secret; empty: none */
+    bool allow_insecure;          /* ALLOW_INSECURE: other than loopback without a token */
+    char tls_cert[SP_PATH_BYTES]; /* TLS_CERT, TLS_KEY: files; both or neither */
+    char tls_key[SP_PATH_BYTES];
+    char video_dir[SP_PATH_BYTES];         /* VIDEO_DIR: files of cameras added over HTTP */
+    char v4l2_devices[1024];               /* V4L2_DEVICES: allowed over HTTP, comma separated */
+    char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
 
     struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL */
     int camera_count;

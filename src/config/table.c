@@ -43,6 +43,7 @@ static const struct sp_setting_choice log_levels[] = {
 #define LIVE "Live cameras"
 #define TRACKER "Tracker"
 #define PICTURES "Pictures and log"
+#define SERVER "Server"
 
 const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
@@ -133,8 +134,38 @@ const struct sp_setting_row sp_setting_table[] = {
     {"VIDEO_CRF", PICTURES, "N", "23",
      "Quality of the annotated MP4, on the scale of x264: lower is better and larger.",
      SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51},
+    {"STREAM_MAX_WIDTH", PICTURES, "PIXELS", "640",
+     "Pictures for viewers are at most that wide; their height follows.", SP_SETTING_INTEGER,
+     FIELD(stream_max_width_px), .low = 16, .high = 8192},
     {"LOG_LEVEL", PICTURES, "WORD", "info", "The least important messages that are logged.",
      SP_SETTING_CHOICE, FIELD(log_level), .choices = log_levels},
+
+    {"HTTP_HOST", SERVER, "HOST", "127.0.0.1",
+     "Address that `spoton serve` listens on; 0.0.0.0: all. Another one than this machine's own "
+     "wants API_TOKEN.",
+     SP_SETTING_LIST, FIELD(http_host)},
+    {"HTTP_PORT", SERVER, "PORT", "3847", "Its port; 0: any free one, which the start prints.",
+     SP_SETTING_INTEGER, FIELD(http_port), .low = 0, .high = 65535},
+    {"API_TOKEN", SERVER, "TOKEN", "",
+     "Secret that all requests must carry, but those for health. Empty: none is needed.",
+     SP_SETTING_TEXT, FIELD(api_token), .secret = true},
+    {"ALLOW_INSECURE", SERVER, NULL, "false",
+     "Listen on other addresses than this machine's own without API_TOKEN.", SP_SETTING_SWITCH,
+     FIELD(allow_insecure)},
+    {"TLS_CERT", SERVER, "FILE", "",
+     "Certificate chain in PEM for https and wss; with TLS_KEY. Empty: http and ws.",
+     SP_SETTING_TEXT, FIELD(tls_cert)},
+    {"TLS_KEY", SERVER, "FILE", "", "Private key of TLS_CERT, in PEM.", SP_SETTING_TEXT,
+     FIELD(tls_key)},
+    {"VIDEO_DIR", SERVER, "DIR", "",
+     "Cameras that are added over HTTP may be files in this folder. Empty: no files.",
+     SP_SETTING_TEXT, FIELD(video_dir)},
+    {"V4L2_DEVICES", SERVER, "LIST", "",
+     "Devices that cameras added over HTTP may be, comma separated: /dev/video0,/dev/video2.",
+     SP_SETTING_TEXT, FIELD(v4l2_devices)},
+    {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
+     "JSON with groups of cameras for the older interface; see docs/API.md.", SP_SETTING_TEXT,
+     FIELD(environments_file)},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];

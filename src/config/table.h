@@ -36,6 +36,7 @@ struct sp_setting_row {
     double low, high;     /* of numbers, both allowed */
     const char *zero;     /* the word for 0, which may lie below `low`; NULL: none */
     const struct sp_setting_choice *choices;
+    bool secret; /* never shown: not in texts, not by sp_settings_each */
 };
 
 extern const struct sp_setting_row sp_setting_table[];

@@ -1,0 +1,481 @@
+#include "publish/encoder.h"
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "publish/shrink.h"
+#include "render/draw.h"
+#include "render/jpeg.h"
+#include "render/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char part_head[] = "Content-Type: image/jpeg\r\n\r\n";
+static const char part_tail[] = "\r\n" SP_PICTURE_BOUNDARY;
+
+enum {
+    THREADS_MAX = 64,
+    HEAD_BYTES = sizeof part_head - 1,
+    TAIL_BYTES = sizeof part_tail - 1,
+};
+
+struct sp_stream {
+    struct sp_encoder *encoder;
+    struct sp_stream_options options;
+    int viewers;
+    struct sp_update *update; /* what waits, with its picture */
+    struct sp_frame *frame;
+    bool queued, busy;
+    struct sp_stream *next_queued;
+    struct sp_picture *newest;
+    uint64_t number;
+};
+
+struct worker {
+    struct sp_encoder *encoder;
+    pthread_t thread;
+    struct sp_shrinker shrinker;
+    struct sp_canvas canvas;
+    struct sp_text *text;
+    struct sp_jpeg *jpeg;
+    struct sp_track tracks[SP_TRACKS_MAX]; /* scaled */
+};
+
+struct sp_encoder {
+    struct sp_encoder_options options;
+    struct worker *workers;
+    int worker_count, workers_started;
+    atomic_int stream_count;
+
+    pthread_mutex_t mutex; /* guards the rest, and all of the streams */
+    pthread_cond_t work;
+    bool stopping;
+    struct sp_stream *streams[SP_STREAMS_MAX];
+    struct sp_stream *first_queued, *last_queued;
+    struct sp_picture *free_pictures;
+    uint64_t encoded, replaced, failed;
+};
+
+/* --- pictures --------------------------------------------------------------------------------- */
+
+static struct sp_picture *take_picture(struct sp_encoder *e, size_t jpeg_bytes)
+{
+    pthread_mutex_lock(&e->mutex);
+    struct sp_picture *picture = e->free_pictures;
+    if (picture)
+        e->free_pictures = picture->next_free;
+    pthread_mutex_unlock(&e->mutex);
+    if (!picture)
+        picture = calloc(1, sizeof *picture);
+    if (!picture)
+        return NULL;
+    size_t bytes = SP_PICTURE_ROOM + HEAD_BYTES + jpeg_bytes + TAIL_BYTES;
+    if (bytes > picture->capacity_bytes) {
+        free(picture->memory);
+        bytes += bytes / 4;
+        picture->memory = malloc(bytes);
+        picture->capacity_bytes = picture->memory ? bytes : 0;
+    }
+    if (!picture->memory) {
+        free(picture);
+        return NULL;
+    }
+    picture->encoder = e;
+    atomic_init(&picture->refs, 1);
+    return picture;
+}
+
+void sp_picture_unref(struct sp_picture *picture)
+{
+    if (!picture || atomic_fetch_sub_explicit(&picture->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct sp_encoder *e = picture->encoder;
+    sp_update_unref(picture->update);
+    picture->update = NULL;
+    pthread_mutex_lock(&e->mutex);
+    picture->next_free = e->free_pictures;
+    e->free_pictures = picture;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+static void wrap(struct sp_picture *picture, const uint8_t *jpeg, size_t bytes)
+{
+    picture->part = picture->memory + SP_PICTURE_ROOM;
+    picture->part_bytes = HEAD_BYTES + bytes + TAIL_BYTES;
+    memcpy(picture->part, part_head, HEAD_BYTES);
+    memcpy(picture->part + HEAD_BYTES, jpeg, bytes);
+    memcpy(picture->part + HEAD_BYTES + bytes, part_tail, TAIL_BYTES);
+    picture->jpeg = picture->part + HEAD_BYTES;
+    picture->jpeg_bytes = bytes;
+}
+
+/* --- workers ---------------------------------------------------------------------------------- */
+
+static int draw(struct worker *w, const struct sp_stream_options *options,
+                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+{
+    int width, height;
+    struct sp_frame small;
+    sp_shrink_size(frame->width_px, frame->height_px, options->width_px, options->scale, &width,
+                   &height);
+    int result = sp_shrink(&w->shrinker, frame, width, height, &small, err);
+    if (result == SP_OK)
+        result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
+    if (result < 0 || !options->annotated)
+        return result;
+    double x_scale = (double)width / frame->width_px, y_scale = (double)height / frame->height_px;
+    for (size_t i = 0; i < update->track_count; i++) {
+        w->tracks[i] = update->tracks[i];
+        w->tracks[i].x1_px *= x_scale;
+        w->tracks[i].x2_px *= x_scale;
+        w->tracks[i].y1_px *= y_scale;
+        w->tracks[i].y2_px *= y_scale;
+    }
+    struct sp_draw_style style = {
+        .ids = true, .scores = true, .predicted = !update->inferred, .title = update->name};
+    sp_draw_tracks(&w->canvas, w->text, w->tracks, update->track_count, &style);
+    return SP_OK;
+}
+
+/* NULL: it failed, which is logged once a while by its count only. */
+static struct sp_picture *encode(struct worker *w, const struct sp_stream_options *options,
+                                 struct sp_update *update, const struct sp_frame *frame)
+{
+    struct sp_encoder *e = w->encoder;
+    struct sp_hub_times *times = sp_hub_times(e->options.hub, options->camera);
+    struct sp_error err = {0};
+    const uint8_t *jpeg = NULL;
+    size_t bytes = 0;
+    struct sp_stage_clock begin = sp_stage_begin();
+    int result = draw(w, options, update, frame, &err);
+    struct sp_stage_clock drawn = sp_stage_begin();
+    sp_histogram_add(&times->draw, drawn.wall_us - begin.wall_us);
+    if (result == SP_OK)
+        result = sp_jpeg_encode(w->jpeg, &w->canvas, options->quality, &jpeg, &bytes, &err);
+    sp_histogram_add(&times->encode, sp_stage_begin().wall_us - drawn.wall_us);
+    struct sp_picture *picture = result == SP_OK ? take_picture(e, bytes) : NULL;
+    if (!picture) {
+        sp_log(SP_LOG_DEBUG, "camera %s: no JPEG: %s", update->name,
+               result < 0 ? err.text : "out of memory");
+        return NULL;
+    }
+    wrap(picture, jpeg, bytes);
+    picture->update = sp_update_ref(update);
+    return picture;
+}
+
+/* The mutex is held. */
+static void enqueue(struct sp_encoder *e, struct sp_stream *stream)
+{
+    if (stream->queued || stream->busy)
+        return;
+    stream->queued = true;
+    stream->next_queued = NULL;
+    if (e->last_queued)
+        e->last_queued->next_queued = stream;
+    else
+        e->first_queued = stream;
+    e->last_queued = stream;
+    pthread_cond_signal(&e->work);
+}
+
+static void free_stream(struct sp_stream *stream)
+{
+    sp_update_unref(stream->update);
+    sp_frame_unref(stream->frame);
+    free(stream);
+}
+
+/* The mutex is held, and given away while encoding. */
+static void work_on(struct worker *w, struct sp_stream *stream)
+{
+    struct sp_encoder *e = w->encoder;
+    struct sp_update *update = stream->update;
+    struct sp_frame *frame = stream->frame;
+    struct sp_stream_options options = stream->options;
+    stream->update = NULL;
+    stream->frame = NULL;
+    stream->busy = true;
+    pthread_mutex_unlock(&e->mutex);
+
+    struct sp_picture *picture = encode(w, &options, update, frame);
+    sp_update_unref(update);
+    sp_frame_unref(frame);
+
+    pthread_mutex_lock(&e->mutex);
+    stream->busy = false;
+    e->encoded += picture != NULL;
+    e->failed += picture == NULL;
+    struct sp_picture *old = picture;
+    bool gone = stream->viewers == 0;
+    if (!gone && picture) {
+        old = stream->newest;
+        stream->newest = picture;
+        picture->number = ++stream->number;
+    }
+    if (!gone && stream->frame)
+        enqueue(e, stream);
+    pthread_mutex_unlock(&e->mutex);
+    sp_picture_unref(old);
+    if (gone)
+        free_stream(stream);
+    else if (picture && e->options.wake)
+        e->options.wake(e->options.user, options.camera);
+    pthread_mutex_lock(&e->mutex);
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *w = argument;
+    struct sp_encoder *e = w->encoder;
+    pthread_mutex_lock(&e->mutex);
+    while (!e->stopping) {
+        struct sp_stream *stream = e->first_queued;
+        if (!stream) {
+            pthread_cond_wait(&e->work, &e->mutex);
+            continue;
+        }
+        e->first_queued = stream->next_queued;
+        if (!e->first_queued)
+            e->last_queued = NULL;
+        stream->queued = false;
+        work_on(w, stream);
+    }
+    pthread_mutex_unlock(&e->mutex);
+    return NULL;
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+static int open_worker(struct sp_encoder *e, int index, struct sp_error *err)
+{
+    struct worker *w = &e->workers[index];
+    struct sp_error no_font = {0};
+    w->encoder = e;
+    if (sp_text_open(&w->text, NULL, &no_font) < 0 && index == 0)
+        sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
+    int result = sp_jpeg_open(&w->jpeg, err);
+    if (result == SP_OK)
+        result = sp_thread_start(&w->thread, "jpeg", worker_main, w, err);
+    e->workers_started += result == SP_OK;
+    return result;
+}
+
+int sp_encoder_open(struct sp_encoder **out, const struct sp_encoder_options *options,
+                    struct sp_error *err)
+{
+    struct sp_encoder *e = calloc(1, sizeof *e);
+    int threads = options->threads > 0 ? options->threads : 1;
+    if (threads > THREADS_MAX)
+        threads = THREADS_MAX;
+    if (e)
+        e->workers = calloc((size_t)threads, sizeof e->workers[0]);
+    if (!e || !e->workers) {
+        free(e);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "JPEG workers: out of memory");
+    }
+    e->options = *options;
+    e->worker_count = threads;
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->work, NULL);
+    int result = SP_OK;
+    for (int i = 0; i < threads && result == SP_OK; i++)
+        result = open_worker(e, i, err);
+    if (result < 0)
+        sp_encoder_close(e);
+    else
+        *out = e;
+    return result;
+}
+
+void sp_encoder_stop(struct sp_encoder *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    e->stopping = true;
+    pthread_cond_broadcast(&e->work);
+    pthread_mutex_unlock(&e->mutex);
+    while (e->workers_started > 0)
+        pthread_join(e->workers[--e->workers_started].thread, NULL);
+}
+
+void sp_encoder_close(struct sp_encoder *e)
+{
+    if (!e)
+        return;
+    sp_encoder_stop(e);
+    assert(atomic_load(&e->stream_count) == 0);
+    for (int i = 0; i < e->worker_count; i++) {
+        sp_shrinker_release(&e->workers[i].shrinker);
+        sp_canvas_release(&e->workers[i].canvas);
+        sp_text_close(e->workers[i].text);
+        sp_jpeg_close(e->workers[i].jpeg);
+    }
+    while (e->free_pictures) {
+        struct sp_picture *picture = e->free_pictures;
+        e->free_pictures = picture->next_free;
+        free(picture->memory);
+        free(picture);
+    }
+    pthread_cond_destroy(&e->work);
+    pthread_mutex_destroy(&e->mutex);
+    free(e->workers);
+    free(e);
+}
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+/* The mutex is held. The references go over to the stream. */
+static void give(struct sp_encoder *e, struct sp_stream *stream, struct sp_update *update,
+                 struct sp_frame *frame)
+{
+    e->replaced += stream->frame != NULL;
+    sp_update_unref(stream->update);
+    sp_frame_unref(stream->frame);
+    stream->update = update;
+    stream->frame = frame;
+    enqueue(e, stream);
+}
+
+void sp_encoder_offer(void *encoder, struct sp_update *update, struct sp_frame *frame)
+{
+    struct sp_encoder *e = encoder;
+    if (atomic_load_explicit(&e->stream_count, memory_order_relaxed) == 0)
+        return;
+    pthread_mutex_lock(&e->mutex);
+    for (int i = 0; i < SP_STREAMS_MAX && !e->stopping; i++)
+        if (e->streams[i] && e->streams[i]->options.camera == update->camera)
+            give(e, e->streams[i], sp_update_ref(update), sp_frame_ref(frame));
+    pthread_mutex_unlock(&e->mutex);
+}
+
+static bool is_same(const struct sp_stream_options *a, const struct sp_stream_options *b)
+{
+    return a->camera == b->camera && a->width_px == b->width_px && a->scale == b->scale &&
+           a->quality == b->quality && a->annotated == b->annotated;
+}
+
+/* The mutex is held. */
+static struct sp_stream *find_or_make(struct sp_encoder *e, const struct sp_stream_options *options,
+                                      struct sp_error *err)
+{
+    int place = -1;
+    for (int i = SP_STREAMS_MAX - 1; i >= 0; i--) {
+        if (!e->streams[i])
+            place = i;
+        else if (is_same(&e->streams[i]->options, options))
+            return e->streams[i];
+    }
+    if (place < 0) {
+        sp_fail(err, SP_ERR_NO_SPACE, "%d kinds of pictures are being watched already",
+                SP_STREAMS_MAX);
+        return NULL;
+    }
+    struct sp_stream *stream = calloc(1, sizeof *stream);
+    if (!stream) {
+        sp_fail(err, SP_ERR_NO_MEMORY, "stream: out of memory");
+        return NULL;
+    }
+    stream->encoder = e;
+    stream->options = *options;
+    e->streams[place] = stream;
+    atomic_fetch_add(&e->stream_count, 1);
+    return stream;
+}
+
+int sp_stream_join(struct sp_encoder *e, const struct sp_stream_options *options,
+                   struct sp_stream **out, struct sp_error *err)
+{
+    struct sp_error why = {0};
+    struct sp_update *update = NULL;
+    struct sp_frame *frame = NULL;
+    bool known = sp_hub_latest(e->options.hub, options->camera, &update, &frame);
+    pthread_mutex_lock(&e->mutex);
+    struct sp_stream *stream = find_or_make(e, options, &why);
+    if (stream && ++stream->viewers == 1 && known && frame && !e->stopping && !stream->frame)
+        give(e, stream, sp_update_ref(update), sp_frame_ref(frame));
+    pthread_mutex_unlock(&e->mutex);
+    sp_update_unref(update);
+    sp_frame_unref(frame);
+    if (!stream) {
+        if (err)
+            *err = why;
+        return why.code;
+    }
+    *out = stream;
+    return SP_OK;
+}
+
+/* The mutex is held. */
+static void unqueue(struct sp_encoder *e, struct sp_stream *stream)
+{
+    struct sp_stream *before = NULL;
+    for (struct sp_stream *s = e->first_queued; s; before = s, s = s->next_queued) {
+        if (s != stream)
+            continue;
+        if (before)
+            before->next_queued = s->next_queued;
+        else
+            e->first_queued = s->next_queued;
+        if (e->last_queued == s)
+            e->last_queued = before;
+        return;
+    }
+}
+
+void sp_stream_leave(struct sp_stream *stream)
+{
+    if (!stream)
+        return;
+    struct sp_encoder *e = stream->encoder;
+    pthread_mutex_lock(&e->mutex);
+    bool last = --stream->viewers == 0;
+    struct sp_picture *newest = NULL;
+    bool busy = stream->busy;
+    if (last) {
+        for (int i = 0; i < SP_STREAMS_MAX; i++)
+            if (e->streams[i] == stream)
+                e->streams[i] = NULL;
+        atomic_fetch_sub(&e->stream_count, 1);
+        if (stream->queued)
+            unqueue(e, stream);
+        newest = stream->newest;
+    }
+    pthread_mutex_unlock(&e->mutex);
+    sp_picture_unref(newest);
+    if (last && !busy) /* else its worker frees it */
+        free_stream(stream);
+}
+
+uint64_t sp_stream_number(struct sp_stream *stream)
+{
+    pthread_mutex_lock(&stream->encoder->mutex);
+    uint64_t number = stream->number;
+    pthread_mutex_unlock(&stream->encoder->mutex);
+    return number;
+}
+
+struct sp_picture *sp_stream_newest(struct sp_stream *stream, uint64_t seen)
+{
+    struct sp_picture *picture = NULL;
+    pthread_mutex_lock(&stream->encoder->mutex);
+    if (stream->newest && stream->number > seen) {
+        picture = stream->newest;
+        atomic_fetch_add_explicit(&picture->refs, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&stream->encoder->mutex);
+    return picture;
+}
+
+void sp_encoder_count(struct sp_encoder *e, struct sp_encoder_counts *counts)
+{
+    *counts = (struct sp_encoder_counts){.streams = atomic_load(&e->stream_count)};
+    pthread_mutex_lock(&e->mutex);
+    for (struct sp_stream *s = e->first_queued; s; s = s->next_queued)
+        counts->waiting++;
+    counts->encoded = e->encoded;
+    counts->replaced = e->replaced;
+    counts->failed = e->failed;
+    pthread_mutex_unlock(&e->mutex);
+}

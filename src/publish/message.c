@@ -1,0 +1,144 @@
+#include "publish/message.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { FLAG_INFERRED = 1, FLAG_JPEG = 2, FLAG_WIDE_IDS = 4, FLAG_CLASSES = 8 };
+
+const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16])
+{
+    if (names && class_id >= 0 && class_id < names->count && names->name[class_id])
+        return names->name[class_id];
+    snprintf(number, 16, "%d", class_id);
+    return number;
+}
+
+void sp_time_format(int64_t wall_us, char out[SP_TIME_BYTES])
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    size_t used = strftime(out, SP_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + used, SP_TIME_BYTES - used, ".%03dZ", (int)(wall_us / 1000 % 1000));
+}
+
+static void put_member(struct sp_json *json, const char *key, int64_t value)
+{
+    sp_json_key(json, key);
+    sp_json_int(json, value);
+}
+
+void sp_message_json(struct sp_json *json, const struct sp_update *update,
+                     const struct sp_class_names *names, int64_t now_us)
+{
+    char number[16];
+    sp_json_begin_object(json);
+    put_member(json, "schema", SP_MESSAGE_SCHEMA);
+    sp_json_key(json, "type");
+    sp_json_string(json, "tracks");
+    sp_json_key(json, "camera");
+    sp_json_string(json, update->name);
+    put_member(json, "sequence", (int64_t)update->sequence);
+    put_member(json, "pts_us", update->pts_us);
+    put_member(json, "wall_us", update->wall_us);
+    put_member(json, "latency_us", now_us - update->received_us);
+    sp_json_key(json, "inferred");
+    sp_json_bool(json, update->inferred);
+    put_member(json, "width", update->width_px);
+    put_member(json, "height", update->height_px);
+    sp_json_key(json, "tracks");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        sp_json_begin_array(json);
+        sp_json_int(json, track->id);
+        sp_json_number(json, track->x1_px, 2);
+        sp_json_number(json, track->y1_px, 2);
+        sp_json_number(json, track->x2_px, 2);
+        sp_json_number(json, track->y2_px, 2);
+        sp_json_number(json, track->score, 3);
+        sp_json_string(json, sp_class_name(names, track->class_id, number));
+        sp_json_end_array(json);
+    }
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+}
+
+/* Little-endian whatever the machine. */
+static uint8_t *put(uint8_t *at, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        *at++ = (uint8_t)(value >> 8 * i);
+    return at;
+}
+
+static uint16_t part_of(double value, int whole)
+{
+    double part = value / whole * 65535.0;
+    return (uint16_t)lround(part < 0 ? 0 : (part > 65535 ? 65535 : part));
+}
+
+static uint8_t class_byte(int class_id)
+{
+    return class_id >= 0 && class_id < 255 ? (uint8_t)class_id : 255;
+}
+
+struct span {
+    uint32_t lowest, highest;
+    bool one_class;
+};
+
+static struct span span_of(const struct sp_update *update)
+{
+    struct span span = {.one_class = true};
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        if (i == 0 || track->id < span.lowest)
+            span.lowest = track->id;
+        if (track->id > span.highest)
+            span.highest = track->id;
+        span.one_class = span.one_class && track->class_id == update->tracks[0].class_id;
+    }
+    return span;
+}
+
+size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us)
+{
+    struct span span = span_of(update);
+    size_t name_bytes = strlen(update->name);
+    bool wide = span.highest - span.lowest > 65535;
+    unsigned flags = (update->inferred ? FLAG_INFERRED : 0U) | (jpeg ? FLAG_JPEG : 0U) |
+                     (wide ? FLAG_WIDE_IDS : 0U) | (span.one_class ? 0U : FLAG_CLASSES);
+    int64_t latency_us = now_us - update->received_us;
+    latency_us = latency_us < 0 ? 0 : (latency_us > UINT32_MAX ? UINT32_MAX : latency_us);
+    uint8_t *at = out;
+    memcpy(at, "SPT1", 4);
+    at = put(at + 4, SP_MESSAGE_VERSION, 1);
+    at = put(at, flags, 1);
+    at = put(at, update->track_count, 2);
+    at = put(at, update->sequence, 4);
+    at = put(at, (uint64_t)update->width_px, 2);
+    at = put(at, (uint64_t)update->height_px, 2);
+    at = put(at, (uint64_t)update->pts_us, 8);
+    at = put(at, (uint64_t)update->wall_us, 8);
+    at = put(at, (uint64_t)latency_us, 4);
+    at = put(at, span.lowest, 4);
+    at = put(at, update->track_count ? class_byte(update->tracks[0].class_id) : 0, 1);
+    at = put(at, name_bytes, 1);
+    memcpy(at, update->name, name_bytes);
+    at += name_bytes;
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        at = put(at, part_of(track->x1_px, update->width_px), 2);
+        at = put(at, part_of(track->y1_px, update->height_px), 2);
+        at = put(at, part_of(track->x2_px, update->width_px), 2);
+        at = put(at, part_of(track->y2_px, update->height_px), 2);
+        at = put(at, (uint64_t)lround(track->score * 255), 1);
+        at = put(at, track->id - span.lowest, wide ? 4 : 2);
+    }
+    for (size_t i = 0; i < update->track_count && !span.one_class; i++)
+        at = put(at, class_byte(update->tracks[i].class_id), 1);
+    return (size_t)(at - out);
+}

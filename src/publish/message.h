@@ -1,0 +1,29 @@
+/* Results as the bytes that clients read: docs/API.md holds both forms. Any thread. */
+#pragma once
+
+#include "base/json.h"
+#include "publish/hub.h"
+
+enum { SP_MESSAGE_SCHEMA = 1, SP_MESSAGE_VERSION = 1 };
+
+/* The largest binary message without its JPEG. */
+enum { SP_MESSAGE_BYTES_MAX = 42 + SP_HUB_NAME_BYTES + SP_TRACKS_MAX * 14 };
+
+/* Names of the model's classes; an index outside has its number as name. */
+struct sp_class_names {
+    const char *const *name;
+    int count;
+};
+const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16]);
+
+/* One object, schema 1. now_us: sp_clock_us(), for the latency. */
+void sp_message_json(struct sp_json *json, const struct sp_update *update,
+                     const struct sp_class_names *names, int64_t now_us);
+
+/* Version 1, without the JPEG, which the caller appends when `jpeg` says that one follows. Returns
+ * the length. out[SP_MESSAGE_BYTES_MAX]. */
+size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us);
+
+/* "2026-01-31T12:00:00.123Z" */
+enum { SP_TIME_BYTES = 32 };
+void sp_time_format(int64_t wall_us, char out[SP_TIME_BYTES]);

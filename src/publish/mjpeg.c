@@ -1,0 +1,139 @@
+/* Viewers of pictures over HTTP: one picture, or MJPEG without end. */
+#include "publish/server_internal.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+enum { SEND_BUFFER_BYTES = 256 * 1024 };
+static const int64_t PICTURE_TIMEOUT_US = 5000000;
+static const char stream_type[] = "multipart/x-mixed-replace; boundary=frame";
+
+/* A picture that lies in the kernel's buffer only gets older. */
+static void limit_send_buffer(struct lws *wsi)
+{
+    int bytes = SEND_BUFFER_BYTES;
+    setsockopt(lws_get_socket_fd(wsi), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
+static int send_stream_head(struct sp_connection *c, const char *headers)
+{
+    char more[1200];
+    uint8_t *out = sp_server_scratch(c->server, 4096);
+    if (!out)
+        return -1;
+    snprintf(more, sizeof more, "%sCache-Control: no-cache, no-store, must-revalidate\r\n",
+             headers);
+    size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, more, true);
+    if (!c->head_only) {
+        memcpy(out + bytes, SP_PICTURE_BOUNDARY, sizeof SP_PICTURE_BOUNDARY - 1);
+        bytes += sizeof SP_PICTURE_BOUNDARY - 1;
+    }
+    return sp_connection_write(c, out, bytes, LWS_WRITE_HTTP_HEADERS);
+}
+
+static int refuse(struct sp_connection *c, int status, const char *detail)
+{
+    struct sp_reply reply = {.status = status};
+    sp_json_clear(&c->server->json);
+    reply.body = c->server->json;
+    sp_json_begin_object(&reply.body);
+    sp_json_key(&reply.body, "detail");
+    sp_json_string(&reply.body, detail);
+    sp_json_end_object(&reply.body);
+    c->server->json = reply.body;
+    return sp_http_send(c, &reply, c->head_only, false);
+}
+
+int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
+{
+    struct sp_error err = {0};
+    bool one = reply->kind == SP_REPLY_PICTURE;
+    c->head_only = head_only;
+    if (reply->kind != SP_REPLY_SILENCE && !(head_only && !one)) {
+        c->camera = reply->stream.camera;
+        c->generation = sp_hub_generation(c->server->options.hub, c->camera);
+        c->seen = 0;
+        if (sp_stream_join(c->server->options.encoder, &reply->stream, &c->stream, &err) < 0)
+            return refuse(c, 503, err.text);
+    }
+    c->deadline_us = sp_clock_us() + PICTURE_TIMEOUT_US;
+    c->mode =
+        one ? SP_CONNECTION_PICTURE : (c->stream ? SP_CONNECTION_STREAM : SP_CONNECTION_SILENCE);
+    lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
+    if (!one) {
+        atomic_fetch_add(&c->server->mjpeg_count, 1);
+        limit_send_buffer(c->wsi);
+        if (send_stream_head(c, reply->headers) < 0 || head_only)
+            return -1;
+    }
+    if (c->stream && sp_mjpeg_has_news(c))
+        sp_connection_want(c);
+    return 0;
+}
+
+bool sp_mjpeg_has_news(struct sp_connection *c)
+{
+    return sp_stream_number(c->stream) > c->seen;
+}
+
+void sp_mjpeg_end(struct sp_connection *c)
+{
+    if (c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE)
+        atomic_fetch_sub(&c->server->mjpeg_count, 1);
+    sp_stream_leave(c->stream);
+    c->stream = NULL;
+    if (c->mode != SP_CONNECTION_WS)
+        c->mode = SP_CONNECTION_IDLE;
+}
+
+static int send_picture(struct sp_connection *c, struct sp_picture *picture)
+{
+    struct sp_reply reply = {.status = 200,
+                             .type = "image/jpeg",
+                             .fixed = picture->jpeg,
+                             .fixed_bytes = picture->jpeg_bytes};
+    char time[SP_TIME_BYTES];
+    sp_time_format(picture->update->wall_us, time);
+    snprintf(reply.headers, sizeof reply.headers,
+             "Cache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n",
+             (unsigned long long)picture->update->sequence, time);
+    sp_mjpeg_end(c);
+    int result = sp_http_send(c, &reply, c->head_only, false);
+    sp_picture_unref(picture);
+    return result;
+}
+
+static int send_part(struct sp_connection *c, struct sp_picture *picture)
+{
+    struct sp_server *server = c->server;
+    int64_t begin_us = sp_clock_us();
+    c->seen = picture->number;
+    int result = sp_connection_write(c, picture->part, picture->part_bytes, LWS_WRITE_HTTP);
+    sp_histogram_add(&sp_hub_times(server->options.hub, c->camera)->send, sp_clock_us() - begin_us);
+    sp_picture_unref(picture);
+    return result;
+}
+
+int sp_mjpeg_writable(struct sp_connection *c)
+{
+    if (!c->stream)
+        return 0;
+    bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;
+    struct sp_picture *picture = gone ? NULL : sp_stream_newest(c->stream, c->seen);
+    if (picture && picture->update->generation != c->generation) {
+        /* Of the camera that was in this slot before. */
+        c->seen = picture->number;
+        sp_picture_unref(picture);
+        picture = NULL;
+    }
+    if (c->mode == SP_CONNECTION_STREAM)
+        return gone ? -1 : (picture ? send_part(c, picture) : 0);
+    if (picture)
+        return send_picture(c, picture);
+    if (!gone && sp_clock_us() < c->deadline_us)
+        return 0;
+    sp_mjpeg_end(c);
+    return refuse(c, 503, "no picture came in time");
+}

@@ -1,0 +1,355 @@
+#include "publish/server_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
+           strncmp(address, "::ffff:127.", 11) == 0;
+}
+
+static int connection_open(struct sp_server *server, struct lws *wsi)
+{
+    struct sp_connection *c = calloc(1, sizeof *c);
+    if (!c)
+        return -1;
+    c->server = server;
+    c->wsi = wsi;
+    lws_get_peer_simple(wsi, c->address, sizeof c->address);
+    int same = 0;
+    for (struct sp_connection *other = server->connections; other; other = other->next)
+        same += strcmp(other->address, c->address) == 0;
+    c->over_limit = same >= SP_SERVER_ADDRESS_CONNECTIONS && !is_loopback(c->address);
+    c->next = server->connections;
+    if (c->next)
+        c->next->previous = c;
+    server->connections = c;
+    atomic_fetch_add(&server->connection_count, 1);
+    lws_set_opaque_user_data(wsi, c);
+    return 0;
+}
+
+static void connection_close(struct sp_connection *c)
+{
+    struct sp_server *server = c->server;
+    sp_http_forget(c);
+    sp_mjpeg_end(c);
+    sp_ws_close(c);
+    if (c->next)
+        c->next->previous = c->previous;
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        server->connections = c->next;
+    atomic_fetch_sub(&server->connection_count, 1);
+    lws_set_opaque_user_data(c->wsi, NULL);
+    free(c);
+}
+
+uint8_t *sp_server_scratch(struct sp_server *server, size_t bytes)
+{
+    server->made.camera = -1;
+    if (bytes > server->scratch_bytes) {
+        free(server->scratch);
+        bytes += bytes / 2;
+        server->scratch = malloc(LWS_PRE + bytes);
+        server->scratch_bytes = server->scratch ? bytes : 0;
+    }
+    return server->scratch ? server->scratch + LWS_PRE : NULL;
+}
+
+int sp_connection_write(struct sp_connection *c, uint8_t *data, size_t bytes,
+                        enum lws_write_protocol kind)
+{
+    c->waiting_since_us = 0;
+    if (lws_write(c->wsi, data, bytes, kind) < 0)
+        return -1;
+    atomic_fetch_add_explicit(&c->server->sent_bytes, bytes, memory_order_relaxed);
+    return 0;
+}
+
+void sp_connection_want(struct sp_connection *c)
+{
+    if (c->waiting_since_us == 0)
+        c->waiting_since_us = sp_clock_us();
+    lws_callback_on_writable(c->wsi);
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+void sp_server_wake(void *argument, int camera)
+{
+    struct sp_server *server = argument;
+    uint64_t before = atomic_fetch_or(&server->dirty, UINT64_C(1) << camera);
+    if (before == 0)
+        lws_cancel_service(server->context);
+}
+
+static void wake_viewers(struct sp_server *server)
+{
+    uint64_t dirty = atomic_exchange(&server->dirty, 0);
+    for (struct sp_connection *c = server->connections; dirty && c; c = c->next) {
+        bool news = c->mode == SP_CONNECTION_WS
+                        ? sp_ws_has_news(c, dirty)
+                        : (c->stream && (dirty >> c->camera & 1) && sp_mjpeg_has_news(c));
+        if (news)
+            sp_connection_want(c);
+    }
+}
+
+static void drop_stuck(struct sp_server *server)
+{
+    int64_t now_us = sp_clock_us();
+    for (struct sp_connection *c = server->connections; c; c = c->next) {
+        bool stuck = c->waiting_since_us > 0 &&
+                     now_us - c->waiting_since_us > SP_SERVER_STUCK_S * INT64_C(1000000);
+        bool late = c->mode == SP_CONNECTION_PICTURE && now_us > c->deadline_us;
+        bool gone = c->stream && sp_hub_generation(server->options.hub, c->camera) != c->generation;
+        if (stuck) {
+            atomic_fetch_add(&server->stuck, 1);
+            lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        } else if (late || gone) {
+            lws_callback_on_writable(c->wsi);
+        }
+    }
+}
+
+static void on_tick(lws_sorted_usec_list_t *list)
+{
+    struct sp_server *server = lws_container_of(list, struct sp_server, tick);
+    drop_stuck(server);
+    if (server->options.site.tick)
+        server->options.site.tick(server->options.site.user);
+    lws_sul_schedule(server->context, 0, &server->tick, on_tick, LWS_US_PER_SEC);
+}
+
+static void *server_main(void *argument)
+{
+    struct sp_server *server = argument;
+    lws_sul_schedule(server->context, 0, &server->tick, on_tick, LWS_US_PER_SEC);
+    while (!atomic_load(&server->stopping))
+        if (lws_service(server->context, 0) < 0)
+            break;
+    lws_sul_cancel(&server->tick);
+    return NULL;
+}
+
+static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, void *in,
+                   size_t bytes)
+{
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return sp_http_begin(c);
+    case LWS_CALLBACK_HTTP_BODY:
+        return sp_http_body(c, in, bytes);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return sp_http_body_end(c);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return sp_mjpeg_writable(c);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        if (!in || strcmp(in, "websocket") != 0)
+            return -1;
+        return sp_ws_upgrade(c);
+    case LWS_CALLBACK_ESTABLISHED:
+        return sp_ws_open(c);
+    case LWS_CALLBACK_RECEIVE:
+        return sp_ws_receive(c, in, bytes);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return sp_ws_writable(c);
+    default:
+        return 0;
+    }
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t bytes)
+{
+    (void)user;
+    struct lws_context *context = lws_get_context(wsi);
+    struct sp_server *server = context ? lws_context_user(context) : NULL;
+    if (!server)
+        return 0;
+    switch (reason) {
+    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        wake_viewers(server);
+        return 0;
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+        return connection_open(server, wsi);
+    default:
+        break;
+    }
+    struct sp_connection *c = lws_get_opaque_user_data(wsi);
+    if (!c)
+        return 0;
+    if (reason == LWS_CALLBACK_WSI_DESTROY) {
+        connection_close(c);
+        return 0;
+    }
+    return on_http(c, reason, in, bytes);
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+static const struct lws_protocols protocols[] = {
+    {.name = "spoton", .callback = callback, .rx_buffer_size = 4096},
+    {0},
+};
+
+static const lws_retry_bo_t liveness = {.secs_since_valid_ping = 20, .secs_since_valid_hangup = 40};
+
+static void log_line(int level, const char *line)
+{
+    int length = (int)strcspn(line, "\n");
+    (void)level;
+    sp_log(SP_LOG_DEBUG, "network: %.*s", length, line);
+}
+
+/* Resolves, and tries to bind: the library says nothing of why it could not. */
+static int check_address(const struct sp_server_options *options, char address[64], bool *v6,
+                         struct sp_error *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    char port[16];
+    snprintf(port, sizeof port, "%d", options->port);
+    int failed = getaddrinfo(options->host, port, &hints, &found);
+    if (failed)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "HTTP_HOST=%s: %s: give a name or an address of this "
+                       "machine",
+                       options->host, gai_strerror(failed));
+    getnameinfo(found->ai_addr, found->ai_addrlen, address, 64, NULL, 0, NI_NUMERICHOST);
+    *v6 = found->ai_family == AF_INET6;
+    int on = 1, result = SP_OK;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1) < 0) {
+        const char *advice = errno == EADDRINUSE ? "; stop what listens there, or choose another "
+                                                   "HTTP_PORT"
+                                                 : "";
+        result = sp_fail(err, SP_ERR_IO, "cannot listen on %s port %d: %s%s", address,
+                         options->port, strerror(errno), advice);
+    }
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+    return result;
+}
+
+static int check_tls(const struct sp_server_options *options, struct sp_error *err)
+{
+    const char *files[] = {options->tls_cert, options->tls_key};
+    static const char *const keys[] = {"TLS_CERT", "TLS_KEY"};
+    for (int i = 0; i < 2; i++)
+        if (access(files[i], R_OK) != 0)
+            return sp_fail(err, sp_error_from_errno(errno), "%s=%s: %s", keys[i], files[i],
+                           strerror(errno));
+    return SP_OK;
+}
+
+int sp_server_open(struct sp_server **out, const struct sp_server_options *options,
+                   struct sp_error *err)
+{
+    char address[64];
+    bool v6 = false, tls = options->tls_cert && options->tls_cert[0];
+    int result = check_address(options, address, &v6, err);
+    if (result == SP_OK && tls)
+        result = check_tls(options, err);
+    if (result < 0)
+        return result;
+    struct sp_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "server: out of memory");
+    server->options = *options;
+    server->made.camera = -1;
+    lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
+    bool any = strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+    struct lws_context_creation_info info = {
+        .port = options->port,
+        .iface = any ? NULL : address,
+        .protocols = protocols,
+        .user = server,
+        .gid = -1,
+        .uid = -1,
+        .alpn = "http/1.1",
+        .max_http_header_data = SP_SERVER_HEADER_BYTES,
+        .max_http_header_pool = 1024,
+        .timeout_secs = SP_SERVER_REQUEST_S,
+        .keepalive_timeout = 30,
+        .ka_time = 60,
+        .ka_probes = 3,
+        .ka_interval = 10,
+        .fd_limit_per_thread = SP_SERVER_CONNECTIONS,
+        .retry_and_idle_policy = &liveness,
+        .options = LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6) |
+                   (tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
+        .ssl_cert_filepath = tls ? options->tls_cert : NULL,
+        .ssl_private_key_filepath = tls ? options->tls_key : NULL,
+        .server_string = "spoton",
+    };
+    server->context = lws_create_context(&info);
+    server->vhost = server->context ? lws_get_vhost_by_name(server->context, "default") : NULL;
+    if (!server->vhost) {
+        sp_server_close(server);
+        return sp_fail(err, SP_ERR_IO, "cannot serve on %s port %d%s", address, options->port,
+                       tls ? ": are TLS_CERT and TLS_KEY PEM files that belong together?" : "");
+    }
+    server->port = lws_get_vhost_listen_port(server->vhost);
+    *out = server;
+    return SP_OK;
+}
+
+int sp_server_start(struct sp_server *server, struct sp_error *err)
+{
+    int result = sp_thread_start(&server->thread, "network", server_main, server, err);
+    server->started = result == SP_OK;
+    return result;
+}
+
+int sp_server_port(const struct sp_server *server)
+{
+    return server->port;
+}
+
+void sp_server_close(struct sp_server *server)
+{
+    if (!server)
+        return;
+    atomic_store(&server->stopping, true);
+    if (server->started) {
+        lws_cancel_service(server->context);
+        pthread_join(server->thread, NULL);
+    }
+    if (server->context)
+        lws_context_destroy(server->context);
+    sp_json_release(&server->json);
+    free(server->scratch);
+    free(server);
+}
+
+void sp_server_count(struct sp_server *server, struct sp_server_counts *counts)
+{
+    *counts = (struct sp_server_counts){
+        .connections = atomic_load(&server->connection_count),
+        .mjpeg = atomic_load(&server->mjpeg_count),
+        .ws = atomic_load(&server->ws_count),
+        .requests = atomic_load(&server->requests),
+        .refused = atomic_load(&server->refused),
+        .stuck = atomic_load(&server->stuck),
+        .missed = atomic_load(&server->missed),
+        .sent_bytes = atomic_load(&server->sent_bytes),
+    };
+}
