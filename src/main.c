@@ -24,6 +24,7 @@ static const struct {
     const char *name, *what;
     int (*main)(const struct sp_command_context *context);
 } commands[] = {
+    {"serve", "watch live cameras; dashboard, API and metrics", sp_command_serve_main},
     {"run", "track people in files, every frame, and write the results", sp_command_run_main},
     {"track", "run the tracker alone on stored detections", sp_command_track_main},
     {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},

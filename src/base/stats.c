@@ -76,3 +76,18 @@ void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from
     if (atomic_load(&from->max_us) > atomic_load(&to->max_us))
         atomic_store(&to->max_us, atomic_load(&from->max_us));
 }
+
+uint64_t sp_histogram_below(const struct sp_histogram *histogram, const int64_t *limit_us,
+                            int count, uint64_t *below)
+{
+    uint64_t total = 0;
+    int at = 0;
+    for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++) {
+        while (at < count && i > bucket_of((uint64_t)limit_us[at]))
+            below[at++] = total;
+        total += atomic_load_explicit(&histogram->bucket[i], memory_order_relaxed);
+    }
+    while (at < count)
+        below[at++] = total;
+    return total;
+}

@@ -26,6 +26,11 @@ double sp_histogram_percentile(const struct sp_histogram *histogram, double shar
 /* Back to empty. Whoever adds or reads meanwhile sees a part of it. */
 void sp_histogram_clear(struct sp_histogram *histogram);
 
+/* below[count]: how many durations are at most limit_us[i] (rising), to the width of a bucket.
+ * Returns how many there are in all. */
+uint64_t sp_histogram_below(const struct sp_histogram *histogram, const int64_t *limit_us,
+                            int count, uint64_t *below);
+
 /* Adds what `from` counted to `to`. */
 void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from);
 

@@ -45,6 +45,8 @@ struct worker {
 
 struct sp_encoder {
     struct sp_encoder_options options;
+    void (*wake)(void *user, int camera);
+    void *wake_user;
     struct worker *workers;
     int worker_count, workers_started;
     atomic_int stream_count;
@@ -221,8 +223,8 @@ static void work_on(struct worker *w, struct sp_stream *stream)
     sp_picture_unref(old);
     if (gone)
         free_stream(stream);
-    else if (picture && e->options.wake)
-        e->options.wake(e->options.user, options.camera);
+    else if (picture && e->wake)
+        e->wake(e->wake_user, options.camera);
     pthread_mutex_lock(&e->mutex);
 }
 
@@ -288,6 +290,12 @@ int sp_encoder_open(struct sp_encoder **out, const struct sp_encoder_options *op
     else
         *out = e;
     return result;
+}
+
+void sp_encoder_listen(struct sp_encoder *e, void (*wake)(void *user, int camera), void *user)
+{
+    e->wake = wake;
+    e->wake_user = user;
 }
 
 void sp_encoder_stop(struct sp_encoder *e)

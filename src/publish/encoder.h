@@ -39,13 +39,14 @@ enum { SP_PICTURE_ROOM = 32, SP_STREAMS_MAX = 256 };
 struct sp_encoder_options {
     struct sp_hub *hub;
     int threads; /* 0: one */
-    /* On a worker, after each picture; must not wait. */
-    void (*wake)(void *user, int camera);
-    void *user;
 };
 
 int sp_encoder_open(struct sp_encoder **out, const struct sp_encoder_options *options,
                     struct sp_error *err);
+
+/* Before the first stream: is called on a worker after each picture; must not wait. */
+void sp_encoder_listen(struct sp_encoder *encoder, void (*wake)(void *user, int camera),
+                       void *user);
 
 /* Ends the workers; later offers do nothing. Idempotent. */
 void sp_encoder_stop(struct sp_encoder *encoder);

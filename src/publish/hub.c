@@ -115,6 +115,10 @@ void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name)
 {
     struct slot *slot = slot_of(hub, camera);
     pthread_mutex_lock(&slot->mutex);
+    if (slot->used && strcmp(slot->name, name) == 0) {
+        pthread_mutex_unlock(&slot->mutex);
+        return;
+    }
     forget(slot);
     slot->used = true;
     slot->generation++;

@@ -63,7 +63,8 @@ void sp_hub_listen(struct sp_hub *hub, const struct sp_hub_options *options);
 /* No update may be held and no call be going on. NULL is fine. */
 void sp_hub_close(struct sp_hub *hub);
 
-/* A camera comes into a slot, or leaves it: its results and its picture are forgotten. */
+/* A camera comes into a slot (again: nothing happens while one of that name is there), or leaves
+ * it: its results and its picture are forgotten. */
 void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name);
 void sp_hub_end_camera(struct sp_hub *hub, int camera);
 

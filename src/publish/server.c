@@ -324,15 +324,21 @@ int sp_server_port(const struct sp_server *server)
     return server->port;
 }
 
-void sp_server_close(struct sp_server *server)
+void sp_server_stop(struct sp_server *server)
 {
-    if (!server)
-        return;
     atomic_store(&server->stopping, true);
     if (server->started) {
         lws_cancel_service(server->context);
         pthread_join(server->thread, NULL);
     }
+    server->started = false;
+}
+
+void sp_server_close(struct sp_server *server)
+{
+    if (!server)
+        return;
+    sp_server_stop(server);
     if (server->context)
         lws_context_destroy(server->context);
     sp_json_release(&server->json);

@@ -117,7 +117,10 @@ int sp_server_port(const struct sp_server *server);
  * encoder. */
 void sp_server_wake(void *server, int camera);
 
-/* Disconnects everyone, ends the thread, frees. The hub and the encoder must outlive it. NULL is
+/* Ends the thread: the site is called no more, but by close. Wakes are still fine. Idempotent. */
+void sp_server_stop(struct sp_server *server);
+
+/* Stops, disconnects everyone, frees. The hub and the encoder must outlive it. NULL is
  * fine. */
 void sp_server_close(struct sp_server *server);
 

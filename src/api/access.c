@@ -1,0 +1,147 @@
+/* Who may do what: token, session cookie, and requests that a foreign page makes. */
+#include "api/internal.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+int sp_access_make_session(char session[65], struct sp_error *err)
+{
+    unsigned char random[32];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return sp_fail(err, SP_ERR_IO, "no random numbers: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(session + 2 * i, 3, "%02x", random[i]);
+    return SP_OK;
+}
+
+/* The time depends on the length of what was given alone, and tells nothing of the secret. */
+static bool is_secret(const char *given, size_t given_bytes, const char *secret)
+{
+    size_t secret_bytes = strlen(secret);
+    volatile unsigned different = given_bytes != secret_bytes;
+    for (size_t i = 0; i < given_bytes; i++)
+        different |=
+            (unsigned char)given[i] ^ (unsigned char)secret[secret_bytes ? i % secret_bytes : 0];
+    return !different;
+}
+
+static bool has_session(const struct sp_api *api, const char *cookies)
+{
+    static const char key[] = "spoton_session=";
+    for (const char *at = cookies; *at;) {
+        at += strspn(at, " ;");
+        size_t n = strcspn(at, ";");
+        if (n > sizeof key - 1 && strncmp(at, key, sizeof key - 1) == 0 &&
+            is_secret(at + sizeof key - 1, n - (sizeof key - 1), api->session))
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+static bool is_known(const struct sp_api *api, const struct sp_request *request)
+{
+    static const char bearer[] = "Bearer ";
+    const char *token = request->authorization;
+    if (strncasecmp(token, bearer, sizeof bearer - 1) == 0) {
+        token += sizeof bearer - 1;
+        token += strspn(token, " ");
+        return is_secret(token, strlen(token), api->settings.api_token);
+    }
+    return has_session(api, request->cookie);
+}
+
+/* "https://host:port" or "host:port": where the host stands. */
+static size_t host_of(const char *text, const char **host)
+{
+    const char *scheme = strstr(text, "://");
+    *host = scheme ? scheme + 3 : text;
+    if (**host == '[')
+        return strcspn(*host, "]") + 1;
+    return strcspn(*host, ":/");
+}
+
+static bool is_loopback_name(const char *host, size_t n)
+{
+    return (n == 9 && strncasecmp(host, "localhost", 9) == 0) ||
+           (n >= 4 && strncmp(host, "127.", 4) == 0) || (n == 5 && strncmp(host, "[::1]", 5) == 0);
+}
+
+/* A page of this host, or of this machine: the front ends' own servers run on other ports. */
+static bool is_own_origin(const struct sp_request *request)
+{
+    const char *origin, *host;
+    if (request->origin[0] == '\0')
+        return true;
+    size_t n = host_of(request->origin, &origin), m = host_of(request->host, &host);
+    return is_loopback_name(origin, n) || (n == m && strncasecmp(origin, host, n) == 0);
+}
+
+/* A foreign name that a page made to mean this machine (DNS rebinding) is no numeric address and no
+ * name of this machine. */
+static bool is_own_host(const struct sp_request *request)
+{
+    const char *host;
+    size_t n = host_of(request->host, &host);
+    return request->host[0] == '\0' || host[0] == '[' || is_loopback_name(host, n) ||
+           strspn(host, "0123456789.") >= n;
+}
+
+bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older)
+{
+    return (older || api->settings.api_token[0] == '\0') && is_own_origin(request);
+}
+
+bool sp_access_allowed(struct sp_call *call, bool open_path)
+{
+    const struct sp_api *api = call->api;
+    const struct sp_request *request = call->request;
+    bool guarded = api->settings.api_token[0] != '\0';
+    bool changes = request->method == SP_POST || request->method == SP_DELETE;
+    bool foreign = !is_own_origin(request);
+    if (!guarded && !api->settings.allow_insecure && !is_own_host(request)) {
+        sp_call_refuse(call, 403,
+                       "unknown host name: use this machine's address, or set API_TOKEN");
+        return false;
+    }
+    if (foreign && changes) {
+        sp_call_refuse(call, 403, "a page of another host may not do this");
+        return false;
+    }
+    if (open_path || !guarded || is_known(api, request))
+        return true;
+    sp_call_header(call, "WWW-Authenticate: Bearer");
+    sp_call_refuse(call, 401, "a token is needed: Authorization: Bearer TOKEN, or the login");
+    return false;
+}
+
+static void set_cookie(struct sp_call *call, const char *value, int max_age_s)
+{
+    sp_call_header(call,
+                   "Set-Cookie: spoton_session=%s; HttpOnly; SameSite=Strict; Path=/; "
+                   "Max-Age=%d%s",
+                   value, max_age_s, call->request->secure ? "; Secure" : "");
+    call->reply->status = 204;
+}
+
+void sp_access_login(struct sp_call *call)
+{
+    json_t *body = json_loadb(call->request->body, call->request->body_bytes, 0, NULL);
+    const char *token = json_string_value(json_object_get(body, "token"));
+    const char *secret = call->api->settings.api_token;
+    if (!token)
+        sp_call_refuse(call, 400, "the body is {\"token\": \"...\"}");
+    else if (secret[0] != '\0' && !is_secret(token, strlen(token), secret))
+        sp_call_refuse(call, 401, "the token is wrong");
+    else
+        set_cookie(call, call->api->session, 30 * 24 * 3600);
+    json_decref(body);
+}
+
+void sp_access_logout(struct sp_call *call)
+{
+    set_cookie(call, "", 0);
+}

@@ -1,0 +1,336 @@
+/* Finds what answers a request. */
+#include "api/internal.h"
+
+#include "api/assets.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum route_flags {
+    OPEN = 1,  /* no token */
+    OLDER = 2, /* of the older interface */
+};
+
+/* In a path "{}" stands for a part without a slash. */
+static const struct {
+    enum sp_method method;
+    const char *path;
+    void (*answer)(struct sp_call *call);
+    unsigned flags;
+} routes[] = {
+    {SP_GET, "/healthz", sp_health_live, OPEN},
+    {SP_GET, "/readyz", sp_health_ready, OPEN},
+    {SP_GET, "/metrics", sp_metrics, 0},
+    {SP_POST, "/api/v2/login", sp_access_login, OPEN},
+    {SP_POST, "/api/v2/logout", sp_access_logout, OPEN},
+    {SP_GET, "/api/v2/cameras", sp_cameras_list, 0},
+    {SP_POST, "/api/v2/cameras", sp_cameras_add, 0},
+    {SP_GET, "/api/v2/cameras/{}", sp_cameras_get, 0},
+    {SP_DELETE, "/api/v2/cameras/{}", sp_cameras_remove, 0},
+    {SP_POST, "/api/v2/cameras/{}/pause", sp_cameras_pause, 0},
+    {SP_POST, "/api/v2/cameras/{}/resume", sp_cameras_resume, 0},
+    {SP_GET, "/api/v2/cameras/{}/tracks", sp_cameras_tracks, 0},
+    {SP_GET, "/api/v2/cameras/{}/frame.jpg", sp_cameras_frame, 0},
+    {SP_GET, "/api/v2/cameras/{}/snapshot.jpg", sp_cameras_snapshot, 0},
+    {SP_GET, "/api/v2/cameras/{}/stream.mjpg", sp_cameras_stream, 0},
+    {SP_GET, "/api/v2/ledger", sp_box_ledger, 0},
+    {SP_GET, "/api/v2/settings", sp_box_settings, 0},
+    {SP_GET, "/api/v2/stats", sp_box_stats, 0},
+    {SP_GET, "/health", sp_health_older, OPEN | OLDER},
+    {SP_GET, "/api/v1/detection-processing-tasks", sp_tasks_list, OLDER},
+    {SP_GET, "/api/v1/detection-processing-tasks/environments", sp_tasks_environments, OLDER},
+    {SP_POST, "/api/v1/detection-processing-tasks/start", sp_tasks_start, OLDER},
+    {SP_GET, "/api/v1/detection-processing-tasks/{}/status", sp_tasks_status, OLDER},
+    {SP_DELETE, "/api/v1/detection-processing-tasks/environment/{}/cleanup", sp_tasks_cleanup,
+     OLDER},
+    {SP_GET, "/api/v1/stream/{}/{}", sp_older_stream, OLDER},
+    {SP_GET, "/api/v1/controls/{}/status", sp_older_control_status, OLDER},
+    {SP_POST, "/api/v1/controls/{}/pause", sp_older_pause, OLDER},
+    {SP_POST, "/api/v1/controls/{}/resume", sp_older_resume, OLDER},
+    {SP_POST, "/api/v1/controls/{}/seek", sp_older_seek, OLDER},
+};
+
+enum { ROUTES = sizeof routes / sizeof routes[0] };
+
+void sp_call_header(struct sp_call *call, const char *format, ...)
+{
+    char *headers = call->reply->headers;
+    size_t used = strlen(headers), left = sizeof call->reply->headers - used;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(headers + used, left, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n + 3 > left)
+        headers[used] = '\0'; /* a header that does not fit is left out whole */
+    else
+        memcpy(headers + used + n, "\r\n", 3);
+}
+
+void sp_call_refuse(struct sp_call *call, int status, const char *format, ...)
+{
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sp_json_clear(call->json);
+    call->reply->kind = SP_REPLY_BODY;
+    call->reply->fixed = NULL;
+    call->reply->type = NULL;
+    call->reply->status = status;
+    sp_json_begin_object(call->json);
+    sp_json_key(call->json, "detail");
+    sp_json_string(call->json, text);
+    sp_json_end_object(call->json);
+}
+
+/* False too when a part is empty or too long for a name. */
+static bool matches(const char *pattern, const char *path, struct sp_call *call)
+{
+    char *parts[] = {call->name, call->second};
+    const size_t sizes[] = {sizeof call->name, sizeof call->second};
+    int part = 0;
+    while (*pattern) {
+        if (pattern[0] == '{') {
+            size_t n = strcspn(path, "/");
+            if (n == 0 || n >= sizes[part])
+                return false;
+            memcpy(parts[part], path, n);
+            parts[part++][n] = '\0';
+            path += n;
+            pattern += 2;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0';
+}
+
+static bool send_asset(struct sp_call *call)
+{
+    const char *path = call->request->path;
+    const char *name = strcmp(path, "/") == 0 ? "index.html" : path + 1;
+    if (strcmp(path, "/api/v2/openapi.json") == 0)
+        name = "openapi.json";
+    for (size_t i = 0; i < sp_asset_count; i++) {
+        if (strcmp(name, sp_assets[i].name) != 0)
+            continue;
+        call->reply->type = sp_assets[i].type;
+        call->reply->fixed = sp_assets[i].data;
+        call->reply->fixed_bytes = sp_assets[i].bytes;
+        sp_call_header(call, "Cache-Control: no-cache");
+        sp_call_header(call, "Content-Security-Policy: default-src 'self'; img-src 'self' blob: "
+                             "data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'");
+        return true;
+    }
+    return false;
+}
+
+/* Sets what the answer and its headers depend on. Returns the route, -1: the path is unknown,
+ * -2: it takes other methods, told in `allow`. */
+static int find_route(struct sp_call *call, char allow[64])
+{
+    enum sp_method method = call->request->method;
+    int found = -1;
+    allow[0] = '\0';
+    for (int i = 0; i < ROUTES; i++) {
+        if (!matches(routes[i].path, call->request->path, call))
+            continue;
+        if (routes[i].method == method || (method == SP_HEAD && routes[i].method == SP_GET))
+            return i;
+        size_t used = strlen(allow);
+        snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "",
+                 routes[i].method == SP_GET ? "GET, HEAD"
+                                            : (routes[i].method == SP_POST ? "POST" : "DELETE"));
+        found = -2;
+    }
+    return found;
+}
+
+static bool is_older_path(const char *path)
+{
+    return strncmp(path, "/api/v1/", 8) == 0 || strcmp(path, "/health") == 0 ||
+           strncmp(path, "/ws/", 4) == 0;
+}
+
+static void add_cors(struct sp_call *call)
+{
+    if (!sp_access_cors(call->api, call->request, is_older_path(call->request->path)))
+        return;
+    sp_call_header(call, "Access-Control-Allow-Origin: *");
+    if (call->request->method != SP_OPTIONS)
+        return;
+    sp_call_header(call, "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS");
+    sp_call_header(call, "Access-Control-Allow-Headers: content-type, authorization");
+    sp_call_header(call, "Access-Control-Max-Age: 600");
+}
+
+static void take_fresh_settings(struct sp_api *api)
+{
+    pthread_mutex_lock(&api->mutex);
+    if (api->has_fresh) {
+        struct sp_settings *to = &api->settings, *from = api->fresh;
+        memcpy(to->api_token, from->api_token, sizeof to->api_token);
+        memcpy(to->video_dir, from->video_dir, sizeof to->video_dir);
+        memcpy(to->v4l2_devices, from->v4l2_devices, sizeof to->v4l2_devices);
+        to->jpeg_quality = from->jpeg_quality;
+        to->stream_max_width_px = from->stream_max_width_px;
+        to->stream_resize_factor = from->stream_resize_factor;
+        to->log_level = from->log_level;
+        api->has_fresh = false;
+    }
+    pthread_mutex_unlock(&api->mutex);
+}
+
+static void answer(void *user, const struct sp_request *request, struct sp_reply *reply)
+{
+    struct sp_call call = {.api = user, .request = request, .reply = reply, .json = &reply->body};
+    char allow[64];
+    add_cors(&call);
+    int route = find_route(&call, allow);
+    bool reads = request->method == SP_GET || request->method == SP_HEAD;
+    if (request->method == SP_OPTIONS) {
+        reply->status = 204;
+    } else if (route >= 0) {
+        if (sp_access_allowed(&call, (routes[route].flags & OPEN) != 0))
+            routes[route].answer(&call);
+    } else if (route == -1 && reads && send_asset(&call)) {
+        /* The page itself says nothing of the cameras: it brings the login. */
+        if (strcmp(request->path, "/api/v2/openapi.json") == 0 || !sp_access_allowed(&call, true))
+            sp_access_allowed(&call, false);
+    } else if (route == -2) {
+        sp_call_header(&call, "Allow: %s", allow);
+        if (sp_access_allowed(&call, false))
+            sp_call_refuse(&call, 405, "this path takes %s", allow);
+    } else if (sp_access_allowed(&call, false)) {
+        sp_call_refuse(&call, 404, "there is nothing here: see /api/v2/openapi.json");
+    }
+}
+
+static bool plan_updates(struct sp_call *call, struct sp_ws_plan *plan)
+{
+    char format[16] = "json", jpeg[8] = "0";
+    const struct sp_request *request = call->request;
+    sp_request_query(request, "format", format, sizeof format);
+    sp_request_query(request, "jpeg", jpeg, sizeof jpeg);
+    sp_request_query(request, "cameras", plan->cameras, sizeof plan->cameras);
+    bool binary = strcmp(format, "binary") == 0;
+    if (!binary && strcmp(format, "json") != 0) {
+        sp_call_refuse(call, 400, "format is json or binary");
+    } else if (strcmp(jpeg, "0") != 0 && strcmp(jpeg, "1") != 0) {
+        sp_call_refuse(call, 400, "jpeg is 0 or 1");
+    } else if (jpeg[0] == '1' && !binary) {
+        sp_call_refuse(call, 400, "jpeg=1 wants format=binary");
+    } else if (sp_call_stream_options(call, &plan->stream)) {
+        plan->format = jpeg[0] == '1' ? SP_WS_BINARY_JPEG : (binary ? SP_WS_BINARY : SP_WS_JSON);
+        return true;
+    }
+    return false;
+}
+
+static bool upgrade(void *user, const struct sp_request *request, struct sp_ws_plan *plan,
+                    struct sp_reply *reply)
+{
+    struct sp_call call = {.api = user, .request = request, .reply = reply, .json = &reply->body};
+    bool same_origin = request->origin[0] == '\0' || sp_access_cors(call.api, request, true);
+    if (!same_origin) {
+        sp_call_refuse(&call, 403, "a page of another host may not watch");
+        return false;
+    }
+    if (!sp_access_allowed(&call, false))
+        return false;
+    if (strcmp(request->path, "/api/v2/ws") == 0)
+        return plan_updates(&call, plan);
+    return sp_older_upgrade(&call, plan);
+}
+
+static void tick(void *user)
+{
+    struct sp_api *api = user;
+    take_fresh_settings(api);
+    sp_box_sample(api);
+    sp_tasks_tick(api);
+}
+
+struct sp_site sp_api_site(struct sp_api *api)
+{
+    return (struct sp_site){
+        .user = api,
+        .request = answer,
+        .upgrade = upgrade,
+        .format = sp_older_format,
+        .message = sp_older_message,
+        .opened = sp_older_opened,
+        .closed = sp_older_closed,
+        .tick = tick,
+    };
+}
+
+int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struct sp_error *err)
+{
+    struct sp_api *api = calloc(1, sizeof *api);
+    if (!api)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
+    api->settings = *options->settings;
+    api->pipeline = options->pipeline;
+    api->hub = options->hub;
+    api->encoder = options->encoder;
+    api->started_us = sp_clock_us();
+    pthread_mutex_init(&api->mutex, NULL);
+    api->fresh = malloc(sizeof *api->fresh);
+    api->stages = calloc(SP_STAGE_COUNT, sizeof api->stages[0]);
+    int person = sp_pipeline_model(api->pipeline)->person_class;
+    const char **names = calloc((size_t)(person + 1) + 1, sizeof names[0]);
+    api->classes = (struct sp_class_names){names, names ? person + 1 : 0};
+    int result = SP_OK;
+    if (!api->fresh || !api->stages || !names)
+        result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
+    if (result == SP_OK && person >= 0)
+        names[person] = "person";
+    if (result == SP_OK)
+        result = sp_access_make_session(api->session, err);
+    if (result == SP_OK)
+        result = sp_environments_read(api, err);
+    if (result < 0)
+        sp_api_close(api);
+    else
+        *out = api;
+    return result;
+}
+
+void sp_api_close(struct sp_api *api)
+{
+    if (!api)
+        return;
+    pthread_mutex_destroy(&api->mutex);
+    free((void *)api->classes.name);
+    free(api->fresh);
+    free(api->stages);
+    free(api);
+}
+
+struct sp_class_names sp_api_classes(const struct sp_api *api)
+{
+    return api->classes;
+}
+
+void sp_api_attach(struct sp_api *api, struct sp_server *server)
+{
+    api->server = server;
+}
+
+void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
+{
+    pthread_mutex_lock(&api->mutex);
+    *api->fresh = *settings;
+    api->has_fresh = true;
+    pthread_mutex_unlock(&api->mutex);
+}
+
+void sp_api_set_started(struct sp_api *api, bool started)
+{
+    atomic_store(&api->started, started);
+}

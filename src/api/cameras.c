@@ -1,0 +1,326 @@
+/* /api/v2/cameras. */
+#include "api/internal.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sp_json_member_int(struct sp_json *json, const char *key, int64_t value)
+{
+    sp_json_key(json, key);
+    sp_json_int(json, value);
+}
+
+void sp_json_member_string(struct sp_json *json, const char *key, const char *value)
+{
+    sp_json_key(json, key);
+    sp_json_string(json, value);
+}
+
+/* The slot, or -1. */
+int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report)
+{
+    int slots = sp_pipeline_camera_slots(api->pipeline);
+    for (int i = 0; i < slots; i++) {
+        sp_pipeline_camera(api->pipeline, i, report);
+        if (report->used && strcmp(report->name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static int find(struct sp_call *call, struct sp_camera_report *report)
+{
+    int camera = sp_api_find_camera(call->api, call->name, report);
+    if (camera < 0)
+        sp_call_refuse(call, 404, "there is no camera %s", call->name);
+    return camera;
+}
+
+void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger)
+{
+    sp_json_begin_object(json);
+    sp_json_member_int(json, "received", (int64_t)ledger->received);
+    for (int i = 0; i < SP_OUTCOME_COUNT; i++)
+        sp_json_member_int(json, sp_outcome_name((enum sp_outcome)i), (int64_t)ledger->settled[i]);
+    sp_json_member_int(json, "in_flight", (int64_t)ledger->in_flight);
+    sp_json_end_object(json);
+}
+
+static void put_camera(struct sp_json *json, const struct sp_camera_report *report)
+{
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "name", report->name);
+    sp_json_member_string(json, "url", report->url);
+    sp_json_member_string(json, "state", sp_camera_state_name(report->state));
+    sp_json_member_string(json, "reason", report->error.code != SP_OK ? report->error.text : NULL);
+    sp_json_member_int(json, "width", report->info.width_px);
+    sp_json_member_int(json, "height", report->info.height_px);
+    sp_json_member_string(json, "codec", report->info.codec[0] ? report->info.codec : NULL);
+    sp_json_key(json, "camera_fps");
+    sp_json_number(json, report->camera_fps, 2);
+    sp_json_key(json, "inferred_fps");
+    sp_json_number(json, report->inferred_fps, 2);
+    sp_json_key(json, "latency_ms");
+    sp_json_begin_object(json);
+    sp_json_key(json, "p50");
+    sp_json_number(json, report->latency_p50_us / 1000, 2);
+    sp_json_key(json, "p95");
+    sp_json_number(json, report->latency_p95_us / 1000, 2);
+    sp_json_end_object(json);
+    sp_json_member_int(json, "tracks", report->active_tracks);
+    sp_json_member_int(json, "reconnects", (int64_t)report->reconnects);
+    sp_json_key(json, "last_frame_age_ms");
+    if (report->last_frame_age_us < 0)
+        sp_json_null(json);
+    else
+        sp_json_int(json, report->last_frame_age_us / 1000);
+    sp_json_key(json, "ledger");
+    sp_json_ledger(json, &report->ledger);
+    sp_json_end_object(json);
+}
+
+void sp_cameras_list(struct sp_call *call)
+{
+    int slots = sp_pipeline_camera_slots(call->api->pipeline);
+    sp_json_begin_object(call->json);
+    sp_json_key(call->json, "cameras");
+    sp_json_begin_array(call->json);
+    for (int i = 0; i < slots; i++) {
+        struct sp_camera_report report;
+        sp_pipeline_camera(call->api->pipeline, i, &report);
+        if (report.used)
+            put_camera(call->json, &report);
+    }
+    sp_json_end_array(call->json);
+    sp_json_end_object(call->json);
+}
+
+static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting)
+{
+    json_error_t where;
+    struct sp_error err = {0};
+    bool good = false;
+    json_t *body =
+        json_loadb(call->request->body, call->request->body_bytes, JSON_REJECT_DUPLICATES, &where);
+    const char *name = json_string_value(json_object_get(body, "name"));
+    const char *url = json_string_value(json_object_get(body, "url"));
+    if (!body)
+        sp_call_refuse(call, 400, "the body is no JSON: %s (line %d)", where.text, where.line);
+    else if (!name || !url)
+        sp_call_refuse(call, 400, "the body is {\"name\": \"door\", \"url\": \"rtsp://...\"}");
+    else if (strlen(name) >= sizeof setting->name)
+        sp_call_refuse(call, 400, "the name has %zu bytes: at most %zu are allowed", strlen(name),
+                       sizeof setting->name - 1);
+    else if (sp_api_check_url(&call->api->settings, url, setting->url, &err) < 0)
+        sp_call_refuse(call, 400, "%s", err.text);
+    else
+        good = true;
+    if (good)
+        snprintf(setting->name, sizeof setting->name, "%s", name);
+    json_decref(body);
+    return good;
+}
+
+void sp_cameras_add(struct sp_call *call)
+{
+    struct sp_camera_setting setting = {0};
+    struct sp_camera_report report;
+    struct sp_error err = {0};
+    int index;
+    if (!read_setting(call, &setting))
+        return;
+    if (sp_api_find_camera(call->api, setting.name, &report) >= 0) {
+        sp_call_refuse(call, 409, "there is a camera %s already", setting.name);
+        return;
+    }
+    int result = sp_pipeline_add_camera(call->api->pipeline, &setting, &index, &err);
+    if (result < 0) {
+        sp_call_refuse(call,
+                       result == SP_ERR_NO_SPACE ? 409 : (result == SP_ERR_INVALID ? 400 : 503),
+                       "%s", err.text);
+        return;
+    }
+    sp_pipeline_camera(call->api->pipeline, index, &report);
+    /* Viewers may wait for its first picture from now on. */
+    sp_hub_begin_camera(call->api->hub, index, setting.name);
+    call->reply->status = 201;
+    sp_call_header(call, "Location: /api/v2/cameras/%s", setting.name);
+    put_camera(call->json, &report);
+}
+
+void sp_cameras_get(struct sp_call *call)
+{
+    struct sp_camera_report report;
+    if (find(call, &report) >= 0)
+        put_camera(call->json, &report);
+}
+
+void sp_cameras_remove(struct sp_call *call)
+{
+    struct sp_camera_report report;
+    struct sp_error err = {0};
+    int camera = find(call, &report);
+    if (camera < 0)
+        return;
+    int result = sp_pipeline_remove_camera(call->api->pipeline, camera, &err);
+    if (result < 0)
+        sp_call_refuse(call, result == SP_ERR_NOT_FOUND ? 404 : 503, "%s", err.text);
+    else
+        call->reply->status = 204;
+}
+
+static void set_paused(struct sp_call *call, bool paused)
+{
+    struct sp_camera_report report;
+    struct sp_error err = {0};
+    int camera = find(call, &report);
+    if (camera < 0)
+        return;
+    int result = sp_pipeline_pause_camera(call->api->pipeline, camera, paused, &err);
+    if (result < 0) {
+        sp_call_refuse(call, result == SP_ERR_NOT_FOUND ? 404 : 409, "%s", err.text);
+        return;
+    }
+    sp_pipeline_camera(call->api->pipeline, camera, &report);
+    put_camera(call->json, &report);
+}
+
+void sp_cameras_pause(struct sp_call *call)
+{
+    set_paused(call, true);
+}
+
+void sp_cameras_resume(struct sp_call *call)
+{
+    set_paused(call, false);
+}
+
+static void put_update(struct sp_json *json, const struct sp_update *update,
+                       const struct sp_class_names *names)
+{
+    char time[SP_TIME_BYTES], number[16];
+    sp_time_format(update->wall_us, time);
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "camera", update->name);
+    sp_json_member_int(json, "sequence", (int64_t)update->sequence);
+    sp_json_member_int(json, "pts_us", update->pts_us);
+    sp_json_member_string(json, "wall_time", time);
+    sp_json_key(json, "inferred");
+    sp_json_bool(json, update->inferred);
+    sp_json_member_int(json, "width", update->width_px);
+    sp_json_member_int(json, "height", update->height_px);
+    sp_json_key(json, "tracks");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        sp_json_begin_object(json);
+        sp_json_member_int(json, "id", track->id);
+        sp_json_key(json, "box");
+        sp_json_begin_array(json);
+        sp_json_number(json, track->x1_px, 2);
+        sp_json_number(json, track->y1_px, 2);
+        sp_json_number(json, track->x2_px, 2);
+        sp_json_number(json, track->y2_px, 2);
+        sp_json_end_array(json);
+        sp_json_key(json, "score");
+        sp_json_number(json, track->score, 3);
+        sp_json_member_string(json, "class", sp_class_name(names, track->class_id, number));
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+}
+
+void sp_cameras_tracks(struct sp_call *call)
+{
+    struct sp_camera_report report;
+    struct sp_update *update = NULL;
+    struct sp_frame *frame = NULL;
+    int camera = find(call, &report);
+    if (camera < 0)
+        return;
+    if (!sp_hub_latest(call->api->hub, camera, &update, &frame)) {
+        sp_call_refuse(call, 404, "camera %s has given no picture yet", report.name);
+        return;
+    }
+    put_update(call->json, update, &call->api->classes);
+    sp_update_unref(update);
+    sp_frame_unref(frame);
+}
+
+struct sp_stream_options sp_api_stream_options(const struct sp_api *api)
+{
+    return (struct sp_stream_options){
+        .width_px = api->settings.stream_max_width_px,
+        .scale = api->settings.stream_resize_factor,
+        .quality = api->settings.jpeg_quality,
+    };
+}
+
+/* A number of the query; `value` stays when it is not there. False: refused. */
+static bool query_number(struct sp_call *call, const char *key, int low, int high, int *value)
+{
+    char text[32], *end;
+    if (!sp_request_query(call->request, key, text, sizeof text))
+        return true;
+    long number = strtol(text, &end, 10);
+    if (text[0] == '\0' || *end != '\0' || number < low || number > high || text[0] == ' ' ||
+        text[0] == '+') {
+        sp_call_refuse(call, 400, "%s is a number from %d to %d", key, low, high);
+        return false;
+    }
+    *value = (int)number;
+    return true;
+}
+
+bool sp_call_stream_options(struct sp_call *call, struct sp_stream_options *options)
+{
+    *options = sp_api_stream_options(call->api);
+    int width = options->width_px, annotated = 0;
+    if (!query_number(call, "width", 16, 8192, &width) ||
+        !query_number(call, "quality", 1, 100, &options->quality) ||
+        !query_number(call, "annotated", 0, 1, &annotated))
+        return false;
+    if (width < options->width_px)
+        options->width_px = width;
+    options->annotated = annotated == 1;
+    return true;
+}
+
+static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)
+{
+    struct sp_camera_report report;
+    struct sp_stream_options options;
+    int camera = find(call, &report);
+    if (camera < 0 || !sp_call_stream_options(call, &options))
+        return;
+    struct sp_update *update = NULL;
+    struct sp_frame *frame = NULL;
+    bool shown = sp_hub_latest(call->api->hub, camera, &update, &frame);
+    sp_update_unref(update);
+    sp_frame_unref(frame);
+    if (sp_hub_generation(call->api->hub, camera) == 0 || (kind == SP_REPLY_PICTURE && !shown)) {
+        sp_call_refuse(call, 404, "camera %s has given no picture yet", report.name);
+        return;
+    }
+    options.camera = camera;
+    options.annotated = options.annotated || annotated;
+    call->reply->kind = kind;
+    call->reply->stream = options;
+}
+
+void sp_cameras_frame(struct sp_call *call)
+{
+    show(call, SP_REPLY_PICTURE, false);
+}
+
+void sp_cameras_snapshot(struct sp_call *call)
+{
+    show(call, SP_REPLY_PICTURE, true);
+}
+
+void sp_cameras_stream(struct sp_call *call)
+{
+    show(call, SP_REPLY_STREAM, false);
+}

@@ -1,0 +1,89 @@
+/* Whether it lives, and whether it does its work: both can really turn red. */
+#include "api/internal.h"
+
+#include <string.h>
+
+static void put_reasons(struct sp_call *call, char reasons[][300], int count)
+{
+    call->reply->status = count ? 503 : 200;
+    sp_json_begin_object(call->json);
+    sp_json_member_string(call->json, "status", count ? "failed" : "ok");
+    sp_json_key(call->json, "reasons");
+    sp_json_begin_array(call->json);
+    for (int i = 0; i < count; i++)
+        sp_json_string(call->json, reasons[i]);
+    sp_json_end_array(call->json);
+    sp_json_end_object(call->json);
+}
+
+/* True: the pipeline as a whole has failed. */
+static bool is_broken(struct sp_api *api, char reason[300])
+{
+    struct sp_error error;
+    sp_pipeline_error(api->pipeline, &error);
+    if (error.code != SP_OK)
+        snprintf(reason, 300, "%s", error.text);
+    return error.code != SP_OK;
+}
+
+void sp_health_live(struct sp_call *call)
+{
+    char reasons[1][300];
+    put_reasons(call, reasons, is_broken(call->api, reasons[0]));
+}
+
+struct census {
+    int on, delivering; /* cameras that should deliver, and those that do */
+};
+
+static struct census count_cameras(struct sp_api *api)
+{
+    struct census census = {0};
+    int slots = sp_pipeline_camera_slots(api->pipeline);
+    for (int i = 0; i < slots; i++) {
+        struct sp_camera_report report;
+        sp_pipeline_camera(api->pipeline, i, &report);
+        if (!report.used || report.state == SP_CAMERA_PAUSED || report.state == SP_CAMERA_ENDED)
+            continue;
+        census.on++;
+        census.delivering += report.state == SP_CAMERA_LIVE || report.state == SP_CAMERA_FROZEN ||
+                             report.state == SP_CAMERA_BLACK;
+    }
+    return census;
+}
+
+static int find_reasons(struct sp_api *api, char reasons[][300])
+{
+    struct sp_detector_report detectors[SP_DETECTORS_MAX];
+    int count = is_broken(api, reasons[0]);
+    struct census census = count_cameras(api);
+    if (!atomic_load(&api->started))
+        snprintf(reasons[count++], 300, "starting, or stopping");
+    else if (census.on > 0 && census.delivering == 0)
+        snprintf(reasons[count++], 300, "none of %d cameras delivers", census.on);
+    else if (census.on > 0 && sp_pipeline_detectors(api->pipeline, detectors) == 0)
+        snprintf(reasons[count++], 300, "the model is being compiled");
+    return count;
+}
+
+void sp_health_ready(struct sp_call *call)
+{
+    char reasons[3][300];
+    put_reasons(call, reasons, find_reasons(call->api, reasons));
+}
+
+void sp_health_older(struct sp_call *call)
+{
+    char reason[300];
+    bool healthy = !is_broken(call->api, reason) && atomic_load(&call->api->started);
+    sp_json_begin_object(call->json);
+    sp_json_member_string(call->json, "status", healthy ? "healthy" : "degraded");
+    sp_json_key(call->json, "detector_model_loaded");
+    sp_json_bool(call->json, healthy);
+    sp_json_key(call->json, "prototype_tracker_loaded");
+    sp_json_bool(call->json, healthy);
+    /* There is no map, and so nothing to compute before the start. */
+    sp_json_key(call->json, "homography_matrices_precomputed");
+    sp_json_bool(call->json, true);
+    sp_json_end_object(call->json);
+}

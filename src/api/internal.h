@@ -1,0 +1,140 @@
+/* What the files of api/ share. Data flow and threads: api.h. */
+#pragma once
+
+#include "api/api.h"
+
+#include <pthread.h>
+
+enum { SP_TASKS_MAX = 32, SP_ENVIRONMENTS_MAX = 16, SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
+
+struct sp_environment {
+    char name[SP_CAMERA_NAME_BYTES];
+    char camera[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
+    int camera_count;
+    bool all; /* every camera there is */
+};
+
+/* A viewer's session of the older interface. */
+struct sp_task {
+    char id[SP_TASK_ID_BYTES]; /* empty: a free place */
+    char environment[SP_CAMERA_NAME_BYTES];
+    char status[16]; /* of one that is over: STOPPED, FAILED; else empty */
+    char details[160];
+    int64_t created_us, left_us; /* sp_clock_us(); left: since when there is no client */
+    int64_t created_wall_us, transition_wall_us;
+    int clients;
+    bool paused;
+};
+
+/* Sums at one moment, for rates over the last seconds. */
+struct sp_rate_sample {
+    int64_t at_us;
+    uint64_t frames, inferred;
+    uint64_t count[SP_STAGE_COUNT], sum_us[SP_STAGE_COUNT];
+    uint64_t send_count, send_us;
+};
+
+struct sp_api {
+    struct sp_settings settings;
+    struct sp_pipeline *pipeline;
+    struct sp_hub *hub;
+    struct sp_encoder *encoder;
+    struct sp_server *server;
+    int64_t started_us;
+    atomic_bool started;
+    char session[65]; /* the cookie's value, made at the start */
+    struct sp_class_names classes;
+
+    struct sp_environment environments[SP_ENVIRONMENTS_MAX];
+    int environment_count;
+    struct sp_task tasks[SP_TASKS_MAX];
+
+    struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
+    uint64_t samples;
+    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], scratch */
+
+    pthread_mutex_t mutex; /* guards the next two */
+    struct sp_settings *fresh;
+    bool has_fresh;
+};
+
+struct sp_call {
+    struct sp_api *api;
+    const struct sp_request *request;
+    struct sp_reply *reply;
+    struct sp_json *json;                               /* the reply's body */
+    char name[SP_TASK_ID_BYTES + SP_CAMERA_NAME_BYTES]; /* what stood for NAME in the path */
+    char second[SP_CAMERA_NAME_BYTES + 1];
+};
+
+/* The body becomes {"detail": ...}. */
+void sp_call_refuse(struct sp_call *call, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Adds a header line. */
+void sp_call_header(struct sp_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* access.c */
+bool sp_access_allowed(struct sp_call *call, bool open_path); /* else refused */
+bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older);
+void sp_access_login(struct sp_call *call);
+void sp_access_logout(struct sp_call *call);
+int sp_access_make_session(char session[65], struct sp_error *err);
+
+/* cameras.c */
+int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report);
+void sp_json_member_int(struct sp_json *json, const char *key, int64_t value);
+void sp_json_member_string(struct sp_json *json, const char *key, const char *value);
+void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger);
+void sp_cameras_list(struct sp_call *call);
+void sp_cameras_add(struct sp_call *call);
+void sp_cameras_get(struct sp_call *call);
+void sp_cameras_remove(struct sp_call *call);
+void sp_cameras_pause(struct sp_call *call);
+void sp_cameras_resume(struct sp_call *call);
+void sp_cameras_tracks(struct sp_call *call);
+void sp_cameras_frame(struct sp_call *call);
+void sp_cameras_snapshot(struct sp_call *call);
+void sp_cameras_stream(struct sp_call *call);
+struct sp_stream_options sp_api_stream_options(const struct sp_api *api);
+/* width, quality, annotated from the query; false: refused. */
+bool sp_call_stream_options(struct sp_call *call, struct sp_stream_options *options);
+
+/* box.c */
+void sp_box_ledger(struct sp_call *call);
+void sp_box_settings(struct sp_call *call);
+void sp_box_stats(struct sp_call *call);
+void sp_box_sample(struct sp_api *api); /* once a second */
+uint64_t sp_box_memory_bytes(void);
+
+/* metrics.c, health.c */
+void sp_metrics(struct sp_call *call);
+void sp_health_live(struct sp_call *call);
+void sp_health_ready(struct sp_call *call);
+void sp_health_older(struct sp_call *call);
+
+/* environments.c, tasks.c, older.c */
+int sp_environments_read(struct sp_api *api, struct sp_error *err);
+struct sp_environment *sp_environment_find(struct sp_api *api, const char *name);
+/* True when the camera belongs to it. */
+bool sp_environment_has(const struct sp_environment *environment, const char *camera);
+struct sp_task *sp_task_find(struct sp_api *api, const char *id);
+const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
+void sp_tasks_tick(struct sp_api *api);
+void sp_tasks_environments(struct sp_call *call);
+void sp_tasks_list(struct sp_call *call);
+void sp_tasks_start(struct sp_call *call);
+void sp_tasks_status(struct sp_call *call);
+void sp_tasks_cleanup(struct sp_call *call);
+void sp_older_stream(struct sp_call *call);
+void sp_older_control_status(struct sp_call *call);
+void sp_older_pause(struct sp_call *call);
+void sp_older_resume(struct sp_call *call);
+void sp_older_seek(struct sp_call *call);
+bool sp_older_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
+void sp_older_format(void *api, const struct sp_ws_plan *plan, const struct sp_update *update,
+                     struct sp_json *json);
+void sp_older_message(void *api, const struct sp_ws_plan *plan, const char *text, size_t bytes);
+void sp_older_opened(void *api, const struct sp_ws_plan *plan);
+void sp_older_closed(void *api, const struct sp_ws_plan *plan);

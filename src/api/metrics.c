@@ -1,0 +1,260 @@
+/* /metrics, in Prometheus's text format 0.0.4. */
+#include "api/internal.h"
+
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* Upper ends of the buckets, in microseconds; the histogram behind is exact to 3 %. */
+static const int64_t buckets_us[] = {100,    250,    500,     1000,    2500,
+                                     5000,   10000,  25000,   50000,   100000,
+                                     250000, 500000, 1000000, 2500000, 10000000};
+enum { BUCKETS = sizeof buckets_us / sizeof buckets_us[0] };
+
+struct camera {
+    int slot;
+    struct sp_camera_report report;
+};
+
+struct page {
+    struct sp_api *api;
+    struct sp_json *out; /* plain text here */
+    struct camera cameras[SP_CAMERAS_MAX];
+    int camera_count;
+};
+
+static void line(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(struct page *page, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sp_json_raw(page->out, text);
+    sp_json_raw(page->out, "\n");
+}
+
+static void head(struct page *page, const char *name, const char *type, const char *help)
+{
+    line(page, "# HELP %s %s", name, help);
+    line(page, "# TYPE %s %s", name, type);
+}
+
+static void single(struct page *page, const char *name, const char *type, const char *help,
+                   double value)
+{
+    head(page, name, type, help);
+    line(page, "%s %.15g", name, value);
+}
+
+/* A camera's name needs no escaping: its characters are checked when it is added. */
+static void each_camera(struct page *page, const char *name, const char *type, const char *help,
+                        double (*value)(const struct sp_camera_report *report))
+{
+    head(page, name, type, help);
+    for (int i = 0; i < page->camera_count; i++)
+        line(page, "%s{camera=\"%s\"} %.15g", name, page->cameras[i].report.name,
+             value(&page->cameras[i].report));
+}
+
+static double received(const struct sp_camera_report *report)
+{
+    return (double)report->ledger.received;
+}
+
+static double in_flight(const struct sp_camera_report *report)
+{
+    return (double)report->ledger.in_flight;
+}
+
+static double reconnects(const struct sp_camera_report *report)
+{
+    return (double)report->reconnects;
+}
+
+static double camera_fps(const struct sp_camera_report *report)
+{
+    return report->camera_fps;
+}
+
+static double inferred_fps(const struct sp_camera_report *report)
+{
+    return report->inferred_fps;
+}
+
+static double tracks(const struct sp_camera_report *report)
+{
+    return report->active_tracks;
+}
+
+static double mailbox(const struct sp_camera_report *report)
+{
+    return report->mailbox_depth;
+}
+
+static double age_s(const struct sp_camera_report *report)
+{
+    return report->last_frame_age_us < 0 ? (double)NAN : (double)report->last_frame_age_us / 1e6;
+}
+
+static void put_cameras(struct page *page)
+{
+    each_camera(page, "spoton_frames_received_total", "counter", "Frames that a camera gave.",
+                received);
+    head(page, "spoton_frames_total", "counter", "Frames by what became of them.");
+    for (int i = 0; i < page->camera_count; i++)
+        for (int k = 0; k < SP_OUTCOME_COUNT; k++)
+            line(page, "spoton_frames_total{camera=\"%s\",outcome=\"%s\"} %llu",
+                 page->cameras[i].report.name, sp_outcome_name((enum sp_outcome)k),
+                 (unsigned long long)page->cameras[i].report.ledger.settled[k]);
+    each_camera(page, "spoton_frames_in_flight", "gauge", "Frames on their way.", in_flight);
+    each_camera(page, "spoton_camera_reconnects_total", "counter",
+                "Connections after the first one.", reconnects);
+    each_camera(page, "spoton_camera_fps", "gauge", "Pictures a second that come.", camera_fps);
+    each_camera(page, "spoton_camera_inferred_fps", "gauge", "Pictures a second that are inferred.",
+                inferred_fps);
+    each_camera(page, "spoton_camera_tracks", "gauge", "Tracks in the newest result.", tracks);
+    each_camera(page, "spoton_camera_mailbox_depth", "gauge", "Pictures that wait for inference.",
+                mailbox);
+    each_camera(page, "spoton_camera_last_frame_age_seconds", "gauge",
+                "Time since the last picture; NaN: none yet.", age_s);
+    head(page, "spoton_camera_state", "gauge", "1 for the state that the camera is in.");
+    for (int i = 0; i < page->camera_count; i++)
+        for (int s = SP_CAMERA_CONNECTING; s <= SP_CAMERA_ENDED; s++)
+            line(page, "spoton_camera_state{camera=\"%s\",state=\"%s\"} %d",
+                 page->cameras[i].report.name, sp_camera_state_name((enum sp_camera_state)s),
+                 (int)page->cameras[i].report.state == s);
+}
+
+static void put_histogram(struct page *page, const char *camera, const char *stage,
+                          const struct sp_histogram *histogram)
+{
+    uint64_t below[BUCKETS], all = sp_histogram_below(histogram, buckets_us, BUCKETS, below);
+    if (all == 0)
+        return;
+    for (int i = 0; i < BUCKETS; i++)
+        line(page, "spoton_stage_seconds_bucket{camera=\"%s\",stage=\"%s\",le=\"%g\"} %llu", camera,
+             stage, (double)buckets_us[i] / 1e6, (unsigned long long)below[i]);
+    line(page, "spoton_stage_seconds_bucket{camera=\"%s\",stage=\"%s\",le=\"+Inf\"} %llu", camera,
+         stage, (unsigned long long)all);
+    line(page, "spoton_stage_seconds_sum{camera=\"%s\",stage=\"%s\"} %.9g", camera, stage,
+         (double)atomic_load(&histogram->sum_us) / 1e6);
+    line(page, "spoton_stage_seconds_count{camera=\"%s\",stage=\"%s\"} %llu", camera, stage,
+         (unsigned long long)all);
+}
+
+static void put_stages(struct page *page)
+{
+    head(page, "spoton_stage_seconds", "histogram",
+         "Time that a frame spends in a stage; total: decoded to done.");
+    for (int i = 0; i < page->camera_count; i++) {
+        const char *name = page->cameras[i].report.name;
+        int slot = page->cameras[i].slot;
+        struct sp_hub_times *times = sp_hub_times(page->api->hub, slot);
+        for (int s = 0; s < SP_STAGE_COUNT; s++) {
+            struct sp_histogram *sum = &page->api->stages[0].wall; /* scratch */
+            memset(sum, 0, sizeof *sum);
+            sp_pipeline_stage_histogram(page->api->pipeline, slot, (enum sp_stage)s, sum);
+            if (s == SP_STAGE_DRAW)
+                sp_histogram_merge(sum, &times->draw);
+            if (s == SP_STAGE_ENCODE)
+                sp_histogram_merge(sum, &times->encode);
+            put_histogram(page, name, sp_stage_name((enum sp_stage)s), sum);
+        }
+        put_histogram(page, name, "send", &times->send);
+    }
+}
+
+static void put_viewers(struct page *page)
+{
+    struct sp_server_counts server;
+    struct sp_encoder_counts encoder;
+    sp_server_count(page->api->server, &server);
+    sp_encoder_count(page->api->encoder, &encoder);
+    head(page, "spoton_viewers", "gauge", "Clients that watch.");
+    line(page, "spoton_viewers{kind=\"mjpeg\"} %d", server.mjpeg);
+    line(page, "spoton_viewers{kind=\"ws\"} %d", server.ws);
+    single(page, "spoton_connections", "gauge", "Open connections.", server.connections);
+    single(page, "spoton_requests_total", "counter", "Requests.", (double)server.requests);
+    single(page, "spoton_requests_refused_total", "counter", "Requests answered by 4xx or 5xx.",
+           (double)server.refused);
+    single(page, "spoton_viewers_stuck_total", "counter",
+           "Viewers disconnected because they took nothing.", (double)server.stuck);
+    single(page, "spoton_results_missed_total", "counter",
+           "Results that WebSocket clients were too slow for.", (double)server.missed);
+    single(page, "spoton_sent_bytes_total", "counter", "Bytes given to the network.",
+           (double)server.sent_bytes);
+    single(page, "spoton_jpeg_streams", "gauge", "Kinds of pictures that are encoded.",
+           encoder.streams);
+    single(page, "spoton_jpeg_queue_depth", "gauge", "Pictures that wait for an encoder.",
+           encoder.waiting);
+    single(page, "spoton_jpeg_encoded_total", "counter", "Pictures encoded.",
+           (double)encoder.encoded);
+    single(page, "spoton_jpeg_replaced_total", "counter",
+           "Pictures that gave way to newer ones before they were encoded.",
+           (double)encoder.replaced);
+    single(page, "spoton_jpeg_failed_total", "counter", "Pictures that could not be encoded.",
+           (double)encoder.failed);
+}
+
+static int count_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+    while (dir && readdir(dir))
+        count++;
+    if (dir)
+        closedir(dir);
+    return count > 3 ? count - 3 : 0; /* ".", "..", and the folder itself */
+}
+
+static void put_process(struct page *page)
+{
+    struct sp_error error;
+    int64_t uptime_us = sp_clock_us() - page->api->started_us;
+    sp_pipeline_error(page->api->pipeline, &error);
+    single(page, "spoton_pipeline_failed", "gauge", "1: the pipeline as a whole has failed.",
+           error.code != SP_OK);
+    single(page, "process_resident_memory_bytes", "gauge", "Resident memory.",
+           (double)sp_box_memory_bytes());
+    single(page, "process_cpu_seconds_total", "counter", "CPU time of all threads.",
+           (double)sp_process_cpu_us() / 1e6);
+    single(page, "process_open_fds", "gauge", "Open files.", count_files());
+    single(page, "process_start_time_seconds", "gauge", "When it started, since the Unix epoch.",
+           (double)(sp_clock_wall_us() - uptime_us) / 1e6);
+}
+
+void sp_metrics(struct sp_call *call)
+{
+    struct page *page = calloc(1, sizeof *page);
+    if (!page) {
+        sp_call_refuse(call, 503, "out of memory");
+        return;
+    }
+    page->api = call->api;
+    page->out = call->json;
+    int slots = sp_pipeline_camera_slots(call->api->pipeline);
+    for (int i = 0; i < slots; i++) {
+        struct camera *camera = &page->cameras[page->camera_count];
+        sp_pipeline_camera(call->api->pipeline, i, &camera->report);
+        camera->slot = i;
+        page->camera_count += camera->report.used;
+    }
+    call->reply->type = "text/plain; version=0.0.4; charset=utf-8";
+    head(page, "spoton_build_info", "gauge", "The version.");
+    line(page, "spoton_build_info{version=\"%s\"} 1", SPOTON_VERSION);
+    put_cameras(page);
+    put_stages(page);
+    put_viewers(page);
+    put_process(page);
+    free(page);
+}

@@ -1,0 +1,284 @@
+/* spoton serve: live cameras, viewers, until a signal. */
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "command/command.h"
+#include "command/notify.h"
+#include "command/options.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const int64_t POLL_US = 100000, FINISH_US = 1200000;
+
+static volatile sig_atomic_t reload_asked;
+
+static void on_hangup(int number)
+{
+    (void)number;
+    reload_asked = 1;
+}
+
+static const struct sp_command_usage usage = {
+    .name = "serve",
+    .synopsis = "[--camera NAME=URL]... [URL...]",
+    .about = "Watches live cameras (or files, again and again) and serves a dashboard, pictures,\n"
+             "tracks, an API and metrics on HTTP_HOST:HTTP_PORT, until Ctrl-C or SIGTERM. SIGHUP\n"
+             "reads the settings again.\n",
+    .takes = SP_TAKES_CAMERAS,
+};
+
+struct serve {
+    const struct sp_command_context *context;
+    const struct sp_settings *settings;
+    struct sp_hub *hub;
+    struct sp_encoder *encoder;
+    struct sp_pipeline *pipeline;
+    struct sp_api *api;
+    struct sp_server *server;
+    struct sp_notify notify;
+    bool pipeline_started;
+};
+
+/* --- from the pipeline to the hub ------------------------------------------------------------- */
+
+static int begin_camera(void *user, int camera, const struct sp_source_info *info,
+                        struct sp_error *err)
+{
+    struct serve *serve = user;
+    struct sp_camera_report report;
+    (void)info;
+    (void)err;
+    sp_pipeline_camera(serve->pipeline, camera, &report);
+    sp_hub_begin_camera(serve->hub, camera, report.name);
+    return SP_OK;
+}
+
+/* A result that cannot be published (no memory) is one that viewers do not see; the camera goes on.
+ */
+static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+{
+    struct serve *serve = user;
+    struct sp_hub_result published = {
+        .frame = result->frame,
+        .inferred = result->inferred,
+        .tracks = result->tracks,
+        .track_count = result->track_count,
+    };
+    (void)err;
+    sp_hub_publish(serve->hub, result->camera, &published);
+    return SP_OK;
+}
+
+static void end_camera(void *user, int camera, const struct sp_error *why)
+{
+    struct serve *serve = user;
+    (void)why;
+    sp_hub_end_camera(serve->hub, camera);
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+/* Each viewer is a file. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rlim_t wanted = SP_SERVER_CONNECTIONS + 1024;
+    if (limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_pipeline(struct serve *serve, struct sp_error *err)
+{
+    struct sp_cpu cpu;
+    sp_cpu_read(&cpu);
+    struct sp_pipeline_options pipeline = {
+        .settings = serve->settings,
+        .live = true,
+        .sink = {.user = serve, .begin = begin_camera, .result = take_result, .end = end_camera},
+        .environment = "serve",
+        .loop = true,
+    };
+    struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2};
+    int result = sp_hub_open(&serve->hub, err);
+    encoder.hub = serve->hub;
+    if (result == SP_OK)
+        result = sp_pipeline_open(&serve->pipeline, &pipeline, err);
+    if (result == SP_OK)
+        result = sp_encoder_open(&serve->encoder, &encoder, err);
+    return result;
+}
+
+static int open_server(struct serve *serve, struct sp_error *err)
+{
+    const struct sp_settings *settings = serve->settings;
+    struct sp_api_options api = {.settings = settings,
+                                 .pipeline = serve->pipeline,
+                                 .hub = serve->hub,
+                                 .encoder = serve->encoder};
+    int result = sp_api_open(&serve->api, &api, err);
+    if (result < 0)
+        return result;
+    struct sp_server_options server = {
+        .hub = serve->hub,
+        .encoder = serve->encoder,
+        .site = sp_api_site(serve->api),
+        .classes = sp_api_classes(serve->api),
+        .host = settings->http_host,
+        .port = settings->http_port,
+        .tls_cert = settings->tls_cert,
+        .tls_key = settings->tls_key,
+    };
+    result = sp_server_open(&serve->server, &server, err);
+    if (result < 0)
+        return result;
+    struct sp_hub_options listeners = {.wake = sp_server_wake,
+                                       .user = serve->server,
+                                       .picture = sp_encoder_offer,
+                                       .picture_user = serve->encoder};
+    sp_hub_listen(serve->hub, &listeners);
+    sp_encoder_listen(serve->encoder, sp_server_wake, serve->server);
+    sp_api_attach(serve->api, serve->server);
+    return SP_OK;
+}
+
+static int start(struct serve *serve, struct sp_error *err)
+{
+    int result = sp_api_check_exposure(serve->settings, err);
+    if (result == SP_OK)
+        result = open_pipeline(serve, err);
+    if (result == SP_OK)
+        result = open_server(serve, err);
+    if (result == SP_OK)
+        result = sp_server_start(serve->server, err);
+    for (int i = 0; i < serve->settings->camera_count && result == SP_OK; i++)
+        sp_hub_begin_camera(serve->hub, i, serve->settings->camera[i].name);
+    if (result == SP_OK)
+        result = sp_pipeline_start(serve->pipeline, err);
+    serve->pipeline_started = result == SP_OK;
+    if (result == SP_OK)
+        sp_api_set_started(serve->api, true);
+    return result;
+}
+
+static void print_address(const struct serve *serve)
+{
+    const struct sp_settings *settings = serve->settings;
+    const char *host = settings->http_host;
+    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        host = "localhost";
+    bool v6 = strchr(host, ':') != NULL;
+    printf("dashboard: %s://%s%s%s:%d/\n", settings->tls_cert[0] ? "https" : "http", v6 ? "[" : "",
+           host, v6 ? "]" : "", sp_server_port(serve->server));
+    fflush(stdout);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+/* Reads all places again. What cannot change while running keeps its value until a restart. */
+static void reload(struct serve *serve)
+{
+    const struct sp_command_context *context = serve->context;
+    struct sp_options *fresh = calloc(1, sizeof *fresh);
+    struct sp_error err = {0};
+    if (!fresh)
+        return;
+    sp_notify(&serve->notify, "RELOADING=1");
+    if (sp_options_parse(fresh, &usage, context->argc, context->argv, context->environment, &err) <
+        0) {
+        sp_log(SP_LOG_ERROR, "the settings stay as they are: %s", err.text);
+    } else if (fresh->settings.api_token[0] == '\0' && serve->settings->api_token[0] != '\0') {
+        sp_log(SP_LOG_ERROR, "the settings stay as they are: API_TOKEN can be changed, but not "
+                             "taken away while running");
+    } else {
+        sp_log_set_level((enum sp_log_level)fresh->settings.log_level);
+        sp_api_reload(serve->api, &fresh->settings);
+        sp_log(SP_LOG_INFO, "settings read again: LOG_LEVEL, API_TOKEN, VIDEO_DIR, V4L2_DEVICES, "
+                            "FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH and STREAM_RESIZE_FACTOR are "
+                            "in force; others want a restart");
+    }
+    free(fresh);
+    sp_notify(&serve->notify, "READY=1");
+}
+
+/* False: the pipeline as a whole has failed. */
+static bool run(struct serve *serve)
+{
+    struct sp_error error = {0};
+    sp_notify(&serve->notify, "READY=1");
+    while (!serve->context->interrupted()) {
+        bool done = sp_pipeline_wait(serve->pipeline, POLL_US);
+        sp_pipeline_error(serve->pipeline, &error);
+        if (done || error.code != SP_OK)
+            break;
+        if (reload_asked) {
+            reload_asked = 0;
+            reload(serve);
+        }
+        sp_notify_alive(&serve->notify);
+    }
+    if (error.code != SP_OK)
+        sp_log(SP_LOG_ERROR, "%s", error.text);
+    return error.code == SP_OK;
+}
+
+/* Upstream to downstream. The network outlives the pipeline, which still wakes it; but it asks the
+ * pipeline nothing any more. */
+static void stop(struct serve *serve)
+{
+    bool done = true;
+    sp_notify(&serve->notify, "STOPPING=1");
+    if (serve->api)
+        sp_api_set_started(serve->api, false);
+    if (serve->pipeline && serve->pipeline_started) {
+        sp_pipeline_stop(serve->pipeline);
+        done = sp_pipeline_wait(serve->pipeline, FINISH_US);
+    }
+    if (serve->server)
+        sp_server_stop(serve->server);
+    if (!done) {
+        /* Nothing is lost: there are no files to finish. A service must end in time. */
+        sp_log(SP_LOG_WARNING, "inference does not end in time: leaving without waiting for it");
+        _exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
+    }
+    sp_pipeline_close(serve->pipeline);
+    if (serve->encoder)
+        sp_encoder_stop(serve->encoder);
+    sp_server_close(serve->server);
+    sp_encoder_close(serve->encoder);
+    sp_api_close(serve->api);
+    sp_hub_close(serve->hub);
+}
+
+int sp_command_serve_main(const struct sp_command_context *context)
+{
+    struct sp_error err = {0};
+    int exit_code;
+    struct sp_options *options = sp_command_start(context, &usage, &exit_code);
+    if (!options)
+        return exit_code;
+    struct serve serve = {.context = context, .settings = &options->settings};
+    signal(SIGHUP, on_hangup);
+    raise_file_limit();
+    sp_notify_init(&serve.notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
+    int code = SP_EXIT_OK;
+    if (start(&serve, &err) < 0) {
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+        code = SP_EXIT_FAILED;
+    } else {
+        print_address(&serve);
+        code = run(&serve) ? SP_EXIT_OK : SP_EXIT_FAILED;
+    }
+    stop(&serve);
+    sp_notify_release(&serve.notify);
+    free(options);
+    return code;
+}
