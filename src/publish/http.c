@@ -210,12 +210,8 @@ int sp_http_begin(struct sp_connection *c)
         c->mode = SP_CONNECTION_BODY;
         return 0;
     }
-    if (length_text[0] && request->method != SP_GET && request->method != SP_HEAD) {
-        c->mode = SP_CONNECTION_BODY; /* its end is told at once */
-        return 0;
-    }
     request->body = "";
-    /* Of a POST that tells no length the library awaits a body without end. */
+    /* Of a POST without a body the library awaits one all the same. */
     bool close = request->method == SP_POST || request->method == SP_OTHER;
     int result = answer(c, request, close);
     sp_http_forget(c);
