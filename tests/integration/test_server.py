@@ -1,0 +1,439 @@
+"""spoton serve over real HTTP and WebSocket clients: cameras, pictures, messages, health, limits."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from conftest import ROOT
+from serving import Serving, read_parts, read_until, upgrade_request
+
+pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
+SIM = "sim://walk?fps=10"
+
+
+@pytest.fixture
+def serve(program, tmp_path):
+    started = []
+
+    def start(cameras=None, env=None, args=()):
+        if cameras is None:
+            cameras = {"c1": SIM, "c2": SIM + "&seed=5"}
+        started.append(Serving(program, tmp_path, cameras, env, args))
+        return started[-1]
+    yield start
+    for serving in started:
+        serving.__exit__()
+
+
+def reader_of_docs(language):
+    text = (ROOT / "docs" / "API.md").read_text()
+    return re.search(rf"```{language}\n(.*?)```", text, re.S)[1]
+
+
+def python_reader():
+    scope = {}
+    exec(reader_of_docs("python"), scope)
+    return scope["read_message"]
+
+
+def test_cameras_come_and_go(serve):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+    camera = s.get("/api/v2/cameras/c1")
+    assert (camera["width"], camera["height"], camera["state"]) == (640, 360, "live")
+    ledger = camera["ledger"]
+    assert ledger["received"] == sum(v for k, v in ledger.items() if k != "received")
+    added = s.json("POST", "/api/v2/cameras", {"name": "c2", "url": "sim://walk"}, 201)
+    assert added["name"] == "c2"
+    s.json("POST", "/api/v2/cameras", {"name": "c2", "url": "sim://walk"}, 409)
+    s.until_live("c1", "c2")
+    assert s.json("POST", "/api/v2/cameras/c2/pause")["state"] == "paused"
+    s.until(lambda: s.get("/api/v2/cameras/c2")["state"] == "paused")
+    s.json("POST", "/api/v2/cameras/c2/resume")
+    s.until(lambda: s.get("/api/v2/cameras/c2")["state"] == "live")
+    assert s.request("DELETE", "/api/v2/cameras/c2")[0] == 204
+    s.until(lambda: [c["name"] for c in s.get("/api/v2/cameras")["cameras"]] == ["c1"])
+    s.json("DELETE", "/api/v2/cameras/c2", status=404)
+    s.json("POST", "/api/v2/cameras/c2/pause", status=404)
+    assert s.get("/api/v2/ledger")["balanced"] is True
+    assert s.stop() < 2 * float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
+
+
+def test_tracks_and_pictures(serve):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+    result = s.get("/api/v2/cameras/c1/tracks")
+    assert len(result["tracks"]) == 3 and result["width"] == 640
+    for track in result["tracks"]:
+        x1, y1, x2, y2 = track["box"]
+        assert 0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 360 and track["class"] == "person"
+    pictures = {}
+    for path in ("frame.jpg", "snapshot.jpg", "frame.jpg?width=160"):
+        status, headers, data = s.request("GET", f"/api/v2/cameras/c1/{path}")
+        assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+        assert data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9"
+        pictures[path] = data
+    assert len(pictures["frame.jpg?width=160"]) < len(pictures["frame.jpg"])
+    assert b"\x00\x5a\x00\xa0" in pictures["frame.jpg?width=160"][:700]  # 90 lines of 160
+    s.get("/api/v2/cameras/nobody/frame.jpg", 404)
+    s.get("/api/v2/cameras/c1/frame.jpg?width=5", 400)
+    status, _, data = s.request("HEAD", "/api/v2/cameras/c1/frame.jpg")
+    assert (status, data) == (200, b"")
+
+
+def test_mjpeg_is_encoded_only_while_watched_and_once_for_all(serve):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+
+    def encoded():
+        return float(re.search(r"^spoton_jpeg_encoded_total (\S+)$",
+                               s.request("GET", "/metrics")[2].decode(), re.M)[1])
+    time.sleep(0.5)
+    assert encoded() == 0
+    viewers = []
+    for _ in range(50):
+        viewers.append(s.raw(b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+    for viewer in viewers:
+        for jpeg in read_parts(viewer, 2):
+            assert jpeg[:3] == b"\xff\xd8\xff" and jpeg[-2:] == b"\xff\xd9"
+    frames = s.get("/api/v2/cameras/c1")["ledger"]["received"]
+    assert s.get("/api/v2/stats")["viewers"]["mjpeg"] == 50
+    assert 2 <= encoded() <= frames
+    for viewer in viewers:
+        viewer.close()
+    s.until(lambda: s.get("/api/v2/stats")["viewers"]["mjpeg"] == 0)
+    before = encoded()
+    time.sleep(0.5)
+    assert encoded() <= before + 1
+
+
+def test_json_messages(serve):
+    s = serve()
+    s.until_live("c1", "c2")
+    with connect(s.ws_url("/api/v2/ws?cameras=c2")) as ws:
+        messages = [json.loads(ws.recv(10)) for _ in range(5)]
+    assert {m["camera"] for m in messages} == {"c2"}
+    assert [m["sequence"] for m in messages] == sorted({m["sequence"] for m in messages})
+    for message in messages:
+        assert (message["schema"], message["type"]) == (1, "tracks")
+        assert len(message["tracks"]) == 3 and message["tracks"][0][6] == "person"
+    with connect(s.ws_url("/api/v2/ws")) as ws:
+        assert {json.loads(ws.recv(10))["camera"] for _ in range(6)} == {"c1", "c2"}
+
+
+def test_binary_messages_say_the_same(serve):
+    s = serve({"c1": "sim://walk?fps=10&people=12"})
+    s.until_live("c1")
+    read = python_reader()
+    with connect(s.ws_url("/api/v2/ws")) as text, \
+            connect(s.ws_url("/api/v2/ws?format=binary")) as binary:
+        texts, binaries = {}, {}
+        for _ in range(10):
+            data = text.recv(10)
+            texts[json.loads(data)["sequence"]] = data
+            data = binary.recv(10)
+            binaries[read(data)["sequence"]] = data
+    both = sorted(set(texts) & set(binaries))
+    assert len(both) > 3
+    for number in both:
+        a, b = json.loads(texts[number]), read(binaries[number])
+        assert len(binaries[number]) * 3 < len(texts[number].encode())  # test_hub.c: a quarter
+        assert (a["camera"], a["pts_us"], a["wall_us"], a["inferred"]) == \
+            (b["camera"], b["pts_us"], b["wall_us"], b["inferred"])
+        assert [t[0] for t in a["tracks"]] == [t["id"] for t in b["tracks"]]
+        for mine, theirs in zip(a["tracks"], b["tracks"]):
+            assert mine[1:5] == pytest.approx(theirs["box"], abs=0.02)
+            assert mine[5] == pytest.approx(theirs["score"], abs=0.003)
+
+
+def test_binary_messages_with_pictures_read_by_both_readers(serve, tmp_path):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+    with connect(s.ws_url("/api/v2/ws?format=binary&jpeg=1&width=320"), max_size=None) as ws:
+        data = [ws.recv(10) for _ in range(3)][-1]
+    message = python_reader()(data)
+    assert message["jpeg"][:3] == b"\xff\xd8\xff" and message["jpeg"][-2:] == b"\xff\xd9"
+    if not shutil.which("node"):
+        pytest.skip("no node: the JavaScript reader was not tried")
+    (tmp_path / "message").write_bytes(data)
+    script = reader_of_docs("javascript") + """
+const b = require("fs").readFileSync(process.argv[1]);
+const m = readMessage(b.buffer.slice(b.byteOffset, b.byteOffset + b.length));
+console.log(JSON.stringify({ ...m, jpeg: m.jpeg.length }));
+"""
+    done = subprocess.run(["node", "-e", script, tmp_path / "message"], capture_output=True,
+                          text=True, check=True)
+    theirs = json.loads(done.stdout)
+    assert theirs["jpeg"] == len(message["jpeg"])
+    for key in ("camera", "sequence", "pts_us", "wall_us", "inferred", "width", "height"):
+        assert theirs[key] == message[key]
+    assert [t["box"] for t in theirs["tracks"]] == \
+        [pytest.approx(t["box"]) for t in message["tracks"]]
+
+
+@pytest.mark.parametrize("query", ["format=xml", "jpeg=1", "format=binary&jpeg=2", "width=0"])
+def test_bad_subscriptions_are_refused_before_the_upgrade(serve, query):
+    s = serve({"c1": SIM})
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(s.ws_url("/api/v2/ws?" + query))
+    assert refusal.value.response.status_code == 400
+    assert "detail" in json.loads(refusal.value.response.body)
+
+
+def test_slow_clients_hold_up_nobody(serve):
+    s = serve({"c1": "sim://walk?fps=100&people=20"})
+    s.until_live("c1")
+    before = s.memory_bytes()
+    sleepers = []
+    for i in range(20):
+        path = "/api/v2/ws" if i % 2 else "/api/v2/cameras/c1/stream.mjpg"
+        request = upgrade_request(path) if i % 2 else \
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        sleeper = socket.socket()
+        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sleeper.connect(("127.0.0.1", s.port))
+        sleeper.sendall(request)
+        sleepers.append(sleeper)
+    with connect(s.ws_url("/api/v2/ws")) as ws:
+        begin = json.loads(ws.recv(10))["sequence"]
+        count = sum(1 for _ in range(200) if ws.recv(10))
+        end = json.loads(ws.recv(10))["sequence"]
+    assert count == 200 and end - begin < 400  # at most half of the frames were skipped
+    assert s.memory_bytes() - before < 64 << 20
+    # Those who take nothing are let go after 10 s.
+    s.until(lambda: s.get("/api/v2/stats")["viewers"]["mjpeg"] == 0, 25)
+    for sleeper in sleepers:
+        sleeper.close()
+
+
+def test_health_turns_red(serve):
+    s = serve({"c1": "sim://offline"})
+    assert s.request("GET", "/healthz")[0] == 200
+    ready = s.until(lambda: s.request("GET", "/readyz")[0] == 503 and s.get("/readyz", 503))
+    assert "none of 1 cameras delivers" in ready["reasons"]
+    s.json("POST", "/api/v2/cameras", {"name": "good", "url": SIM}, 201)
+    s.until(lambda: s.request("GET", "/readyz")[0] == 200)
+
+
+METRIC = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-z_]+="[^"\\]*",?)*\})? '
+                    r'(NaN|[+-]?Inf|[-+0-9.e]+)$')
+
+
+def test_metrics_are_well_formed(serve):
+    s = serve()
+    s.until_live("c1", "c2")
+    status, headers, data = s.request("GET", "/metrics")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    types, helped, buckets, seen = {}, set(), {}, set()
+    for line in data.decode().splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in types
+            types[name] = kind
+        elif line.startswith("# HELP "):
+            helped.add(line.split(" ")[2])
+        else:
+            found = METRIC.match(line)
+            assert found, line
+            assert line.rpartition(" ")[0] not in seen
+            seen.add(line.rpartition(" ")[0])
+            base = re.sub(r"_(bucket|sum|count)$", "", found[1])
+            assert found[1] in types or types.get(base) == "histogram", line
+            if found[1].endswith("_bucket"):
+                labels = re.sub(r',?le="[^"]*"', "", found[2])
+                buckets.setdefault(labels, []).append(float(found[3]))
+    assert helped == set(types)
+    assert buckets and all(counts == sorted(counts) for counts in buckets.values())
+    for labels, counts in buckets.items():
+        assert f"spoton_stage_seconds_count{labels} {counts[-1]:.0f}" in data.decode()
+
+
+# --- safety -----------------------------------------------------------------------------------
+
+def test_an_open_address_wants_a_token(spoton):
+    done = spoton("serve", "--http-host", "0.0.0.0", "--http-port", "0", expect=1)
+    assert "API_TOKEN" in done.stderr
+
+
+def test_token_and_login(serve):
+    s = serve({"c1": SIM}, {"API_TOKEN": "open sesame"})
+    assert s.request("GET", "/healthz")[0] == 200 and s.request("GET", "/")[0] == 200
+    for path in ("/api/v2/cameras", "/metrics", "/api/v2/settings", "/api/v2/openapi.json",
+                 "/api/v2/cameras/c1/stream.mjpg", "/api/v1/detection-processing-tasks"):
+        assert s.request("GET", path)[0] == 401, path
+        wrong = {"Authorization": "Bearer open sesam"}
+        assert s.request("GET", path, headers=wrong)[0] == 401, path
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(s.ws_url("/api/v2/ws"))
+    assert refusal.value.response.status_code == 401
+    right = {"Authorization": "Bearer open sesame"}
+    settings = s.json("GET", "/api/v2/settings", headers=right)["settings"]
+    assert settings["API_TOKEN"] == "***"
+    s.json("POST", "/api/v2/login", {"token": "wrong"}, 401)
+    status, headers, _ = s.request("POST", "/api/v2/login", {"token": "open sesame"})
+    cookie = headers["Set-Cookie"]
+    assert status == 204 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert "sesame" not in cookie
+    session = {"Cookie": "a=b; " + cookie.partition(";")[0]}
+    assert s.request("GET", "/api/v2/cameras", headers=session)[0] == 200
+    with connect(s.ws_url("/api/v2/ws"), additional_headers=right) as ws:
+        ws.recv(10)
+    assert "sesame" not in s.log()
+
+
+def test_foreign_pages_may_neither_change_nor_watch(serve):
+    s = serve({"c1": SIM})
+    foreign = {"Origin": "https://evil.example"}
+    camera = {"name": "x", "url": "sim://walk"}
+    assert s.request("POST", "/api/v2/cameras", camera, foreign)[0] == 403
+    assert "Access-Control-Allow-Origin" not in s.request("GET", "/api/v2/cameras",
+                                                          headers=foreign)[1]
+    with pytest.raises(InvalidStatus):
+        connect(s.ws_url("/api/v2/ws"), origin="https://evil.example")
+    assert s.request("GET", "/api/v2/cameras", headers={"Host": "evil.example"})[0] == 403
+    own = {"Origin": "http://localhost:5173"}
+    status, headers, _ = s.request("GET", "/health", headers=own)
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("url", [
+    "/etc/passwd", "file:///etc/passwd", "../outside.mp4", "videos/../../outside.mp4", "link.mp4",
+    "ftp://host/x", "concat:/etc/passwd", "pipe:0", "data:text/plain,x", "rtsp://", "http:///x",
+    "/dev/video0", "v4l2:///dev/video9", "", "subfile,,start,0,end,0,,:/etc/passwd",
+    "rtsp://host/\n"])
+def test_urls_that_may_not_come_over_http(serve, tmp_path, url):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (tmp_path / "outside.mp4").write_bytes(b"x")
+    (videos / "link.mp4").symlink_to(tmp_path / "outside.mp4")
+    s = serve({}, {"VIDEO_DIR": str(videos), "V4L2_DEVICES": "/dev/video7"})
+    s.json("POST", "/api/v2/cameras", {"name": "x", "url": url}, 400)
+    assert s.get("/api/v2/cameras")["cameras"] == []
+
+
+def test_files_under_the_folder_may(serve, tmp_path, make_clip):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(make_clip(frames=20), videos / "clip.mp4")
+    s = serve({}, {"VIDEO_DIR": str(videos)})
+    s.json("POST", "/api/v2/cameras", {"name": "x", "url": "clip.mp4"}, 201)
+    s.until_live("x")
+
+
+def test_passwords_are_never_shown(serve):
+    s = serve({"c1": "rtsp://user:secret1@127.0.0.1:1/x"})
+    s.json("POST", "/api/v2/cameras", {"name": "c2", "url": "http://u:secret2@127.0.0.1:1/y"}, 201)
+    s.until(lambda: all(c["state"] == "offline" for c in s.get("/api/v2/cameras")["cameras"]))
+    for path in ("/api/v2/cameras", "/api/v2/settings", "/metrics", "/readyz", "/api/v2/stats"):
+        data = s.request("GET", path)[2]
+        assert b"secret" not in data, path
+    assert "secret" not in s.log()
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"[]", b"null", b'"x"', b'{"name": 1, "url": 2}', b'{"name": "x"}',
+    b'{"name": "../x", "url": "sim://walk"}', b'{"name": "", "url": "sim://walk"}',
+    b'{"name": "\xff\xfe", "url": "sim://walk"}', b'{"name": "a\\u0000b", "url": "sim://walk"}',
+    b'{"name": "x", "url": "sim://walk", "name": "y"}', b"[" * 60000,
+    b'{"name": "' + b"x" * 200 + b'", "url": "sim://walk"}',
+    b'{"name": "x", "url": "http://' + b"h" * 3000 + b'/"}'])
+def test_bad_bodies_are_refused(serve, body):
+    s = serve({})
+    status, _, data = s.request("POST", "/api/v2/cameras", body)
+    assert status == 400 and json.loads(data)["detail"]
+    assert s.get("/api/v2/cameras")["cameras"] == []
+
+
+def test_malformed_and_oversized_requests(serve):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+    for data in (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n",
+                 b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                 b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 100000 + b"\r\n\r\n",
+                 b"GET /%00 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                 b"GET /../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                 b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                 b"POST /api/v2/cameras HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\n\r\n",
+                 b"POST /api/v2/cameras HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+                 b"POST /api/v2/cameras HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                 b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00" * 9,
+                 upgrade_request("/api/v2/nothing")):
+        client = s.raw(data)
+        client.settimeout(15)
+        try:
+            reply = client.recv(4096)
+        except ConnectionError:
+            reply = b""
+        assert b"root:" not in reply
+        assert reply == b"" or re.match(rb"HTTP/1\.[01] [345]\d\d ", reply), (data[:60], reply[:80])
+        client.close()
+    assert s.get("/api/v2/cameras")["cameras"][0]["state"] == "live"
+
+
+def test_websocket_messages_have_a_limit(serve):
+    s = serve({"c1": SIM})
+    with connect(s.ws_url("/api/v2/ws"), max_size=None) as ws:
+        ws.send("x" * 200000)
+        with pytest.raises(ConnectionClosed):
+            for _ in range(500):
+                ws.recv(10)
+    s.get("/api/v2/cameras")
+
+
+def test_idle_connections_and_slow_headers(serve):
+    s = serve({"c1": SIM})
+    s.until_live("c1")
+    idle = [s.raw() for _ in range(250)]
+    slow = [s.raw(b"GET / HTTP/1.1\r\nHost: ") for _ in range(250)]
+    begin = s.get("/api/v2/cameras/c1")["ledger"]["received"]
+    time.sleep(1)
+    assert s.get("/api/v2/cameras/c1")["ledger"]["received"] > begin + 3
+    for client in slow + idle:
+        client.close()
+    s.get("/api/v2/cameras")
+
+
+def test_hangup_reads_the_settings_again(serve, tmp_path):
+    env = tmp_path / "env"
+    env.write_text("API_TOKEN=first\n")
+    s = serve({"c1": SIM}, args=("--env", str(env)))
+    assert s.request("GET", "/api/v2/cameras", headers={"Authorization": "Bearer first"})[0] == 200
+    env.write_text("API_TOKEN=second\n")
+    s.process.send_signal(signal.SIGHUP)
+    s.until(lambda: s.request("GET", "/api/v2/cameras",
+                              headers={"Authorization": "Bearer second"})[0] == 200)
+    env.write_text("API_TOKEN=third\nNONSENSE=1\n")
+    s.process.send_signal(signal.SIGHUP)
+    s.until(lambda: "the settings stay as they are" in s.log())
+    assert s.request("GET", "/api/v2/cameras", headers={"Authorization": "Bearer second"})[0] == 200
+
+
+def test_systemd_is_told(serve, tmp_path):
+    path = str(tmp_path / "notify")
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(path)
+    manager.settimeout(20)
+    s = serve({}, {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
+    assert manager.recv(200).startswith(b"READY=1")
+    assert manager.recv(200).startswith(b"WATCHDOG=1")
+    s.stop()
+    told = b""
+    while b"STOPPING=1" not in told:
+        told = manager.recv(200)
+    manager.close()
+
+
+def test_a_port_in_use_is_told(serve, spoton):
+    s = serve({})
+    done = spoton("serve", "--http-port", s.port, expect=1)
+    assert f"port {s.port}" in done.stderr and "in use" in done.stderr

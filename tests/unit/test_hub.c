@@ -1,0 +1,330 @@
+/* The hub, its encoder, and the messages made of results. */
+#include "base/clock.h"
+#include "publish/encoder.h"
+#include "publish/message.h"
+#include "publish/shrink.h"
+
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WIDTH = 64, HEIGHT = 48 };
+
+struct fixture {
+    struct sp_frame_pool *pool;
+    struct sp_hub *hub;
+    struct sp_encoder *encoder;
+    uint8_t luma[WIDTH * HEIGHT], chroma[WIDTH * HEIGHT / 4];
+    atomic_int wakes;
+};
+
+static void count_wake(void *user, int camera)
+{
+    struct fixture *f = user;
+    assert_int_equal(camera, 3);
+    atomic_fetch_add(&f->wakes, 1);
+}
+
+static int open_all(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct sp_error err = {0};
+    memset(f->luma, 90, sizeof f->luma);
+    memset(f->chroma, 128, sizeof f->chroma);
+    assert_int_equal(sp_frame_pool_open(&f->pool, &err), SP_OK);
+    assert_int_equal(sp_hub_open(&f->hub, &err), SP_OK);
+    struct sp_encoder_options options = {.hub = f->hub, .threads = 2};
+    assert_int_equal(sp_encoder_open(&f->encoder, &options, &err), SP_OK);
+    sp_encoder_listen(f->encoder, count_wake, f);
+    struct sp_hub_options listeners = {.picture = sp_encoder_offer, .picture_user = f->encoder};
+    sp_hub_listen(f->hub, &listeners);
+    *state = f;
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    struct fixture *f = *state;
+    sp_encoder_close(f->encoder);
+    sp_hub_close(f->hub);
+    sp_frame_pool_close(f->pool);
+    free(f);
+    return 0;
+}
+
+static void publish(struct fixture *f, uint64_t sequence, const struct sp_track *tracks,
+                    size_t count)
+{
+    struct sp_frame *frame = sp_frame_pool_get(f->pool);
+    frame->plane[0] = f->luma;
+    frame->plane[1] = frame->plane[2] = f->chroma;
+    frame->stride_bytes[0] = WIDTH;
+    frame->stride_bytes[1] = frame->stride_bytes[2] = WIDTH / 2;
+    frame->width_px = WIDTH;
+    frame->height_px = HEIGHT;
+    frame->sequence = sequence;
+    frame->received_us = sp_clock_us();
+    struct sp_hub_result result = {frame, true, tracks, count};
+    assert_int_equal(sp_hub_publish(f->hub, 3, &result), SP_OK);
+    sp_frame_unref(frame);
+}
+
+/* The sequence of the next result, or -1. */
+static int64_t next(struct fixture *f, struct sp_hub_cursor *cursor)
+{
+    bool news = sp_hub_has_next(f->hub, 3, cursor);
+    struct sp_update *update = sp_hub_next(f->hub, 3, cursor);
+    assert_int_equal(news, update != NULL);
+    int64_t sequence = update ? (int64_t)update->sequence : -1;
+    sp_update_unref(update);
+    return sequence;
+}
+
+static void test_a_viewer_gets_each_result_once_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_hub_cursor cursor = {0};
+    sp_hub_begin_camera(f->hub, 3, "door");
+    assert_int_equal(next(f, &cursor), -1);
+    publish(f, 10, NULL, 0);
+    publish(f, 11, NULL, 0);
+    assert_int_equal(next(f, &cursor), 11); /* a new viewer begins with the newest */
+    assert_int_equal(next(f, &cursor), -1);
+    for (uint64_t i = 12; i < 12 + SP_HUB_RING; i++)
+        publish(f, i, NULL, 0);
+    for (int i = 12; i < 12 + SP_HUB_RING; i++)
+        assert_int_equal(next(f, &cursor), i);
+    assert_int_equal(next(f, &cursor), -1);
+    assert_int_equal(cursor.missed, 0);
+}
+
+static void test_a_slow_viewer_goes_on_with_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_hub_cursor slow = {0};
+    sp_hub_begin_camera(f->hub, 3, "door");
+    publish(f, 0, NULL, 0);
+    assert_int_equal(next(f, &slow), 0);
+    for (uint64_t i = 1; i <= 100; i++)
+        publish(f, i, NULL, 0);
+    assert_int_equal(next(f, &slow), 100);
+    assert_int_equal(slow.missed, 99);
+    assert_int_equal(next(f, &slow), -1);
+}
+
+static void test_a_slot_forgets_its_last_camera(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_hub_cursor cursor = {0};
+    struct sp_update *update;
+    struct sp_frame *frame;
+    sp_hub_begin_camera(f->hub, 3, "door");
+    publish(f, 5, NULL, 0);
+    assert_int_equal(next(f, &cursor), 5);
+    uint64_t first = sp_hub_generation(f->hub, 3);
+    sp_hub_end_camera(f->hub, 3);
+    assert_int_equal(sp_hub_generation(f->hub, 3), 0);
+    assert_false(sp_hub_latest(f->hub, 3, &update, &frame));
+    sp_hub_begin_camera(f->hub, 3, "gate");
+    assert_true(sp_hub_generation(f->hub, 3) > first);
+    publish(f, 0, NULL, 0);
+    assert_int_equal(next(f, &cursor), 0);
+    assert_int_equal(cursor.missed, 0);
+}
+
+static void test_boxes_are_clipped_to_the_picture(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_track tracks[] = {
+        {.id = 1, .x1_px = -4, .y1_px = -1, .x2_px = 90, .y2_px = 60, .score = 0.5}};
+    struct sp_update *update;
+    struct sp_frame *frame;
+    sp_hub_begin_camera(f->hub, 3, "door");
+    publish(f, 0, tracks, 1);
+    assert_true(sp_hub_latest(f->hub, 3, &update, &frame));
+    assert_float_equal(update->tracks[0].x1_px, 0, 0);
+    assert_float_equal(update->tracks[0].y1_px, 0, 0);
+    assert_float_equal(update->tracks[0].x2_px, WIDTH, 0);
+    assert_float_equal(update->tracks[0].y2_px, HEIGHT, 0);
+    sp_update_unref(update);
+    sp_frame_unref(frame);
+}
+
+static void wait_for(struct sp_stream *stream, uint64_t number)
+{
+    for (int i = 0; i < 2000 && sp_stream_number(stream) < number; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_true(sp_stream_number(stream) >= number);
+}
+
+static void test_pictures_are_made_only_for_viewers_and_once(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_stream_options options = {
+        .camera = 3, .width_px = 32, .quality = 80, .annotated = true};
+    struct sp_stream *a, *b;
+    struct sp_encoder_counts counts;
+    sp_hub_begin_camera(f->hub, 3, "door");
+    for (uint64_t i = 0; i < 20; i++)
+        publish(f, i, NULL, 0);
+    sp_encoder_count(f->encoder, &counts);
+    assert_int_equal(counts.encoded, 0);
+
+    assert_int_equal(sp_stream_join(f->encoder, &options, &a, NULL), SP_OK);
+    assert_int_equal(sp_stream_join(f->encoder, &options, &b, NULL), SP_OK);
+    assert_ptr_equal(a, b);
+    wait_for(a, 1); /* of what was there already */
+    publish(f, 20, NULL, 0);
+    wait_for(a, 2);
+    struct sp_picture *picture = sp_stream_newest(b, 1);
+    assert_non_null(picture);
+    assert_int_equal(picture->update->sequence, 20);
+    assert_memory_equal(picture->jpeg, "\xFF\xD8\xFF", 3);
+    assert_memory_equal(picture->part, "Content-Type: image/jpeg\r\n\r\n\xFF\xD8", 30);
+    assert_memory_equal(picture->part + picture->part_bytes - 11, "\r\n--frame\r\n", 11);
+    assert_null(sp_stream_newest(b, 2));
+    sp_picture_unref(picture);
+    sp_encoder_count(f->encoder, &counts);
+    assert_int_equal(counts.encoded, 2);
+    assert_int_equal(counts.streams, 1);
+    assert_int_equal(atomic_load(&f->wakes), 2);
+    sp_stream_leave(a);
+    sp_stream_leave(b);
+    sp_encoder_count(f->encoder, &counts);
+    assert_int_equal(counts.streams, 0);
+}
+
+static void *join_and_leave(void *argument)
+{
+    struct fixture *f = argument;
+    for (int i = 0; i < 200; i++) {
+        struct sp_stream_options options = {.camera = 3, .quality = 50 + i % 3};
+        struct sp_stream *stream;
+        assert_int_equal(sp_stream_join(f->encoder, &options, &stream, NULL), SP_OK);
+        sp_picture_unref(sp_stream_newest(stream, 0));
+        sp_stream_leave(stream);
+    }
+    return NULL;
+}
+
+static void test_viewers_come_and_go_while_it_publishes(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[3];
+    sp_hub_begin_camera(f->hub, 3, "door");
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, join_and_leave, f);
+    for (uint64_t i = 0; i < 300; i++)
+        publish(f, i, NULL, 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void test_sizes_follow_width_and_scale(void **state)
+{
+    (void)state;
+    int width, height;
+    sp_shrink_size(1920, 1080, 640, 1, &width, &height);
+    assert_int_equal(width * 10000 + height, 640 * 10000 + 360);
+    sp_shrink_size(1920, 1080, 0, 0.5, &width, &height);
+    assert_int_equal(width * 10000 + height, 960 * 10000 + 540);
+    sp_shrink_size(320, 240, 640, 0, &width, &height);
+    assert_int_equal(width * 10000 + height, 320 * 10000 + 240);
+    sp_shrink_size(4096, 1, 16, 1, &width, &height);
+    assert_int_equal(width * 10000 + height, 16 * 10000 + 1);
+}
+
+static void fill(struct sp_update *update, size_t count)
+{
+    *update = (struct sp_update){.name = "c1",
+                                 .sequence = 4711,
+                                 .pts_us = 188440000,
+                                 .wall_us = 1769860800123456,
+                                 .inferred = true,
+                                 .width_px = 1920,
+                                 .height_px = 1080,
+                                 .track_count = count};
+    srand(1);
+    for (size_t i = 0; i < count; i++)
+        update->tracks[i] = (struct sp_track){
+            .id = (uint32_t)(100 + i),
+            .x1_px = rand() % 90000 / 97.0,
+            .y1_px = rand() % 50000 / 97.0,
+            .x2_px = 1000 + rand() % 80000 / 97.0,
+            .y2_px = 600 + rand() % 40000 / 97.0,
+            .score = 0.3 + rand() % 7000 / 10001.0,
+        };
+}
+
+static void test_binary_is_a_quarter_of_json(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"person"};
+    struct sp_class_names classes = {names, 1};
+    struct sp_json json = {0};
+    uint8_t out[SP_MESSAGE_BYTES_MAX];
+    struct sp_update *update = malloc(sizeof *update);
+    const size_t counts[] = {0, 1, 4, 20, 300};
+    for (size_t i = 0; i < 5; i++) {
+        fill(update, counts[i]);
+        sp_json_clear(&json);
+        sp_message_json(&json, update, &classes, update->received_us + 41234);
+        size_t bytes = sp_message_binary(out, update, false, update->received_us + 41234);
+        assert_int_equal(bytes, 44 + 11 * counts[i]);
+        assert_true(bytes * 4 <= json.used_bytes);
+    }
+    sp_json_release(&json);
+    free(update);
+}
+
+static void test_binary_layout_byte_by_byte(void **state)
+{
+    (void)state;
+    struct sp_update *update = malloc(sizeof *update);
+    uint8_t out[SP_MESSAGE_BYTES_MAX];
+    *update = (struct sp_update){.name = "ab",
+                                 .sequence = 0x0102030405,
+                                 .pts_us = -2,
+                                 .wall_us = 0x1122334455667788,
+                                 .width_px = 640,
+                                 .height_px = 480,
+                                 .track_count = 2};
+    update->tracks[0] = (struct sp_track){.id = 70000, .x2_px = 640, .y2_px = 240, .score = 1};
+    update->tracks[1] = (struct sp_track){.id = 7, .x1_px = 320, .score = 0.2, .class_id = 300};
+    static const uint8_t wanted[] = {
+        'S',  'P',  'T',  '1',  1,    2 | 4 | 8, 2,    0,    /* jpeg, wide ids, classes; n */
+        5,    4,    3,    2,    0x80, 2,         0xE0, 1,    /* sequence, width, height */
+        0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,      0xFF, 0xFF, /* pts */
+        0x88, 0x77, 0x66, 0x55, 0x44, 0x33,      0x22, 0x11, /* wall */
+        0x39, 5,    0,    0,    7,    0,         0,    0,    0,   2,    'a',  'b', /* latency, base,
+                                                                                      class, name */
+        0,    0,    0,    0,    0xFF, 0xFF,      0,    0x80, 255, 0x69, 0x11, 1,   0, 0,
+        0x80, 0,    0,    0,    0,    0,         0,    51,   0,   0,    0,    0,   0, 255};
+    assert_int_equal(sp_message_binary(out, update, true, 1337), sizeof wanted);
+    assert_memory_equal(out, wanted, sizeof wanted);
+    free(update);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_viewer_gets_each_result_once_in_order, open_all,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(test_a_slow_viewer_goes_on_with_the_newest, open_all,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(test_a_slot_forgets_its_last_camera, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_boxes_are_clipped_to_the_picture, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_pictures_are_made_only_for_viewers_and_once, open_all,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(test_viewers_come_and_go_while_it_publishes, open_all,
+                                        close_all),
+        cmocka_unit_test(test_sizes_follow_width_and_scale),
+        cmocka_unit_test(test_binary_is_a_quarter_of_json),
+        cmocka_unit_test(test_binary_layout_byte_by_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
