@@ -56,12 +56,14 @@ bool sp_request_query(const struct sp_request *request, const char *key, char *o
     return false;
 }
 
-/* False: it does not fit. A header that is not there is empty. */
+/* False: it does not fit, or holds a zero byte. A header that is not there is empty. */
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t out_bytes)
 {
     out[0] = '\0';
-    return lws_hdr_total_length(wsi, token) == 0 ||
-           lws_hdr_copy(wsi, out, (int)out_bytes, token) >= 0;
+    if (lws_hdr_total_length(wsi, token) == 0)
+        return true;
+    int length = lws_hdr_copy(wsi, out, (int)out_bytes, token);
+    return length >= 0 && strlen(out) == (size_t)length;
 }
 
 /* The parts of the query, each terminated, an empty one at the end. */
@@ -193,7 +195,7 @@ int sp_http_begin(struct sp_connection *c)
         return -1;
     c->request = request;
     if (!sp_http_read_request(c, request))
-        return refuse(c, 414, "the path or a header is too long");
+        return refuse(c, 414, "the path or a header is too long, or holds a zero byte");
     if (!copy_header(c->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length_text, sizeof length_text) ||
         !copy_header(c->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || coding[0])
         return refuse(c, 411, "send the body with a Content-Length");

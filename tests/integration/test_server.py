@@ -359,7 +359,6 @@ def test_malformed_and_oversized_requests(serve):
     for data in (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n",
                  b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
                  b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 100000 + b"\r\n\r\n",
-                 b"GET /%00 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
                  b"GET /../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
                  b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
                  b"POST /api/v2/cameras HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\n\r\n",

@@ -22,17 +22,22 @@ ALLOWED = {
     "config": {"base", "", "spoton"},
     **{stage: {"base", "", "spoton"} for stage in STAGES},
     "pipeline": {"base", "", "spoton", "config"} | STAGES,
-    "command": {"base", "", "spoton", "config", "pipeline"} | STAGES,
+    "api": {"base", "", "spoton", "config", "pipeline"} | STAGES,
+    "command": {"base", "", "spoton", "config", "pipeline", "api"} | STAGES,
     "main": {"base", "", "config", "command"},
 }
 # A stage includes no other stage, but for these values, which would be values of their own if a
 # third stage wanted them.
 EXCEPTIONS = {
     ("publish", "render/draw.h"),  # struct sp_canvas: the picture that is encoded
+    ("publish", "render/jpeg.h"),  # pictures are drawn and compressed for viewers, and only then
+    ("publish", "render/text.h"),
 }
 # Engines are plugins: they see their runtime and the interface, nothing of the program.
 PLUGIN = re.compile(r"^src/engine/(?!loader\.)")
 RUNTIMES = re.compile(r"^(openvino/|onnxruntime|cuda|NvInfer)")
+WEB = re.compile(r"^libwebsockets|^openssl/")
+WEB_FILES = re.compile(r"^src/publish/(server|server_internal|http|ws|mjpeg)\.[ch]$")
 LIBAV = re.compile(r"^lib(av\w+|sw\w+|postproc)/")
 LIBAV_FILES = re.compile(r"^src/(capture/(libav|convert)\w*|publish/(files|mp4)\w*)\.[ch]$")
 
@@ -64,6 +69,8 @@ def violations(path, text):
                 wrong.append(f"{path} sees FFmpeg ({name}); only capture/libav*.c, capture/convert*"
                              ", publish/files*.c and publish/mp4*.c may")
             continue
+        if WEB.match(name) and not WEB_FILES.match(path):
+            wrong.append(f"{path} sees libwebsockets ({name}); only the network's files may")
         if RUNTIMES.match(name) and not PLUGIN.match(path):
             wrong.append(f"{path} sees a model runtime ({name}); only engine plugins may")
         if bracket == "<":
@@ -108,7 +115,9 @@ def test_includes_keep_to_the_architecture():
     ("src/frame.h", '#include "capture/source.h"'),
     ("src/track/bytetrack.c", '#include "detect/head.h"'),
     ("src/detect/head.c", '#include "config/settings.h"'),
-    ("src/publish/files.c", '#include "render/text.h"'),
+    ("src/capture/source.c", '#include "render/text.h"'),
+    ("src/api/api.c", "#include <libwebsockets.h>"),
+    ("src/pipeline/post.c", '#include "api/api.h"'),
     ("src/config/table.c", '#include "engine/loader.h"'),
     ("src/pipeline/post.c", '#include "command/command.h"'),
     ("src/capture/order.c", "#include <libavcodec/avcodec.h>"),
