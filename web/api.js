@@ -1,0 +1,58 @@
+// REST calls. An error carries the server's own text; a call that wants a login says so by
+// `error.login`, one that never reached the server by `error.unreachable`.
+
+const TIMEOUT_MS = 5000;
+
+export class ApiError extends Error {
+  constructor(message, {login = false, unreachable = false} = {}) {
+    super(message);
+    this.login = login;
+    this.unreachable = unreachable;
+  }
+}
+
+async function detailOf(response) {
+  try {
+    const detail = (await response.json()).detail;
+    if (typeof detail === "string" && detail)
+      return detail;
+  } catch {
+    // No JSON: the status has to do.
+  }
+  return `The server answered ${response.status} ${response.statusText}`.trim() + ".";
+}
+
+export async function call(method, path, body) {
+  let response;
+  try {
+    response = await fetch(`/api/v2/${path}`, {
+      method,
+      headers: body === undefined ? {} : {"Content-Type": "application/json"},
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch {
+    throw new ApiError("The server does not answer.", {unreachable: true});
+  }
+  if (!response.ok)
+    throw new ApiError(await detailOf(response), {
+      login: response.status === 401,
+      unreachable: response.status >= 502 && response.status <= 504,
+    });
+  if (response.status === 204)
+    return null;
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError("The server's answer broke off.", {unreachable: true});
+  }
+}
+
+export const cameraPath = (name, rest = "") => `cameras/${encodeURIComponent(name)}${rest}`;
+
+// Waits grow from half a second to 15 s; the spread keeps many pages from coming back in step.
+export function backOff(attempt) {
+  return Math.min(15000, 500 * 2 ** attempt) * (0.75 + 0.5 * Math.random());
+}

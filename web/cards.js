@@ -1,0 +1,205 @@
+// A camera in the grid, and the one that is enlarged.
+
+import {decimal, milliseconds, number, setFacts, setIcon, setText} from "/panels.js";
+import {cameraPath} from "/api.js";
+import {Feed, View, colorOf} from "/view.js";
+
+export const STATE_TEXT = {
+  connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
+  offline: "Offline", paused: "Paused", ended: "Ended",
+};
+const DESCRIBE_MS = 5000; // how often a screen reader may find a new description of a picture
+
+function showState(node, camera) {
+  node.dataset.state = camera.state;
+  setIcon(node, STATE_TEXT[camera.state] ? camera.state : "none");
+  setText(node.querySelector("span"), STATE_TEXT[camera.state] ?? camera.state);
+}
+
+// What covers the picture while there is something to say; a black or frozen picture stays in sight.
+function showVeil(node, camera) {
+  const quiet = camera.state === "live";
+  node.hidden = quiet;
+  if (quiet)
+    return;
+  node.dataset.state = camera.state;
+  setIcon(node, STATE_TEXT[camera.state] ? camera.state : "none");
+  setText(node.querySelector("strong"), STATE_TEXT[camera.state] ?? camera.state);
+  setText(node.querySelector("span"), camera.reason ?? "");
+}
+
+// Puts an <img> that the server draws on over the canvas, or takes it away.
+function setImage(stage, name, wanted) {
+  let image = stage.querySelector("img");
+  if (image && (!wanted || image.dataset.camera !== name)) {
+    image.removeAttribute("src"); // ends the request
+    image.remove();
+    image = null;
+  }
+  if (wanted && !image) {
+    image = document.createElement("img");
+    image.dataset.camera = name;
+    image.alt = "";
+    image.src = `/api/v2/${cameraPath(name, "/stream.mjpg")}?annotated=1`;
+    stage.querySelector("canvas").after(image);
+  }
+}
+
+function describe(canvas, camera) {
+  const people = `${camera.tracks} ${camera.tracks === 1 ? "track" : "tracks"}`;
+  canvas.setAttribute("aria-label",
+    `Picture of camera ${camera.name}: ${STATE_TEXT[camera.state] ?? camera.state}, ${people}`);
+}
+
+export class Card {
+  visible = false;
+  state = null;
+  camera = null;
+  feed = new Feed();
+  #view;
+  #described = -DESCRIBE_MS;
+
+  constructor(name, {onEnlarge, onPause, onRemove}) {
+    this.name = name;
+    this.node = document.getElementById("card").content.firstElementChild.cloneNode(true);
+    this.node.dataset.camera = name;
+    this.canvas = this.node.querySelector("canvas");
+    this.node.querySelector("h3").textContent = name;
+    this.node.querySelector("h3").title = name;
+    this.#view = new View(this.canvas);
+    this.#view.show(this.feed);
+    const button = (key) => this.node.querySelector(`[data-do=${key}]`);
+    button("enlarge").setAttribute("aria-label", `Enlarge ${name}`);
+    button("remove").setAttribute("aria-label", `Remove ${name}`);
+    button("enlarge").addEventListener("click", onEnlarge);
+    button("remove").addEventListener("click", onRemove);
+    button("pause").addEventListener("click", () => onPause(this.state === "paused" ? "resume" : "pause"));
+    // The same as the enlarge button, for the mouse; one stop less for the keyboard.
+    const picture = this.node.querySelector(".picture");
+    picture.tabIndex = -1;
+    picture.addEventListener("click", onEnlarge);
+  }
+
+  get widthPx() {
+    return this.canvas.clientWidth * Math.min(devicePixelRatio || 1, 2);
+  }
+
+  update(camera) {
+    this.camera = camera;
+    this.state = camera.state;
+    showState(this.node.querySelector(".state"), camera);
+    showVeil(this.node.querySelector(".veil"), camera);
+    const pause = this.node.querySelector("[data-do=pause]"), paused = camera.state === "paused";
+    setIcon(pause, paused ? "play" : "paused");
+    pause.setAttribute("aria-label", `${paused ? "Resume" : "Pause"} ${camera.name}`);
+    const fact = (key, text) => setText(this.node.querySelector(`[data-fact=${key}]`), text);
+    fact("camera_fps", decimal(camera.camera_fps));
+    fact("inferred_fps", decimal(camera.inferred_fps));
+    fact("latency", camera.camera_fps > 0 ? milliseconds(camera.latency_ms?.p50) : "–");
+    fact("tracks", number.format(camera.tracks));
+    const now = performance.now();
+    if (now - this.#described >= DESCRIBE_MS) {
+      this.#described = now;
+      describe(this.canvas, camera);
+    }
+  }
+
+  setError(text) {
+    const node = this.node.querySelector(".error");
+    node.hidden = !text;
+    setText(node, text ?? "");
+  }
+
+  setMjpeg(wanted) {
+    setImage(this.node.querySelector(".stage"), this.name, wanted);
+  }
+
+  close() {
+    this.setMjpeg(false);
+    this.#view.close();
+    this.feed.close();
+    this.node.remove();
+  }
+}
+
+export class Enlarged {
+  card = null;
+  #dialog;
+  #view;
+  #handlers;
+
+  constructor(dialog, handlers) {
+    this.#dialog = dialog;
+    this.#handlers = handlers; // onChange(), neighbour(name, step) -> card
+    this.#view = new View(document.getElementById("big-canvas"));
+    document.getElementById("big-close").addEventListener("click", () => this.close());
+    document.getElementById("big-previous").addEventListener("click", () => this.#step(-1));
+    document.getElementById("big-next").addEventListener("click", () => this.#step(1));
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowLeft" || event.key === "ArrowRight")
+        this.#step(event.key === "ArrowLeft" ? -1 : 1);
+    });
+    dialog.addEventListener("close", () => {
+      this.setMjpeg(false);
+      this.card = null;
+      this.#view.show(null);
+      this.#handlers.onChange();
+    });
+  }
+
+  open(card) {
+    this.card = card;
+    this.#view.show(card.feed);
+    this.update();
+    if (!this.#dialog.open)
+      this.#dialog.showModal();
+    this.#handlers.onChange();
+  }
+
+  close() {
+    this.#dialog.close();
+  }
+
+  setMjpeg(wanted) {
+    setImage(this.#dialog.querySelector(".stage"), this.card?.name ?? "", wanted && this.card !== null);
+  }
+
+  #step(step) {
+    const next = this.card && this.#handlers.neighbour(this.card.name, step);
+    if (next && next !== this.card)
+      this.open(next);
+  }
+
+  update() {
+    const camera = this.card?.camera;
+    if (!camera)
+      return;
+    setText(document.getElementById("big-name"), camera.name);
+    showState(this.#dialog.querySelector(".state"), camera);
+    showVeil(this.#dialog.querySelector(".veil"), camera);
+    describe(document.getElementById("big-canvas"), camera);
+    const {ledger} = camera;
+    setFacts(document.getElementById("big-facts"), [
+      ["Address", camera.url],
+      ["Picture", camera.width ? `${camera.width} × ${camera.height} ${camera.codec ?? ""}` : null],
+      ["Camera fps", decimal(camera.camera_fps)],
+      ["Inferred fps", decimal(camera.inferred_fps)],
+      ["Latency p50", milliseconds(camera.latency_ms?.p50)],
+      ["Latency p95", milliseconds(camera.latency_ms?.p95)],
+      ["Reconnects", number.format(camera.reconnects)],
+      ["Received", number.format(ledger.received)],
+      ["Inferred", number.format(ledger.inferred)],
+    ]);
+    this.#tracks(this.card.feed.message?.tracks ?? []);
+  }
+
+  #tracks(tracks) {
+    const list = document.getElementById("big-tracks");
+    list.replaceChildren(...tracks.map(({id, score}) => {
+      const item = document.createElement("li"), swatch = document.createElement("i");
+      swatch.style.setProperty("--color", colorOf(id).css);
+      item.append(swatch, `${id}`, Object.assign(document.createElement("span"), {textContent: score.toFixed(2)}));
+      return item;
+    }));
+  }
+}
