@@ -11,7 +11,8 @@ LINT =
 
 help:
 	@echo 'make            install what is missing and build build/spoton'
-	@echo 'make demo       track people in a real clip, as four cameras; ends with a video to look at'
+	@echo 'make demo       watch a real clip as four live cameras: prints the address of the dashboard'
+	@echo 'make demo-offline  track people in that clip; ends with a video to look at'
 	@echo 'make test       every test: unit, integration, and under sanitizers'
 	@echo 'make bench      frames/s and stage times on the demo clip'
 	@echo 'make lint       clang-format and clang-tidy'
@@ -25,7 +26,10 @@ setup:
 build: setup
 	@tools/build $(BUILD) -Dopenvino=enabled
 
-demo: demo-offline
+demo: build
+	@clip=$$(tools/fetch-demo-clip) && \
+	exec $(BUILD)/spoton serve --camera c1=$$clip --camera c2=$$clip --camera c3=$$clip \
+	    --camera c4=$$clip
 
 demo-offline: build
 	@clip=$$(tools/fetch-demo-clip) && \

@@ -367,10 +367,15 @@ static void test_round_trip(void **state)
                   "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nENGINE_STREAMS=2\n"
                   "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
                   "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
-                  "DECODE_THREADS=1\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE=20\nTRACK_HIGH_THRESHOLD=0.55\n"
+                  "DECODE_THREADS=1\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE=20\nTRACK_HIGH_"
+                  "THRESHOLD=0.55\n"
                   "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"
                   "TRACK_MATCH_THRESHOLD=0.85\nTRACK_DT=frames\nFRAME_JPEG_QUALITY=70\n"
-                  "STREAM_RESIZE_FACTOR=0.333\nVIDEO_CRF=0\nLOG_LEVEL=debug\nCAMERA_x=a.mp4\n",
+                  "STREAM_RESIZE_FACTOR=0.333\nVIDEO_CRF=0\nLOG_LEVEL=debug\nCAMERA_x=a.mp4\n"
+                  "STREAM_MAX_WIDTH=320\nHTTP_HOST=::1\nHTTP_PORT=0\nALLOW_INSECURE=yes\n"
+                  "API_TOKEN=***\n" /* as a secret is shown */
+                  "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
+                  "ENVIRONMENTS_FILE=/e.json\n",
                   &err),
         SP_OK);
     other = settings;
