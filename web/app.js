@@ -138,7 +138,7 @@ function layOut() {
   let columns = 1;
   for (; columns < Math.min(most, cards.size); columns++) {
     const cardWidth = (width - gap * (columns - 1)) / columns, rows = Math.ceil(cards.size / columns);
-    if (rows * (cardWidth * 9 / 16 + 6.2 * rem + gap) <= height)
+    if (rows * (cardWidth * 9 / 16 + 6.2 * rem + gap) <= height * 1.08) // a little may be scrolled to
       break;
   }
   grid.style.setProperty("--columns", columns);

@@ -95,7 +95,7 @@ export class Card {
     const fact = (key, text) => setText(this.node.querySelector(`[data-fact=${key}]`), text);
     fact("camera_fps", decimal(camera.camera_fps));
     fact("inferred_fps", decimal(camera.inferred_fps));
-    fact("latency", milliseconds(camera.latency_ms?.p50));
+    fact("latency", camera.camera_fps > 0 ? milliseconds(camera.latency_ms?.p50) : "–");
     fact("tracks", number.format(camera.tracks));
     const now = performance.now();
     if (now - this.#described >= DESCRIBE_MS) {

@@ -165,7 +165,9 @@ export class View {
 
   #boxes(message, atX, atY) {
     const c = this.#context, scale = this.#canvas.width / Math.max(1, this.#canvas.clientWidth);
-    const line = Math.max(1.5, this.#canvas.height / 220), text = Math.round(12 * scale);
+    const line = Math.max(1.5, this.#canvas.height / 220);
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const text = Math.round(0.8 * rem * scale);
     c.setLineDash(message.inferred ? [] : [3 * line, 2 * line]);
     c.lineJoin = "round";
     const boxes = message.tracks.map(({id, box}) => {
