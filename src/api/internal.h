@@ -133,8 +133,8 @@ void sp_older_pause(struct sp_call *call);
 void sp_older_resume(struct sp_call *call);
 void sp_older_seek(struct sp_call *call);
 bool sp_older_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
-void sp_older_format(void *api, const struct sp_ws_plan *plan, const struct sp_update *update,
+void sp_older_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
                      struct sp_json *json);
-void sp_older_message(void *api, const struct sp_ws_plan *plan, const char *text, size_t bytes);
+void sp_older_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);
 void sp_older_opened(void *api, const struct sp_ws_plan *plan);
 void sp_older_closed(void *api, const struct sp_ws_plan *plan);

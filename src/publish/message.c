@@ -127,8 +127,8 @@ size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg
     at = put(at, span.lowest, 4);
     at = put(at, update->track_count ? class_byte(update->tracks[0].class_id) : 0, 1);
     at = put(at, name_bytes, 1);
-    memcpy(at, update->name, name_bytes);
-    at += name_bytes;
+    for (size_t i = 0; i < name_bytes; i++)
+        *at++ = (uint8_t)update->name[i];
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
         at = put(at, part_of(track->x1_px, update->width_px), 2);

@@ -115,7 +115,7 @@ int sp_server_port(const struct sp_server *server);
 
 /* Something is new for the viewers of a camera. Any thread; never waits. To be given to hub and
  * encoder. */
-void sp_server_wake(void *server, int camera);
+void sp_server_wake(void *argument, int camera); /* the server */
 
 /* Ends the thread: the site is called no more, but by close. Wakes are still fine. Idempotent. */
 void sp_server_stop(struct sp_server *server);
