@@ -114,8 +114,8 @@ size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg
     int64_t latency_us = now_us - update->received_us;
     latency_us = latency_us < 0 ? 0 : (latency_us > UINT32_MAX ? UINT32_MAX : latency_us);
     uint8_t *at = out;
-    memcpy(at, "SPT1", 4);
-    at = put(at + 4, SP_MESSAGE_VERSION, 1);
+    at = put(at, 0x31545053, 4); /* "SPT1" */
+    at = put(at, SP_MESSAGE_VERSION, 1);
     at = put(at, flags, 1);
     at = put(at, update->track_count, 2);
     at = put(at, update->sequence, 4);
