@@ -1,0 +1,142 @@
+/* Live cameras of a real RTSP server, which is killed and started again. */
+#include "live.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { CAMERAS = 2, RESTARTS = 2, NOT_THERE = 77 };
+
+static int port;
+
+/* One that is free now. */
+static int find_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+/* Its process, when it listens; 0 when it cannot run here. */
+static pid_t start_server(const char *codec)
+{
+    char script[512], number[16], cameras[16], line[256] = "";
+    const char *root = getenv("SPOTON_SOURCE_DIR");
+    int ends[2];
+    snprintf(script, sizeof script, "%s/tests/tools/rtsp_server.py", root ? root : ".");
+    snprintf(number, sizeof number, "%d", port);
+    snprintf(cameras, sizeof cameras, "%d", CAMERAS);
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no server behind */
+        dup2(ends[1], 1);
+        close(ends[0]);
+        close(ends[1]);
+        execl(script, script, number, cameras, codec, (char *)NULL);
+        _exit(NOT_THERE);
+    }
+    close(ends[1]);
+    FILE *out = fdopen(ends[0], "r");
+    bool ready = fgets(line, sizeof line, out) && strncmp(line, "ready", 5) == 0;
+    fclose(out);
+    if (ready)
+        return pid;
+    int status;
+    waitpid(pid, &status, 0);
+    print_message("%s", line);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == NOT_THERE);
+    return 0;
+}
+
+static void kill_server(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void check_ledgers(struct live *live, const int *camera)
+{
+    for (int i = 0; i < CAMERAS; i++) {
+        struct sp_camera_report report = live_report(live, camera[i]);
+        assert_true(sp_ledger_balances(&report.ledger));
+    }
+}
+
+static void play(const char *codec, const char *transport)
+{
+    port = find_port();
+    pid_t server = start_server(codec);
+    if (server == 0)
+        skip();
+    struct live *live = live_prepare("");
+    live->settings.stall_timeout_ms = 2000;
+    live_start(live, false);
+    int camera[CAMERAS];
+    uint64_t seen[CAMERAS];
+    for (int i = 0; i < CAMERAS; i++) {
+        char name[16], url[128];
+        snprintf(name, sizeof name, "rtsp%d", i);
+        snprintf(url, sizeof url, "rtsp://user:secret@127.0.0.1:%d/%d%s", port, i, transport);
+        camera[i] = live_add(live, name, url);
+    }
+    for (int i = 0; i < CAMERAS; i++)
+        live_await(&live->camera[camera[i]].results, 25);
+    for (int restart = 0; restart < RESTARTS; restart++) {
+        kill_server(server);
+        for (int i = 0; i < CAMERAS; i++) {
+            live_await_state(live, camera[i], SP_CAMERA_OFFLINE);
+            assert_null(strstr(live_report(live, camera[i]).error.text, "secret"));
+            seen[i] = atomic_load(&live->camera[camera[i]].results);
+        }
+        check_ledgers(live, camera);
+        server = start_server(codec);
+        int64_t begin_us = sp_clock_us();
+        for (int i = 0; i < CAMERAS; i++) {
+            live_await(&live->camera[camera[i]].results, seen[i] + 1);
+            print_message("%s%s: camera %d is back after %.2f s\n", codec, transport, i,
+                          (double)(sp_clock_us() - begin_us) / 1e6);
+        }
+        for (int i = 0; i < CAMERAS; i++)
+            live_await(&live->camera[camera[i]].results, seen[i] + 25);
+        check_ledgers(live, camera);
+    }
+    for (int i = 0; i < CAMERAS; i++) {
+        struct sp_camera_report report = live_report(live, camera[i]);
+        assert_true(report.reconnects >= RESTARTS);
+        assert_null(strstr(report.url, "secret"));
+        assert_int_equal(report.state, SP_CAMERA_LIVE);
+        assert_int_equal(live->camera[camera[i]].begins, 1);
+    }
+    live_close(live);
+    kill_server(server);
+}
+
+static void test_h264_over_tcp(void **state)
+{
+    (void)state;
+    play("h264", "");
+}
+
+static void test_mjpeg_over_tcp(void **state)
+{
+    (void)state;
+    play("mjpeg", "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_h264_over_tcp),
+        cmocka_unit_test(test_mjpeg_over_tcp),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
