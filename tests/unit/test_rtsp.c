@@ -126,6 +126,12 @@ static void test_h264_over_tcp(void **state)
     play("h264", "");
 }
 
+static void test_h264_over_udp(void **state)
+{
+    (void)state;
+    play("h264", "?udp");
+}
+
 static void test_mjpeg_over_tcp(void **state)
 {
     (void)state;
@@ -136,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_h264_over_tcp),
+        cmocka_unit_test(test_h264_over_udp),
         cmocka_unit_test(test_mjpeg_over_tcp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
