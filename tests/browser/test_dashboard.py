@@ -11,7 +11,7 @@ import pytest
 from fake_server import WEB
 
 SHOWN = "document.querySelectorAll('.card').length > 0 && document.querySelector('#link').dataset.link === 'live'"
-NEW_CAMERA = os.environ.get("SPOTON_DASHBOARD_CAMERA", "sim://pattern")
+NEW_CAMERA = os.environ.get("SPOTON_DASHBOARD_CAMERA", "sim://walk")
 
 
 def address(server):
@@ -44,9 +44,14 @@ def test_the_grid_shows_every_camera_without_console_error(base, make_page):
 
 def test_pictures_move(base, make_page):
     page = opened(make_page(), base)
-    shot = "(() => {const c = document.querySelector('.card canvas'); return c.toDataURL('image/png').length > 3000 ? c.toDataURL('image/png') : ''})()"
-    first = page.wait(shot)
-    page.wait(f"{shot} !== {json.dumps(first)}")
+    page.wait("document.querySelector('.card [data-state=live].state') !== null")
+    page.run("""window.picture = () => document.querySelector('.card:has([data-state=live].state) canvas').toDataURL();
+      window.first = null""")
+    page.wait("document.querySelector('.card:has([data-state=live].state) canvas').width > 300")
+    changes = """(() => {const now = picture(), changed = window.first !== null && window.first !== now;
+      window.first = now; return changed})()"""
+    for _ in range(3):
+        page.wait(changes)
 
 
 # For each white rectangle of the picture: the box's colour lies just around it on all four sides.
