@@ -3,20 +3,21 @@
 #include "command/options.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-static volatile sig_atomic_t interrupts;
+static atomic_int interrupts; /* lock-free, so a handler on any thread may touch it */
 
 static bool interrupted(void)
 {
-    return interrupts > 0;
+    return atomic_load(&interrupts) > 0;
 }
 
 /* The first asks for an orderly end; the second ends the program at once. */
 static void on_interrupt(int number)
 {
-    interrupts = interrupts + 1;
+    atomic_fetch_add(&interrupts, 1);
     signal(number, SIG_DFL);
 }
 

@@ -96,7 +96,7 @@ static bool matches(const char *pattern, const char *path, struct sp_call *call)
     while (*pattern) {
         if (pattern[0] == '{') {
             size_t n = strcspn(path, "/");
-            if (n == 0 || n >= sizes[part])
+            if (part >= 2 || n == 0 || n >= sizes[part])
                 return false;
             memcpy(parts[part], path, n);
             parts[part++][n] = '\0';
@@ -288,7 +288,7 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     int result = SP_OK;
     if (!api->fresh || !api->stages || !names)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
-    if (result == SP_OK && person >= 0)
+    if (names && person >= 0)
         names[person] = "person";
     if (result == SP_OK)
         result = sp_access_make_session(api->session, err);

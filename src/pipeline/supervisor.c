@@ -354,14 +354,12 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
     int result = connect_and_read(s, err);
-    if (sp_camera_should_stop(camera)) {
+    if (sp_camera_should_stop(camera) || result == OVER)
         return false;
-    } else if (result == AGAIN) {
+    if (result == AGAIN) {
         s->epoch++;
     } else if (result == LEFT || result == SP_ERR_INTERRUPTED) {
         set_link(camera, SP_CAMERA_CONNECTING, SP_TRUTH_LIVE, NULL);
-    } else if (result == OVER) {
-        return false;
     } else if (result == SP_ERR_FORMAT && s->pictures > 0 && !s->info.live) {
         sp_camera_fail(camera, err); /* a damaged file that is played once */
         pthread_mutex_lock(&camera->mutex);
