@@ -155,7 +155,8 @@ int sp_http_send(struct sp_connection *c, const struct sp_reply *reply, bool hea
     return close || lws_http_transaction_completed(c->wsi) ? -1 : 0;
 }
 
-static int refuse(struct sp_connection *c, int status, const char *detail)
+int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only,
+                   bool close)
 {
     struct sp_reply reply = {.status = status};
     sp_json_clear(&c->server->json);
@@ -166,7 +167,7 @@ static int refuse(struct sp_connection *c, int status, const char *detail)
     sp_json_end_object(&reply.body);
     c->server->json = reply.body;
     snprintf(reply.headers, sizeof reply.headers, "Access-Control-Allow-Origin: *\r\n");
-    return sp_http_send(c, &reply, false, true);
+    return sp_http_send(c, &reply, head_only, close);
 }
 
 static int answer(struct sp_connection *c, const struct sp_request *request, bool close)
@@ -189,22 +190,24 @@ int sp_http_begin(struct sp_connection *c)
     char length_text[32], coding[32];
     sp_http_forget(c);
     if (c->over_limit)
-        return refuse(c, 429, "too many connections from this address: close some");
+        return sp_http_refuse(c, 429, "too many connections from this address: close some", false,
+                              true);
     struct sp_request *request = malloc(sizeof *request);
     if (!request)
         return -1;
     c->request = request;
     if (!sp_http_read_request(c, request))
-        return refuse(c, 414, "the path or a header is too long, or holds a zero byte");
+        return sp_http_refuse(c, 414, "the path or a header is too long, or holds a zero byte",
+                              false, true);
     if (!copy_header(c->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length_text, sizeof length_text) ||
         !copy_header(c->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || coding[0])
-        return refuse(c, 411, "send the body with a Content-Length");
+        return sp_http_refuse(c, 411, "send the body with a Content-Length", false, true);
     if (length_text[0] &&
         (strspn(length_text, "0123456789") != strlen(length_text) || strlen(length_text) > 12))
-        return refuse(c, 400, "Content-Length is no number");
+        return sp_http_refuse(c, 400, "Content-Length is no number", false, true);
     long long length = atoll(length_text);
     if (length > SP_SERVER_BODY_BYTES)
-        return refuse(c, 413, "the body is larger than 65536 bytes");
+        return sp_http_refuse(c, 413, "the body is larger than 65536 bytes", false, true);
     if (length > 0) {
         c->body = malloc((size_t)length + 1);
         if (!c->body)

@@ -33,19 +33,6 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
     return sp_connection_write(c, out, bytes, LWS_WRITE_HTTP_HEADERS);
 }
 
-static int refuse(struct sp_connection *c, int status, const char *detail)
-{
-    struct sp_reply reply = {.status = status};
-    sp_json_clear(&c->server->json);
-    reply.body = c->server->json;
-    sp_json_begin_object(&reply.body);
-    sp_json_key(&reply.body, "detail");
-    sp_json_string(&reply.body, detail);
-    sp_json_end_object(&reply.body);
-    c->server->json = reply.body;
-    return sp_http_send(c, &reply, c->head_only, false);
-}
-
 int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
 {
     struct sp_error err = {0};
@@ -56,7 +43,7 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
         c->generation = sp_hub_generation(c->server->options.hub, c->camera);
         c->seen = 0;
         if (sp_stream_join(c->server->options.encoder, &reply->stream, &c->stream, &err) < 0)
-            return refuse(c, 503, err.text);
+            return sp_http_refuse(c, 503, err.text, c->head_only, false);
     }
     c->deadline_us = sp_clock_us() + PICTURE_TIMEOUT_US;
     c->mode =
@@ -135,5 +122,5 @@ int sp_mjpeg_writable(struct sp_connection *c)
     if (!gone && sp_clock_us() < c->deadline_us)
         return 0;
     sp_mjpeg_end(c);
-    return refuse(c, 503, "no picture came in time");
+    return sp_http_refuse(c, 503, "no picture came in time", c->head_only, false);
 }

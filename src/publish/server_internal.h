@@ -105,6 +105,10 @@ void sp_http_forget(struct sp_connection *connection);
 bool sp_http_read_request(struct sp_connection *connection, struct sp_request *request);
 int sp_http_send(struct sp_connection *connection, const struct sp_reply *reply, bool head_only,
                  bool close);
+
+/* The same with {"detail": ...} as its body. */
+int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only,
+                   bool close);
 const char *sp_http_reason(int status);
 /* The header of a reply into out; returns its length. length_bytes negative: none is told. */
 size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
