@@ -21,9 +21,10 @@ ALLOWED = {
     "": {"base"},
     "config": {"base", "", "spoton"},
     **{stage: {"base", "", "spoton"} for stage in STAGES},
-    "pipeline": {"base", "", "spoton", "config"} | STAGES,
+    "eval": {"base", ""},
+    "pipeline": {"base", "", "spoton", "config", "eval"} | STAGES,
     "api": {"base", "", "spoton", "config", "pipeline"} | STAGES,
-    "command": {"base", "", "spoton", "config", "pipeline", "api"} | STAGES,
+    "command": {"base", "", "spoton", "config", "eval", "pipeline", "api"} | STAGES,
     "main": {"base", "", "config", "command"},
 }
 # A stage includes no other stage, but for these values, which would be values of their own if a

@@ -1,0 +1,42 @@
+/* Average precision of a detector over labelled pictures.
+ *
+ * Data flow: open -> one picture after the other -> compute -> close. Precision over recall with
+ * 101-point interpolation, at IoU 0.50, 0.55, ... 0.95 (COCO's AP: Lin et al., "Microsoft COCO",
+ * 2014, and its evaluation code); doubtful labels count neither way.
+ *
+ * Beside all people, ranges of their height in the picture are kept apart: there, labels outside
+ * the range are doubtful and boxes outside it that hit nothing are left out, as COCO treats sizes.
+ * One thread. */
+#pragma once
+
+#include "base/error.h"
+#include "eval/boxes.h"
+
+enum { SP_AP_IOUS = 10, SP_AP_RANGES = 5 };
+
+struct sp_ap_range {
+    const char *name;       /* "all", "40-100 px" */
+    double low_px, high_px; /* heights h with low <= h < high */
+};
+
+extern const struct sp_ap_range sp_ap_ranges[SP_AP_RANGES]; /* the first: all */
+
+struct sp_ap_result {
+    uint64_t pictures, labels, doubtful;
+    double ap[SP_AP_IOUS];         /* at each IoU; NAN without labels */
+    double ap50, ap50_95;          /* the first, and their mean */
+    double precision, recall;      /* at IoU 0.5 and the score threshold; NAN: of nothing */
+    uint64_t right, wrong, missed; /* likewise */
+};
+
+struct sp_ap;
+
+/* SP_ERR_NO_MEMORY. */
+int sp_ap_open(struct sp_ap **out, double score_threshold, struct sp_error *err);
+void sp_ap_close(struct sp_ap *ap); /* NULL is fine */
+
+/* boxes: by falling score. SP_ERR_NO_MEMORY. */
+int sp_ap_add(struct sp_ap *ap, const struct sp_detection *boxes, size_t box_count,
+              const struct sp_box_label *labels, size_t label_count, struct sp_error *err);
+
+void sp_ap_compute(struct sp_ap *ap, int range, struct sp_ap_result *result);
