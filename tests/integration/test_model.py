@@ -1,5 +1,6 @@
 """The real engine with the bundled model on real video: people are found and followed."""
 
+import re
 import statistics
 
 import pytest
@@ -74,3 +75,23 @@ def test_shared_clips_run_whole(spoton, shared, tmp_path):
         assert Results(out, camera["name"]).sequences == list(range(40))
     shop = [len(line["tracks"]) for line in Results(out, "shop").journal[5:]]
     assert statistics.median(shop) >= 3, "5 to 11 people are in the shop"
+
+
+def test_the_other_engine_tracks_the_same_people(spoton, demo_clip, tmp_path):
+    """ONNX Runtime beside OpenVINO, both in f32: boxes within 1 px, scores within 0.01."""
+    listed = spoton("doctor", engine=None, expect=0).stdout
+    if not re.search(r"^engine +onnxruntime +\d", listed, re.M):
+        pytest.skip("this build has no onnxruntime engine")
+    rows = {}
+    for engine in ("openvino", "onnxruntime"):
+        out = tmp_path / engine
+        spoton("run", "--camera", f"c={demo_clip}", "--out", out, "--limit", "30", engine=engine,
+               env={"PRECISION": "f32"}, timeout=180, expect=0)
+        assert read_summary(out)["engine"]["name"] == engine
+        rows[engine] = Results(out, "c").rows
+    one, other = rows["openvino"], rows["onnxruntime"]
+    assert len(one) > 60
+    assert [row[:2] for row in one] == [row[:2] for row in other], "the same ids in every frame"
+    for a, b in zip(one, other):
+        assert all(abs(x - y) <= 1 for x, y in zip(a[2:6], b[2:6])), (a, b)
+        assert abs(a[6] - b[6]) <= 0.01, (a, b)

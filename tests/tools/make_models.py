@@ -86,6 +86,16 @@ def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FL
     onnx.save(model, str(folder / f"{name}.onnx"))
 
 
+def save_echo(folder, name, shape, element=TensorProto.FLOAT):
+    """Gives out, as f32, the very numbers that it was given."""
+    nodes = [helper.make_node("Cast", ["images"], ["output0"], to=TensorProto.FLOAT)]
+    graph = helper.make_graph(
+        nodes, name, [helper.make_tensor_value_info("images", element, list(shape))],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, list(shape))])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(folder / f"{name}.onnx"))
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +114,11 @@ def main():
     save(folder, "v8_coco", [grid_head(80).T])
     save(folder, "end_to_end", [end_to_end_head()])
     save(folder, "end_to_end_relative", [end_to_end_head(relative)], names=["bag", "person", "dog"])
+
+    for layout, shape in (("nchw", ("b", 3, "h", "w")), ("nhwc", ("b", "h", "w", 3))):
+        save_echo(folder, f"echo_f32_{layout}", shape)
+        save_echo(folder, f"echo_f16_{layout}", shape, TensorProto.FLOAT16)
+        save_echo(folder, f"echo_u8_{layout}", shape, TensorProto.UINT8)
 
     raw = np.zeros((336, 6), np.float32)  # offsets and log sizes, as YOLOX gives them
     raw[:, :2] = 0.5

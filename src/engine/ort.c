@@ -1,0 +1,153 @@
+#include "ort.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef SPOTON_ONNXRUNTIME_LIBRARY
+#define SPOTON_ONNXRUNTIME_LIBRARY ""
+#endif
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ort opened;
+
+int ort_fail(char *error, size_t error_bytes, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, error_bytes, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+/* Its texts hold source positions, and line breaks. */
+static const char *without_position(const char *text)
+{
+    const char *close = strchr(text, ' ');
+    bool position = *text == '/' && close && memchr(text, ':', (size_t)(close - text));
+    return position ? close + 1 : text;
+}
+
+int ort_check(const struct ort *ort, OrtStatus *status, const char *thing, char *error,
+              size_t error_bytes)
+{
+    if (!status)
+        return 0;
+    ort_fail(error, error_bytes, "%s: %s", thing,
+             without_position(ort->api->GetErrorMessage(status)));
+    for (char *c = error; *c; ++c)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    ort->api->ReleaseStatus(status);
+    return -1;
+}
+
+static void *open_library(const char *path, char *error, size_t error_bytes)
+{
+    if (!path || !*path)
+        return NULL;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        ort_fail(error, error_bytes, "ONNX Runtime's library does not load: %s", dlerror());
+    return library;
+}
+
+static void *find_library(const char *preferred, char *error, size_t error_bytes)
+{
+    const char *chosen = getenv("SPOTON_ONNXRUNTIME");
+    if (chosen && *chosen) /* asked for, so nothing else will do */
+        return open_library(chosen, error, error_bytes);
+    static const char *const usual[] = {SPOTON_ONNXRUNTIME_LIBRARY, "libonnxruntime.so.1"};
+    void *library = open_library(preferred, error, error_bytes);
+    for (size_t i = 0; !library && i < sizeof usual / sizeof *usual; ++i)
+        library = open_library(usual[i], error, error_bytes);
+    return library;
+}
+
+static int start(struct ort *ort, void *library, char *error, size_t error_bytes)
+{
+    /* Object and function pointers have one size on every POSIX system; ISO C has no cast for it.*/
+    union {
+        void *symbol;
+        const OrtApiBase *(*get)(void);
+    } found = {.symbol = dlsym(library, "OrtGetApiBase")};
+    Dl_info where = {0};
+    if (!found.symbol)
+        return ort_fail(error, error_bytes, "not a library of ONNX Runtime: no OrtGetApiBase");
+    const OrtApiBase *base = found.get();
+    if (dladdr(found.symbol, &where) && where.dli_fname)
+        snprintf(ort->library, sizeof ort->library, "%s", where.dli_fname);
+    snprintf(ort->version, sizeof ort->version, "%s", base->GetVersionString());
+    ort->api = base->GetApi(ORT_API_VERSION);
+    if (!ort->api)
+        return ort_fail(error, error_bytes,
+                        "ONNX Runtime %s in %s is too old: its API must be of version %d or later",
+                        ort->version, ort->library, ORT_API_VERSION);
+    /* What matters comes back as an error; its own lines would stand in our log. */
+    if (ort_check(ort, ort->api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "spoton", &ort->env),
+                  "ONNX Runtime does not start", error, error_bytes) < 0)
+        return -1;
+    return ort_check(
+        ort, ort->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &ort->cpu),
+        "ONNX Runtime does not start", error, error_bytes);
+}
+
+const struct ort *ort_get(const char *preferred, char *error, size_t error_bytes)
+{
+    pthread_mutex_lock(&lock);
+    if (!opened.cpu) {
+        struct ort ort = {0};
+        void *library = find_library(preferred, error, error_bytes);
+        if (library && start(&ort, library, error, error_bytes) == 0)
+            opened = ort;
+    }
+    const struct ort *ort = opened.cpu ? &opened : NULL;
+    pthread_mutex_unlock(&lock);
+    return ort;
+}
+
+size_t ort_element_bytes(enum spoton_element element)
+{
+    switch (element) {
+    case SPOTON_ELEMENT_F32:
+    case SPOTON_ELEMENT_I32:
+        return 4;
+    case SPOTON_ELEMENT_F16:
+    case SPOTON_ELEMENT_BF16:
+        return 2;
+    case SPOTON_ELEMENT_U8:
+    case SPOTON_ELEMENT_I8:
+        return 1;
+    case SPOTON_ELEMENT_I64:
+        return 8;
+    case SPOTON_ELEMENT_OTHER:
+        break;
+    }
+    return 0;
+}
+
+ONNXTensorElementDataType ort_element_type(enum spoton_element element)
+{
+    switch (element) {
+    case SPOTON_ELEMENT_F32:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    case SPOTON_ELEMENT_F16:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+    case SPOTON_ELEMENT_BF16:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
+    case SPOTON_ELEMENT_U8:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+    case SPOTON_ELEMENT_I8:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+    case SPOTON_ELEMENT_I32:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    case SPOTON_ELEMENT_I64:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+    case SPOTON_ELEMENT_OTHER:
+        break;
+    }
+    return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+}
