@@ -13,8 +13,9 @@
  * (element type, layout, colour order, scale) happens inside the compiled graph.
  *
  * Errors: every function that can fail returns 0 or a negative number and writes a text that says
- * what was found to error[error_bytes]. Threads: open and close from one thread; calls on different
- * slots from any threads at once; calls on one slot one after the other. */
+ * what was found to error[error_bytes]. Threads: one open or close at a time, from any thread and
+ * while other engines of the plugin work; calls on different slots from any threads at once; calls
+ * on one slot one after the other. */
 #ifndef SPOTON_ENGINE_H
 #define SPOTON_ENGINE_H
 

@@ -12,6 +12,8 @@ struct mailbox {
     int head, count;
     int out;    /* taken and not done */
     bool ended; /* and the end not yet taken */
+    bool held;  /* frames of this size */
+    int held_width_px, held_height_px;
 };
 
 struct sp_batcher {
@@ -114,13 +116,26 @@ void sp_batcher_end_camera(struct sp_batcher *batcher, int camera)
     pthread_mutex_unlock(&batcher->mutex);
 }
 
+static bool must_give(const struct sp_batcher *b, const struct mailbox *box)
+{
+    return b->closed || box->ended;
+}
+
+static bool is_held(const struct sp_batcher *b, const struct mailbox *box)
+{
+    const struct sp_frame *frame = box->frames[box->head];
+    return box->held && !must_give(b, box) && frame->width_px == box->held_width_px &&
+           frame->height_px == box->held_height_px;
+}
+
 /* The first camera from the turn on that has something, or -1. */
 static int find_turn(const struct sp_batcher *b)
 {
     for (int i = 0; i < b->cameras; i++) {
         int camera = (b->turn + i) % b->cameras;
         const struct mailbox *box = &b->box[camera];
-        bool has_frame = box->count > 0 && (b->credits == 0 || box->out < b->credits);
+        bool has_frame =
+            box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box);
         if (has_frame || (box->count == 0 && box->ended))
             return camera;
     }
@@ -204,6 +219,29 @@ void sp_batcher_take(struct sp_batcher *batcher, int camera, struct sp_batch_ite
 {
     pthread_mutex_lock(&batcher->mutex);
     take(batcher, camera, item);
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+bool sp_batcher_hold(struct sp_batcher *batcher, int camera, int width_px, int height_px)
+{
+    struct mailbox *box = &batcher->box[camera];
+    pthread_mutex_lock(&batcher->mutex);
+    bool held = !must_give(batcher, box);
+    if (held) {
+        box->held = true;
+        box->held_width_px = width_px;
+        box->held_height_px = height_px;
+    }
+    pthread_mutex_unlock(&batcher->mutex);
+    return held;
+}
+
+void sp_batcher_release(struct sp_batcher *batcher)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    for (int i = 0; i < batcher->cameras; i++)
+        batcher->box[i].held = false;
+    pthread_cond_broadcast(&batcher->has_item);
     pthread_mutex_unlock(&batcher->mutex);
 }
 

@@ -59,6 +59,12 @@ int sp_batcher_next(struct sp_batcher *batcher, struct sp_batch_item *item, int6
 int sp_batcher_peek(struct sp_batcher *batcher, struct sp_batch_turn *turn, int64_t timeout_us);
 void sp_batcher_take(struct sp_batcher *batcher, int camera, struct sp_batch_item *item);
 
+/* Live: gives out no frame of this size of the camera until release; newer ones go on replacing it.
+ * False: the camera has ended or the batcher is closed, so its frame has to be taken. Any thread.
+ */
+bool sp_batcher_hold(struct sp_batcher *batcher, int camera, int width_px, int height_px);
+void sp_batcher_release(struct sp_batcher *batcher); /* all cameras */
+
 /* A frame of the camera that was taken is finished. Any thread; needed with credits only. */
 void sp_batcher_done(struct sp_batcher *batcher, int camera);
 

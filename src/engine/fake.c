@@ -7,7 +7,8 @@
  *
  * Streams are worker threads, so that slots really run at once, as in an engine that matters.
  * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
- * N-th submit fails). Any file that exists is a model, and so is the word "fake". */
+ * N-th submit fails), open_ms=N (opening takes at least that long), refuse_height=N (an input of
+ * that height cannot be opened). Any file that exists is a model, and so is the word "fake". */
 #include "spoton/engine.h"
 
 #include <pthread.h>
@@ -34,7 +35,7 @@ struct spoton_engine {
     int batch, height_px, width_px, streams, slots, threads;
     enum spoton_precision precision;
     bool planar; /* the slots' memory */
-    int delay_us, fail_every;
+    int delay_us, fail_every, open_ms, refuse_height;
     struct slot *slot;
 
     pthread_mutex_t lock; /* guards all below and the slots' state */
@@ -215,15 +216,27 @@ static void fake_close(struct spoton_engine *engine)
 static int parse_extra(struct spoton_engine *engine, const char *extra, char *error,
                        size_t error_bytes)
 {
+    const struct {
+        const char *name;
+        int *value;
+    } options[] = {
+        {"delay_us=", &engine->delay_us},
+        {"fail_every=", &engine->fail_every},
+        {"open_ms=", &engine->open_ms},
+        {"refuse_height=", &engine->refuse_height},
+    };
     while (extra && *extra) {
-        int value, used = 0;
-        if (sscanf(extra, "delay_us=%d%n", &value, &used) == 1 && used > 0)
-            engine->delay_us = value;
-        else if (sscanf(extra, "fail_every=%d%n", &value, &used) == 1 && used > 0)
-            engine->fail_every = value;
-        else
+        int used = 0;
+        for (size_t i = 0; i < sizeof options / sizeof options[0] && used == 0; ++i) {
+            size_t bytes = strlen(options[i].name);
+            if (strncmp(extra, options[i].name, bytes) == 0 &&
+                sscanf(extra + bytes, "%d%n", options[i].value, &used) == 1)
+                used += (int)bytes;
+        }
+        if (used == 0)
             return fail(error, error_bytes, extra,
-                        "not an option of this engine, which has delay_us=N and fail_every=N");
+                        "not an option of this engine, which has delay_us=N, fail_every=N, "
+                        "open_ms=N and refuse_height=N");
         extra += used;
         extra += *extra == ';';
     }
@@ -276,6 +289,11 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
         fake_close(engine);
         return -1;
     }
+    if (engine->refuse_height == engine->height_px) {
+        fake_close(engine);
+        return fail(error, error_bytes, "fake engine", "refused, as refuse_height asks for");
+    }
+    usleep((useconds_t)engine->open_ms * 1000);
     bool ready = allocate_slots(engine);
     while (ready && engine->workers < engine->streams) {
         ready = pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) == 0;

@@ -31,7 +31,7 @@ int sp_pipeline_engine_alone(struct sp_pipeline *pipeline, int index, int64_t du
                              double *images_per_s, struct sp_error *err)
 {
     enum { SLOTS_MAX = 256 };
-    struct sp_detector *detector = pipeline->lanes[index].detector;
+    struct sp_detector *detector = sp_lane_ready(pipeline, index)->detector;
     struct sp_detector_slot *slots[SLOTS_MAX];
     struct spoton_engine_description description = {.struct_bytes = sizeof description};
     uint64_t runs = 0;

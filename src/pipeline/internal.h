@@ -35,10 +35,13 @@ struct sp_ticket {
 
 enum { SP_SLOTS_RESERVED_MAX = 16 };
 
+enum sp_lane_state { SP_LANE_UNUSED, SP_LANE_OPENING, SP_LANE_READY, SP_LANE_REFUSED };
+
 struct sp_lane { /* a detector and its slot that is being filled */
-    struct sp_detector *detector;
-    struct sp_ticket *open;
+    atomic_int state;
     int width_px, height_px;
+    struct sp_detector *detector; /* this and the rest: once it is ready */
+    struct sp_ticket *open;
     _Atomic uint64_t images;
     struct sp_detector_slot *reserved[SP_SLOTS_RESERVED_MAX]; /* live: never filled */
     int reserved_count;
@@ -122,7 +125,13 @@ struct sp_pipeline {
     struct sp_batcher *batcher;
 
     struct sp_lane lanes[SP_DETECTORS_MAX];
-    _Atomic int lane_count;
+    int lane_count; /* the scheduler's */
+    /* Live. */
+    struct sp_queue *lanes_to_open;
+    pthread_t opener;
+    bool opener_started;
+    atomic_bool lanes_stopped;
+
     struct sp_queue *tickets; /* scheduler -> collector, in order */
     struct sp_queue *free_tickets;
     struct sp_queue *free_jobs;
@@ -160,7 +169,19 @@ void *sp_scheduler_main(void *argument);  /* struct sp_pipeline; scheduler.c */
 void *sp_collector_main(void *argument);  /* struct sp_pipeline; collector.c */
 void *sp_post_main(void *argument);       /* struct sp_post_worker; post.c */
 
-void sp_lane_close(struct sp_lane *lane); /* scheduler.c */
+/* scheduler.c */
+void sp_lane_submit(struct sp_pipeline *pipeline, struct sp_lane *lane); /* its open slot, if any */
+
+/* lanes.c. Between start and stop. */
+int sp_lanes_start(struct sp_pipeline *pipeline, struct sp_error *err);
+void sp_lanes_stop(struct sp_pipeline *pipeline);  /* opens no more; the scheduler's, at its end */
+void sp_lanes_close(struct sp_pipeline *pipeline); /* joins and frees */
+/* The index-th one that is ready, or NULL. Any thread. */
+struct sp_lane *sp_lane_ready(struct sp_pipeline *pipeline, int index);
+/* For a picture of this size: by the camera's first one; live also anew when the size changes. It
+ * is ready, or live perhaps being opened; NULL when the pipeline has failed. The scheduler's. */
+struct sp_lane *sp_lane_for(struct sp_pipeline *pipeline, struct sp_camera *camera, int width_px,
+                            int height_px);
 
 /* Keeps the first error of the whole pipeline and stops it. */
 void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);

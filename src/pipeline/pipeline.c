@@ -264,6 +264,8 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
         result = sp_thread_start(&p->collector, "collector", sp_collector_main, p, err);
         p->collector_started = result == SP_OK;
     }
+    if (result == SP_OK)
+        result = sp_lanes_start(p, err);
     if (result == SP_OK) {
         result = sp_thread_start(&p->scheduler, "scheduler", sp_scheduler_main, p, err);
         p->scheduler_started = result == SP_OK;
@@ -280,7 +282,8 @@ int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
     pipeline->started_us = sp_clock_us();
     atomic_store(&pipeline->cameras_reading,
                  pipeline->settings->camera_count + (pipeline->options.live ? 1 : 0));
-    atomic_store(&pipeline->workers_running, pipeline->worker_count);
+    atomic_store(&pipeline->workers_running,
+                 pipeline->worker_count + (pipeline->options.live ? 1 : 0)); /* the opener */
     pthread_mutex_lock(&pipeline->mutex);
     pipeline->started = true;
     pthread_mutex_unlock(&pipeline->mutex);
@@ -315,8 +318,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     if (!p)
         return;
     join_threads(p);
-    for (int i = 0; i < p->lane_count; i++)
-        sp_lane_close(&p->lanes[i]);
+    sp_lanes_close(p);
     for (int i = 0; p->workers && i < p->worker_count; i++)
         sp_queue_free(p->workers[i].jobs);
     free(p->workers);

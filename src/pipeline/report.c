@@ -114,17 +114,17 @@ const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pip
 int sp_pipeline_detectors(struct sp_pipeline *pipeline,
                           struct sp_detector_report reports[SP_DETECTORS_MAX])
 {
-    int count = atomic_load(&pipeline->lane_count);
-    for (int i = 0; i < count; i++) {
-        struct sp_lane *lane = &pipeline->lanes[i];
-        reports[i] = (struct sp_detector_report){
+    int count = 0;
+    struct sp_lane *lane;
+    for (; (lane = sp_lane_ready(pipeline, count)); count++) {
+        reports[count] = (struct sp_detector_report){
             .width_px = lane->width_px,
             .height_px = lane->height_px,
             .batch = sp_detector_batch(lane->detector),
             .images = atomic_load(&lane->images),
-            .description = {.struct_bytes = sizeof reports[i].description},
+            .description = {.struct_bytes = sizeof reports[count].description},
         };
-        sp_detector_describe(lane->detector, &reports[i].description);
+        sp_detector_describe(lane->detector, &reports[count].description);
     }
     return count;
 }

@@ -87,6 +87,45 @@ static void test_live_keeps_the_newest_and_counts_the_rest(void **state)
     sp_batcher_free(b);
 }
 
+/* A held camera keeps its newest picture to itself; another size, its end or a close lets it out.
+ */
+static void test_a_held_camera_is_passed_over(void **state)
+{
+    (void)state;
+    struct sp_batch_item item;
+    struct sp_batcher *b = open_batcher(2, 1, true);
+    push(b, 0, 0);
+    push(b, 1, 0);
+    assert_true(sp_batcher_hold(b, 0, 0, 0));
+    expect(b, 1, 0);
+    push(b, 0, 1);
+    push(b, 1, 1);
+    expect(b, 1, 1);
+    assert_int_equal(sp_batcher_next(b, &item, 1000), SP_ERR_TIMEOUT);
+    sp_batcher_release(b);
+    expect(b, 0, 1);
+
+    assert_true(sp_batcher_hold(b, 0, 640, 480)); /* not the size of what comes */
+    push(b, 0, 2);
+    expect(b, 0, 2);
+    assert_true(sp_batcher_hold(b, 0, 0, 0));
+    push(b, 0, 3);
+    assert_int_equal(sp_batcher_next(b, &item, 1000), SP_ERR_TIMEOUT);
+    sp_batcher_end_camera(b, 0);
+    assert_false(sp_batcher_hold(b, 0, 0, 0));
+    expect(b, 0, 3);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_OK);
+    assert_null(item.frame);
+
+    assert_true(sp_batcher_hold(b, 1, 0, 0));
+    push(b, 1, 2);
+    assert_int_equal(sp_batcher_next(b, &item, 1000), SP_ERR_TIMEOUT);
+    sp_batcher_close(b);
+    expect(b, 1, 2);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_CLOSED);
+    sp_batcher_free(b);
+}
+
 static void test_end_comes_after_the_last_frame_and_once(void **state)
 {
     (void)state;
@@ -154,6 +193,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cameras_take_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_live_keeps_the_newest_and_counts_the_rest, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_held_camera_is_passed_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_comes_after_the_last_frame_and_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_lossless_loses_nothing_under_threads, set_up,
