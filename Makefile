@@ -56,7 +56,7 @@ docs: build
 	@tools/update-docs --program $(BUILD)/spoton
 
 clean:
-	rm -rf build build-asan build-tsan out
+	rm -rf build build-asan build-fuzz build-tsan out
 
 distclean: clean
 	rm -rf .venv .cache

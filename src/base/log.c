@@ -26,6 +26,9 @@ void sp_log_set_before_line(void (*hook)(void))
 }
 
 static void write_line(const char *tag, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void write_line(const char *tag, const char *format, va_list args)
 {
     char line[1400];
     struct timespec now;

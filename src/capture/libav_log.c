@@ -57,6 +57,9 @@ void sp_libav_redact_text(const char *text, char *out, size_t out_bytes)
 }
 
 static void on_line(void *context, int level, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void on_line(void *context, int level, const char *format, va_list args)
 {
     level &= 0xff; /* the rest is a colour */
     bool show = level <= AV_LOG_VERBOSE && sp_log_enabled(SP_LOG_DEBUG);

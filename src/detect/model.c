@@ -12,6 +12,7 @@
     "supported: one output [b,4+classes,n] or [b,n,4+classes] (YOLOv8, YOLO11) or [b,300,6] "      \
     "(YOLO10, YOLO26); see docs/MODELS.md"
 
+enum { INPUT_PX_MAX = 8192, BATCH_MAX = 1024 };
 enum { COCO_CLASSES = 80, CLASSES_MAX = 1000, STRIDE_PX = 32, END_TO_END_ROWS_MAX = 1000 };
 
 /* "[1,84,8400] f32" */
@@ -76,6 +77,12 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
     }
     model->layout = nchw ? SPOTON_LAYOUT_NCHW : SPOTON_LAYOUT_NHWC;
     int64_t height = input->dims[nchw ? 2 : 1], width = input->dims[nchw ? 3 : 2];
+    if (input->dims[0] > BATCH_MAX || height > INPUT_PX_MAX || width > INPUT_PX_MAX)
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "model %s: input \"%s\" is %s; supported: up to %d pictures of up to %d px a "
+            "side",
+            model->path, input->name, shape_of(input).text, BATCH_MAX, INPUT_PX_MAX);
     model->fixed_batch = input->dims[0] > 0 ? (int)input->dims[0] : 0;
     model->fixed_height_px = height > 0 ? (int)height : 0;
     model->fixed_width_px = width > 0 ? (int)width : 0;

@@ -5,6 +5,7 @@
  * infer request per stream plus two, so that one can be filled and one read while all streams run.
  * Threads are not pinned: cores are shared with the rest of the pipeline, and under a cgroup quota
  * pinned threads starve each other. */
+#include "model_file.h"
 #include "openvino_model.h"
 
 #include <stdbool.h>
@@ -217,7 +218,7 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights
      * (TFLite files, for one) about half of them come out wrong: scores of 1.0 all over. One stream
      * has always been right, and costs 3 %. */
-    if (ov_file_has_integer_weights(options->model_path))
+    if (sp_model_file_has_integer_weights(options->model_path))
         stream_count = 1;
     snprintf(threads, sizeof threads, "%d", options->threads);
     snprintf(streams, sizeof streams, "%d", stream_count);

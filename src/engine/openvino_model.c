@@ -1,19 +1,15 @@
 #include "openvino_model.h"
 
+#include "model_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct bytes {
-    const uint8_t *data;
-    size_t size;
-};
 
 int ov_fail(char *error, size_t error_bytes, const char *thing)
 {
@@ -102,99 +98,6 @@ int ov_read(ov_core_t *core, const char *path, ov_model_t **model, char *error, 
     return ov_fail(error, error_bytes, thing);
 }
 
-static uint32_t little_endian(struct bytes file, size_t at, size_t bytes)
-{
-    uint32_t value = 0;
-    if (at > file.size || bytes > file.size - at)
-        return 0;
-    for (size_t i = 0; i < bytes; ++i)
-        value |= (uint32_t)file.data[at + i] << (8 * i);
-    return value;
-}
-
-/* Position of a field of a FlatBuffers table (flatbuffers.dev, "Internals"); 0: absent. */
-static size_t table_field(struct bytes file, size_t table, unsigned field)
-{
-    size_t vtable = table - (size_t)(int32_t)little_endian(file, table, 4);
-    if (vtable >= file.size || 4 + 2 * field + 2 > little_endian(file, vtable, 2))
-        return 0;
-    uint32_t offset = little_endian(file, vtable + 4 + 2 * (size_t)field, 2);
-    return offset ? table + offset : 0;
-}
-
-/* Model.operator_codes (field 1): a vector of OperatorCode, whose builtin code is field 3, or in
- * older files the byte of field 0. QUANTIZE is 114, FAKE_QUANT 80 (tensorflow/lite/schema.fbs). A
- * file with small integers for its weights alone has neither: it computes in floating point. */
-static bool tflite_is_quantised(struct bytes file)
-{
-    size_t at = table_field(file, little_endian(file, 0, 4), 1);
-    if (!at)
-        return false;
-    size_t vector = at + little_endian(file, at, 4);
-    uint32_t count = little_endian(file, vector, 4);
-    for (uint32_t i = 0; i < count && i < 4096; ++i) {
-        size_t entry = vector + 4 + 4 * (size_t)i;
-        size_t table = entry + little_endian(file, entry, 4);
-        size_t old_code = table_field(file, table, 0), new_code = table_field(file, table, 3);
-        uint32_t code = new_code ? little_endian(file, new_code, 4) : 0;
-        if (code < 127 && old_code)
-            code = code ? code : little_endian(file, old_code, 1);
-        if (code == 114 || code == 80)
-            return true;
-    }
-    return false;
-}
-
-static bool holds(struct bytes file, const char *text)
-{
-    return memmem(file.data, file.size, text, strlen(text)) != NULL;
-}
-
-/* In ONNX and IR "DequantizeLinear" alone is a matter of stored weights. */
-static bool is_quantised(const char *path, struct bytes file)
-{
-    if (ends_with(path, ".tflite"))
-        return tflite_is_quantised(file);
-    return holds(file, "FakeQuantize") || holds(file, "QuantizeLinear");
-}
-
-static bool has_integer_weights(const char *path, struct bytes file)
-{
-    static const char *const types[] = {"\"i8\"", "\"u8\"", "\"i4\"", "\"u4\""};
-    if (ends_with(path, ".tflite"))
-        return true; /* not worth telling: TFLite files without are rare, and lose little */
-    bool found = is_quantised(path, file) || holds(file, "DequantizeLinear");
-    for (size_t i = 0; ends_with(path, ".xml") && i < sizeof types / sizeof *types; ++i)
-        found = found || holds(file, types[i]);
-    return found;
-}
-
-/* The C API lists no operations, so the file is searched for their names: in IR they are
- * attributes, in ONNX strings of the graph. */
-static bool search_file(const char *path, bool (*search)(const char *path, struct bytes file))
-{
-    bool found = false;
-    struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    if (fstat(file, &status) == 0 && status.st_size > 0) {
-        size_t size = (size_t)status.st_size;
-        void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
-        if (data != MAP_FAILED) {
-            found = search(path, (struct bytes){data, size});
-            munmap(data, size);
-        }
-    }
-    close(file);
-    return found;
-}
-
-bool ov_file_has_integer_weights(const char *path)
-{
-    return search_file(path, has_integer_weights);
-}
-
 static enum spoton_element element_of(ov_element_type_e type)
 {
     switch (type) {
@@ -261,6 +164,6 @@ int ov_describe_model(const ov_model_t *model, const char *path, struct spoton_m
         if (result < 0)
             return ov_fail(error, error_bytes, path);
     }
-    info->quantised = search_file(path, is_quantised);
+    info->quantised = sp_model_file_is_quantised(path);
     return 0;
 }

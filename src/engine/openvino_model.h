@@ -4,7 +4,6 @@
 #include "spoton/engine.h"
 
 #include <openvino/c/openvino.h>
-#include <stdbool.h>
 
 /* Writes "THING: what OpenVINO said" on one line, without its source positions; returns -1. */
 int ov_fail(char *error, size_t error_bytes, const char *thing);
@@ -15,6 +14,3 @@ int ov_read(ov_core_t *core, const char *path, ov_model_t **model, char *error, 
 
 int ov_describe_model(const ov_model_t *model, const char *path, struct spoton_model_info *info,
                       char *error, size_t error_bytes);
-
-/* Weights stored as 8- or 4-bit integers, which the runtime unpacks while it builds its graphs. */
-bool ov_file_has_integer_weights(const char *path);

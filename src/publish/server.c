@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,6 +110,15 @@ static void wake_viewers(struct sp_server *server)
     }
 }
 
+/* Of a viewer the library reads nothing, and so does not see that it has gone until there is a
+ * picture to send: of a silent camera that would be never. */
+static bool has_left(const struct sp_connection *c)
+{
+    struct pollfd wait = {.fd = lws_get_socket_fd(c->wsi), .events = POLLRDHUP};
+    return (c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE) &&
+           poll(&wait, 1, 0) > 0;
+}
+
 static void drop_stuck(struct sp_server *server)
 {
     int64_t now_us = sp_clock_us();
@@ -117,8 +127,8 @@ static void drop_stuck(struct sp_server *server)
                      now_us - c->waiting_since_us > SP_SERVER_STUCK_S * INT64_C(1000000);
         bool late = c->mode == SP_CONNECTION_PICTURE && now_us > c->deadline_us;
         bool gone = c->stream && sp_hub_generation(server->options.hub, c->camera) != c->generation;
-        if (stuck) {
-            atomic_fetch_add(&server->stuck, 1);
+        if (stuck || has_left(c)) {
+            atomic_fetch_add(&server->stuck, stuck);
             lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
         } else if (late || gone) {
             lws_callback_on_writable(c->wsi);

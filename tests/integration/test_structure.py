@@ -178,6 +178,14 @@ def test_every_unit_test_is_built():
     assert not left, f"not in tests/unit/meson.build: {left}"
 
 
+def test_every_fuzz_target_is_built_and_has_a_corpus():
+    folder = ROOT / "tests" / "fuzz"
+    targets = {path.stem.removeprefix("fuzz_") for path in folder.glob("fuzz_*.c")}
+    assert targets == set(re.findall(r"^  '(\w+)',$", (folder / "meson.build").read_text(), re.M))
+    assert targets == {path.name for path in (folder / "corpus").iterdir()}
+    assert all(any((folder / "corpus" / name).iterdir()) for name in targets)
+
+
 def test_headers_are_included_once_by_pragma():
     for path in c_files():
         if path.endswith(".h") and not path.startswith("include/"):

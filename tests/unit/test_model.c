@@ -236,6 +236,30 @@ static void test_heads_that_are_read(void **state)
     }
 }
 
+static int inspect_huge(const char *path, struct spoton_model_info *info, char *error,
+                        size_t error_bytes)
+{
+    (void)path;
+    (void)error;
+    (void)error_bytes;
+    info->input_count = info->output_count = 1;
+    info->input[0] = (struct spoton_tensor){
+        .name = "images", .element = SPOTON_ELEMENT_F32, .rank = 4, .dims = {1, 3, 64, 1LL << 33}};
+    info->output[0] = (struct spoton_tensor){
+        .name = "boxes", .element = SPOTON_ELEMENT_F32, .rank = 3, .dims = {1, 84, -1}};
+    return 0;
+}
+
+static void test_sides_that_fit_no_integer_are_refused(void **state)
+{
+    (void)state;
+    static const struct spoton_engine_api engine = {.inspect = inspect_huge};
+    static struct sp_model model;
+    struct sp_error err = {0};
+    assert_int_equal(sp_model_open(&model, &engine, "huge", &err), SP_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "[1,3,64,8589934592]"));
+}
+
 static void test_heads_that_are_refused(void **state)
 {
     (void)state;
@@ -348,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_names_in_a_file),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_heads_that_are_read),
+        cmocka_unit_test(test_sides_that_fit_no_integer_are_refused),
         cmocka_unit_test(test_heads_that_are_refused),
         cmocka_unit_test(test_models_of_others),
         cmocka_unit_test(test_the_bundled_model),
