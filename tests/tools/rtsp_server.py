@@ -1,19 +1,20 @@
 #!/usr/bin/python3
 """An RTSP server for the tests, of GStreamer's own: made pictures, coded live.
 
-    rtsp_server.py PORT CAMERAS [h264|h265|mjpeg]
+    rtsp_server.py PORT CAMERAS [CODEC[:WIDTHxHEIGHT[:SECONDS]]]
 
-Serves rtsp://127.0.0.1:PORT/0, /1, ... (320x240, 25 pictures a second) until it is killed, and
-writes "ready" when it listens. Exits with 77 where GStreamer's parts are not installed (Debian:
-python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})."""
+Serves rtsp://127.0.0.1:PORT/0, /1, ... (25 pictures a second) until it is killed, and writes "ready"
+when it listens. CODEC is h264, h265 or mjpeg; with SECONDS the size changes to its double and back
+so often, within the stream. Exits with 77 where GStreamer's parts are not installed (./setup test
+installs them)."""
 
 import sys
 
 CODERS = {
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! "
-            "rtph264pay name=pay0 pt=96 config-interval=1",
+    "h264": "x264enc tune=zerolatency sliced-threads=false speed-preset=ultrafast key-int-max=25 ! "
+            "rtph264pay name=pay0 pt=96 config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! "
-            "rtph265pay name=pay0 pt=96 config-interval=1",
+            "rtph265pay name=pay0 pt=96 config-interval=-1",
     "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
 
@@ -27,9 +28,31 @@ except (ImportError, ValueError) as error:
     sys.exit(77)
 
 
+def sized(width, height):
+    return f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
+
+
+def change_size(media, width, height, seconds):
+    """From the first picture on, for as long as somebody watches."""
+    filter_ = media.get_element().get_by_name("size")
+    double = False
+
+    def change():
+        nonlocal double
+        if media.get_status() == GstRtspServer.RTSPMediaStatus.UNPREPARED:
+            return False
+        double = not double
+        factor = 2 if double else 1
+        filter_.set_property("caps", Gst.Caps.from_string(sized(width * factor, height * factor)))
+        return True
+    GLib.timeout_add(int(seconds * 1000), change)
+
+
 def main():
     port, cameras = sys.argv[1], int(sys.argv[2])
-    coder = CODERS[sys.argv[3] if len(sys.argv) > 3 else "h264"]
+    codec, size, seconds = ((sys.argv[3] if len(sys.argv) > 3 else "h264") + "::").split(":")[:3]
+    coder = CODERS[codec]
+    width, height = (int(side) for side in (size or "320x240").split("x"))
     Gst.init(None)
     for name in (coder.split()[0], "rtpbin", "videotestsrc", coder.split("!")[1].split()[0]):
         if not Gst.ElementFactory.find(name):
@@ -40,10 +63,12 @@ def main():
     server.set_service(port)
     for number in range(cameras):
         factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(
-            "( videotestsrc is-live=true pattern=ball ! "
-            f"video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! {coder} )")
+        factory.set_launch("( videotestsrc is-live=true pattern=ball ! "
+                           f"capsfilter name=size caps={sized(width, height)} ! {coder} )")
         factory.set_shared(True)
+        if seconds:
+            factory.connect("media-configure", lambda _, media:
+                            change_size(media, width, height, float(seconds)))
         server.get_mount_points().add_factory(f"/{number}", factory)
     if not server.attach(None):
         print(f"port {port} is taken")

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { CAMERAS = 2, RESTARTS = 2, NOT_THERE = 77 };
+enum { CAMERAS = 2, NOT_THERE = 77 };
 
 static int port;
 
@@ -71,17 +71,16 @@ static void check_ledgers(struct live *live, const int *camera)
     }
 }
 
-static void play(const char *codec, const char *transport)
+/* NULL: there is no such server here. */
+static struct live *start(const char *stream, const char *transport, pid_t *server, int *camera)
 {
     port = find_port();
-    pid_t server = start_server(codec);
-    if (server == 0)
-        skip();
+    *server = start_server(stream);
+    if (*server == 0)
+        return NULL;
     struct live *live = live_prepare("");
     live->settings.stall_timeout_ms = 2000;
     live_start(live, false);
-    int camera[CAMERAS];
-    uint64_t seen[CAMERAS];
     for (int i = 0; i < CAMERAS; i++) {
         char name[16], url[128];
         snprintf(name, sizeof name, "rtsp%d", i);
@@ -90,28 +89,14 @@ static void play(const char *codec, const char *transport)
     }
     for (int i = 0; i < CAMERAS; i++)
         live_await(&live->camera[camera[i]].results, 25);
-    for (int restart = 0; restart < RESTARTS; restart++) {
-        kill_server(server);
-        for (int i = 0; i < CAMERAS; i++) {
-            live_await_state(live, camera[i], SP_CAMERA_OFFLINE);
-            assert_null(strstr(live_report(live, camera[i]).error.text, "secret"));
-            seen[i] = atomic_load(&live->camera[camera[i]].results);
-        }
-        check_ledgers(live, camera);
-        server = start_server(codec);
-        int64_t begin_us = sp_clock_us();
-        for (int i = 0; i < CAMERAS; i++) {
-            live_await(&live->camera[camera[i]].results, seen[i] + 1);
-            print_message("%s%s: camera %d is back after %.2f s\n", codec, transport, i,
-                          (double)(sp_clock_us() - begin_us) / 1e6);
-        }
-        for (int i = 0; i < CAMERAS; i++)
-            live_await(&live->camera[camera[i]].results, seen[i] + 25);
-        check_ledgers(live, camera);
-    }
+    return live;
+}
+
+static void finish(struct live *live, pid_t server, const int *camera, unsigned restarts)
+{
     for (int i = 0; i < CAMERAS; i++) {
         struct sp_camera_report report = live_report(live, camera[i]);
-        assert_true(report.reconnects >= RESTARTS);
+        assert_true(report.reconnects >= restarts && (restarts > 0 || report.reconnects == 0));
         assert_null(strstr(report.url, "secret"));
         assert_int_equal(report.state, SP_CAMERA_LIVE);
         assert_int_equal(live->camera[camera[i]].begins, 1);
@@ -120,22 +105,126 @@ static void play(const char *codec, const char *transport)
     kill_server(server);
 }
 
+/* Kills the server and starts it again, perhaps with another stream, until the cameras run. */
+static void restart_server(struct live *live, pid_t *server, const int *camera, const char *stream)
+{
+    uint64_t seen[CAMERAS];
+    kill_server(*server);
+    for (int i = 0; i < CAMERAS; i++) {
+        live_await_state(live, camera[i], SP_CAMERA_OFFLINE);
+        assert_null(strstr(live_report(live, camera[i]).error.text, "secret"));
+        seen[i] = atomic_load(&live->camera[camera[i]].results);
+    }
+    check_ledgers(live, camera);
+    *server = start_server(stream);
+    int64_t begin_us = sp_clock_us();
+    for (int i = 0; i < CAMERAS; i++) {
+        live_await(&live->camera[camera[i]].results, seen[i] + 1);
+        print_message("%s: camera %d is back after %.2f s\n", stream, i,
+                      (double)(sp_clock_us() - begin_us) / 1e6);
+    }
+    for (int i = 0; i < CAMERAS; i++)
+        live_await(&live->camera[camera[i]].results, seen[i] + 25);
+    check_ledgers(live, camera);
+}
+
+static void play(const char *stream, const char *transport, unsigned restarts)
+{
+    pid_t server;
+    int camera[CAMERAS];
+    struct live *live = start(stream, transport, &server, camera);
+    if (!live)
+        skip();
+    for (unsigned i = 0; i < restarts; i++)
+        restart_server(live, &server, camera, stream);
+    finish(live, server, camera, restarts);
+}
+
 static void test_h264_over_tcp(void **state)
 {
     (void)state;
-    play("h264", "");
+    play("h264", "", 1);
 }
 
 static void test_h264_over_udp(void **state)
 {
     (void)state;
-    play("h264", "?udp");
+    play("h264", "?udp", 1);
 }
 
 static void test_mjpeg_over_tcp(void **state)
 {
     (void)state;
-    play("mjpeg", "");
+    play("mjpeg", "", 1);
+}
+
+static void test_hevc_over_tcp(void **state)
+{
+    (void)state;
+    play("h265", "", 1);
+}
+
+/* The pictures change their size twice within one connection. */
+static void change_size(const char *stream)
+{
+    pid_t server;
+    int camera[CAMERAS];
+    struct live *live = start(stream, "", &server, camera);
+    if (!live)
+        skip();
+    for (int i = 0; i < CAMERAS; i++) {
+        struct live_camera *c = &live->camera[camera[i]];
+        for (int changes = 0; changes < 2; changes++) {
+            int64_t width_px = atomic_load(&c->width_px);
+            int64_t deadline_us = sp_clock_us() + 20000000;
+            while (atomic_load(&c->width_px) == width_px && sp_clock_us() < deadline_us)
+                usleep(2000);
+            assert_int_equal(atomic_load(&c->width_px), width_px == 320 ? 640 : 320);
+            live_await(&c->results, atomic_load(&c->results) + 5);
+        }
+        assert_int_equal(c->failed, 0);
+    }
+    check_ledgers(live, camera);
+    finish(live, server, camera, 0);
+}
+
+static void test_size_changes_within_h264(void **state)
+{
+    (void)state;
+    change_size("h264:320x240:1");
+}
+
+static void test_size_changes_within_mjpeg(void **state)
+{
+    (void)state;
+    change_size("mjpeg:320x240:1");
+}
+
+/* The camera was given other settings while it was away. */
+static void test_comes_back_with_another_codec_and_size(void **state)
+{
+    (void)state;
+    static const char *const streams[] = {"h265:640x360", "mjpeg:480x640", "h264:320x240"};
+    static const struct {
+        const char *codec;
+        int width_px, height_px;
+    } expected[] = {{"hevc", 640, 360}, {"mjpeg", 480, 640}, {"h264", 320, 240}};
+    pid_t server;
+    int camera[CAMERAS];
+    struct live *live = start("h264:320x240", "", &server, camera);
+    if (!live)
+        skip();
+    for (int round = 0; round < 3; round++) {
+        restart_server(live, &server, camera, streams[round]);
+        for (int i = 0; i < CAMERAS; i++) {
+            struct sp_camera_report report = live_report(live, camera[i]);
+            assert_string_equal(report.info.codec, expected[round].codec);
+            assert_int_equal(report.info.width_px, expected[round].width_px);
+            assert_int_equal(report.info.height_px, expected[round].height_px);
+            assert_int_equal(live->camera[camera[i]].width_px, expected[round].width_px);
+        }
+    }
+    finish(live, server, camera, 3);
 }
 
 int main(void)
@@ -143,7 +232,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_h264_over_tcp),
         cmocka_unit_test(test_h264_over_udp),
+        cmocka_unit_test(test_hevc_over_tcp),
         cmocka_unit_test(test_mjpeg_over_tcp),
+        cmocka_unit_test(test_size_changes_within_h264),
+        cmocka_unit_test(test_size_changes_within_mjpeg),
+        cmocka_unit_test(test_comes_back_with_another_codec_and_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
