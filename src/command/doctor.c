@@ -7,6 +7,7 @@
 #include "command/options.h"
 #include "detect/model.h"
 #include "engine/loader.h"
+#include "pipeline/pipeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,13 +117,16 @@ static void look_at_model(const struct spoton_engine_api *engine,
 {
     struct sp_error err = {0};
     struct sp_model *model = calloc(1, sizeof *model);
-    if (!model || sp_model_open(model, engine, path, &err) < 0) {
+    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    if (!model || sp_model_open_as(model, engine, path, &wish, &err) < 0) {
         say_problem("model", model ? err.text : "out of memory");
         free(model);
         return;
     }
     printf("%-9s %s: %s, %d class%s%s\n", "model", path, sp_model_family_name(model->family),
            model->classes, model->classes == 1 ? "" : "es", model->quantised ? ", INT8" : "");
+    printf("%-9s wants %s in %s\n", "", model->swap_red_blue ? "BGR" : "RGB",
+           model->scale == 1.0f ? "0..255" : "0..1");
     if (model->fixed_width_px)
         printf("%-9s input fixed at %dx%d\n", "", model->fixed_width_px, model->fixed_height_px);
     else

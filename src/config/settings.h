@@ -31,6 +31,9 @@ enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 struct sp_settings {
     /* model and engine */
     char model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH; empty: the bundled one */
+    int model_family;               /* MODEL_FAMILY: enum sp_model_family */
+    int model_input_range;          /* MODEL_INPUT_RANGE: enum sp_input_range */
+    int model_input_color;          /* MODEL_INPUT_COLOR: enum sp_input_color */
     char engine[32];                /* ENGINE: auto, openvino, fake, ... */
     int precision;                  /* PRECISION: enum spoton_precision */
     int input_size_px;              /* YOLO_INPUT_SIZE: the longest side */

@@ -15,6 +15,27 @@ static const struct sp_setting_choice precisions[] = {
     {"fp16", SPOTON_PRECISION_F16, true},   {0},
 };
 
+/* The numbers of the enums of detect/model.h, which settings do not see; a test compares them. */
+static const struct sp_setting_choice families[] = {
+    {"auto", 0, false},
+    {"yolov5", 1, false},
+    {"yolov8", 2, false},
+    {"end-to-end", 3, false},
+    {"yolox", 4, false},
+    {"rtdetr", 5, false},
+    {"yolov7", 1, true},
+    {"yolo11", 2, true},
+    {"yolov10", 3, true},
+    {"yolo26", 3, true},
+    {0},
+};
+
+static const struct sp_setting_choice input_ranges[] = {
+    {"auto", 0, false}, {"0..1", 1, false}, {"0..255", 2, false}, {0}};
+
+static const struct sp_setting_choice input_colors[] = {
+    {"auto", 0, false}, {"rgb", 1, false}, {"bgr", 2, false}, {0}};
+
 static const struct sp_setting_choice output_frames[] = {
     {"all", SP_OUTPUT_FRAMES_ALL, false},
     {"inferred", SP_OUTPUT_FRAMES_INFERRED, false},
@@ -49,6 +70,16 @@ const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
      "Model file: ONNX, OpenVINO IR or TFLite. Empty: the bundled models/person.onnx.",
      SP_SETTING_TEXT, FIELD(model_path)},
+    {"MODEL_FAMILY", MODEL, "WORD", "auto",
+     "What kind of head the model has. auto: recognised from the file, or refused.",
+     SP_SETTING_CHOICE, FIELD(model_family), .choices = families},
+    {"MODEL_INPUT_RANGE", MODEL, "WORD", "auto",
+     "The values of pixels that the model wants. auto: 0..255 for YOLOX, for bytes and where the "
+     "graph itself brings them down; else 0..1.",
+     SP_SETTING_CHOICE, FIELD(model_input_range), .choices = input_ranges},
+    {"MODEL_INPUT_COLOR", MODEL, "WORD", "auto",
+     "The order of colours that the model wants. auto: bgr for YOLOX, else rgb.", SP_SETTING_CHOICE,
+     FIELD(model_input_color), .choices = input_colors},
     {"ENGINE", MODEL, "NAME", "auto",
      "Inference engine: auto takes the best one on this machine; `spoton doctor` lists them.",
      SP_SETTING_NAME, FIELD(engine)},

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUT_PX_MAX = 8192, BATCH_MAX = 1024, GREY = 114, ENGINE_ERROR_BYTES = 400 };
+enum {
+    INPUT_PX_MAX = 8192,
+    BATCH_MAX = 1024,
+    GREY = 114,
+    ENGINE_ERROR_BYTES = 400,
+    HEAD_OUTPUTS_MAX = 2
+};
 
 struct sp_detector {
     const struct spoton_engine_api *api;
@@ -98,32 +104,80 @@ static int open_slots(struct sp_detector *detector, struct sp_error *err)
     return result;
 }
 
-static int wait_and_get(struct sp_detector *detector, int slot, const float **data,
-                        int64_t dims[SPOTON_RANK_MAX], int *rank, struct sp_error *err)
+/* The first `count` outputs, of the batch's first picture. */
+static int wait_and_get(struct sp_detector *detector, int slot, struct sp_model_output *outputs,
+                        int count, struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    if (detector->api->wait(detector->engine, slot, text, sizeof text) < 0 ||
-        detector->api->output(detector->engine, slot, 0, data, dims, rank, text, sizeof text) < 0)
+    if (detector->api->wait(detector->engine, slot, text, sizeof text) < 0)
         return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
-    if (*rank < 1 || dims[0] != detector->batch)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: the first dimension of its output is not the batch",
-                       detector->model.path);
+    for (int i = 0; i < count; ++i) {
+        int64_t dims[SPOTON_RANK_MAX] = {0};
+        int rank = 0;
+        if (detector->api->output(detector->engine, slot, i, &outputs[i].data, dims, &rank, text,
+                                  sizeof text) < 0)
+            return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+        if (rank < 1 || dims[0] != detector->batch)
+            return sp_fail(err, SP_ERR_UNSUPPORTED,
+                           "model %s: the first dimension of its output %d is not the batch",
+                           detector->model.path, i);
+        outputs[i].rank = rank - 1;
+        memcpy(outputs[i].dims, dims + 1, sizeof dims - sizeof dims[0]);
+    }
     return SP_OK;
 }
 
+/* All outputs of the model, on a picture that shows nothing. */
 static int run_first(struct sp_detector *detector, struct sp_error *err)
 {
     struct sp_detector_slot *slot = &detector->slots[0];
-    const float *data = NULL;
-    int64_t dims[SPOTON_RANK_MAX];
-    int rank = 0;
+    struct sp_model_output outputs[SPOTON_TENSORS_MAX];
+    int count = detector->description.output_count;
+    if (count > SPOTON_TENSORS_MAX)
+        count = SPOTON_TENSORS_MAX;
+    memset(outputs, 0, sizeof outputs);
     int result = sp_detector_submit(detector, slot, err);
     if (result == SP_OK)
-        result = wait_and_get(detector, slot->index, &data, dims, &rank, err);
+        result = wait_and_get(detector, slot->index, outputs, count, err);
     if (result == SP_OK)
-        result = sp_model_verify(&detector->model, data, dims + 1, rank - 1, detector->width_px,
+        result = sp_model_verify(&detector->model, outputs, count, detector->width_px,
                                  detector->height_px, err);
+    return result;
+}
+
+static void close_engine(struct sp_detector *detector)
+{
+    if (detector->engine)
+        detector->api->close(detector->engine);
+    detector->engine = NULL;
+    for (int i = 0; detector->slots && i < detector->description.slots; ++i)
+        free(detector->slots[i].image);
+    free(detector->slots);
+    detector->slots = NULL;
+    if (detector->free_slots)
+        sp_queue_free(detector->free_slots);
+    detector->free_slots = NULL;
+}
+
+/* Where the file left open what kind of head it has, the first run may tell that the input reads in
+ * another way than it was compiled for. */
+static int open_and_run(struct sp_detector *detector, const struct sp_detector_options *options,
+                        struct sp_error *err)
+{
+    int result = SP_OK;
+    for (int attempt = 0; attempt < 2 && result == SP_OK; ++attempt) {
+        float scale = detector->model.scale;
+        bool swap = detector->model.swap_red_blue;
+        result = open_engine(detector, options, err);
+        if (result == SP_OK)
+            result = open_slots(detector, err);
+        if (result == SP_OK)
+            result = run_first(detector, err);
+        if (detector->model.scale == scale && detector->model.swap_red_blue == swap)
+            break;
+        if (result == SP_OK && attempt == 0)
+            close_engine(detector);
+    }
     return result;
 }
 
@@ -140,11 +194,7 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
     if (result == SP_OK)
         result = sp_letterbox_open(&detector->letterbox, err);
     if (result == SP_OK)
-        result = open_engine(detector, options, err);
-    if (result == SP_OK)
-        result = open_slots(detector, err);
-    if (result == SP_OK)
-        result = run_first(detector, err);
+        result = open_and_run(detector, options, err);
     if (result < 0) {
         sp_detector_close(detector);
         return result;
@@ -157,12 +207,7 @@ void sp_detector_close(struct sp_detector *detector)
 {
     if (!detector)
         return;
-    detector->api->close(detector->engine);
-    for (int i = 0; detector->slots && i < detector->description.slots; ++i)
-        free(detector->slots[i].image);
-    free(detector->slots);
-    if (detector->free_slots)
-        sp_queue_free(detector->free_slots);
+    close_engine(detector);
     sp_letterbox_close(detector->letterbox);
     free(detector);
 }
@@ -229,21 +274,31 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *sl
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
                         struct sp_error *err)
 {
-    const float *data = NULL;
-    int64_t dims[SPOTON_RANK_MAX];
-    int rank = 0;
+    struct sp_model_output outputs[HEAD_OUTPUTS_MAX] = {0};
+    size_t step[HEAD_OUTPUTS_MAX];
+    int count = 1 + (detector->model.boxes_output != detector->model.scores_output);
     for (int i = 0; i < slot->images; ++i)
         slot->image[i].detection_count = 0;
-    int result = wait_and_get(detector, slot->index, &data, dims, &rank, err);
+    int result = wait_and_get(detector, slot->index, outputs, count, err);
     slot->finished_us = sp_clock_us();
     if (result < 0)
         return result;
-    size_t step = 1;
-    for (int i = 1; i < rank; ++i)
-        step *= (size_t)dims[i];
-    for (int i = 0; i < slot->images; ++i)
+    for (int k = 0; k < count; ++k) {
+        step[k] = 1;
+        for (int i = 0; i < outputs[k].rank; ++i)
+            step[k] *= (size_t)outputs[k].dims[i];
+    }
+    for (int i = 0; i < slot->images; ++i) {
         slot->image[i].detection_count =
-            sp_head_decode(&detector->model, data + (size_t)i * step, dims + 1, rank - 1,
-                           &detector->head, &slot->image[i].geometry, slot->image[i].detections);
+            sp_head_decode(&detector->model, outputs, &detector->head, &slot->image[i].geometry,
+                           slot->image[i].detections);
+        for (int k = 0; k < count; ++k)
+            outputs[k].data += step[k];
+    }
     return SP_OK;
+}
+
+const struct sp_model *sp_detector_model(const struct sp_detector *detector)
+{
+    return &detector->model;
 }

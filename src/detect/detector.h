@@ -40,6 +40,8 @@ void sp_detector_close(struct sp_detector *detector); /* NULL is fine; no slot m
 
 void sp_detector_describe(const struct sp_detector *detector,
                           struct spoton_engine_description *description);
+/* With what the first run told. */
+const struct sp_model *sp_detector_model(const struct sp_detector *detector);
 int sp_detector_batch(const struct sp_detector *detector);
 void sp_detector_input_size(const struct sp_detector *detector, int *width_px, int *height_px);
 

@@ -1,17 +1,23 @@
 #include "detect/head.h"
+#include "detect/grid.h"
 #include "detect/nms.h"
 
 #include <math.h>
 
 enum { CANDIDATES_MAX = 4096, BLOCK = 256, CLASSES_MAX = 1024 };
 
-/* The head's numbers, however they lie: value v of anchor i is data[v * value_step + i *
- * anchor_step]
- */
+/* The head's numbers, however they lie: value v of box i is boxes[v * value_step + i * box_step],
+ * its score for class c scores[c * value_step + i * score_step]. */
 struct head {
-    const float *data;
-    size_t value_step, anchor_step;
-    int64_t anchors;
+    const struct sp_model *model;
+    const struct sp_letterbox_geometry *geometry;
+    const float *boxes, *scores;
+    size_t value_step, box_step, score_step;
+    int64_t count;
+    bool objectness;       /* value 4, a factor of all scores */
+    float unit[2];         /* pixels of a box's numbers */
+    const int *strides_px; /* of YOLOX's raw cells */
+    float threshold;
 };
 
 static bool is_wanted(const struct sp_head_options *options, int class_id)
@@ -40,13 +46,29 @@ static void add_box(struct sp_candidate_heap *heap, struct sp_candidate box)
     }
 }
 
-static void add_center_box(struct sp_candidate_heap *heap, const struct head *head, int64_t anchor,
-                           float score, int class_id, const float unit[2])
+/* A raw box of YOLOX is an offset from its cell's corner, in cells, and the logarithm of its sides,
+ * in cells (Ge et al., "YOLOX", 2021, section 2.1, and its decode_outputs). */
+static void place_in_cell(const struct head *head, int64_t box, float center[2], float size[2])
 {
-    const float *at = head->data + (size_t)anchor * head->anchor_step;
-    float x = at[0] * unit[0], y = at[head->value_step] * unit[1];
-    float half_width = at[2 * head->value_step] * unit[0] / 2;
-    float half_height = at[3 * head->value_step] * unit[1] / 2;
+    struct sp_grid_cell cell = sp_grid_locate(head->strides_px, box, head->geometry->input_width_px,
+                                              head->geometry->input_height_px);
+    float stride = (float)cell.stride_px;
+    center[0] = (center[0] + (float)cell.column) * stride;
+    center[1] = (center[1] + (float)cell.row) * stride;
+    size[0] = expf(size[0]) * stride;
+    size[1] = expf(size[1]) * stride;
+}
+
+static void add_center_box(struct sp_candidate_heap *heap, const struct head *head, int64_t box,
+                           float score, int class_id)
+{
+    const float *at = head->boxes + (size_t)box * head->box_step;
+    float center[2] = {at[0], at[head->value_step]};
+    float size[2] = {at[2 * head->value_step], at[3 * head->value_step]};
+    if (head->strides_px)
+        place_in_cell(head, box, center, size);
+    float x = center[0] * head->unit[0], y = center[1] * head->unit[1];
+    float half_width = size[0] * head->unit[0] / 2, half_height = size[1] * head->unit[1] / 2;
     add_box(heap, (struct sp_candidate){
                       .x1 = x - half_width,
                       .y1 = y - half_height,
@@ -54,24 +76,24 @@ static void add_center_box(struct sp_candidate_heap *heap, const struct head *he
                       .y2 = y + half_height,
                       .score = score,
                       .class_id = class_id,
-                      .anchor = (int32_t)anchor,
+                      .anchor = (int32_t)box,
                   });
 }
 
-/* Nearly all anchors are under the threshold, so a block's scores are only compared at first, in
+/* Nearly all boxes are under the threshold, so a block's scores are only compared at first, in
  * loops that vectorise; comparisons with NaN are false, so NaN never passes. */
 static void scan_columns(const struct head *head, const int *wanted, size_t wanted_count,
-                         float threshold, const float unit[2], struct sp_candidate_heap *heap)
+                         struct sp_candidate_heap *heap)
 {
     float best[BLOCK];
     int best_class[BLOCK];
-    for (int64_t start = 0; start < head->anchors; start += BLOCK) {
-        int count = head->anchors - start < BLOCK ? (int)(head->anchors - start) : BLOCK;
+    for (int64_t start = 0; start < head->count; start += BLOCK) {
+        int count = head->count - start < BLOCK ? (int)(head->count - start) : BLOCK;
         int passed = 0;
         for (size_t w = 0; w < wanted_count; ++w) {
-            const float *scores = head->data + (size_t)(4 + wanted[w]) * head->value_step + start;
+            const float *scores = head->scores + (size_t)wanted[w] * head->value_step + start;
             for (int i = 0; i < count; ++i)
-                passed |= scores[i] >= threshold;
+                passed |= scores[i] >= head->threshold;
         }
         if (!passed)
             continue;
@@ -80,7 +102,7 @@ static void scan_columns(const struct head *head, const int *wanted, size_t want
             best_class[i] = 0;
         }
         for (size_t w = 0; w < wanted_count; ++w) {
-            const float *scores = head->data + (size_t)(4 + wanted[w]) * head->value_step + start;
+            const float *scores = head->scores + (size_t)wanted[w] * head->value_step + start;
             for (int i = 0; i < count; ++i) {
                 bool better = scores[i] > best[i];
                 best[i] = better ? scores[i] : best[i];
@@ -88,18 +110,21 @@ static void scan_columns(const struct head *head, const int *wanted, size_t want
             }
         }
         for (int i = 0; i < count; ++i) {
-            if (best[i] >= threshold)
-                add_center_box(heap, head, start + i, best[i], best_class[i], unit);
+            if (best[i] >= head->threshold)
+                add_center_box(heap, head, start + i, best[i], best_class[i]);
         }
     }
 }
 
 static void scan_rows(const struct head *head, const int *wanted, size_t wanted_count,
-                      float threshold, const float unit[2], struct sp_candidate_heap *heap)
+                      struct sp_candidate_heap *heap)
 {
-    for (int64_t i = 0; i < head->anchors; ++i) {
-        const float *scores = head->data + (size_t)i * head->anchor_step + 4;
-        float best = -1;
+    for (int64_t i = 0; i < head->count; ++i) {
+        const float *scores = head->scores + (size_t)i * head->score_step;
+        float factor = head->objectness ? head->boxes[(size_t)i * head->box_step + 4] : 1;
+        if (!(factor >= head->threshold)) /* class scores are at most 1 */
+            continue;
+        float best = -INFINITY;
         int best_class = 0;
         for (size_t w = 0; w < wanted_count; ++w) {
             if (scores[wanted[w]] > best) {
@@ -107,26 +132,29 @@ static void scan_rows(const struct head *head, const int *wanted, size_t wanted_
                 best_class = wanted[w];
             }
         }
-        if (best >= threshold)
-            add_center_box(heap, head, i, best, best_class, unit);
+        if (head->model->logits)
+            best = 1 / (1 + expf(-best));
+        best *= factor;
+        if (best >= head->threshold)
+            add_center_box(heap, head, i, best, best_class);
     }
 }
 
-static void scan_end_to_end(const struct sp_model *model, const float *data, int64_t count,
-                            const struct sp_head_options *options, float threshold,
-                            const float unit[2], struct sp_candidate_heap *heap)
+static void scan_end_to_end(const struct head *head, const struct sp_head_options *options,
+                            struct sp_candidate_heap *heap)
 {
-    for (int64_t i = 0; i < count; ++i) {
-        const float *row = data + i * 6;
-        if (!(row[4] >= threshold) || !(row[5] > -0.5f) || !(row[5] < (float)model->classes - 0.5f))
+    for (int64_t i = 0; i < head->count; ++i) {
+        const float *row = head->boxes + i * 6;
+        if (!(row[4] >= head->threshold) || !(row[5] > -0.5f) ||
+            !(row[5] < (float)head->model->classes - 0.5f))
             continue;
         int class_id = (int)lrintf(row[5]);
         if (is_wanted(options, class_id))
             add_box(heap, (struct sp_candidate){
-                              .x1 = row[0] * unit[0],
-                              .y1 = row[1] * unit[1],
-                              .x2 = row[2] * unit[0],
-                              .y2 = row[3] * unit[1],
+                              .x1 = row[0] * head->unit[0],
+                              .y1 = row[1] * head->unit[1],
+                              .x2 = row[2] * head->unit[0],
+                              .y2 = row[3] * head->unit[1],
                               .score = row[4],
                               .class_id = class_id,
                               .anchor = (int32_t)i,
@@ -157,45 +185,71 @@ static size_t write_detections(const struct sp_candidate *candidates, size_t cou
     return written;
 }
 
-size_t sp_head_decode(const struct sp_model *model, const float *data, const int64_t *dims,
-                      int rank, const struct sp_head_options *options,
+/* False when the dimensions are not those the model was recognised by. */
+static bool find_numbers(struct head *head, const struct sp_model_output *outputs)
+{
+    const struct sp_model *model = head->model;
+    const struct sp_model_output *boxes = &outputs[model->boxes_output];
+    const struct sp_model_output *scores = &outputs[model->scores_output];
+    bool end_to_end = model->family == SP_FAMILY_END_TO_END, pair = boxes != scores;
+    bool rows = model->rows_first || end_to_end;
+    head->objectness = model->family == SP_FAMILY_YOLOV5 || model->family == SP_FAMILY_YOLOX;
+    int score_from = head->objectness ? 5 : 4;
+    int64_t values = pair || end_to_end ? (pair ? 4 : 6) : score_from + (int64_t)model->classes;
+    if (boxes->rank != 2 || boxes->dims[rows ? 1 : 0] != values)
+        return false;
+    head->count = boxes->dims[rows ? 0 : 1];
+    head->boxes = boxes->data;
+    head->value_step = rows ? 1 : (size_t)head->count;
+    head->box_step = head->score_step = rows ? (size_t)values : 1;
+    head->scores = boxes->data + (size_t)score_from * head->value_step;
+    if (pair) {
+        if (scores->rank != 2 || scores->dims[0] != head->count ||
+            scores->dims[1] != model->classes)
+            return false;
+        head->scores = scores->data;
+        head->score_step = (size_t)model->classes;
+    }
+    if (model->raw_cells)
+        head->strides_px = sp_grid_find(head->count, head->geometry->input_width_px,
+                                        head->geometry->input_height_px);
+    return !model->raw_cells || head->strides_px;
+}
+
+size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output *outputs,
+                      const struct sp_head_options *options,
                       const struct sp_letterbox_geometry *geometry,
                       struct sp_detection detections[SP_DETECTIONS_MAX])
 {
-    bool end_to_end = model->family == SP_FAMILY_END_TO_END;
-    int64_t values = end_to_end ? 6 : 4 + (int64_t)model->classes;
-    bool rows_first = end_to_end || model->rows_first;
-    if (rank != 2 || dims[rows_first ? 1 : 0] != values)
+    struct head head = {
+        .model = model,
+        .geometry = geometry,
+        .unit = {model->relative_boxes ? (float)geometry->input_width_px : 1.0f,
+                 model->relative_boxes ? (float)geometry->input_height_px : 1.0f},
+        .threshold = (float)options->score_threshold,
+    };
+    /* The smallest float that is not below the threshold, so that "score >= threshold" holds in
+     * double as well. */
+    if ((double)head.threshold < options->score_threshold)
+        head.threshold = nextafterf(head.threshold, 2.0f);
+    if (!find_numbers(&head, outputs))
         return 0;
 
     struct sp_candidate candidates[CANDIDATES_MAX];
     struct sp_candidate_heap heap = {candidates, CANDIDATES_MAX, 0};
-    const float unit[2] = {model->relative_boxes ? (float)geometry->input_width_px : 1.0f,
-                           model->relative_boxes ? (float)geometry->input_height_px : 1.0f};
-    /* The smallest float that is not below the threshold, so that "score >= threshold" holds in
-     * double as well. */
-    float threshold = (float)options->score_threshold;
-    if ((double)threshold < options->score_threshold)
-        threshold = nextafterf(threshold, 2.0f);
-    struct head head = {
-        .data = data,
-        .anchors = dims[rows_first ? 0 : 1],
-        .value_step = rows_first ? 1 : (size_t)dims[1],
-        .anchor_step = rows_first ? (size_t)values : 1,
-    };
     int wanted[CLASSES_MAX];
-    if (end_to_end) {
-        scan_end_to_end(model, data, head.anchors, options, threshold, unit, &heap);
-    } else {
-        size_t wanted_count = list_wanted(model, options, wanted);
-        if (rows_first)
-            scan_rows(&head, wanted, wanted_count, threshold, unit, &heap);
-        else
-            scan_columns(&head, wanted, wanted_count, threshold, unit, &heap);
-    }
+    size_t wanted_count = list_wanted(model, options, wanted);
+    if (wanted_count == 0)
+        return 0;
+    if (model->family == SP_FAMILY_END_TO_END)
+        scan_end_to_end(&head, options, &heap);
+    else if (head.value_step == 1 && head.box_step > 1)
+        scan_rows(&head, wanted, wanted_count, &heap);
+    else
+        scan_columns(&head, wanted, wanted_count, &heap);
     sp_candidate_sort(&heap);
     size_t kept = heap.count;
-    if (!end_to_end)
+    if (model->family != SP_FAMILY_END_TO_END && model->family != SP_FAMILY_RTDETR)
         kept = sp_nms(candidates, heap.count, options->nms_iou, SP_DETECTIONS_MAX);
     return write_detections(candidates, kept, geometry, detections);
 }

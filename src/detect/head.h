@@ -13,11 +13,11 @@ struct sp_head_options {
     const bool *class_wanted; /* [model->classes], or NULL: all */
 };
 
-/* One picture of a batch. data: f32 of that picture, dims without the batch; candidates above the
- * threshold are capped at the best 4096 before NMS (Neubeck & Van Gool 2006, greedy), the result at
- * SP_DETECTIONS_MAX, by falling score. Values that are not finite are dropped. Returns the count.
- */
-size_t sp_head_decode(const struct sp_model *model, const float *data, const int64_t *dims,
-                      int rank, const struct sp_head_options *options,
+/* One picture. outputs: the model's first one, or the two that hold its boxes and scores;
+ * candidates above the threshold are capped at the best 4096 before NMS (Neubeck & Van Gool 2006,
+ * greedy), the result at SP_DETECTIONS_MAX, by falling score. Values that are not finite are
+ * dropped. Returns the count; 0 when the dimensions are not the model's. */
+size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output *outputs,
+                      const struct sp_head_options *options,
                       const struct sp_letterbox_geometry *geometry,
                       struct sp_detection detections[SP_DETECTIONS_MAX]);

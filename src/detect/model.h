@@ -1,7 +1,9 @@
 /* What a model file is: its family, its classes, and how its input and outputs read.
  *
- * Recognised from the tensors of the file, never from its name; an unknown one is refused with what
- * was seen and what is supported. Immutable after open. */
+ * Recognised from the tensors of the file, from what its exporter wrote into it and from the
+ * graph's first operations, never from its name; an unknown one is refused with what was seen and
+ * what is supported. What free dimensions leave open, the first run decides (detect/verify.h).
+ * Immutable after open. */
 #pragma once
 
 #include "base/error.h"
@@ -9,17 +11,40 @@
 
 #include <stdbool.h>
 
+/* Boxes are cx cy w h unless it says otherwise; "class scores" are one a class. The numbers are
+ * those of the setting MODEL_FAMILY. */
 enum sp_model_family {
-    SP_FAMILY_YOLOV8, /* [b, 4+classes, n] or [b, n, 4+classes]: cx cy w h, scores; v8, v11, ours */
+    SP_FAMILY_AUTO,       /* as a wish: recognise it */
+    SP_FAMILY_YOLOV5,     /* [b, 3 x cells, 5+classes]: box, objectness, class scores; v5, v7 */
+    SP_FAMILY_YOLOV8,     /* [b, 4+classes, cells] or turned: box, class scores; v8, v11, ours */
     SP_FAMILY_END_TO_END, /* [b, 300, 6]: x1 y1 x2 y2 score class, no NMS; YOLO10, YOLO26 */
+    SP_FAMILY_YOLOX,      /* [b, cells, 5+classes]: box (mostly as offset in its cell and log size),
+                             objectness, class scores; BGR in 0..255 */
+    SP_FAMILY_RTDETR, /* [b, 300, 4+classes], or [b, 300, 4] and [b, 300, classes]: relative box,
+                         class scores or logits, no NMS */
+};
+
+/* What a pixel's 255 is for the model, and in which order its colours come. */
+enum sp_input_range { SP_RANGE_AUTO, SP_RANGE_UNIT, SP_RANGE_BYTES };
+enum sp_input_color { SP_COLOR_AUTO, SP_COLOR_RGB, SP_COLOR_BGR };
+
+/* What the user knows better than the file; zero: recognise it. */
+struct sp_model_wish {
+    enum sp_model_family family; /* MODEL_FAMILY */
+    enum sp_input_range range;   /* MODEL_INPUT_RANGE */
+    enum sp_input_color color;   /* MODEL_INPUT_COLOR */
 };
 
 struct sp_model {
     char path[4096];
     enum sp_model_family family;
-    int classes;
-    bool rows_first;     /* the head is [b, n, 4+classes] */
+    int classes;         /* may shrink by one on the first run: see `unsure` */
+    bool rows_first;     /* the head is [b, n, values] */
     bool relative_boxes; /* in 0..1 of the input instead of pixels; sp_detector_open() makes sure */
+    bool raw_cells;      /* YOLOX: offsets and log sizes; sp_detector_open() makes sure */
+    bool logits;         /* RT-DETR: scores before the sigmoid; sp_detector_open() makes sure */
+    bool unsure;         /* the shape is YOLOv8's and YOLOX's: the first run decides, or refuses */
+    int boxes_output, scores_output; /* indices of outputs: the same but for RT-DETR's pair */
     enum spoton_layout layout;
     bool swap_red_blue;
     float scale;                                      /* 255: the model wants 0..1 */
@@ -27,10 +52,27 @@ struct sp_model {
     int stride_px;                                    /* sides are multiples of it */
     bool quantised;
     int person_class; /* index of the class "person"; -1: the file names its classes, none so */
+
+    /* For the first run, which may have to decide anew. */
+    struct sp_model_wish wish;
+    enum spoton_element input_element;
+    bool graph_takes_bytes; /* its first operations bring 0..255 down */
+    int names;              /* classes that the file names; 0: none */
 };
 
 /* SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, head unknown). */
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
                   struct sp_error *err);
+
+/* The same where the user says some of it. SP_ERR_UNSUPPORTED also when the file cannot be that. */
+int sp_model_open_as(struct sp_model *model, const struct spoton_engine_api *engine,
+                     const char *path, const struct sp_model_wish *wish, struct sp_error *err);
+
+/* One output for one picture of a batch. */
+struct sp_model_output {
+    const float *data;
+    int64_t dims[SPOTON_RANK_MAX]; /* without the batch */
+    int rank;
+};
 
 const char *sp_model_family_name(enum sp_model_family family);

@@ -1,125 +1,161 @@
 #include "detect/verify.h"
+#include "detect/family.h"
+#include "detect/grid.h"
 
 #include <math.h>
 #include <stddef.h>
-
-enum { GRID_SETS = 3, GRIDS_MAX = 4 };
-
-static const int grid_sets[GRID_SETS][GRIDS_MAX] = {
-    {8, 16, 32, 0}, {4, 8, 16, 32}, {8, 16, 32, 64}};
+#include <string.h>
 
 /* Mean distance of the boxes' centres from their cells, as a share of the input's size. Distances
- * that a YOLOv8 head predicts for nothing in particular are a few cells. */
+ * that a YOLO head predicts for nothing in particular are a few cells. */
 static const double FAR = 0.15;
 
-static int64_t cells(int stride_px, int width_px, int height_px)
-{
-    return (int64_t)((width_px + stride_px - 1) / stride_px) *
-           ((height_px + stride_px - 1) / stride_px);
-}
+/* Of a box as its cell sees it: the centre in cells from the corner, the sides as logarithms. */
+static const double OFFSET_MOST = 3, LOG_SIZE_MOST = 6;
 
-static int64_t count_anchors(const int strides_px[GRIDS_MAX], int width_px, int height_px)
-{
-    int64_t count = 0;
-    for (int i = 0; i < GRIDS_MAX && strides_px[i]; ++i)
-        count += cells(strides_px[i], width_px, height_px);
-    return count;
-}
+/* Rounding may carry a probability that far beyond 0 and 1. */
+static const double SCORE_SLACK = 0.02;
 
-static const int *find_grids(int64_t anchors, int width_px, int height_px)
-{
-    for (int i = 0; i < GRID_SETS; ++i) {
-        if (count_anchors(grid_sets[i], width_px, height_px) == anchors)
-            return grid_sets[i];
-    }
-    return NULL;
-}
-
-bool sp_anchor_count_is_known(int64_t anchors, int width_px, int height_px)
-{
-    return find_grids(anchors, width_px, height_px) != NULL;
-}
-
-/* Sums over all boxes, as if their unit were the one or the other. */
-struct distance {
-    double pixels, relative;
-    int64_t count;
+/* The boxes of one output, whatever its orientation. */
+struct boxes {
+    const float *data;
+    size_t box_step, value_step;
+    int64_t count, values;
 };
 
-static struct distance measure(const struct sp_model *model, const float *data, int64_t anchors,
-                               const int *strides_px, int width_px, int height_px)
+static struct boxes boxes_of(const struct sp_model *model, const struct sp_model_output *output)
 {
-    struct distance sum = {0};
-    size_t value_step = model->rows_first ? 1 : (size_t)anchors;
-    size_t anchor_step = model->rows_first ? 4 + (size_t)model->classes : 1;
-    const float *box = data;
-    for (int i = 0; i < GRIDS_MAX && strides_px[i]; ++i) {
-        int columns = (width_px + strides_px[i] - 1) / strides_px[i];
-        int64_t count = cells(strides_px[i], width_px, height_px);
-        for (int64_t cell = 0; cell < count; ++cell, box += anchor_step) {
-            double x = box[0], y = box[value_step];
-            if (!isfinite(x) || !isfinite(y))
-                continue;
-            int64_t row = cell / columns, column = cell % columns;
-            double grid_x = ((double)column + 0.5) * strides_px[i] / width_px;
-            double grid_y = ((double)row + 0.5) * strides_px[i] / height_px;
-            sum.pixels += fabs(x / width_px - grid_x) + fabs(y / height_px - grid_y);
-            sum.relative += fabs(x - grid_x) + fabs(y - grid_y);
-            ++sum.count;
-        }
-    }
-    return sum;
+    bool rows = model->rows_first;
+    struct boxes boxes = {.data = output->data};
+    boxes.count = output->dims[rows ? 0 : 1];
+    boxes.values = output->dims[rows ? 1 : 0];
+    boxes.box_step = rows ? (size_t)boxes.values : 1;
+    boxes.value_step = rows ? 1 : (size_t)boxes.count;
+    return boxes;
 }
 
-static int verify_grid(struct sp_model *model, const float *data, const int64_t *dims, int width_px,
+static double value_of(const struct boxes *boxes, int64_t box, int64_t value)
+{
+    return (double)boxes->data[(size_t)box * boxes->box_step + (size_t)value * boxes->value_step];
+}
+
+static bool is_all_zero(const struct sp_model_output *output)
+{
+    size_t count = 1;
+    for (int i = 0; i < output->rank; ++i)
+        count *= (size_t)output->dims[i];
+    for (size_t i = 0; i < count; ++i) {
+        if (output->data[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+static int fail(const struct sp_model *model, const char *what, struct sp_error *err)
+{
+    return sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: %s; see docs/MODELS.md", model->path, what);
+}
+
+static int check_scores(const struct sp_model *model, const struct boxes *boxes, int from,
+                        struct sp_error *err)
+{
+    for (int64_t i = 0; i < boxes->count; ++i) {
+        for (int64_t k = from; k < boxes->values; ++k) {
+            double score = value_of(boxes, i, k);
+            if (score < -SCORE_SLACK || score > 1 + SCORE_SLACK)
+                return sp_fail(
+                    err, SP_ERR_UNSUPPORTED,
+                    "model %s: a score is %g, not in 0..1: a head of another kind, or an "
+                    "export without its sigmoid; see docs/MODELS.md",
+                    model->path, score);
+        }
+    }
+    return SP_OK;
+}
+
+/* Means over all boxes, as if they were of the one kind or the other. */
+struct distance {
+    double pixels, relative;  /* of the centre from its cell, as a share of the input */
+    double offset, log_sizes; /* taken as YOLOX's raw values */
+};
+
+static struct distance measure(const struct boxes *boxes, int anchors_a_cell, int width_px,
+                               int height_px)
+{
+    struct distance sum = {0};
+    int64_t cells = boxes->count / anchors_a_cell, finite = 0;
+    const int *strides_px = sp_grid_find(cells, width_px, height_px);
+    for (int64_t i = 0, box = 0; i < cells; ++i) {
+        struct sp_grid_cell cell = sp_grid_locate(strides_px, i, width_px, height_px);
+        double grid_x = (cell.column + 0.5) * cell.stride_px / width_px;
+        double grid_y = (cell.row + 0.5) * cell.stride_px / height_px;
+        /* YOLOv5 goes through a whole grid once an anchor. */
+        int64_t columns = (width_px + cell.stride_px - 1) / cell.stride_px;
+        int64_t rows = (height_px + cell.stride_px - 1) / cell.stride_px;
+        for (int a = 0; a < anchors_a_cell; ++a) {
+            int64_t at = box + a * columns * rows;
+            double x = value_of(boxes, at, 0), y = value_of(boxes, at, 1);
+            double w = value_of(boxes, at, 2), h = value_of(boxes, at, 3);
+            if (!isfinite(x + y + w + h))
+                continue;
+            sum.pixels += (fabs(x / width_px - grid_x) + fabs(y / height_px - grid_y)) / 2;
+            sum.relative += (fabs(x - grid_x) + fabs(y - grid_y)) / 2;
+            sum.offset += (fabs(x - 0.5) + fabs(y - 0.5)) / 2;
+            sum.log_sizes += (fabs(w) + fabs(h)) / 2;
+            ++finite;
+        }
+        bool last = cell.column == columns - 1 && cell.row == rows - 1;
+        box += last ? 1 + (anchors_a_cell - 1) * columns * rows : 1;
+    }
+    double each = finite > 0 ? 1.0 / (double)finite : INFINITY;
+    return (struct distance){sum.pixels * each, sum.relative * each, sum.offset * each,
+                             sum.log_sizes * each};
+}
+
+static int verify_grid(struct sp_model *model, const struct boxes *boxes, int width_px,
                        int height_px, struct sp_error *err)
 {
-    int64_t values = 4 + (int64_t)model->classes;
-    int64_t anchors = dims[model->rows_first ? 0 : 1];
-    if (dims[model->rows_first ? 1 : 0] != values)
+    int anchors = model->family == SP_FAMILY_YOLOV5 ? 3 : 1;
+    int64_t usual = anchors * sp_grid_usual_cells(width_px, height_px);
+    if (boxes->count % anchors != 0 || !sp_grid_find(boxes->count / anchors, width_px, height_px))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: its output has %lld values a box, the file promised %lld",
-                       model->path, (long long)dims[model->rows_first ? 1 : 0], (long long)values);
-    bool all_zero = true;
-    for (int64_t i = 0; i < anchors * values && all_zero; ++i)
-        all_zero = data[i] == 0;
-    if (all_zero)
-        return SP_OK;
-    const int *strides_px = find_grids(anchors, width_px, height_px);
-    if (!strides_px)
+                       "model %s: %lld boxes at %dx%d px, where a head of this family (%s) has "
+                       "%lld; see docs/MODELS.md",
+                       model->path, (long long)boxes->count, width_px, height_px,
+                       sp_model_family_name(model->family), (long long)usual);
+    struct distance mean = measure(boxes, anchors, width_px, height_px);
+    bool in_pixels = mean.pixels < FAR, in_relative = mean.relative < FAR;
+    bool raw =
+        !in_pixels && !in_relative && mean.offset < OFFSET_MOST && mean.log_sizes < LOG_SIZE_MOST;
+    bool may_be_yolox = model->family == SP_FAMILY_YOLOX || model->unsure;
+    if (model->unsure && in_pixels) /* YOLOX's own decoding gives pixels, too */
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "model %s: its boxes may be those of YOLOv8 with %d classes or of YOLOX with "
+            "%d: say MODEL_FAMILY=yolov8 or MODEL_FAMILY=yolox; see docs/MODELS.md",
+            model->path, model->classes, model->classes - 1);
+    if (!in_pixels && !in_relative && !(raw && may_be_yolox))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: %lld boxes at %dx%d px, where a YOLOv8 or YOLO11 head has %lld; "
-                       "see docs/MODELS.md",
-                       model->path, (long long)anchors, width_px, height_px,
-                       (long long)count_anchors(grid_sets[0], width_px, height_px));
-    struct distance sum = measure(model, data, anchors, strides_px, width_px, height_px);
-    double each = sum.count > 0 ? 0.5 / (double)sum.count : INFINITY;
-    bool in_pixels = sum.pixels * each < FAR, in_relative = sum.relative * each < FAR;
-    if (!in_pixels && !in_relative)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: its boxes do not lie on the grid of a YOLOv8 or YOLO11 head, in "
-                       "pixels or relative; see docs/MODELS.md",
-                       model->path);
-    model->relative_boxes = in_relative;
+                       "model %s: its boxes do not lie on the grid of a %s head, in pixels or "
+                       "relative; see docs/MODELS.md",
+                       model->path, sp_model_family_name(model->family));
+    model->raw_cells = raw;
+    model->relative_boxes = !raw && in_relative;
     return SP_OK;
 }
 
 /* The best 300 boxes of any picture are spread over it, so one of them ends beyond pixel 2. A
  * class that is no whole number belongs to another kind of head. */
-static int verify_end_to_end(struct sp_model *model, const float *data, const int64_t *dims,
+static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
                              struct sp_error *err)
 {
-    if (dims[1] != 6)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: its output has %lld values a box, the file promised 6",
-                       model->path, (long long)dims[1]);
     double largest = 0;
-    for (int64_t i = 0; i < dims[0]; ++i) {
+    for (int64_t i = 0; i < boxes->count; ++i) {
         for (int k = 0; k < 4; ++k) {
-            double value = fabs((double)data[i * 6 + k]);
+            double value = fabs(value_of(boxes, i, k));
             largest = isfinite(value) && value > largest ? value : largest;
         }
-        double class_id = data[i * 6 + 5];
+        double class_id = value_of(boxes, i, 5);
         if (isfinite(class_id) && fabs(class_id - rint(class_id)) > 1e-3)
             return sp_fail(err, SP_ERR_UNSUPPORTED,
                            "model %s: its output is no list of x1 y1 x2 y2 score class: a class is "
@@ -131,13 +167,81 @@ static int verify_end_to_end(struct sp_model *model, const float *data, const in
     return SP_OK;
 }
 
-int sp_model_verify(struct sp_model *model, const float *data, const int64_t *dims, int rank,
+/* Boxes in 0..1; scores in 0..1 are none before the sigmoid: there nearly all are far below 0. */
+static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
+                         const struct boxes *scores, struct sp_error *err)
+{
+    for (int64_t i = 0; i < boxes->count; ++i) {
+        for (int k = 0; k < 4; ++k) {
+            double value = value_of(boxes, i, k);
+            if (value < -SCORE_SLACK || value > 1 + SCORE_SLACK)
+                return sp_fail(err, SP_ERR_UNSUPPORTED,
+                               "model %s: a box holds %g, where RT-DETR has shares of the input in "
+                               "0..1; see docs/MODELS.md",
+                               model->path, value);
+        }
+    }
+    if (boxes->data == scores->data)
+        return check_scores(model, boxes, 4, err);
+    model->logits = check_scores(model, scores, 0, NULL) != SP_OK;
+    return SP_OK;
+}
+
+/* The family anew, with dimensions that are all known. */
+static int recognise(struct sp_model *model, const struct sp_model_output *outputs, int count,
+                     int width_px, int height_px, struct sp_error *err)
+{
+    struct spoton_tensor tensors[SPOTON_TENSORS_MAX];
+    memset(tensors, 0, sizeof tensors);
+    for (int i = 0; i < count; ++i) {
+        tensors[i].element = SPOTON_ELEMENT_F32;
+        tensors[i].rank = outputs[i].rank + 1;
+        tensors[i].dims[0] = 1;
+        memcpy(tensors[i].dims + 1, outputs[i].dims,
+               sizeof tensors[i].dims - sizeof tensors[i].dims[0]);
+    }
+    return sp_family_recognise(model, tensors, count, width_px, height_px, err);
+}
+
+int sp_model_verify(struct sp_model *model, const struct sp_model_output *outputs, int count,
                     int width_px, int height_px, struct sp_error *err)
 {
-    if (rank != 2)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: its output has %d dimensions, 3 expected", model->path, rank + 1);
-    if (model->family == SP_FAMILY_END_TO_END)
-        return verify_end_to_end(model, data, dims, err);
-    return verify_grid(model, data, dims, width_px, height_px, err);
+    bool any = false;
+    for (int i = 0; i < count; ++i)
+        any = any || !is_all_zero(&outputs[i]);
+    if (!any)
+        return SP_OK;
+    bool pair = model->boxes_output != model->scores_output;
+    for (int i = 0; pair && i < 2; ++i) {
+        if (outputs[i].rank != 2)
+            return fail(model, "its outputs have other dimensions than the file promised", err);
+    }
+    int promised = model->classes;
+    int result = pair ? SP_OK : recognise(model, outputs, count, width_px, height_px, err);
+    if (result < 0)
+        return result;
+    if (model->classes > promised) /* others have made lists by the promise */
+        return fail(model, "its output has more classes than the file promised", err);
+    struct boxes boxes = boxes_of(model, &outputs[model->boxes_output]);
+    struct boxes scores = boxes_of(model, &outputs[model->scores_output]);
+    switch (model->family) {
+    case SP_FAMILY_END_TO_END:
+        result = verify_end_to_end(model, &boxes, err);
+        break;
+    case SP_FAMILY_RTDETR:
+        if (pair &&
+            (boxes.values != 4 || scores.values != model->classes || boxes.count != scores.count))
+            return fail(model, "its outputs have other dimensions than the file promised", err);
+        result = verify_rtdetr(model, &boxes, &scores, err);
+        break;
+    default:
+        result = verify_grid(model, &boxes, width_px, height_px, err);
+        if (result == SP_OK && model->unsure && model->raw_cells) {
+            model->wish.family = SP_FAMILY_YOLOX; /* no other head is raw */
+            result = recognise(model, outputs, count, width_px, height_px, err);
+        }
+        if (result == SP_OK)
+            result = check_scores(model, &boxes, 4, err);
+    }
+    return result;
 }

@@ -116,6 +116,15 @@ static int choose_classes(struct sp_pipeline *p, struct sp_error *err)
     return SP_OK;
 }
 
+struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings)
+{
+    return (struct sp_model_wish){
+        .family = (enum sp_model_family)settings->model_family,
+        .range = (enum sp_input_range)settings->model_input_range,
+        .color = (enum sp_input_color)settings->model_input_color,
+    };
+}
+
 static int open_model(struct sp_pipeline *p, struct sp_error *err)
 {
     const struct sp_settings *s = p->settings;
@@ -127,7 +136,8 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
         snprintf(path, sizeof path, "%s", s->model_path);
     else if ((result = sp_path_bundled_model(path, sizeof path, "person.onnx", err)) < 0)
         return result;
-    result = sp_model_open(&p->model, p->engine, path, err);
+    struct sp_model_wish wish = sp_pipeline_model_wish(s);
+    result = sp_model_open_as(&p->model, p->engine, path, &wish, err);
     if (result < 0)
         return result;
     if (strcmp(s->cache_dir, "off") == 0)

@@ -61,6 +61,9 @@ struct sp_pipeline_options {
 
 struct sp_pipeline;
 
+/* What the settings say about the model file. */
+struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings);
+
 /* Loads the engine and recognises the model. */
 int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options *options,
                      struct sp_error *err);

@@ -44,7 +44,8 @@ static int inspect(const char *path, struct spoton_model_info *info, char *error
     info->input_count = counts < 0xE0 ? 1 : (int)(counts & 7);
     info->output_count = counts < 0xE0 ? 1 : (int)(counts >> 3 & 3);
     take_tensor(&info->input[0]);
-    take_tensor(&info->output[0]);
+    for (int i = 0; i < info->output_count; i++)
+        take_tensor(&info->output[i]);
     return 0;
 }
 
@@ -78,27 +79,71 @@ static void check_detections(const struct sp_detection *found, size_t count, dou
     }
 }
 
-static void decode(struct sp_model *model, const int64_t dims[2], int rank, int width, int height)
+/* By what the file promised, and by what the first run made of it. */
+static void decode(const struct sp_model *opened, const int64_t dims[2][2], int rank, int width,
+                   int height)
 {
     static struct sp_detection found[SP_DETECTIONS_MAX];
-    bool *wanted = calloc((size_t)model->classes, sizeof *wanted);
+    static struct sp_model model;
+    bool *wanted = calloc((size_t)opened->classes, sizeof *wanted);
     struct sp_letterbox_geometry geometry;
     FUZZ_CHECK(wanted != NULL);
     unsigned mask = (unsigned)fuzz_take(&input, 1);
-    for (int i = 0; i < model->classes; i++)
+    for (int i = 0; i < opened->classes; i++)
         wanted[i] = (mask >> i % 8 & 1) != 0;
     double threshold = (double)fuzz_take(&input, 1) / 255;
     struct sp_head_options options = {
         .score_threshold = threshold, .nms_iou = 0.7, .class_wanted = mask == 0xFF ? NULL : wanted};
-    float *data = make_floats((size_t)dims[0] * (size_t)dims[1]);
+    int count = 1 + (opened->boxes_output != opened->scores_output);
+    struct sp_model_output outputs[2] = {0};
+    float *data[2] = {NULL, NULL};
+    for (int i = 0; i < count; i++) {
+        data[i] = make_floats((size_t)dims[i][0] * (size_t)dims[i][1]);
+        outputs[i].data = data[i];
+        outputs[i].rank = rank;
+        outputs[i].dims[0] = dims[i][0];
+        outputs[i].dims[1] = dims[i][1];
+        outputs[i].dims[2] = 1;
+    }
     sp_letterbox_geometry(&geometry, 1920, 1080, width, height);
+    size_t boxes = sp_head_decode(opened, outputs, &options, &geometry, found);
+    check_detections(found, boxes, threshold, opened->classes, &geometry);
     struct sp_error err = {0};
-    int result = sp_model_verify(model, data, dims, rank, width, height, &err);
+    model = *opened;
+    int result = sp_model_verify(&model, outputs, count, width, height, &err);
     fuzz_check_result(result, &err);
-    size_t count = sp_head_decode(model, data, dims, rank, &options, &geometry, found);
-    check_detections(found, count, threshold, model->classes, &geometry);
-    free(data);
+    if (result == SP_OK) {
+        FUZZ_CHECK(model.classes > 0 && model.classes <= opened->classes);
+        boxes = sp_head_decode(&model, outputs, &options, &geometry, found);
+        check_detections(found, boxes, threshold, model.classes, &geometry);
+    }
+    free(data[0]);
+    free(data[1]);
     free(wanted);
+}
+
+static struct sp_model_wish take_wish(void)
+{
+    unsigned wish = (unsigned)fuzz_take(&input, 1);
+    if (wish < 0xA0)
+        return (struct sp_model_wish){0};
+    return (struct sp_model_wish){.family = (enum sp_model_family)(wish % 6),
+                                  .range = (enum sp_input_range)(wish / 6 % 3),
+                                  .color = (enum sp_input_color)(wish / 18 % 3)};
+}
+
+/* Values a box of the model's first output, by what the file promised. */
+static int64_t values_of(const struct sp_model *model)
+{
+    switch (model->family) {
+    case SP_FAMILY_END_TO_END:
+        return 6;
+    case SP_FAMILY_YOLOV5:
+    case SP_FAMILY_YOLOX:
+        return 5 + (int64_t)model->classes;
+    default:
+        return 4 + (int64_t)model->classes;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
@@ -112,7 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     size_t names_bytes = names ? bytes - (size_t)(names - data) : 0;
     int file = fuzz_file(names ? names : data, names_bytes, path);
     input = (struct fuzz_bytes){data, bytes - names_bytes};
-    int result = sp_model_open(&model, &engine, path, &err);
+    struct sp_model_wish wish = take_wish();
+    int result = sp_model_open_as(&model, &engine, path, &wish, &err);
     fuzz_check_result(result, &err);
     close(file);
     if (result < 0)
@@ -120,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FUZZ_CHECK(model.classes > 0 && model.classes < CLASSES_MAX);
     FUZZ_CHECK(model.person_class < model.classes);
     /* What the engine gives need not be what the file promised. */
-    int64_t values = model.family == SP_FAMILY_END_TO_END ? 6 : 4 + (int64_t)model.classes;
+    int64_t values = values_of(&model);
     bool rows_first = model.rows_first || model.family == SP_FAMILY_END_TO_END;
     int64_t boxes = (int64_t)(fuzz_take(&input, 2) % (FLOATS_MAX / (size_t)values + 1));
     unsigned oddity = (unsigned)fuzz_take(&input, 1);
@@ -136,9 +182,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         if (boxes * values > FLOATS_MAX)
             return 0;
     }
+    if (model.family == SP_FAMILY_YOLOV5 && oddity < 0x80) {
+        boxes *= 3;
+        if (boxes * values > FLOATS_MAX)
+            return 0;
+    }
     if (oddity >= 0xF0)
         values += (int)(oddity & 7) - 3;
-    const int64_t dims[2] = {rows_first ? boxes : values, rows_first ? values : boxes};
+    int64_t dims[2][2] = {{rows_first ? boxes : values, rows_first ? values : boxes}};
+    if (model.boxes_output != model.scores_output) {
+        if (boxes * model.classes > FLOATS_MAX)
+            return 0;
+        dims[model.boxes_output][0] = dims[model.scores_output][0] = boxes;
+        dims[model.boxes_output][1] = oddity >= 0xF0 ? oddity & 7 : 4;
+        dims[model.scores_output][1] = model.classes;
+    }
     decode(&model, dims, oddity == 0xEF ? 3 : 2, width, height);
     return 0;
 }

@@ -39,6 +39,46 @@ def grid_head(classes, unit=1.0):
     return head
 
 
+def yolov5_head(classes, unit=1.0):
+    """[1008, 5 + classes], three anchors a cell, a whole grid an anchor; the same box and score."""
+    grids, start = [], 0
+    for stride in STRIDES:
+        count = (SIZE // stride) ** 2
+        grids += [cells()[start:start + count]] * 3
+        start += count
+    centres = np.concatenate(grids)
+    head = np.zeros((len(centres), 5 + classes), np.float32)
+    head[:, :2] = centres
+    head[:, 2:4] = (16, 24)
+    head[:, :4] *= unit
+    head[:, 5:] = 0.99  # nothing without its objectness
+    head[256 + 9, 4:] = 0.5
+    head[256 + 9, 4] = 0.95
+    head[256 + 9, 4 + classes] = 0.9 / 0.95
+    return head
+
+
+def yolox_head(classes):
+    """[336, 5 + classes], offsets in the cell and log sizes in cells; the same box and score."""
+    head = np.zeros((336, 5 + classes), np.float32)
+    head[:, :2] = 0.5
+    head[:, 5:] = 0.99
+    head[9] = 0.5
+    head[9, 2:4] = np.log(np.array([16, 24], np.float32) / 8)
+    head[9, 4] = 0.95
+    head[9, 4 + classes] = 0.9 / 0.95
+    return head
+
+
+def rtdetr_heads(classes, queries=300):
+    """[queries, 4] relative boxes and [queries, classes] logits; the same box and score."""
+    boxes = np.full((queries, 4), 0.25, np.float32)
+    scores = np.full((queries, classes), -5, np.float32)
+    boxes[17] = np.array([76, 4, 16, 24], np.float32) / SIZE
+    scores[17, classes - 1] = np.log(0.9 / 0.1)
+    return boxes, scores
+
+
 def end_to_end_head(unit=1.0):
     head = np.zeros((300, 6), np.float32)
     head[:, :4] = (np.array([8, 8, 24, 32], np.float32) + np.arange(300)[:, None] % 30) * unit
@@ -47,12 +87,17 @@ def end_to_end_head(unit=1.0):
 
 
 def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FLOAT, names=None,
-         inputs=1, quantise=False, out_element=TensorProto.FLOAT):
+         inputs=1, quantise=False, out_element=TensorProto.FLOAT, divide=None, out_names=None,
+         free=False):
     nodes, initializers, values = [], [], []
     start = "images"
     if element != TensorProto.FLOAT:
         nodes.append(helper.make_node("Cast", ["images"], ["as_float"], to=TensorProto.FLOAT))
         start = "as_float"
+    if divide:
+        initializers.append(numpy_helper.from_array(np.float32(divide), "white"))
+        nodes.append(helper.make_node("Div", [start, "white"], ["divided"]))
+        start = "divided"
     if quantise:
         initializers += [numpy_helper.from_array(np.float32(1 / 255), "step"),
                          numpy_helper.from_array(np.uint8(0), "zero")]
@@ -67,13 +112,14 @@ def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FL
         rank = output.ndim
         initializers += [numpy_helper.from_array(np.array([-1] + [1] * rank, np.int64), f"dims{i}"),
                          numpy_helper.from_array(output[None], f"constant{i}")]
-        final = f"output{i}"
+        final = out_names[i] if out_names else f"output{i}"
         nodes += [helper.make_node("Reshape", ["zeros", f"dims{i}"], [f"spread{i}"]),
                   helper.make_node("Add", [f"spread{i}", f"constant{i}"],
                                    [final if out_element == TensorProto.FLOAT else final + "f"])]
         if out_element != TensorProto.FLOAT:
             nodes.append(helper.make_node("Cast", [final + "f"], [final], to=out_element))
-        values.append(helper.make_tensor_value_info(final, out_element, [shape[0], *output.shape]))
+        dims = ["b", "n", output.shape[1]] if free else [shape[0], *output.shape]
+        values.append(helper.make_tensor_value_info(final, out_element, dims))
     sources = [helper.make_tensor_value_info("images", element, list(shape))]
     for i in range(1, inputs):
         sources.append(helper.make_tensor_value_info(f"more{i}", TensorProto.FLOAT, [1]))
@@ -96,6 +142,32 @@ def save_echo(folder, name, shape, element=TensorProto.FLOAT):
     onnx.save(model, str(folder / f"{name}.onnx"))
 
 
+def make_other_families(folder):
+    coco = [f"class{i}" if i else "person" for i in range(80)]
+    free = ("b", 3, "h", "w")
+    boxes, scores = rtdetr_heads(2)
+    save(folder, "v5", [yolov5_head(80)], names=coco)
+    save(folder, "v5_unnamed", [yolov5_head(2)])
+    save(folder, "v5_relative", [yolov5_head(2, 1 / SIZE)])
+    save(folder, "v5_free", [yolov5_head(80)], shape=free, free=True)
+    save(folder, "v5_half", [yolov5_head(2)], element=TensorProto.FLOAT16,
+         out_element=TensorProto.FLOAT16)
+    save(folder, "v5_maps", [yolov5_head(2)] + [np.zeros((3, s, s, 7), np.float32)
+                                                for s in (16, 8, 4)])
+    save(folder, "yolox", [yolox_head(80)])
+    save(folder, "yolox_raw", [yolox_head(2)])
+    save(folder, "yolox_free", [yolox_head(80)], shape=free, free=True)
+    decoded = np.concatenate([grid_head(80)[:, :4], yolox_head(80)[:, 4:]], axis=1)
+    save(folder, "yolox_decoded", [decoded])
+    save(folder, "rtdetr", [scores, boxes], out_names=["logits", "pred_boxes"])
+    save(folder, "rtdetr_turned", [boxes, 1 / (1 + np.exp(-scores))],
+         out_names=["pred_boxes", "scores"])
+    one = np.concatenate(rtdetr_heads(80), axis=1)
+    one[:, 4:] = 1 / (1 + np.exp(-one[:, 4:]))
+    save(folder, "rtdetr_one", [one])
+    save(folder, "end_to_end_free", [end_to_end_head()], shape=free, free=True)
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +176,9 @@ def main():
     save(folder, "v8", [grid_head(2).T], names=["dog", "person"])
     save(folder, "v8_free_batch", [grid_head(1).T], shape=("b", 3, SIZE, SIZE))
     save(folder, "v8_relative", [grid_head(2, relative).T])
-    save(folder, "v8_rows", [grid_head(2)])
+    save(folder, "v8_rows", [grid_head(2)], names=["dog", "person"])
+    save(folder, "v8_unsure", [grid_head(2)])
+    save(folder, "v8_takes_bytes", [grid_head(1).T], divide=255)
     save(folder, "v8_rows_relative_nhwc", [grid_head(2, relative)], shape=nhwc)
     save(folder, "v8_half", [grid_head(1).T], element=TensorProto.FLOAT16,
          out_element=TensorProto.FLOAT16)
@@ -114,20 +188,29 @@ def main():
     save(folder, "v8_coco", [grid_head(80).T])
     save(folder, "end_to_end", [end_to_end_head()])
     save(folder, "end_to_end_relative", [end_to_end_head(relative)], names=["bag", "person", "dog"])
+    make_other_families(folder)
 
     for layout, shape in (("nchw", ("b", 3, "h", "w")), ("nhwc", ("b", "h", "w", 3))):
         save_echo(folder, f"echo_f32_{layout}", shape)
         save_echo(folder, f"echo_f16_{layout}", shape, TensorProto.FLOAT16)
         save_echo(folder, f"echo_u8_{layout}", shape, TensorProto.UINT8)
 
-    raw = np.zeros((336, 6), np.float32)  # offsets and log sizes, as YOLOX gives them
-    raw[:, :2] = 0.5
-    raw[:, 4:] = 0.01
-    save(folder, "no_grid", [raw])
+    far = grid_head(2)
+    far[:, :2] *= 3
+    save(folder, "no_grid", [far])
+    logits = grid_head(2)
+    logits[:, 4:] *= 9
+    save(folder, "no_sigmoid", [logits.T])
     save(folder, "no_objectness", [np.ones((1008, 85), np.float32)])
     save(folder, "no_classes", [np.full((300, 6), 0.4, np.float32)])
     save(folder, "no_three_anchors", [np.ones((1008, 6), np.float32)])
-    save(folder, "no_yolox", [np.ones((336, 85), np.float32)])
+    save(folder, "no_yolox", [np.full((336, 85), 900, np.float32)])
+    save(folder, "no_nanodet", [np.zeros((336, 112), np.float32)])
+    save(folder, "no_queries", [np.full((300, 38), 0.5, np.float32)])
+    save(folder, "no_masks", [np.full((300, 38), 0.5, np.float32)], names=["person"])
+    save(folder, "no_detr", list(rtdetr_heads(92, 100))[::-1], out_names=["logits", "pred_boxes"])
+    save(folder, "no_relative", [rtdetr_heads(2)[1], rtdetr_heads(2)[0] * SIZE],
+         out_names=["logits", "pred_boxes"])
     save(folder, "no_two_outputs", [grid_head(1).T, grid_head(1).T])
     save(folder, "no_two_inputs", [grid_head(1).T], inputs=2)
     save(folder, "no_rank", [np.ones(512, np.float32)])

@@ -35,6 +35,16 @@ static double slow_iou(const double a[4], const double b[4])
     return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h);
 }
 
+static size_t decode(const struct sp_model *model, const float *data, const int64_t *dims, int rank,
+                     const struct sp_head_options *options,
+                     const struct sp_letterbox_geometry *geometry, struct sp_detection *out)
+{
+    struct sp_model_output output = {.data = data, .rank = rank};
+    for (int i = 0; i < rank; ++i)
+        output.dims[i] = dims[i];
+    return sp_head_decode(model, &output, options, geometry, out);
+}
+
 /* A second decoder, written the plain way: values by index, suppression by marking. */
 static size_t slow_decode(const struct sp_model *model, const float *data, int anchors,
                           const struct sp_head_options *options,
@@ -121,7 +131,7 @@ static void check_against_slow(struct sp_model *model, const bool *wanted, float
     struct sp_detection *got = calloc(SP_DETECTIONS_MAX, sizeof *got);
     fill_random(data, model, ANCHORS, &geometry, score_most);
     int64_t dims[2] = {model->rows_first ? ANCHORS : values, model->rows_first ? values : ANCHORS};
-    size_t count = sp_head_decode(model, data, dims, 2, &options, &geometry, got);
+    size_t count = decode(model, data, dims, 2, &options, &geometry, got);
     size_t wanted_count = slow_decode(model, data, ANCHORS, &options, &geometry, expected);
     assert_int_equal(count, wanted_count);
     assert_true(count > 0);
@@ -165,7 +175,7 @@ static size_t decode_one(const float values[5], struct sp_detection *out)
     struct sp_letterbox_geometry geometry;
     struct sp_detection all[SP_DETECTIONS_MAX];
     sp_letterbox_geometry(&geometry, 640, 640, 640, 640);
-    size_t count = sp_head_decode(&one_class, values, dims, 2, &usual, &geometry, all);
+    size_t count = decode(&one_class, values, dims, 2, &usual, &geometry, all);
     if (count > 0)
         *out = all[0];
     return count;
@@ -222,10 +232,10 @@ static void test_wrong_dimensions_give_nothing(void **state)
     sp_letterbox_geometry(&geometry, 640, 640, 640, 640);
     const float values[12] = {100, 100, 50, 50, 0.9f, 0.9f, 100, 100, 50, 50, 0.9f, 0.9f};
     int64_t wide[2] = {6, 1}, three[3] = {1, 5, 1}, none[2] = {5, 0};
-    assert_int_equal(sp_head_decode(&one_class, values, wide, 2, &usual, &geometry, all), 0);
-    assert_int_equal(sp_head_decode(&one_class, values, three, 3, &usual, &geometry, all), 0);
-    assert_int_equal(sp_head_decode(&one_class, values, three, 1, &usual, &geometry, all), 0);
-    assert_int_equal(sp_head_decode(&one_class, values, none, 2, &usual, &geometry, all), 0);
+    assert_int_equal(decode(&one_class, values, wide, 2, &usual, &geometry, all), 0);
+    assert_int_equal(decode(&one_class, values, three, 3, &usual, &geometry, all), 0);
+    assert_int_equal(decode(&one_class, values, three, 1, &usual, &geometry, all), 0);
+    assert_int_equal(decode(&one_class, values, none, 2, &usual, &geometry, all), 0);
 }
 
 static void test_end_to_end_rows(void **state)
@@ -245,7 +255,7 @@ static void test_end_to_end_rows(void **state)
         {0.25f, 0.25f, 0.5f, 0.5f, 0.1f, 0},
     };
     int64_t dims[2] = {7, 6};
-    size_t count = sp_head_decode(&model, rows[0], dims, 2, &usual, &geometry, all);
+    size_t count = decode(&model, rows[0], dims, 2, &usual, &geometry, all);
     assert_int_equal(count, 3);
     assert_true(all[0].score == 0.9f && all[1].score == 0.8f && all[2].score == 0.6f);
     assert_int_equal(all[1].class_id, 79);
@@ -269,8 +279,7 @@ static void test_a_full_head_gives_the_best_300(void **state)
         data[4 * MANY + i] = 0.4f + (float)((i * 7919) % MANY) / MANY * 0.5f;
     }
     int64_t dims[2] = {5, MANY};
-    assert_int_equal(sp_head_decode(&one_class, data, dims, 2, &usual, &geometry, all),
-                     SP_DETECTIONS_MAX);
+    assert_int_equal(decode(&one_class, data, dims, 2, &usual, &geometry, all), SP_DETECTIONS_MAX);
     for (int i = 0; i < SP_DETECTIONS_MAX; ++i)
         assert_true(all[i].score == 0.4f + (float)(MANY - 1 - i) / MANY * 0.5f);
     free(data);

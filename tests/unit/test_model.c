@@ -1,3 +1,4 @@
+#include "config/settings.h"
 #include "detect/detector.h"
 #include "detect/model.h"
 #include "detect/names.h"
@@ -145,16 +146,19 @@ static void test_files_that_cannot_be_read(void **state)
     expect_unreadable(api, path, "corrupted");
 }
 
-/* Opens it and runs it on a black picture; true when it is usable. */
-static bool run_model(const struct spoton_engine_api *api, const char *path, struct sp_model *model,
+/* Opens it and runs it on a black picture; true when it is usable. *model is then what the first
+ * run made of it. */
+static bool run_model(const struct spoton_engine_api *api, const char *path,
+                      const struct sp_model_wish *wish, struct sp_model *model,
                       struct sp_detection *out, struct sp_error *err)
 {
-    if (sp_model_open(model, api, path, err) < 0)
+    static struct sp_model opened;
+    if (sp_model_open_as(&opened, api, path, wish, err) < 0)
         return false;
     struct sp_detector *detector;
     struct sp_detector_options options = {
         .engine = api,
-        .model = model,
+        .model = &opened,
         .precision = SPOTON_PRECISION_F32,
         .batch = 2,
         .width_px = 128,
@@ -177,62 +181,137 @@ static bool run_model(const struct spoton_engine_api *api, const char *path, str
     int last = slot->images - 1;
     assert_true(slot->image[last].detection_count >= 1);
     *out = slot->image[last].detections[0];
+    *model = *sp_detector_model(detector);
     sp_detector_release(detector, slot);
     sp_detector_close(detector);
     return true;
 }
 
-static void test_heads_that_are_read(void **state)
+static const struct spoton_engine_api *prepare(char *folder, size_t folder_bytes)
 {
-    (void)state;
     const struct spoton_engine_api *api = find_openvino();
-    char folder[512], path[600];
     if (!api)
         skip();
-    if (!make_models(folder, sizeof folder)) {
+    if (!make_models(folder, folder_bytes)) {
         print_message("skipped: no python3 with the onnx package\n");
         skip();
     }
-    static const struct {
-        const char *name;
-        enum sp_model_family family;
-        int classes, person_class, fixed_batch, quantised, class_id;
-    } cases[] = {
+    return api;
+}
+
+struct reading {
+    const char *name;
+    enum sp_model_family family;
+    int classes, person_class, fixed_batch, quantised, class_id;
+    bool bytes, bgr; /* what the input wants */
+    struct sp_model_wish wish;
+};
+
+static void expect_reading(const struct spoton_engine_api *api, const char *folder,
+                           const struct reading *expected)
+{
+    static struct sp_model model;
+    struct sp_detection found;
+    struct sp_error err = {0};
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s.onnx", folder, expected->name);
+    bool usable = run_model(api, path, &expected->wish, &model, &found, &err);
+    print_message("%s %s\n", expected->name, usable ? "" : err.text);
+    assert_true(usable);
+    assert_int_equal(model.family, expected->family);
+    assert_int_equal(model.classes, expected->classes);
+    assert_int_equal(model.person_class, expected->person_class);
+    assert_int_equal(model.fixed_batch, expected->fixed_batch);
+    assert_int_equal(model.quantised, expected->quantised);
+    assert_true(model.scale == (expected->bytes ? 1.0f : 255.0f));
+    assert_int_equal(model.swap_red_blue, expected->bgr);
+    assert_int_equal(found.class_id, expected->class_id);
+    assert_true(fabs(found.score - 0.9) < 1e-3);
+    /* make_models.py: cell 9 of stride 8 is at (76, 4), clipped at the top */
+    double box[4] = {68, 0, 84, 16};
+    if (expected->family == SP_FAMILY_END_TO_END)
+        memcpy(box, (double[4]){10, 20, 30, 60}, sizeof box);
+    assert_true(fabs(found.x1_px - box[0]) < 0.1 && fabs(found.y1_px - box[1]) < 0.1);
+    assert_true(fabs(found.x2_px - box[2]) < 0.1 && fabs(found.y2_px - box[3]) < 0.1);
+}
+
+static void test_heads_that_are_read(void **state)
+{
+    (void)state;
+    char folder[512];
+    const struct spoton_engine_api *api = prepare(folder, sizeof folder);
+    static const struct reading cases[] = {
         {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
         {"v8_free_batch", SP_FAMILY_YOLOV8, 1, 0, 0, 0, 0},
         {"v8_relative", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
-        {"v8_rows", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_rows", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
         {"v8_rows_relative_nhwc", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
         {"v8_half", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
-        {"v8_u8", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
+        {"v8_u8", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
+        {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
         {"v8_quantised", SP_FAMILY_YOLOV8, 1, 0, 1, 1, 0},
         {"v8_no_person", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
         {"v8_coco", SP_FAMILY_YOLOV8, 80, 0, 1, 0, 79},
+        {"v5", SP_FAMILY_YOLOV5, 80, 0, 1, 0, 79},
+        {"v5_unnamed", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"v5_relative", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"v5_free", SP_FAMILY_YOLOV5, 80, 0, 0, 0, 79},
+        {"v5_half", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"v5_maps", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
+        {"yolox_raw", SP_FAMILY_YOLOX, 2, 0, 1, 0, 1, .bytes = true, .bgr = true},
+        {"yolox_free", SP_FAMILY_YOLOX, 80, 0, 0, 0, 79, .bytes = true, .bgr = true},
+        {"yolox_decoded", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
+        {"rtdetr", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1},
+        {"rtdetr_turned", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1},
+        {"rtdetr_one", SP_FAMILY_RTDETR, 80, 0, 1, 0, 79},
         {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
         {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
+        {"end_to_end_free", SP_FAMILY_END_TO_END, 80, 0, 0, 0, 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        static struct sp_model model;
-        struct sp_detection found;
-        struct sp_error err = {0};
-        snprintf(path, sizeof path, "%s/%s.onnx", folder, cases[i].name);
-        bool usable = run_model(api, path, &model, &found, &err);
-        if (!usable)
-            print_message("%s\n", err.text);
-        assert_true(usable);
-        assert_int_equal(model.family, cases[i].family);
-        assert_int_equal(model.classes, cases[i].classes);
-        assert_int_equal(model.person_class, cases[i].person_class);
-        assert_int_equal(model.fixed_batch, cases[i].fixed_batch);
-        assert_int_equal(model.quantised, cases[i].quantised);
-        assert_int_equal(found.class_id, cases[i].class_id);
-        assert_true(fabs(found.score - 0.9) < 1e-3);
-        /* make_models.py: cell 9 of stride 8 is at (76, 4), clipped at the top */
-        double box[4] = {68, 0, 84, 16};
-        if (cases[i].family == SP_FAMILY_END_TO_END)
-            memcpy(box, (double[4]){10, 20, 30, 60}, sizeof box);
-        assert_true(fabs(found.x1_px - box[0]) < 0.1 && fabs(found.y1_px - box[1]) < 0.1);
-        assert_true(fabs(found.x2_px - box[2]) < 0.1 && fabs(found.y2_px - box[3]) < 0.1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
+        expect_reading(api, folder, &cases[i]);
+}
+
+static void test_what_the_user_says_goes_before_the_file(void **state)
+{
+    (void)state;
+    char folder[512];
+    const struct spoton_engine_api *api = prepare(folder, sizeof folder);
+    static const struct reading cases[] = {
+        {"v8_unsure", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1, .wish = {.family = SP_FAMILY_YOLOV8}},
+        {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79,
+         .wish = {.range = SP_RANGE_UNIT, .color = SP_COLOR_RGB}},
+        {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1, .bytes = true, .bgr = true,
+         .wish = {.range = SP_RANGE_BYTES, .color = SP_COLOR_BGR}},
+        {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .wish = {.range = SP_RANGE_UNIT}},
+        {"rtdetr", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1, .wish = {.family = SP_FAMILY_RTDETR}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
+        expect_reading(api, folder, &cases[i]);
+}
+
+/* The settings do not see detect/ and repeat its numbers. */
+static void test_the_settings_mean_what_the_model_reads(void **state)
+{
+    (void)state;
+    static struct sp_settings settings;
+    for (enum sp_model_family family = SP_FAMILY_AUTO; family <= SP_FAMILY_RTDETR; ++family) {
+        const char *name = sp_model_family_name(family);
+        assert_int_equal(sp_settings_set(&settings, "MODEL_FAMILY", name, "a test", NULL), SP_OK);
+        assert_int_equal(settings.model_family, family);
+    }
+    static const char *const ranges[] = {
+        [SP_RANGE_AUTO] = "auto", [SP_RANGE_UNIT] = "0..1", [SP_RANGE_BYTES] = "0..255"};
+    static const char *const colors[] = {
+        [SP_COLOR_AUTO] = "auto", [SP_COLOR_RGB] = "rgb", [SP_COLOR_BGR] = "bgr"};
+    for (int i = 0; i < 3; ++i) {
+        assert_int_equal(sp_settings_set(&settings, "MODEL_INPUT_RANGE", ranges[i], "a test", NULL),
+                         SP_OK);
+        assert_int_equal(sp_settings_set(&settings, "MODEL_INPUT_COLOR", colors[i], "a test", NULL),
+                         SP_OK);
+        assert_int_equal(settings.model_input_range, i);
+        assert_int_equal(settings.model_input_color, i);
     }
 }
 
@@ -263,43 +342,50 @@ static void test_sides_that_fit_no_integer_are_refused(void **state)
 static void test_heads_that_are_refused(void **state)
 {
     (void)state;
-    const struct spoton_engine_api *api = find_openvino();
     char folder[512], path[600];
-    if (!api)
-        skip();
-    if (!make_models(folder, sizeof folder)) {
-        print_message("skipped: no python3 with the onnx package\n");
-        skip();
-    }
+    const struct spoton_engine_api *api = prepare(folder, sizeof folder);
     static const struct {
         const char *name, *seen;
+        struct sp_model_wish wish;
     } cases[] = {
-        {"no_grid", "do not lie on the grid"},
-        {"no_classes", "a class is 0.4"},
-        {"no_objectness", "[1,1008,85]"},
-        {"no_three_anchors", "[1,1008,6]"},
-        {"no_yolox", "[1,336,85]"},
-        {"no_two_outputs", "2 outputs"},
-        {"no_two_inputs", "2 inputs"},
-        {"no_rank", "[1,512]"},
-        {"no_map", "[1,85,8,8]"},
-        {"no_picture", "[1,12]"},
-        {"no_grey", "[1,1,128,128]"},
-        {"no_int_input", "i32"},
-        {"no_keypoints", "names 1 classes"},
-        {"no_values", "[1,4,336]"},
+        {"no_grid", "do not lie on the grid", {0}},
+        {"no_sigmoid", "a score is 8.1", {0}},
+        {"v8_unsure", "MODEL_FAMILY=yolov8", {0}},
+        {"no_classes", "a class is 0.4", {0}},
+        {"no_objectness", "do not lie on the grid of a yolov5", {0}},
+        {"no_three_anchors", "do not lie on the grid of a yolov5", {0}},
+        {"no_yolox", "do not lie on the grid of a yolox", {0}},
+        {"no_nanodet", "NanoDet", {0}},
+        {"no_queries", "MODEL_FAMILY=rtdetr", {0}},
+        {"no_masks", "masks", {0}},
+        {"no_detr", "ImageNet", {0}},
+        {"no_relative", "shares of the input", {0}},
+        {"no_two_outputs", "2 outputs", {0}},
+        {"no_two_inputs", "2 inputs", {0}},
+        {"no_rank", "[1,512]", {0}},
+        {"no_map", "[1,85,8,8]", {0}},
+        {"no_picture", "[1,12]", {0}},
+        {"no_grey", "[1,1,128,128]", {0}},
+        {"no_int_input", "i32", {0}},
+        {"no_keypoints", "names 1 classes", {0}},
+        {"no_values", "[1,4,336]", {0}},
+        {"v8", "no output of yolov5 (MODEL_FAMILY)", {.family = SP_FAMILY_YOLOV5}},
+        {"v8", "no output of rtdetr (MODEL_FAMILY)", {.family = SP_FAMILY_RTDETR}},
+        {"rtdetr", "2 outputs", {.family = SP_FAMILY_YOLOV8}},
+        {"v8_u8", "MODEL_INPUT_RANGE", {.range = SP_RANGE_UNIT}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         static struct sp_model model;
         struct sp_detection found;
         struct sp_error err = {0};
         snprintf(path, sizeof path, "%s/%s.onnx", folder, cases[i].name);
-        bool usable = run_model(api, path, &model, &found, &err);
+        bool usable = run_model(api, path, &cases[i].wish, &model, &found, &err);
         print_message("%s\n", usable ? path : err.text);
         assert_false(usable);
         assert_int_equal(err.code, SP_ERR_UNSUPPORTED);
         assert_non_null(strstr(err.text, path));
         assert_non_null(strstr(err.text, cases[i].seen));
+        assert_true(strlen(err.text) + 1 < sizeof err.text); /* nothing was cut off */
     }
 }
 
@@ -315,10 +401,10 @@ static void test_models_of_others(void **state)
         {"yolo11n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
         {"yolov8n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
         {"yolo26n_int8.tflite", SP_OK, SP_FAMILY_END_TO_END, NULL},
-        {"yolov5n.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,25200,85]"},
-        {"yolox_nano.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,3549,85]"},
-        {"FastestDet.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[1,85,22,22]"},
-        {"osnet_x0_25.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_YOLOV8, "[?,512]"},
+        {"yolov5n.onnx", SP_OK, SP_FAMILY_YOLOV5, NULL},
+        {"yolox_nano.onnx", SP_OK, SP_FAMILY_YOLOX, NULL},
+        {"FastestDet.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_AUTO, "[1,85,22,22]"},
+        {"osnet_x0_25.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_AUTO, "[?,512]"},
     };
     const struct spoton_engine_api *api = find_openvino();
     char folder[512], path[600];
@@ -337,9 +423,13 @@ static void test_models_of_others(void **state)
         if (cases[i].result == SP_OK) {
             assert_int_equal(model.family, cases[i].family);
             assert_int_equal(model.classes, 80);
-            assert_int_equal(model.layout, SPOTON_LAYOUT_NHWC);
-            assert_int_equal(model.fixed_width_px, 640);
-            assert_true(model.relative_boxes);
+            bool tflite = strstr(cases[i].name, "tflite") != NULL;
+            bool yolox = model.family == SP_FAMILY_YOLOX;
+            assert_int_equal(model.layout, tflite ? SPOTON_LAYOUT_NHWC : SPOTON_LAYOUT_NCHW);
+            assert_int_equal(model.fixed_width_px, yolox ? 416 : 640);
+            assert_int_equal(model.relative_boxes, tflite);
+            assert_int_equal(model.swap_red_blue, yolox);
+            assert_true(model.scale == (yolox ? 1.0f : 255.0f));
         } else {
             assert_non_null(strstr(err.text, cases[i].seen));
         }
@@ -373,6 +463,8 @@ int main(void)
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_heads_that_are_read),
         cmocka_unit_test(test_sides_that_fit_no_integer_are_refused),
+        cmocka_unit_test(test_what_the_user_says_goes_before_the_file),
+        cmocka_unit_test(test_the_settings_mean_what_the_model_reads),
         cmocka_unit_test(test_heads_that_are_refused),
         cmocka_unit_test(test_models_of_others),
         cmocka_unit_test(test_the_bundled_model),

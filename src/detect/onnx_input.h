@@ -1,0 +1,10 @@
+/* What an ONNX graph does to its picture first: exporters that bring 0..255 down to 0..1 inside the
+ * graph leave no other trace of it. */
+#pragma once
+
+#include <stdbool.h>
+
+/* Whether the graph divides its input by some 255 (or multiplies it with the inverse), or takes a
+ * mean off that only values up to 255 can have, before anything else. False for files that are not
+ * ONNX or cannot be read. */
+bool sp_onnx_takes_bytes(const char *path, const char *input_name);
