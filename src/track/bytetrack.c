@@ -1,6 +1,6 @@
 #include "track/bytetrack.h"
 
-#include "track/assign.h"
+#include "base/assign.h"
 #include "track/box.h"
 #include "track/candidates.h"
 #include "track/kalman.h"

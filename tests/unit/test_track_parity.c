@@ -3,7 +3,7 @@
  * detections with exactly equal boxes either pairing is right, so scores are not compared).
  * tests/data/tracker holds our own sequences; those of others are found in the shared folder, if it
  * is there. */
-#include "track/assign.h"
+#include "base/assign.h"
 #include "track/bytetrack.h"
 
 #include "unit.h"

@@ -1,4 +1,4 @@
-#include "track/assign.h"
+#include "base/assign.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,0 +1,131 @@
+/* People and their members: bookkeeping, without a decision. */
+#include "space/internal.h"
+
+#include <string.h>
+
+static const char *const names[] = {
+#define X(id, name) name,
+    SP_SPACE_EVENTS(X)
+#undef X
+};
+
+const char *sp_space_event_name(enum sp_space_event_kind kind)
+{
+    return names[kind];
+}
+
+int sp_identity_new(struct sp_space *s, uint32_t number)
+{
+    int place = NONE;
+    for (int i = 0; i < SP_SPACE_PEOPLE_MAX && place == NONE; i++)
+        if (s->identities[i].number == 0)
+            place = i;
+    if (place == NONE) { /* the one out of sight for longest makes room */
+        for (int i = 0; i < SP_SPACE_PEOPLE_MAX; i++)
+            if (s->identities[i].member_count == 0 &&
+                (place == NONE || s->identities[i].seen_us < s->identities[place].seen_us))
+                place = i;
+        if (place == NONE) {
+            s->counts.full++;
+            return NONE;
+        }
+        sp_identity_free(s, place);
+    }
+    if (place >= s->identity_high)
+        s->identity_high = place + 1;
+    struct identity *identity = &s->identities[place];
+    *identity = (struct identity){.number = number ? number : ++s->last_number,
+                                  .born_us = s->ticked_us,
+                                  .seen_us = s->ticked_us};
+    sp_gallery_clear(s, place);
+    return place;
+}
+
+void sp_identity_free(struct sp_space *s, int identity)
+{
+    sp_gallery_clear(s, identity);
+    s->identities[identity].number = 0;
+    while (s->identity_high > 0 && s->identities[s->identity_high - 1].number == 0)
+        s->identity_high--;
+}
+
+bool sp_identity_conflicts(const struct sp_space *s, int identity, const struct tracklet *t)
+{
+    const struct identity *who = &s->identities[identity];
+    for (int i = 0; i < who->member_count; i++) {
+        const struct tracklet *other = &s->tracklets[who->member[i]];
+        if (other != t && other->camera == t->camera &&
+            common_us(s, t->camera, other->seen_raw_us) >= t->born_us)
+            return true;
+    }
+    return false;
+}
+
+void sp_identity_add(struct sp_space *s, int identity, struct tracklet *t)
+{
+    struct identity *who = &s->identities[identity];
+    int index = (int)(t - s->tracklets);
+    if (who->member_count == MEMBERS_MAX) { /* the one that was seen least lately */
+        int oldest = 0;
+        for (int i = 1; i < MEMBERS_MAX; i++)
+            if (s->tracklets[who->member[i]].seen_raw_us <
+                s->tracklets[who->member[oldest]].seen_raw_us)
+                oldest = i;
+        sp_identity_remove(s, &s->tracklets[who->member[oldest]]);
+    }
+    who->member[who->member_count++] = index;
+    t->identity = identity;
+    t->joined_us = s->ticked_us;
+    if (t->embeddings > 0)
+        sp_gallery_take(s, identity, t);
+}
+
+void sp_identity_remove(struct sp_space *s, struct tracklet *t)
+{
+    if (t->identity == NONE)
+        return;
+    struct identity *who = &s->identities[t->identity];
+    int index = (int)(t - s->tracklets);
+    for (int i = 0; i < who->member_count; i++)
+        if (who->member[i] == index) {
+            who->member[i] = who->member[--who->member_count];
+            break;
+        }
+    t->identity = NONE;
+    t->alone_us = s->ticked_us;
+}
+
+void sp_tracklet_drop(struct sp_space *s, int tracklet)
+{
+    struct tracklet *t = &s->tracklets[tracklet];
+    sp_identity_remove(s, t);
+    if (s->tracklet_vectors && t->embeddings > 0)
+        memset(sp_tracklet_vector(s, t), 0, (size_t)s->options.embedding_numbers * sizeof(float));
+    t->used = false;
+    s->free_tracklets[s->free_count++] = tracklet;
+}
+
+struct sp_space_event *sp_space_note(struct sp_space *s, enum sp_space_event_kind kind,
+                                     int identity, const struct tracklet *t)
+{
+    struct sp_space_event *event = &s->events[s->event_serial++ % SP_SPACE_EVENTS_MAX];
+    *event = (struct sp_space_event){
+        .serial = s->event_serial,
+        .time_us = s->ticked_us,
+        .kind = kind,
+        .person = s->identities[identity].number,
+        .camera = t ? t->camera : -1,
+        .track_id = t ? t->track_id : 0,
+        .distance_m = -1,
+        .deviations = -1,
+        .similarity = -2,
+    };
+    uint64_t *const count[] = {
+        [SP_SPACE_BORN] = &s->counts.born,   [SP_SPACE_JOINED] = &s->counts.joined,
+        [SP_SPACE_SPLIT] = &s->counts.split, [SP_SPACE_UNDONE] = &s->counts.undone,
+        [SP_SPACE_MOVED] = &s->counts.moved, [SP_SPACE_RETURNED] = &s->counts.returned,
+    };
+    if (kind != SP_SPACE_FORGOTTEN)
+        ++*count[kind];
+    return event;
+}

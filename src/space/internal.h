@@ -1,0 +1,178 @@
+/* What the files of space/ share. Data flow: space.h. Everything here is called with the space's
+ * mutex held.
+ *
+ * Times named raw_us are a camera's own; all others are common time: raw less the camera's
+ * offset. */
+#pragma once
+
+#include "base/assign.h"
+#include "space/appearance.h"
+#include "space/space.h"
+
+#include <pthread.h>
+
+enum {
+    TRACKLETS_MAX = 4096,
+    EVIDENCE_MAX = 6,
+    MEMBERS_MAX = SP_SPACE_SIGHTS_MAX,
+    PULLS_MAX = 4,
+    GALLERY_MAX = 5, /* embeddings of a person */
+    NONE = -1,
+};
+
+/* What speaks for a track being a person: an average over time, of samples that repeat themselves
+ * much more than they differ. */
+struct evidence {
+    int identity;
+    uint32_t number; /* of the identity when it began: its place may be used again */
+    double mean;     /* log likelihood ratio of one look */
+    double time_s;   /* compared for so long */
+    int64_t at_us;   /* the last time */
+    double distance2, distance_m;
+    int votes;
+};
+
+/* How much a track's boxes fit someone else better than its own person. */
+struct pull {
+    int identity;
+    uint32_t number; /* 0: none */
+    double sum;
+};
+
+/* A track of one camera. */
+struct tracklet {
+    bool used;
+    int camera;
+    uint32_t track_id;
+    int identity; /* or NONE */
+    int64_t born_us, joined_us;
+    int64_t alone_us; /* since when it has no person */
+    int64_t seen_raw_us;
+    int hits;
+    bool placed;             /* `motion` says something */
+    bool restart;            /* the next box counts as much as if it were the first */
+    int surprises;           /* boxes in a row that the filter did not expect */
+    struct sp_motion motion; /* at motion_raw_us */
+    int64_t motion_raw_us;
+
+    double step_s; /* from its last picture to this one */
+    struct pull pull[PULLS_MAX];
+
+    uint32_t former; /* the number that it gave up for the one it has, until former_until_us */
+    int64_t former_until_us;
+    int former_votes;
+
+    int evidence_count;
+    struct evidence evidence[EVIDENCE_MAX];
+
+    int embeddings; /* in the mean */
+    int64_t embedded_us;
+    bool sure; /* the feet are in the picture: so is the person */
+
+    /* Of the tick that is going on. */
+    bool live;
+    struct sp_spot spot;
+    double weight[3]; /* inverse of the spot's covariance: xx, xy, yy */
+};
+
+struct gallery_entry {
+    int camera;
+    int64_t at_us; /* 0: empty */
+};
+
+/* A person. */
+struct identity {
+    uint32_t number; /* 0: a free place */
+    int64_t born_us, seen_us;
+    int member_count;
+    int member[MEMBERS_MAX]; /* tracklets; lost ones until they are dropped */
+    struct sp_spot spot;     /* at seen_us */
+    double vx, vy;
+    bool follows;               /* `motion` says something */
+    struct sp_motion motion;    /* of all cameras' boxes, at motion_us */
+    struct sp_spot steady;      /* of the tick, from `motion` */
+    int64_t motion_us, fits_us; /* fits_us: the last box that did */
+    int cameras_max;            /* that saw it at once: how well it is known */
+    struct gallery_entry gallery[GALLERY_MAX];
+    struct sp_space_event why;
+
+    int trail_next, trail_count;
+    struct sp_trail_point trail[SP_SPACE_TRAIL_MAX];
+
+    /* Of the tick. */
+    int live_count;
+    double sum[3], sum_x, sum_y; /* information of all live members */
+};
+
+struct camera {
+    bool used;
+    struct sp_ground ground;
+    int64_t last_raw_us;
+    double noise; /* factor on the boxes' variance, learnt */
+    int tracklet_count;
+    int tracklet[SP_TRACKS_MAX];
+};
+
+struct sp_space {
+    struct sp_space_options options;
+    pthread_mutex_t mutex;
+    int64_t now_us, ticked_us, solved_us;
+    bool began;
+    struct camera *cameras;
+    struct tracklet *tracklets; /* [TRACKLETS_MAX] */
+    int *free_tracklets, free_count;
+    struct identity *identities; /* [SP_SPACE_PEOPLE_MAX] */
+    int identity_high;           /* above it all places are free */
+    uint32_t last_number;
+    struct sp_offsets *offsets;
+    struct sp_appearance appearance;
+    float *tracklet_vectors; /* [TRACKLETS_MAX][embedding_numbers] */
+    float *gallery_vectors;  /* [SP_SPACE_PEOPLE_MAX][GALLERY_MAX][embedding_numbers] */
+    double agreement;        /* factor on the covariance between cameras, learnt */
+    struct sp_assign *assign;
+    int *column_of_identity; /* [SP_SPACE_PEOPLE_MAX] scratch */
+    double learn_dice;
+
+    struct sp_space_event events[SP_SPACE_EVENTS_MAX]; /* a ring */
+    uint64_t event_serial;
+    struct sp_space_counts counts;
+    struct sp_foot feet[SP_TRACKS_MAX];
+    struct tracklet *of_track[SP_TRACKS_MAX];
+};
+
+static inline int64_t common_us(const struct sp_space *s, int camera, int64_t raw_us)
+{
+    return raw_us - sp_offsets_us(s->offsets, camera);
+}
+
+/* tick.c: what every tenth of a second brings. */
+void sp_space_tick(struct sp_space *space);
+struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
+
+/* follow.c: each picture's tracks, after their own filters. */
+void sp_space_follow(struct sp_space *space, int camera, int64_t time_us,
+                     struct tracklet **of_track, size_t count);
+
+/* decide.c */
+void sp_space_decide(struct sp_space *space);
+
+/* identity.c */
+int sp_identity_new(struct sp_space *space, uint32_t number);
+void sp_identity_free(struct sp_space *space, int identity);
+/* True when a tracklet of the same camera that is not `except` was alive at the same time. */
+bool sp_identity_conflicts(const struct sp_space *space, int identity, const struct tracklet *t);
+void sp_identity_add(struct sp_space *space, int identity, struct tracklet *t);
+void sp_identity_remove(struct sp_space *space, struct tracklet *t);
+struct sp_space_event *sp_space_note(struct sp_space *space, enum sp_space_event_kind kind,
+                                     int identity, const struct tracklet *t);
+void sp_tracklet_drop(struct sp_space *space, int tracklet);
+
+/* gallery.c */
+float *sp_tracklet_vector(const struct sp_space *space, const struct tracklet *t);
+/* The cosine of the best two of the gallery; below -1: nothing to compare. */
+double sp_gallery_similarity(const struct sp_space *space, const struct tracklet *t, int identity);
+void sp_gallery_take(struct sp_space *space, int identity, const struct tracklet *t);
+void sp_gallery_merge(struct sp_space *space, int from, int to);
+void sp_gallery_clear(struct sp_space *space, int identity);
+void sp_gallery_expire(struct sp_space *space);
+void sp_gallery_learn(struct sp_space *space);

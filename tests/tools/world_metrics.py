@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""How well people are told apart over all cameras of a made world, beside the rule of the replaced
+system.
+
+    world_metrics.py [--bench build/tests/bench/bench_world] [--seeds 5] [--minutes 5] [CASE]...
+
+For each case and seed: `bench_world rows=...`, then global IDF1 and ID switches of what spoton said
+and of what the replaced system's rule says of the same tracks. IDF1 (E. Ristani et al., "Performance
+Measures and a Data Set for Multi-Target, Multi-Camera Tracking", 2016) is over all cameras at once:
+one mapping of people to numbers for the whole time. A switch is a person whose number in one camera
+differs from the last one that it had in any.
+"""
+import argparse
+import collections
+import math
+import subprocess
+import sys
+import tempfile
+
+CASES = {
+    "overlap": ([], 0.95),
+    "overlap-noisy": (["noise=10", "offset=100", "miss=0.05", "false=0.05"], 0.85),
+    "crowd": (["hall=1"], None),
+    "gaps": (["roam=1", "embed=1"], 0.75),
+    "gaps-noisy": (["roam=1", "embed=1", "noise=10", "offset=100", "miss=0.05", "false=0.05"], None),
+    "gaps-no-appearance": (["roam=1"], None),
+}
+
+Row = collections.namedtuple("Row", "camera frame time_us person track number x y score")
+
+
+def read_rows(path):
+    rows = []
+    with open(path) as file:
+        for line in file:
+            value = line.split()
+            rows.append(Row(int(value[0]), int(value[1]), int(value[2]), int(value[3]),
+                            int(value[4]), int(value[5]), float(value[6]), float(value[7]),
+                            float(value[8])))
+    return rows
+
+
+def best_pairs(gain):
+    """Rows to columns so that the sum of gain[row][column] is largest; every row gets one of the
+    columns, of which there are at least as many. The Hungarian method with potentials, O(n^2 m)."""
+    n, m = len(gain), len(gain[0]) if gain else 0
+    u, v, row_of = [0.0] * (n + 1), [0.0] * (m + 1), [0] * (m + 1)
+    for row in range(1, n + 1):
+        row_of[0], column = row, 0
+        least, way, used = [math.inf] * (m + 1), [0] * (m + 1), [False] * (m + 1)
+        while True:
+            used[column] = True
+            at, delta, following = row_of[column], math.inf, 0
+            for k in range(1, m + 1):
+                if used[k]:
+                    continue
+                cost = -gain[at - 1][k - 1] - u[at] - v[k]
+                if cost < least[k]:
+                    least[k], way[k] = cost, column
+                if least[k] < delta:
+                    delta, following = least[k], k
+            for k in range(m + 1):
+                if used[k]:
+                    u[row_of[k]] += delta
+                    v[k] -= delta
+                else:
+                    least[k] -= delta
+            column = following
+            if row_of[column] == 0:
+                break
+        while column:
+            row_of[column] = row_of[way[column]]
+            column = way[column]
+    return {row_of[k] - 1: k - 1 for k in range(1, m + 1) if row_of[k]}
+
+
+def measure(rows, numbers):
+    """rows: people (0: nobody) and what was there; numbers[i]: what was said of row i, or None."""
+    together, truths, said = collections.Counter(), 0, 0
+    last, switches = {}, 0
+    for row, number in zip(rows, numbers):
+        truths += row.person > 0
+        said += number is not None
+        if row.person > 0 and number is not None:
+            together[row.person, number] += 1
+            switches += last.get(row.person, number) != number
+            last[row.person] = number
+    people = sorted({person for person, _ in together})
+    names = sorted({number for _, number in together})
+    names += [None] * max(0, len(people) - len(names))
+    gain = [[together[person, name] for name in names] for person in people]
+    right = sum(gain[r][c] for r, c in best_pairs(gain).items()) if gain else 0
+    return 2 * right / (truths + said), switches
+
+
+class Origin:
+    """The replaced system's rule, plainly: per frame, every pair of cameras, Hungarian on the
+    distance; what is near enough is one at once and for ever (the smaller number wins, unless both
+    already share a camera); what found nobody looks into the last 30 frames of other cameras; what
+    still found nobody is new. Within a camera the most confident keeps a number that two have."""
+
+    RADIUS, BUFFER = 100.0, 30
+
+    def __init__(self):
+        self.number = {}  # (camera, track) -> number
+        self.past = collections.deque(maxlen=self.BUFFER)
+        self.next = 1
+
+    def merge(self, a, b):
+        low, high = sorted((a, b), key=lambda name: f"P{name}")  # as strings
+        cameras = {name: {key[0] for key, value in self.number.items() if value == name}
+                   for name in (low, high)}
+        if cameras[low] & cameras[high]:
+            return
+        for key, value in self.number.items():
+            if value == high:
+                self.number[key] = low
+
+    def frame(self, rows):
+        by_camera = collections.defaultdict(list)
+        for row in rows:
+            by_camera[row.camera].append(row)
+        cameras, matched = sorted(by_camera), set()
+        for i, a in enumerate(cameras):
+            for b in cameras[i + 1:]:
+                for one, other in self.pairs(by_camera[a], by_camera[b]):
+                    self.join(one, other)
+                    matched |= {one[:1] + one[4:5], other[:1] + other[4:5]}
+        for row in rows:
+            key = row[:1] + row[4:5]
+            if key in matched or key in self.number:
+                continue
+            near = [(math.hypot(row.x - x, row.y - y), number)
+                    for past in self.past for camera, x, y, number in past if camera != row.camera]
+            near = min(near, default=(math.inf, None))
+            if near[0] <= self.RADIUS:
+                self.number[key] = near[1]
+            else:
+                self.number[key] = self.next
+                self.next += 1
+        self.past.append([(row.camera, row.x, row.y, self.number[row[:1] + row[4:5]])
+                          for row in rows])
+        return self.answer(by_camera)
+
+    def pairs(self, first, second):
+        small, large, swapped = first, second, False
+        if len(first) > len(second):
+            small, large, swapped = second, first, True
+        gain = [[-math.hypot(a.x - b.x, a.y - b.y) for b in large] for a in small]
+        for r, c in best_pairs(gain).items():
+            if -gain[r][c] <= self.RADIUS:
+                yield (large[c], small[r]) if swapped else (small[r], large[c])
+
+    def join(self, one, other):
+        a, b = one[:1] + one[4:5], other[:1] + other[4:5]
+        na, nb = self.number.get(a), self.number.get(b)
+        if na is None and nb is None:
+            self.number[a] = self.number[b] = self.next
+            self.next += 1
+        elif na is None:
+            self.number[a] = nb
+        elif nb is None:
+            self.number[b] = na
+        elif na != nb:
+            self.merge(na, nb)
+
+    def answer(self, by_camera):
+        said = {}
+        for camera, rows in by_camera.items():
+            best = {}
+            for row in rows:
+                number = self.number[camera, row.track]
+                if number not in best or row.score > best[number].score:
+                    best[number] = row
+            said.update({(camera, row.track): number for number, row in best.items()})
+        return said
+
+
+def origin_numbers(rows):
+    """The rule goes frame by frame; where rates differ: the newest picture of each camera, for each
+    picture of the fastest."""
+    origin, numbers, latest, waiting = Origin(), [None] * len(rows), {}, {}
+    by_picture = collections.OrderedDict()
+    for index, row in enumerate(rows):
+        by_picture.setdefault((row.time_us, row.camera), []).append(index)
+    for (_, camera), indices in sorted(by_picture.items()):
+        latest[camera] = [rows[i] for i in indices if rows[i].track and rows[i].x == rows[i].x]
+        waiting.setdefault(camera, []).extend(indices)
+        if camera != 0:
+            continue
+        said = origin.frame([row for part in latest.values() for row in part])
+        for i in (i for part in waiting.values() for i in part):
+            if rows[i].track:
+                numbers[i] = said.get((rows[i].camera, rows[i].track))
+        waiting = {}
+    return numbers
+
+
+def run_case(bench, words, seed, minutes, with_origin):
+    with tempfile.NamedTemporaryFile(suffix=".rows") as file:
+        printed = subprocess.run([bench, f"seed={seed}", f"minutes={minutes}", f"rows={file.name}",
+                                  *words], check=True, capture_output=True, text=True).stdout
+        rows = read_rows(file.name)
+    perfect = measure(rows, [row.person or 1000 + row.track if row.track else None for row in rows])
+    silent = sum(1 for row in rows if row.track and row.person and not row.number) / len(rows)
+    printed += f"with perfect numbers {perfect[0]:.4f}, people's tracks without one {silent:.4f}\n"
+    ours = measure(rows, [row.number or None for row in rows])
+    origin = measure(rows, origin_numbers(rows)) if with_origin else (float("nan"), 0)
+    return ours, origin, printed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bench", default="build/tests/bench/bench_world")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--no-origin", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE")
+    arguments = parser.parse_args()
+    fine = True
+    print(f"{'case':20s} {'seed':>4s} {'IDF1':>7s} {'switches':>8s}   origin: {'IDF1':>6s} switches")
+    for case in arguments.cases:
+        words, wanted = CASES[case]
+        worst, sums = 1.0, [0.0, 0.0]
+        for seed in range(1, arguments.seeds + 1):
+            ours, origin, printed = run_case(arguments.bench, words, seed, arguments.minutes,
+                                             not arguments.no_origin)
+            worst = min(worst, ours[0])
+            sums = [sums[0] + ours[0], sums[1] + origin[0]]
+            print(f"{case:20s} {seed:4d} {ours[0]:7.4f} {ours[1]:8d}   {origin[0]:14.4f} "
+                  f"{origin[1]:8d}", flush=True)
+            if arguments.verbose:
+                print(printed, end="")
+        means = [value / arguments.seeds for value in sums]
+        fine = fine and (wanted is None or worst >= wanted)
+        print(f"{case:20s} mean {means[0]:7.4f} {'':8s}   {means[1]:14.4f}   least {worst:.4f}"
+              + (f", wanted {wanted}" if wanted else ""))
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
