@@ -6,13 +6,18 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* Takes of others', after which a frame of a camera that is not steady is next. */
+enum { PASSED_OVER_MAX = 8 };
+
 struct mailbox {
     pthread_cond_t has_room;
     struct sp_frame **frames; /* ring [depth] */
     int head, count;
     int out;    /* taken and not done */
     bool ended; /* and the end not yet taken */
-    bool held;  /* frames of this size */
+    bool steady;
+    int passed_over; /* how often another was preferred to its frame; not steady only */
+    bool held;       /* frames of this size */
     int held_width_px, held_height_px;
 };
 
@@ -20,7 +25,8 @@ struct sp_batcher {
     pthread_mutex_t mutex;
     pthread_cond_t has_item;
     int cameras, depth, credits;
-    int turn; /* whose turn it is */
+    int turn;           /* whose turn it is */
+    int unsteady_limit; /* frames on their way, while others are steady */
     bool live, closed;
     struct sp_ledger *ledgers;
     struct mailbox box[];
@@ -43,6 +49,7 @@ int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *op
     b->depth = options->mailbox_frames;
     b->live = options->live;
     b->credits = options->credits;
+    b->unsteady_limit = 1;
     b->ledgers = options->ledgers;
     bool complete = true;
     for (int i = 0; i < b->cameras; i++) {
@@ -128,18 +135,64 @@ static bool is_held(const struct sp_batcher *b, const struct mailbox *box)
            frame->height_px == box->held_height_px;
 }
 
-/* The first camera from the turn on that has something, or -1. */
+/* What the cameras' steadiness allows at this moment. */
+struct rank {
+    bool matters;       /* there are cameras of both kinds */
+    bool unsteady_full; /* those that are not steady have enough frames on their way */
+};
+
+static struct rank rank_cameras(const struct sp_batcher *b)
+{
+    bool any_steady = false;
+    struct rank rank = {0};
+    int unsteady_out = 0;
+    for (int i = 0; i < b->cameras; i++)
+        any_steady = any_steady || b->box[i].steady;
+    for (int i = 0; any_steady && i < b->cameras; i++) {
+        const struct mailbox *box = &b->box[i];
+        rank.matters = rank.matters || (!box->steady && box->count > 0);
+        unsteady_out += box->steady ? 0 : box->out;
+    }
+    rank.unsteady_full = unsteady_out >= b->unsteady_limit;
+    return rank;
+}
+
+static bool has_frame(const struct sp_batcher *b, const struct mailbox *box)
+{
+    return box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box);
+}
+
+/* Who is next: from the turn on, steady ones and ends (which want no place in the engine) first.
+ * -1: nobody. */
 static int find_turn(const struct sp_batcher *b)
 {
+    struct rank rank = rank_cameras(b);
+    int first = -1, second = -1;
     for (int i = 0; i < b->cameras; i++) {
         int camera = (b->turn + i) % b->cameras;
         const struct mailbox *box = &b->box[camera];
-        bool has_frame =
-            box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box);
-        if (has_frame || (box->count == 0 && box->ended))
-            return camera;
+        bool has = has_frame(b, box);
+        if (!has && !(box->count == 0 && box->ended))
+            continue;
+        if (!has || box->steady || !rank.matters || must_give(b, box))
+            first = first < 0 ? camera : first;
+        else if (!rank.unsteady_full &&
+                 (second < 0 || box->passed_over > b->box[second].passed_over))
+            second = camera;
     }
-    return -1;
+    bool overdue = second >= 0 && b->box[second].passed_over >= PASSED_OVER_MAX;
+    return first < 0 || overdue ? second : first;
+}
+
+static void count_passed_over(struct sp_batcher *b, int taken)
+{
+    for (int i = 0; i < b->cameras; i++) {
+        struct mailbox *box = &b->box[i];
+        if (i == taken)
+            box->passed_over = 0;
+        else if (!box->steady && has_frame(b, box) && box->passed_over < PASSED_OVER_MAX)
+            box->passed_over++;
+    }
 }
 
 static void take(struct sp_batcher *b, int camera, struct sp_batch_item *item)
@@ -151,8 +204,9 @@ static void take(struct sp_batcher *b, int camera, struct sp_batch_item *item)
         item->frame = take_oldest(b, box);
         box->out++;
         pthread_cond_signal(&box->has_room);
+        count_passed_over(b, camera);
     } else {
-        box->ended = false;
+        box->ended = box->steady = false;
     }
     b->turn = (camera + 1) % b->cameras;
 }
@@ -176,6 +230,8 @@ static int wait_turn(struct sp_batcher *b, int64_t timeout_us)
     while ((camera = find_turn(b)) < 0) {
         if (b->closed && is_empty(b))
             return SP_ERR_CLOSED;
+        if (timeout_us == 0)
+            return SP_ERR_TIMEOUT;
         if (timeout_us < 0) {
             pthread_cond_wait(&b->has_item, &b->mutex);
         } else if (pthread_cond_timedwait(&b->has_item, &b->mutex, &at) == ETIMEDOUT) {
@@ -242,6 +298,21 @@ void sp_batcher_release(struct sp_batcher *batcher)
     for (int i = 0; i < batcher->cameras; i++)
         batcher->box[i].held = false;
     pthread_cond_broadcast(&batcher->has_item);
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+void sp_batcher_set_steady(struct sp_batcher *batcher, int camera, bool steady)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    batcher->box[camera].steady = steady;
+    pthread_cond_signal(&batcher->has_item); /* who may be next has changed */
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+void sp_batcher_set_room(struct sp_batcher *batcher, int frames)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    batcher->unsteady_limit = frames > 2 ? frames - 1 : 1;
     pthread_mutex_unlock(&batcher->mutex);
 }
 

@@ -11,7 +11,13 @@
  * Live frames are bound late: the scheduler peeks whose turn it is, waits for a place in the
  * engine, and only then takes the camera's frame, which may be a newer one by then. A camera with
  * as many frames on their way as `credits` allows is passed over until one of them is done, so
- * whatever is slow behind the mailboxes, a frame never waits behind more than these. */
+ * whatever is slow behind the mailboxes, a frame never waits behind more than these.
+ *
+ * Live cameras are steady or not, as their threads find. While one is steady, the others get what
+ * the steady ones leave: all of them together have so few frames on their way that an engine of
+ * two streams and more always has a place for a steady one, and a camera that connects anew,
+ * bursts or sends rubbish costs the steady ones no time. Who was passed over some times is next, so
+ * that nobody starves. */
 #pragma once
 
 #include "batch/ledger.h"
@@ -64,6 +70,14 @@ void sp_batcher_take(struct sp_batcher *batcher, int camera, struct sp_batch_ite
  */
 bool sp_batcher_hold(struct sp_batcher *batcher, int camera, int width_px, int height_px);
 void sp_batcher_release(struct sp_batcher *batcher); /* all cameras */
+
+/* Live: as it is said last; not steady from the start, and after its end has been taken. Any
+ * thread.
+ */
+void sp_batcher_set_steady(struct sp_batcher *batcher, int camera, bool steady);
+
+/* How many frames the engine works on at once; 1 from the start. Any thread. */
+void sp_batcher_set_room(struct sp_batcher *batcher, int frames);
 
 /* A frame of the camera that was taken is finished. Any thread; needed with credits only. */
 void sp_batcher_done(struct sp_batcher *batcher, int camera);

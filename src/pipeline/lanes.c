@@ -105,6 +105,7 @@ static void open_lane(struct sp_pipeline *p, struct sp_lane *lane, const char *t
         p->engine->name, (double)(sp_clock_us() - begin_us) / 1e6, lane->width_px, lane->height_px,
         options.batch, sp_precision_name(d.precision), d.streams, d.threads, d.device);
     reserve_slots(p, lane, &d);
+    sp_batcher_set_room(p->batcher, d.streams * options.batch);
     atomic_store(&lane->state, SP_LANE_READY);
 }
 

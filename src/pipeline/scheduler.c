@@ -214,11 +214,11 @@ static int next_live(struct sp_pipeline *p, struct sp_batch_item *item, int64_t 
                 continue;
             break;
         }
-        if (lane && !lane->open) {
-            submit_all(p); /* what is filled need not wait for the place */
-            open_slot(p, lane);
-        }
-        break;
+        if (!lane || lane->open)
+            break;
+        submit_all(p); /* what is filled need not wait for the place */
+        open_slot(p, lane);
+        /* That may have taken its time: perhaps somebody else is to be preferred by now. */
     }
     sp_batcher_take(p->batcher, turn.camera, item);
     return SP_OK;

@@ -20,6 +20,9 @@
 static const int64_t BACKOFF_FIRST_US = 500000;
 static const int64_t BACKOFF_LIMIT_US = 10000000;
 static const int64_t STABLE_US = 5000000; /* a connection that holds so long is a success */
+/* A camera is steady when it has been trouble-free for so long; a gap of so long is trouble. */
+static const int64_t STEADY_AFTER_US = 3000000;
+static const int64_t GAP_US = 1000000;
 static const int64_t BLACK_AFTER_US = 1000000;
 static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
 static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
@@ -37,6 +40,9 @@ struct supervisor {
     uint32_t epoch;
     int64_t last_came_us; /* of the last picture; 0: none yet */
     uint64_t failed;      /* of this connection, already in the ledger */
+    int64_t trouble_us;   /* the last one */
+    int64_t last_failed_us;
+    bool steady;
 
     /* The connection. */
     struct sp_source *source;
@@ -72,6 +78,39 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link, enum s
     bool good = (link == SP_CAMERA_LIVE && truth == SP_TRUTH_LIVE) || link == SP_CAMERA_CONNECTING;
     sp_log(good ? SP_LOG_INFO : SP_LOG_WARNING, "camera %s is %s%s%s", camera->setting.name, name,
            why ? ": " : "", why ? why->text : "");
+}
+
+/* ---- steadiness ---- */
+
+static void set_steady(struct supervisor *s, bool steady)
+{
+    if (s->steady != steady)
+        sp_batcher_set_steady(s->camera->pipeline->batcher, s->camera->index, steady);
+    s->steady = steady;
+}
+
+/* It connects, is silent, or sends what cannot be decoded. */
+static void note_trouble(struct supervisor *s)
+{
+    s->trouble_us = sp_clock_us();
+    set_steady(s, false);
+}
+
+/* One that is lost now and then is none. */
+static void note_failed(struct supervisor *s)
+{
+    int64_t now_us = sp_clock_us();
+    if (s->last_failed_us != 0 && now_us - s->last_failed_us < STEADY_AFTER_US)
+        note_trouble(s);
+    s->last_failed_us = now_us;
+}
+
+static void look_at_steadiness(struct supervisor *s, int64_t now_us)
+{
+    if (s->info.live && s->last_came_us != 0 && now_us - s->last_came_us > GAP_US)
+        note_trouble(s);
+    else if (!s->steady && now_us - s->trouble_us >= STEADY_AFTER_US)
+        set_steady(s, true);
 }
 
 /* ---- waiting ---- */
@@ -173,8 +212,10 @@ static void renumber(struct supervisor *s, struct sp_frame *frame)
 static void count_failed(struct supervisor *s)
 {
     uint64_t failed = sp_source_failed(s->source);
-    if (failed > s->failed)
+    if (failed > s->failed) {
         sp_ledger_pass(s->camera->ledger, SP_OUTCOME_FAILED, failed - s->failed);
+        note_failed(s);
+    }
     s->failed = failed;
 }
 
@@ -183,6 +224,7 @@ static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t positi
 {
     struct sp_camera *camera = s->camera;
     enum sp_truth truth = sp_truth_look(&s->watch, frame);
+    look_at_steadiness(s, frame->received_us);
     renumber(s, frame);
     pthread_mutex_lock(&camera->mutex);
     camera->last_frame_us = frame->received_us;
@@ -264,6 +306,8 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
     bool loop = camera->pipeline->options.loop;
     if (result == SP_ERR_INTERRUPTED)
         return SP_OK; /* a stop or a pause: the caller looks */
+    if (result == SP_ERR_TIMEOUT)
+        note_trouble(s);
     if (result == SP_ERR_TIMEOUT && ++*silent < SILENT_READS_MAX) {
         set_link(camera, SP_CAMERA_STALLED, SP_TRUTH_LIVE, err);
         return SP_OK;
@@ -356,9 +400,12 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
     int result = connect_and_read(s, err);
     if (sp_camera_should_stop(camera) || result == OVER)
         return false;
-    if (result == AGAIN) {
+    if (result == AGAIN) { /* a file */
         s->epoch++;
-    } else if (result == LEFT || result == SP_ERR_INTERRUPTED) {
+        return true;
+    }
+    note_trouble(s);
+    if (result == LEFT || result == SP_ERR_INTERRUPTED) {
         set_link(camera, SP_CAMERA_CONNECTING, SP_TRUTH_LIVE, NULL);
     } else if (result == SP_ERR_FORMAT && s->pictures > 0 && !s->info.live) {
         sp_camera_fail(camera, err); /* a damaged file that is played once */
@@ -370,7 +417,7 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
         set_link(camera, SP_CAMERA_OFFLINE, SP_TRUTH_LIVE, err);
         wait_backoff(camera, sp_backoff_next(&s->backoff));
     }
-    if (result != AGAIN && result != LEFT) {
+    if (result != LEFT) {
         pthread_mutex_lock(&camera->mutex);
         camera->connections++;
         pthread_mutex_unlock(&camera->mutex);
@@ -392,6 +439,7 @@ void *sp_supervisor_main(void *argument)
                   .frozen_after_us = settings->stall_timeout_ms * 2000LL,
                   .black_since_us = -1},
     };
+    note_trouble(&s); /* it is new */
     while (wait_while_paused(camera) && supervise(&s, &err))
         continue;
     pthread_mutex_lock(&camera->mutex);

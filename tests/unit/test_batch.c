@@ -126,6 +126,61 @@ static void test_a_held_camera_is_passed_over(void **state)
     sp_batcher_free(b);
 }
 
+/* Steady ones first, one of the others at a time, and nobody starves. */
+static void test_steady_cameras_come_first(void **state)
+{
+    (void)state;
+    struct sp_batch_item item;
+    struct sp_batcher *b = open_batcher(3, 1, true);
+    uint64_t taken[3] = {0};
+    push(b, 1, 0);
+    expect(b, 1, 0); /* nobody is steady: all are alike */
+    push(b, 1, 1);
+    expect(b, 1, 1);
+    sp_batcher_done(b, 1);
+    sp_batcher_done(b, 1);
+
+    sp_batcher_set_steady(b, 0, true);
+    push(b, 1, 2);
+    push(b, 2, 0);
+    push(b, 0, 0);
+    expect(b, 0, 0);
+    expect(b, 1, 2);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_TIMEOUT); /* 1 has one on its way */
+    push(b, 0, 1);
+    expect(b, 0, 1);
+    sp_batcher_done(b, 1);
+    expect(b, 2, 0);
+    sp_batcher_done(b, 2);
+
+    sp_batcher_set_room(b, 3); /* two of the others then */
+    for (int i = 0; i < 3; i++)
+        push(b, i, 10);
+    expect(b, 0, 10);
+    expect(b, 1, 10);
+    expect(b, 2, 10);
+    push(b, 1, 11);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_TIMEOUT);
+    sp_batcher_set_steady(b, 0, false); /* no steady one is left */
+    expect(b, 1, 11);
+    for (int i = 0; i < 2; i++)
+        sp_batcher_done(b, 1);
+    sp_batcher_done(b, 2);
+
+    sp_batcher_set_steady(b, 0, true);
+    for (uint64_t turn = 0; turn < 100; turn++) { /* 0 alone would keep the engine busy */
+        for (int i = 0; i < 3; i++)
+            if (sp_batcher_depth(b, i) == 0)
+                push(b, i, 100 + turn);
+        assert_int_equal(sp_batcher_next(b, &item, 0), SP_OK);
+        taken[item.camera]++;
+        sp_frame_unref(item.frame);
+        sp_batcher_done(b, item.camera);
+    }
+    assert_true(taken[1] >= 10 && taken[2] >= 10 && taken[0] >= 75);
+    sp_batcher_free(b);
+}
+
 static void test_end_comes_after_the_last_frame_and_once(void **state)
 {
     (void)state;
@@ -194,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_live_keeps_the_newest_and_counts_the_rest, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_held_camera_is_passed_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_steady_cameras_come_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_comes_after_the_last_frame_and_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_lossless_loses_nothing_under_threads, set_up,
