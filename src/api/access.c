@@ -59,15 +59,21 @@ static size_t host_of(const char *text, const char **host)
 {
     const char *scheme = strstr(text, "://");
     *host = scheme ? scheme + 3 : text;
-    if (**host == '[')
-        return strcspn(*host, "]") + 1;
-    return strcspn(*host, ":/");
+    const char *end = **host == '[' ? strchr(*host, ']') : *host;
+    return end ? (size_t)(end - *host) + strcspn(end, ":/") : strlen(*host);
 }
 
+static bool is_made_of(const char *text, size_t n, const char *characters)
+{
+    return strspn(text, characters) >= n;
+}
+
+/* A name may begin with "127." as well: 127.example.com is anybody's. */
 static bool is_loopback_name(const char *host, size_t n)
 {
     return (n == 9 && strncasecmp(host, "localhost", 9) == 0) ||
-           (n >= 4 && strncmp(host, "127.", 4) == 0) || (n == 5 && strncmp(host, "[::1]", 5) == 0);
+           (n >= 4 && strncmp(host, "127.", 4) == 0 && is_made_of(host, n, "0123456789.")) ||
+           (n == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
 /* A page of this host, or of this machine: the front ends' own servers run on other ports. */
@@ -80,14 +86,17 @@ static bool is_own_origin(const struct sp_request *request)
     return is_loopback_name(origin, n) || (n == m && strncasecmp(origin, host, n) == 0);
 }
 
-/* A foreign name that a page made to mean this machine (DNS rebinding) is no numeric address and no
- * name of this machine. */
-static bool is_own_host(const struct sp_request *request)
+/* A foreign name that a page made to mean this machine (DNS rebinding) is no numeric address, no
+ * name of this machine, and not the one that HTTP_HOST says. */
+static bool is_own_host(const struct sp_api *api, const struct sp_request *request)
 {
-    const char *host;
+    const char *host, *own = api->settings.http_host;
     size_t n = host_of(request->host, &host);
-    return request->host[0] == '\0' || host[0] == '[' || is_loopback_name(host, n) ||
-           strspn(host, "0123456789.") >= n;
+    if (n == 0 || is_loopback_name(host, n) || is_made_of(host, n, "0123456789."))
+        return request->host[0] == '\0' || n > 0;
+    if (host[0] == '[')
+        return host[n - 1] == ']' && is_made_of(host + 1, n - 2, "0123456789abcdefABCDEF:.");
+    return n == strlen(own) && strncasecmp(host, own, n) == 0;
 }
 
 bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older)
@@ -102,7 +111,7 @@ bool sp_access_allowed(struct sp_call *call, bool open_path)
     bool guarded = api->settings.api_token[0] != '\0';
     bool changes = request->method == SP_POST || request->method == SP_DELETE;
     bool foreign = !is_own_origin(request);
-    if (!guarded && !api->settings.allow_insecure && !is_own_host(request)) {
+    if (!guarded && !api->settings.allow_insecure && !is_own_host(api, request)) {
         sp_call_refuse(call, 403,
                        "unknown host name: use this machine's address, or set API_TOKEN");
         return false;

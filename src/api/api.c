@@ -122,8 +122,10 @@ static bool send_asset(struct sp_call *call)
         call->reply->fixed = sp_assets[i].data;
         call->reply->fixed_bytes = sp_assets[i].bytes;
         sp_call_header(call, "Cache-Control: no-cache");
-        sp_call_header(call, "Content-Security-Policy: default-src 'self'; img-src 'self' blob: "
-                             "data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'");
+        sp_call_header(call, "Content-Security-Policy: default-src 'none'; script-src 'self'; "
+                             "style-src 'self'; img-src 'self'; connect-src 'self'; base-uri "
+                             "'none'; form-action 'none'; frame-ancestors 'none'");
+        sp_call_header(call, "Referrer-Policy: no-referrer");
         return true;
     }
     return false;
@@ -158,6 +160,9 @@ static bool is_older_path(const char *path)
 
 static void add_cors(struct sp_call *call)
 {
+    /* A page of another site cannot read what it embeds, and may not show it either. */
+    if (!is_older_path(call->request->path))
+        sp_call_header(call, "Cross-Origin-Resource-Policy: same-site");
     if (!sp_access_cors(call->api, call->request, is_older_path(call->request->path)))
         return;
     sp_call_header(call, "Access-Control-Allow-Origin: *");
@@ -173,6 +178,10 @@ static void take_fresh_settings(struct sp_api *api)
     pthread_mutex_lock(&api->mutex);
     if (api->has_fresh) {
         struct sp_settings *to = &api->settings, *from = api->fresh;
+        /* Who signed in with the old token has to sign in again. */
+        if (strcmp(to->api_token, from->api_token) != 0 &&
+            sp_access_make_session(api->session, NULL) < 0)
+            memset(api->session, 0, sizeof api->session);
         memcpy(to->api_token, from->api_token, sizeof to->api_token);
         memcpy(to->video_dir, from->video_dir, sizeof to->video_dir);
         memcpy(to->v4l2_devices, from->v4l2_devices, sizeof to->v4l2_devices);

@@ -216,8 +216,10 @@ int sp_http_begin(struct sp_connection *c)
         return 0;
     }
     request->body = "";
-    /* Of a POST without a body the library awaits one all the same. */
-    bool close = request->method == SP_POST || request->method == SP_OTHER;
+    /* Of a POST that does not say that it has no body the library awaits 100 MB, and takes the next
+     * request for it. */
+    bool awaits = request->method == SP_POST || request->method == SP_OTHER;
+    bool close = awaits && !length_text[0];
     int result = answer(c, request, close);
     sp_http_forget(c);
     return result;

@@ -45,6 +45,8 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
         if (sp_stream_join(c->server->options.encoder, &reply->stream, &c->stream, &err) < 0)
             return sp_http_refuse(c, 503, err.text, c->head_only, false);
     }
+    if (one)
+        snprintf(c->headers, sizeof c->headers, "%s", reply->headers);
     c->deadline_us = sp_clock_us() + PICTURE_TIMEOUT_US;
     c->mode =
         one ? SP_CONNECTION_PICTURE : (c->stream ? SP_CONNECTION_STREAM : SP_CONNECTION_SILENCE);
@@ -84,7 +86,7 @@ static int send_picture(struct sp_connection *c, struct sp_picture *picture)
     char time[SP_TIME_BYTES];
     sp_time_format(picture->update->wall_us, time);
     snprintf(reply.headers, sizeof reply.headers,
-             "Cache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n",
+             "%sCache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n", c->headers,
              (unsigned long long)picture->update->sequence, time);
     sp_mjpeg_end(c);
     int result = sp_http_send(c, &reply, c->head_only, false);

@@ -314,8 +314,12 @@ int sp_server_open(struct sp_server **out, const struct sp_server_options *optio
     server->vhost = server->context ? lws_get_vhost_by_name(server->context, "default") : NULL;
     if (!server->vhost) {
         sp_server_close(server);
-        return sp_fail(err, SP_ERR_IO, "cannot serve on %s port %d%s", address, options->port,
-                       tls ? ": are TLS_CERT and TLS_KEY PEM files that belong together?" : "");
+        if (tls)
+            return sp_fail(err, SP_ERR_IO,
+                           "cannot serve https on %s port %d: TLS_CERT=%s and TLS_KEY=%s: give a "
+                           "certificate and its own key, both in PEM",
+                           address, options->port, options->tls_cert, options->tls_key);
+        return sp_fail(err, SP_ERR_IO, "cannot serve on %s port %d", address, options->port);
     }
     server->port = lws_get_vhost_listen_port(server->vhost);
     *out = server;

@@ -55,6 +55,7 @@ struct sp_connection {
     int camera;
     uint64_t generation, seen;
     bool head_only;
+    char headers[512]; /* of the reply that one picture will be */
     struct sp_ws *ws;
 };
 

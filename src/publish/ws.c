@@ -86,7 +86,8 @@ int sp_ws_receive(struct sp_connection *c, const char *data, size_t bytes)
     const struct sp_site *site = &c->server->options.site;
     if (!ws)
         return -1;
-    if (ws->message_bytes + bytes > SP_SERVER_MESSAGE_BYTES) {
+    size_t rest = lws_remaining_packet_payload(c->wsi);
+    if (ws->message_bytes + bytes > SP_SERVER_MESSAGE_BYTES || rest > SP_SERVER_MESSAGE_BYTES) {
         lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
         return -1;
     }
@@ -98,7 +99,7 @@ int sp_ws_receive(struct sp_connection *c, const char *data, size_t bytes)
         memcpy(ws->message + ws->message_bytes, data, bytes);
     ws->message_bytes += bytes;
     ws->message[ws->message_bytes] = '\0';
-    if (!lws_is_final_fragment(c->wsi) || lws_remaining_packet_payload(c->wsi) > 0)
+    if (!lws_is_final_fragment(c->wsi) || rest > 0)
         return 0;
     if (site->message && !lws_frame_is_binary(c->wsi))
         site->message(site->user, &ws->plan, ws->message, ws->message_bytes);

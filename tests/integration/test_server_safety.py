@@ -1,11 +1,22 @@
 """Clients that are broken, lazy or hostile, on the real program: it goes on, forgets them, and its
 cameras keep their rate."""
 
+import http.client
+import json
+import os
+import re
 import socket
+import ssl
+import struct
+import subprocess
+import time
 
 import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
 
-from serving import Serving
+from conftest import SLOWER
+from serving import Serving, upgrade_request
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
 SIM = "sim://walk?fps=10"
@@ -24,9 +35,252 @@ def serve(program, tmp_path):
         serving.__exit__()
 
 
-def get(path, more=""):
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n".encode()
+def get(path, more="", method="GET"):
+    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n".encode("latin-1")
 
+
+def read_all(client, seconds):
+    """What comes until the server closes, or for so long."""
+    client.settimeout(seconds * SLOWER)
+    data = b""
+    try:
+        while more := client.recv(65536):
+            data += more
+    except (TimeoutError, ConnectionError):
+        pass
+    client.close()
+    return data
+
+
+def exchange(s, data, seconds=0.5):
+    return read_all(s.raw(data), seconds)
+
+
+def files_of(s):
+    return len(os.listdir(f"/proc/{s.process.pid}/fd"))
+
+
+def frame(opcode, data, final=True, masked=True, length=None):
+    """A WebSocket frame (RFC 6455, section 5.2), its mask all zeros."""
+    length = len(data) if length is None else length
+    first, second = (0x80 if final else 0) | opcode, 0x80 if masked else 0
+    if length < 126:
+        head = struct.pack(">BB", first, second | length)
+    elif length < 65536:
+        head = struct.pack(">BBH", first, second | 126, length)
+    else:
+        head = struct.pack(">BBQ", first, second | 127, length)
+    return head + (bytes(4) if masked else b"") + data
+
+
+def start_task(s):
+    return s.json("POST", "/api/v1/detection-processing-tasks/start", {"environment_id": "default"},
+                  202)["task_id"]
+
+
+# --- paths ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def one(program, tmp_path_factory):
+    """A server that is asked for much and changed by nobody."""
+    with Serving(program, tmp_path_factory.mktemp("one"), {"c1": SIM}) as s:
+        s.until_live("c1")
+        yield s
+
+
+@pytest.mark.parametrize("path", [
+    "/../../../../etc/passwd", "/..%2f..%2f..%2fetc%2fpasswd", "/%2e%2e/%2e%2e/etc/passwd",
+    "/..\\..\\etc\\passwd", "/%252e%252e/etc/passwd", "/....//....//etc/passwd", "//etc/passwd",
+    "/etc/passwd%00.js", "/app.js%00", "/app.js/../none", "/api/v2/cameras/..%2f..%2fsettings",
+    "/api/v2/cameras/c1%00/frame.jpg", "/api/v2/cameras/c1/frame.jpg?width=160%00",
+    "/%c0%ae%c0%ae/etc/passwd", "/\xff\xfe", "/api/v2/cameras/%ff%fe", "/%", "/%z1", "*",
+    "http://127.0.0.1/etc/passwd", "/api/v2/cameras/%0d%0aX-Evil:%20yes", "/a b c"])
+def test_paths_lead_nowhere_else(one, path):
+    reply = exchange(one, get(path))
+    assert b"root:" not in reply and b"X-Evil" not in reply.partition(b"\r\n\r\n")[0]
+    assert reply == b"" or re.match(rb"HTTP/1\.[01] 4\d\d ", reply), reply[:200]
+    body = reply.partition(b"\r\n\r\n")[2]
+    if b"application/json" in reply:
+        assert json.loads(body.decode())["detail"]  # valid UTF-8, whatever the path held
+
+
+def test_a_zero_byte_ends_no_path_but_the_root(one):
+    # The library gives "/%00" as "/", the page that everybody may see.
+    assert b" 200 " in exchange(one, get("/%00"))[:20]
+    for path in ("/healthz%00", "/api/v2/ledger%00", "/app.js%00x"):
+        assert b" 200 " not in exchange(one, get(path))[:20]
+
+
+# --- requests ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("data, status", [
+    (get("/", "X: " + "a" * 100000 + "\r\n"), None),
+    (get("/", "".join(f"X{i}: y\r\n" for i in range(3000))), None),
+    (get("/" + "a" * 5000), 414),
+    (get("/api/v2/ledger?" + "a=b&" * 1500), None),
+    (get("/api/v2/cameras", "Content-Length: 99999999\r\n", "POST"), 413),
+    (get("/api/v2/cameras", "Content-Length: 65537\r\n", "POST") + b"x" * 65537, 413),
+    (get("/api/v2/cameras", "Content-Length: -5\r\n", "POST"), 400),
+    (get("/api/v2/cameras", "Content-Length: 0x10\r\n", "POST"), 400),
+    (get("/api/v2/cameras", "Content-Length: 5\r\nContent-Length: 6\r\n", "POST") + b"helloo", 400),
+    (get("/api/v2/cameras", "Transfer-Encoding: chunked\r\n", "POST") + b"5\r\nhello\r\n0\r\n\r\n",
+     411),
+    (get("/healthz", "Host: evil.example\r\n"), 403),
+    (get("/healthz", "Cookie: " + "a" * 3000 + "\r\n"), 414),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), None),
+    (b"BREW /coffee HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\n: x\r\n\r\n", None),
+    (b"\r\n" * 2000, None),
+    (b"\x00" * 20000, None),
+])
+def test_bad_requests_are_refused(one, data, status):
+    reply = exchange(one, data, 1)
+    assert b"root:" not in reply
+    if status:
+        assert reply.startswith(f"HTTP/1.1 {status} ".encode()), reply[:200]
+        assert json.loads(reply.partition(b"\r\n\r\n")[2])["detail"]
+    else:
+        assert reply == b"" or re.match(rb"HTTP/1\.[01] [2345]\d\d ", reply)
+    assert one.get("/healthz")["status"] == "ok"
+
+
+def test_requests_share_a_connection(one):
+    """One after the other and all at once, with and without bodies."""
+    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=20 * SLOWER)
+    for method, path, body in [("GET", "/healthz", None), ("POST", "/api/v2/logout", None),
+                               ("POST", "/api/v2/login", '{"token": "x"}'),
+                               ("DELETE", "/api/v2/cameras/none", None), ("GET", "/healthz", None)]:
+        connection.request(method, path, body)
+        first = first_socket = connection.sock
+        connection.getresponse().read()
+        assert connection.sock is first_socket and first is not None, (method, path)
+    connection.close()
+    reply = exchange(one, get("/healthz") * 20)
+    assert reply.count(b"HTTP/1.1 200 OK") == 20
+
+
+def test_a_post_without_a_body(one):
+    """With "Content-Length: 0", as clients send it, the connection lives on; without, it is closed
+    after the answer, which says so."""
+    with one.raw(get("/api/v2/logout", "Content-Length: 0\r\n", "POST")) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 204 ")
+        client.sendall(get("/healthz"))
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+    reply = exchange(one, get("/api/v2/logout", method="POST"), 20)
+    assert reply.startswith(b"HTTP/1.1 204 ") and b"Connection: close" in reply
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.evil.example", "localhost.evil.example",
+                                  "[evil]", "[::1].evil.example", "[", "127.0.0.1.evil.example"])
+def test_rebound_names_are_refused(one, host):
+    reply = exchange(one, f"GET /api/v2/cameras HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert reply.startswith(b"HTTP/1.1 403 "), reply[:100]
+    with pytest.raises(InvalidStatus):
+        connect(one.ws_url("/api/v2/ws"), origin=f"http://{host}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:3847", "[::1]:3847", "192.0.2.7"])
+def test_own_names_are_served(one, host):
+    reply = exchange(one, f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.evil.example",
+                                    "http://localhost.evil.example", "file://"])
+def test_foreign_pages_change_nothing(one, origin):
+    for method, path in (("POST", "/api/v2/cameras"), ("DELETE", "/api/v2/cameras/c1"),
+                         ("POST", "/api/v2/cameras/c1/pause"),
+                         ("POST", "/api/v1/detection-processing-tasks/start")):
+        assert one.request(method, path, b"{}", {"Origin": origin})[0] == 403
+    status, headers, _ = one.request("GET", "/api/v2/cameras/c1/frame.jpg",
+                                     headers={"Origin": origin})
+    assert "Access-Control-Allow-Origin" not in headers
+    assert headers["Cross-Origin-Resource-Policy"] == "same-site"
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(one.ws_url("/api/v2/ws"), origin=origin)
+    assert refusal.value.response.status_code == 403
+
+
+def test_the_page_trusts_nothing_but_itself(one):
+    headers = one.request("GET", "/")[1]
+    policy = headers["Content-Security-Policy"]
+    assert "unsafe" not in policy and "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+# --- WebSocket --------------------------------------------------------------------------------
+
+def close_code(s, data, path="/api/v2/ws?cameras=none"):
+    """The code with which the server closes after `data`; None: it does not, "cut": without one."""
+    client = s.raw(upgrade_request(path))
+    client.settimeout(3 * SLOWER)
+    reply = client.recv(4096)
+    assert reply.startswith(b"HTTP/1.1 101"), reply
+    rest = reply.partition(b"\r\n\r\n")[2]
+    try:
+        client.sendall(data)
+        while b"\x88" not in rest and (more := client.recv(4096)):
+            rest += more
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return None
+    finally:
+        client.close()
+    at = rest.find(b"\x88")
+    return struct.unpack(">H", rest[at + 2:at + 4])[0] if at >= 0 and rest[at + 1] >= 2 else "cut"
+
+
+@pytest.mark.parametrize("data, codes", [
+    (frame(1, b"\xff\xfe"), {1007}),
+    (frame(1, b"\xc3", final=False) + frame(0, b"\x28"), {1007}),
+    (frame(1, b"x" * 65537), {1009}),
+    (b"".join(frame(1 if i == 0 else 0, b"x" * 8000, final=False) for i in range(9)), {1009}),
+    (frame(1, b"abc", length=1 << 62), {1009}),
+    (frame(1, b"hello", masked=False), {1002, "cut", None}),  # the library reads it all the same
+    (frame(3, b"reserved"), {1002, "cut"}),
+    (frame(0, b"no beginning"), {1002, "cut"}),
+    (frame(9, b"p" * 126), {1002, "cut"}),
+    (b"\xf1\x80\0\0\0\0", {1002, "cut"}),
+])
+def test_bad_frames_end_the_connection(one, data, codes):
+    assert close_code(one, data) in codes
+    assert one.get("/healthz")["status"] == "ok"
+
+
+@pytest.mark.parametrize("data", [
+    frame(1, b"hello"), frame(2, bytes(range(256))), frame(9, b"ping"), frame(10, b"pong"),
+    frame(1, b"x" * 65000), b"".join(frame(1, b"x") for _ in range(50)),
+    frame(1, b'{"type": ', final=False) + frame(9, b"between") + frame(0, b'"x"}')])
+def test_good_frames_do_not(one, data):
+    client = one.raw(upgrade_request("/api/v2/ws"))
+    client.settimeout(10 * SLOWER)
+    received, limit = client.recv(4096), time.monotonic() + 10 * SLOWER
+    client.sendall(data)
+    while received.count(b'"type":"tracks"') < 5 and time.monotonic() < limit:
+        received += client.recv(65536)
+    assert received.count(b'"type":"tracks"') >= 5
+    client.close()
+
+
+def test_fragments_are_one_message(serve):
+    s = serve()
+    s.until_live("c1")
+    task = start_task(s)
+    with connect(s.ws_url(f"/ws/focus/{task}")) as other:
+        client = s.raw(upgrade_request(f"/ws/focus/{task}"))
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+        text = '{"type": "set_focus", "person_id": "P\u00e4", "person_details": {}}'.encode()
+        client.sendall(b"".join(frame(1 if i == 0 else 0, text[i:i + 1], i + 1 == len(text))
+                                for i in range(len(text))))
+        assert json.loads(other.recv(10 * SLOWER))["payload"]["focused_person_id"] == "P\u00e4"
+        client.sendall(frame(1, b'{"type": "clear_focus"}'))
+        assert json.loads(other.recv(10 * SLOWER))["payload"]["is_active"] is False
+        client.close()
+
+
+# --- many of them -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("end", ["close", "half"])
 def test_viewers_of_a_silent_camera_are_seen_to_leave(serve, end):
@@ -39,3 +293,173 @@ def test_viewers_of_a_silent_camera_are_seen_to_leave(serve, end):
     s.until(lambda: s.get("/api/v2/stats")["viewers"]["mjpeg"] == 0)
     for viewer in viewers:
         viewer.close()
+
+
+def test_slow_and_idle_clients_cost_nothing(serve):
+    """500 that say nothing, or a byte now and then: the camera keeps its rate, others are served,
+    and within the time that a request may take all of them are gone and so is what they held."""
+    s = serve({"c1": "sim://walk?fps=20"})
+    s.until_live("c1")
+    s.get("/api/v2/stats")
+    files, memory = files_of(s), s.memory_bytes()
+
+    def rate(seconds):
+        begin, at = s.get("/api/v2/cameras/c1")["ledger"], time.monotonic()
+        time.sleep(seconds)
+        end = s.get("/api/v2/cameras/c1")["ledger"]
+        return (end["inferred"] - begin["inferred"]) / (time.monotonic() - at)
+    before = rate(2)
+    idle = [s.raw() for _ in range(250)]
+    slow = [s.raw(get("/")[:20]) for _ in range(150)]
+    bodies = [s.raw(get("/api/v2/login", "Content-Length: 1000\r\n", "POST")) for _ in range(100)]
+    begin = time.monotonic()
+    between = rate(2)
+    assert between > 0.8 * before, (before, between)
+    while time.monotonic() - begin < 8:  # a byte a second does not buy more time
+        for client in slow + bodies:
+            try:
+                client.send(b"x")
+            except OSError:
+                pass
+        s.get("/healthz")
+        time.sleep(0.5)
+    s.until(lambda: files_of(s) <= files + 2, 30)
+    assert s.memory_bytes() - memory < 16 << 20
+    for client in idle + slow + bodies:
+        client.close()
+    assert rate(2) > 0.8 * before
+
+
+def test_bad_clients_leave_nothing_behind(serve):
+    s = serve()
+    s.until_live("c1")
+
+    def round_of_bad_clients():
+        for data in (get("/%zz"), get("/")[:10], b"\xff" * 100, get("/" + "a" * 3000),
+                     get("/api/v2/cameras", "Content-Length: 50\r\n", "POST") + b"{",
+                     get("/api/v2/cameras/c1/stream.mjpg"), upgrade_request("/api/v2/ws"),
+                     upgrade_request("/api/v2/ws?format=binary&jpeg=1") + frame(1, b"abc")[:5],
+                     upgrade_request("/api/v2/ws") + frame(1, b"\xff"),
+                     upgrade_request("/ws/tracking/none")):
+            client = s.raw(data)
+            if len(data) % 2:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+    for _ in range(10):
+        round_of_bad_clients()
+    s.until(lambda: s.get("/api/v2/stats")["viewers"] == {"mjpeg": 0, "ws": 0}, 30)
+    files, memory = files_of(s), s.memory_bytes()
+    for _ in range(60):
+        round_of_bad_clients()
+    s.until(lambda: s.get("/api/v2/stats")["viewers"] == {"mjpeg": 0, "ws": 0}, 30)
+    s.until(lambda: files_of(s) <= files + 2, 30)
+    # Sanitizers keep freed memory for a while.
+    assert s.memory_bytes() - memory < (8 << 20 if SLOWER == 1 else 256 << 20)
+    ledger = s.get("/api/v2/ledger")
+    assert ledger["balanced"] and ledger["total"]["failed"] == 0
+
+
+def own_address():
+    """An address of this machine that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+            address = probe.getsockname()[0]
+        except OSError:
+            return None
+    return None if address.startswith(("127.", "0.")) else address
+
+
+def test_connections_of_one_address_are_limited(serve):
+    address = own_address()
+    if not address:
+        pytest.skip("this machine has no address besides loopback")
+    s = serve(env={"HTTP_HOST": "0.0.0.0", "API_TOKEN": "t"})
+    clients = [socket.create_connection((address, s.port)) for _ in range(256)]
+    late = socket.create_connection((address, s.port))
+    late.sendall(get("/healthz"))
+    assert read_all(late, 10).startswith(b"HTTP/1.1 429 ")
+    late = socket.create_connection((address, s.port))
+    late.sendall(upgrade_request("/api/v2/ws", "Authorization: Bearer t\r\n"))
+    assert read_all(late, 10).startswith(b"HTTP/1.1 429 ")
+    assert s.get("/healthz")["status"] == "ok"  # this machine itself is let in
+    for client in clients:
+        client.close()
+
+    def served():
+        with socket.create_connection((address, s.port)) as client:
+            client.sendall(get("/healthz"))
+            return client.recv(100).startswith(b"HTTP/1.1 200 ")
+    s.until(served)
+
+
+# --- token and TLS ----------------------------------------------------------------------------
+
+def test_a_new_token_ends_old_sessions(serve, tmp_path):
+    env = tmp_path / "env"
+    env.write_text("API_TOKEN=first\n")
+    s = serve(args=("--env", str(env)))
+    cookie = s.request("POST", "/api/v2/login", {"token": "first"})[1]["Set-Cookie"].split(";")[0]
+    assert s.request("GET", "/api/v2/cameras", headers={"Cookie": cookie})[0] == 200
+    env.write_text("API_TOKEN=second\n")
+    s.process.send_signal(1)
+    s.until(lambda: s.request("GET", "/api/v2/cameras",
+                              headers={"Authorization": "Bearer second"})[0] == 200)
+    assert s.request("GET", "/api/v2/cameras", headers={"Cookie": cookie})[0] == 401
+    for wrong in ("Bearer ", "Bearer", "Basic second", "Bearer secondsecond", "bearer second ",
+                  "Bearer secon\xff"):
+        assert s.request("GET", "/api/v2/cameras", headers={"Authorization": wrong})[0] == 401
+    for wrong in ("spoton_session=", "spoton_session", "=", ";;;", "spoton_session=" + "0" * 64):
+        assert s.request("GET", "/api/v2/cameras", headers={"Cookie": wrong})[0] == 401
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("a", "b"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+             "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / f"{name}.key",
+             "-out", folder / f"{name}.pem"], check=True, capture_output=True)
+    return folder
+
+
+def test_https_and_wss(serve, certificates):
+    s = serve(env={"TLS_CERT": certificates / "a.pem", "TLS_KEY": certificates / "a.key",
+                   "API_TOKEN": "t"})
+    trust = ssl.create_default_context(cafile=certificates / "a.pem")
+    connection = http.client.HTTPSConnection("127.0.0.1", s.port, context=trust, timeout=20 * SLOWER)
+    connection.request("POST", "/api/v2/login", '{"token": "t"}')
+    reply = connection.getresponse()
+    reply.read()
+    assert reply.status == 204 and "; Secure" in reply.headers["Set-Cookie"]
+    with connect(f"wss://127.0.0.1:{s.port}/api/v2/ws", ssl=trust,
+                 additional_headers={"Authorization": "Bearer t"}) as ws:
+        assert json.loads(ws.recv(20 * SLOWER))["schema"] == 1
+    assert b" 200 " not in exchange(s, get("/healthz"))[:20]  # plain HTTP gets nothing
+    with pytest.raises(ssl.SSLError):
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.set_ciphers("NULL:eNULL:@SECLEVEL=0")
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        old.wrap_socket(socket.create_connection(("127.0.0.1", s.port)))
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+@pytest.mark.parametrize("cert, key, named", [
+    ("a.pem", "b.key", "its own key"),
+    ("a.key", "a.pem", "a.key and"),
+    ("none.pem", "a.key", "none.pem: No such file"),
+    ("a.pem", "none.key", "none.key: No such file"),
+    (".", "a.key", "TLS_CERT"),
+    ("empty", "a.key", "TLS_CERT"),
+    ("a.pem", "", "TLS_KEY is not"),
+])
+def test_wrong_tls_files_are_named(spoton, certificates, cert, key, named):
+    (certificates / "empty").write_text("")
+    done = spoton("serve", "--http-port", "0", "--tls-cert", certificates / cert,
+                  *(["--tls-key", certificates / key] if key else []), expect=None)
+    assert done.returncode in (1, 2) and named in done.stderr, done.stderr
