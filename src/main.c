@@ -29,6 +29,7 @@ static const struct {
     {"run", "track people in files, every frame, and write the results", sp_command_run_main},
     {"track", "run the tracker alone on stored detections", sp_command_track_main},
     {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
+    {"export", "compile a model into a bundle, in INT8 too", sp_command_export_main},
     {"doctor", "say what this machine has and what is wrong", sp_command_doctor_main},
 };
 

@@ -46,6 +46,10 @@ enum spoton_precision {
 
 enum spoton_layout { SPOTON_LAYOUT_NCHW, SPOTON_LAYOUT_NHWC };
 
+/* What functions that fail return: any negative number; this one tells the caller that a smaller
+ * batch may fit. */
+enum { SPOTON_FAILED = -1, SPOTON_NO_MEMORY = -2 };
+
 enum { SPOTON_RANK_MAX = 8, SPOTON_TENSORS_MAX = 16, SPOTON_NAME_BYTES = 128 };
 
 /* A tensor of the model file. -1 stands for a dimension that is free. */

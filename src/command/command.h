@@ -30,4 +30,5 @@ int sp_command_serve_main(const struct sp_command_context *context);
 int sp_command_run_main(const struct sp_command_context *context);
 int sp_command_track_main(const struct sp_command_context *context);
 int sp_command_bench_main(const struct sp_command_context *context);
+int sp_command_export_main(const struct sp_command_context *context);
 int sp_command_doctor_main(const struct sp_command_context *context);

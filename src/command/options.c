@@ -26,6 +26,20 @@ const struct sp_option_row sp_option_table[] = {
     {"--json", NULL, NULL, "print JSON", SP_OPTION_SWITCH, SP_TAKES_JSON, INTO(json)},
     {"--no-jpeg", NULL, NULL, "leave the encoding of JPEG pictures out", SP_OPTION_SWITCH,
      SP_TAKES_NO_JPEG, INTO(no_jpeg)},
+    {"--batch", NULL, "N", "pictures in one tensor, 1 to 32", SP_OPTION_COUNT, SP_TAKES_EXPORT,
+     INTO(batch)},
+    {"--input", NULL, "WxH", "the model's input in pixels: 640x384", SP_OPTION_WORD,
+     SP_TAKES_EXPORT, INTO(input_size)},
+    {"--calibrate", NULL, "PATH",
+     "a video, a camera or a folder of pictures and videos to quantise on; may be repeated",
+     SP_OPTION_CALIBRATE, SP_TAKES_EXPORT, 0},
+    {"--samples", NULL, "N", "pictures to take of them; a fifth is for the gate [375]",
+     SP_OPTION_COUNT, SP_TAKES_EXPORT, INTO(samples)},
+    {"--reference", NULL, "MODEL", "the f32 original of a model that is quantised already",
+     SP_OPTION_WORD, SP_TAKES_EXPORT, INTO(reference)},
+    {"--required", NULL, "SHARE",
+     "recall and precision against the f32 model that the gate asks for [0.95]", SP_OPTION_SECONDS,
+     SP_TAKES_EXPORT, INTO(required)},
     {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
      SP_OPTION_WORD, 0, INTO(env_path)},
     {"--verbose", "-v", NULL, "the same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
@@ -221,6 +235,16 @@ static int add_named_camera(struct parser *parser, const char *argument)
     return result;
 }
 
+static int add_calibrate(struct parser *parser, const char *argument)
+{
+    struct sp_options *options = parser->options;
+    if (options->calibrate_count == SP_CAMERAS_MAX)
+        return sp_fail(parser->err, SP_ERR_INVALID, "--calibrate: at most %d are allowed",
+                       SP_CAMERAS_MAX);
+    options->calibrate[options->calibrate_count++] = argument;
+    return SP_OK;
+}
+
 static int take_option(struct parser *parser, const struct sp_option_row *row)
 {
     const char *word = parser->argv[parser->at];
@@ -246,6 +270,8 @@ static int take_option(struct parser *parser, const struct sp_option_row *row)
         return parse_seconds(parser, row, argument, field);
     case SP_OPTION_CAMERA:
         return add_named_camera(parser, argument);
+    case SP_OPTION_CALIBRATE:
+        return add_calibrate(parser, argument);
     case SP_OPTION_DEBUG:
         break;
     }

@@ -22,6 +22,7 @@ enum sp_option_bits {
     SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
     SP_TAKES_JSON = 1u << 8,     /* --json */
     SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
+    SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
 };
 
 struct sp_command_usage {
@@ -43,6 +44,15 @@ struct sp_options {
     double seconds; /* --seconds; 0: not given */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
+
+    /* export */
+    const char *input_size; /* --input WxH, or NULL */
+    const char *reference;  /* --reference, or NULL */
+    int64_t batch;          /* --batch; 0: not given */
+    int64_t samples;        /* --samples; 0: not given */
+    double required;        /* --required; 0: not given */
+    const char *calibrate[SP_CAMERAS_MAX];
+    int calibrate_count;
 };
 
 /* argv[0] is the command's name. environment: as environ. Sets the log level, as warnings of the

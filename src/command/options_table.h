@@ -6,12 +6,13 @@
 #include <stddef.h>
 
 enum sp_option_type {
-    SP_OPTION_SWITCH,  /* bool */
-    SP_OPTION_WORD,    /* const char * */
-    SP_OPTION_COUNT,   /* int64_t, from 1 */
-    SP_OPTION_SECONDS, /* double, above 0 */
-    SP_OPTION_CAMERA,  /* NAME=URL */
-    SP_OPTION_DEBUG,   /* LOG_LEVEL=debug */
+    SP_OPTION_SWITCH,    /* bool */
+    SP_OPTION_WORD,      /* const char * */
+    SP_OPTION_COUNT,     /* int64_t, from 1 */
+    SP_OPTION_SECONDS,   /* double, above 0 */
+    SP_OPTION_CAMERA,    /* NAME=URL */
+    SP_OPTION_CALIBRATE, /* const char *, many */
+    SP_OPTION_DEBUG,     /* LOG_LEVEL=debug */
 };
 
 struct sp_option_row {

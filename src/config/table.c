@@ -68,7 +68,8 @@ static const struct sp_setting_choice log_levels[] = {
 
 const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
-     "Model file: ONNX, OpenVINO IR or TFLite. Empty: the bundled models/person.onnx.",
+     "Model file (ONNX, OpenVINO IR or TFLite) or a bundle of `spoton export`. Empty: the bundled "
+     "models/person.onnx.",
      SP_SETTING_TEXT, FIELD(model_path)},
     {"MODEL_FAMILY", MODEL, "WORD", "auto",
      "What kind of head the model has. auto: recognised from the file, or refused.",
@@ -80,6 +81,10 @@ const struct sp_setting_row sp_setting_table[] = {
     {"MODEL_INPUT_COLOR", MODEL, "WORD", "auto",
      "The order of colours that the model wants. auto: bgr for YOLOX, else rgb.", SP_SETTING_CHOICE,
      FIELD(model_input_color), .choices = input_colors},
+    {"INT8_REFERENCE", MODEL, "FILE", "",
+     "The f32 original of an INT8 model that has no card: the two are compared on pictures of the "
+     "cameras before it is used.",
+     SP_SETTING_TEXT, FIELD(int8_reference)},
     {"ENGINE", MODEL, "NAME", "auto",
      "Inference engine: auto takes the best one on this machine; `spoton doctor` lists them.",
      SP_SETTING_NAME, FIELD(engine)},

@@ -75,8 +75,10 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .extra = options->extra,
     };
     char text[ENGINE_ERROR_BYTES] = "";
-    if (detector->api->open(&detector->engine, &engine_options, text, sizeof text) < 0)
-        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    int code = detector->api->open(&detector->engine, &engine_options, text, sizeof text);
+    if (code < 0)
+        return sp_fail(err, code == SPOTON_NO_MEMORY ? SP_ERR_NO_MEMORY : SP_ERR_ENGINE,
+                       "engine %s: %s", detector->api->name, text);
     detector->description.struct_bytes = sizeof detector->description;
     detector->api->describe(detector->engine, &detector->description);
     assert(detector->description.slots > 0);
@@ -259,6 +261,19 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
     if (result == SP_OK)
         slot->image[slot->images++].detection_count = 0;
     return result;
+}
+
+void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slot *slot,
+                            const uint8_t *picture)
+{
+    assert(slot->images < detector->batch);
+    size_t bytes = image_bytes(detector);
+    memcpy(detector->api->input(detector->engine, slot->index) + (size_t)slot->images * bytes,
+           picture, bytes);
+    struct sp_letterbox_geometry *geometry = &slot->image[slot->images].geometry;
+    sp_letterbox_geometry(geometry, detector->width_px, detector->height_px, detector->width_px,
+                          detector->height_px);
+    slot->image[slot->images++].detection_count = 0;
 }
 
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,

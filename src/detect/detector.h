@@ -53,6 +53,11 @@ void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *
 int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
                      const struct sp_frame *frame, struct sp_error *err);
 
+/* The same with a picture that is letterboxed already, in the model's layout: its boxes come in
+ * pixels of the input. */
+void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slot *slot,
+                            const uint8_t *picture);
+
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
                        struct sp_error *err);
 

@@ -8,7 +8,8 @@
  * Streams are worker threads, so that slots really run at once, as in an engine that matters.
  * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
  * N-th submit fails), open_ms=N (opening takes at least that long), refuse_height=N (an input of
- * that height cannot be opened). Any file that exists is a model, and so is the word "fake". */
+ * that height cannot be opened), memory_images=N (memory suffices for a batch of N). Any file that
+ * exists is a model, and so is the word "fake". */
 #include "spoton/engine.h"
 
 #include <pthread.h>
@@ -35,7 +36,7 @@ struct spoton_engine {
     int batch, height_px, width_px, streams, slots, threads;
     enum spoton_precision precision;
     bool planar; /* the slots' memory */
-    int delay_us, fail_every, open_ms, refuse_height;
+    int delay_us, fail_every, open_ms, refuse_height, memory_images;
     struct slot *slot;
 
     pthread_mutex_t lock; /* guards all below and the slots' state */
@@ -224,6 +225,7 @@ static int parse_extra(struct spoton_engine *engine, const char *extra, char *er
         {"fail_every=", &engine->fail_every},
         {"open_ms=", &engine->open_ms},
         {"refuse_height=", &engine->refuse_height},
+        {"memory_images=", &engine->memory_images},
     };
     while (extra && *extra) {
         int used = 0;
@@ -236,7 +238,7 @@ static int parse_extra(struct spoton_engine *engine, const char *extra, char *er
         if (used == 0)
             return fail(error, error_bytes, extra,
                         "not an option of this engine, which has delay_us=N, fail_every=N, "
-                        "open_ms=N and refuse_height=N");
+                        "open_ms=N, refuse_height=N and memory_images=N");
         extra += used;
         extra += *extra == ';';
     }
@@ -292,6 +294,11 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     if (engine->refuse_height == engine->height_px) {
         fake_close(engine);
         return fail(error, error_bytes, "fake engine", "refused, as refuse_height asks for");
+    }
+    if (engine->memory_images > 0 && engine->batch > engine->memory_images) {
+        fake_close(engine);
+        fail(error, error_bytes, "fake engine", "out of memory, as memory_images asks for");
+        return SPOTON_NO_MEMORY;
     }
     usleep((useconds_t)engine->open_ms * 1000);
     bool ready = allocate_slots(engine);

@@ -76,12 +76,14 @@ static bool is_quantised(const char *path, struct bytes file)
     return holds(file, "FakeQuantize") || holds(file, "QuantizeLinear");
 }
 
-static bool has_integer_weights(const char *path, struct bytes file)
+static bool unpacks_weights(const char *path, struct bytes file)
 {
     static const char *const types[] = {"\"i8\"", "\"u8\"", "\"i4\"", "\"u4\""};
     if (ends_with(path, ".tflite"))
         return true; /* not worth telling: TFLite files without are rare, and lose little */
-    bool found = is_quantised(path, file) || holds(file, "DequantizeLinear");
+    if (is_quantised(path, file))
+        return false;
+    bool found = holds(file, "DequantizeLinear");
     for (size_t i = 0; ends_with(path, ".xml") && i < sizeof types / sizeof *types; ++i)
         found = found || holds(file, types[i]);
     return found;
@@ -108,9 +110,9 @@ static bool search_file(const char *path, bool (*search)(const char *path, struc
     return found;
 }
 
-bool sp_model_file_has_integer_weights(const char *path)
+bool sp_model_file_unpacks_weights(const char *path)
 {
-    return search_file(path, has_integer_weights);
+    return search_file(path, unpacks_weights);
 }
 
 bool sp_model_file_is_quantised(const char *path)

@@ -215,10 +215,10 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     int stream_count = options->streams;
     if (stream_count <= 0 && options->threads <= STREAMS_OF_ONE_THREAD)
         stream_count = options->threads;
-    /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights
-     * (TFLite files, for one) about half of them come out wrong: scores of 1.0 all over. One stream
-     * has always been right, and costs 3 %. */
-    if (sp_model_file_has_integer_weights(options->model_path))
+    /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights that
+     * it unpacks (TFLite files, for one) about half of them come out wrong: scores of 1.0 all over.
+     * One stream has always been right, and costs 3 %. */
+    if (sp_model_file_unpacks_weights(options->model_path))
         stream_count = 1;
     snprintf(threads, sizeof threads, "%d", options->threads);
     snprintf(streams, sizeof streams, "%d", stream_count);
@@ -477,6 +477,18 @@ static bool compile(struct spoton_engine *engine, const ov_model_t *model, const
            ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK;
 }
 
+/* The C API has one status for all that a compilation may throw. */
+static bool says_no_memory(const char *text)
+{
+    static const char *const signs[] = {"bad_alloc", "out of memory", "annot allocate",
+                                        "not enough memory"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; ++i) {
+        if (strcasestr(text, signs[i]))
+            return true;
+    }
+    return false;
+}
+
 static int openvino_open(struct spoton_engine **out, const struct spoton_engine_options *options,
                          char *error, size_t error_bytes)
 {
@@ -505,6 +517,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         *out = engine;
     } else {
         openvino_close(engine);
+        result = says_no_memory(error) ? SPOTON_NO_MEMORY : SPOTON_FAILED;
     }
     ov_model_free(model);
     free(info);

@@ -5,6 +5,7 @@
 #include "batch/batcher.h"
 #include "capture/truth.h"
 #include "pipeline/lately.h"
+#include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/speed_log.h"
 #include "track/bytetrack.h"
@@ -111,6 +112,7 @@ struct sp_pipeline {
     struct sp_pipeline_options options;
     const struct sp_settings *settings;
     const struct spoton_engine_api *engine;
+    struct sp_model_choice choice;
     struct sp_model model;
     bool *class_wanted;            /* [model.classes], or NULL: all */
     char cache_dir[SP_PATH_BYTES]; /* empty: compiled models are not kept */

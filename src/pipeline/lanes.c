@@ -20,7 +20,7 @@ static void choose_shape(const struct sp_pipeline *p, int picture_width_px, int 
 {
     static const double sides[] = {9.0 / 16, 3.0 / 4};
     const struct sp_model *model = &p->model;
-    int size = p->settings->input_size_px, stride = model->stride_px;
+    int size = p->choice.input_size_px, stride = model->stride_px;
     *width_px = model->fixed_width_px ? model->fixed_width_px : size;
     *height_px = model->fixed_height_px ? model->fixed_height_px : size;
     if (model->fixed_width_px || p->settings->square_input)
@@ -64,22 +64,32 @@ static void close_lane(struct sp_lane *lane)
     sp_detector_close(lane->detector);
 }
 
+/* A bundle brings what was compiled for its input; other shapes are kept where all are. */
+static const char *cache_for(const struct sp_pipeline *p, const struct sp_lane *lane, int batch)
+{
+    const struct sp_bundle *bundle = &p->choice.bundle;
+    if (bundle->cache_dir[0] && bundle->card.width_px == lane->width_px &&
+        bundle->card.height_px == lane->height_px && bundle->card.batch == batch)
+        return bundle->cache_dir;
+    return p->cache_dir[0] ? p->cache_dir : NULL;
+}
+
 /* Whatever else the scheduler does with a lane, it does after it has seen the state change. */
 static void open_lane(struct sp_pipeline *p, struct sp_lane *lane, const char *thread_name)
 {
     const struct sp_settings *s = p->settings;
     struct sp_error err = {0};
-    int batch = p->model.fixed_batch ? p->model.fixed_batch : s->engine_batch;
+    int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     struct sp_detector_options options = {
         .engine = p->engine,
         .model = &p->model,
-        .precision = (enum spoton_precision)s->precision,
+        .precision = p->choice.precision,
         .batch = batch > 0 ? batch : 1,
         .width_px = lane->width_px,
         .height_px = lane->height_px,
         .threads = p->cores,
         .streams = s->streams,
-        .cache_dir = p->cache_dir[0] ? p->cache_dir : NULL,
+        .cache_dir = cache_for(p, lane, batch > 0 ? batch : 1),
         .extra = s->engine_options[0] ? s->engine_options : NULL,
         .head = {.score_threshold = s->confidence_threshold,
                  .nms_iou = s->nms_iou,

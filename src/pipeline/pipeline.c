@@ -125,30 +125,30 @@ struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings)
     };
 }
 
-static int open_model(struct sp_pipeline *p, struct sp_error *err)
+static int open_cache(struct sp_pipeline *p, struct sp_error *err)
 {
     const struct sp_settings *s = p->settings;
-    char path[SP_PATH_BYTES];
-    int result = sp_engine_load(&p->engine, s->engine, err);
-    if (result < 0)
-        return result;
-    if (s->model_path[0])
-        snprintf(path, sizeof path, "%s", s->model_path);
-    else if ((result = sp_path_bundled_model(path, sizeof path, "person.onnx", err)) < 0)
-        return result;
-    struct sp_model_wish wish = sp_pipeline_model_wish(s);
-    result = sp_model_open_as(&p->model, p->engine, path, &wish, err);
-    if (result < 0)
-        return result;
     if (strcmp(s->cache_dir, "off") == 0)
         p->cache_dir[0] = '\0';
     else if (s->cache_dir[0])
         snprintf(p->cache_dir, sizeof p->cache_dir, "%s", s->cache_dir);
     else
         sp_path_cache_dir(p->cache_dir, sizeof p->cache_dir);
-    if (p->cache_dir[0] && (result = sp_path_make_dirs(p->cache_dir, err)) < 0)
-        return result;
-    return choose_classes(p, err);
+    return p->cache_dir[0] ? sp_path_make_dirs(p->cache_dir, err) : SP_OK;
+}
+
+static int open_model(struct sp_pipeline *p, struct sp_error *err)
+{
+    int result = sp_model_choose(&p->choice, p->settings, err);
+    if (result == SP_OK) {
+        p->engine = p->choice.engine;
+        p->model = p->choice.model;
+        result = open_cache(p, err);
+    }
+    if (result == SP_OK)
+        result = sp_model_choice_gate(&p->choice, p->settings, p->cores,
+                                      p->cache_dir[0] ? p->cache_dir : NULL, err);
+    return result == SP_OK ? choose_classes(p, err) : result;
 }
 
 static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
@@ -183,7 +183,7 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
 static int open_queues(struct sp_pipeline *p, struct sp_error *err)
 {
     bool live = p->options.live;
-    int batch = p->model.fixed_batch ? p->model.fixed_batch : p->settings->engine_batch;
+    int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     size_t jobs = live ? LIVE_JOBS : JOBS_BESIDE_SLOTS + 4 * (size_t)(batch > 0 ? batch : 1);
     size_t tickets = live ? LIVE_JOBS : TICKETS;
     int result = sp_queue_open(&p->tickets, tickets, err);

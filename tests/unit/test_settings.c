@@ -362,7 +362,8 @@ static void test_round_trip(void **state)
     (void)state;
     struct sp_error err = {0};
     assert_int_equal(
-        read_text("MODEL_FAMILY=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_INPUT_COLOR=bgr\n"
+        read_text("INT8_REFERENCE=f32.onnx\nMODEL_FAMILY=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_"
+                  "INPUT_COLOR=bgr\n"
                   "YOLO_MODEL_PATH=/m/a b.onnx\nENGINE=fake\nPRECISION=int8\nYOLO_INPUT_SIZE=320\n"
                   "SQUARE_INPUT=yes\nYOLO_CONFIDENCE_THRESHOLD=0.123456789\n"
                   "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nENGINE_STREAMS=2\n"

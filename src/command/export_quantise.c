@@ -1,0 +1,171 @@
+/* Calls tools/quantize.py in .venv, where `./setup nncf` has installed NNCF. */
+#include "command/export.h"
+
+#include "base/log.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 16 };
+
+/* PLACE/NAME below the program's parent folder, or here. */
+static int find(const char *name, char out[PATH_MAX], struct sp_error *err)
+{
+    static const char *const places[] = {"/..", "/../share/spoton"};
+    char dir[PATH_MAX - 128];
+    int result = sp_path_program_dir(dir, sizeof dir, err);
+    for (size_t i = 0; i < sizeof places / sizeof *places && result == SP_OK; ++i) {
+        snprintf(out, PATH_MAX, "%s%s/%s", dir, places[i], name);
+        if (access(out, R_OK) == 0)
+            return SP_OK;
+    }
+    snprintf(out, PATH_MAX, "%s", name);
+    if (access(out, R_OK) == 0)
+        return SP_OK;
+    return sp_fail(
+        err, SP_ERR_NOT_FOUND,
+        "INT8 needs %s, which is not beside the program; run `./setup nncf` where spoton "
+        "was built",
+        name);
+}
+
+/* SPOTON_PYTHON names another interpreter that has NNCF. */
+static int find_python(char out[PATH_MAX], struct sp_error *err)
+{
+    const char *chosen = getenv("SPOTON_PYTHON");
+    if (!chosen || !*chosen)
+        return find(".venv/bin/python", out, err);
+    snprintf(out, PATH_MAX, "%s", chosen);
+    return SP_OK;
+}
+
+/* What a process prints, stdout into the one file, stderr into the other. */
+static int run(char *const *argument, const char *out_path, const char *error_path, int *status,
+               struct sp_error *err)
+{
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    posix_spawn_file_actions_addopen(&actions, 2, error_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int why = posix_spawn(&child, argument[0], &actions, NULL, argument, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (why)
+        return sp_fail(err, SP_ERR_NOT_FOUND, "%s: %s", argument[0], strerror(why));
+    while (waitpid(child, status, 0) < 0) {
+        if (errno != EINTR)
+            return sp_fail(err, SP_ERR_IO, "%s: %s", argument[0], strerror(errno));
+    }
+    return SP_OK;
+}
+
+/* The last line of what went wrong says it. */
+static void read_last_line(const char *path, char *out, size_t out_bytes)
+{
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t capacity = 0;
+    snprintf(out, out_bytes, "no word from it");
+    while (file && getline(&line, &capacity, file) > 0) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0])
+            snprintf(out, out_bytes, "%s", line);
+    }
+    free(line);
+    if (file)
+        fclose(file);
+}
+
+/* OUT: the report's path, inside the work folder. */
+static int call_tool(struct sp_export *e, bool worst, const char *second, const char *third,
+                     const char *report, struct sp_error *err)
+{
+    char python[PATH_MAX], tool[PATH_MAX], log[PATH_MAX + 16], scale[32], last[300];
+    int count = 0, status = 0;
+    int result = find_python(python, err);
+    if (result == SP_OK)
+        result = find("tools/quantize.py", tool, err);
+    if (result < 0)
+        return result;
+    snprintf(scale, sizeof scale, "%g", (double)e->source.scale);
+    snprintf(log, sizeof log, "%s/quantize.log", e->work);
+    const char *argument[ARGUMENTS_MAX] = {python, tool, e->source.path, second, third};
+    count = 5;
+    if (worst)
+        argument[count++] = "--worst";
+    if (e->source.swap_red_blue)
+        argument[count++] = "--swap-red-blue";
+    argument[count++] = "--scale";
+    argument[count++] = scale;
+    result = run((char *const *)argument, report, log, &status, err); /* POSIX: they stay const */
+    if (result < 0)
+        return result;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        unlink(log);
+        return SP_OK;
+    }
+    if (WIFSIGNALED(status))
+        return sp_fail(err, SP_ERR_INTERRUPTED, "quantising %s ended by signal %d%s",
+                       e->source.path, WTERMSIG(status),
+                       WTERMSIG(status) == 9 ? " (memory? give fewer --samples)" : "");
+    read_last_line(log, last, sizeof last);
+    return sp_fail(err, SP_ERR_FORMAT, "quantising %s failed: %s", e->source.path, last);
+}
+
+int sp_export_quantise(struct sp_export *e, struct sp_error *err)
+{
+    char frames[PATH_MAX + 32], report[PATH_MAX + 32];
+    json_error_t why;
+    snprintf(frames, sizeof frames, "%s/calibration.npy", e->work);
+    snprintf(report, sizeof report, "%s/quantize.json", e->work);
+    int result = call_tool(e, false, frames, e->file, report, err);
+    if (result < 0)
+        return result;
+    json_t *root = json_load_file(report, 0, &why);
+    const char *version = json_string_value(json_object_get(root, "nncf"));
+    snprintf(e->card.calibration_method, sizeof e->card.calibration_method, "NNCF %s post-training",
+             version ? version : "?");
+    e->card.calibration_frames = e->samples.calibration.count;
+    json_decref(root);
+    unlink(report);
+    return SP_OK;
+}
+
+void sp_export_worst_layers(struct sp_export *e, char *out, size_t out_bytes)
+{
+    char frames[PATH_MAX + 32], report[PATH_MAX + 32];
+    json_error_t why;
+    struct sp_error said = {0};
+    size_t used = 0, index;
+    const json_t *layer;
+    out[0] = '\0';
+    snprintf(frames, sizeof frames, "%s/gate.npy", e->work);
+    snprintf(report, sizeof report, "%s/worst.json", e->work);
+    if (call_tool(e, true, e->model.path, frames, report, &said) < 0) {
+        sp_log(SP_LOG_WARNING, "the worst layers cannot be told: %s", said.text);
+        return;
+    }
+    json_t *root = json_load_file(report, 0, &why);
+    json_array_foreach(json_object_get(root, "layers"), index, layer)
+    {
+        const char *name = json_string_value(json_object_get(layer, "name"));
+        double error = json_number_value(json_object_get(layer, "error"));
+        int n = used < out_bytes && index < 3
+                    ? snprintf(out + used, out_bytes - used, "%s%s (off by %.0f %%)",
+                               used ? ", " : "", name ? name : "?", error * 100)
+                    : 0;
+        used += n > 0 ? (size_t)n : 0;
+    }
+    json_decref(root);
+    unlink(report);
+}

@@ -1,0 +1,121 @@
+#include "detect/card.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* "DIR/NAME" without NAME's ending. */
+static size_t stem_bytes(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash ? slash : path, '.');
+    return dot && dot != path && dot[-1] != '/' ? (size_t)(dot - path) : strlen(path);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static int check_digest(const struct sp_card *card, const char *model_path, const char *card_path,
+                        struct sp_error *err)
+{
+    char digest[SP_DIGEST_TEXT_BYTES];
+    int result = sp_digest_file(model_path, digest, err);
+    if (result == SP_OK && strcmp(digest, card->sha256) != 0)
+        return sp_fail(
+            err, SP_ERR_FORMAT,
+            "model card %s: %s has SHA-256 %.12s..., the card speaks of %.12s...: export "
+            "the model again",
+            card_path, model_path, digest, card->sha256);
+    return result;
+}
+
+static int resolve_folder(struct sp_bundle *bundle, const char *path, struct sp_error *err)
+{
+    char card_path[sizeof bundle->model_path];
+    int length = snprintf(card_path, sizeof card_path, "%s/card.json", path);
+    if (length < 0 || (size_t)length >= sizeof card_path)
+        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
+    if (access(card_path, F_OK) != 0)
+        return sp_fail(
+            err, SP_ERR_NOT_FOUND,
+            "model %s: is a folder without card.json; give a model file, or a bundle that "
+            "`spoton export` made",
+            path);
+    int result = sp_card_read(&bundle->card, card_path, err);
+    if (result < 0)
+        return result;
+    bundle->is_folder = bundle->has_card = true;
+    snprintf(bundle->model_path, sizeof bundle->model_path, "%s/%s", path, bundle->card.file);
+    snprintf(bundle->cache_dir, sizeof bundle->cache_dir, "%s/cache", path);
+    return check_digest(&bundle->card, bundle->model_path, card_path, err);
+}
+
+int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_error *err)
+{
+    *bundle = (struct sp_bundle){0};
+    if (strlen(path) + 16 >= sizeof bundle->model_path)
+        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
+    if (is_folder(path))
+        return resolve_folder(bundle, path, err);
+    snprintf(bundle->model_path, sizeof bundle->model_path, "%s", path);
+    char card_path[sizeof bundle->model_path + 8];
+    snprintf(card_path, sizeof card_path, "%.*s.json", (int)stem_bytes(path), path);
+    struct sp_error why = {0};
+    if (access(card_path, F_OK) != 0 || access(path, F_OK) != 0)
+        return SP_OK;
+    int result = sp_card_read(&bundle->card, card_path, &why);
+    if (result == SP_OK)
+        result = check_digest(&bundle->card, path, card_path, &why);
+    bundle->has_card = result == SP_OK;
+    /* Any program may keep a .json beside a model. */
+    if (result < 0 && bundle->card.file[0])
+        snprintf(bundle->notice, sizeof bundle->notice, "%s", why.text);
+    return SP_OK;
+}
+
+void sp_bundle_check_cache(struct sp_bundle *bundle, const struct spoton_engine_api *engine)
+{
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    const struct sp_card *card = &bundle->card;
+    if (!bundle->is_folder)
+        return;
+    engine->probe(&probe);
+    const char *what = NULL, *was = NULL, *is = NULL;
+    if (strcmp(card->engine, engine->name) != 0)
+        what = "the engine", was = card->engine, is = engine->name;
+    else if (strcmp(card->engine_version, probe.version) != 0)
+        what = "another version", was = card->engine_version, is = probe.version;
+    else if (strcmp(card->device, probe.device) != 0)
+        what = "another machine", was = card->device, is = probe.device;
+    else if (!is_folder(bundle->cache_dir))
+        what = "no cache", was = "none", is = "cache/";
+    if (!what)
+        return;
+    bundle->cache_dir[0] = '\0';
+    snprintf(bundle->notice, sizeof bundle->notice,
+             "model %s: its compiled form is of %s (%s, here %s); it is compiled anew",
+             bundle->model_path, what, was, is);
+}
+
+bool sp_bundle_find_int8(struct sp_bundle *int8, const char *model_path)
+{
+    char card_path[sizeof int8->model_path + 16], digest[SP_DIGEST_TEXT_BYTES];
+    const char *slash = strrchr(model_path, '/');
+    int folder = slash ? (int)(slash + 1 - model_path) : 0;
+    *int8 = (struct sp_bundle){0};
+    snprintf(card_path, sizeof card_path, "%.*s-int8.json", (int)stem_bytes(model_path),
+             model_path);
+    if (sp_card_read(&int8->card, card_path, NULL) < 0 ||
+        int8->card.precision != SPOTON_PRECISION_INT8 || !sp_card_passed_gate(&int8->card))
+        return false;
+    snprintf(int8->model_path, sizeof int8->model_path, "%.*s%s", folder, model_path,
+             int8->card.file);
+    int8->has_card = true;
+    return sp_digest_file(model_path, digest, NULL) == SP_OK &&
+           strcmp(digest, int8->card.source_sha256) == 0 &&
+           check_digest(&int8->card, int8->model_path, card_path, NULL) == SP_OK;
+}

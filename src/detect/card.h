@@ -1,0 +1,79 @@
+/* The model card: what is known of a model file beyond what the file says, in JSON beside it; and
+ * the bundle, a folder that a model travels in.
+ *
+ * A bundle holds card.json, the model file that it names, and cache/ with what the engine compiled.
+ * It is portable: paths in it are names inside the folder. Beside a single file FOO.onnx the card
+ * is FOO.json. A card speaks of the file whose SHA-256 it names and of no other.
+ *
+ * Data flow: path -> sp_bundle_resolve -> the model file to open, what its card says, and the
+ * compiled cache when it is of this engine, version and device. Values; nothing to release. */
+#pragma once
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "spoton/engine.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SP_CARD_NAME_BYTES = 256, SP_CARD_SOURCES_MAX = 64 };
+
+struct sp_card {
+    char file[SP_CARD_NAME_BYTES]; /* beside the card; no '/' */
+    char sha256[SP_DIGEST_TEXT_BYTES];
+    int64_t bytes;
+    char source_file[SP_CARD_NAME_BYTES]; /* the f32 original of a quantised file; else as above */
+    char source_sha256[SP_DIGEST_TEXT_BYTES];
+    char family[32];
+    int classes, width_px, height_px, batch;
+    enum spoton_precision precision;
+
+    /* What it was compiled and measured with. */
+    char engine[32], engine_version[64], device[128];
+    int64_t cache_bytes; /* 0: no cache */
+    double compile_s, ms_per_image;
+
+    /* INT8. */
+    int calibration_frames; /* 0: not quantised here */
+    char calibration_method[64];
+    struct sp_card_source {
+        char name[SP_CARD_NAME_BYTES];
+        int frames, gate_frames;
+        double recall, precision; /* of the gate's frames of this source */
+    } source[SP_CARD_SOURCES_MAX];
+    int source_count;
+
+    /* The gate: agreement with the f32 original on frames that calibration did not see. */
+    int gate_frames; /* 0: not measured */
+    int64_t gate_boxes;
+    double gate_iou, gate_score, gate_required, gate_recall, gate_precision;
+};
+
+/* SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT. */
+int sp_card_read(struct sp_card *card, const char *path, struct sp_error *err);
+
+/* Written beside its name and renamed. */
+int sp_card_write(const struct sp_card *card, const char *path, struct sp_error *err);
+
+/* Measured, and no less than was required. */
+bool sp_card_passed_gate(const struct sp_card *card);
+
+struct sp_bundle {
+    char model_path[4096];
+    char cache_dir[4096]; /* empty: compile anew */
+    bool is_folder, has_card;
+    struct sp_card card;
+    char notice[512]; /* empty, or what a user should know */
+};
+
+/* A file without a card is fine. A folder without one, or whose file is not the card's, is
+ * SP_ERR_NOT_FOUND or SP_ERR_FORMAT; beside a single file such a card only is a notice. */
+int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_error *err);
+
+/* Whether what lies in cache/ was compiled by this engine on a machine like this; else leaves
+ * cache_dir empty and puts why into the notice. */
+void sp_bundle_check_cache(struct sp_bundle *bundle, const struct spoton_engine_api *engine);
+
+/* The quantised form of an f32 model beside it: FOO-int8.json for FOO.onnx, whose source is that
+ * very file and which passed its gate. False: none. */
+bool sp_bundle_find_int8(struct sp_bundle *int8, const char *model_path);

@@ -1,0 +1,193 @@
+#include "pipeline/model_choice.h"
+
+#include "base/log.h"
+#include "base/path.h"
+#include "engine/loader.h"
+#include "pipeline/gate.h"
+#include "pipeline/pipeline.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PICTURES_A_CAMERA = 4, PICTURES_MAX = 24 };
+
+static const double REQUIRED = 0.95, GATE_IOU = 0.5;
+
+static int load_engine(struct sp_model_choice *choice, const struct sp_settings *settings,
+                       struct sp_error *err)
+{
+    const struct sp_bundle *bundle = &choice->bundle;
+    bool automatic = strcmp(settings->engine, "auto") == 0;
+    struct sp_error why = {0};
+    if (automatic && bundle->is_folder) {
+        if (sp_engine_load(&choice->engine, bundle->card.engine, &why) == SP_OK)
+            return SP_OK;
+        sp_log(SP_LOG_WARNING, "%s: exported for another engine than there is: %s",
+               bundle->model_path, why.text);
+    }
+    return sp_engine_load(&choice->engine, settings->engine, err);
+}
+
+static bool is_fast_in(const struct spoton_engine_api *engine, const char *precision)
+{
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    char *rest, *word;
+    engine->probe(&probe);
+    for (word = strtok_r(probe.precisions, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        if (strcmp(word, precision) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* bf16 and f16 keep the results; where both are missing, INT8 is the only fast way. */
+static bool wants_int8(const struct sp_model_choice *choice)
+{
+    if (choice->precision == SPOTON_PRECISION_AUTO)
+        return is_fast_in(choice->engine, "int8") && !is_fast_in(choice->engine, "bf16") &&
+               !is_fast_in(choice->engine, "f16");
+    return choice->precision == SPOTON_PRECISION_INT8;
+}
+
+static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_wish *wish,
+                          struct sp_error *err)
+{
+    struct sp_bundle form;
+    struct sp_model model;
+    struct sp_error why = {0};
+    if (choice->model.quantised || choice->bundle.is_folder || !wants_int8(choice))
+        return SP_OK;
+    bool found = sp_bundle_find_int8(&form, choice->model.path);
+    if (found && sp_model_open_as(&model, choice->engine, form.model_path, wish, &why) == SP_OK) {
+        sp_log(SP_LOG_INFO, "%s: recall %.3f and precision %.3f against f32 by its card",
+               form.model_path, form.card.gate_recall, form.card.gate_precision);
+        choice->bundle = form;
+        choice->model = model;
+        choice->int8_form = true;
+    } else if (choice->precision == SPOTON_PRECISION_INT8) {
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "model %s is not quantised, and has no INT8 form beside it that passed its "
+            "gate%s%s; make one with `spoton export %s --precision int8 --calibrate ...`",
+            choice->model.path, found ? ": " : "", found ? why.text : "", choice->model.path);
+    }
+    return SP_OK;
+}
+
+int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
+                    struct sp_error *err)
+{
+    char path[SP_PATH_BYTES];
+    struct sp_bundle *bundle = &choice->bundle;
+    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    int result = SP_OK;
+    *choice = (struct sp_model_choice){.precision = (enum spoton_precision)settings->precision,
+                                       .input_size_px = settings->input_size_px,
+                                       .batch = settings->engine_batch};
+    if (settings->model_path[0])
+        snprintf(path, sizeof path, "%s", settings->model_path);
+    else
+        result = sp_path_bundled_model(path, sizeof path, "person.onnx", err);
+    if (result == SP_OK)
+        result = sp_bundle_resolve(bundle, path, err);
+    if (result == SP_OK)
+        result = load_engine(choice, settings, err);
+    if (result == SP_OK)
+        result = sp_model_open_as(&choice->model, choice->engine, bundle->model_path, &wish, err);
+    if (result == SP_OK)
+        result = open_int8_form(choice, &wish, err);
+    if (result < 0)
+        return result;
+    if (bundle->is_folder) {
+        const struct sp_card *card = &bundle->card;
+        sp_bundle_check_cache(bundle, choice->engine);
+        choice->input_size_px = card->width_px > card->height_px ? card->width_px : card->height_px;
+        choice->batch = choice->batch > 0 ? choice->batch : card->batch;
+        if (choice->precision == SPOTON_PRECISION_AUTO)
+            choice->precision = card->precision;
+    }
+    if (bundle->notice[0])
+        sp_log(SP_LOG_WARNING, "%s", bundle->notice);
+    choice->gate_needed =
+        choice->model.quantised && !(bundle->has_card && sp_card_passed_gate(&bundle->card));
+    return SP_OK;
+}
+
+/* ---- the gate at load ---- */
+
+static int judge(const struct sp_gate_options *options, const struct sp_pictures *pictures,
+                 struct sp_error *err)
+{
+    struct sp_gate_result gate;
+    const char *path = options->tested->path;
+    int result = options->reference ? sp_gate_run(&gate, options, pictures, err)
+                                    : sp_gate_run_alone(&gate, options, pictures, err);
+    if (result < 0)
+        return result;
+    bool too_few = options->reference && !gate.passed && gate.total.reference < 20;
+    if (!gate.passed && !too_few)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "model %s is INT8 without a card, and refused: %s; make it with `spoton "
+                       "export --precision int8`",
+                       path, gate.text);
+    sp_log(SP_LOG_WARNING, "model %s is INT8 without a card; checked now: %s%s", path, gate.text,
+           options->reference ? "" : "; INT8_REFERENCE names it, `spoton export` makes a card");
+    return SP_OK;
+}
+
+int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
+                         int threads, const char *cache_dir, struct sp_error *err)
+{
+    const char *name[SP_CAMERAS_MAX];
+    struct sp_samples samples;
+    struct sp_model reference;
+    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_error why = {0};
+    int cameras = settings->camera_count, result = SP_OK, size = choice->input_size_px;
+    if (!choice->gate_needed)
+        return SP_OK;
+    if (settings->int8_reference[0])
+        result = sp_model_open_as(&reference, choice->engine, settings->int8_reference, &wish, err);
+    if (result < 0)
+        return sp_fail_prefix(err, result, "INT8_REFERENCE");
+    for (int i = 0; i < cameras; ++i)
+        name[i] = settings->camera[i].url;
+    int pictures = cameras * PICTURES_A_CAMERA;
+    int fixed_width = choice->model.fixed_width_px, fixed_height = choice->model.fixed_height_px;
+    struct sp_samples_options sampling = {
+        .name = name,
+        .name_count = cameras,
+        .wanted = pictures < PICTURES_MAX || cameras > PICTURES_MAX ? pictures : PICTURES_MAX,
+        .width_px = fixed_width ? fixed_width : size,
+        .height_px = fixed_height ? fixed_height : (size * 9 / 16 + 31) / 32 * 32,
+        .layout = choice->model.layout,
+    };
+    if (cameras > 0)
+        result = sp_samples_collect(&samples, &sampling, &why);
+    if (cameras == 0 || result < 0) {
+        sp_log(SP_LOG_WARNING, "model %s is INT8 without a card, and is used unchecked: %s",
+               choice->model.path,
+               cameras == 0 ? "there is no camera yet to take pictures of" : why.text);
+        return SP_OK;
+    }
+    struct sp_gate_options gate = {
+        .engine = choice->engine,
+        .reference = settings->int8_reference[0] ? &reference : NULL,
+        .tested = &choice->model,
+        .tested_precision = choice->precision,
+        .batch = choice->model.fixed_batch ? choice->model.fixed_batch : 1,
+        .threads = threads,
+        .streams = settings->streams,
+        .cache_dir = cache_dir,
+        .extra = settings->engine_options[0] ? settings->engine_options : NULL,
+        .score = settings->confidence_threshold,
+        .iou = GATE_IOU,
+        .nms_iou = settings->nms_iou,
+        .required = REQUIRED,
+        .source_name = name,
+        .sources = cameras,
+    };
+    result = judge(&gate, &samples.gate, err);
+    sp_samples_release(&samples);
+    return result;
+}

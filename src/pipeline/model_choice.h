@@ -1,0 +1,30 @@
+/* Which model file runs, on which engine, in which precision: from the settings, the cards beside
+ * the files, and what this machine multiplies fast.
+ *
+ * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> the file's
+ * INT8 form instead, where that is asked for, or the CPU has neither bf16 nor f16 units and the
+ * form passed its gate -> the model, opened -> [INT8 without a card: the gate, here and now]. */
+#pragma once
+
+#include "config/settings.h"
+#include "detect/card.h"
+#include "detect/model.h"
+
+struct sp_model_choice {
+    const struct spoton_engine_api *engine;
+    struct sp_model model;
+    struct sp_bundle bundle;
+    enum spoton_precision precision;
+    int input_size_px, batch; /* batch 0: the engine's best */
+    bool int8_form;           /* the INT8 form beside the file that was named */
+    bool gate_needed;         /* INT8, and no card tells how good */
+};
+
+/* Says in the log what a user should know. SP_ERR_*: as the parts' own. */
+int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
+                    struct sp_error *err);
+
+/* For INT8 without a card: a few pictures of the settings' cameras, against INT8_REFERENCE when
+ * that is given. Refuses with figures; what could not be checked is a warning in the log. */
+int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
+                         int threads, const char *cache_dir, struct sp_error *err);

@@ -1,0 +1,50 @@
+/* Pictures of cameras, files and folders, letterboxed as a model gets them: to calibrate an INT8
+ * model on, and to hold it against its original.
+ *
+ * Data flow: names -> opened one after the other, pictures evenly over each -> every fifth into the
+ * gate's set, the others into the calibration's -> two files in NumPy's format, mapped. So the gate
+ * looks at every source, and at no picture that calibration saw. */
+#pragma once
+
+#include "base/error.h"
+#include "spoton/engine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SP_SAMPLE_SOURCES_MAX = 64, SP_SAMPLE_GATE_EVERY = 5 };
+
+/* u8 [count][3][height][width] or [count][height][width][3], RGB */
+struct sp_pictures {
+    int file;     /* -1: closed */
+    uint8_t *map; /* the file: its header, then the pictures */
+    size_t map_bytes, picture_bytes;
+    int count, capacity;
+    int width_px, height_px;
+    enum spoton_layout layout;
+    uint8_t *source; /* [capacity]: index of the source that each came from */
+};
+
+struct sp_samples_options {
+    const char *const *name; /* URLs, files, or folders of pictures and videos */
+    int name_count;          /* at most SP_SAMPLE_SOURCES_MAX */
+    int wanted;              /* pictures in all, over both sets; each source gives the same */
+    int width_px, height_px;
+    enum spoton_layout layout;
+    const char *calibration_path; /* the file to make; NULL: all are the gate's */
+    const char *gate_path;        /* NULL: in memory */
+    bool (*interrupted)(void);
+};
+
+struct sp_samples {
+    struct sp_pictures calibration, gate;
+};
+
+/* On an error nothing is left to release but the files. SP_ERR_NOT_FOUND, SP_ERR_IO,
+ * SP_ERR_NO_SPACE, SP_ERR_FORMAT (no picture at all), SP_ERR_INTERRUPTED. */
+int sp_samples_collect(struct sp_samples *samples, const struct sp_samples_options *options,
+                       struct sp_error *err);
+void sp_samples_release(struct sp_samples *samples);
+
+const uint8_t *sp_picture(const struct sp_pictures *pictures, int index);

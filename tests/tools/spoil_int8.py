@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Writes a copy of a quantised ONNX model with one scale wrong: spoil_int8.py IN OUT [FACTOR]
+
+The scale of one activation in the middle of the graph is multiplied, in its QuantizeLinear and its
+DequantizeLinear alike, as a calibration on the wrong pictures would leave it. Exits with 77 when the
+onnx package is not there.
+"""
+import sys
+
+try:
+    import onnx
+    from onnx import numpy_helper
+except ImportError as missing:
+    print(f"spoil_int8.py: {missing}")
+    sys.exit(77)
+
+model = onnx.load(sys.argv[1])
+factor = float(sys.argv[3]) if len(sys.argv) > 3 else 0.1
+quantise = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+name = quantise[len(quantise) // 2].input[1]
+for tensor in model.graph.initializer:
+    if tensor.name == name:
+        tensor.CopyFrom(numpy_helper.from_array(
+            (numpy_helper.to_array(tensor) * factor).astype("float32"), name))
+        break
+else:
+    sys.exit(f"spoil_int8.py: no scale {name}")
+onnx.save(model, sys.argv[2])
