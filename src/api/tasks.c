@@ -70,8 +70,8 @@ void sp_tasks_tick(struct sp_api *api)
     int64_t now_us = sp_clock_us();
     for (int i = 0; i < SP_TASKS_MAX; i++) {
         struct sp_task *task = &api->tasks[i];
-        if (!task->id[0] || is_over(task) || task->clients > 0 || task->paused)
-            continue;
+        if (!task->id[0] || is_over(task) || task->clients > 0)
+            continue; /* paused or not: nobody is left to resume it */
         int64_t allowed_us = task->left_us > task->created_us ? IDLE_US : GRACE_US;
         if (now_us - task->left_us > allowed_us)
             end_task(api, task, "STOPPED", "nobody is connected");

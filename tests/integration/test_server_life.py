@@ -1,0 +1,180 @@
+"""The live server in the course of its life: seeks, tasks that nobody watches, reloads, the end."""
+
+import json
+import re
+import signal
+import threading
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+from clips import rectangles
+from conftest import SLOWER
+from serving import Serving, read_parts, upgrade_request
+
+pytestmark = [pytest.mark.sanitize]
+TASKS = "/api/v1/detection-processing-tasks"
+STOP_LIMIT_S = 2
+
+
+@pytest.fixture
+def serve(program, tmp_path):
+    started = []
+
+    def start(cameras, env=None, args=()):
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Serving(program, folder, cameras, env, args))
+        return started[-1]
+    yield start
+    for serving in started:
+        serving.__exit__()
+
+
+def start_task(server, environment):
+    return server.json("POST", TASKS + "/start", {"environment_id": environment}, 202)["task_id"]
+
+
+def status(server, task):
+    return server.get(f"{TASKS}/{task}/status")["status"]
+
+
+def test_seek_shows_the_picture_that_was_asked_for(serve, make_clip):
+    clip = make_clip(frames=300, objects=1, rate=10)
+    s = serve({"c01": clip})
+    s.until_live("c01")
+    task = start_task(s, "campus")
+    control = f"/api/v1/controls/{task}"
+    with connect(s.ws_url(f"/ws/tracking/{task}")) as ws:
+        def next_message():
+            return json.loads(ws.recv(10 * SLOWER))
+        last = next_message()["global_frame_index"]
+        for target in (200, 37, 280):
+            found = s.json("POST", control + "/seek", {"frame_index": target})
+            assert (found["state"], found["total_frames"]) == ("playing", 300)
+            s.until(lambda: target + 5 <= s.get(control + "/status")["last_frame_index"]
+                    < target + 20)
+            # Pause: what it shows is what stands at this place of the file.
+            s.json("POST", control + "/pause")
+            time.sleep(0.3)
+            place = s.get(control + "/status")["last_frame_index"]
+            assert target + 5 <= place < target + 20
+            box = s.get("/api/v2/cameras/c01/tracks")["tracks"][0]["box"]
+            expected = rectangles(place, objects=1)[0]
+            assert abs(box[0] - expected[0]) <= 8 and abs(box[2] - expected[2]) <= 8, (place, box)
+            # Numbers of frames go on rising, also after a step back.
+            message = next_message()
+            assert message["global_frame_index"] > last
+            last = message["global_frame_index"]
+    s.json("POST", control + "/seek", {"frame_index": 300}, 400)
+    assert s.get("/api/v2/ledger")["balanced"] is True
+
+
+def test_tasks_that_nobody_watches_stop(serve):
+    """15 s after the start when nobody ever came, 12 s after the last one left. What the one who
+    left had paused goes on."""
+    never, left = serve({"c01": "sim://walk?fps=5"}), serve({"c01": "sim://walk?fps=5"})
+    for s in (never, left):
+        s.until_live("c01")
+    first, second = start_task(never, "campus"), start_task(left, "campus")
+    began = time.monotonic()
+    with connect(left.ws_url(f"/ws/tracking/{second}")) as ws:
+        ws.recv(10 * SLOWER)
+        left.json("POST", f"/api/v1/controls/{second}/pause")
+        left.until(lambda: left.get("/api/v2/cameras/c01")["state"] == "paused")
+    gone = time.monotonic()
+    while time.monotonic() - gone < 10.5:
+        assert status(left, second) == status(never, first) == "PROCESSING"
+        time.sleep(0.5)
+    left.until(lambda: status(left, second) == "STOPPED", 10)
+    assert time.monotonic() - gone > 11
+    left.until(lambda: left.get("/api/v2/cameras/c01")["state"] == "live")
+    assert time.monotonic() - began < 14.5 * SLOWER
+    if time.monotonic() - began < 14:
+        assert status(never, first) == "PROCESSING"
+    never.until(lambda: status(never, first) == "STOPPED", 10)
+    assert time.monotonic() - began > 14
+    assert never.get("/api/v2/cameras/c01")["state"] == "live"
+
+
+class Load:
+    """Viewers of all kinds, a part of whom never read."""
+
+    def __init__(self, server, count=20):
+        stream = b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        self.sockets = [server.raw(stream if i % 2 else upgrade_request("/api/v2/ws"), 30)
+                        for i in range(count)]
+        self.threads = [threading.Thread(target=self.read, args=(socket,))
+                        for socket in self.sockets[:count * 3 // 4]]
+        for thread in self.threads:
+            thread.start()
+
+    @staticmethod
+    def read(socket):
+        try:
+            while socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+
+    def end(self):
+        for socket in self.sockets:
+            socket.close()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ends_in_time_under_load(serve, number):
+    cameras = {f"c{i + 1}": f"sim://walk?fps=50&seed={i}" for i in range(4)}
+    cameras["gone"] = "sim://offline"
+    cameras["slow"] = "sim://walk?latency_ms=600000"
+    s = serve(cameras, {"ENGINE_OPTIONS": "delay_us=30000"})
+    s.until_live("c1", "c2", "c3", "c4")
+    load = Load(s)
+    s.until(lambda: s.get("/api/v2/stats")["viewers"] == {"mjpeg": 10, "ws": 10})
+    time.sleep(1)
+    assert s.get("/api/v2/ledger")["total"]["stale"] > 0  # it really is too much
+    assert s.stop(number) < STOP_LIMIT_S * SLOWER
+    load.end()
+
+
+def test_ends_in_time_while_an_engine_is_opened(serve):
+    s = serve({"c1": "sim://walk"}, {"ENGINE_OPTIONS": "open_ms=8000"})
+    s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["stale"] > 3)
+    assert s.stop() < STOP_LIMIT_S * SLOWER
+
+
+def width_of(jpeg):
+    at = re.search(rb"\xff[\xc0\xc1\xc2]..\x08..(..)", jpeg, re.S)
+    return int.from_bytes(at[1], "big")
+
+
+def test_reload_under_load(serve, tmp_path):
+    env = tmp_path / "env"
+    env.write_text("STREAM_MAX_WIDTH=320\n")
+    s = serve({"c1": "sim://walk?fps=20"}, args=("--env", str(env)))
+    s.until_live("c1")
+    load = Load(s, 8)
+
+    def new_viewer_sees():
+        with s.raw(b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                   20) as viewer:
+            return width_of(read_parts(viewer, 1)[0])
+    with connect(s.ws_url("/api/v2/ws")) as ws:
+        numbers = [json.loads(ws.recv(10 * SLOWER))["sequence"] for _ in range(5)]
+        assert new_viewer_sees() == 320
+        env.write_text("STREAM_MAX_WIDTH=160\nFRAME_JPEG_QUALITY=40\n")
+        s.process.send_signal(signal.SIGHUP)
+        s.until(lambda: new_viewer_sees() == 160)
+        assert s.get("/api/v2/settings")["settings"]["STREAM_MAX_WIDTH"] == "160"
+        for _ in range(20):  # reloads in a row, beside everything else
+            s.process.send_signal(signal.SIGHUP)
+            numbers.append(json.loads(ws.recv(10 * SLOWER))["sequence"])
+        assert numbers == sorted(set(numbers))
+    camera = s.get("/api/v2/cameras/c1")
+    assert (camera["state"], camera["reconnects"]) == ("live", 0)
+    assert s.stop() < STOP_LIMIT_S * SLOWER
+    load.end()
