@@ -148,6 +148,10 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
                        (double)s->options.open_timeout_us / 1e6);
     if (rc == AVERROR(ENOMEM))
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
+    if (rc == AVERROR(ENOTTY) && !s->network)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "%s: a device, but not a video device; name a camera such as /dev/video0",
+                       s->name);
     if (rc == AVERROR_PROTOCOL_NOT_FOUND || rc == AVERROR_DEMUXER_NOT_FOUND)
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,

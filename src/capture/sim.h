@@ -2,13 +2,20 @@
  *
  *     sim://PATTERN?KEY=VALUE&...
  *
- * PATTERN  walk     bright rectangles, standing people's shape, that walk across a dark floor
- *          still    the same rectangles, which stay where they are while the floor flickers a
- * little empty    the floor alone offline  cannot be opened width, height   size in pixels (640,
- * 360); 16 to 8192 fps             pictures a second (25); 0.1 to 1000 people          rectangles
- * (3); 0 to 32 seed            moves where they walk (0) frames          pictures until the end (0:
- * none, it goes on for ever) paced           1: a camera, paced by the clock; 0: a file, as fast as
- * it is read (1) latency_ms      opening takes that long (0)
+ * PATTERN:
+ * - walk: bright rectangles, standing people's shape, that walk across a dark floor
+ * - still: the same rectangles, which stay where they are while the floor flickers a little
+ * - empty: the floor alone
+ * - offline: cannot be opened
+ *
+ * KEY, with what it is when left out:
+ * - width, height (640, 360): size in pixels; 16 to 8192
+ * - fps (25): pictures a second; 0.1 to 1000
+ * - people (3): rectangles; 0 to 32
+ * - seed (0): moves where they walk
+ * - frames (0): pictures until the end; 0: none, it goes on for ever
+ * - paced (1): 1: a camera, paced by the clock; 0: a file, as fast as it is read
+ * - latency_ms (0): opening takes that long
  *
  * Faults, each AT:FOR or AT:FOR:EVERY in seconds of the stream since it was opened; without EVERY
  * once, else again each EVERY seconds. What they do is seen on pictures that begin in that time:

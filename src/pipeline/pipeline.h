@@ -3,8 +3,10 @@
  * Data flow, each arrow a bounded queue:
  *
  *     camera threads ─► batcher ─► scheduler ─► engine ─► collector ─► post workers ─► sink
- *     open, decode      mailboxes  letterbox    slots     outputs to   tracker         draw,
- * encode, into a slot            detections                   files, ...
+ *
+ * Camera threads open and decode; the batcher has their mailboxes; the scheduler letterboxes into
+ * an engine's slot; the collector makes detections of its outputs; post workers track; the sink
+ * draws, encodes, publishes, writes files.
  *
  * A camera is pinned to one post worker, so its frames reach the sink in order, predicted ones
  * between the inferred ones. Stopping closes the queues from upstream to downstream: what was

@@ -4,7 +4,8 @@
     .venv/bin/python tests/bench/bench_viewers.py [--mjpeg 200] [--ws 200] [--deaf 20] [--turns 3]
 
 Starts `spoton serve` on the demo clip as --cameras looping cameras. In turns: nobody watches; --mjpeg
-viewers of c1 and --ws WebSocket clients of c1 do, of which --deaf never read. Told for both: frames/s
+viewers of c1 and --ws WebSocket clients of c1 do, of which --deaf ask for pictures and never read
+(they are to be let go after 10 s). Told for both: frames/s
 of the pipeline, CPU seconds a second of the whole server process and of its threads by name, memory,
 and what the viewers got. The clients read on one thread and let the kernel throw the data away
 (MSG_TRUNC), so that they take little of the cores that the server needs; their own CPU time is told
@@ -39,12 +40,18 @@ class Crowd:
         self.kinds, self.deaf = {}, []
         mjpeg_request = b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         ws_request = upgrade_request("/api/v2/ws?cameras=c1")
+        deaf_request = upgrade_request("/api/v2/ws?cameras=c1&format=binary&jpeg=1")
         for number in range(mjpeg + ws):
-            client = socket.create_connection(("127.0.0.1", port))
-            client.sendall(mjpeg_request if number < mjpeg else ws_request)
-            if number >= mjpeg + ws - deaf:
+            is_deaf = number >= mjpeg + ws - deaf
+            client = socket.socket()
+            if is_deaf:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            if is_deaf:
+                client.sendall(deaf_request)
                 self.deaf.append(client)
                 continue
+            client.sendall(mjpeg_request if number < mjpeg else ws_request)
             client.setblocking(False)
             self.sockets[client.fileno()] = client
             self.bytes[client.fileno()] = 0
@@ -150,6 +157,7 @@ def turn(arguments, serving):
         messages = [n for number, n in got.items() if crowd.kinds[number] == "ws"]
         watched["ws_least_of_median"] = min(messages) / statistics.median(messages)
         watched["closed"] = crowd.closed
+        watched["ws_left"] = serving.get("/api/v2/stats")["viewers"]["ws"]
         witness.leave()
     finally:
         crowd.leave()
@@ -195,6 +203,7 @@ def main():
         "pictures_per_s": round(statistics.median(w["pictures_per_s"] for _, w in turns), 2),
         "least_share_of_pictures": round(min(w["share_of_pictures"]["least"] for _, w in turns), 3),
         "ws_least_of_median": round(min(w["ws_least_of_median"] for _, w in turns), 3),
+        "ws_left": [w["ws_left"] for _, w in turns],
         "ok": ok}))
     sys.exit(0 if ok else 1)
 
