@@ -16,12 +16,10 @@ from PIL import Image
 from conftest import ROOT
 from serving import Serving
 
-pytestmark = [pytest.mark.sanitize]
-
 
 class Camera(http.server.BaseHTTPRequestHandler):
-    """/mjpeg.cgi: a multipart stream of JPEGs, 20 a second, for who has the password; /live.ts: a transport stream without an
-    end; /clip.mp4: a file. Which ones, the server says."""
+    """/mjpeg.cgi: a multipart stream of JPEGs, 20 a second, for who has the password; /live.ts: a
+    transport stream without an end; /clip.mp4: a file. Which ones, the server says."""
 
     protocol_version = "HTTP/1.1"
 
@@ -126,6 +124,7 @@ def is_live(s, name, least=10):
     return camera if camera["state"] == "live" and camera["ledger"]["inferred"] >= least else None
 
 
+@pytest.mark.sanitize
 def test_http_mjpeg(serve, camera):
     camera.served["jpegs"] = jpegs(320, 240)
     url = camera.base.replace("//", "//user:secret@") + "/mjpeg.cgi?res=1"
@@ -172,13 +171,14 @@ def test_http_video_without_an_end(serve, camera, codec):
 
 
 def test_http_file_is_played_at_its_pace(serve, camera, make_clip):
-    camera.served["clip"] = make_clip(frames=50)
+    camera.served["clip"] = make_clip(frames=20)
     s = serve({"c1": camera.base + "/clip.mp4"})
-    s.until(lambda: is_live(s, "c1", 60), 30)  # its second time
+    s.until(lambda: is_live(s, "c1", 25), 30)  # its second time
     c1 = s.get("/api/v2/cameras/c1")
-    assert c1["reconnects"] == 0 and c1["camera_fps"] < 40
+    assert c1["reconnects"] == 0 and c1["camera_fps"] < 20
 
 
+@pytest.mark.sanitize
 def test_http_cameras_that_are_not_there(serve, camera):
     s = serve({"c1": camera.base + "/nothing", "c2": "http://127.0.0.1:1/mjpeg.cgi",
                "c3": camera.base.replace("//", "//user:wrong1@") + "/mjpeg.cgi"})
@@ -192,6 +192,7 @@ def test_http_cameras_that_are_not_there(serve, camera):
     assert "wrong1" not in s.log() + json.dumps(s.get("/api/v2/cameras"))
 
 
+@pytest.mark.sanitize
 def test_devices(serve):
     """There is no camera here: a missing device, and one that is no camera, say so; and over REST
     only those of the list may come."""
@@ -212,15 +213,15 @@ def test_devices(serve):
 
 
 def test_rtsp_for_a_while():
-    """The short form of the soak: its server dies twice."""
+    """The short form of the soak: its server dies once."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/bench/soak_rtsp.py", "--minutes", "0.25",
-         "--restarts", "2", "--cameras", "2", "--down", "0.5", "--engine", "fake", "--stream", "h264",
+        [sys.executable, ROOT / "tests/bench/soak_rtsp.py", "--minutes", "0.12",
+         "--restarts", "1", "--cameras", "2", "--down", "0.5", "--engine", "fake", "--stream", "h264",
          "--program", os.environ.get("SPOTON_BIN", ROOT / "build" / "spoton")],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode == 77:
         pytest.skip(done.stdout.strip())
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["unbalanced"] == 0 and result["not_back"] == 0, done.stdout
-    assert set(result["states"].values()) == {"live"} and result["polls"] > 20, done.stdout
+    assert set(result["states"].values()) == {"live"} and result["polls"] > 10, done.stdout
     assert result["files"][1] <= result["files"][0] + 2, done.stdout

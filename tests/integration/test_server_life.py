@@ -13,7 +13,6 @@ from clips import rectangles
 from conftest import SLOWER
 from serving import Serving, read_parts, upgrade_request
 
-pytestmark = [pytest.mark.sanitize]
 TASKS = "/api/v1/detection-processing-tasks"
 STOP_LIMIT_S = 2
 
@@ -40,6 +39,7 @@ def status(server, task):
     return server.get(f"{TASKS}/{task}/status")["status"]
 
 
+@pytest.mark.sanitize
 def test_seek_shows_the_picture_that_was_asked_for(serve, make_clip):
     clip = make_clip(frames=300, objects=1, rate=10)
     s = serve({"c01": clip})
@@ -125,6 +125,7 @@ class Load:
             thread.join()
 
 
+@pytest.mark.sanitize
 @pytest.mark.threads
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_ends_in_time_under_load(serve, number):
@@ -141,6 +142,7 @@ def test_ends_in_time_under_load(serve, number):
     load.end()
 
 
+@pytest.mark.sanitize
 def test_ends_in_time_while_an_engine_is_opened(serve):
     s = serve({"c1": "sim://walk"}, {"ENGINE_OPTIONS": "open_ms=8000"})
     s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["stale"] > 3)
@@ -152,6 +154,7 @@ def width_of(jpeg):
     return int.from_bytes(at[1], "big")
 
 
+@pytest.mark.sanitize
 def test_reload_under_load(serve, tmp_path):
     env = tmp_path / "env"
     env.write_text("STREAM_MAX_WIDTH=320\n")

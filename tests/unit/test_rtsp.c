@@ -149,19 +149,7 @@ static void test_h264_over_tcp(void **state)
 static void test_h264_over_udp(void **state)
 {
     (void)state;
-    play("h264", "?udp", 1);
-}
-
-static void test_mjpeg_over_tcp(void **state)
-{
-    (void)state;
-    play("mjpeg", "", 1);
-}
-
-static void test_hevc_over_tcp(void **state)
-{
-    (void)state;
-    play("h265", "", 1);
+    play("h264", "?udp", 0);
 }
 
 /* The pictures change their size twice within one connection. */
@@ -204,17 +192,17 @@ static void test_size_changes_within_mjpeg(void **state)
 static void test_comes_back_with_another_codec_and_size(void **state)
 {
     (void)state;
-    static const char *const streams[] = {"h265:640x360", "mjpeg:480x640", "h264:320x240"};
+    static const char *const streams[] = {"h265:640x360", "mjpeg:480x640"};
     static const struct {
         const char *codec;
         int width_px, height_px;
-    } expected[] = {{"hevc", 640, 360}, {"mjpeg", 480, 640}, {"h264", 320, 240}};
+    } expected[] = {{"hevc", 640, 360}, {"mjpeg", 480, 640}};
     pid_t server;
     int camera[CAMERAS];
     struct live *live = start("h264:320x240", "", &server, camera);
     if (!live)
         skip();
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         restart_server(live, &server, camera, streams[round]);
         for (int i = 0; i < CAMERAS; i++) {
             struct sp_camera_report report = live_report(live, camera[i]);
@@ -224,7 +212,7 @@ static void test_comes_back_with_another_codec_and_size(void **state)
             assert_int_equal(live->camera[camera[i]].width_px, expected[round].width_px);
         }
     }
-    finish(live, server, camera, 3);
+    finish(live, server, camera, 2);
 }
 
 int main(void)
@@ -232,8 +220,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_h264_over_tcp),
         cmocka_unit_test(test_h264_over_udp),
-        cmocka_unit_test(test_hevc_over_tcp),
-        cmocka_unit_test(test_mjpeg_over_tcp),
         cmocka_unit_test(test_size_changes_within_h264),
         cmocka_unit_test(test_size_changes_within_mjpeg),
         cmocka_unit_test(test_comes_back_with_another_codec_and_size),
