@@ -24,6 +24,7 @@ struct sp_task {
     int64_t created_wall_us, transition_wall_us;
     int clients;
     bool paused;
+    char focus[16]; /* "P3": whom its viewers look at; empty: nobody */
 };
 
 /* Sums at one moment, for rates over the last seconds. */
@@ -107,6 +108,14 @@ void sp_box_settings(struct sp_call *call);
 void sp_box_stats(struct sp_call *call);
 void sp_box_sample(struct sp_api *api); /* once a second */
 uint64_t sp_box_memory_bytes(void);
+
+/* people.c */
+void sp_people_list(struct sp_call *call);
+void sp_people_events(struct sp_call *call);
+void sp_people_map(struct sp_call *call);
+void sp_people_resize(struct sp_call *call);
+void sp_people_calibrate(struct sp_call *call);
+void sp_people_forget(struct sp_call *call);
 
 /* metrics.c, health.c */
 void sp_metrics(struct sp_call *call);

@@ -217,6 +217,29 @@ static int count_files(void)
     return count > 3 ? count - 3 : 0; /* ".", "..", and the folder itself */
 }
 
+static void put_people(struct page *page)
+{
+    struct sp_map *map = sp_pipeline_map(page->api->pipeline);
+    struct sp_space_counts counts;
+    if (!map)
+        return;
+    sp_space_count(sp_map_space(map), &counts);
+    single(page, "spoton_people", "gauge", "People in sight of cameras that have a map.",
+           counts.visible);
+    single(page, "spoton_people_remembered", "gauge", "Those, and the ones lately out of sight.",
+           counts.people);
+    head(page, "spoton_people_decisions_total", "counter", "What was decided of who is who.");
+    const struct {
+        const char *what;
+        uint64_t count;
+    } decisions[] = {{"born", counts.born},   {"joined", counts.joined},
+                     {"split", counts.split}, {"undone", counts.undone},
+                     {"moved", counts.moved}, {"returned", counts.returned}};
+    for (size_t i = 0; i < sizeof decisions / sizeof decisions[0]; i++)
+        line(page, "spoton_people_decisions_total{what=\"%s\"} %llu", decisions[i].what,
+             (unsigned long long)decisions[i].count);
+}
+
 static void put_process(struct page *page)
 {
     struct sp_error error;
@@ -255,6 +278,7 @@ void sp_metrics(struct sp_call *call)
     put_cameras(page);
     put_stages(page);
     put_viewers(page);
+    put_people(page);
     put_process(page);
     free(page);
 }

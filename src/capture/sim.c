@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "capture/source_impl.h"
+#include "capture/world.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -46,6 +47,7 @@ struct sim {
     uint64_t undecoded; /* since the last one given out */
     int64_t opened_us;
     uint32_t noise;
+    struct sp_world world;
     int garbage; /* undecodable ones since the last good one */
 };
 
@@ -162,6 +164,9 @@ static int open_sim(void **out, const struct sp_source_options *options,
         close_sim(s);
         return result;
     }
+    struct sp_world_options world = {
+        .seed = s->plan.seed, .people = s->plan.people, .roam = s->plan.roam};
+    sp_world_init(&s->world, &world);
     s->options.url = NULL; /* the caller's */
     s->opened_us = sp_clock_us();
     *out = s;
@@ -190,13 +195,48 @@ static void fill_noise(struct sim *s, uint8_t *data, size_t bytes)
     }
 }
 
+static int64_t world_began_us;
+
+static void begin_world(void)
+{
+    world_began_us = sp_clock_us();
+}
+
+/* Cameras are opened one after another, and see the same people at the same time. */
+static double world_time(const struct sim *s, uint64_t number)
+{
+    double since_s = (double)number / s->plan.fps;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!s->plan.paced)
+        return since_s;
+    pthread_once(&once, begin_world);
+    return since_s + (double)(s->opened_us - world_began_us) / 1e6;
+}
+
+static void draw_world(struct sim *s, uint8_t *luma, uint64_t number, int width, int height)
+{
+    struct sp_world_sight sights[SP_WORLD_PEOPLE_MAX];
+    double time_s = world_time(s, number);
+    sp_world_go(&s->world, time_s > 0 ? time_s : 0);
+    for (int i = sp_world_see(&s->world, s->plan.camera, width, height, sights) - 1; i >= 0; i--) {
+        const struct sp_world_sight *sight = &sights[i];
+        int x1 = (int)fmax(lround(sight->x1_px), 0), x2 = (int)fmin(lround(sight->x2_px), width);
+        int y1 = (int)fmax(lround(sight->y1_px), 0), y2 = (int)fmin(lround(sight->y2_px), height);
+        for (int y = y1; y < y2 && x2 > x1; y++)
+            memset(luma + (size_t)y * (size_t)width + x1, PERSON_LUMA, (size_t)(x2 - x1));
+    }
+}
+
 static void draw(struct sim *s, uint8_t *luma, uint64_t number, bool black, int width, int height)
 {
     const struct sp_sim_plan *plan = &s->plan;
     /* The flicker tells a living picture of a still scene from a frozen one. */
     int floor_luma = black ? BLACK_LUMA : FLOOR_LUMA + (int)(number % 3);
     memset(luma, floor_luma, (size_t)width * (size_t)height);
-    for (int i = 0; i < plan->people && !black && plan->pattern != SP_SIM_EMPTY; i++) {
+    if (plan->pattern == SP_SIM_WORLD && !black)
+        draw_world(s, luma, number, width, height);
+    bool walkers = plan->pattern == SP_SIM_WALK || plan->pattern == SP_SIM_STILL;
+    for (int i = 0; i < plan->people && !black && walkers; i++) {
         struct sp_sim_box box = sp_sim_person(plan, i, number, width, height);
         for (int y = 0; y < box.height_px; y++)
             memset(luma + (size_t)(box.y_px + y) * (size_t)width + box.x_px, PERSON_LUMA,

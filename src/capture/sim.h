@@ -7,6 +7,8 @@
  * - still: the same rectangles, which stay where they are while the floor flickers a little
  * - empty: the floor alone
  * - offline: cannot be opened
+ * - world: one made world as one of its cameras sees it (capture/world.h); all cameras of one seed
+ *   and number of people in a process see the same people
  *
  * KEY, with what it is when left out:
  * - width, height (640, 360): size in pixels; 16 to 8192
@@ -16,6 +18,8 @@
  * - frames (0): pictures until the end; 0: none, it goes on for ever
  * - paced (1): 1: a camera, paced by the clock; 0: a file, as fast as it is read
  * - latency_ms (0): opening takes that long
+ * - camera (0): of the world's six, 0 to 5
+ * - roam (0): of the world: 1: people go from room to room
  *
  * Faults, each AT:FOR or AT:FOR:EVERY in seconds of the stream since it was opened; without EVERY
  * once, else again each EVERY seconds. What they do is seen on pictures that begin in that time:
@@ -57,13 +61,15 @@ struct sp_sim_times {
     double every_s;     /* 0: once */
 };
 
-enum sp_sim_pattern { SP_SIM_WALK, SP_SIM_STILL, SP_SIM_EMPTY, SP_SIM_OFFLINE };
+enum sp_sim_pattern { SP_SIM_WALK, SP_SIM_STILL, SP_SIM_EMPTY, SP_SIM_OFFLINE, SP_SIM_WORLD };
 
 struct sp_sim_plan {
     enum sp_sim_pattern pattern;
     int width_px, height_px, people;
     uint32_t seed;
     double fps;
+    int camera; /* of the world: capture/world.h */
+    bool roam;
     int64_t frames;
     bool paced;
     int64_t latency_us;

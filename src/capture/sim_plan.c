@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const patterns[] = {"walk", "still", "empty", "offline"};
+static const char *const patterns[] = {"walk", "still", "empty", "offline", "world"};
 static const char *const faults[] = {
 #define X(id, name) name,
     SP_SIM_FAULTS(X)
@@ -66,6 +66,8 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         {"paced", "paced is 0 or 1", 0, 1, true},
         {"latency_ms", "latency_ms is a number from 0 to 600000", 0, 600000, false},
         {"flap", "flap is a number of seconds above 0", 0.001, 1e9, false},
+        {"camera", "camera is a whole number from 0 to 5", 0, 5, true},
+        {"roam", "roam is 0 or 1", 0, 1, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         double value;
@@ -100,8 +102,14 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         case 7:
             plan->latency_us = (int64_t)(value * 1000);
             break;
-        default:
+        case 8:
             plan->flap_s = value;
+            break;
+        case 9:
+            plan->camera = (int)value;
+            break;
+        default:
+            plan->roam = value != 0;
             break;
         }
         return 1;
@@ -126,10 +134,10 @@ static int set_part(struct sp_sim_plan *plan, const char *url, char *part, struc
     if (set < 0)
         return refuse(err, url, value, wanted);
     if (set == 0)
-        return refuse(
-            err, url, part,
-            "keys are width, height, fps, people, seed, frames, paced, latency_ms, stall, "
-            "burst, jump, resize, garbage, black, frozen and flap");
+        return refuse(err, url, part,
+                      "keys are width, height, fps, people, seed, frames, paced, latency_ms, "
+                      "camera, roam, stall, "
+                      "burst, jump, resize, garbage, black, frozen and flap");
     return SP_OK;
 }
 
@@ -149,7 +157,7 @@ int sp_sim_parse(struct sp_sim_plan *plan, const char *url, struct sp_error *err
     while (i < sizeof patterns / sizeof patterns[0] && strcmp(text, patterns[i]) != 0)
         i++;
     if (i == sizeof patterns / sizeof patterns[0])
-        return refuse(err, url, text, "patterns are walk, still, empty and offline");
+        return refuse(err, url, text, "patterns are walk, still, empty, offline and world");
     plan->pattern = (enum sp_sim_pattern)i;
     char *rest = NULL;
     char *part = query ? strtok_r(query, "&", &rest) : NULL;

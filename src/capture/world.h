@@ -22,7 +22,7 @@ enum { SP_WORLD_CAMERAS = 6, SP_WORLD_PEOPLE_MAX = 64, SP_WORLD_ROOMS = 3 };
 struct sp_world_options {
     uint32_t seed;
     int people;
-    bool roam; /* people go from room to room; else each stays in one, most in the hall */
+    bool roam; /* people go from room to room; else each stays in one: as many as fit its area */
     bool hall; /* all stay in the hall */
 };
 

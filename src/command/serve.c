@@ -68,6 +68,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
         .inferred = result->inferred,
         .tracks = result->tracks,
         .track_count = result->track_count,
+        .places = result->places,
     };
     (void)err;
     sp_hub_publish(serve->hub, result->camera, &published);

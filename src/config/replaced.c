@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#define NO_MAP "spoton does not project people onto a map"
-#define NO_MATCHING "spoton does not match people across cameras"
+#define NO_BOUNDS "people are where they stand, and how sure that is counts; docs/SPACE.md"
+#define NO_RADIUS "there is no radius: evidence over time decides; docs/SPACE.md"
 #define NO_REID "spoton has no re-identification"
-#define NO_TRAILS "spoton draws no trails"
+#define NO_TRAILS "trails are always there; TRAIL_LENGTH says how long"
 #define NO_PRELOAD "everything is loaded at the start"
 #define NO_TIMEOUT "work does not stop when the last viewer leaves"
 #define NO_STORE "spoton stores no single frames; `spoton run --video` writes a video"
@@ -30,19 +30,25 @@ static const struct {
     {"TRACKING_ENABLED", "people are always tracked"},
     {"TRACKER_PER_CLASS", "classes are tracked together; choose them with CLASSES"},
     {"ENABLE_ENHANCED_VISUALIZATION", NO_TRAILS},
-    {"TRAIL_*", NO_TRAILS},
+    {"TRAIL_MAX_AGE_SECONDS", NO_TRAILS},
+    {"TRAIL_CLEANUP_*", NO_TRAILS},
     {"START_TRAIL_CLEANUP", NO_TRAILS},
     {"REID_*", NO_REID},
-    {"HOMOGRAPHY_FILE_PATH", NO_MAP},
-    {"WORLD_BOUNDS_*", NO_MAP},
-    {"ENABLE_BOUNDS_VALIDATION", NO_MAP},
-    {"ENABLE_POINT_VALIDATION", NO_MAP},
-    {"ENABLE_DEBUG_REPROJECTION", NO_MAP},
-    {"ROI_*", NO_MAP},
-    {"SPATIAL_*", NO_MATCHING},
-    {"MIN_BBOX_OVERLAP_RATIO_IN_QUADRANT", NO_MATCHING},
-    {"HANDOFF_ZONE_THRESHOLD", NO_MATCHING},
-    {"DEBUG_DRAW_HANDOFF_ZONES", NO_MATCHING},
+    {"WORLD_BOUNDS_*", NO_BOUNDS},
+    {"ENABLE_BOUNDS_VALIDATION", NO_BOUNDS},
+    {"ENABLE_POINT_VALIDATION", NO_BOUNDS},
+    {"ENABLE_DEBUG_REPROJECTION", NO_BOUNDS},
+    {"ROI_*", NO_BOUNDS},
+    {"SPATIAL_MATCH_THRESHOLD*", NO_RADIUS},
+    {"SPATIAL_NO_MATCH_DISTANCE*", NO_RADIUS},
+    {"SPATIAL_EDGE_MARGIN", NO_RADIUS},
+    {"SPATIAL_VELOCITY_GATE", NO_RADIUS},
+    {"SPATIAL_MATCH_MIN_OVERLAP_FRAMES", NO_RADIUS},
+    {"SPATIAL_MATCH_SKIP_STATIC", NO_RADIUS},
+    {"SPATIAL_BUFFER_FRAMES", NO_RADIUS},
+    {"MIN_BBOX_OVERLAP_RATIO_IN_QUADRANT", NO_RADIUS},
+    {"HANDOFF_ZONE_THRESHOLD", NO_RADIUS},
+    {"DEBUG_DRAW_HANDOFF_ZONES", NO_RADIUS},
     {"STREAMING_CLIENT_*", NO_TIMEOUT},
     {"DETECTION_CLIENT_*", NO_TIMEOUT},
     {"MAX_CONCURRENT_DETECTION_TASKS", "one process runs all its cameras together"},

@@ -65,6 +65,11 @@ struct sp_settings {
     double track_match_thresh; /* TRACK_MATCH_THRESHOLD */
     enum sp_track_dt track_dt; /* TRACK_DT: auto, frames, timestamps */
 
+    /* map */
+    bool spatial_match;                  /* SPATIAL_MATCH_ENABLED */
+    char homography_file[SP_PATH_BYTES]; /* HOMOGRAPHY_FILE_PATH: JSON, or a folder of such */
+    int trail_length;                    /* TRAIL_LENGTH: of the older interface */
+
     /* pictures */
     int jpeg_quality;            /* FRAME_JPEG_QUALITY */
     double stream_resize_factor; /* STREAM_RESIZE_FACTOR */

@@ -63,6 +63,7 @@ static const struct sp_setting_choice log_levels[] = {
 #define FRAMES "The way of the frames"
 #define LIVE "Live cameras"
 #define TRACKER "Tracker"
+#define MAP "Map of all cameras"
 #define PICTURES "Pictures and log"
 #define SERVER "Server"
 
@@ -161,6 +162,16 @@ const struct sp_setting_row sp_setting_table[] = {
      "uses real time, and is the same where every frame is inferred at an even rate. auto: "
      "timestamps; frames for `spoton track` on MOT files, which hold no times.",
      SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
+
+    {"SPATIAL_MATCH_ENABLED", MAP, NULL, "true",
+     "One number for a person in all cameras of `spoton serve` that have a map; docs/SPACE.md.",
+     SP_SETTING_SWITCH, FIELD(spatial_match)},
+    {"HOMOGRAPHY_FILE_PATH", MAP, "FILE", "",
+     "The cameras' calibrations: a JSON file, or a folder of them. What is calibrated in the "
+     "dashboard is written to the file. Empty: that is kept until the end.",
+     SP_SETTING_TEXT, FIELD(homography_file)},
+    {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in the older interface.",
+     SP_SETTING_INTEGER, FIELD(trail_length), .low = 0, .high = 64},
 
     {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
      FIELD(jpeg_quality), .low = 1, .high = 100},

@@ -140,6 +140,7 @@ struct sp_pipeline {
     struct sp_ticket *ticket_memory;
     struct sp_job *job_memory;
     struct sp_speed_log speed_log;
+    struct sp_map *map; /* or NULL */
 
     pthread_t scheduler, collector;
     bool scheduler_started, collector_started;

@@ -244,7 +244,11 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     p->cores = count_cores(s);
     sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run",
                       s->batch_accumulation > 0 ? s->batch_accumulation : 1);
-    int result = open_model(p, err);
+    int result = SP_OK;
+    if (options->live && s->spatial_match)
+        result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, err);
+    if (result == SP_OK)
+        result = open_model(p, err);
     if (result == SP_OK)
         result = open_cameras(p, err);
     if (result == SP_OK)
@@ -344,6 +348,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->cameras);
     free(p->ledgers);
     free(p->class_wanted);
+    sp_map_close(p->map);
     sp_speed_log_release(&p->speed_log);
     pthread_cond_destroy(&p->done_changed);
     pthread_mutex_destroy(&p->mutex);

@@ -19,6 +19,8 @@
 #include "config/settings.h"
 #include "detect/detector.h"
 #include "detection.h"
+#include "pipeline/map.h"
+#include "place.h"
 #include "stage.h"
 #include "track.h"
 
@@ -33,6 +35,7 @@ struct sp_result {
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
+    const struct sp_place *places; /* [track_count]; live only: offline NULL */
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera: the sink adds its own */
 };
 
@@ -160,6 +163,9 @@ void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *sta
 
 /* The error that ended the whole pipeline (an engine that does not compile, say); code 0: none. */
 void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error);
+
+/* Who is where, and the calibrations behind it. NULL: SPATIAL_MATCH_ENABLED is off, or offline. */
+struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline);
 
 int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);

@@ -77,6 +77,20 @@ static size_t track(struct sp_camera *camera, const struct sp_job *job, bool inf
     return count;
 }
 
+/* Where the tracks stand on the map, and who they are there. */
+static int64_t find_places(struct sp_camera *camera, const struct sp_job *job, bool inferred,
+                           struct sp_result *result, struct sp_place *places)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    if (!p->map)
+        return 0;
+    struct sp_stage_clock begin = sp_stage_begin();
+    if (sp_map_places(p->map, job->frame, p->options.live, inferred, result->tracks,
+                      result->track_count, places))
+        result->places = places;
+    return sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
+}
+
 static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, int64_t latency_us)
 {
     sp_lately_add(&camera->latency, latency_us, now_us);
@@ -93,6 +107,7 @@ static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
     struct sp_camera *camera = &p->cameras[job->camera];
     struct sp_error err = {0};
     struct sp_track tracks[SP_TRACKS_MAX];
+    struct sp_place places[SP_TRACKS_MAX];
     bool inferred = job->image >= 0 && !job->failed;
     if (!camera->begun)
         begin_camera(camera);
@@ -110,6 +125,7 @@ static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
         .track_count = track(camera, job, inferred, tracks, &track_us),
         .stages = camera->stages,
     };
+    int64_t space_us = find_places(camera, job, inferred, &result, places);
     if (!camera->discarding) {
         const struct sp_pipeline_sink *sink = &p->options.sink;
         if (sink->result(sink->user, &result, &err) < 0)
@@ -122,7 +138,8 @@ static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
     atomic_store(&camera->active_tracks, (uint32_t)result.track_count);
     if (p->options.live)
         note_live(camera, inferred, now_us, now_us - job->frame->received_us);
-    sp_batch_note_post(job->batch, track_us, now_us - begin_us - track_us);
+    sp_batch_note_post(job->batch, track_us, now_us - begin_us - track_us - space_us);
+    sp_batch_note_space(job->batch, space_us);
     sp_speed_log_done(&p->speed_log, job->batch);
     sp_ledger_settle(
         camera->ledger,
@@ -142,7 +159,10 @@ static void end_camera(struct sp_camera *camera)
         sink->end(sink->user, camera->index, error.code == SP_OK ? NULL : &error);
     pthread_mutex_lock(&camera->mutex);
     camera->ended = true;
-    if (camera->removed)
+    bool removed = camera->removed;
+    if (removed && camera->pipeline->map)
+        sp_map_camera(camera->pipeline->map, camera->index, NULL);
+    if (removed)
         camera->busy = false; /* the slot may be filled again from here on */
     pthread_mutex_unlock(&camera->mutex);
 }

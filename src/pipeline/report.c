@@ -96,6 +96,11 @@ void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *sta
     }
 }
 
+struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline)
+{
+    return pipeline->map;
+}
+
 int sp_pipeline_workers(const struct sp_pipeline *pipeline)
 {
     return pipeline->worker_count;

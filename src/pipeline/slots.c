@@ -69,6 +69,8 @@ int sp_slot_fill(struct sp_camera *camera, const struct sp_camera_setting *setti
     atomic_store(&camera->stop, false);
     atomic_store(&camera->interrupted, false);
 
+    if (camera->pipeline->map)
+        sp_map_camera(camera->pipeline->map, camera->index, setting->name);
     pthread_mutex_lock(&camera->mutex);
     camera->setting = *setting;
     sp_redact_url(setting->url, camera->shown_url, sizeof camera->shown_url);

@@ -58,9 +58,9 @@ static void write_record(struct sp_speed_log *log, struct sp_batch_record *r)
                   "FPS=%.1f (Eff: %.1f)",
                   log->environment, (unsigned long long)r->first_sequence,
                   (unsigned long long)r->last_sequence, ms(now_us - r->started_us),
-                  ms(atomic_load(&r->read_us)), ms(detect_us), ms(atomic_load(&r->track_us)), 0.0,
-                  ms(atomic_load(&r->encode_us)), 0.0, r->cameras, r->inferred,
-                  r->inferred / camera_seconds, r->frames / camera_seconds);
+                  ms(atomic_load(&r->read_us)), ms(detect_us), ms(atomic_load(&r->track_us)),
+                  ms(atomic_load(&r->space_us)), ms(atomic_load(&r->encode_us)), 0.0, r->cameras,
+                  r->inferred, r->inferred / camera_seconds, r->frames / camera_seconds);
 }
 
 static void drop_hold(struct sp_speed_log *log, struct sp_batch_record *record)
@@ -128,6 +128,12 @@ void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_
         return;
     atomic_fetch_add(&record->track_us, track_us);
     atomic_fetch_add(&record->encode_us, encode_us);
+}
+
+void sp_batch_note_space(struct sp_batch_record *record, int64_t space_us)
+{
+    if (record)
+        atomic_fetch_add(&record->space_us, space_us);
 }
 
 void sp_speed_log_done(struct sp_speed_log *log, struct sp_batch_record *record)

@@ -7,7 +7,8 @@
  *     Read       decoding of the batch's frames, added over the cameras' threads
  *     BatchDet   from the first submit to the engine to the last result
  *     Track, Enc tracker updates; drawing, encoding and writing: added over the workers' threads
- *     SpaceMatch, WsSend  cross-camera matching and sending; 0 where a run has none
+ *     SpaceMatch who is who over all cameras, added over the workers' threads; 0 without a map
+ *     WsSend     sending: 0, as the network sends on its own thread, when a viewer can take it
  *     BatchSize  frames inferred
  *     FPS        inferred frames a second and camera since the batch before ended
  *     Eff        frames with boxes, inferred or predicted, likewise: counted, not multiplied
@@ -34,7 +35,7 @@ struct sp_batch_record {
     int cameras;
     uint64_t camera_mask;
     int64_t started_us;
-    _Atomic int64_t read_us, track_us, encode_us;
+    _Atomic int64_t read_us, track_us, space_us, encode_us;
     _Atomic int64_t first_submit_us, last_result_us;
 };
 
@@ -62,6 +63,8 @@ void sp_speed_log_flush(struct sp_speed_log *log);
 void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us,
                           int64_t finished_us);
 void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_t encode_us);
+
+void sp_batch_note_space(struct sp_batch_record *record, int64_t space_us);
 
 /* One frame of the batch is finished; the last one writes the line. */
 void sp_speed_log_done(struct sp_speed_log *log, struct sp_batch_record *record);

@@ -167,6 +167,9 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
     update->width_px = frame->width_px;
     update->height_px = frame->height_px;
     update->track_count = result->track_count;
+    update->has_places = result->places != NULL;
+    for (size_t i = 0; i < result->track_count && result->places; i++)
+        update->places[i] = result->places[i];
     for (size_t i = 0; i < result->track_count; i++) {
         struct sp_track *track = &update->tracks[i];
         *track = result->tracks[i];

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "frame.h"
+#include "place.h"
 #include "stage.h"
 #include "track.h"
 
@@ -36,6 +37,8 @@ struct sp_update {
     int width_px, height_px;
     size_t track_count;
     struct sp_track tracks[SP_TRACKS_MAX]; /* boxes clipped to the picture */
+    bool has_places;                       /* else the camera is on no map */
+    struct sp_place places[SP_TRACKS_MAX]; /* [track_count] */
 
     /* For hub.c only. */
     atomic_int refs;
@@ -75,7 +78,8 @@ struct sp_hub_result {
     const struct sp_frame *frame;
     bool inferred;
     const struct sp_track *tracks;
-    size_t track_count; /* at most SP_TRACKS_MAX */
+    size_t track_count;            /* at most SP_TRACKS_MAX */
+    const struct sp_place *places; /* [track_count]; NULL: none */
 };
 
 /* SP_ERR_NOT_FOUND: no camera in that slot. SP_ERR_NO_MEMORY: this frame is not published. */

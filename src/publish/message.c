@@ -15,6 +15,12 @@ const char *sp_class_name(const struct sp_class_names *names, int class_id, char
     return number;
 }
 
+const char *sp_person_name(uint32_t person, char out[SP_PERSON_BYTES])
+{
+    snprintf(out, SP_PERSON_BYTES, "P%u", person);
+    return out;
+}
+
 void sp_time_format(int64_t wall_us, char out[SP_TIME_BYTES])
 {
     time_t seconds = (time_t)(wall_us / 1000000);
@@ -28,6 +34,33 @@ static void put_member(struct sp_json *json, const char *key, int64_t value)
 {
     sp_json_key(json, key);
     sp_json_int(json, value);
+}
+
+/* Only those who are somewhere or someone. */
+static void put_places(struct sp_json *json, const struct sp_update *update)
+{
+    char text[SP_PERSON_BYTES];
+    sp_json_key(json, "people");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_place *place = &update->places[i];
+        if (!place->on_map && place->person == 0)
+            continue;
+        sp_json_begin_object(json);
+        put_member(json, "track", update->tracks[i].id);
+        if (place->person) {
+            sp_json_key(json, "person");
+            sp_json_string(json, sp_person_name(place->person, text));
+        }
+        if (place->on_map) {
+            sp_json_key(json, "x");
+            sp_json_number(json, place->x, 2);
+            sp_json_key(json, "y");
+            sp_json_number(json, place->y, 2);
+        }
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
 }
 
 void sp_message_json(struct sp_json *json, const struct sp_update *update,
@@ -63,6 +96,8 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
         sp_json_end_array(json);
     }
     sp_json_end_array(json);
+    if (update->has_places)
+        put_places(json, update);
     sp_json_end_object(json);
 }
 

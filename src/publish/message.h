@@ -16,6 +16,10 @@ struct sp_class_names {
 };
 const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16]);
 
+/* "P3": always text, as a client may take a number for something else. */
+enum { SP_PERSON_BYTES = 16 };
+const char *sp_person_name(uint32_t person, char out[SP_PERSON_BYTES]);
+
 /* One object, schema 1. now_us: sp_clock_us(), for the latency. */
 void sp_message_json(struct sp_json *json, const struct sp_update *update,
                      const struct sp_class_names *names, int64_t now_us);

@@ -4,14 +4,14 @@
 
 #include <math.h>
 
-static const double JOIN_SCORE = 3, JOIN_S = 0.25, AMBIGUOUS_S = 0.6, CLEAR_BY = 1.5;
-static const double STAY_ALONE = 9, STAY = 3; /* added to what a track's own person has */
-static const double SPLIT_MEAN = -1.2, SPLIT_S = 0.7, MERGE_SCORE = 4, MERGE_S = 0.6;
+static const double JOIN_SCORE = 3, JOIN_S = 0.25, AMBIGUOUS_S = 0.4, CLEAR_BY = 1.5;
+static const double STAY_ALONE = 9, STAY = 4.8; /* added to what a track's own person has */
+static const double SPLIT_MEAN = -1.2, SPLIT_S = 0.7, MERGE_SCORE = 4, MERGE_S = 0.4;
 static const double SCORE_MAX = 12, SAMPLE_S = 0.25;
-static const double BIRTH_S = 0.6, BIRTH_WAIT_S = 1.5, FACE_WAIT_S = 1.0;
+static const double BIRTH_S = 0.6, BIRTH_WAIT_S = 2.4, FACE_WAIT_S = 1.0;
 static const double YOUNG_S = 8;
-static const double RETURN_SCORE = -1, RETURN_CLEAR_BY = 0.7;
-static const double SPEED_MAX = 3, SPREAD_M = 0.3, SPREAD_M_S = 0.8, SPREAD_MAX_M = 14;
+static const double RETURN_SCORE = -1.5, RETURN_CLEAR_BY = 1.1;
+static const double SPEED_MAX = 3, SPREAD_M = 0.3, SPREAD_M_S = 0.5, SPREAD_MAX_M = 14;
 static const double DENSITY_AWAY = 0.02;
 static const int64_t FORMER_US = 6000000;
 enum { BIRTH_HITS = 3, ROWS_MAX = SP_TRACKS_MAX };

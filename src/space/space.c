@@ -196,7 +196,7 @@ static void check_time(struct sp_space *s, int camera, int64_t time_us)
         s->now_us = now_us;
 }
 
-void sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
+bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
                      int height_px, const struct sp_track *tracks, size_t count,
                      struct sp_place *places)
 {
@@ -205,7 +205,7 @@ void sp_space_update(struct sp_space *space, int camera, int64_t time_us, int wi
     struct camera *c = &space->cameras[camera];
     if (!c->used || width_px <= 0 || height_px <= 0) {
         pthread_mutex_unlock(&space->mutex);
-        return;
+        return false;
     }
     check_time(space, camera, time_us);
     sp_ground_feet(&c->ground, tracks, count, width_px, height_px, c->noise, space->feet);
@@ -226,20 +226,22 @@ void sp_space_update(struct sp_space *space, int camera, int64_t time_us, int wi
             places[i] = place_of(space, t, time_us);
     }
     pthread_mutex_unlock(&space->mutex);
+    return true;
 }
 
-void sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
+bool sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
                    const struct sp_track *tracks, size_t count, struct sp_place *places)
 {
     memset(places, 0, count * sizeof *places);
     pthread_mutex_lock(&space->mutex);
-    for (size_t i = 0; i < count && width_px > 0 && height_px > 0; i++) {
-        const struct tracklet *t =
-            space->cameras[camera].used ? find_tracklet(space, camera, tracks[i].id) : NULL;
+    bool used = space->cameras[camera].used && width_px > 0 && height_px > 0;
+    for (size_t i = 0; i < count && used; i++) {
+        const struct tracklet *t = find_tracklet(space, camera, tracks[i].id);
         if (t)
             places[i] = place_of(space, t, time_us);
     }
     pthread_mutex_unlock(&space->mutex);
+    return used;
 }
 
 /* ---- appearance ---- */

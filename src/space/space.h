@@ -46,13 +46,14 @@ void sp_space_close(struct sp_space *space); /* NULL is fine */
 void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_ground *ground);
 
 /* The next picture's tracks, at the camera's own time; times of all cameras are of about one clock.
- * A time that does not follow (an hour ahead, or back) begins the camera anew. places[count]. */
-void sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
+ * A time that does not follow (an hour ahead, or back) begins the camera anew. places[count].
+ * False: the camera has no calibration. */
+bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
                      int height_px, const struct sp_track *tracks, size_t count,
                      struct sp_place *places);
 
 /* The same for a picture whose tracks are predicted: they are nothing new. */
-void sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
+bool sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
                    const struct sp_track *tracks, size_t count, struct sp_place *places);
 
 /* ---- appearance ---- */

@@ -4,8 +4,8 @@
 #include <math.h>
 
 static const int64_t LIVE_US = 600000, LOST_US = 2500000, EVIDENCE_LAST_US = 2000000;
-static const double GATE_M = 5, NEAR_M = 3, DENSITY_MIN = 0.05;
-static const double EVIDENCE_TAU_S = 1.3, LOOK_LOW = -5, LOOK_HIGH = 4, TIME_MAX_S = 10;
+static const double GATE_M = 5, NEAR_M = 3, DENSITY_MIN = 0.03;
+static const double EVIDENCE_TAU_S = 2.1, LOOK_LOW = -5, LOOK_HIGH = 4, TIME_MAX_S = 10;
 static const int64_t TRAIL_STEP_US = 200000;
 /* Boxes of one person in two cameras stand apart by this, however good both are. */
 static const double BODY_M = 0.12;

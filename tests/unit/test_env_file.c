@@ -208,7 +208,7 @@ static void test_keys_of_the_replaced_system(void **state)
     int result;
     char *log = log_of("TARGET_FPS=23\nFRAME_SKIP=3\nREID_ENABLED=true\nUSE_TENSORRT=true\n"
                        "DETECTION_IMGSZ=640\nSPATIAL_MATCH_THRESHOLD_FACTORY=200\n"
-                       "TRAIL_LENGTH=3\nTARGET_FPS='unfinished\n",
+                       "TRAIL_MAX_AGE_SECONDS=30\nTARGET_FPS='unfinished\n",
                        &result);
     assert_int_equal(result, SP_OK);
     assert_int_equal(settings.frame_skip, 3);

@@ -1,0 +1,435 @@
+/* Who is where, why, and the cameras' calibrations. */
+#include "api/internal.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double VIEW_REACH_M = 30;
+
+static struct sp_map *find_map(struct sp_call *call)
+{
+    struct sp_map *map = sp_pipeline_map(call->api->pipeline);
+    if (!map)
+        sp_call_refuse(call, 404, "there is no map: SPATIAL_MATCH_ENABLED is off");
+    return map;
+}
+
+static void put_number(struct sp_json *json, const char *key, double value, int decimals)
+{
+    sp_json_key(json, key);
+    sp_json_number(json, value, decimals);
+}
+
+static void put_flag(struct sp_json *json, const char *key, bool value)
+{
+    sp_json_key(json, key);
+    sp_json_bool(json, value);
+}
+
+/* The cameras' names by slot; those not in use are empty. */
+struct names {
+    char name[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
+};
+
+static void read_names(struct sp_api *api, struct names *names)
+{
+    int slots = sp_pipeline_camera_slots(api->pipeline);
+    for (int i = 0; i < slots; i++) {
+        struct sp_camera_report report;
+        sp_pipeline_camera(api->pipeline, i, &report);
+        snprintf(names->name[i], sizeof names->name[i], "%s", report.used ? report.name : "");
+    }
+}
+
+static void put_person_name(struct sp_json *json, const char *key, uint32_t person)
+{
+    char name[SP_PERSON_BYTES];
+    sp_json_member_string(json, key, sp_person_name(person, name));
+}
+
+/* What is not known is left out. */
+static void put_event(struct sp_json *json, const struct sp_space_event *event,
+                      const struct names *names, int64_t now_us)
+{
+    sp_json_begin_object(json);
+    sp_json_member_int(json, "serial", (int64_t)event->serial);
+    sp_json_member_string(json, "what", sp_space_event_name(event->kind));
+    put_person_name(json, "person", event->person);
+    put_number(json, "ago_s", (double)(now_us - event->time_us) / 1e6, 1);
+    if (event->other)
+        put_person_name(json, "other", event->other);
+    if (event->camera >= 0 && names->name[event->camera][0]) {
+        sp_json_member_string(json, "camera", names->name[event->camera]);
+        sp_json_member_int(json, "track", event->track_id);
+    }
+    if (event->distance_m >= 0)
+        put_number(json, "distance_m", event->distance_m, 2);
+    if (event->deviations >= 0)
+        put_number(json, "deviations", event->deviations, 1);
+    put_number(json, "time_s", event->time_s, 1);
+    if (event->similarity >= -1)
+        put_number(json, "similarity", event->similarity, 2);
+    put_number(json, "score", event->score, 1);
+    sp_json_member_int(json, "votes", event->votes);
+    sp_json_end_object(json);
+}
+
+static void put_sights(struct sp_json *json, const struct sp_person *person,
+                       const struct names *names)
+{
+    sp_json_key(json, "sights");
+    sp_json_begin_array(json);
+    for (int i = 0; i < person->sight_count; i++) {
+        sp_json_begin_object(json);
+        sp_json_member_string(json, "camera", names->name[person->sights[i].camera]);
+        sp_json_member_int(json, "track", person->sights[i].track_id);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+}
+
+static void put_person(struct sp_json *json, const struct sp_person *person,
+                       const struct names *names, int64_t now_us)
+{
+    sp_json_begin_object(json);
+    put_person_name(json, "person", person->person);
+    put_number(json, "x", person->x, 2);
+    put_number(json, "y", person->y, 2);
+    put_number(json, "deviation_m", person->deviation_m, 2);
+    put_number(json, "speed_x", person->speed_x, 2);
+    put_number(json, "speed_y", person->speed_y, 2);
+    put_flag(json, "visible", person->visible);
+    put_number(json, "known_s", (double)(now_us - person->born_us) / 1e6, 1);
+    put_number(json, "unseen_s", (double)(now_us - person->seen_us) / 1e6, 1);
+    put_sights(json, person, names);
+    sp_json_member_int(json, "embeddings", person->embeddings);
+    sp_json_key(json, "trail");
+    sp_json_begin_array(json);
+    for (int i = 0; i < person->trail_count; i++) {
+        sp_json_begin_array(json);
+        sp_json_number(json, person->trail[i].x, 1);
+        sp_json_number(json, person->trail[i].y, 1);
+        sp_json_number(json, (double)(now_us - person->trail[i].time_us) / 1e6, 1);
+        sp_json_end_array(json);
+    }
+    sp_json_end_array(json);
+    sp_json_key(json, "why");
+    put_event(json, &person->why, names, now_us);
+    sp_json_end_object(json);
+}
+
+void sp_people_list(struct sp_call *call)
+{
+    struct sp_map *map = find_map(call);
+    struct sp_person *people = map ? malloc(SP_SPACE_PEOPLE_MAX * sizeof *people) : NULL;
+    struct names *names = people ? calloc(1, sizeof *names) : NULL;
+    if (names) {
+        struct sp_space *space = sp_map_space(map);
+        int64_t now_us = sp_space_now_us(space);
+        int count = sp_space_people(space, people, SP_SPACE_PEOPLE_MAX);
+        read_names(call->api, names);
+        sp_json_begin_object(call->json);
+        sp_json_key(call->json, "people");
+        sp_json_begin_array(call->json);
+        for (int i = 0; i < count; i++)
+            put_person(call->json, &people[i], names, now_us);
+        sp_json_end_array(call->json);
+        sp_json_end_object(call->json);
+    } else if (map) {
+        sp_call_refuse(call, 503, "out of memory");
+    }
+    free(names);
+    free(people);
+}
+
+void sp_people_events(struct sp_call *call)
+{
+    char after[24] = "0";
+    struct sp_map *map = find_map(call);
+    sp_request_query(call->request, "after", after, sizeof after);
+    struct sp_space_event *events = map ? malloc(SP_SPACE_EVENTS_MAX * sizeof *events) : NULL;
+    struct names *names = events ? calloc(1, sizeof *names) : NULL;
+    if (names) {
+        struct sp_space *space = sp_map_space(map);
+        int count = sp_space_events(space, strtoull(after, NULL, 10), events, SP_SPACE_EVENTS_MAX);
+        int64_t now_us = sp_space_now_us(space);
+        read_names(call->api, names);
+        sp_json_begin_object(call->json);
+        sp_json_key(call->json, "events");
+        sp_json_begin_array(call->json);
+        for (int i = 0; i < count; i++)
+            put_event(call->json, &events[i], names, now_us);
+        sp_json_end_array(call->json);
+        sp_json_end_object(call->json);
+    } else if (map) {
+        sp_call_refuse(call, 503, "out of memory");
+    }
+    free(names);
+    free(events);
+}
+
+/* ---- the map and its calibrations ---- */
+
+static void put_point(struct sp_json *json, struct sp_point point)
+{
+    sp_json_begin_array(json);
+    sp_json_number(json, point.x, 2);
+    sp_json_number(json, point.y, 2);
+    sp_json_end_array(json);
+}
+
+static void put_fit(struct sp_json *json, const struct sp_fit *fit, const struct sp_point *picture,
+                    const struct sp_point *map, int count, double units_per_m)
+{
+    sp_json_key(json, "points");
+    sp_json_begin_array(json);
+    for (int i = 0; i < count; i++) {
+        sp_json_begin_object(json);
+        sp_json_key(json, "picture");
+        put_point(json, picture[i]);
+        sp_json_key(json, "map");
+        put_point(json, map[i]);
+        put_number(json, "error_px", fit->picture_error_px[i], 2);
+        put_number(json, "error_m", fit->map_error[i] / units_per_m, 3);
+        put_flag(json, "fits", fit->inlier[i]);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+    put_number(json, "rms_px", fit->rms_picture_px, 2);
+    put_number(json, "rms_m", fit->rms_map / units_per_m, 3);
+}
+
+static void put_view(struct sp_json *json, const struct sp_ground *ground)
+{
+    struct sp_point corners[SP_VIEW_CORNERS];
+    int count = sp_ground_view(ground, VIEW_REACH_M, corners);
+    sp_json_key(json, "view");
+    sp_json_begin_array(json);
+    for (int i = 0; i < count; i++)
+        put_point(json, corners[i]);
+    sp_json_end_array(json);
+}
+
+static void put_calibrated(struct sp_json *json, const struct sp_calibration *calibration,
+                           const struct sp_calibrated *camera)
+{
+    struct sp_ground ground = {0};
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "camera", camera->name);
+    put_flag(json, "usable", camera->usable);
+    if (!camera->usable)
+        sp_json_member_string(json, "reason", camera->reason);
+    sp_json_key(json, "image_size");
+    put_point(json, (struct sp_point){camera->width_px, camera->height_px});
+    if (sp_calibration_ground(calibration, camera, &ground)) {
+        put_fit(json, &camera->fit, camera->picture, camera->map, camera->point_count,
+                calibration->units_per_m);
+        put_view(json, &ground);
+    }
+    sp_json_end_object(json);
+}
+
+static void put_clocks(struct sp_api *api, struct sp_space *space, struct sp_json *json,
+                       const struct names *names)
+{
+    int slots = sp_pipeline_camera_slots(api->pipeline);
+    sp_json_key(json, "clocks");
+    sp_json_begin_array(json);
+    for (int a = 0; a < slots; a++)
+        for (int b = a + 1; b < slots; b++) {
+            struct sp_offset_pair pair = {0};
+            if (!names->name[a][0] || !names->name[b][0] || !sp_space_pair(space, a, b, &pair))
+                continue;
+            sp_json_begin_object(json);
+            sp_json_member_string(json, "camera", names->name[b]);
+            sp_json_member_string(json, "less", names->name[a]);
+            put_number(json, "offset_ms", pair.offset_s * 1000, 1);
+            put_number(json, "deviation_ms", pair.deviation_s * 1000, 1);
+            sp_json_end_object(json);
+        }
+    sp_json_end_array(json);
+}
+
+static void put_map(struct sp_call *call, struct sp_map *map,
+                    const struct sp_calibration *calibration, const struct names *names)
+{
+    struct sp_json *json = call->json;
+    struct sp_space_counts counts;
+    sp_space_count(sp_map_space(map), &counts);
+    sp_json_begin_object(json);
+    put_number(json, "width", calibration->width, 2);
+    put_number(json, "height", calibration->height, 2);
+    put_number(json, "units_per_m", calibration->units_per_m, 4);
+    sp_json_member_string(json, "y_axis", calibration->y_up ? "up" : "down");
+    put_flag(json, "saved", sp_map_file(map)[0] != '\0');
+    sp_json_key(json, "cameras");
+    sp_json_begin_array(json);
+    for (int i = 0; i < calibration->count; i++)
+        put_calibrated(json, calibration, &calibration->camera[i]);
+    sp_json_end_array(json);
+    put_clocks(call->api, sp_map_space(map), json, names);
+    sp_json_member_int(json, "people", counts.people);
+    sp_json_member_int(json, "visible", counts.visible);
+    sp_json_end_object(json);
+}
+
+void sp_people_map(struct sp_call *call)
+{
+    struct sp_map *map = find_map(call);
+    struct sp_calibration *calibration = map ? malloc(sizeof *calibration) : NULL;
+    struct names *names = calibration ? calloc(1, sizeof *names) : NULL;
+    if (names) {
+        sp_map_calibration(map, calibration);
+        read_names(call->api, names);
+        put_map(call, map, calibration, names);
+    } else if (map) {
+        sp_call_refuse(call, 503, "out of memory");
+    }
+    free(names);
+    free(calibration);
+}
+
+static json_t *read_body(struct sp_call *call)
+{
+    json_error_t where;
+    json_t *body =
+        json_loadb(call->request->body, call->request->body_bytes, JSON_REJECT_DUPLICATES, &where);
+    if (!json_is_object(body)) {
+        sp_call_refuse(call, 400, "the body is no JSON object: %s",
+                       body ? "it is something else" : where.text);
+        json_decref(body);
+        return NULL;
+    }
+    return body;
+}
+
+/* What the file says no to is no fault of the one who asks. */
+static int status_of(int code)
+{
+    switch (code) {
+    case SP_ERR_NOT_FOUND:
+        return 404;
+    case SP_ERR_INVALID:
+        return 422;
+    case SP_ERR_UNSUPPORTED:
+        return 409;
+    default:
+        return 500;
+    }
+}
+
+void sp_people_resize(struct sp_call *call)
+{
+    struct sp_map *map = find_map(call);
+    json_t *body = map ? read_body(call) : NULL;
+    struct sp_error err = {0};
+    if (!body)
+        return;
+    int result = sp_map_resize(map, json_number_value(json_object_get(body, "width")),
+                               json_number_value(json_object_get(body, "height")),
+                               json_number_value(json_object_get(body, "units_per_m")), &err);
+    json_decref(body);
+    if (result < 0)
+        sp_call_refuse(call, status_of(result), "%s", err.text);
+    else
+        sp_people_map(call);
+}
+
+static bool take_pair(const json_t *pair, struct sp_point *out)
+{
+    const json_t *x = json_array_get(pair, 0), *y = json_array_get(pair, 1);
+    *out = (struct sp_point){json_number_value(x), json_number_value(y)};
+    return json_is_number(x) && json_is_number(y);
+}
+
+static bool take_points(const json_t *body, struct sp_point *picture, struct sp_point *map,
+                        int *count)
+{
+    const json_t *points = json_object_get(body, "points");
+    *count = 0;
+    if (!json_is_array(points) || json_array_size(points) > SP_FIT_POINTS_MAX)
+        return false;
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *point = json_array_get(points, i);
+        if (!take_pair(json_object_get(point, "picture"), &picture[i]) ||
+            !take_pair(json_object_get(point, "map"), &map[i]))
+            return false;
+        ++*count;
+    }
+    return true;
+}
+
+static void answer_fit(struct sp_call *call, struct sp_map *map, const struct sp_map_points *points,
+                       const struct sp_fit *fit)
+{
+    struct sp_calibration *calibration = malloc(sizeof *calibration);
+    if (!calibration) {
+        sp_call_refuse(call, 503, "out of memory");
+        return;
+    }
+    sp_map_calibration(map, calibration);
+    struct sp_ground ground = {.homography = fit->homography,
+                               .width_px = points->width_px,
+                               .height_px = points->height_px,
+                               .units_per_m = calibration->units_per_m};
+    sp_json_begin_object(call->json);
+    sp_json_member_string(call->json, "camera", points->camera);
+    put_flag(call->json, "stored", !points->only_try);
+    put_fit(call->json, fit, points->picture, points->map, points->count, calibration->units_per_m);
+    put_view(call->json, &ground);
+    sp_json_end_object(call->json);
+    free(calibration);
+}
+
+void sp_people_calibrate(struct sp_call *call)
+{
+    struct sp_point picture[SP_FIT_POINTS_MAX], spot[SP_FIT_POINTS_MAX], size;
+    struct sp_map *map = find_map(call);
+    struct sp_camera_report report;
+    struct sp_error err = {0};
+    struct sp_fit fit = {0};
+    if (!map)
+        return;
+    if (sp_api_find_camera(call->api, call->name, &report) < 0) {
+        sp_call_refuse(call, 404, "there is no camera %s", call->name);
+        return;
+    }
+    json_t *body = read_body(call);
+    if (!body)
+        return;
+    struct sp_map_points points = {.camera = call->name,
+                                   .picture = picture,
+                                   .map = spot,
+                                   .only_try = json_is_true(json_object_get(body, "try"))};
+    bool good = take_points(body, picture, spot, &points.count) &&
+                take_pair(json_object_get(body, "image_size"), &size);
+    json_decref(body);
+    if (!good) {
+        sp_call_refuse(call, 422,
+                       "the body is {\"points\": [{\"picture\": [u, v], \"map\": [x, "
+                       "y]}, ...], \"image_size\": [w, h]} with at most 64 points");
+        return;
+    }
+    points.width_px = size.x;
+    points.height_px = size.y;
+    int result = sp_map_calibrate(map, &points, &fit, &err);
+    if (result < 0)
+        sp_call_refuse(call, status_of(result), "%s", err.text);
+    else
+        answer_fit(call, map, &points, &fit);
+}
+
+void sp_people_forget(struct sp_call *call)
+{
+    struct sp_map *map = find_map(call);
+    struct sp_error err = {0};
+    if (!map)
+        return;
+    int result = sp_map_forget(map, call->name, &err);
+    if (result < 0)
+        sp_call_refuse(call, status_of(result), "%s", err.text);
+    else
+        sp_people_map(call);
+}

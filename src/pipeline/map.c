@@ -1,0 +1,228 @@
+#include "pipeline/map.h"
+
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A camera's clock drifts against ours, and what it shows takes its way: the least delay that was
+ * seen lately is the camera's own. */
+static const int64_t DRIFT_US_A_SECOND = 1000, NEW_START_US = 2000000;
+
+struct slot {
+    char name[SP_CALIBRATION_NAME_BYTES]; /* empty: free */
+    bool timed;
+    int64_t base_us, last_pts_us; /* post worker's: received less presented, at its least */
+};
+
+struct sp_map {
+    pthread_mutex_t mutex;
+    struct sp_space *space;
+    char file[SP_PATH_BYTES];
+    int cameras;
+    struct slot *slots;
+    struct sp_calibration *calibration, *scratch; /* guarded */
+};
+
+static int read_calibration(struct sp_map *map, struct sp_error *err)
+{
+    struct sp_error why = {0};
+    if (!map->calibration)
+        return SP_OK;
+    sp_calibration_init(map->calibration);
+    if (map->file[0] == '\0')
+        return SP_OK;
+    int result = sp_calibration_read(map->calibration, map->file, &why);
+    if (result == SP_ERR_NOT_FOUND) {
+        sp_log(SP_LOG_WARNING,
+               "HOMOGRAPHY_FILE_PATH: %s; calibrations that are made will be "
+               "written there",
+               why.text);
+        return SP_OK;
+    }
+    if (result < 0)
+        return sp_fail(err, result, "HOMOGRAPHY_FILE_PATH: %.400s", why.text);
+    for (int i = 0; i < map->calibration->count; i++)
+        if (!map->calibration->camera[i].usable)
+            sp_log(SP_LOG_WARNING, "camera %s has no map: %s", map->calibration->camera[i].name,
+                   map->calibration->camera[i].reason);
+    return SP_OK;
+}
+
+int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cameras,
+                struct sp_error *err)
+{
+    struct sp_map *map = calloc(1, sizeof *map);
+    if (!map)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "map: out of memory");
+    struct sp_space_options space = {.cameras = cameras};
+    pthread_mutex_init(&map->mutex, NULL);
+    snprintf(map->file, sizeof map->file, "%s", settings->homography_file);
+    map->cameras = cameras;
+    map->slots = calloc((size_t)cameras, sizeof *map->slots);
+    map->calibration = malloc(sizeof *map->calibration);
+    map->scratch = malloc(sizeof *map->scratch);
+    int result = map->slots && map->calibration && map->scratch
+                     ? sp_space_open(&map->space, &space, err)
+                     : sp_fail(err, SP_ERR_NO_MEMORY, "map: out of memory");
+    if (result == SP_OK)
+        result = read_calibration(map, err);
+    if (result < 0) {
+        sp_map_close(map);
+        return result;
+    }
+    *out = map;
+    return SP_OK;
+}
+
+void sp_map_close(struct sp_map *map)
+{
+    if (!map)
+        return;
+    sp_space_close(map->space);
+    free(map->slots);
+    free(map->calibration);
+    free(map->scratch);
+    pthread_mutex_destroy(&map->mutex);
+    free(map);
+}
+
+/* With the mutex held: what the calibration says of the camera in this slot, into use. */
+static void apply(struct sp_map *map, int camera)
+{
+    struct sp_ground ground;
+    const char *name = map->slots[camera].name;
+    const struct sp_calibrated *found =
+        name[0] ? sp_calibration_find(map->calibration, name) : NULL;
+    bool usable = found && sp_calibration_ground(map->calibration, found, &ground);
+    sp_space_set_camera(map->space, camera, usable ? &ground : NULL);
+}
+
+static void apply_name(struct sp_map *map, const char *name)
+{
+    for (int i = 0; i < map->cameras; i++)
+        if (strcmp(map->slots[i].name, name) == 0)
+            apply(map, i);
+}
+
+void sp_map_camera(struct sp_map *map, int camera, const char *name)
+{
+    pthread_mutex_lock(&map->mutex);
+    snprintf(map->slots[camera].name, sizeof map->slots[camera].name, "%s", name ? name : "");
+    map->slots[camera].timed = false;
+    apply(map, camera);
+    pthread_mutex_unlock(&map->mutex);
+}
+
+/* The time at which the picture was taken, but for a delay that the camera always has: that is
+ * found as a difference of clocks, later. */
+static int64_t time_of(struct slot *slot, const struct sp_frame *frame)
+{
+    int64_t delay_us = frame->received_us - frame->pts_us;
+    int64_t passed_us = frame->pts_us - slot->last_pts_us;
+    bool follows = slot->timed && passed_us >= 0 && passed_us < NEW_START_US &&
+                   delay_us < slot->base_us + NEW_START_US;
+    if (follows)
+        slot->base_us += passed_us * DRIFT_US_A_SECOND / 1000000;
+    if (!follows || delay_us < slot->base_us)
+        slot->base_us = delay_us;
+    slot->timed = true;
+    slot->last_pts_us = frame->pts_us;
+    return frame->pts_us + slot->base_us;
+}
+
+bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
+                   const struct sp_track *tracks, size_t count, struct sp_place *places)
+{
+    int64_t time_us = live ? time_of(&map->slots[frame->camera], frame) : frame->pts_us;
+    bool (*place)(struct sp_space *, int, int64_t, int, int, const struct sp_track *, size_t,
+                  struct sp_place *) = inferred ? sp_space_update : sp_space_look;
+    return place(map->space, frame->camera, time_us, frame->width_px, frame->height_px, tracks,
+                 count, places);
+}
+
+struct sp_space *sp_map_space(struct sp_map *map)
+{
+    return map->space;
+}
+
+const char *sp_map_file(const struct sp_map *map)
+{
+    return map->file;
+}
+
+void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration)
+{
+    pthread_mutex_lock(&map->mutex);
+    *calibration = *map->calibration;
+    pthread_mutex_unlock(&map->mutex);
+}
+
+static int save(struct sp_map *map, struct sp_error *err)
+{
+    if (map->file[0] == '\0')
+        return SP_OK;
+    return sp_calibration_write(map->calibration, map->file, err);
+}
+
+static int calibrate(struct sp_map *map, const struct sp_map_points *points, struct sp_fit *fit,
+                     struct sp_error *err)
+{
+    struct sp_calibration *into = points->only_try ? map->scratch : map->calibration;
+    if (points->only_try)
+        *map->scratch = *map->calibration;
+    int result = sp_calibration_set(into, points->camera, points->picture, points->map,
+                                    points->count, points->width_px, points->height_px, err);
+    if (result < 0)
+        return result;
+    if (fit)
+        *fit = sp_calibration_find(into, points->camera)->fit;
+    if (points->only_try)
+        return SP_OK;
+    apply_name(map, points->camera);
+    return save(map, err);
+}
+
+int sp_map_calibrate(struct sp_map *map, const struct sp_map_points *points, struct sp_fit *fit,
+                     struct sp_error *err)
+{
+    pthread_mutex_lock(&map->mutex);
+    int result = calibrate(map, points, fit, err);
+    pthread_mutex_unlock(&map->mutex);
+    return result;
+}
+
+int sp_map_forget(struct sp_map *map, const char *camera, struct sp_error *err)
+{
+    pthread_mutex_lock(&map->mutex);
+    int result = sp_calibration_remove(map->calibration, camera)
+                     ? SP_OK
+                     : sp_fail(err, SP_ERR_NOT_FOUND, "camera %s is not calibrated", camera);
+    if (result == SP_OK) {
+        apply_name(map, camera);
+        result = save(map, err);
+    }
+    pthread_mutex_unlock(&map->mutex);
+    return result;
+}
+
+int sp_map_resize(struct sp_map *map, double width, double height, double units_per_m,
+                  struct sp_error *err)
+{
+    if (!(width >= 0 && width < 1e7 && height >= 0 && height < 1e7) ||
+        !(units_per_m > 0 && units_per_m < 1e5))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "the map is \"width\" x \"height\" units, of which \"units_per_m\" make a "
+                       "metre: numbers above 0");
+    pthread_mutex_lock(&map->mutex);
+    bool other_unit = units_per_m != map->calibration->units_per_m;
+    map->calibration->width = width;
+    map->calibration->height = height;
+    map->calibration->units_per_m = units_per_m;
+    for (int i = 0; i < map->cameras && other_unit; i++)
+        apply(map, i);
+    int result = save(map, err);
+    pthread_mutex_unlock(&map->mutex);
+    return result;
+}

@@ -1,0 +1,162 @@
+"""One person in several cameras of a running server: the map, the people, both protocols."""
+
+import json
+import sys
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+from conftest import ROOT, SLOWER
+from serving import Serving
+
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+from world_calibration import calibration  # noqa: E402
+
+pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
+TASKS = "/api/v1/detection-processing-tasks"
+HALL = {"c01": 0, "c02": 1, "c03": 2}
+SIZE = (640, 360)
+
+
+def url(camera, people=3):
+    return (f"sim://world?camera={camera}&seed=4&people={people}&fps=10"
+            f"&width={SIZE[0]}&height={SIZE[1]}")
+
+
+def serving(program, folder, env=None):
+    path = folder / "map.json"
+    if not path.exists():
+        path.write_text(json.dumps(calibration(HALL, *SIZE)))
+    return Serving(program, folder, {name: url(view) for name, view in HALL.items()} |
+                   {"c05": url(3)},
+                   env={"HOMOGRAPHY_FILE_PATH": str(path), "YOLO_INPUT_SIZE": "640",
+                        "LOG_LEVEL": "debug", **(env or {})})
+
+
+def seen_by_several(server):
+    people = server.get("/api/v2/people")["people"]
+    return [p for p in people if p["visible"] and len({s["camera"] for s in p["sights"]}) >= 2]
+
+
+def test_people_of_several_cameras_are_one(program, tmp_path):
+    with serving(program, tmp_path) as server:
+        server.until_live("c01", "c02", "c03", "c05")
+        server.until(lambda: seen_by_several(server), 60)
+        person = seen_by_several(server)[0]
+        assert person["person"].startswith("P") and 0 <= person["x"] <= 5600
+        assert person["trail"] and person["why"]["what"] in ("born", "joined", "returned", "moved")
+        found = server.get("/api/v2/map")
+        assert [c["camera"] for c in found["cameras"]] == list(HALL)
+        for camera in found["cameras"]:
+            assert camera["usable"] and len(camera["view"]) >= 4
+            assert all(point["fits"] and point["error_m"] < 0.01 for point in camera["points"])
+        events = server.get("/api/v2/people/events?after=0")["events"]
+        joined = [e for e in events if e["what"] == "joined"]
+        assert joined and all(e["distance_m"] < 2 and e["votes"] >= 1 for e in joined)
+        assert [e["serial"] for e in events] == sorted(e["serial"] for e in events)
+        later = server.get(f"/api/v2/people/events?after={events[-1]['serial']}")["events"]
+        assert all(e["serial"] > events[-1]["serial"] for e in later)
+
+        # The newer protocol: people beside the tracks; a camera without a map says nothing of it.
+        with connect(server.ws_url("/api/v2/ws")) as ws:
+            messages = [json.loads(ws.recv(10 * SLOWER)) for _ in range(40)]
+        assert all("people" not in m for m in messages if m["camera"] == "c05")
+        named = [p for m in messages if m["camera"] != "c05" for p in m["people"]]
+        assert any(p.get("person") == person["person"] for p in named)
+        for entry in named:
+            assert set(entry) <= {"track", "person", "x", "y"}
+        page = server.request("GET", "/metrics")[2].decode()
+        assert 'stage="space"' in page and "spoton_people" in page
+    space = [line.split("SpaceMatch=")[1].split("ms")[0]
+             for line in server.log().splitlines() if "MEGA-BATCH" in line]
+    assert space and any(float(text) >= 0 for text in space)
+
+
+def test_the_front_ends_fields(program, tmp_path):
+    with serving(program, tmp_path) as server:
+        server.until_live("c01", "c02", "c03", "c05")
+        server.until(lambda: seen_by_several(server), 60)
+        task = server.json("POST", TASKS + "/start", {"environment_id": "campus"}, 202)["task_id"]
+        with connect(server.ws_url(f"/ws/tracking/{task}")) as ws, \
+                connect(server.ws_url(f"/ws/focus/{task}")) as focus:
+            tracks, wanted, deadline = [], None, time.monotonic() + 60 * SLOWER
+            while time.monotonic() < deadline and not any(t["is_focused"] for t in tracks):
+                message = json.loads(ws.recv(10 * SLOWER))
+                tracks = message["camera_data"]["tracks"]
+                check_message(message, mapped=message["camera_id"] != "c05")
+                named = [t["global_id"] for t in tracks if t["global_id"]]
+                if named and not wanted:
+                    wanted = named[0]
+                    focus.send(json.dumps({"type": "set_focus", "person_id": wanted}))
+                    told = json.loads(focus.recv(10 * SLOWER))
+                    assert told["payload"]["focused_person_id"] == wanted
+            focused = {t["global_id"] for t in tracks if t["is_focused"]}
+            assert focused == {wanted}
+
+
+def check_message(message, mapped):
+    mapping = message["future_pipeline_data"]["mapping_coordinates"]
+    assert isinstance(mapping, list)
+    for track in message["camera_data"]["tracks"] + message["detection_data"]["detections"]:
+        # A number here crashes the front end.
+        assert track["global_id"] is None or track["global_id"].startswith("P")
+        assert mapped or track["global_id"] is None
+    for track in message["camera_data"]["tracks"]:
+        coordinates = track["map_coords"]
+        assert coordinates is None or set(coordinates) == {"map_x", "map_y"}
+        assert mapped or coordinates is None
+    for entry in mapping:
+        assert mapped and entry["projection_successful"] is True
+        assert isinstance(entry["map_x"], float | int)
+        assert len(entry["trail"]) <= 3
+        for offset, point in enumerate(entry["trail"]):
+            assert set(point) == {"x", "y", "frame_offset", "timestamp"}
+            assert point["frame_offset"] == offset and point["timestamp"].endswith("Z")
+
+
+def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
+    with serving(program, tmp_path) as server:
+        server.until_live("c05")
+        whole = calibration({"c05": 3}, *SIZE)["cameras"][0]
+        points = [{"picture": p, "map": m} for p, m in
+                  zip(whole["source_points"], whole["destination_points"])]
+        path = "/api/v2/map/cameras/c05"
+        body = {"points": points, "image_size": SIZE, "try": True}
+        tried = server.json("POST", path, body)
+        assert tried["stored"] is False and tried["rms_px"] < 0.01 and len(tried["view"]) > 4
+        assert len(server.get("/api/v2/map")["cameras"]) == 3
+
+        mirrored = [{"picture": [SIZE[0] - p["picture"][0], p["picture"][1]], "map": p["map"]}
+                    for p in points]
+        for bad, status, why in [
+                ({"points": points[:3], "image_size": SIZE}, 422, "at least four"),
+                ({"points": mirrored, "image_size": SIZE}, 422, "mirrored"),
+                ({"points": points}, 422, "image_size"),
+                ({"points": [{"picture": [1], "map": [2, 3]}], "image_size": SIZE}, 422, "points"),
+                ([1], 400, "object")]:
+            assert why in server.json("POST", path, bad, status)["detail"]
+        assert "no camera" in server.json("POST", "/api/v2/map/cameras/c77", body, 404)["detail"]
+
+        stored = server.json("POST", path, {"points": points, "image_size": SIZE})
+        assert stored["stored"] is True
+        server.until(lambda: any(s["camera"] == "c05" for p in server.get("/api/v2/people")["people"]
+                                 for s in p["sights"]), 60)
+        written = json.loads((tmp_path / "map.json").read_text())
+        assert [c["id"] for c in written["cameras"]] == [*HALL, "c05"]
+        assert not (tmp_path / "map.json.part").exists()
+        server.json("DELETE", path)
+        server.json("DELETE", path, status=404)
+        assert len(json.loads((tmp_path / "map.json").read_text())["cameras"]) == 3
+        plane = {"width": 4000, "height": 1600, "units_per_m": 100}
+        assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
+        assert "above 0" in server.json("POST", "/api/v2/map", {"width": -1}, 422)["detail"]
+
+
+def test_a_bad_file_is_named_and_no_map_is_none(program, tmp_path):
+    (tmp_path / "map.json").write_text('{"cameras": [{"id": "c01", "source_points": [[1]]}]}')
+    with pytest.raises(AssertionError, match="HOMOGRAPHY_FILE_PATH.*camera c01"):
+        serving(program, tmp_path)
+    (tmp_path / "map.json").unlink()
+    with serving(program, tmp_path, {"SPATIAL_MATCH_ENABLED": "false"}) as server:
+        assert "SPATIAL_MATCH_ENABLED" in server.get("/api/v2/people", 404)["detail"]
