@@ -1,0 +1,110 @@
+"""The page of the map in a real browser, over a real server: `make test` starts one with made
+cameras where the program is built, else SPOTON_DASHBOARD_URL names one."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+from world_calibration import calibration  # noqa: E402
+
+PROGRAM = Path(os.environ.get("SPOTON_BUILD_DIR", ROOT / "build")) / "spoton"
+CAMERAS = {"c01": 0, "c02": 1, "c03": 2}
+SIZE = (640, 360)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM} is not built")
+    folder = tmp_path_factory.mktemp("map")
+    (folder / "map.json").write_text(json.dumps(calibration({"c01": 0, "c02": 1}, *SIZE)))
+    command = [str(PROGRAM), "serve"]
+    for name, view in CAMERAS.items():
+        command += ["--camera", f"{name}=sim://world?camera={view}&seed=4&people=3&fps=8"
+                                f"&width={SIZE[0]}&height={SIZE[1]}"]
+    settings = {**os.environ, "ENGINE": "fake", "HTTP_PORT": "0",
+                "HOMOGRAPHY_FILE_PATH": str(folder / "map.json")}
+    process = subprocess.Popen(command, cwd=folder, env=settings, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    line = process.stdout.readline()
+    assert line.startswith("dashboard: "), line
+    yield line.removeprefix("dashboard: ").strip()
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
+def get(world, path):
+    return json.load(urllib.request.urlopen(world + path))
+
+
+@pytest.mark.parametrize("width, scheme", [(1440, "light"), (1440, "dark"), (360, "light")])
+def test_people_are_on_the_map_and_in_the_pictures(world, make_page, width, scheme):
+    page = make_page(width, 900, scheme)
+    page.open(world + "map.html")
+    page.wait("document.querySelectorAll('#plan .person').length > 0", 40)
+    page.wait("document.querySelectorAll('#plan .view').length === 2")
+    page.wait("document.querySelectorAll('#events li').length > 0")
+    page.wait("[...document.querySelectorAll('#pictures text')].some((node) => node.textContent.startsWith('P'))")
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    assert page.errors() == []
+
+
+def test_somebody_is_focused_by_key_and_let_go(world, make_page):
+    page = make_page()
+    page.open(world + "map.html")
+    page.wait("document.querySelectorAll('#people button').length >= 2", 40)
+    page.run("document.querySelector('#people button').focus(); document.activeElement.click()")
+    page.wait("document.querySelectorAll('#people [aria-pressed=true]').length === 1")
+    page.wait("document.querySelectorAll('#plan .person.dimmed').length >= 1")
+    page.run("dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    page.wait("document.querySelectorAll('#plan .person.dimmed').length === 0")
+
+
+def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
+    page = make_page(1440, 900)
+    page.open(world + "map.html")
+    page.wait("[...document.querySelectorAll('#camera option')].length === 3")
+    page.run("""const choice = document.querySelector('#camera'); choice.value = 'c03';
+      choice.dispatchEvent(new Event('change'))""")
+    page.wait("document.querySelector('#still').naturalWidth > 0")
+    entry = calibration({"c03": 2}, *SIZE)["cameras"][0]
+    page.run("""window.put = (u, v, x, y) => {
+      const still = document.querySelector('#still'), at = still.getBoundingClientRect();
+      still.dispatchEvent(new MouseEvent('click', {clientX: at.left + u / still.naturalWidth * at.width,
+        clientY: at.top + v / still.naturalHeight * at.height}));
+      const sheet = document.querySelector('#sheet');
+      const spot = new DOMPoint(x, y).matrixTransform(sheet.getScreenCTM());
+      sheet.dispatchEvent(new MouseEvent('click', {clientX: spot.x, clientY: spot.y}));
+    }""")
+    for (u, v), (x, y) in zip(entry["source_points"], entry["destination_points"]):
+        page.run(f"put({u}, {v}, {x}, {y})")
+    page.wait("document.querySelectorAll('#points tr').length === 5")
+    page.wait("!document.querySelector('#save').disabled")
+    assert "These points fit" in page.run("document.querySelector('#verdict').textContent")
+    assert page.run("document.querySelectorAll('#sheet .view').length") == 1
+    assert len(get(world, "api/v2/map")["cameras"]) == 2  # only tried so far
+    page.run("document.querySelector('#save').click()")
+    page.wait("document.querySelector('#verdict').textContent.startsWith('In use')")
+    found = {c["camera"]: c for c in get(world, "api/v2/map")["cameras"]}
+    assert found["c03"]["usable"] and found["c03"]["rms_m"] < 0.2
+
+    # A point typed to a wrong place: refused or left out, with the reason, and not in use.
+    page.run("""const input = document.querySelector('#points tr input'); input.value = 5;
+      input.dispatchEvent(new Event('change'))""")
+    page.wait("document.querySelector('#verdict').classList.contains('bad')")
+    assert page.run("document.querySelector('#save').disabled")
+    page.wait("!document.querySelector('#forget').disabled")
+    page.run("document.querySelector('#forget').click()")
+    limit = time.monotonic() + 20
+    while len(get(world, "api/v2/map")["cameras"]) != 2:
+        assert time.monotonic() < limit
+        time.sleep(0.1)

@@ -1,0 +1,249 @@
+// Calibrating a camera: marks in its still and on the plan, tried on the server as they come.
+
+import {ApiError, call, cameraPath} from "/api.js";
+import {clear, drawGround, extentOf, svg} from "/plan.js";
+
+const TRY_AFTER_MS = 250;
+const $ = (id) => document.getElementById(id);
+const FIELDS = [["picture", 0, "Picture x"], ["picture", 1, "Picture y"], ["map", 0, "Map x"],
+                ["map", 1, "Map y"]];
+
+export class Calibration {
+  constructor({tell, changed}) {
+    Object.assign(this, {tell, changed, map: null, points: [], camera: "", plan: null, fit: null,
+                         timer: 0, ownPlane: false});
+    $("camera").addEventListener("change", () => this.choose($("camera").value));
+    $("still").addEventListener("click", (event) => this.clickStill(event));
+    $("still").addEventListener("load", () => this.draw());
+    $("sheet").addEventListener("click", (event) => this.clickSheet(event));
+    $("still-again").addEventListener("click", () => this.takeStill());
+    $("point-add").addEventListener("click", () => this.add({picture: [0, 0], map: [0, 0]}));
+    $("save").addEventListener("click", () => this.send(false));
+    $("forget").addEventListener("click", () => this.forget());
+    $("map-save").addEventListener("click", () => this.resize());
+    $("plan-file").addEventListener("change", () => this.takePlan());
+    for (const id of ["map-width", "map-height", "map-units"])
+      $(id).addEventListener("input", () => {
+        this.ownPlane = true;
+      });
+  }
+
+  update(map, names) {
+    const known = [...$("camera").options].map(({value}) => value);
+    this.map = map;
+    if (names.join() !== known.join()) {
+      $("camera").replaceChildren(...names.map((name) => new Option(name, name)));
+      this.choose(names.includes(this.camera) ? this.camera : names[0] ?? "");
+    }
+    if (!this.ownPlane) {
+      $("map-width").value = map.width || "";
+      $("map-height").value = map.height || "";
+      $("map-units").value = map.units_per_m;
+    }
+    $("forget").disabled = !map.cameras.some(({camera}) => camera === this.camera);
+    this.drawSheet();
+  }
+
+  choose(name) {
+    const stored = this.map.cameras.find(({camera}) => camera === name);
+    this.camera = name;
+    $("camera").value = name;
+    this.points = (stored?.points ?? []).map(({picture, map}) => ({picture, map}));
+    this.storedSize = stored?.image_size;
+    this.fit = stored?.usable ? stored : null;
+    this.say(stored && !stored.usable ? stored.reason : "", true);
+    this.takeStill();
+    this.list();
+  }
+
+  takeStill() {
+    if (this.camera)
+      $("still").src = `/api/v2/${cameraPath(this.camera, "/frame.jpg")}?width=1920&at=${Date.now()}`;
+  }
+
+  takePlan() {
+    const [file] = $("plan-file").files;
+    if (!file)
+      return;
+    const reader = new FileReader();
+    reader.addEventListener("load", () => {
+      this.plan = reader.result;
+      this.drawSheet();
+    });
+    reader.readAsDataURL(file);
+  }
+
+  size() {
+    const {naturalWidth, naturalHeight} = $("still");
+    return naturalWidth ? [naturalWidth, naturalHeight] : this.storedSize ?? [1920, 1080];
+  }
+
+  // A click on one side waits for the one on the other.
+  clickStill(event) {
+    const at = $("still").getBoundingClientRect(), [width, height] = this.size();
+    this.put("picture", [(event.clientX - at.left) / at.width * width,
+                         (event.clientY - at.top) / at.height * height]);
+  }
+
+  clickSheet(event) {
+    const point = new DOMPoint(event.clientX, event.clientY)
+      .matrixTransform($("sheet").getScreenCTM().inverse());
+    this.put("map", [point.x, point.y]);
+  }
+
+  put(side, at) {
+    const place = at.map((value) => Math.round(value * 10) / 10);
+    const open = this.points.find((point) => !point[side]);
+    if (open)
+      open[side] = place;
+    else
+      this.points.push({[side]: place});
+    this.edited();
+  }
+
+  add(point) {
+    this.points.push(point);
+    this.edited();
+    $("points").lastElementChild?.querySelector("input")?.focus();
+  }
+
+  edited() {
+    this.fit = null;
+    this.list();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.send(true), TRY_AFTER_MS);
+  }
+
+  say(text, bad) {
+    $("verdict").textContent = text;
+    $("verdict").classList.toggle("bad", Boolean(bad && text));
+  }
+
+  async send(only) {
+    const points = this.points.filter(({picture, map}) => picture && map);
+    $("save").disabled = true;
+    if (points.length < 4) {
+      this.say(`${points.length} of at least 4 points.`);
+      return;
+    }
+    try {
+      const body = {points, image_size: this.size(), try: only};
+      this.fit = await call("POST", `map/cameras/${encodeURIComponent(this.camera)}`, body);
+      this.points = points;
+      $("save").disabled = false;
+      this.say(`${only ? "These points fit" : "In use"}: ${this.fit.rms_px} px, ${this.fit.rms_m} m off on average.`);
+      this.list();
+      if (!only) {
+        $("forget").disabled = false;
+        this.changed(this.map = await call("GET", "map"));
+      }
+    } catch (error) {
+      if (!(error instanceof ApiError))
+        throw error;
+      this.fit = null;
+      this.say(error.message, true);
+      this.draw();
+    }
+  }
+
+  async forget() {
+    try {
+      this.changed(this.map = await call("DELETE", `map/cameras/${encodeURIComponent(this.camera)}`));
+      this.choose(this.camera);
+    } catch (error) {
+      if (!(error instanceof ApiError))
+        throw error;
+      this.say(error.message, true);
+    }
+  }
+
+  async resize() {
+    try {
+      const body = {width: Number($("map-width").value), height: Number($("map-height").value),
+                    units_per_m: Number($("map-units").value)};
+      this.changed(this.map = await call("POST", "map", body));
+      this.ownPlane = false;
+      this.drawSheet();
+    } catch (error) {
+      if (!(error instanceof ApiError))
+        throw error;
+      this.say(error.message, true);
+    }
+  }
+
+  list() {
+    const rows = this.points.map((point, index) => this.row(point, index));
+    $("points").replaceChildren(...rows);
+    this.draw();
+  }
+
+  row(point, index) {
+    const row = document.createElement("tr"), fit = this.fit?.points?.[index];
+    const cell = (content) => {
+      const node = document.createElement("td");
+      node.append(content);
+      row.append(node);
+    };
+    row.classList.toggle("off", fit?.fits === false);
+    cell(String(index + 1));
+    for (const [side, axis, label] of FIELDS) {
+      const input = document.createElement("input");
+      input.type = "number";
+      input.step = "any";
+      input.value = point[side]?.[axis] ?? "";
+      input.setAttribute("aria-label", `${label} of point ${index + 1}`);
+      input.addEventListener("change", () => {
+        point[side] ??= [0, 0];
+        point[side][axis] = Number(input.value);
+        this.edited();
+      });
+      cell(input);
+    }
+    cell(fit ? fit.error_px.toFixed(1) : "");
+    cell(fit ? fit.error_m.toFixed(2) : "");
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.className = "icon";
+    remove.textContent = "✕";
+    remove.setAttribute("aria-label", `Remove point ${index + 1}`);
+    remove.addEventListener("click", () => {
+      this.points.splice(index, 1);
+      this.edited();
+    });
+    cell(remove);
+    return row;
+  }
+
+  draw() {
+    const layer = $("still-marks"), [width, height] = this.size();
+    clear(layer);
+    layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.marks(layer, "picture", width / 90);
+    this.drawSheet();
+  }
+
+  drawSheet() {
+    if (!this.map)
+      return;
+    const sheet = $("sheet");
+    const placed = this.points.filter(({map}) => map).map(({map}) => map);
+    const cameras = this.map.cameras.filter(({camera}) => camera === this.camera && !this.fit?.view);
+    const shown = {...this.map, cameras};
+    if (this.fit?.view)
+      shown.cameras = [{camera: this.camera, view: this.fit.view}];
+    clear(sheet);
+    const unit = drawGround(sheet, shown, extentOf(this.map, [], placed), this.plan);
+    this.marks(sheet, "map", unit);
+  }
+
+  marks(layer, side, unit) {
+    this.points.forEach((point, index) => {
+      if (!point[side])
+        return;
+      const [x, y] = point[side], name = svg("text", {class: "mark-name", x: x + unit, y: y - unit,
+                                                      "font-size": 2.6 * unit});
+      name.textContent = index + 1;
+      layer.append(svg("circle", {class: "mark", cx: x, cy: y, r: unit * 0.8}), name);
+    });
+  }
+}

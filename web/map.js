@@ -1,0 +1,259 @@
+// The map: who is where, why, and in which pictures; and the cameras' calibrations.
+
+import {ApiError, call, cameraPath} from "/api.js";
+import {Calibration} from "/calibration.js";
+import {clear, drawGround, extentOf, svg} from "/plan.js";
+
+const POLL_MS = 500, PICTURE_MS = 300;
+const $ = (id) => document.getElementById(id);
+const EVENTS_SHOWN = 40;
+const boxes = new Map(); // the newest message of each camera
+const shown = new Map(); // and the one that its picture was drawn with
+let map = null, people = [], focused = null, hovered = null, events = [], serial = 0;
+
+const theme = (() => {
+  try {
+    return localStorage.getItem("spoton-theme");
+  } catch {
+    return null; // storage may be forbidden
+  }
+})();
+if (theme === "light" || theme === "dark")
+  document.documentElement.dataset.theme = theme;
+
+// Far apart for numbers that follow each other.
+const colourOf = (person) => `hsl(${(Number(person.slice(1)) * 137.5) % 360} 70% 50%)`;
+
+function tell(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text ?? "";
+}
+
+// --- the live map -----------------------------------------------------------------------------
+
+function drawPerson(plan, person, unit) {
+  const group = svg("g", {class: `person${person.visible ? "" : " away"}`});
+  const colour = colourOf(person.person);
+  group.classList.toggle("dimmed", Boolean(focused) && focused !== person.person);
+  group.dataset.person = person.person;
+  const way = person.trail.map(([x, y]) => `${x},${y}`).join(" ");
+  group.append(svg("polyline", {class: "trail", points: way, stroke: colour}));
+  group.append(svg("circle", {class: "spread", cx: person.x, cy: person.y, fill: colour,
+                              r: Math.min(person.deviation_m * 2, 3) * map.units_per_m}));
+  const big = person.person === hovered || person.person === focused;
+  group.append(svg("circle", {cx: person.x, cy: person.y, r: (big ? 1.5 : 1) * unit, fill: colour}));
+  const name = svg("text", {class: "person-name", x: person.x + 1.6 * unit, y: person.y - 0.6 * unit,
+                            "font-size": 2.4 * unit});
+  name.textContent = person.person;
+  group.append(name);
+  group.addEventListener("pointerenter", () => hover(person.person));
+  group.addEventListener("pointerleave", () => hover(null));
+  group.addEventListener("click", () => focus(person.person));
+  plan.append(group);
+}
+
+function drawMap() {
+  const plan = $("plan"), extent = extentOf(map, people);
+  clear(plan);
+  const unit = drawGround(plan, map, extent);
+  for (const person of people)
+    drawPerson(plan, person, unit);
+  const seen = people.filter(({visible}) => visible).length;
+  $("map-count").textContent = `${seen} in sight, ${people.length - seen} remembered`;
+}
+
+function listPeople() {
+  const list = $("people"), had = document.activeElement?.dataset?.person;
+  clear(list);
+  for (const person of [...people].sort((a, b) => b.visible - a.visible)) {
+    const item = document.createElement("li"), button = document.createElement("button");
+    const dot = document.createElement("span"), text = document.createElement("span");
+    dot.className = "dot";
+    dot.style.background = colourOf(person.person);
+    const where = person.visible ? person.sights.map(({camera}) => camera).join(", ")
+      : `out of sight for ${Math.round(person.unseen_s)} s`;
+    text.textContent = `${person.person}: ${where}`;
+    button.type = "button";
+    button.dataset.person = person.person;
+    button.setAttribute("aria-pressed", String(focused === person.person));
+    button.title = reason(person.why);
+    button.append(dot, text);
+    button.addEventListener("click", () => focus(person.person));
+    button.addEventListener("pointerenter", () => hover(person.person));
+    button.addEventListener("pointerleave", () => hover(null));
+    button.addEventListener("focus", () => hover(person.person));
+    item.append(button);
+    list.append(item);
+  }
+  if (had)
+    list.querySelector(`[data-person="${CSS.escape(had)}"]`)?.focus({preventScroll: true});
+}
+
+function hover(person) {
+  if (hovered === person)
+    return;
+  hovered = person;
+  drawBoxes();
+}
+
+function focus(person) {
+  focused = focused === person ? null : person;
+  drawMap();
+  listPeople();
+  drawBoxes();
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && focused)
+    focus(focused);
+});
+
+// --- why --------------------------------------------------------------------------------------
+
+function reason(event) {
+  const whom = event.other ? ` (${event.other})` : "";
+  const track = event.camera ? `, track ${event.track} of ${event.camera}` : "";
+  const parts = [];
+  if (event.distance_m !== undefined)
+    parts.push(`${event.distance_m} m apart`);
+  if (event.deviations !== undefined)
+    parts.push(`${event.deviations} deviations`);
+  if (event.time_s)
+    parts.push(`for ${event.time_s} s`);
+  if (event.similarity !== undefined)
+    parts.push(`looks ${event.similarity}`);
+  if (event.votes)
+    parts.push(`${event.votes} ${event.votes === 1 ? "camera" : "cameras"} for it`);
+  return `${event.person} ${event.what}${whom}${track}${parts.length ? `: ${parts.join(", ")}` : ""}`;
+}
+
+function showEvents(fresh) {
+  if (!fresh.length)
+    return;
+  serial = fresh[fresh.length - 1].serial;
+  events = [...events, ...fresh].slice(-EVENTS_SHOWN);
+  clear($("events"));
+  for (const event of [...events].reverse()) {
+    const item = document.createElement("li");
+    item.textContent = reason(event);
+    $("events").append(item);
+  }
+}
+
+// --- the pictures -----------------------------------------------------------------------------
+
+function showPictures(names) {
+  const list = $("pictures");
+  for (const item of [...list.children])
+    if (!names.includes(item.dataset.camera))
+      item.remove();
+  for (const name of names) {
+    if (list.querySelector(`[data-camera="${CSS.escape(name)}"]`))
+      continue;
+    const item = document.createElement("li"), figure = document.createElement("figure");
+    const image = document.createElement("img"), caption = document.createElement("figcaption");
+    image.alt = `Camera ${name}`;
+    // One after the other: a stream for each camera would take all connections that a browser
+    // has for a host. The boxes that are drawn on a picture are those that came with it.
+    const next = () => {
+      if (item.isConnected && !document.hidden)
+        image.src = `/api/v2/${cameraPath(name, "/frame.jpg")}?width=480&at=${Date.now()}`;
+      else if (item.isConnected)
+        setTimeout(next, PICTURE_MS);
+    };
+    image.addEventListener("load", () => {
+      shown.set(name, boxes.get(name));
+      drawBoxes();
+      setTimeout(next, PICTURE_MS);
+    });
+    image.addEventListener("error", () => setTimeout(next, 5 * PICTURE_MS));
+    queueMicrotask(next);
+    caption.textContent = name;
+    item.dataset.camera = name;
+    figure.append(image, svg("svg", {"aria-hidden": "true"}), caption);
+    item.append(figure);
+    list.append(item);
+  }
+}
+
+function drawBoxes() {
+  for (const item of $("pictures").children) {
+    const message = shown.get(item.dataset.camera), layer = item.querySelector("svg");
+    if (!message)
+      continue;
+    clear(layer);
+    layer.setAttribute("viewBox", `0 0 ${message.width} ${message.height}`);
+    layer.style.aspectRatio = item.querySelector("img").style.aspectRatio =
+      `${message.width} / ${message.height}`;
+    const who = new Map((message.people ?? []).map(({track, person}) => [track, person]));
+    for (const [track, x1, y1, x2, y2] of message.tracks) {
+      const person = who.get(track), size = message.height / 18;
+      if (focused && person !== focused)
+        continue;
+      const colour = person ? colourOf(person) : "currentColor", on = person && person === hovered;
+      layer.append(svg("rect", {class: `box${on ? " on" : ""}`, x: x1, y: y1, width: x2 - x1,
+                                height: y2 - y1, stroke: colour, color: colour}));
+      if (!person)
+        continue;
+      const name = svg("text", {x: x1, y: Math.max(y1 - 0.25 * size, size), fill: colour,
+                                "font-size": size, "font-weight": 700, "paint-order": "stroke",
+                                stroke: "#000", "stroke-width": size / 8});
+      name.textContent = person;
+      layer.append(name);
+    }
+  }
+}
+
+function listen() {
+  const address = new URL("/api/v2/ws?format=json", location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const socket = new WebSocket(address);
+  socket.addEventListener("message", ({data}) => {
+    const message = JSON.parse(data);
+    if (message.type === "tracks")
+      boxes.set(message.camera, message);
+  });
+  socket.addEventListener("close", () => setTimeout(listen, 2000));
+}
+
+// --- all of it --------------------------------------------------------------------------------
+
+const calibration = new Calibration({
+  tell,
+  changed: (found) => {
+    map = found;
+    drawMap();
+  },
+});
+
+async function poll() {
+  try {
+    const [ground, found, fresh, cameras] = await Promise.all([
+      call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`),
+      call("GET", "cameras")]);
+    const names = cameras.cameras.map(({name}) => name);
+    map = ground;
+    people = found.people;
+    if (!document.hidden) {
+      drawMap();
+      listPeople();
+      showEvents(fresh.events);
+      showPictures(names);
+      calibration.update(map, names);
+    }
+    $("link").dataset.link = "live";
+    $("link").textContent = "Connected";
+    tell(null);
+  } catch (error) {
+    if (!(error instanceof ApiError))
+      throw error;
+    $("link").dataset.link = "lost";
+    $("link").textContent = error.login ? "Sign in on the page of the cameras" : "Connection lost";
+    tell(error.message);
+  } finally {
+    setTimeout(poll, POLL_MS);
+  }
+}
+
+listen();
+poll();

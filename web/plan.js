@@ -1,0 +1,54 @@
+// The plan as SVG, in the map's own units.
+
+const NAMESPACE = "http://www.w3.org/2000/svg";
+
+export function svg(name, attributes = {}) {
+  const node = document.createElementNS(NAMESPACE, name);
+  for (const [key, value] of Object.entries(attributes))
+    node.setAttribute(key, value);
+  return node;
+}
+
+export function clear(node) {
+  node.replaceChildren();
+}
+
+// The map's own size; where the file gives none, what there is to see, with a metre around it.
+export function extentOf(map, people = [], marks = []) {
+  if (map.width > 0 && map.height > 0)
+    return {x: 0, y: 0, width: map.width, height: map.height};
+  const points = [...map.cameras.flatMap(({view}) => view ?? []),
+                  ...people.map(({x, y}) => [x, y]), ...marks];
+  const margin = map.units_per_m;
+  if (!points.length)
+    return {x: 0, y: 0, width: 20 * margin, height: 12 * margin};
+  const xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
+  const x = Math.min(...xs) - margin, y = Math.min(...ys) - margin;
+  return {x, y, width: Math.max(...xs) + margin - x, height: Math.max(...ys) + margin - y};
+}
+
+// Grid, plan and what the cameras see. Returns the size of small things.
+export function drawGround(plan, map, extent, picture = null) {
+  const step = map.units_per_m * (extent.width / map.units_per_m > 100 ? 10 : 1);
+  const lines = [];
+  plan.setAttribute("viewBox", `${extent.x} ${extent.y} ${extent.width} ${extent.height}`);
+  if (picture)
+    plan.append(svg("image", {href: picture, x: extent.x, y: extent.y, width: extent.width,
+                              height: extent.height, preserveAspectRatio: "none"}));
+  for (let x = Math.ceil(extent.x / step) * step; x <= extent.x + extent.width; x += step)
+    lines.push(`M${x} ${extent.y}v${extent.height}`);
+  for (let y = Math.ceil(extent.y / step) * step; y <= extent.y + extent.height; y += step)
+    lines.push(`M${extent.x} ${y}h${extent.width}`);
+  plan.append(svg("path", {class: "grid-line", d: lines.join(""), fill: "none"}));
+  const unit = extent.width / 110;
+  for (const camera of map.cameras) {
+    if (!camera.view?.length)
+      continue;
+    plan.append(svg("polygon", {class: "view", points: camera.view.join(" ")}));
+    const [x, y] = camera.view[2] ?? camera.view[0];
+    const name = svg("text", {class: "view-name", x, y, "font-size": 2 * unit});
+    name.textContent = camera.camera;
+    plan.append(name);
+  }
+  return unit;
+}
