@@ -3,7 +3,9 @@
 const HISTORY = 120; // samples, one a second
 const SVG_HEIGHT = 40;
 
-// The guide's targets, in ms for a batch of 16.
+// The guide's targets, in ms for a batch of 16. A smaller batch is held to its share of them, so that
+// a verdict says the same whatever the size.
+const TARGET_BATCH = 16;
 const STAGES = [
   {key: "detect_ms", name: "BatchDet", target: 200, what: "one inference call"},
   {key: "track_ms", name: "Track", target: 50, what: "tracking"},
@@ -21,7 +23,7 @@ export function decimal(value, digits = 1) {
 export function milliseconds(value) {
   if (!isNumber(value))
     return "–";
-  return `${value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`;
+  return `${Number.isInteger(value) || value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`;
 }
 
 export function setText(node, text) {
@@ -47,17 +49,18 @@ export class StagePlots {
       node.dataset.stage = stage.name;
       node.querySelector("h3").textContent = stage.name;
       node.querySelector("h3").title = stage.what;
-      node.querySelector(".goal").textContent = `– – target ${stage.target} ms`;
       list.append(node);
-      return {stage, node, history: []};
+      return {stage, node, history: [], target: stage.target};
     });
   }
 
   update(batch) {
     const size = batch?.size;
     setText(this.#batch, isNumber(size) && size > 0
-      ? `batch of ${decimal(size, Number.isInteger(size) ? 0 : 1)}; targets are for 16` : "");
+      ? `batch of ${decimal(size, Number.isInteger(size) ? 0 : 1)}` : "");
+    const share = isNumber(size) && size > 0 ? size / TARGET_BATCH : 1;
     for (const row of this.#rows) {
+      this.#aim(row, row.stage.target * share, share);
       const value = batch?.[row.stage.key];
       row.history.push(isNumber(value) ? value : null);
       if (row.history.length > HISTORY)
@@ -66,15 +69,21 @@ export class StagePlots {
     }
   }
 
-  #draw({stage, node, history}, now) {
+  #aim(row, target, share) {
+    row.target = target;
+    setText(row.node.querySelector(".goal"), share === 1 ? `– – target ${milliseconds(target)}`
+      : `– – target ${milliseconds(target)} (${milliseconds(row.stage.target)} at 16)`);
+  }
+
+  #draw({stage, node, history, target}, now) {
     const verdict = now === null ? ["none", "no data yet", "none"]
-      : now <= stage.target ? ["good", "within target", "good"] : ["stalled", "over target", "bad"];
+      : now <= target ? ["good", "within target", "good"] : ["stalled", "over target", "bad"];
     setText(node.querySelector(".value"), milliseconds(now));
     setIcon(node.querySelector(".verdict"), verdict[0]);
     setText(node.querySelector(".verdict span"), verdict[1]);
     node.dataset.verdict = verdict[2];
 
-    const top = Math.max(stage.target * 1.25, ...history.map((value) => value ?? 0)) * 1.04;
+    const top = Math.max(target * 1.25, ...history.map((value) => value ?? 0)) * 1.04;
     const y = (value) => (SVG_HEIGHT - value / top * SVG_HEIGHT).toFixed(2);
     let line = "", area = "", from = null;
     history.forEach((value, i) => {
@@ -91,9 +100,9 @@ export class StagePlots {
     });
     node.querySelector(".line").setAttribute("d", line);
     node.querySelector(".area").setAttribute("d", area);
-    node.querySelector(".target").setAttribute("d", `M0 ${y(stage.target)}H${HISTORY}`);
+    node.querySelector(".target").setAttribute("d", `M0 ${y(target)}H${HISTORY}`);
     node.querySelector(".plot").setAttribute("aria-label",
-      `${stage.name}, ${stage.what}: ${milliseconds(now)}, ${verdict[1]}, target ${stage.target} ms`);
+      `${stage.name}, ${stage.what}: ${milliseconds(now)}, ${verdict[1]}, target ${milliseconds(target)}`);
   }
 }
 

@@ -141,7 +141,7 @@ void sp_access_login(struct sp_call *call)
     json_t *body = json_loadb(call->request->body, call->request->body_bytes, 0, NULL);
     const char *token = json_string_value(json_object_get(body, "token"));
     const char *secret = call->api->settings.api_token;
-    if (!token)
+    if (!token || json_object_size(body) != 1)
         sp_call_refuse(call, 400, "the body is {\"token\": \"...\"}");
     else if (secret[0] != '\0' && !is_secret(token, strlen(token), secret))
         sp_call_refuse(call, 401, "the token is wrong");

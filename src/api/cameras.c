@@ -107,7 +107,7 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
     const char *url = json_string_value(json_object_get(body, "url"));
     if (!body)
         sp_call_refuse(call, 400, "the body is no JSON: %s (line %d)", where.text, where.line);
-    else if (!name || !url)
+    else if (!name || !url || json_object_size(body) != 2)
         sp_call_refuse(call, 400, "the body is {\"name\": \"door\", \"url\": \"rtsp://...\"}");
     else if (strlen(name) >= sizeof setting->name)
         sp_call_refuse(call, 400, "the name has %zu bytes: at most %zu are allowed", strlen(name),

@@ -185,6 +185,15 @@ static int answer(struct sp_connection *c, const struct sp_request *request, boo
     return sp_mjpeg_begin(c, &reply, head_only);
 }
 
+/* A path ends for the library where a line break is written "%0A", too: the rest of it then stands
+ * where the version should. */
+static bool is_request_line(struct lws *wsi)
+{
+    char version[16];
+    return copy_header(wsi, WSI_TOKEN_HTTP, version, sizeof version) &&
+           (strcmp(version, "HTTP/1.1") == 0 || strcmp(version, "HTTP/1.0") == 0);
+}
+
 int sp_http_begin(struct sp_connection *c)
 {
     char length_text[32], coding[32];
@@ -196,6 +205,8 @@ int sp_http_begin(struct sp_connection *c)
     if (!request)
         return -1;
     c->request = request;
+    if (!is_request_line(c->wsi))
+        return sp_http_refuse(c, 400, "the request begins METHOD PATH HTTP/1.1", false, true);
     if (!sp_http_read_request(c, request))
         return sp_http_refuse(c, 414, "the path or a header is too long, or holds a zero byte",
                               false, true);

@@ -1,0 +1,66 @@
+"""The running server against its own description, by schemathesis: what fits the description is
+accepted, what does not is refused, and every answer is one that the description names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving import Serving
+
+CONFIG = """
+seed = 1
+continue-on-failure = true
+request-timeout = 20
+[generation]
+max-examples = {examples}
+[phases.coverage]
+# TRACE never gets as far as our code.
+unexpected-methods = ["PUT", "PATCH", "DELETE", "POST", "GET"]
+[[operations]]
+# It never ends: test_server.py reads it.
+include-operation-id = "getStream"
+enabled = false
+[[operations]]
+# 404 until the new camera has given a picture.
+include-operation-id = ["getTracks", "getFrame", "getSnapshot"]
+checks.ensure_resource_availability.enabled = false
+"""
+
+# Cameras of any address would be looked for in the network.
+HOOKS = """
+import schemathesis
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    body = case.body
+    if case.operation.label == "POST /api/v2/cameras" and isinstance(body, dict):
+        url = body.get("url")
+        if isinstance(url, str) and 0 < len(url) < 2048 and not any(c < " " or c == "\\x7f" for c in url):
+            body["url"] = "sim://still?fps=5"
+"""
+
+
+def run(server, folder, examples, headers=()):
+    (folder / "schemathesis.toml").write_text(CONFIG.format(examples=examples))
+    (folder / "hooks.py").write_text(HOOKS)
+    command = [Path(sys.executable).with_name("schemathesis"), "run",
+               f"http://127.0.0.1:{server.port}/api/v2/openapi.json", "--checks", "all",
+               "--phases", "examples,coverage,fuzzing,stateful", "--no-color", "--workers", "1"]
+    for header in headers:
+        command += ["-H", header]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder),
+                               "HOME": str(folder), "SCHEMATHESIS_HOOKS": "hooks"})
+
+
+@pytest.mark.parametrize("token", ["", "secret"])
+def test_the_server_does_as_its_description_says(program, tmp_path, token):
+    cameras = {"c1": "sim://walk?fps=10", "c2": "sim://still?fps=5"}
+    with Serving(program, tmp_path, cameras, {"API_TOKEN": token} if token else {}) as server:
+        headers = [f"Authorization: Bearer {token}"] if token else []
+        server.until(lambda: server.request("GET", "/readyz")[0] == 200)
+        done = run(server, tmp_path, 15, headers)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        assert server.request("GET", "/healthz")[0] == 200
