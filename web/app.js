@@ -176,7 +176,7 @@ function showCameras(cameras) {
 function showStats(stats) {
   setText($("total-frames"), decimal(stats.frames_per_s));
   setText($("total-inferred"), decimal(stats.inferred_per_s));
-  plots.update(stats.batch);
+  plots.update(stats.batch, Math.max(1, ...stats.engine.inputs.map(({streams}) => streams ?? 1)));
   setFacts($("system"), systemFacts(stats));
 }
 

@@ -3,8 +3,8 @@
 const HISTORY = 120; // samples, one a second
 const SVG_HEIGHT = 40;
 
-// The guide's targets, in ms for a batch of 16. A smaller batch is held to its share of them, so that
-// a verdict says the same whatever the size.
+// The guide's targets, in ms for a batch of 16. A smaller batch is held to its share of them, and of
+// calls that run side by side each may take longer, so that a verdict says the same in all cases.
 const TARGET_BATCH = 16;
 const STAGES = [
   {key: "detect_ms", name: "BatchDet", target: 200, what: "one inference call"},
@@ -54,13 +54,14 @@ export class StagePlots {
     });
   }
 
-  update(batch) {
+  update(batch, streams = 1) {
     const size = batch?.size;
     setText(this.#batch, isNumber(size) && size > 0
       ? `batch of ${decimal(size, Number.isInteger(size) ? 0 : 1)}` : "");
     const share = isNumber(size) && size > 0 ? size / TARGET_BATCH : 1;
     for (const row of this.#rows) {
-      this.#aim(row, row.stage.target * share, share);
+      const beside = row.stage.key === "detect_ms" ? streams : 1;
+      this.#aim(row, row.stage.target * share * beside, share, beside);
       const value = batch?.[row.stage.key];
       row.history.push(isNumber(value) ? value : null);
       if (row.history.length > HISTORY)
@@ -69,10 +70,11 @@ export class StagePlots {
     }
   }
 
-  #aim(row, target, share) {
+  #aim(row, target, share, beside) {
+    const notes = [share === 1 ? "" : `${milliseconds(row.stage.target)} at 16`, beside > 1 ? `${beside} at once` : ""];
+    const note = notes.filter(Boolean).join(", ");
     row.target = target;
-    setText(row.node.querySelector(".goal"), share === 1 ? `– – target ${milliseconds(target)}`
-      : `– – target ${milliseconds(target)} (${milliseconds(row.stage.target)} at 16)`);
+    setText(row.node.querySelector(".goal"), `– – target ${milliseconds(target)}${note && ` (${note})`}`);
   }
 
   #draw({stage, node, history, target}, now) {

@@ -135,6 +135,7 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
         sp_json_member_int(json, "width", detectors[i].width_px);
         sp_json_member_int(json, "height", detectors[i].height_px);
         sp_json_member_int(json, "batch", detectors[i].batch);
+        sp_json_member_int(json, "streams", detectors[i].description.streams);
         sp_json_member_int(json, "images", (int64_t)detectors[i].images);
         sp_json_end_object(json);
     }

@@ -9,9 +9,10 @@
 #define NO_REID "spoton has no re-identification"
 #define NO_TRAILS "trails are always there; TRAIL_LENGTH says how long"
 #define NO_PRELOAD "everything is loaded at the start"
-#define NO_TIMEOUT                                                                                 \
-    "a task of /api/v1 ends 12 s after its last viewer left; the cameras go on"
-#define NO_STORE "spoton stores no single frames; `spoton run --video` writes a video, and the API gives the newest picture"
+#define NO_TIMEOUT "a task of /api/v1 ends 12 s after its last viewer left; the cameras go on"
+#define NO_STORE                                                                                   \
+    "spoton stores no single frames; `spoton run --video` writes a video, and the API gives the "  \
+    "newest picture"
 
 static const struct {
     const char *key; /* a '*' at the end: all keys that begin so */
@@ -52,7 +53,8 @@ static const struct {
     {"DEBUG_DRAW_HANDOFF_ZONES", NO_RADIUS},
     {"STREAMING_CLIENT_*", NO_TIMEOUT},
     {"DETECTION_CLIENT_*", NO_TIMEOUT},
-    {"MAX_CONCURRENT_DETECTION_TASKS", "all cameras always run; a new task of /api/v1 ends the others"},
+    {"MAX_CONCURRENT_DETECTION_TASKS",
+     "all cameras always run; a new task of /api/v1 ends the others"},
     {"ENABLE_PLAYBACK_CONTROL", "cameras can always be paused, and files be seeked in, over HTTP"},
     {"PLAYBACK_CONTROL_TIMEOUT_SECONDS", "requests to pause and seek are answered at once"},
     {"DB_ENABLED", "spoton writes files, not to a database"},

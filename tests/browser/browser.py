@@ -102,6 +102,7 @@ class Page:
         return result["result"].get("value")
 
     def wait(self, script, seconds=20):
+        seconds *= float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
         limit = time.monotonic() + seconds
         while not (value := self.run(script)):
             assert time.monotonic() < limit, f"never true within {seconds} s: {script}"

@@ -67,6 +67,7 @@ class Box:
         self.token, self.websocket = token, websocket
         self.lock = threading.Lock()
         self.started = time.monotonic()
+        self.batch, self.streams = 16, 1
         self.up = True  # False: all connections are cut
         self.cameras = {}
         self.sockets = []  # the queries of those that are open
@@ -100,9 +101,9 @@ class Box:
                 "inferred_per_s": 33.2,
                 "engine": {"name": "openvino", "device": "CPU", "precision": "f32",
                            "model": "person.onnx",
-                           "inputs": [{"width": 640, "height": 480, "batch": 16, "images": 8120}]},
+                           "inputs": [{"width": 640, "height": 480, "batch": self.batch, "streams": self.streams, "images": 8120}]},
                 "stages": {"total": {"p50_ms": 38.1, "p95_ms": 61, "p99_ms": 70, "count": 8120}},
-                "batch": {"size": 16, "detect_ms": 120 + 2 * wave, "track_ms": 1.4 + wave / 20,
+                "batch": {"size": self.batch, "detect_ms": 120 + 2 * wave, "track_ms": 1.4 + wave / 20,
                           "encode_ms": 26 + wave / 2, "send_ms": 3.25},
                 "memory_bytes": 312000000, "viewers": {"mjpeg": 0, "ws": len(self.sockets)}}
 

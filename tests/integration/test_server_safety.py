@@ -6,13 +6,11 @@ import json
 import os
 import re
 import socket
-import ssl
 import struct
-import subprocess
 import time
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from conftest import SLOWER
@@ -324,7 +322,7 @@ def test_slow_and_idle_clients_cost_nothing(serve):
         s.get("/healthz")
         time.sleep(0.5)
     s.until(lambda: files_of(s) <= files + 2, 30)
-    assert s.memory_bytes() - memory < 16 << 20
+    assert s.memory_bytes() - memory < (16 << 20 if SLOWER == 1 else 256 << 20)
     for client in idle + slow + bodies:
         client.close()
     assert rate(2) > 0.8 * before
@@ -393,7 +391,7 @@ def test_connections_of_one_address_are_limited(serve):
     s.until(served)
 
 
-# --- token and TLS ----------------------------------------------------------------------------
+# --- token --------------------------------------------------------------------------------
 
 def test_a_new_token_ends_old_sessions(serve, tmp_path):
     env = tmp_path / "env"
@@ -411,55 +409,3 @@ def test_a_new_token_ends_old_sessions(serve, tmp_path):
         assert s.request("GET", "/api/v2/cameras", headers={"Authorization": wrong})[0] == 401
     for wrong in ("spoton_session=", "spoton_session", "=", ";;;", "spoton_session=" + "0" * 64):
         assert s.request("GET", "/api/v2/cameras", headers={"Cookie": wrong})[0] == 401
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    for name in ("a", "b"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-             "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / f"{name}.key",
-             "-out", folder / f"{name}.pem"], check=True, capture_output=True)
-    return folder
-
-
-def test_https_and_wss(serve, certificates):
-    s = serve(env={"TLS_CERT": certificates / "a.pem", "TLS_KEY": certificates / "a.key",
-                   "API_TOKEN": "t"})
-    trust = ssl.create_default_context(cafile=certificates / "a.pem")
-    connection = http.client.HTTPSConnection("127.0.0.1", s.port, context=trust, timeout=20 * SLOWER)
-    connection.request("POST", "/api/v2/login", '{"token": "t"}')
-    reply = connection.getresponse()
-    reply.read()
-    assert reply.status == 204 and "; Secure" in reply.headers["Set-Cookie"]
-    with connect(f"wss://127.0.0.1:{s.port}/api/v2/ws", ssl=trust,
-                 additional_headers={"Authorization": "Bearer t"}) as ws:
-        assert json.loads(ws.recv(20 * SLOWER))["schema"] == 1
-    assert b" 200 " not in exchange(s, get("/healthz"))[:20]  # plain HTTP gets nothing
-    with pytest.raises(ssl.SSLError):
-        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-        old.set_ciphers("NULL:eNULL:@SECLEVEL=0")
-        old.maximum_version = ssl.TLSVersion.TLSv1_2
-        old.wrap_socket(socket.create_connection(("127.0.0.1", s.port)))
-    connection.request("GET", "/healthz")
-    assert connection.getresponse().status == 200
-    connection.close()
-
-
-@pytest.mark.parametrize("cert, key, named", [
-    ("a.pem", "b.key", "its own key"),
-    ("a.key", "a.pem", "a.key and"),
-    ("none.pem", "a.key", "none.pem: No such file"),
-    ("a.pem", "none.key", "none.key: No such file"),
-    (".", "a.key", "TLS_CERT"),
-    ("empty", "a.key", "TLS_CERT"),
-    ("a.pem", "", "TLS_KEY is not"),
-])
-def test_wrong_tls_files_are_named(spoton, certificates, cert, key, named):
-    (certificates / "empty").write_text("")
-    done = spoton("serve", "--http-port", "0", "--tls-cert", certificates / cert,
-                  *(["--tls-key", certificates / key] if key else []), expect=None)
-    assert done.returncode in (1, 2) and named in done.stderr, done.stderr
