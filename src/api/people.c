@@ -149,6 +149,11 @@ void sp_people_events(struct sp_call *call)
     char after[24] = "0";
     struct sp_map *map = find_map(call);
     sp_request_query(call->request, "after", after, sizeof after);
+    if (map &&
+        (after[0] == '\0' || strlen(after) > 18 || strspn(after, "0123456789") != strlen(after))) {
+        sp_call_refuse(call, 400, "after is the number of an event, from 0 on");
+        return;
+    }
     struct sp_space_event *events = map ? malloc(SP_SPACE_EVENTS_MAX * sizeof *events) : NULL;
     struct names *names = events ? calloc(1, sizeof *names) : NULL;
     if (names) {
@@ -327,8 +332,11 @@ void sp_people_resize(struct sp_call *call)
     struct sp_error err = {0};
     if (!body)
         return;
-    int result = sp_map_resize(map, json_number_value(json_object_get(body, "width")),
-                               json_number_value(json_object_get(body, "height")),
+    const json_t *width = json_object_get(body, "width"), *height = json_object_get(body, "height");
+    bool sizes = json_is_number(width) && json_is_number(height);
+    /* What is no number is none that makes a map. */
+    int result = sp_map_resize(map, sizes ? json_number_value(width) : -1,
+                               sizes ? json_number_value(height) : -1,
                                json_number_value(json_object_get(body, "units_per_m")), &err);
     json_decref(body);
     if (result < 0)
@@ -340,6 +348,8 @@ void sp_people_resize(struct sp_call *call)
 static bool take_pair(const json_t *pair, struct sp_point *out)
 {
     const json_t *x = json_array_get(pair, 0), *y = json_array_get(pair, 1);
+    if (json_array_size(pair) != 2)
+        return false;
     *out = (struct sp_point){json_number_value(x), json_number_value(y)};
     return json_is_number(x) && json_is_number(y);
 }
@@ -403,8 +413,10 @@ void sp_people_calibrate(struct sp_call *call)
                                    .picture = picture,
                                    .map = spot,
                                    .only_try = json_is_true(json_object_get(body, "try"))};
+    const json_t *only_try = json_object_get(body, "try");
     bool good = take_points(body, picture, spot, &points.count) &&
-                take_pair(json_object_get(body, "image_size"), &size);
+                take_pair(json_object_get(body, "image_size"), &size) &&
+                (!only_try || json_is_boolean(only_try));
     json_decref(body);
     if (!good) {
         sp_call_refuse(call, 422,

@@ -14,6 +14,8 @@ seed = 1
 continue-on-failure = true
 request-timeout = 20
 [generation]
+# The library closes a connection whose query holds a zero byte, without a word.
+allow-x00 = false
 max-examples = {examples}
 [phases.coverage]
 # TRACE never gets as far as our code.
@@ -23,9 +25,12 @@ unexpected-methods = ["PUT", "PATCH", "DELETE", "POST", "GET"]
 include-operation-id = "getStream"
 enabled = false
 [[operations]]
-# 404 until the new camera has given a picture.
-include-operation-id = ["getTracks", "getFrame", "getSnapshot"]
-checks.ensure_resource_availability.enabled = false
+# Points may fit no ground plane, which no schema can say.
+include-operation-id = "calibrateCamera"
+checks.positive_data_acceptance.enabled = false
+[checks]
+# A new camera is there, but its picture and its tracks are 404 until it has given one.
+ensure_resource_availability.enabled = false
 """
 
 # Cameras of any address would be looked for in the network.
@@ -46,7 +51,7 @@ def run(server, folder, examples, headers=()):
     (folder / "schemathesis.toml").write_text(CONFIG.format(examples=examples))
     (folder / "hooks.py").write_text(HOOKS)
     command = [Path(sys.executable).with_name("schemathesis"), "run",
-               f"http://127.0.0.1:{server.port}/api/v2/openapi.json", "--checks", "all",
+               f"http://127.0.0.1:{server.port}/api/v2/openapi.json",
                "--phases", "examples,coverage,fuzzing,stateful", "--no-color", "--workers", "1"]
     for header in headers:
         command += ["-H", header]
