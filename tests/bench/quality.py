@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""How good detectors are, side by side: average precision, and precision and recall at a score.
+
+    quality.py MODEL... --labels PART.tar... [--shape 640x640] [--score 0.3] [--precision f32]
+
+One table a part: every model by the height of people in the model's input (all, under 32 px, 32 to
+96, over 96). Labels as for tests/tools/ap.py, whose matching this uses; it shares no line with the
+training recipe or the program. Models: [1,5,n] in pixels (the bundled ones), [1,4+80,n] and [1,300,6]
+as shares of the input (YOLOv8 to YOLO26 as TFLite), NCHW or NHWC. People of another height, and boxes
+of another height that hit nobody, count neither for nor against.
+Needs numpy, opencv-python and openvino.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+import ap  # noqa: E402
+
+HEIGHTS = {"all": (0, np.inf), "<32": (0, 32), "32-96": (32, 96), ">96": (96, np.inf)}
+PERSON = 0
+
+
+class Model:
+    def __init__(self, path, width, height, precision):
+        import openvino as ov
+        core = ov.Core()
+        model = core.read_model(path)
+        shape = model.inputs[0].partial_shape
+        self.name = Path(path).stem
+        self.planar = shape[1].is_static and shape[1].get_length() == 3
+        if shape.is_dynamic:
+            model.reshape([1, 3, height, width] if self.planar else [1, height, width, 3])
+        fixed = model.inputs[0].shape
+        self.height, self.width = fixed[2:] if self.planar else fixed[1:3]
+        options = {"INFERENCE_PRECISION_HINT": precision}
+        if str(path).endswith(".tflite"):
+            options["NUM_STREAMS"] = "1"
+        self.run = core.compile_model(model, "CPU", options)
+
+    def detect(self, picture):
+        """Boxes [n,4] in the picture's pixels, scores [n], pixels of the input per pixel"""
+        image, gain, left, top = ap.letterbox(picture, self.width, self.height)
+        image = image[None, :, :, ::-1].astype(np.float32) / 255
+        output = self.run(image.transpose(0, 3, 1, 2) if self.planar else image)[0][0]
+        if output.shape[1] == 6:
+            rows = output[(output[:, 5] == PERSON) & (output[:, 4] >= 0.001)]
+            boxes, scores = rows[:, :4] * np.array([self.width, self.height] * 2), rows[:, 4]
+        else:
+            output = output[:, output[4 + PERSON] >= 0.001]
+            if output.shape[0] > 5:
+                output[:4] *= np.array([self.width, self.height] * 2)[:, None]
+            boxes = np.concatenate([output[:2] - output[2:4] / 2, output[:2] + output[2:4] / 2]).T
+            kept = ap.suppress(boxes, output[4], 0.7)
+            boxes, scores = boxes[kept], output[4][kept]
+        boxes = (boxes - [left, top, left, top]) / gain
+        return np.clip(boxes, 0, np.array(picture.shape[1::-1] * 2)), scores, gain
+
+
+def judged(found, low, high, iou):
+    """-> hits (1 or 0), scores, number of people"""
+    hits, scores, people = [], [], 0
+    for (boxes, score, gain), labels, doubtful in found:
+        height = (labels[:, 3] - labels[:, 1]) * gain
+        aside = doubtful | (height < low) | (height >= high)
+        result = ap.match(boxes, score, labels, aside, iou)
+        own = (boxes[:, 3] - boxes[:, 1]) * gain
+        result[(result == 0) & ((own < low) | (own >= high))] = -1
+        hits.append(result[result >= 0])
+        scores.append(score[result >= 0])
+        people += np.count_nonzero(~aside)
+    return np.concatenate(hits), np.concatenate(scores), people
+
+
+def precision_curve(hits, scores, people):
+    hits = hits[np.argsort(-scores, kind="stable")]
+    true = np.cumsum(hits)
+    precision = np.maximum.accumulate((true / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    at = np.searchsorted(true / max(people, 1), np.linspace(0, 1, 101), side="left")
+    return np.mean(np.append(precision, 0)[at])
+
+
+def row(found, low, high, score_at):
+    values = []
+    for iou in ap.IOUS:
+        hits, scores, people = judged(found, low, high, iou)
+        values.append(precision_curve(hits, scores, people))
+        if iou == ap.IOUS[0]:
+            sure = hits[scores >= score_at]
+            precision, recall = sure.sum() / max(len(sure), 1), sure.sum() / max(people, 1)
+    return people, values[0], np.mean(values), precision, recall
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--labels", nargs="+", required=True)
+    parser.add_argument("--shape", default="640x640")
+    parser.add_argument("--score", type=float, default=0.3)
+    parser.add_argument("--precision", default="f32")
+    args = parser.parse_args()
+    width, height = (int(v) for v in args.shape.split("x"))
+    models = [Model(path, width, height, args.precision) for path in args.models]
+    for part in args.labels:
+        pictures = list(ap.read_labels(part, None))
+        print(f"\n{Path(part).stem}, {len(pictures)} pictures, {args.shape}, {args.precision}; "
+              f"precision and recall at {args.score}")
+        print(f"{'model':24} {'height':>6} {'people':>6} {'AP50':>7} {'AP':>7} {'prec':>6} {'rec':>6}")
+        for model in models:
+            found = [(model.detect(picture), labels, doubtful)
+                     for _, picture, labels, doubtful in pictures]
+            for name, (low, high) in HEIGHTS.items():
+                people, ap50, mean, precision, recall = row(found, low, high, args.score)
+                print(f"{model.name:24} {name:>6} {people:6d} {ap50:7.4f} {mean:7.4f} "
+                      f"{precision:6.3f} {recall:6.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

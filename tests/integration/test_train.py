@@ -1,0 +1,109 @@
+"""The training recipe, end to end on made pictures: it learns to find bright rectangles, resumes, and
+exports what it trained. Needs torch, which nothing here installs: $SPOTON_TRAIN_PYTHON names a Python
+that has it (tools/train/README.md)."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from PIL import Image, ImageDraw
+
+from conftest import ROOT, SLOWER
+
+PYTHON = os.environ.get("SPOTON_TRAIN_PYTHON", sys.executable)
+
+
+def run(*words, expect=0):
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), OMP_NUM_THREADS="2")
+    done = subprocess.run([PYTHON, "-m", "train", *map(str, words)], env=environment, text=True,
+                          capture_output=True, timeout=240 * SLOWER)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def torch_python():
+    done = subprocess.run([PYTHON, "-c", "import torch, PIL, numpy, onnx"], capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("torch is not installed for this Python (SPOTON_TRAIN_PYTHON names another)")
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    rng = random.Random(3)
+    for number in range(12):
+        picture, lines = Image.new("RGB", (320, 240), (40, 50, 60)), []
+        draw = ImageDraw.Draw(picture)
+        for _ in range(number % 3):
+            x, y, w, h = rng.randrange(250), rng.randrange(120), 30, 80
+            draw.rectangle((x, y, x + w, y + h), fill=(230, 220, 90))
+            lines.append(f"0 {(x + w / 2) / 320} {(y + h / 2) / 240} {w / 320} {h / 240}\n")
+        picture.save(folder / f"f{number}.png")
+        (folder / f"f{number}.txt").write_text("".join(lines))
+    return folder
+
+
+def test_a_run_in_two_calls_exports_what_it_trained(torch_python, frames, tmp_path):
+    out = tmp_path / "out"
+    size = ["--size", 128, "--batch", 4, "--steps", 3, "--device", "cpu", "--out", out]
+    run("--data", frames, "--init", ROOT / "models" / "person.pt", *size, "--until", 0.5,
+        "--no-evaluate")
+    run("--data", frames, "--resume", *size, "--rounding-from", 0.8)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    steps = [entry["step"] for entry in log if "step" in entry]
+    assert steps[-1] == 6 and steps == sorted(steps)
+    assert log[-1]["evaluated"] and 0 <= log[-1]["AP50"] <= 1
+    check = (
+        "import sys, torch, numpy, onnx\n"
+        "from onnx.reference import ReferenceEvaluator\n"
+        "from train.net import load_weights\n"
+        "net = load_weights(sys.argv[1]).eval()\n"
+        "assert not {n.op_type for n in onnx.load(sys.argv[2]).graph.node} & {'Split'}\n"
+        "x = torch.rand(2, 3, 64, 96)\n"
+        "with torch.no_grad(): logits, boxes = net(x)\n"
+        "got = ReferenceEvaluator(sys.argv[2]).run(None, {'images': x.numpy()})[0]\n"
+        "assert got.shape == (2, 5, 126), got.shape\n"
+        "want = boxes.numpy()\n"
+        "low, high = got[:, :2] - got[:, 2:4] / 2, got[:, :2] + got[:, 2:4] / 2\n"
+        "assert numpy.abs(numpy.concatenate([low, high], 1).transpose(0, 2, 1) - want).max() < .02\n"
+        "assert numpy.abs(got[:, 4] - logits.sigmoid().numpy()).max() < 1e-3\n")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
+    done = subprocess.run([PYTHON, "-c", check, out / "person.pt", out / "person.onnx"],
+                          env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_learns(torch_python, frames, tmp_path):
+    """From nothing: the loss of the last steps is well under that of the first."""
+    run("--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--steps", 40,
+        "--rate", "3e-3", "--mosaic", 0, "--paste", 0, "--report", 0, "--no-evaluate",
+        "--device", "cpu", "--out", tmp_path / "out")
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    # The log averages over 50 steps from 0; so compare what single steps add to it.
+    losses = [entry["loss"] for entry in log if entry.get("step", 0) > 0]
+    added = [(b - 0.98 * a) / 0.02 for a, b in zip(losses, losses[1:])]
+    assert len(added) >= 30
+    assert sum(added[-8:]) < 0.7 * sum(added[:8]), added
+
+
+@pytest.mark.parametrize("words, text", [
+    (["--data", "nowhere", "--steps", "1"], "no such folder"),
+    (["--data", "BAD", "--steps", "1"], "is not \"flag cx cy w h\""),
+    (["--data", "FRAMES"], "give --minutes or --steps"),
+    (["--data", "FRAMES", "--steps", "1", "--init", "nothing.pt"], "no such file"),
+    (["--data", "FRAMES", "--steps", "1", "--sources", "a=1"], "is not in the data"),
+])
+def test_bad_input_is_one_line(torch_python, frames, tmp_path, words, text):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.jpg").write_bytes((frames / "f0.png").read_bytes())
+    (bad / "a.txt").write_text("0 0.5 0.5 12 1\n")
+    places = {"BAD": bad, "FRAMES": frames}
+    done = run(*[places.get(word, word) for word in words], "--device", "cpu",
+               "--out", tmp_path / "out", expect=1)
+    lines = [line for line in done.stderr.splitlines() if "Warning" not in line]
+    assert len(lines) == 1 and lines[0].startswith("train: ") and text in lines[0], done.stderr

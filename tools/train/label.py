@@ -1,0 +1,158 @@
+"""Completes labels with a larger detector that the user has.
+
+A detector sees every picture six times: whole, mirrored, and in four tiles. Confident people whom
+several views agree on are added with flag 1, others with flag 2: left out of the loss, so that a
+person whom nobody labelled is no error. Labels by hand stay as they are. The detector is any file that OpenVINO reads with the
+output [1,4+classes,n] or [1,300,6] and class 0 a person.
+"""
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from . import TrainError
+from .data import GREY, read_data
+
+SURE_SCORE, DOUBTFUL_SCORE, SEEN_SCORE = 0.55, 0.18, 0.2
+TILE_SHARE = 0.6
+SAME_IOU, NMS_IOU, KNOWN_IOU, KNOWN_SHARE = 0.5, 0.6, 0.4, 0.7
+EDGE_PX = 4
+
+
+class Detector:
+    def __init__(self, path, size):
+        import openvino as ov
+        try:
+            model = ov.Core().read_model(path)
+        except RuntimeError as error:
+            raise TrainError(f"detector {path}: {str(error).strip().splitlines()[-1][:160]}") from None
+        shape = model.inputs[0].partial_shape
+        self.planar = shape[1].is_static and shape[1].get_length() == 3
+        if shape.is_dynamic:
+            model.reshape([1, 3, size, size] if self.planar else [1, size, size, 3])
+        fixed = model.inputs[0].shape
+        self.height, self.width = fixed[2:] if self.planar else fixed[1:3]
+        out = model.outputs[0].partial_shape
+        if len(model.outputs) != 1 or len(out) != 3:
+            raise TrainError(f"detector {path}: output {out}; wanted is one of [1,4+classes,n], "
+                             "[1,300,6]")
+        self.run = ov.Core().compile_model(model, "CPU")
+
+    def __call__(self, picture):
+        """A Pillow picture -> [n,5] x1 y1 x2 y2 px, score"""
+        scale = min(self.width / picture.width, self.height / picture.height)
+        small = picture.resize((max(1, round(picture.width * scale)),
+                                max(1, round(picture.height * scale))), Image.Resampling.BILINEAR)
+        x = np.full((1, self.height, self.width, 3), GREY, np.float32)
+        x[0, :small.height, :small.width] = np.asarray(small)
+        x /= 255
+        rows = self.run(x.transpose(0, 3, 1, 2) if self.planar else x)[0][0]
+        if rows.shape[1] == 6:
+            rows = rows[rows[:, 5] == 0][:, :5].copy()
+        else:
+            rows = rows[:, rows[4] > 0.1].T
+            half = rows[:, 2:4] / 2
+            rows = np.hstack([rows[:, :2] - half, rows[:, :2] + half, rows[:, 4:5]])
+        rows = rows[rows[:, 4] > 0.1]
+        if len(rows) and rows[:, :4].max() < 4:  # shares of the input, as TFLite's exports give
+            rows[:, :4] *= [self.width, self.height, self.width, self.height]
+        rows[:, :4] /= scale
+        return suppress(rows)
+
+
+def overlaps(a, b):
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:4], b[None, :, 2:4])
+    both = np.prod(np.clip(high - low, 0, None), 2)
+    areas = [np.prod(r[:, 2:4] - r[:, :2], 1) for r in (a, b)]
+    return both, both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-9), areas[0]
+
+
+def suppress(rows):
+    rows, kept = rows[np.argsort(-rows[:, 4], kind="stable")], []
+    while len(rows):
+        kept.append(rows[0])
+        rows = rows[1:][overlaps(rows[:1], rows[1:])[1][0] < NMS_IOU]
+    return np.array(kept).reshape(-1, 5)
+
+
+def views(detector, picture):
+    """What it finds in the whole picture, in its mirror image, and in four tiles that overlap."""
+    width, height = picture.size
+    found = [detector(picture)]
+    mirrored = detector(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    mirrored[:, [0, 2]] = width - mirrored[:, [2, 0]]
+    found.append(mirrored)
+    tile_width, tile_height = int(width * TILE_SHARE), int(height * TILE_SHARE)
+    for y in (0, height - tile_height):
+        for x in (0, width - tile_width):
+            rows = detector(picture.crop((x, y, x + tile_width, y + tile_height)))
+            # A box that an inner edge of the tile cuts says nothing about the person's size.
+            cut = (((rows[:, 0] < EDGE_PX) & (x > 0)) | ((rows[:, 1] < EDGE_PX) & (y > 0)) |
+                   ((rows[:, 2] > tile_width - EDGE_PX) & (x + tile_width < width)) |
+                   ((rows[:, 3] > tile_height - EDGE_PX) & (y + tile_height < height)))
+            found.append(rows[~cut] + [x, y, x, y, 0])
+    return found
+
+
+def complete(detectors, picture, known):
+    """known [n,5] flag and corners px -> the same with what the detectors add"""
+    seen = [rows for detector in detectors for rows in views(detector, picture)]
+    rows, added = list(known), []
+    votes_needed = 2 * len(detectors)  # of six views each; far people show up in few
+    for box in suppress(np.concatenate(seen)):
+        if len(known):
+            both, fit, area = overlaps(box[None], known[:, 1:])
+            if fit.max() > KNOWN_IOU or both.max() > KNOWN_SHARE * area[0]:
+                continue
+        votes = sum(bool(len(view)) and
+                    bool((overlaps(box[None], view)[1][0] * (view[:, 4] > SEEN_SCORE)).max()
+                         > SAME_IOU) for view in seen)
+        if box[4] > SURE_SCORE and votes >= votes_needed:
+            added.append([1, *box[:4]])
+        elif box[4] > DOUBTFUL_SCORE:
+            added.append([2, *box[:4]])
+    return np.array(rows + added, float).reshape(-1, 5), len(added)
+
+
+def write(folder, picture, image, rows):
+    """NAME with the picture's bytes as they are, and NAME.txt."""
+    path = Path(folder) / Path(picture.name).name
+    path.write_bytes(picture.data)
+    size = np.array(image.size * 2, float)
+    boxes = np.clip(rows[:, 1:], 0, size) / size
+    lines = ["%d %.5f %.5f %.5f %.5f\n" % (row[0], (b[0] + b[2]) / 2, (b[1] + b[3]) / 2,
+                                          b[2] - b[0], b[3] - b[1]) for row, b in zip(rows, boxes)]
+    path.with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
+
+
+def label(words):
+    parser = argparse.ArgumentParser(prog="train label", description="Completes labels.")
+    parser.add_argument("data", help="folder as for training; empty .txt where nothing is labelled")
+    parser.add_argument("out", help="new folder: one folder a source")
+    parser.add_argument("--detector", required=True, action="append", help="may be given again")
+    parser.add_argument("--size", type=int, default=960, help="of a detector with free sizes")
+    parser.add_argument("--replace", action="store_true", help="drop the labels that are there")
+    args = parser.parse_args(words)
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()):
+        raise TrainError(f"out {out}: is not empty; name a new folder")
+    detectors = [Detector(path, args.size) for path in args.detector]
+    train, val = read_data(args.data)
+    groups = [(name, pictures) for name, pictures in train.items()]
+    groups += [(f"val-{name}", pictures) for name, pictures in val.items()]
+    for name, pictures in groups:
+        (out / name).mkdir(parents=True)
+        number = 0
+        for picture in pictures:
+            image = picture.open()
+            size = np.array(image.size * 2, float)
+            rows = picture.boxes if not args.replace else picture.boxes[:0]
+            half = rows[:, 3:] / 2
+            known = np.hstack([rows[:, :1], np.hstack([rows[:, 1:3] - half, rows[:, 1:3] + half])
+                               * size])
+            rows, added = complete(detectors, image, known)
+            write(out / name, picture, image, rows)
+            number += added
+        print(f"{name}: {len(pictures)} pictures, {number} people added", flush=True)
