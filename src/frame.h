@@ -29,6 +29,7 @@ struct sp_frame {
     enum sp_pixel_format format;
     enum sp_color_matrix matrix;
     bool full_range;     /* luma 0..255 instead of 16..235 */
+    bool pinned;         /* the planes lie in the engine's memory (spoton/engine.h, host_alloc) */
     int64_t pts_us;      /* presentation time; rises within a camera */
     int64_t received_us; /* sp_clock_us() when decoded */
     int64_t decode_us;   /* time spent on reading and decoding it */

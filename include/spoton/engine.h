@@ -15,7 +15,11 @@
  * Errors: every function that can fail returns 0 or a negative number and writes a text that says
  * what was found to error[error_bytes]. Threads: one open or close at a time, from any thread and
  * while other engines of the plugin work; calls on different slots from any threads at once; calls
- * on one slot one after the other. */
+ * on one slot one after the other.
+ *
+ * Engines whose memory is not the caller's may do more: take the decoder's own planes, scale and
+ * convert them where the model runs, and give boxes instead of numbers. These entries stand at the
+ * end of the interface, all of them or none: see spoton_engine_takes_pictures(). */
 #ifndef SPOTON_ENGINE_H
 #define SPOTON_ENGINE_H
 
@@ -75,6 +79,7 @@ struct spoton_engine_probe {
     char device[128];    /* in words: "CPU (AVX-512, bf16)" */
     char precisions[64]; /* that run fast here, best first, comma separated: "bf16,f32" */
     char reason[256];    /* why the score is 0 */
+    int batch;           /* pictures in one tensor that pay here; 0: one */
 };
 
 struct spoton_engine_options {
@@ -102,6 +107,46 @@ struct spoton_engine_description {
 };
 
 struct spoton_engine; /* the plugin's own */
+
+/* ---- pictures in, boxes out ---- */
+
+/* 8-bit YUV 4:2:0, chroma (w+1)/2 x (h+1)/2, and where its letterbox lies in the input. */
+struct spoton_picture {
+    const uint8_t *plane[3]; /* Y, U, V; or Y, interleaved UV */
+    int stride_bytes[3];
+    int width, height;
+    int interleaved_chroma;
+    float luma_red, luma_blue; /* of the colour matrix: 0.299 and 0.114 are BT.601 */
+    int full_range;            /* luma 0..255 instead of 16..235 */
+    int pinned; /* the planes lie in memory of host_alloc(): they are read in place, and must stay
+                 * as they are until wait() returns */
+    int left, top; /* in the input */
+    int scaled_width, scaled_height;
+};
+
+enum spoton_head_kind {
+    SPOTON_HEAD_CENTERS, /* cx cy w h and a score a class, with suppression within a class */
+    SPOTON_HEAD_CORNERS, /* [b,n,6]: x1 y1 x2 y2 score class, without */
+};
+
+/* How output 0 reads; what the fields mean is what detect/head.h does with them. */
+struct spoton_head {
+    size_t struct_bytes; /* set by the caller */
+    enum spoton_head_kind kind;
+    int classes;
+    int rows_first;              /* [b,n,4+classes] */
+    float unit_x, unit_y;        /* a box's numbers times these are input pixels */
+    float score_threshold;       /* kept: score >= threshold */
+    double nms_iou;              /* of two boxes of one class that overlap more, the weaker goes */
+    const uint8_t *class_wanted; /* [classes], or NULL: all; need not outlive the call */
+    int candidates_max, boxes_max; /* before and after suppression, the best */
+};
+
+struct spoton_box {
+    float x1, y1, x2, y2; /* input pixels */
+    float score;
+    int class_id;
+};
 
 struct spoton_engine_api {
     uint32_t abi; /* SPOTON_ENGINE_ABI */
@@ -132,7 +177,39 @@ struct spoton_engine_api {
      */
     int (*output)(struct spoton_engine *engine, int slot, int index, const float **data,
                   int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes);
+
+    /* The rest may be missing: see spoton_engine_takes_pictures(). */
+
+    /* Once, while no slot is in flight: from now on slots that are filled by put_picture() give
+     * boxes. A head that the engine cannot read is an error, and all stays as it was. */
+    int (*use_head)(struct spoton_engine *engine, const struct spoton_head *head, char *error,
+                    size_t error_bytes);
+
+    /* The slot's picture number `image`, from 0 on, one after the other. The planes are copied,
+     * unless they are pinned. */
+    int (*put_picture)(struct spoton_engine *engine, int slot, int image,
+                       const struct spoton_picture *picture, char *error, size_t error_bytes);
+
+    /* Memory that put_picture() need not copy; NULL when there is none. host_free() also after
+     * close(). Any thread. */
+    void *(*host_alloc)(size_t bytes);
+    void (*host_free)(void *memory);
+
+    /* By falling score; after wait(), valid until the next submit(). */
+    int (*boxes)(struct spoton_engine *engine, int slot, int image, const struct spoton_box **boxes,
+                 char *error, size_t error_bytes); /* returns how many */
+
+    /* Infers again, without bringing anything or fetching anything, what `images` pictures left in
+     * the model's input: the limit that the rest is measured against. wait() as after submit(). */
+    int (*submit_again)(struct spoton_engine *engine, int slot, int images, char *error,
+                        size_t error_bytes);
 };
+
+static inline int spoton_engine_takes_pictures(const struct spoton_engine_api *api)
+{
+    return api->struct_bytes >= sizeof *api && api->use_head && api->put_picture && api->boxes &&
+           api->host_alloc && api->host_free && api->submit_again;
+}
 
 /* The plugin's one exported symbol; the result lives as long as the plugin is loaded. */
 typedef const struct spoton_engine_api *spoton_engine_entry_fn(void);

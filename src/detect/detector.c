@@ -1,6 +1,8 @@
 #include "detect/detector.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/queue.h"
+#include "detect/device.h"
 #include "detect/verify.h"
 
 #include <assert.h>
@@ -26,6 +28,7 @@ struct sp_detector {
     struct sp_letterbox *letterbox;
     struct sp_detector_slot *slots; /* [description.slots] */
     struct sp_queue *free_slots;
+    bool pictures; /* the engine takes them, and gives boxes */
 };
 
 static size_t image_bytes(const struct sp_detector *detector)
@@ -183,6 +186,26 @@ static int open_and_run(struct sp_detector *detector, const struct sp_detector_o
     return result;
 }
 
+/* After the first run, which told what the boxes' numbers mean. */
+static void use_pictures(struct sp_detector *detector)
+{
+    char text[ENGINE_ERROR_BYTES] = "";
+    struct spoton_head head;
+    if (!spoton_engine_takes_pictures(detector->api))
+        return;
+    uint8_t *wanted = calloc((size_t)detector->model.classes, 1);
+    if (!wanted || !sp_device_head(&head, wanted, &detector->model, &detector->head,
+                                   detector->width_px, detector->height_px))
+        snprintf(text, sizeof text, "a head of this kind is read on the CPU");
+    else if (detector->api->use_head(detector->engine, &head, text, sizeof text) == 0)
+        detector->pictures = true;
+    free(wanted);
+    if (!detector->pictures)
+        sp_log(SP_LOG_WARNING, "engine %s works with pictures and outputs on the CPU: %s",
+               detector->api->name, text);
+    detector->api->describe(detector->engine, &detector->description);
+}
+
 int sp_detector_open(struct sp_detector **out, const struct sp_detector_options *options,
                      struct sp_error *err)
 {
@@ -197,6 +220,8 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
         result = sp_letterbox_open(&detector->letterbox, err);
     if (result == SP_OK)
         result = open_and_run(detector, options, err);
+    if (result == SP_OK)
+        use_pictures(detector);
     if (result < 0) {
         sp_detector_close(detector);
         return result;
@@ -239,6 +264,7 @@ struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
     (void)result;
     struct sp_detector_slot *slot = item;
     slot->images = 0;
+    slot->given = false;
     return slot;
 }
 
@@ -249,10 +275,28 @@ void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *
     (void)result;
 }
 
+static int put_picture(struct sp_detector *detector, struct sp_detector_slot *slot,
+                       const struct sp_frame *frame, struct sp_error *err)
+{
+    char text[ENGINE_ERROR_BYTES] = "";
+    struct spoton_picture picture;
+    int result = sp_device_picture(&picture, &slot->image[slot->images].geometry, frame,
+                                   detector->width_px, detector->height_px, err);
+    if (result < 0)
+        return result;
+    if (detector->api->put_picture(detector->engine, slot->index, slot->images, &picture, text,
+                                   sizeof text) < 0)
+        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    slot->image[slot->images++].detection_count = 0;
+    return SP_OK;
+}
+
 int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
                      const struct sp_frame *frame, struct sp_error *err)
 {
     assert(slot->images < detector->batch);
+    if (detector->pictures)
+        return put_picture(detector, slot, frame, err);
     uint8_t *input = detector->api->input(detector->engine, slot->index) +
                      (size_t)slot->images * image_bytes(detector);
     int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
@@ -273,6 +317,7 @@ void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slo
     struct sp_letterbox_geometry *geometry = &slot->image[slot->images].geometry;
     sp_letterbox_geometry(geometry, detector->width_px, detector->height_px, detector->width_px,
                           detector->height_px);
+    slot->given = true;
     slot->image[slot->images++].detection_count = 0;
 }
 
@@ -281,9 +326,33 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *sl
 {
     char text[ENGINE_ERROR_BYTES] = "";
     slot->submitted_us = slot->finished_us = sp_clock_us();
-    if (detector->api->submit(detector->engine, slot->index, text, sizeof text) < 0)
+    int result = detector->pictures && slot->images == 0
+                     ? detector->api->submit_again(detector->engine, slot->index, detector->batch,
+                                                   text, sizeof text)
+                     : detector->api->submit(detector->engine, slot->index, text, sizeof text);
+    if (result < 0)
         return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
     return SP_OK;
+}
+
+static int collect_boxes(struct sp_detector *detector, struct sp_detector_slot *slot,
+                         struct sp_error *err)
+{
+    char text[ENGINE_ERROR_BYTES] = "";
+    int result = detector->api->wait(detector->engine, slot->index, text, sizeof text);
+    slot->finished_us = sp_clock_us();
+    for (int i = 0; i < slot->images && result >= 0; ++i) {
+        const struct spoton_box *boxes = NULL;
+        result = detector->api->boxes(detector->engine, slot->index, i, &boxes, text, sizeof text);
+        if (result >= 0)
+            slot->image[i].detection_count = sp_device_detections(
+                boxes, result, &slot->image[i].geometry, slot->image[i].detections);
+    }
+    if (result >= 0)
+        return SP_OK;
+    for (int i = 0; i < slot->images; ++i)
+        slot->image[i].detection_count = 0;
+    return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
 }
 
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
@@ -294,6 +363,8 @@ int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *s
     int count = 1 + (detector->model.boxes_output != detector->model.scores_output);
     for (int i = 0; i < slot->images; ++i)
         slot->image[i].detection_count = 0;
+    if (detector->pictures && !slot->given)
+        return collect_boxes(detector, slot, err);
     int result = wait_and_get(detector, slot->index, outputs, count, err);
     slot->finished_us = sp_clock_us();
     if (result < 0)

@@ -23,6 +23,7 @@ struct sp_detector_options {
 struct sp_detector_slot {
     int index;
     int images;                        /* filled so far */
+    bool given;                        /* by sp_detector_fill_input() */
     int64_t submitted_us, finished_us; /* sp_clock_us() */
     struct {
         struct sp_letterbox_geometry geometry;
@@ -58,6 +59,8 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
 void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slot *slot,
                             const uint8_t *picture);
 
+/* A slot without images runs what lies in its memory, for measuring: with engines that take
+ * pictures the model alone, on the device. */
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
                        struct sp_error *err);
 

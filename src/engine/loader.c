@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,12 +84,12 @@ static int check_api(const struct spoton_engine_api *api, const char *path, stru
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "engine plugin %s: made for interface %u, this program has %u; rebuild it",
                        path, api->abi, SPOTON_ENGINE_ABI);
-    if (api->struct_bytes < sizeof *api || !api->name || !api->probe || !api->inspect ||
-        !api->open || !api->close || !api->describe || !api->input || !api->submit || !api->wait ||
-        !api->output)
+    if (api->struct_bytes < offsetof(struct spoton_engine_api, use_head) || !api->name ||
+        !api->probe || !api->inspect || !api->open || !api->close || !api->describe ||
+        !api->input || !api->submit || !api->wait || !api->output)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "engine plugin %s: its interface is incomplete (%zu bytes, %zu expected)",
-                       path, api->struct_bytes, sizeof *api);
+                       path, api->struct_bytes, offsetof(struct spoton_engine_api, use_head));
     return SP_OK;
 }
 

@@ -1,0 +1,93 @@
+#include "detect/device.h"
+
+#include <math.h>
+
+bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struct sp_model *model,
+                    const struct sp_head_options *options, int width_px, int height_px)
+{
+    if (model->family != SP_FAMILY_YOLOV8 && model->family != SP_FAMILY_END_TO_END)
+        return false; /* the others' scores and boxes want more arithmetic */
+    /* The smallest float that is not below the threshold, as in sp_head_decode(). */
+    float threshold = (float)options->score_threshold;
+    if ((double)threshold < options->score_threshold)
+        threshold = nextafterf(threshold, 2.0f);
+    *head = (struct spoton_head){
+        .struct_bytes = sizeof *head,
+        .kind = model->family == SP_FAMILY_YOLOV8 ? SPOTON_HEAD_CENTERS : SPOTON_HEAD_CORNERS,
+        .classes = model->classes,
+        .rows_first = model->rows_first,
+        .unit_x = model->relative_boxes ? (float)width_px : 1.0f,
+        .unit_y = model->relative_boxes ? (float)height_px : 1.0f,
+        .score_threshold = threshold,
+        .nms_iou = options->nms_iou,
+        .candidates_max = SP_CANDIDATES_MAX,
+        .boxes_max = SP_DETECTIONS_MAX,
+    };
+    if (options->class_wanted) {
+        for (int i = 0; i < model->classes; ++i)
+            class_wanted[i] = options->class_wanted[i];
+        head->class_wanted = class_wanted;
+    }
+    return true;
+}
+
+static void set_matrix(struct spoton_picture *picture, enum sp_color_matrix matrix)
+{
+    /* Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 */
+    picture->luma_red = 0.299f;
+    picture->luma_blue = 0.114f;
+    if (matrix == SP_MATRIX_BT709) {
+        picture->luma_red = 0.2126f;
+        picture->luma_blue = 0.0722f;
+    } else if (matrix == SP_MATRIX_BT2020) {
+        picture->luma_red = 0.2627f;
+        picture->luma_blue = 0.0593f;
+    }
+}
+
+int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geometry *geometry,
+                      const struct sp_frame *frame, int width_px, int height_px,
+                      struct sp_error *err)
+{
+    if (frame->width_px < 1 || frame->height_px < 1)
+        return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
+                       frame->height_px);
+    sp_letterbox_geometry(geometry, frame->width_px, frame->height_px, width_px, height_px);
+    *picture = (struct spoton_picture){
+        .plane = {frame->plane[0], frame->plane[1], frame->plane[2]},
+        .stride_bytes = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2]},
+        .width = frame->width_px,
+        .height = frame->height_px,
+        .interleaved_chroma = frame->format == SP_PIXEL_NV12,
+        .full_range = frame->full_range,
+        .pinned = frame->pinned,
+        .left = geometry->left_px,
+        .top = geometry->top_px,
+        .scaled_width = geometry->width_px,
+        .scaled_height = geometry->height_px,
+    };
+    set_matrix(picture, frame->matrix);
+    return SP_OK;
+}
+
+size_t sp_device_detections(const struct spoton_box *boxes, int count,
+                            const struct sp_letterbox_geometry *geometry,
+                            struct sp_detection detections[SP_DETECTIONS_MAX])
+{
+    size_t written = 0;
+    for (int i = 0; i < count && written < SP_DETECTIONS_MAX; ++i) {
+        double box[4] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
+        sp_letterbox_to_source(geometry, box);
+        if (box[2] <= box[0] || box[3] <= box[1])
+            continue;
+        detections[written++] = (struct sp_detection){
+            .x1_px = box[0],
+            .y1_px = box[1],
+            .x2_px = box[2],
+            .y2_px = box[3],
+            .score = boxes[i].score,
+            .class_id = boxes[i].class_id,
+        };
+    }
+    return written;
+}

@@ -1,0 +1,369 @@
+/* The cuda engine: ONNX Runtime's CUDA and TensorRT providers on NVIDIA GPUs, with everything from
+ * the decoder's planes to the boxes on the device.
+ *
+ * One engine serves one device with two streams: pictures are brought on the one while the other
+ * runs letterbox, model and head of the slots before (slots.h). A batch that is not full runs in
+ * the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
+ * itself, so the plugin loads, and says why it cannot run, on machines without one. */
+#include "slots.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef SPOTON_CUDA_SITE
+#define SPOTON_CUDA_SITE "" /* the folder that ./setup gpu installed wheels into */
+#endif
+
+enum { SLOTS = 4, BATCH_THAT_PAYS = 16 };
+
+/* ---- the runtime's libraries ---- */
+
+/* What ONNX Runtime's CUDA provider is linked with lies in wheels of its own, where no loader
+ * looks; loaded first, they are found by name. */
+static void load_companions(void)
+{
+    static const char *const names[] = {
+        "cu13/lib/libcudart.so.13",   "cu13/lib/libnvrtc.so.13",  "cu13/lib/libnvJitLink.so.13",
+        "cu13/lib/libcublasLt.so.13", "cu13/lib/libcublas.so.13", "cu13/lib/libcurand.so.10",
+        "cu13/lib/libcufft.so.12",    "cudnn/lib/libcudnn.so.9",
+    };
+    char path[1024];
+    for (size_t i = 0; *SPOTON_CUDA_SITE && i < sizeof names / sizeof *names; ++i) {
+        snprintf(path, sizeof path, "%s/nvidia/%s", SPOTON_CUDA_SITE, names[i]);
+        dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    }
+}
+
+static const struct ort *find_ort(char *error, size_t error_bytes)
+{
+    load_companions();
+    return ort_get(NULL, error, error_bytes);
+}
+
+static bool has_provider(const struct ort *ort, const char *name)
+{
+    char **names = NULL, text[8];
+    int count = 0;
+    bool found = false;
+    if (ort_check(ort, ort->api->GetAvailableProviders(&names, &count), "", text, sizeof text) < 0)
+        return false;
+    for (int i = 0; i < count; ++i)
+        found = found || strcmp(names[i], name) == 0;
+    ort_check(ort, ort->api->ReleaseAvailableProviders(names, count), "", text, sizeof text);
+    return found;
+}
+
+/* The library, or NULL with the reason why nothing can run here. */
+static const struct ort *find_device(int device, struct cudaDeviceProp *properties, char *error,
+                                     size_t error_bytes)
+{
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice || count == 0) {
+        ort_fail(error, error_bytes, "no NVIDIA GPU, or its driver is older than CUDA 13's (580)");
+        return NULL;
+    }
+    if (cuda_check(status, "no NVIDIA GPU", error, error_bytes) < 0)
+        return NULL;
+    if (device >= count) {
+        ort_fail(error, error_bytes, "device=%d: there are %d, from 0 on", device, count);
+        return NULL;
+    }
+    if (cuda_check(cudaGetDeviceProperties(properties, device), "device", error, error_bytes) < 0)
+        return NULL;
+    const struct ort *ort = find_ort(error, error_bytes);
+    if (ort && !has_provider(ort, "CUDAExecutionProvider")) {
+        ort_fail(error, error_bytes,
+                 "ONNX Runtime %s has no CUDA provider; run ./setup gpu, or name the library of "
+                 "the onnxruntime-gpu wheel in SPOTON_ONNXRUNTIME",
+                 ort->version);
+        return NULL;
+    }
+    return ort;
+}
+
+static void cuda_probe(struct spoton_engine_probe *probe)
+{
+    struct cudaDeviceProp properties;
+    const struct ort *ort = find_device(0, &properties, probe->reason, sizeof probe->reason);
+    probe->score = ort ? 200 : 0;
+    if (!ort)
+        return;
+    snprintf(probe->version, sizeof probe->version, "%s", ort->version);
+    snprintf(probe->device, sizeof probe->device, "%.100s (%.0f GiB)", properties.name,
+             (double)properties.totalGlobalMem / (1 << 30));
+    snprintf(probe->precisions, sizeof probe->precisions, "f16,f32");
+    probe->batch = BATCH_THAT_PAYS;
+}
+
+static int cuda_inspect(const char *path, struct spoton_model_info *info, char *error,
+                        size_t error_bytes)
+{
+    const struct ort *ort = find_ort(error, error_bytes);
+    return ort ? ort_inspect(ort, path, info, error, error_bytes) : -1;
+}
+
+/* ---- opening ---- */
+
+static int check_precision(struct spoton_engine *engine, enum spoton_precision wanted, char *error,
+                           size_t error_bytes)
+{
+    bool half = engine->model.input.element == SPOTON_ELEMENT_F16;
+    engine->precision = half ? SPOTON_PRECISION_F16 : SPOTON_PRECISION_F32;
+    if (engine->model.quantised)
+        engine->precision = SPOTON_PRECISION_INT8;
+    if (engine->model.tensorrt && wanted != SPOTON_PRECISION_AUTO) {
+        engine->precision = wanted;
+        return 0;
+    }
+    if (wanted == SPOTON_PRECISION_F16 && !half)
+        return ort_fail(error, error_bytes,
+                        "f16 needs a model file in f16, and this one is not: tools/half-model "
+                        "makes one; or use PRECISION=auto");
+    if (wanted == SPOTON_PRECISION_BF16)
+        return ort_fail(error, error_bytes, "bf16 is for TensorRT; use auto, f32 or f16");
+    if (wanted == SPOTON_PRECISION_INT8 && !engine->model.quantised)
+        return ort_fail(error, error_bytes, "int8 needs a quantised model file; use auto or f32");
+    return 0;
+}
+
+static int open_streams(struct spoton_engine *engine, char *error, size_t error_bytes)
+{
+    int least = 0, greatest = 0;
+    cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (cuda_check(cudaSetDevice(engine->device), "device", error, error_bytes) < 0 ||
+        cuda_check(cudaStreamCreateWithPriority(&engine->upload, cudaStreamNonBlocking, least),
+                   "stream", error, error_bytes) < 0)
+        return -1;
+    return cuda_check(
+        cudaStreamCreateWithPriority(&engine->compute, cudaStreamNonBlocking, greatest), "stream",
+        error, error_bytes);
+}
+
+static void cuda_close(struct spoton_engine *engine)
+{
+    if (!engine)
+        return;
+    cudaSetDevice(engine->device);
+    if (engine->upload)
+        cudaStreamSynchronize(engine->upload);
+    if (engine->compute)
+        cudaStreamSynchronize(engine->compute);
+    cuda_slots_close(engine);
+    cuda_model_close(&engine->model);
+    if (engine->upload)
+        cudaStreamDestroy(engine->upload);
+    if (engine->compute)
+        cudaStreamDestroy(engine->compute);
+    cudaGetLastError();
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+static int cuda_open(struct spoton_engine **out, const struct spoton_engine_options *options,
+                     char *error, size_t error_bytes)
+{
+    struct cudaDeviceProp properties;
+    struct spoton_engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return ort_fail(error, error_bytes, "out of memory");
+    pthread_mutex_init(&engine->lock, NULL);
+    int result = cuda_options_parse(&engine->model.options, options->extra, error, error_bytes);
+    engine->device = engine->model.options.device;
+    engine->slots = SLOTS;
+    engine->input_layout = options->input_layout;
+    engine->swap_red_blue = options->swap_red_blue != 0;
+    engine->scale = options->scale;
+    engine->bucket_count =
+        cuda_batch_sizes(options->batch, engine->model.options.one_size, engine->bucket);
+    if (result == 0) {
+        engine->ort = find_device(engine->device, &properties, error, error_bytes);
+        result = engine->ort ? open_streams(engine, error, error_bytes) : -1;
+    }
+    if (result == 0)
+        result = cuda_model_open(&engine->model, engine->ort, options, engine->compute, error,
+                                 error_bytes);
+    if (result == 0)
+        result = check_precision(engine, options->precision, error, error_bytes);
+    if (result == 0)
+        result = cuda_slots_open(engine, error, error_bytes);
+    if (result == 0) {
+        snprintf(engine->device_name, sizeof engine->device_name, "%.80s", properties.name);
+        *out = engine;
+    } else {
+        cuda_close(engine);
+    }
+    return result;
+}
+
+static void cuda_describe(struct spoton_engine *engine,
+                          struct spoton_engine_description *description)
+{
+    const struct cuda_model *model = &engine->model;
+    description->slots = engine->slots;
+    description->streams = 2;
+    description->threads = 1;
+    description->output_count = model->outputs;
+    description->precision = engine->precision;
+    snprintf(description->device, sizeof description->device, "%.40s%s%s%.80s", engine->device_name,
+             model->tensorrt ? " by TensorRT" : "", model->notice[0] ? ", " : "", model->notice);
+}
+
+/* ---- running ---- */
+
+static uint8_t *cuda_input_memory(struct spoton_engine *engine, int slot)
+{
+    return engine->slot[slot].rgb_host;
+}
+
+static int finish_submit(struct spoton_engine *engine, struct cuda_slot *slot, int result)
+{
+    slot->in_flight = result == 0;
+    slot->images = 0;
+    pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
+static int cuda_submit(struct spoton_engine *engine, int index, char *error, size_t error_bytes)
+{
+    struct cuda_slot *slot = &engine->slot[index];
+    cudaSetDevice(engine->device);
+    pthread_mutex_lock(&engine->lock);
+    if (engine->model.options.break_after > 0 &&
+        ++engine->batches >= engine->model.options.break_after)
+        cuda_break(engine->compute);
+    int result = slot->images > 0 ? cuda_slot_submit_pictures(engine, slot, error, error_bytes)
+                                  : cuda_slot_submit_rgb(engine, slot, error, error_bytes);
+    return finish_submit(engine, slot, result);
+}
+
+static int cuda_submit_again(struct spoton_engine *engine, int index, int images, char *error,
+                             size_t error_bytes)
+{
+    struct cuda_slot *slot = &engine->slot[index];
+    cudaSetDevice(engine->device);
+    pthread_mutex_lock(&engine->lock);
+    slot->has_boxes = false;
+    return finish_submit(engine, slot,
+                         cuda_slot_submit_again(engine, slot, images, error, error_bytes));
+}
+
+static int cuda_wait(struct spoton_engine *engine, int index, char *error, size_t error_bytes)
+{
+    struct cuda_slot *slot = &engine->slot[index];
+    cudaSetDevice(engine->device);
+    if (!slot->in_flight)
+        return ort_fail(error, error_bytes, "wait: nothing was submitted");
+    slot->in_flight = false;
+    return cuda_check(cudaEventSynchronize(slot->done), "inference", error, error_bytes);
+}
+
+static int cuda_output(struct spoton_engine *engine, int index, int output, const float **data,
+                       int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
+{
+    const struct cuda_slot *slot = &engine->slot[index];
+    if (output < 0 || output >= engine->model.outputs)
+        return ort_fail(error, error_bytes, "no such output");
+    if (!slot->f32_host[output])
+        return ort_fail(error, error_bytes, "output: the slot gave boxes, or nothing yet");
+    *data = slot->f32_host[output];
+    *rank = engine->model.output[output].rank;
+    memcpy(dims, engine->model.output[output].dims, sizeof engine->model.output[output].dims);
+    dims[0] = engine->model.batch;
+    return 0;
+}
+
+static int check_head(const struct spoton_engine *engine, const struct spoton_head *head,
+                      char *error, size_t error_bytes)
+{
+    const struct spoton_tensor *output = &engine->model.output[0];
+    bool corners = head->kind == SPOTON_HEAD_CORNERS;
+    int values = corners ? 6 : 4 + head->classes;
+    if (output->rank != 3 || output->dims[corners || head->rows_first ? 2 : 1] != values)
+        return ort_fail(error, error_bytes, "output 0 has not %d values a box", values);
+    if (head->boxes_max < 1 || head->boxes_max > CUDA_BOXES_MAX || head->candidates_max < 1)
+        return ort_fail(error, error_bytes, "%d boxes a picture: 1 to %d", head->boxes_max,
+                        CUDA_BOXES_MAX);
+    return 0;
+}
+
+static int cuda_use_head(struct spoton_engine *engine, const struct spoton_head *head, char *error,
+                         size_t error_bytes)
+{
+    cudaSetDevice(engine->device);
+    if (engine->head.boxes_max > 0)
+        return ort_fail(error, error_bytes, "the engine has a head already");
+    if (check_head(engine, head, error, error_bytes) < 0)
+        return -1;
+    if (head->class_wanted) {
+        size_t bytes = (size_t)head->classes;
+        if (cuda_check(cudaMalloc((void **)&engine->class_wanted, bytes), "classes", error,
+                       error_bytes) < 0 ||
+            cuda_check(
+                cudaMemcpy(engine->class_wanted, head->class_wanted, bytes, cudaMemcpyHostToDevice),
+                "classes", error, error_bytes) < 0)
+            return -1;
+    }
+    engine->head = *head;
+    engine->head.class_wanted = NULL;
+    return cuda_slots_use_head(engine, error, error_bytes);
+}
+
+static int cuda_put_picture(struct spoton_engine *engine, int slot, int image,
+                            const struct spoton_picture *picture, char *error, size_t error_bytes)
+{
+    cudaSetDevice(engine->device);
+    return cuda_slot_put(engine, &engine->slot[slot], image, picture, error, error_bytes);
+}
+
+/* For all devices, because a frame does not know where it will go. */
+static void *cuda_host_alloc(size_t bytes)
+{
+    void *memory = NULL;
+    if (cudaHostAlloc(&memory, bytes, cudaHostAllocPortable) == cudaSuccess)
+        return memory;
+    cudaGetLastError();
+    return NULL;
+}
+
+static void cuda_host_free(void *memory)
+{
+    cudaFreeHost(memory);
+}
+
+static int cuda_boxes(struct spoton_engine *engine, int index, int image,
+                      const struct spoton_box **boxes, char *error, size_t error_bytes)
+{
+    const struct cuda_slot *slot = &engine->slot[index];
+    if (!slot->has_boxes || image < 0 || image >= engine->model.batch)
+        return ort_fail(error, error_bytes, "boxes: the slot was not filled with pictures");
+    *boxes = slot->boxes + (size_t)image * (size_t)engine->head.boxes_max;
+    return slot->box_count[image];
+}
+
+__attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
+{
+    static const struct spoton_engine_api api = {
+        .abi = SPOTON_ENGINE_ABI,
+        .struct_bytes = sizeof api,
+        .name = "cuda",
+        .probe = cuda_probe,
+        .inspect = cuda_inspect,
+        .open = cuda_open,
+        .close = cuda_close,
+        .describe = cuda_describe,
+        .input = cuda_input_memory,
+        .submit = cuda_submit,
+        .wait = cuda_wait,
+        .output = cuda_output,
+        .use_head = cuda_use_head,
+        .put_picture = cuda_put_picture,
+        .host_alloc = cuda_host_alloc,
+        .host_free = cuda_host_free,
+        .boxes = cuda_boxes,
+        .submit_again = cuda_submit_again,
+    };
+    return &api;
+}

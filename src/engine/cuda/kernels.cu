@@ -1,0 +1,268 @@
+#include "pixel.h"
+
+#include <cuda_fp16.h>
+
+enum { THREADS = 256, SORT_THREADS = 1024, SHARED_KEYS = 4096 };
+
+/* ---- pictures into the input ---- */
+
+__device__ void put(const struct cuda_input &input, int image, int color, int x, int y, float value)
+{
+    int place = input.swap_red_blue ? 2 - color : color;
+    size_t pixels = (size_t)input.width * (size_t)input.height;
+    size_t pixel = (size_t)y * (size_t)input.width + (size_t)x;
+    size_t at = (size_t)image * pixels * 3 +
+                (input.nhwc ? pixel * 3 + (size_t)place : (size_t)place * pixels + pixel);
+    value = value / input.scale;
+    if (input.bytes)
+        ((uint8_t *)input.data)[at] = (uint8_t)rintf(value);
+    else if (input.half)
+        ((__half *)input.data)[at] = __float2half_rn(value);
+    else
+        ((float *)input.data)[at] = value;
+}
+
+__global__ void letterbox(const struct cuda_picture *pictures, struct cuda_input input)
+{
+    int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
+    int image = (int)blockIdx.z;
+    if (x >= input.width)
+        return;
+    float color[3];
+    cuda_pixel(&pictures[image], x, y, color);
+    for (int c = 0; c < 3; ++c)
+        put(input, image, c, x, y, color[c]);
+}
+
+__global__ void convert(const uint8_t *rgb, int interleaved, struct cuda_input input)
+{
+    int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
+    int image = (int)blockIdx.z;
+    if (x >= input.width)
+        return;
+    size_t pixels = (size_t)input.width * (size_t)input.height;
+    size_t pixel = (size_t)y * (size_t)input.width + (size_t)x;
+    const uint8_t *from = rgb + (size_t)image * pixels * 3;
+    for (int c = 0; c < 3; ++c)
+        put(input, image, c, x, y,
+            from[interleaved ? pixel * 3 + (size_t)c : (size_t)c * pixels + pixel]);
+}
+
+static dim3 grid_of(const struct cuda_input *input, int images)
+{
+    return dim3((unsigned)(input->width + THREADS - 1) / THREADS, (unsigned)input->height,
+                (unsigned)images);
+}
+
+int cuda_letterbox(const struct cuda_picture *pictures, int images, const struct cuda_input *input,
+                   cudaStream_t stream)
+{
+    letterbox<<<grid_of(input, images), THREADS, 0, stream>>>(pictures, *input);
+    return (int)cudaGetLastError();
+}
+
+int cuda_convert(const uint8_t *rgb, int interleaved, int images, const struct cuda_input *input,
+                 cudaStream_t stream)
+{
+    convert<<<grid_of(input, images), THREADS, 0, stream>>>(rgb, interleaved, *input);
+    return (int)cudaGetLastError();
+}
+
+__global__ void widen(float *to, const __half *from, size_t count)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count)
+        to[i] = __half2float(from[i]);
+}
+
+int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream)
+{
+    widen<<<(unsigned)((count + THREADS - 1) / THREADS), THREADS, 0, stream>>>(
+        to, (const __half *)half, count);
+    return (int)cudaGetLastError();
+}
+
+/* ---- the output into boxes ---- */
+
+__device__ float number(const struct cuda_head &head, size_t at)
+{
+    return head.half ? __half2float(((const __half *)head.data)[at])
+                     : ((const float *)head.data)[at];
+}
+
+/* Comparisons with NaN are false, so NaN never passes. */
+__device__ bool best_class(const struct cuda_head &head, size_t start, size_t step, float *score,
+                           int *class_id)
+{
+    float best = -1;
+    int at = 0;
+    for (int c = 0; c < head.classes; ++c) {
+        if (head.class_wanted && !head.class_wanted[c])
+            continue;
+        float value = number(head, start + (size_t)(4 + c) * step);
+        if (value > best) {
+            best = value;
+            at = c;
+        }
+    }
+    *score = best;
+    *class_id = at;
+    return best >= head.threshold;
+}
+
+__device__ bool read_centers(const struct cuda_head &head, int image, int anchor,
+                             struct spoton_box *box)
+{
+    size_t values = (size_t)head.classes + 4, anchors = (size_t)head.anchors;
+    size_t step = head.rows_first ? 1 : anchors;
+    size_t start = (size_t)image * values * anchors +
+                   (head.rows_first ? (size_t)anchor * values : (size_t)anchor);
+    if (!best_class(head, start, step, &box->score, &box->class_id))
+        return false;
+    float x = number(head, start) * head.unit_x, y = number(head, start + step) * head.unit_y;
+    float half_width = number(head, start + 2 * step) * head.unit_x / 2;
+    float half_height = number(head, start + 3 * step) * head.unit_y / 2;
+    box->x1 = x - half_width;
+    box->y1 = y - half_height;
+    box->x2 = x + half_width;
+    box->y2 = y + half_height;
+    return true;
+}
+
+__device__ bool read_corners(const struct cuda_head &head, int image, int anchor,
+                             struct spoton_box *box)
+{
+    size_t start = ((size_t)image * (size_t)head.anchors + (size_t)anchor) * 6;
+    float score = number(head, start + 4), class_id = number(head, start + 5);
+    if (!(score >= head.threshold) || !(class_id > -0.5f) ||
+        !(class_id < (float)head.classes - 0.5f))
+        return false;
+    box->class_id = (int)lrintf(class_id);
+    if (head.class_wanted && !head.class_wanted[box->class_id])
+        return false;
+    box->score = score;
+    box->x1 = number(head, start) * head.unit_x;
+    box->y1 = number(head, start + 1) * head.unit_y;
+    box->x2 = number(head, start + 2) * head.unit_x;
+    box->y2 = number(head, start + 3) * head.unit_y;
+    return true;
+}
+
+/* Boxes over the threshold, and a key for each that sorts by falling score, then by anchor: so the
+ * order in which they come does not matter. */
+__global__ void scan(struct cuda_head head)
+{
+    int anchor = (int)(blockIdx.x * blockDim.x + threadIdx.x), image = (int)blockIdx.y;
+    struct spoton_box box;
+    if (anchor >= head.anchors || !(head.corners ? read_corners(head, image, anchor, &box)
+                                                 : read_centers(head, image, anchor, &box)))
+        return;
+    if (!isfinite(box.x1) || !isfinite(box.y1) || !isfinite(box.x2) || !isfinite(box.y2) ||
+        !isfinite(box.score) || !(box.x2 > box.x1) || !(box.y2 > box.y1))
+        return;
+    box.score = fminf(box.score, 1.0f);
+    head.candidate[(size_t)image * (size_t)head.anchors + (size_t)anchor] = box;
+    int at = atomicAdd(&head.candidate_count[image], 1);
+    unsigned long long order = 0xffffffffu - __float_as_uint(box.score);
+    head.keys[(size_t)image * (size_t)head.keys_stride + (size_t)at] =
+        order << 32 | (unsigned)anchor;
+}
+
+/* Bitonic, ascending; `padded` is a power of two. */
+__device__ void sort_keys(unsigned long long *keys, int padded)
+{
+    for (int size = 2; size <= padded; size *= 2)
+        for (int step = size / 2; step > 0; step /= 2) {
+            __syncthreads();
+            for (int i = (int)threadIdx.x; i < padded; i += (int)blockDim.x) {
+                int other = i ^ step;
+                if (other <= i)
+                    continue;
+                unsigned long long a = keys[i], b = keys[other];
+                if ((a > b) == ((i & size) == 0)) {
+                    keys[i] = b;
+                    keys[other] = a;
+                }
+            }
+        }
+    __syncthreads();
+}
+
+__device__ double area(const struct spoton_box &box)
+{
+    return ((double)box.x2 - box.x1) * ((double)box.y2 - box.y1);
+}
+
+__device__ double overlap(const struct spoton_box &a, const struct spoton_box &b)
+{
+    double left = fmax(a.x1, b.x1), right = fmin(a.x2, b.x2);
+    double top = fmax(a.y1, b.y1), bottom = fmin(a.y2, b.y2);
+    if (left >= right || top >= bottom)
+        return 0;
+    double both = (right - left) * (bottom - top);
+    return both / (area(a) + area(b) - both);
+}
+
+/* One block an image: sorts its candidates, keeps greedily. */
+__global__ void keep(struct cuda_head head)
+{
+    __shared__ unsigned long long shared_keys[SHARED_KEYS];
+    __shared__ struct spoton_box kept[CUDA_BOXES_MAX];
+    int image = (int)blockIdx.x;
+    int count = min(head.candidate_count[image], head.anchors);
+    unsigned long long *keys = head.keys + (size_t)image * (size_t)head.keys_stride;
+    const struct spoton_box *candidate = head.candidate + (size_t)image * (size_t)head.anchors;
+    int padded = 1;
+    while (padded < count)
+        padded *= 2;
+    if (padded <= SHARED_KEYS) {
+        for (int i = (int)threadIdx.x; i < padded; i += (int)blockDim.x)
+            shared_keys[i] = i < count ? keys[i] : ~0ull;
+        keys = shared_keys;
+    } else {
+        for (int i = count + (int)threadIdx.x; i < padded; i += (int)blockDim.x)
+            keys[i] = ~0ull;
+    }
+    sort_keys(keys, padded);
+    count = min(count, head.candidates_max);
+    int found = 0;
+    for (int i = 0; i < count && found < head.boxes_max; ++i) {
+        struct spoton_box box = candidate[keys[i] & 0xffffffffu];
+        int goes = 0;
+        for (int k = (int)threadIdx.x; !head.corners && k < found; k += (int)blockDim.x)
+            goes |= kept[k].class_id == box.class_id && overlap(kept[k], box) > head.nms_iou;
+        if (__syncthreads_or(goes))
+            continue;
+        if (threadIdx.x == 0)
+            kept[found] = box;
+        ++found;
+        __syncthreads();
+    }
+    for (int k = (int)threadIdx.x; k < found; k += (int)blockDim.x)
+        head.boxes[(size_t)image * (size_t)head.boxes_max + (size_t)k] = kept[k];
+    if (threadIdx.x == 0)
+        head.box_count[image] = found;
+}
+
+int cuda_head(const struct cuda_head *head, int images, cudaStream_t stream)
+{
+    int result = (int)cudaMemsetAsync(head->candidate_count, 0,
+                                      (size_t)images * sizeof *head->candidate_count, stream);
+    if (result != 0)
+        return result;
+    dim3 grid((unsigned)(head->anchors + THREADS - 1) / THREADS, (unsigned)images);
+    scan<<<grid, THREADS, 0, stream>>>(*head);
+    keep<<<(unsigned)images, SORT_THREADS, 0, stream>>>(*head);
+    return (int)cudaGetLastError();
+}
+
+__global__ void trap(void)
+{
+    __trap();
+}
+
+int cuda_break(cudaStream_t stream)
+{
+    trap<<<1, 1, 0, stream>>>();
+    return (int)cudaGetLastError();
+}

@@ -1,0 +1,78 @@
+/* What runs on the device besides the model: pictures into its input, its output into boxes.
+ *
+ * Data flow: planes in device memory -> cuda_letterbox(), one launch for the batch -> the model ->
+ * cuda_head(), which scans, sorts and suppresses -> boxes in device memory. The numbers are those
+ * of detect/letterbox.c (within two levels of 255) and detect/head.c (exactly; so the file is
+ * compiled without fused multiply-adds).
+ *
+ * All calls only enqueue work on the stream, allocate nothing, and can be captured into a graph.
+ * They return a cudaError_t as int. */
+#pragma once
+
+#include "spoton/engine.h"
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A picture in device memory. width 0: none, the input's part becomes grey. */
+struct cuda_picture {
+    const uint8_t *plane[3];
+    int stride_bytes[3];
+    int width, height, interleaved_chroma;
+    int left, top, scaled_width, scaled_height;
+    float luma_offset, luma_gain, red_v, green_u, green_v, blue_u;
+};
+
+/* The model's input tensor. */
+struct cuda_input {
+    void *data;
+    int half;  /* f16, else f32 */
+    int bytes; /* u8, else by `half` */
+    int nhwc, swap_red_blue;
+    int width, height;
+    float scale;
+};
+
+/* pictures: [images] in device memory. */
+int cuda_letterbox(const struct cuda_picture *pictures, int images, const struct cuda_input *input,
+                   cudaStream_t stream);
+
+/* From u8 RGB in device memory, planar or interleaved. */
+int cuda_convert(const uint8_t *rgb, int interleaved, int images, const struct cuda_input *input,
+                 cudaStream_t stream);
+
+/* f16 to f32. */
+int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream);
+
+enum { CUDA_BOXES_MAX = 512 };
+
+struct cuda_head {
+    const void *data; /* [images][...] of the model's output 0 */
+    int half;
+    int corners, rows_first;
+    int classes, anchors;
+    float unit_x, unit_y, threshold;
+    double nms_iou;
+    const uint8_t *class_wanted; /* device, or NULL */
+    int candidates_max, boxes_max;
+    /* Scratch and results, device. */
+    unsigned long long *keys;     /* [images][keys_stride] */
+    int keys_stride;              /* a power of two >= anchors */
+    struct spoton_box *candidate; /* [images][anchors] */
+    int *candidate_count;         /* [images] */
+    struct spoton_box *boxes;     /* [images][boxes_max] */
+    int *box_count;               /* [images] */
+};
+
+int cuda_head(const struct cuda_head *head, int images, cudaStream_t stream);
+
+/* Breaks the device's context for this process, as a fault of the device does. For tests. */
+int cuda_break(cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,402 @@
+/* What runs on the device beside the CPU's code for the same. All but the arithmetic needs a GPU.
+ */
+#include "detect/device.h"
+
+#include "../../src/engine/cuda/pixel.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+static bool have_device(void)
+{
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaSuccess && count > 0)
+        return true;
+    print_message("skipped: no NVIDIA GPU: %s\n", cudaGetErrorString(status));
+    return false;
+}
+
+static unsigned seed = 7;
+
+static unsigned dice(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 8;
+}
+
+static float chance(void)
+{
+    return (float)(dice() % 1000000) / 1000000.0f;
+}
+
+static void *to_device(const void *data, size_t bytes)
+{
+    void *memory = NULL;
+    assert_int_equal(cudaMalloc(&memory, bytes), cudaSuccess);
+    assert_int_equal(data ? cudaMemcpy(memory, data, bytes, cudaMemcpyHostToDevice)
+                          : cudaMemset(memory, 0xab, bytes),
+                     cudaSuccess);
+    return memory;
+}
+
+/* ---- letterbox ---- */
+
+struct shape {
+    int width, height, input_width, input_height;
+    enum sp_pixel_format format;
+    enum sp_color_matrix matrix;
+    bool full_range;
+    enum spoton_layout layout;
+};
+
+static const struct shape shapes[] = {
+    {1920, 1080, 640, 384, SP_PIXEL_I420, SP_MATRIX_BT709, false, SPOTON_LAYOUT_NCHW},
+    {1920, 1080, 640, 640, SP_PIXEL_NV12, SP_MATRIX_BT709, false, SPOTON_LAYOUT_NCHW},
+    {1280, 720, 640, 384, SP_PIXEL_I420, SP_MATRIX_BT601, true, SPOTON_LAYOUT_NHWC},
+    {640, 360, 640, 384, SP_PIXEL_NV12, SP_MATRIX_BT601, false, SPOTON_LAYOUT_NCHW},
+    {768, 576, 640, 480, SP_PIXEL_I420, SP_MATRIX_BT601, false, SPOTON_LAYOUT_NCHW},
+    {3840, 2160, 640, 384, SP_PIXEL_NV12, SP_MATRIX_BT2020, false, SPOTON_LAYOUT_NCHW},
+    {353, 287, 640, 544, SP_PIXEL_I420, SP_MATRIX_BT601, false, SPOTON_LAYOUT_NCHW},
+    {1079, 1919, 384, 640, SP_PIXEL_I420, SP_MATRIX_BT709, false, SPOTON_LAYOUT_NCHW},
+    {1621, 911, 640, 384, SP_PIXEL_NV12, SP_MATRIX_BT709, false, SPOTON_LAYOUT_NCHW},
+};
+
+/* Smooth with noise on it, as pictures are: edges of one pixel would measure the rounding of
+ * positions. */
+static uint8_t *make_planes(const struct shape *shape, struct sp_frame *frame)
+{
+    int width = shape->width, height = shape->height;
+    int chroma_width = (width + 1) / 2, chroma_height = (height + 1) / 2;
+    size_t luma = (size_t)width * (size_t)height;
+    size_t chroma = (size_t)chroma_width * (size_t)chroma_height;
+    uint8_t *planes = malloc(luma + 2 * chroma);
+    assert_non_null(planes);
+    for (int y = 0; y < height; ++y)
+        for (int x = 0; x < width; ++x)
+            planes[(size_t)y * (size_t)width + (size_t)x] =
+                (uint8_t)(16 + (int)(90 * (1 + sin(x * 0.02 + y * 0.013))) + (int)(dice() % 24));
+    for (size_t i = 0; i < 2 * chroma; ++i)
+        planes[luma + i] = (uint8_t)(100 + (int)(30 * sin((double)i * 0.003)) + (int)(dice() % 12));
+    bool nv12 = shape->format == SP_PIXEL_NV12;
+    *frame = (struct sp_frame){
+        .plane = {planes, planes + luma, nv12 ? NULL : planes + luma + chroma},
+        .stride_bytes = {width, nv12 ? 2 * chroma_width : chroma_width, chroma_width},
+        .width_px = width,
+        .height_px = height,
+        .format = shape->format,
+        .matrix = shape->matrix,
+        .full_range = shape->full_range,
+    };
+    return planes;
+}
+
+/* The planes of `from` lie at the same places after `device` as after `planes`. */
+static struct cuda_picture picture_of(const struct spoton_picture *from, const uint8_t *planes,
+                                      const uint8_t *device)
+{
+    struct cuda_picture to;
+    cuda_describe_picture(&to, from);
+    for (int i = 0; i < 3; ++i) {
+        to.stride_bytes[i] = from->stride_bytes[i];
+        to.plane[i] = from->plane[i] ? device + (from->plane[i] - planes) : NULL;
+    }
+    return to;
+}
+
+struct difference {
+    double mean;
+    int largest;
+    size_t over;
+};
+
+static struct difference compare(const float *device, const uint8_t *cpu, size_t count)
+{
+    struct difference d = {0};
+    for (size_t i = 0; i < count; ++i) {
+        int off = abs((int)lrintf(device[i] * 255) - cpu[i]);
+        d.mean += off / (double)count;
+        d.largest = off > d.largest ? off : d.largest;
+        d.over += off > 3;
+    }
+    return d;
+}
+
+/* What is alike: hardly any number differs by more than rounding does. */
+static void judge(const struct shape *shape, const float *found, const uint8_t *expected,
+                  size_t count)
+{
+    struct difference d = compare(found, expected, count);
+    print_message("%dx%d to %dx%d: mean %.3f, largest %d, over 3: %zu of %zu\n", shape->width,
+                  shape->height, shape->input_width, shape->input_height, d.mean, d.largest, d.over,
+                  count);
+    assert_true(d.mean < 0.8);
+    assert_true(d.over <= count / 500);
+}
+
+static uint8_t *letterbox_by_cpu(const struct shape *shape, const struct sp_frame *frame)
+{
+    struct sp_letterbox *letterbox = NULL;
+    struct sp_letterbox_geometry last = {0};
+    uint8_t *expected = malloc((size_t)shape->input_width * (size_t)shape->input_height * 3);
+    assert_non_null(expected);
+    assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
+    assert_int_equal(sp_letterbox_fill(letterbox, frame, expected, shape->layout,
+                                       shape->input_width, shape->input_height, &last, NULL),
+                     SP_OK);
+    sp_letterbox_close(letterbox);
+    return expected;
+}
+
+static void describe(const struct shape *shape, const struct sp_frame *frame,
+                     struct spoton_picture *description)
+{
+    struct sp_letterbox_geometry geometry;
+    assert_int_equal(sp_device_picture(description, &geometry, frame, shape->input_width,
+                                       shape->input_height, NULL),
+                     SP_OK);
+}
+
+/* The kernel's arithmetic, compiled for the CPU: needs no device. */
+static void test_the_arithmetic_is_that_of_the_cpu(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
+        const struct shape *shape = &shapes[i];
+        struct spoton_picture description;
+        struct sp_frame frame;
+        uint8_t *planes = make_planes(shape, &frame);
+        uint8_t *expected = letterbox_by_cpu(shape, &frame);
+        describe(shape, &frame, &description);
+        struct cuda_picture picture = picture_of(&description, planes, planes);
+        size_t pixels = (size_t)shape->input_width * (size_t)shape->input_height;
+        float *found = malloc(3 * pixels * sizeof *found);
+        assert_non_null(found);
+        for (size_t at = 0; at < pixels; ++at) {
+            float color[3];
+            cuda_pixel(&picture, (int)(at % (size_t)shape->input_width),
+                       (int)(at / (size_t)shape->input_width), color);
+            for (size_t c = 0; c < 3; ++c)
+                found[shape->layout == SPOTON_LAYOUT_NHWC ? at * 3 + c : c * pixels + at] =
+                    color[c] / 255;
+        }
+        judge(shape, found, expected, 3 * pixels);
+        free(found);
+        free(expected);
+        free(planes);
+    }
+}
+
+static void run_letterbox(const struct shape *shape)
+{
+    struct spoton_picture description;
+    struct sp_frame frame;
+    size_t count = (size_t)shape->input_width * (size_t)shape->input_height * 3;
+    uint8_t *planes = make_planes(shape, &frame);
+    uint8_t *expected = letterbox_by_cpu(shape, &frame);
+    float *found = malloc(2 * count * sizeof *found);
+    assert_non_null(found);
+    describe(shape, &frame, &description);
+    size_t bytes = (size_t)shape->width * (size_t)shape->height +
+                   2 * (size_t)((shape->width + 1) / 2) * (size_t)((shape->height + 1) / 2);
+    uint8_t *device = to_device(planes, bytes);
+    struct cuda_picture pictures[2] = {picture_of(&description, planes, device)};
+    struct cuda_picture *on_device = to_device(pictures, sizeof pictures);
+    struct cuda_input input = {
+        .data = to_device(NULL, 2 * count * sizeof *found),
+        .nhwc = shape->layout == SPOTON_LAYOUT_NHWC,
+        .width = shape->input_width,
+        .height = shape->input_height,
+        .scale = 255,
+    };
+    assert_int_equal(cuda_letterbox(on_device, 2, &input, NULL), 0);
+    assert_int_equal(
+        cudaMemcpy(found, input.data, 2 * count * sizeof *found, cudaMemcpyDeviceToHost),
+        cudaSuccess);
+    judge(shape, found, expected, count);
+    for (size_t i = count; i < 2 * count; ++i) /* no picture: grey */
+        assert_true(found[i] == 114.0f / 255);
+    cudaFree(device);
+    cudaFree(on_device);
+    cudaFree(input.data);
+    free(found);
+    free(expected);
+    free(planes);
+}
+
+static void test_pictures_are_those_of_the_cpu(void **state)
+{
+    (void)state;
+    if (!have_device())
+        skip();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
+        run_letterbox(&shapes[i]);
+}
+
+/* ---- head ---- */
+
+enum { IMAGES = 3 };
+
+struct head_case {
+    enum sp_model_family family;
+    int classes, anchors;
+    bool rows_first, relative, some_classes;
+    float likely; /* share of anchors over the threshold */
+};
+
+static const struct head_case heads[] = {
+    {SP_FAMILY_YOLOV8, 1, 5040, false, false, false, 0.01f},
+    {SP_FAMILY_YOLOV8, 80, 8400, false, false, true, 0.02f},
+    {SP_FAMILY_YOLOV8, 3, 8400, true, true, false,
+     0.9f}, /* more than are sorted in shared memory */
+    {SP_FAMILY_YOLOV8, 1, 8400, false, false, false, 0},
+    {SP_FAMILY_END_TO_END, 80, 300, true, false, true, 0.3f},
+    {SP_FAMILY_END_TO_END, 5, 300, true, true, false, 1.0f},
+};
+
+static void fill_head(const struct head_case *c, float *data)
+{
+    float unit = c->relative ? 1.0f : 640.0f;
+    int values = c->family == SP_FAMILY_END_TO_END ? 6 : 4 + c->classes;
+    bool rows = c->family == SP_FAMILY_END_TO_END || c->rows_first;
+    for (int image = 0; image < IMAGES; ++image)
+        for (int a = 0; a < c->anchors; ++a)
+            for (int v = 0; v < values; ++v) {
+                float value = chance() * unit;
+                bool likely = chance() < c->likely;
+                if (c->family == SP_FAMILY_END_TO_END) {
+                    if (v == 2 || v == 3)
+                        value = unit * 0.4f + value;
+                    if (v == 4)
+                        value = likely ? chance() : 0;
+                    if (v == 5)
+                        value = (float)(dice() % (unsigned)(c->classes + 1));
+                } else if (v >= 4) {
+                    value = likely && dice() % 3 == 0 ? chance() : 0.1f * chance();
+                } else if (v >= 2) {
+                    value *= 0.2f;
+                }
+                if (dice() % 997 == 0) /* what must not pass */
+                    value = dice() % 2 ? NAN : INFINITY;
+                size_t at = rows ? (size_t)a * (size_t)values + (size_t)v
+                                 : (size_t)v * (size_t)c->anchors + (size_t)a;
+                data[(size_t)image * (size_t)values * (size_t)c->anchors + at] = value;
+            }
+}
+
+static struct cuda_head device_head(const struct spoton_head *head, const struct head_case *c,
+                                    const float *data, size_t count)
+{
+    struct cuda_head h = {
+        .data = to_device(data, count * sizeof *data),
+        .corners = head->kind == SPOTON_HEAD_CORNERS,
+        .rows_first = head->rows_first,
+        .classes = head->classes,
+        .anchors = c->anchors,
+        .unit_x = head->unit_x,
+        .unit_y = head->unit_y,
+        .threshold = head->score_threshold,
+        .nms_iou = head->nms_iou,
+        .class_wanted =
+            head->class_wanted ? to_device(head->class_wanted, (size_t)head->classes) : NULL,
+        .candidates_max = head->candidates_max,
+        .boxes_max = head->boxes_max,
+        .keys_stride = 16384,
+    };
+    size_t anchors = IMAGES * (size_t)c->anchors, boxes = IMAGES * (size_t)h.boxes_max;
+    h.keys = to_device(NULL, IMAGES * (size_t)h.keys_stride * sizeof *h.keys);
+    h.candidate = to_device(NULL, anchors * sizeof *h.candidate);
+    h.candidate_count = to_device(NULL, IMAGES * sizeof *h.candidate_count);
+    h.boxes = to_device(NULL, boxes * sizeof *h.boxes);
+    h.box_count = to_device(NULL, IMAGES * sizeof *h.box_count);
+    return h;
+}
+
+static void free_head(struct cuda_head *h)
+{
+    cudaFree((void *)h->data);
+    cudaFree((void *)h->class_wanted);
+    cudaFree(h->keys);
+    cudaFree(h->candidate);
+    cudaFree(h->candidate_count);
+    cudaFree(h->boxes);
+    cudaFree(h->box_count);
+}
+
+static void assert_same(const struct sp_detection *a, const struct sp_detection *b, size_t count)
+{
+    for (size_t i = 0; i < count; ++i) {
+        assert_true(a[i].x1_px == b[i].x1_px && a[i].y1_px == b[i].y1_px);
+        assert_true(a[i].x2_px == b[i].x2_px && a[i].y2_px == b[i].y2_px);
+        assert_true(a[i].score == b[i].score && a[i].class_id == b[i].class_id);
+    }
+}
+
+static void run_head(const struct head_case *c)
+{
+    static struct sp_detection expected[SP_DETECTIONS_MAX], found[SP_DETECTIONS_MAX];
+    static struct spoton_box boxes[IMAGES * SP_DETECTIONS_MAX];
+    static struct sp_model model;
+    bool wanted[128], end_to_end = c->family == SP_FAMILY_END_TO_END;
+    uint8_t wanted_bytes[128];
+    int values = end_to_end ? 6 : 4 + c->classes, counts[IMAGES];
+    size_t each = (size_t)values * (size_t)c->anchors;
+    float *data = malloc(IMAGES * each * sizeof *data);
+    assert_non_null(data);
+    fill_head(c, data);
+    for (int i = 0; i < 128; ++i)
+        wanted[i] = i % 3 != 1;
+    model = (struct sp_model){.family = c->family,
+                              .classes = c->classes,
+                              .rows_first = c->rows_first,
+                              .relative_boxes = c->relative};
+    struct sp_head_options options = {
+        .score_threshold = 0.3, .nms_iou = 0.5, .class_wanted = c->some_classes ? wanted : NULL};
+    struct sp_letterbox_geometry geometry;
+    sp_letterbox_geometry(&geometry, 1920, 1080, 640, 640);
+    struct spoton_head head;
+    assert_true(sp_device_head(&head, wanted_bytes, &model, &options, 640, 640));
+    struct cuda_head h = device_head(&head, c, data, IMAGES * each);
+    bool rows = end_to_end || c->rows_first;
+    int64_t dims[2] = {rows ? c->anchors : values, rows ? values : c->anchors};
+    for (int again = 0; again < 2; ++again) { /* the same memory, as from batch to batch */
+        assert_int_equal(cuda_head(&h, IMAGES, NULL), 0);
+        assert_int_equal(cudaMemcpy(boxes, h.boxes, sizeof boxes, cudaMemcpyDeviceToHost),
+                         cudaSuccess);
+        assert_int_equal(cudaMemcpy(counts, h.box_count, sizeof counts, cudaMemcpyDeviceToHost),
+                         cudaSuccess);
+        for (int image = 0; image < IMAGES; ++image) {
+            size_t want = sp_head_decode(&model, data + (size_t)image * each, dims, 2, &options,
+                                         &geometry, expected);
+            size_t got = sp_device_detections(boxes + (ptrdiff_t)image * SP_DETECTIONS_MAX,
+                                              counts[image], &geometry, found);
+            assert_int_equal(got, want);
+            assert_true(want > 0 || c->likely == 0);
+            assert_same(found, expected, want);
+        }
+    }
+    free_head(&h);
+    free(data);
+}
+
+static void test_boxes_are_those_of_the_cpu(void **state)
+{
+    (void)state;
+    if (!have_device())
+        skip();
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; ++i)
+        run_head(&heads[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_arithmetic_is_that_of_the_cpu),
+        cmocka_unit_test(test_pictures_are_those_of_the_cpu),
+        cmocka_unit_test(test_boxes_are_those_of_the_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
