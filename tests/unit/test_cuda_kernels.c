@@ -369,8 +369,9 @@ static void run_head(const struct head_case *c)
         assert_int_equal(cudaMemcpy(counts, h.box_count, sizeof counts, cudaMemcpyDeviceToHost),
                          cudaSuccess);
         for (int image = 0; image < IMAGES; ++image) {
-            size_t want = sp_head_decode(&model, data + (size_t)image * each, dims, 2, &options,
-                                         &geometry, expected);
+            struct sp_model_output output = {
+                .data = data + (size_t)image * each, .dims = {dims[0], dims[1]}, .rank = 2};
+            size_t want = sp_head_decode(&model, &output, &options, &geometry, expected);
             size_t got = sp_device_detections(boxes + (ptrdiff_t)image * SP_DETECTIONS_MAX,
                                               counts[image], &geometry, found);
             assert_int_equal(got, want);
