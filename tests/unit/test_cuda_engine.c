@@ -163,13 +163,14 @@ static struct sp_frame frame_of(int picture)
     };
 }
 
+/* $SPOTON_TEST_MODEL: another file of the same model for the device, in f16 for one. */
 static struct sp_detector *open_detector(const struct spoton_engine_api *api, struct sp_model *of,
                                          int batch, enum spoton_precision precision,
                                          const char *extra)
 {
     struct sp_detector *detector = NULL;
     struct sp_error err = {0};
-    const char *chosen = getenv("SPOTON_TEST_MODEL");
+    const char *chosen = strcmp(api->name, "cuda") == 0 ? getenv("SPOTON_TEST_MODEL") : NULL;
     char path[1024];
     source_path(path, sizeof path, "models/person.onnx");
     if (sp_model_open(of, api, chosen ? chosen : path, &err) < 0)
