@@ -28,6 +28,8 @@ static const struct {
     {"serve", "watch live cameras; dashboard, API and metrics", sp_command_serve_main},
     {"run", "track people in files, every frame, and write the results", sp_command_run_main},
     {"track", "run the tracker alone on stored detections", sp_command_track_main},
+    {"eval", "measure a model on labelled pictures, or tracks against the truth",
+     sp_command_eval_main},
     {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
     {"export", "compile a model into a bundle, in INT8 too", sp_command_export_main},
     {"doctor", "say what this machine has and what is wrong", sp_command_doctor_main},

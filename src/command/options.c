@@ -40,6 +40,8 @@ const struct sp_option_row sp_option_table[] = {
     {"--required", NULL, "SHARE",
      "recall and precision against the f32 model that the gate asks for [0.95]", SP_OPTION_SECONDS,
      SP_TAKES_EXPORT, INTO(required)},
+    {"--tracks", NULL, NULL, "compare tracks with the truth, both files of MOT rows",
+     SP_OPTION_SWITCH, SP_TAKES_TRACKS, INTO(tracks)},
     {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
      SP_OPTION_WORD, 0, INTO(env_path)},
     {"--verbose", "-v", NULL, "the same as --log-level debug", SP_OPTION_DEBUG, 0, 0},

@@ -23,6 +23,7 @@ enum sp_option_bits {
     SP_TAKES_JSON = 1u << 8,     /* --json */
     SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
+    SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
 };
 
 struct sp_command_usage {
@@ -38,7 +39,7 @@ struct sp_options {
     const char *env_path;        /* --env, or NULL */
     const char *out_dir;         /* --out, or NULL */
     const char *out_file;        /* -o, or NULL */
-    bool video, json, no_jpeg;
+    bool video, json, no_jpeg, tracks;
     int64_t limit;  /* --limit: frames of a camera; 0: all */
     int64_t frames; /* --frames: frames in all; 0: not given */
     double seconds; /* --seconds; 0: not given */

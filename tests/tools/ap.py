@@ -8,13 +8,15 @@ LABELS.tar holds NAME.jpg with NAME.txt: lines "flag cx cy w h", relative to the
 people too doubtful to count for or against a detector. Prints AP at IoU 0.5 and the mean over
 0.5..0.95 (101-point interpolation, as COCO) for each input shape. --aspect crops the pictures first.
 DETS.txt: lines "NAME x1 y1 x2 y2 score" in pixels of the picture.
-Needs numpy, opencv-python and openvino; models with the head [1, 5, n] in pixels.
+Needs numpy and Pillow, and for a MODEL opencv-python and openvino; models with the head [1, 5, n] in
+pixels.
 """
 import argparse
+import io
 import tarfile
 
-import cv2
 import numpy as np
+from PIL import Image
 
 IOUS = np.arange(0.5, 0.96, 0.05)
 
@@ -26,8 +28,8 @@ def read_labels(path, aspect):
         for name in sorted(files):
             if not name.endswith((".jpg", ".webp")):
                 continue
-            data = np.frombuffer(tar.extractfile(files[name]).read(), np.uint8)
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            data = io.BytesIO(tar.extractfile(files[name]).read())
+            picture = np.array(Image.open(data).convert("RGB"))[:, :, ::-1]
             text = tar.extractfile(files[name.rsplit(".", 1)[0] + ".txt"]).read().decode()
             rows = np.array([line.split() for line in text.splitlines() if line.strip()], float)
             rows = rows.reshape(-1, 5)
@@ -55,13 +57,14 @@ def crop(picture, boxes, doubtful, aspect):
 
 
 def letterbox(picture, width, height):
+    import cv2
     source_height, source_width = picture.shape[:2]
     gain = min(width / source_width, height / source_height)
     new_width, new_height = round(source_width * gain), round(source_height * gain)
     left, top = round((width - new_width) / 2 - 0.1), round((height - new_height) / 2 - 0.1)
     out = np.full((height, width, 3), 114, np.uint8)
     out[top:top + new_height, left:left + new_width] = cv2.resize(
-        picture, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        np.ascontiguousarray(picture), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     return out, gain, left, top
 
 

@@ -1,0 +1,46 @@
+/* spoton eval: how good a model's boxes are, and how good tracks are. */
+#include "command/eval.h"
+#include "command/command.h"
+
+#include <stdlib.h>
+
+static const struct sp_command_usage usage = {
+    .name = "eval",
+    .synopsis = "MODEL DATA [-o BOXES.txt]\n       spoton eval --tracks GT.txt OUT.txt",
+    .about =
+        "Measures a model on labelled pictures, a folder or a tar file: average precision, and\n"
+        "precision and recall at YOLO_CONFIDENCE_THRESHOLD, of all people and by their height.\n"
+        "NAME.txt holds the labels of NAME.jpg: lines \"flag cx cy w h\", shares of the picture;\n"
+        "flag 0 or 1: a person, 2: doubtful, counts neither way.\n"
+        "With --tracks: MOTA, IDF1, HOTA and ID switches of tracks, as `run` writes them.\n",
+    .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE | SP_TAKES_JSON | SP_TAKES_TRACKS,
+};
+
+int sp_command_eval_main(const struct sp_command_context *context)
+{
+    struct sp_error err = {0};
+    int exit_code;
+    struct sp_options *options = sp_command_start(context, &usage, &exit_code);
+    if (!options)
+        return exit_code;
+    if (options->input_count != 2) {
+        fprintf(stderr, "spoton eval: %s\n",
+                options->tracks ? "name two files: the truth and the tracks"
+                                : "name a model, and a folder or tar file of labelled pictures");
+        free(options);
+        return SP_EXIT_USAGE;
+    }
+    int result;
+    if (options->tracks) {
+        result = sp_eval_tracks(options->input[0], options->input[1], options->json, &err);
+    } else {
+        snprintf(options->settings.model_path, sizeof options->settings.model_path, "%s",
+                 options->input[0]);
+        result = sp_eval_detections(options, options->input[1], context->interrupted, &err);
+    }
+    free(options);
+    if (result == SP_OK)
+        return SP_EXIT_OK;
+    fprintf(stderr, "spoton eval: %s\n", err.text);
+    return result == SP_ERR_INTERRUPTED ? SP_EXIT_INTERRUPTED : SP_EXIT_FAILED;
+}

@@ -1,0 +1,79 @@
+/* spoton eval --tracks: MOTA, IDF1 and HOTA of a file of tracks. */
+#include "base/json.h"
+#include "command/eval.h"
+#include "eval/tracks.h"
+
+static void add_number(struct sp_json *json, const char *key, double value)
+{
+    sp_json_key(json, key);
+    sp_json_number(json, value, 5);
+}
+
+static void add_count(struct sp_json *json, const char *key, uint64_t value)
+{
+    sp_json_key(json, key);
+    sp_json_int(json, (int64_t)value);
+}
+
+static void print_json(const struct sp_tracks_result *result)
+{
+    struct sp_json json = {0};
+    sp_json_begin_object(&json);
+    add_number(&json, "mota", result->clear.mota);
+    add_number(&json, "idf1", result->idf1);
+    add_number(&json, "hota", result->hota);
+    add_count(&json, "id_switches", result->clear.switches);
+    add_number(&json, "mota_trackeval", result->clear_trackeval.mota);
+    add_count(&json, "id_switches_trackeval", result->clear_trackeval.switches);
+    add_number(&json, "id_precision", result->id_precision);
+    add_number(&json, "id_recall", result->id_recall);
+    add_number(&json, "detection_accuracy", result->detection_accuracy);
+    add_number(&json, "association_accuracy", result->association_accuracy);
+    add_count(&json, "matches", result->clear.matches);
+    add_count(&json, "false_positives", result->clear.false_positives);
+    add_count(&json, "misses", result->clear.misses);
+    add_count(&json, "truth_boxes", result->truth);
+    add_count(&json, "tracked_boxes", result->tracked);
+    add_count(&json, "people", (uint64_t)result->truth_ids);
+    add_count(&json, "tracks", (uint64_t)result->tracked_ids);
+    sp_json_end_object(&json);
+    printf("%s\n", json.failed ? "{}" : json.text);
+    sp_json_release(&json);
+}
+
+static void print_table(const struct sp_tracks_result *result)
+{
+    printf("MOTA         %7.3f   %llu misses, %llu false boxes\n", result->clear.mota,
+           (unsigned long long)result->clear.misses,
+           (unsigned long long)result->clear.false_positives);
+    printf("IDF1         %7.3f   precision %.3f, recall %.3f\n", result->idf1, result->id_precision,
+           result->id_recall);
+    printf("HOTA         %7.3f   detection %.3f, association %.3f\n", result->hota,
+           result->detection_accuracy, result->association_accuracy);
+    printf("ID switches  %7llu   as TrackEval counts: %llu, MOTA %.3f\n",
+           (unsigned long long)result->clear.switches,
+           (unsigned long long)result->clear_trackeval.switches, result->clear_trackeval.mota);
+    printf("boxes        %7llu   of %d people; %llu of %d tracks\n",
+           (unsigned long long)result->truth, result->truth_ids,
+           (unsigned long long)result->tracked, result->tracked_ids);
+}
+
+int sp_eval_tracks(const char *truth_path, const char *tracks_path, bool json, struct sp_error *err)
+{
+    struct sp_mot_rows truth = {0}, tracks = {0};
+    struct sp_tracks_result result;
+    int code = sp_mot_rows_read(&truth, truth_path, true, err);
+    if (code == SP_OK)
+        code = sp_mot_rows_read(&tracks, tracks_path, false, err);
+    if (code == SP_OK && truth.count == 0)
+        code = sp_fail(err, SP_ERR_INVALID, "%s: holds no row that counts as truth", truth_path);
+    if (code == SP_OK)
+        code = sp_tracks_compare(&truth, &tracks, &result, err);
+    if (code == SP_OK && json)
+        print_json(&result);
+    else if (code == SP_OK)
+        print_table(&result);
+    sp_mot_rows_release(&truth);
+    sp_mot_rows_release(&tracks);
+    return code;
+}

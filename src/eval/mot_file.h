@@ -1,0 +1,29 @@
+/* Rows of the MOT Challenge format: "frame,id,left,top,width,height[,flag or score[,class[,...]]]",
+ * frames and ids from 1, in any order; blank lines and those that begin with # are left out.
+ *
+ * Data flow: file -> rows by rising frame, ids numbered from 0 -> eval/tracks.h. */
+#pragma once
+
+#include "base/error.h"
+#include "detection.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sp_mot_row {
+    int frame;
+    int id; /* 0..ids-1 */
+    struct sp_detection box;
+};
+
+struct sp_mot_rows {
+    struct sp_mot_row *rows; /* by rising frame, of one frame in the file's order */
+    size_t count;
+    int ids;
+};
+
+/* truth: rows with flag 0, or of another class than 1 (people) where the file has classes, do not
+ * count and are left out. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT (names the line: no numbers,
+ * an empty box, an id twice in one frame), SP_ERR_NO_MEMORY. Release it in any case. */
+int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, struct sp_error *err);
+void sp_mot_rows_release(struct sp_mot_rows *rows);

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The figures that `spoton eval --tracks` must reproduce, by py-motmetrics and TrackEval.
+
+    track_figures.py DATA [> tests/data/eval/figures.json]
+
+Measures tests/data/eval/{gt,out}.txt, and gt.txt with ref.txt of every sequence in DATA
+(../shared/data/tracker). Where gt.txt and out.txt are missing they are simulated first: people who
+walk and cross, tracks that shake, break off, swap and come back. The committed figures are those of
+motmetrics 1.4.0 and trackeval 1.3.0 (pip install motmetrics==1.4.0 trackeval==1.3.0).
+"""
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from trackeval.metrics import CLEAR, HOTA, Identity
+
+import track_metrics
+
+EVAL = Path(__file__).resolve().parents[1] / "data" / "eval"
+
+
+def simulate():
+    random = np.random.default_rng(9)
+    people, frames = 7, 80
+    start, speed = random.uniform(50, 500, (people, 2)), random.uniform(-6, 6, (people, 2))
+    size = np.stack([random.uniform(25, 45, people), random.uniform(70, 120, people)], axis=1)
+    names = list(range(1, people + 1))
+    truth, tracks, fresh = [], [], 100
+    for frame in range(1, frames + 1):
+        if frame % 17 == 0:  # two swap
+            a, b = random.choice(people, 2, replace=False)
+            names[a], names[b] = names[b], names[a]
+        if frame % 23 == 0:  # one breaks off and begins anew
+            names[random.integers(people)] = fresh
+            fresh += 1
+        for person in range(people):
+            box = np.concatenate([start[person] + speed[person] * frame, size[person]])
+            flag = 0 if person == 6 and frame > 60 else 1
+            truth.append((frame, person + 1, *np.round(box, 2), flag, 1, 1))
+            if random.random() > 0.12:
+                shaken = box + random.normal(0, 0.06, 4) * np.tile(size[person], 2)
+                tracks.append((frame, names[person], *np.round(shaken, 2), 0.9, -1, -1, -1))
+        if random.random() < 0.3:
+            tracks.append((frame, fresh, *np.round(random.uniform(50, 300, 2), 2), 30, 80, 0.6,
+                           -1, -1, -1))
+            fresh += 1
+    for name, rows in (("gt.txt", truth), ("out.txt", tracks)):
+        (EVAL / name).write_text("".join(",".join(f"{v:g}" for v in row) + "\n" for row in rows))
+
+
+def as_trackeval(truth_path, tracks_path):
+    truth, tracks = track_metrics.read_rows(truth_path), track_metrics.read_rows(tracks_path)
+    nothing = np.zeros((0, 5))
+    places = [{name: i for i, name in enumerate(sorted({int(row[0]) for rows in side.values()
+                                                        for row in rows}))}
+              for side in (truth, tracks)]
+    data = {"gt_ids": [], "tracker_ids": [], "similarity_scores": []}
+    for frame in range(1, max([*truth, *tracks]) + 1):
+        pair = [side.get(frame, nothing) for side in (truth, tracks)]
+        for key, rows, place in zip(("gt_ids", "tracker_ids"), pair, places):
+            data[key].append(np.array([place[int(row[0])] for row in rows], int))
+        data["similarity_scores"].append(track_metrics.iou(pair[0][:, 1:], pair[1][:, 1:]))
+    data["num_gt_ids"], data["num_tracker_ids"] = map(len, places)
+    data["num_gt_dets"] = sum(map(len, data["gt_ids"]))
+    data["num_tracker_dets"] = sum(map(len, data["tracker_ids"]))
+    data["num_timesteps"] = len(data["gt_ids"])
+    return data
+
+
+def figures(truth, tracks):
+    ours = track_metrics.measure(str(truth), str(tracks))
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = as_trackeval(str(truth), str(tracks))
+        hota, clear = HOTA().eval_sequence(data), CLEAR().eval_sequence(data)
+        identity = Identity().eval_sequence(data)
+    return {
+        "mota": ours["mota"], "idf1": ours["idf1"], "id_switches": int(ours["num_switches"]),
+        "id_precision": ours["idp"], "id_recall": ours["idr"],
+        "mota_trackeval": float(clear["MOTA"]), "id_switches_trackeval": int(clear["IDSW"]),
+        "idf1_trackeval": float(identity["IDF1"]), "hota": float(np.mean(hota["HOTA"])),
+        "detection_accuracy": float(np.mean(hota["DetA"])),
+        "association_accuracy": float(np.mean(hota["AssA"])),
+    }
+
+
+def main():
+    if not (EVAL / "gt.txt").exists():
+        EVAL.mkdir(parents=True, exist_ok=True)
+        simulate()
+    table = {"simulated": figures(EVAL / "gt.txt", EVAL / "out.txt")}
+    for truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")):
+        table[truth.parent.name] = figures(truth, truth.parent / "ref.txt")
+    rounded = {name: {key: round(value, 6) for key, value in row.items()}
+               for name, row in table.items()}
+    print(json.dumps(rounded, indent=1))
+
+
+main()
