@@ -31,6 +31,7 @@ static const struct {
     {"eval", "measure a model on labelled pictures, or tracks against the truth",
      sp_command_eval_main},
     {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
+    {"tune", "find the settings that serve the most cameras here", sp_command_tune_main},
     {"export", "compile a model into a bundle, in INT8 too", sp_command_export_main},
     {"doctor", "say what this machine has and what is wrong", sp_command_doctor_main},
 };

@@ -122,6 +122,26 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
     return good;
 }
 
+/* The count of those in use, against what this machine was measured to serve. */
+static bool has_room(struct sp_call *call)
+{
+    struct sp_camera_report report;
+    int used = 0, slots = sp_pipeline_camera_slots(call->api->pipeline);
+    int most = call->api->settings.max_cameras;
+    for (int i = 0; i < slots; i++) {
+        sp_pipeline_camera(call->api->pipeline, i, &report);
+        used += report.used;
+    }
+    if (used < most)
+        return true;
+    sp_call_refuse(
+        call, 409,
+        "%d cameras are here and MAX_CAMERAS is %d: %d too many with this one; remove one, "
+        "raise FRAME_SKIP, or measure anew with `spoton tune --capacity`",
+        used, most, used + 1 - most);
+    return false;
+}
+
 void sp_cameras_add(struct sp_call *call)
 {
     struct sp_camera_setting setting = {0};
@@ -134,6 +154,8 @@ void sp_cameras_add(struct sp_call *call)
         sp_call_refuse(call, 409, "there is a camera %s already", setting.name);
         return;
     }
+    if (!has_room(call))
+        return;
     int result = sp_pipeline_add_camera(call->api->pipeline, &setting, &index, &err);
     if (result < 0) {
         sp_call_refuse(call,

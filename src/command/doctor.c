@@ -5,8 +5,9 @@
 #include "capture/source.h"
 #include "command/command.h"
 #include "command/options.h"
-#include "detect/model.h"
+#include "detect/detector.h"
 #include "engine/loader.h"
+#include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
 
 #include <stdio.h>
@@ -15,6 +16,9 @@
 #include <unistd.h>
 
 static const int64_t OPEN_TIMEOUT_US = 10000000;
+
+/* Frames a second below which people jump from box to box. */
+static const double LOW_RATE = 5;
 
 /* Every finding is a line; a problem makes the exit code 1. */
 static int problems;
@@ -136,18 +140,105 @@ static void look_at_model(const struct spoton_engine_api *engine,
     free(model);
 }
 
-/* The model that would be used. */
-static void look_at_set_model(const struct spoton_engine_api *engine,
-                              const struct sp_settings *settings)
+/* A batch that the file cannot have runs as the file's own, and slower than was meant. */
+static void look_at_batch(const struct sp_model_choice *choice, const struct sp_settings *settings)
+{
+    char text[300];
+    const struct sp_bundle *bundle = &choice->bundle;
+    int wanted = settings->engine_batch, fixed = choice->model.fixed_batch;
+    if (wanted > 0 && fixed > 0 && wanted != fixed) {
+        snprintf(
+            text, sizeof text,
+            "ENGINE_BATCH=%d, but the file takes %d pictures at a time and no other number: %d "
+            "are used; export the model with a free batch, or set ENGINE_BATCH=%d",
+            wanted, fixed, fixed, fixed);
+        say_problem("model", text);
+    } else if (wanted > 0 && bundle->is_folder && wanted != bundle->card.batch) {
+        snprintf(
+            text, sizeof text,
+            "ENGINE_BATCH=%d, but the bundle was compiled for %d: it is compiled anew at every "
+            "start; run `spoton export --batch %d`",
+            wanted, bundle->card.batch, wanted);
+        say_problem("model", text);
+    }
+}
+
+/* Compiles and runs it as the pipeline would: what fails there fails here, with the same words. */
+static void look_at_speed(const struct sp_model_choice *choice, const struct sp_settings *settings)
+{
+    enum { RUNS = 8 };
+    char text[420];
+    struct sp_error err = {0};
+    struct sp_cpu cpu;
+    struct sp_detector *detector = NULL;
+    sp_cpu_read(&cpu);
+    int size = choice->input_size_px, batch = choice->batch > 0 ? choice->batch : 1;
+    struct sp_detector_options options = {
+        .engine = choice->engine,
+        .model = &choice->model,
+        .precision = choice->precision,
+        .batch = batch,
+        .width_px = size,
+        .height_px = (size * 9 / 16 + 31) / 32 * 32,
+        .threads = settings->threads > 0 ? settings->threads : cpu.cores_usable,
+        .streams = settings->streams,
+        .extra = settings->engine_options[0] ? settings->engine_options : NULL,
+    };
+    int result = sp_detector_open(&detector, &options, &err);
+    if (result < 0) {
+        snprintf(text, sizeof text, "%.330s%s", err.text,
+                 result == SP_ERR_NO_MEMORY ? "; set a smaller ENGINE_BATCH" : "");
+        say_problem("engine", text);
+        return;
+    }
+    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    double best_ms = 1e9;
+    for (int i = 0; i < RUNS && result == SP_OK; i++) {
+        result = sp_detector_submit(detector, slot, &err);
+        if (result == SP_OK)
+            result = sp_detector_collect(detector, slot, &err);
+        double ms = (double)(slot->finished_us - slot->submitted_us) / 1e3 / batch;
+        best_ms = ms < best_ms ? ms : best_ms;
+    }
+    struct spoton_engine_description d = {.struct_bytes = sizeof d};
+    sp_detector_describe(detector, &d);
+    sp_detector_release(detector, slot);
+    sp_detector_close(detector);
+    if (result < 0) {
+        say_problem("engine", err.text);
+        return;
+    }
+    double rate = 1000 / best_ms * d.streams;
+    printf("%-9s %.1f ms a picture in %s, at most %.0f pictures/s on %d streams\n", "speed",
+           best_ms, sp_precision_name(d.precision), rate, d.streams);
+    double each =
+        rate * settings->frame_skip / (settings->camera_count ? settings->camera_count : 1);
+    if (settings->camera_count > 0 && each < LOW_RATE) {
+        snprintf(
+            text, sizeof text,
+            "%d cameras leave %.1f frames/s to each: raise FRAME_SKIP, lower YOLO_INPUT_SIZE, set "
+            "PRECISION=int8, or let `spoton tune` find what fits",
+            settings->camera_count, each);
+        say_problem("speed", text);
+    }
+}
+
+/* The model that would be used, with its INT8 form where that is chosen. */
+static void look_at_set_model(const struct sp_settings *settings)
 {
     struct sp_error err = {0};
-    char path[SP_PATH_BYTES];
-    if (settings->model_path[0])
-        look_at_model(engine, settings, settings->model_path);
-    else if (sp_path_bundled_model(path, sizeof path, "person.onnx", &err) < 0)
-        say_problem("model", err.text);
-    else
-        look_at_model(engine, settings, path);
+    struct sp_model_choice *choice = calloc(1, sizeof *choice);
+    if (!choice || sp_model_choose(choice, settings, &err) < 0) {
+        say_problem("model", choice ? err.text : "out of memory");
+        free(choice);
+        return;
+    }
+    look_at_model(choice->engine, settings, choice->model.path);
+    if (choice->bundle.notice[0])
+        say_problem("model", choice->bundle.notice);
+    look_at_batch(choice, settings);
+    look_at_speed(choice, settings);
+    free(choice);
 }
 
 static bool is_model_file(const char *url)
@@ -223,7 +314,7 @@ int sp_command_doctor_main(const struct sp_command_context *context)
     look_at_gpu();
     const struct spoton_engine_api *engine = look_at_engines(settings);
     if (engine)
-        look_at_set_model(engine, settings);
+        look_at_set_model(settings);
     for (int i = 0; i < settings->camera_count; i++) {
         const char *url = settings->camera[i].url;
         if (!is_model_file(url))

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "base/redact.h"
 #include "command/command.h"
+#include "command/remove.h"
 #include "engine/loader.h"
 #include "pipeline/pipeline.h"
 
@@ -23,22 +24,6 @@ enum { BATCH_MAX = 32, SAMPLES = 375, MEASURED_RUNS = 40, SIDE_MAX = 4096 };
 static const double REQUIRED = 0.95, GATE_IOU = 0.5;
 
 /* ---- folders and files ---- */
-
-static void remove_folder(const char *path)
-{
-    char inside[PATH_MAX + 300];
-    DIR *folder = opendir(path);
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
-        if (unlink(inside) != 0 && (errno == EISDIR || errno == EPERM))
-            remove_folder(inside);
-    }
-    if (folder)
-        closedir(folder);
-    rmdir(path);
-}
 
 static int64_t folder_bytes(const char *path)
 {
@@ -222,7 +207,7 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID,
                        "%s is there already and is no bundle; give another --out", e->out);
     snprintf(e->work, sizeof e->work, "%s.part", e->out);
-    remove_folder(e->work);
+    sp_remove_folder(e->work);
     return sp_path_make_dirs(e->work, err);
 }
 
@@ -438,14 +423,14 @@ static int publish(struct sp_export *e, struct sp_error *err)
         unlink(leftover);
     }
     snprintf(before, sizeof before, "%s.old", e->out);
-    remove_folder(before);
+    sp_remove_folder(before);
     rename(e->out, before); /* of a bundle that is made anew */
     if (rename(e->work, e->out) != 0) {
         int why = errno;
         rename(before, e->out);
         return sp_fail(err, sp_error_from_errno(why), "%s: %s", e->out, strerror(why));
     }
-    remove_folder(before);
+    sp_remove_folder(before);
     return SP_OK;
 }
 
@@ -453,7 +438,7 @@ static void say_result(const struct sp_export *e)
 {
     const struct sp_card *card = &e->card;
     printf("%s: %s, %s on %s, %dx%d, batch %d\n", e->out, card->file,
-           sp_precision_name(card->precision), e->engine->name, card->width_px, card->height_px,
+           sp_precision_name(card->precision), card->engine, card->width_px, card->height_px,
            card->batch);
     printf("compiled in %.1f s, %.2f ms a picture alone, %.1f MB (%.1f MB of it compiled)\n",
            card->compile_s, card->ms_per_image, (double)folder_bytes(e->out) / 1e6,
@@ -533,7 +518,7 @@ int sp_command_export_main(const struct sp_command_context *context)
     if (e && e->has_samples)
         sp_samples_release(&e->samples);
     if (e && result < 0 && e->work[0])
-        remove_folder(e->work);
+        sp_remove_folder(e->work);
     free(e);
     free(options);
     return code;

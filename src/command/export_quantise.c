@@ -3,11 +3,9 @@
 
 #include "base/log.h"
 #include "base/path.h"
+#include "command/child.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,45 +45,6 @@ static int find_python(char out[PATH_MAX], struct sp_error *err)
     return SP_OK;
 }
 
-/* What a process prints, stdout into the one file, stderr into the other. */
-static int run(char *const *argument, const char *out_path, const char *error_path, int *status,
-               struct sp_error *err)
-{
-    extern char **environ;
-    posix_spawn_file_actions_t actions;
-    pid_t child;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    posix_spawn_file_actions_addopen(&actions, 2, error_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    int why = posix_spawn(&child, argument[0], &actions, NULL, argument, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (why)
-        return sp_fail(err, SP_ERR_NOT_FOUND, "%s: %s", argument[0], strerror(why));
-    while (waitpid(child, status, 0) < 0) {
-        if (errno != EINTR)
-            return sp_fail(err, SP_ERR_IO, "%s: %s", argument[0], strerror(errno));
-    }
-    return SP_OK;
-}
-
-/* The last line of what went wrong says it. */
-static void read_last_line(const char *path, char *out, size_t out_bytes)
-{
-    FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t capacity = 0;
-    snprintf(out, out_bytes, "no word from it");
-    while (file && getline(&line, &capacity, file) > 0) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (line[0])
-            snprintf(out, out_bytes, "%s", line);
-    }
-    free(line);
-    if (file)
-        fclose(file);
-}
-
 /* OUT: the report's path, inside the work folder. */
 static int call_tool(struct sp_export *e, bool worst, const char *second, const char *third,
                      const char *report, struct sp_error *err)
@@ -107,7 +66,7 @@ static int call_tool(struct sp_export *e, bool worst, const char *second, const 
         argument[count++] = "--swap-red-blue";
     argument[count++] = "--scale";
     argument[count++] = scale;
-    result = run((char *const *)argument, report, log, &status, err); /* POSIX: they stay const */
+    result = sp_child_run(argument, report, log, &status, err);
     if (result < 0)
         return result;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -118,7 +77,7 @@ static int call_tool(struct sp_export *e, bool worst, const char *second, const 
         return sp_fail(err, SP_ERR_INTERRUPTED, "quantising %s ended by signal %d%s",
                        e->source.path, WTERMSIG(status),
                        WTERMSIG(status) == 9 ? " (memory? give fewer --samples)" : "");
-    read_last_line(log, last, sizeof last);
+    sp_child_last_line(log, NULL, last, sizeof last);
     return sp_fail(err, SP_ERR_FORMAT, "quantising %s failed: %s", e->source.path, last);
 }
 

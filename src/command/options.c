@@ -38,8 +38,12 @@ const struct sp_option_row sp_option_table[] = {
     {"--reference", NULL, "MODEL", "the f32 original of a model that is quantised already",
      SP_OPTION_WORD, SP_TAKES_EXPORT, INTO(reference)},
     {"--required", NULL, "SHARE",
-     "recall and precision against the f32 model that the gate asks for [0.95]", SP_OPTION_SECONDS,
-     SP_TAKES_EXPORT, INTO(required)},
+     "how near to f32 it must be: export: recall and precision of boxes [0.95]; tune: IDF1 [0.9]",
+     SP_OPTION_SECONDS, SP_TAKES_EXPORT | SP_TAKES_TUNE, INTO(required)},
+    {"--rate", NULL, "N", "frames a second that a camera is to have [25]", SP_OPTION_SECONDS,
+     SP_TAKES_TUNE, INTO(rate)},
+    {"--capacity", NULL, NULL, "only say how many cameras fit with the settings as they are",
+     SP_OPTION_SWITCH, SP_TAKES_TUNE, INTO(capacity)},
     {"--tracks", NULL, NULL, "compare tracks with the truth, both files of MOT rows",
      SP_OPTION_SWITCH, SP_TAKES_TRACKS, INTO(tracks)},
     {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
@@ -210,9 +214,9 @@ static int parse_seconds(const struct parser *parser, const struct sp_option_row
     }
     number /= place;
     if (*c || digits == 0 || digits > 15 || !(number > 0 && number <= 1e9))
-        return sp_fail(parser->err, SP_ERR_INVALID,
-                       "%s %s is not valid: a number of seconds above 0", name_of(row),
-                       show(text, shown));
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s is not valid: a number%s above 0",
+                       name_of(row), show(text, shown),
+                       row->offset == INTO(seconds) ? " of seconds" : "");
     *out = number;
     return SP_OK;
 }

@@ -22,6 +22,7 @@ enum sp_option_bits {
     SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
     SP_TAKES_JSON = 1u << 8,     /* --json */
     SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
+    SP_TAKES_TUNE = 1u << 11,    /* --rate, --capacity, --required */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
 };
@@ -52,6 +53,8 @@ struct sp_options {
     int64_t batch;          /* --batch; 0: not given */
     int64_t samples;        /* --samples; 0: not given */
     double required;        /* --required; 0: not given */
+    double rate;            /* --rate; 0: not given */
+    bool capacity;          /* --capacity */
     const char *calibrate[SP_CAMERAS_MAX];
     int calibrate_count;
 };

@@ -153,6 +153,13 @@ static int open_server(struct serve *serve, struct sp_error *err)
 
 static int start(struct serve *serve, struct sp_error *err)
 {
+    const struct sp_settings *settings = serve->settings;
+    if (settings->camera_count > settings->max_cameras)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%d cameras are set and MAX_CAMERAS is %d: %d too many; remove some, raise "
+                       "FRAME_SKIP, or measure anew with `spoton tune --capacity`",
+                       settings->camera_count, settings->max_cameras,
+                       settings->camera_count - settings->max_cameras);
     int result = sp_api_check_exposure(serve->settings, err);
     if (result == SP_OK)
         result = open_pipeline(serve, err);

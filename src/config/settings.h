@@ -55,6 +55,7 @@ struct sp_settings {
     int decode_threads;                  /* DECODE_THREADS: a camera, 0: auto */
 
     /* live cameras */
+    int max_cameras;      /* MAX_CAMERAS: that `serve` takes */
     int stall_timeout_ms; /* STALL_TIMEOUT_MS */
 
     /* tracker */

@@ -137,6 +137,9 @@ const struct sp_setting_row sp_setting_table[] = {
     {"DECODE_THREADS", FRAMES, "N", "auto", "Decoding threads of one camera.", SP_SETTING_INTEGER,
      FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
 
+    {"MAX_CAMERAS", LIVE, "N", "64",
+     "Cameras that this machine can serve, as `spoton tune` measures it; one more is refused.",
+     SP_SETTING_INTEGER, FIELD(max_cameras), .low = 1, .high = SP_CAMERAS_MAX},
     {"STALL_TIMEOUT_MS", LIVE, "MS", "5000",
      "A camera without a new picture for that long is stalled; for twice that long, it is "
      "connected "

@@ -68,6 +68,19 @@ def test_cameras_come_and_go(serve):
     assert s.stop() < 2 * float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
 
 
+def test_a_camera_beyond_the_capacity_is_refused(serve, spoton):
+    s = serve({"c1": SIM}, env={"MAX_CAMERAS": 2})
+    s.json("POST", "/api/v2/cameras", {"name": "c2", "url": "sim://walk"}, 201)
+    refused = s.json("POST", "/api/v2/cameras", {"name": "c3", "url": "sim://walk"}, 409)
+    assert "MAX_CAMERAS is 2" in json.dumps(refused) and "1 too many" in json.dumps(refused)
+    assert s.request("DELETE", "/api/v2/cameras/c2")[0] == 204
+    s.until(lambda: len(s.get("/api/v2/cameras")["cameras"]) == 1)
+    s.json("POST", "/api/v2/cameras", {"name": "c3", "url": "sim://walk"}, 201)
+    done = spoton("serve", "--camera", f"a={SIM}", "--camera", f"b={SIM}", "--http-port", "0",
+                  env={"MAX_CAMERAS": 1}, expect=1)
+    assert "1 too many" in done.stderr
+
+
 def test_tracks_and_pictures(serve):
     s = serve({"c1": SIM})
     s.until_live("c1")

@@ -1,0 +1,11 @@
+/* IDF1 of one file of tracks against another (Ristani et al., "Performance Measures and a Data Set
+ * for Multi-Target, Multi-Camera Tracking", 2016): identities are paired one to one so that the
+ * boxes which agree (IoU of 0.5 or more in the same frame) are as many as can be. */
+#pragma once
+
+#include "base/error.h"
+
+/* MOT rows, frames from 1. Empty files agree with each other. SP_ERR_NOT_FOUND, SP_ERR_IO,
+ * SP_ERR_FORMAT, SP_ERR_NO_MEMORY. */
+int sp_identity_f1(const char *reference_path, const char *path, double *idf1,
+                   struct sp_error *err);

@@ -1,0 +1,425 @@
+/* spoton tune: which settings serve the most cameras on this machine, and what they cost.
+ *
+ * Each try is a process of its own, so that one that fails ends nothing else: `spoton run` on the
+ * first frames of the cameras, whose tracks are held against those of f32 on every frame, then
+ * `spoton bench`, which makes a JPEG of every frame. One setting after the other is tried from the
+ * best so far, in the order of what they usually win. */
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "command/child.h"
+#include "command/command.h"
+#include "command/identity.h"
+#include "command/options.h"
+#include "command/remove.h"
+#include "engine/loader.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    FRAMES = 200,
+    TRIES_MAX = 40,
+    FLAGS_MAX = 100,
+    WORDS_MAX = 2 * SP_CAMERAS_MAX + FLAGS_MAX + 40,
+    WORD_BYTES = 24
+};
+
+static const double SECONDS = 6, RATE = 25, FLOOR = 0.9, LATENCY_MS = 250;
+
+/* The settings that are tuned; an empty text leaves the default. */
+enum knob { PRECISION, SIZE, SKIP, STREAMS, BATCH, KNOBS };
+
+static const struct {
+    const char *key, *flag;
+    const char *values[5]; /* NULL ends them */
+} knobs[KNOBS] = {
+    [PRECISION] = {"PRECISION", "--precision", {"int8", "bf16", "f16", "f32"}},
+    [SIZE] = {"YOLO_INPUT_SIZE", "--yolo-input-size", {"640", "512", "416", "320"}},
+    [SKIP] = {"FRAME_SKIP", "--frame-skip", {"1", "2", "3", "4"}},
+    [STREAMS] = {"ENGINE_STREAMS", "--engine-streams", {"auto", "1", "2"}},
+    [BATCH] = {"ENGINE_BATCH", "--engine-batch", {"auto", "4"}},
+};
+
+struct
+try {
+    const char *value[KNOBS];
+    double frames_per_s, idf1, latency_ms;
+    bool good;
+    char lost[200]; /* why; empty: the best so far when it was tried */
+};
+
+struct tune {
+    const struct sp_options *options;
+    bool (*interrupted)(void);
+    char program[PATH_MAX], work[PATH_MAX],
+        url[SP_CAMERAS_MAX][SP_URL_BYTES + SP_CAMERA_NAME_BYTES];
+    const char *name[SP_CAMERAS_MAX];
+    int cameras;
+    char *flag[FLAGS_MAX]; /* all other settings, "--track-dt=auto" */
+    int flags;
+    double rate, floor, latency_ms;
+    char frames[WORD_BYTES], seconds[WORD_BYTES];
+    struct try tries[TRIES_MAX];
+    int count;
+};
+
+/* ---- one try ---- */
+
+static void add_flag(void *user, const char *key, const char *value)
+{
+    struct tune *tune = user;
+    char *text = NULL;
+    bool tuned = strncmp(key, "CAMERA_", 7) == 0 || tune->flags == FLAGS_MAX || !value[0];
+    for (int i = 0; i < KNOBS; i++)
+        tuned = tuned || strcmp(key, knobs[i].key) == 0;
+    if (tuned || asprintf(&text, "--%s=%s", key, value) < 0)
+        return;
+    for (char *c = text + 2; *c != '='; c++)
+        *c = *c == '_' ? '-' : (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    tune->flag[tune->flags++] = text;
+}
+
+static int add_words(const struct tune *tune, const struct try *try, const char **word, int count)
+{
+    for (int i = 0; i < KNOBS; i++) {
+        word[count++] = knobs[i].flag;
+        word[count++] = try->value[i];
+    }
+    word[count++] = "--env"; /* it is in the flags */
+    word[count++] = "/dev/null";
+    for (int i = 0; i < tune->flags; i++)
+        word[count++] = tune->flag[i];
+    for (int i = 0; i < tune->cameras; i++) {
+        word[count++] = "--camera";
+        word[count++] = tune->url[i];
+    }
+    word[count] = NULL;
+    return count;
+}
+
+static int run(struct tune *tune, const char *const *word, char *out, struct sp_error *err)
+{
+    char log[PATH_MAX + 16];
+    int status = 0;
+    snprintf(out, PATH_MAX + 16, "%s/out", tune->work);
+    snprintf(log, sizeof log, "%s/log", tune->work);
+    int result = sp_child_run(word, out, log, &status, err);
+    if (tune->interrupted())
+        return sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
+    if (result < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+        return result;
+    char last[160];
+    sp_child_last_line(log, "[ERROR] ", last, sizeof last);
+    return sp_fail(err, SP_ERR_ENGINE, "%s", last);
+}
+
+static int track(struct tune *tune, const struct try *try, const char *name, struct sp_error *err)
+{
+    const char *word[WORDS_MAX];
+    char out[PATH_MAX + 16], folder[PATH_MAX + 16];
+    snprintf(folder, sizeof folder, "%s/%s", tune->work, name);
+    const char *const first[] = {tune->program, "run", "--limit", tune->frames, "--out", folder};
+    memcpy(word, first, sizeof first);
+    add_words(tune, try, word, 6);
+    return run(tune, word, out, err);
+}
+
+static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err)
+{
+    char reference[PATH_MAX + 128], tested[PATH_MAX + 128];
+    double sum = 0;
+    int result = track(tune, try, "try", err);
+    for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
+        double idf1 = 0;
+        snprintf(reference, sizeof reference, "%s/reference/%s.txt", tune->work, tune->name[i]);
+        snprintf(tested, sizeof tested, "%s/try/%s.txt", tune->work, tune->name[i]);
+        result = sp_identity_f1(reference, tested, &idf1, err);
+        sum += idf1;
+    }
+    try->idf1 = sum / tune->cameras;
+    return result;
+}
+
+static int measure_speed(struct tune *tune, struct try *try, struct sp_error *err)
+{
+    const char *word[WORDS_MAX];
+    char out[PATH_MAX + 16];
+    const char *const first[] = {tune->program, "bench", "--json", "--seconds", tune->seconds};
+    json_error_t where;
+    memcpy(word, first, sizeof first);
+    add_words(tune, try, word, 5);
+    int result = run(tune, word, out, err);
+    if (result < 0)
+        return result;
+    json_t *root = json_load_file(out, 0, &where);
+    const json_t *engine = json_object_get(json_object_get(root, "stages"), "engine");
+    try->frames_per_s = json_number_value(json_object_get(root, "frames_per_s"));
+    try->latency_ms = json_number_value(json_object_get(engine, "p95_ms"));
+    json_decref(root);
+    return try->frames_per_s > 0
+               ? SP_OK
+               : sp_fail(err, SP_ERR_FORMAT, "spoton bench said no rate: %s", where.text);
+}
+
+static int cameras_served(const struct tune *tune, const struct try *try)
+{
+    return (int)(try->frames_per_s / tune->rate);
+}
+
+/* Only an interruption is an error: what fails has lost. */
+static int attempt(struct tune *tune, const struct try *best, struct try *try, struct sp_error *err)
+{
+    struct sp_error why = {0};
+    int result = judge_tracks(tune, try, &why);
+    bool right = result == SP_OK && try->idf1 >= tune->floor;
+    if (result == SP_OK && !right)
+        snprintf(try->lost, sizeof try->lost, "tracks: IDF1 %.3f of f32, at least %.2f is wanted",
+                 try->idf1, tune->floor);
+    if (right)
+        result = measure_speed(tune, try, &why);
+    if (result == SP_ERR_INTERRUPTED) {
+        if (err)
+            *err = why;
+        return result;
+    }
+    if (result < 0)
+        snprintf(try->lost, sizeof try->lost, "%s", why.text);
+    else if (right && try->latency_ms > tune->latency_ms)
+        snprintf(try->lost, sizeof try->lost,
+                 "latency: %.0f ms in the engine, at most %.0f is wanted", try->latency_ms,
+                 tune->latency_ms);
+    else if (right && best && try->frames_per_s <= best->frames_per_s)
+        snprintf(try->lost, sizeof try->lost, "slower than %.1f frames/s", best->frames_per_s);
+    try->good = result == SP_OK && try->lost[0] == '\0';
+    return SP_OK;
+}
+
+static void print_try(const struct tune *tune, const struct try *try)
+{
+    printf("%-6s %5s %5s %8s %6s %9.1f %8d %7.3f %8.1f  %s\n", try->value[PRECISION],
+           try->value[SIZE], try->value[SKIP], try->value[STREAMS], try->value[BATCH],
+           try->frames_per_s, cameras_served(tune, try), try->idf1, try->latency_ms,
+           try->good ? "best so far" : try->lost);
+    fflush(stdout);
+}
+
+/* ---- the search ---- */
+
+static bool was_tried(const struct tune *tune, const struct try *try)
+{
+    for (int i = 0; i < tune->count; i++) {
+        if (memcmp(tune->tries[i].value, try->value, sizeof try->value) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int search(struct tune *tune, const struct try **best, struct sp_error *err)
+{
+    struct try *now = &tune->tries[tune->count++];
+    *now = (struct try){.value = {"auto", "640", "1", "auto", "auto"}};
+    int result = attempt(tune, NULL, now, err);
+    if (result < 0)
+        return result;
+    print_try(tune, now);
+    *best = now;
+    for (int knob = 0; knob < KNOBS; knob++) {
+        for (int i = 0; knobs[knob].values[i] && tune->count < TRIES_MAX; i++) {
+            struct try next = {0};
+            memcpy(next.value, (*best)->value, sizeof next.value);
+            next.value[knob] = knobs[knob].values[i];
+            if (was_tried(tune, &next))
+                continue;
+            now = &tune->tries[tune->count++];
+            *now = next;
+            result = attempt(tune, (*best)->good ? *best : NULL, now, err);
+            if (result < 0)
+                return result;
+            print_try(tune, now);
+            if (now->good)
+                *best = now;
+            /* Less of what the tracks are made of will not bring them back. */
+            else if ((knob == SIZE || knob == SKIP) && strncmp(now->lost, "tracks", 6) == 0)
+                break;
+        }
+    }
+    return (*best)->good ? SP_OK
+                         : sp_fail(err, SP_ERR_UNSUPPORTED,
+                                   "nothing that was tried keeps the floors; the defaults: %s",
+                                   (*best)->lost);
+}
+
+/* ---- .env ---- */
+
+static bool is_ours(const char *line, const char *const *keys)
+{
+    line += strspn(line, " \t");
+    if (strncmp(line, "export ", 7) == 0)
+        line += 7;
+    for (; *keys; keys++) {
+        size_t n = strlen(*keys);
+        if (strncmp(line, *keys, n) == 0 && line[n + strspn(line + n, " \t")] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* Lines of other keys, and comments, stay as they are. */
+static int write_env(const struct tune *tune, const struct try *best, const char *path,
+                     struct sp_error *err)
+{
+    char part[PATH_MAX];
+    const char *keys[KNOBS + 2] = {"MAX_CAMERAS"};
+    for (int i = 0; i < KNOBS; i++)
+        keys[i + 1] = knobs[i].key;
+    snprintf(part, sizeof part, "%s.part", path);
+    FILE *in = fopen(path, "re"), *out = fopen(part, "we");
+    int why = out ? 0 : errno;
+    char *line = NULL;
+    size_t capacity = 0;
+    while (!why && in && getline(&line, &capacity, in) > 0) {
+        if (!is_ours(line, keys) && fprintf(out, "%s%s", line, strchr(line, '\n') ? "" : "\n") < 0)
+            why = errno;
+    }
+    for (int i = 0; !why && i < KNOBS; i++)
+        fprintf(out, "%s=%s\n", knobs[i].key, best->value[i]);
+    if (!why && cameras_served(tune, best) >= 1 && cameras_served(tune, best) <= SP_CAMERAS_MAX)
+        fprintf(out, "MAX_CAMERAS=%d\n", cameras_served(tune, best));
+    free(line);
+    if (in)
+        fclose(in);
+    if (out && fclose(out) != 0 && !why)
+        why = errno;
+    if (!why && rename(part, path) != 0)
+        why = errno;
+    return why ? sp_fail(err, sp_error_from_errno(why), "%s: %s", path, strerror(why)) : SP_OK;
+}
+
+/* ---- the command ---- */
+
+/* Without cameras: the demo clip as four. */
+static int name_cameras(struct tune *tune, struct sp_settings *settings, struct sp_error *err)
+{
+    static const char *const names[] = {"c1", "c2", "c3", "c4"};
+    char clip[SP_PATH_BYTES];
+    int result = SP_OK;
+    bool demo = settings->camera_count == 0;
+    if (demo)
+        result = sp_path_demo_clip(clip, sizeof clip, err);
+    for (size_t i = 0; demo && i < sizeof names / sizeof *names && result == SP_OK; i++)
+        result = sp_settings_add_camera(settings, names[i], clip, false, "the demo", err);
+    for (; tune->cameras < settings->camera_count && result == SP_OK; tune->cameras++) {
+        const struct sp_camera_setting *camera = &settings->camera[tune->cameras];
+        tune->name[tune->cameras] = camera->name;
+        snprintf(tune->url[tune->cameras], sizeof tune->url[0], "%s=%s", camera->name, camera->url);
+    }
+    return result;
+}
+
+static int prepare(struct tune *tune, struct sp_settings *settings, struct sp_error *err)
+{
+    const struct sp_options *options = tune->options;
+    ssize_t length = readlink("/proc/self/exe", tune->program, sizeof tune->program - 1);
+    const char *folder = getenv("TMPDIR");
+    if (length <= 0)
+        return sp_fail(err, SP_ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    tune->program[length] = '\0';
+    snprintf(tune->frames, sizeof tune->frames, "%lld",
+             (long long)(options->limit ? options->limit : FRAMES));
+    snprintf(tune->seconds, sizeof tune->seconds, "%.1f",
+             options->seconds > 0 ? options->seconds : SECONDS);
+    tune->rate = options->rate > 0 ? options->rate : RATE;
+    tune->floor = options->required > 0 ? options->required : FLOOR;
+    tune->latency_ms = LATENCY_MS;
+    snprintf(tune->work, sizeof tune->work, "%s/spoton-tune-XXXXXX", folder ? folder : "/tmp");
+    if (!mkdtemp(tune->work))
+        return sp_fail(err, sp_error_from_errno(errno), "%s: %s", tune->work, strerror(errno));
+    sp_settings_each(settings, add_flag, tune);
+    return name_cameras(tune, settings, err);
+}
+
+static int tune_all(struct tune *tune, struct sp_error *err)
+{
+    const struct try f32 = {.value = {"f32", "640", "1", "auto", "auto"}};
+    const struct try *best = NULL;
+    const char *path = tune->options->env_path ? tune->options->env_path : ".env";
+    printf("%-6s %5s %5s %8s %6s %9s %8s %7s %8s\n", "prec.", "input", "skip", "streams", "batch",
+           "frames/s", "cameras", "IDF1", "p95 ms");
+    int result = track(tune, &f32, "reference", err);
+    if (result == SP_OK)
+        result = search(tune, &best, err);
+    if (result < 0 || !best)
+        return result;
+    const struct try *first = &tune->tries[0];
+    printf("\nchosen: %.1f frames/s, %.2f times the defaults, %d cameras of %.0f frames/s\n",
+           best->frames_per_s,
+           first->frames_per_s > 0 ? best->frames_per_s / first->frames_per_s : 0,
+           cameras_served(tune, best), tune->rate);
+    result = write_env(tune, best, path, err);
+    if (result == SP_OK)
+        printf("wrote:  %s\n", path);
+    return result;
+}
+
+/* With the settings as they are. */
+static int say_capacity(struct tune *tune, struct sp_error *err)
+{
+    const struct sp_settings *s = &tune->options->settings;
+    char size[WORD_BYTES], skip[WORD_BYTES], streams[WORD_BYTES], batch[WORD_BYTES];
+    snprintf(size, sizeof size, "%d", s->input_size_px);
+    snprintf(skip, sizeof skip, "%d", s->frame_skip);
+    snprintf(streams, sizeof streams, "%d", s->streams);
+    snprintf(batch, sizeof batch, "%d", s->engine_batch);
+    struct try now = {.value = {sp_precision_name((enum spoton_precision)s->precision), size, skip,
+                                s->streams ? streams : "auto", s->engine_batch ? batch : "auto"}};
+    int result = measure_speed(tune, &now, err);
+    if (result == SP_OK)
+        printf("%d cameras of %.0f frames/s: %.1f frames/s in all, a JPEG of every frame\n",
+               cameras_served(tune, &now), tune->rate, now.frames_per_s);
+    return result;
+}
+
+static const struct sp_command_usage usage = {
+    .name = "tune",
+    .synopsis = "[--camera NAME=URL]... [URL...] [--rate N] [--required SHARE] [--capacity]",
+    .about =
+        "Tries precision, input size, FRAME_SKIP, streams and batch on the cameras (files, or\n"
+        "the demo clip) and writes what serves the most of them into .env, where the tracks\n"
+        "stay near those of f32 on every frame. --capacity: how many fit, as it is set now.\n",
+    .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_LIMIT | SP_TAKES_TUNE,
+};
+
+int sp_command_tune_main(const struct sp_command_context *context)
+{
+    struct sp_error err = {0};
+    int exit_code;
+    struct sp_options *options = sp_command_start(context, &usage, &exit_code);
+    if (!options)
+        return exit_code;
+    struct tune *tune = calloc(1, sizeof *tune);
+    int result = tune ? SP_OK : sp_fail(&err, SP_ERR_NO_MEMORY, "tune: out of memory");
+    if (tune) {
+        tune->options = options;
+        tune->interrupted = context->interrupted;
+        result = prepare(tune, &options->settings, &err);
+        if (result == SP_OK)
+            result = options->capacity ? say_capacity(tune, &err) : tune_all(tune, &err);
+        if (tune->work[0])
+            sp_remove_folder(tune->work);
+        for (int i = 0; i < tune->flags; i++)
+            free(tune->flag[i]);
+    }
+    if (result < 0)
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+    free(tune);
+    free(options);
+    return result == SP_ERR_INTERRUPTED ? SP_EXIT_INTERRUPTED
+                                        : (result < 0 ? SP_EXIT_FAILED : SP_EXIT_OK);
+}

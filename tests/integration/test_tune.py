@@ -1,0 +1,80 @@
+"""spoton tune: what it tries, what it writes, and what it leaves alone."""
+
+import re
+
+import pytest
+
+from conftest import ROOT
+
+QUICK = ("--limit", "30", "--seconds", "1")
+
+
+@pytest.mark.sanitize
+def test_the_environment_file_is_changed_in_its_place(spoton, make_clip, tmp_path):
+    env = tmp_path / "mine.env"
+    env.write_text("# mine\nTRACK_BUFFER_SIZE=40\nexport FRAME_SKIP=9\nPRECISION = f32\n")
+    clip = make_clip(frames=60)
+    # A quarter of all inferences is late enough for skipping to win.
+    done = spoton("tune", "--env", env, "--camera", f"a={clip}", *QUICK, "--required", "0.5",
+                  "--engine-options", "delay_us=2000", timeout=200, expect=0)
+    rows = [line for line in done.stdout.splitlines() if re.match(r"(auto|int8|bf16|f16|f32) ", line)]
+    assert len(rows) >= 8 and rows[0].endswith("best so far"), str(done)
+    assert all(re.search(r"best so far|slower than|tracks: |latency: |\w+: ", row) for row in rows)
+    assert re.search(r"chosen: [\d.]+ frames/s, [\d.]+ times the defaults", done.stdout)
+    lines = env.read_text().splitlines()
+    assert lines[:2] == ["# mine", "TRACK_BUFFER_SIZE=40"]
+    keys = [line.split("=")[0] for line in lines[2:]]
+    assert keys[:5] == ["PRECISION", "YOLO_INPUT_SIZE", "FRAME_SKIP", "ENGINE_STREAMS", "ENGINE_BATCH"]
+    assert len(keys) == len(set(keys))
+    assert [path.name for path in tmp_path.iterdir() if "spoton-tune" in path.name] == []
+    # What it wrote is what the program reads.
+    spoton("run", "--env", env, "--camera", f"a={clip}", "--out", tmp_path / "out", expect=0)
+
+
+@pytest.mark.sanitize
+def test_nothing_is_written_when_no_try_is_good(spoton, make_clip, tmp_path):
+    env = tmp_path / "mine.env"
+    env.write_text("FRAME_SKIP=2\n")
+    done = spoton("tune", "--env", env, tmp_path / "nothing.mp4", *QUICK, expect=1)
+    assert "nothing.mp4" in done.error_lines[-1]
+    assert env.read_text() == "FRAME_SKIP=2\n"
+    assert not (tmp_path / "mine.env.part").exists()
+
+
+@pytest.mark.sanitize
+def test_capacity(spoton, make_clip):
+    done = spoton("tune", "--capacity", "--seconds", "1.5", "--rate", "1", make_clip(frames=20),
+                  "--engine-options", "delay_us=20000", "--threads", "1", expect=0)
+    cameras, rate = re.match(r"(\d+) cameras of 1 frames/s: ([\d.]+)", done.stdout).groups()
+    assert int(cameras) == int(float(rate)) and 5 <= int(cameras) <= 50  # 20 ms a picture
+
+
+def test_doctor_finds_a_batch_that_the_bundle_has_not(spoton, tmp_path):
+    model = tmp_path / "any.onnx"
+    model.write_bytes(b"any")
+    spoton("export", model, "--batch", "4", "--out", tmp_path / "bundle", expect=0)
+    env = {"YOLO_MODEL_PATH": tmp_path / "bundle"}
+    spoton("doctor", env=env, expect=0)
+    done = spoton("doctor", env={**env, "ENGINE_BATCH": 16}, expect=1)
+    assert "ENGINE_BATCH=16" in done.stdout and "compiled for 4" in done.stdout
+
+
+def test_doctor_finds_low_rates_and_lacking_memory(spoton, make_clip):
+    slow = {"ENGINE_OPTIONS": "delay_us=400000", "THREADS": 1}
+    done = spoton("doctor", make_clip(frames=5), env=slow, expect=1)
+    assert "raise FRAME_SKIP" in done.stdout
+    done = spoton("doctor", env={"ENGINE_OPTIONS": "memory_images=2", "ENGINE_BATCH": 16}, expect=1)
+    assert "out of memory" in done.stdout and "smaller ENGINE_BATCH" in done.stdout
+    done = spoton("doctor", engine="nowhere", expect=1)
+    assert "no spoton-engine-nowhere.so" in done.stdout
+
+
+@pytest.mark.openvino
+def test_doctor_finds_a_fixed_batch(spoton, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(ROOT / "models" / "person.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "four.onnx")
+    done = spoton("doctor", engine="openvino", expect=1,
+                  env={"YOLO_MODEL_PATH": tmp_path / "four.onnx", "ENGINE_BATCH": 16})
+    assert "takes 4 pictures" in done.stdout and "ENGINE_BATCH=16" in done.stdout
