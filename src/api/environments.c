@@ -1,6 +1,8 @@
 /* Groups of cameras, for the older interface. */
 #include "api/internal.h"
 
+#include "config/table.h"
+
 #include <jansson.h>
 #include <string.h>
 
@@ -66,11 +68,13 @@ static int read_file(struct sp_api *api, const json_t *root, const char *path, s
         bool good = environment && json_is_array(list) && count > 0;
         for (size_t i = 0; good && i < count; i++)
             good = add_camera(environment, json_string_value(json_array_get(list, i)));
+        char shown[61];
+        sp_setting_show(name, shown, sizeof shown);
         if (!good)
             return sp_fail(err, SP_ERR_FORMAT,
-                           "%s: environment %.60s: want a list of 1 to %d names of cameras, in at "
+                           "%s: environment %s: want a list of 1 to %d names of cameras, in at "
                            "most %d environments",
-                           path, name, SP_CAMERAS_MAX, SP_ENVIRONMENTS_MAX);
+                           path, shown, SP_CAMERAS_MAX, SP_ENVIRONMENTS_MAX);
     }
     return SP_OK;
 }
