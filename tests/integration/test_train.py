@@ -17,7 +17,7 @@ PYTHON = os.environ.get("SPOTON_TRAIN_PYTHON", sys.executable)
 
 
 def run(*words, expect=0):
-    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), OMP_NUM_THREADS="2")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), OMP_NUM_THREADS="1")
     done = subprocess.run([PYTHON, "-m", "train", *map(str, words)], env=environment, text=True,
                           capture_output=True, timeout=240 * SLOWER)
     assert done.returncode == expect, done.stdout + done.stderr
@@ -79,14 +79,14 @@ def test_a_run_in_two_calls_exports_what_it_trained(torch_python, frames, tmp_pa
 
 def test_it_learns(torch_python, frames, tmp_path):
     """From nothing: the loss of the last steps is well under that of the first."""
-    run("--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--steps", 40,
+    run("--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--steps", 30,
         "--rate", "3e-3", "--mosaic", 0, "--paste", 0, "--report", 0, "--no-evaluate",
         "--device", "cpu", "--out", tmp_path / "out")
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     # The log averages over 50 steps from 0; so compare what single steps add to it.
     losses = [entry["loss"] for entry in log if entry.get("step", 0) > 0]
     added = [(b - 0.98 * a) / 0.02 for a, b in zip(losses, losses[1:])]
-    assert len(added) >= 30
+    assert len(added) >= 24
     assert sum(added[-8:]) < 0.7 * sum(added[:8]), added
 
 
