@@ -43,9 +43,9 @@ static void write_rows(struct job *job, uint64_t sequence, size_t count)
 /* `frame` may be NULL: a picture in which nothing was detected. */
 static void update(struct job *job, uint64_t sequence, const struct sp_track_input_frame *frame)
 {
-    const struct sp_detection *detections =
-        frame ? job->input->detections + frame->first_detection : NULL;
     size_t count = frame ? frame->detection_count : 0;
+    const struct sp_detection *detections =
+        count ? &job->input->detections[frame->first_detection] : NULL;
     if (count > SP_DETECTIONS_MAX && !job->warned) {
         job->warned = true;
         sp_log(SP_LOG_WARNING,

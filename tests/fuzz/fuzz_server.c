@@ -57,10 +57,17 @@ static void check_alive(void)
     static const char request[] =
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct sp_server_counts counts;
-    int client = open_client();
-    FUZZ_CHECK(send(client, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
-    FUZZ_CHECK(drain(client, ALIVE_MS) > 0);
-    close(client);
+    size_t got = 0;
+    /* Thousands of connections a second: a port may be one that the kernel still has a use for. */
+    for (int attempt = 0; got == 0 && attempt < 3; attempt++) {
+        int client = open_client();
+        if (send(client, request, sizeof request - 1, MSG_NOSIGNAL) > 0)
+            got = drain(client, ALIVE_MS);
+        if (got == 0)
+            (void)fprintf(stderr, "attempt %d: no reply\n", attempt + 1);
+        close(client);
+    }
+    FUZZ_CHECK(got > 0);
     sp_server_count(site.server, &counts);
     FUZZ_CHECK(counts.connections < CONNECTIONS_MOST);
 }

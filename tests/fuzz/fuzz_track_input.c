@@ -31,8 +31,9 @@ static void track(const struct sp_track_input *input)
     for (size_t i = 0; i < input->frame_count && i < UPDATES_MAX; i++) {
         const struct sp_track_input_frame *frame = &input->frames[i];
         double step = i ? (double)(frame->sequence - input->frames[i - 1].sequence) : 1;
-        size_t count = sp_tracker_update(tracker, input->detections + frame->first_detection,
-                                         frame->detection_count, step, tracks);
+        const struct sp_detection *detections =
+            frame->detection_count ? &input->detections[frame->first_detection] : NULL;
+        size_t count = sp_tracker_update(tracker, detections, frame->detection_count, step, tracks);
         FUZZ_CHECK(count <= SP_TRACKS_MAX);
         for (size_t k = 0; k < count; k++) {
             FUZZ_CHECK(tracks[k].id > 0 && isfinite(tracks[k].score));
