@@ -200,7 +200,8 @@ bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int wi
                      int height_px, const struct sp_track *tracks, size_t count,
                      struct sp_place *places)
 {
-    memset(places, 0, count * sizeof *places);
+    for (size_t i = 0; i < count; i++) /* NULL for none, which memset may not be given */
+        places[i] = (struct sp_place){0};
     pthread_mutex_lock(&space->mutex);
     struct camera *c = &space->cameras[camera];
     if (!c->used || width_px <= 0 || height_px <= 0) {
@@ -232,7 +233,8 @@ bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int wi
 bool sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
                    const struct sp_track *tracks, size_t count, struct sp_place *places)
 {
-    memset(places, 0, count * sizeof *places);
+    for (size_t i = 0; i < count; i++)
+        places[i] = (struct sp_place){0};
     pthread_mutex_lock(&space->mutex);
     bool used = space->cameras[camera].used && width_px > 0 && height_px > 0;
     for (size_t i = 0; i < count && used; i++) {
