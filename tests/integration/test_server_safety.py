@@ -16,7 +16,8 @@ from websockets.sync.client import connect
 from conftest import SLOWER
 from serving import Serving, upgrade_request
 
-pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
+# Under the sanitizers only what holds connections; requests and frames alone are tried there by
+# tests/fuzz/fuzz_server.c.
 SIM = "sim://walk?fps=10"
 
 
@@ -262,6 +263,7 @@ def test_good_frames_do_not(one, data):
     client.close()
 
 
+@pytest.mark.sanitize
 def test_fragments_are_one_message(serve):
     s = serve()
     s.until_live("c1")
@@ -280,6 +282,8 @@ def test_fragments_are_one_message(serve):
 
 # --- many of them -----------------------------------------------------------------------------
 
+@pytest.mark.sanitize
+@pytest.mark.threads
 @pytest.mark.parametrize("end", ["close", "half"])
 def test_viewers_of_a_silent_camera_are_seen_to_leave(serve, end):
     s = serve({"off": "sim://offline"})
@@ -293,6 +297,7 @@ def test_viewers_of_a_silent_camera_are_seen_to_leave(serve, end):
         viewer.close()
 
 
+@pytest.mark.sanitize
 def test_slow_and_idle_clients_cost_nothing(serve):
     """500 that say nothing, or a byte now and then: the camera keeps its rate, others are served,
     and within the time that a request may take all of them are gone and so is what they held."""
@@ -328,6 +333,8 @@ def test_slow_and_idle_clients_cost_nothing(serve):
     assert rate(2) > 0.8 * before
 
 
+@pytest.mark.sanitize
+@pytest.mark.threads
 def test_bad_clients_leave_nothing_behind(serve):
     s = serve()
     s.until_live("c1")
@@ -368,6 +375,7 @@ def own_address():
     return None if address.startswith(("127.", "0.")) else address
 
 
+@pytest.mark.sanitize
 def test_connections_of_one_address_are_limited(serve):
     address = own_address()
     if not address:
@@ -393,6 +401,7 @@ def test_connections_of_one_address_are_limited(serve):
 
 # --- token --------------------------------------------------------------------------------
 
+@pytest.mark.sanitize
 def test_a_new_token_ends_old_sessions(serve, tmp_path):
     env = tmp_path / "env"
     env.write_text("API_TOKEN=first\n")
