@@ -43,15 +43,15 @@ def prepare(frames, options, element):
 
 def tail(starts, inputs_of, kind_of, name_of):
     """Names of the nodes from the outputs back to the first convolutions, these included."""
-    seen, todo = set(), list(starts)
-    while todo:
-        node = todo.pop()
+    seen, waiting = set(), list(starts)
+    while waiting:
+        node = waiting.pop()
         name = name_of(node)
         if name in seen or kind_of(node) in SHAPES | {"Constant", "Parameter"}:
             continue
         seen.add(name)
         if kind_of(node) not in CONVOLUTIONS:
-            todo += inputs_of(node)
+            waiting += inputs_of(node)
     return sorted(seen)
 
 
@@ -192,9 +192,9 @@ class IrLayers:
 
 def nearest_before(layers, node):
     """The convolutions whose results reach a node without passing another one."""
-    found, seen, todo = set(), set(), layers.inputs_of(node)
-    while todo:
-        other = todo.pop()
+    found, seen, waiting = set(), set(), layers.inputs_of(node)
+    while waiting:
+        other = waiting.pop()
         name = layers.name_of(other)
         if name in seen:
             continue
@@ -202,7 +202,7 @@ def nearest_before(layers, node):
         if layers.kind_of(other) in CONVOLUTIONS:
             found.add(name)
         elif layers.kind_of(other) not in SHAPES:
-            todo += layers.inputs_of(other)
+            waiting += layers.inputs_of(other)
     return found
 
 

@@ -22,7 +22,8 @@ void sp_map_close(struct sp_map *map); /* NULL is fine */
 /* A camera comes into a slot; NULL: it leaves. */
 void sp_map_camera(struct sp_map *map, int camera, const char *name);
 
-/* places[count]; false: the camera has no map. `live`: times are made even by the clock at which pictures came. */
+/* places[count]; false: the camera has no map. `live`: times are made even by the clock at which
+ * pictures came. */
 bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
                    const struct sp_track *tracks, size_t count, struct sp_place *places);
 
