@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image, ImageDraw
@@ -75,6 +76,52 @@ def test_a_run_in_two_calls_exports_what_it_trained(torch_python, frames, tmp_pa
     done = subprocess.run([PYTHON, "-c", check, out / "person.pt", out / "person.onnx"],
                           env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(torch_python, frames, tmp_path):
+    out = tmp_path / "out"
+    words = ["--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--device", "cpu",
+             "--out", out, "--no-evaluate", "--crowd", 0.5, "--paste", 0.5]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), OMP_NUM_THREADS="1")
+    process = subprocess.Popen(
+        [PYTHON, "-m", "train", *map(str, words), "--steps", "100000", "--checkpoint", "0"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 200 * SLOWER
+        while not (out / "person.pt").is_file():  # written after the checkpoint
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    lines = len((out / "log.jsonl").read_text().splitlines())
+    run(*words, "--steps", 2, "--resume", "--until", 0.9)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()[lines:]]
+    steps = [entry["step"] for entry in log if "step" in entry]
+    assert steps[0] >= 2 and steps[-1] == steps[0] + 1
+
+
+def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):
+    run("--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--steps", 1, "--until", 0.5,
+        "--device", "cpu", "--out", tmp_path / "a", "--no-evaluate")
+    first, other = tmp_path / "a" / "person.pt", tmp_path / "b.pt"
+    run("average", first, f"{first}=2", tmp_path / "same.pt")
+    change = ("import sys, torch\n"
+              "file = torch.load(sys.argv[1], weights_only=True)\n"
+              "for v in file['weights'].values():\n"
+              "    if v.is_floating_point(): v += 1\n"
+              "torch.save(file, sys.argv[2])\n")
+    subprocess.run([PYTHON, "-c", change, first, other], check=True)
+    run("average", f"{first}=3", other, tmp_path / "mean.pt")
+    check = ("import sys, torch\n"
+             "a, same, mean = (torch.load(p, weights_only=True)['weights'] for p in sys.argv[1:])\n"
+             "for k, v in a.items():\n"
+             "    assert torch.allclose(same[k].float(), v.float(), atol=1e-3), k\n"
+             "    more = 0.25 if v.is_floating_point() else 0\n"
+             "    assert torch.allclose(mean[k].float(), v.float() + more, atol=3e-3, rtol=1e-3), k\n")
+    subprocess.run([PYTHON, "-c", check, first, tmp_path / "same.pt", tmp_path / "mean.pt"], check=True)
+    done = run("average", first, ROOT / "models" / "person.pt", tmp_path / "no.pt", expect=1)
+    assert "not of the shape of" in done.stderr
 
 
 def test_it_learns(torch_python, frames, tmp_path):

@@ -1,10 +1,10 @@
-"""python -m train [COMMAND]: train (the default), evaluate, export, label."""
+"""python -m train [COMMAND]: train (the default), evaluate, average, export, label."""
 import argparse
 import sys
 import time
 from pathlib import Path
 
-COMMANDS = ("train", "evaluate", "export", "label")
+COMMANDS = ("train", "evaluate", "average", "export", "label")
 
 
 def parser_of_train():
@@ -30,11 +30,14 @@ def parser_of_train():
     add("--average", type=float, default=0.9997, help="decay of the averaged weights")
     add("--mosaic", type=float, default=0.5, help="share of pictures made of four")
     add("--paste", type=float, default=0.15, help="share of pictures with a person pasted in")
+    add("--crowd", type=float, default=0.0,
+        help="share of the pasted that stand beside, before or behind someone, as large as they are")
     add("--close", type=float, default=0.6, help="part of the schedule after which mosaics are rare")
     add("--rounding-from", type=float, default=2.0,
         help="part after which int8's rounding is trained with (such as 0.9)")
     add("--seed", type=int, default=0)
     add("--report", type=float, default=15, help="seconds between two lines of the log")
+    add("--checkpoint", type=float, default=75, help="seconds between two checkpoints")
     add("--no-graph", dest="graph", action="store_false", help="no CUDA graph")
     add("--no-evaluate", dest="evaluate", action="store_false")
     return parser
@@ -88,7 +91,7 @@ def train(words):
     from .evaluate import evaluate
     from .export import export
     from .loop import Trainer, json_log
-    from .net import load_weights, save_weights
+    from .net import load_weights
     device = device_of(settings.device)
     cuda = device.type == "cuda"
     settings.size = settings.size or (640 if cuda else 448)
@@ -96,7 +99,6 @@ def train(words):
     settings.rate = settings.rate or (4e-4 if settings.init else 1.5e-3)
     settings.close_size = settings.close_size or settings.size
     check(settings)
-    torch.manual_seed(settings.seed)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     out = Path(settings.out)
@@ -117,9 +119,9 @@ def train(words):
     trainer = Trainer(net, store, settings, teacher)
     if state:
         trainer.restore(state)
+    torch.manual_seed(settings.seed + trainer.step)  # a resumed run draws other pictures
     trainer.run(log)
-    trainer.save(out / "checkpoint.pt")
-    save_weights(trainer.average, out / "person.pt", f"step {trainer.step}")
+    trainer.save()
     if settings.evaluate and val:
         for part, value in evaluate(trainer.average, val, settings.close_size, device).items():
             log({"evaluated": part, "AP50": round(float(value), 4)})
@@ -143,6 +145,17 @@ def evaluate_weights(words):
     evaluate(load_weights(args.weights, device), val or hold_out(sources)[1], args.size, device)
 
 
+def average_weights(words):
+    parser = argparse.ArgumentParser(
+        prog="train average", description="The mean of weights that grew from the same ones "
+        "(Wortsman et al., Model soups, ICML 2022): often better than each, most of all elsewhere.")
+    parser.add_argument("weights", nargs="+", help="FILE or FILE=SHARE")
+    parser.add_argument("out")
+    args = parser.parse_args(words)
+    from .net import average, save_weights
+    save_weights(average(args.weights), args.out, "mean of " + " ".join(args.weights))
+
+
 def export_weights(words):
     parser = argparse.ArgumentParser(prog="train export")
     parser.add_argument("weights")
@@ -162,7 +175,8 @@ def main():
             from .label import label
             label(words)
         else:
-            {"train": train, "evaluate": evaluate_weights, "export": export_weights}[command](words)
+            {"train": train, "evaluate": evaluate_weights, "average": average_weights,
+             "export": export_weights}[command](words)
     except TrainError as error:
         sys.exit(f"train: {error}")
     except ModuleNotFoundError as error:

@@ -15,6 +15,7 @@ from .data import BOXES_MAX, GREY, LEVELS
 from .photo import photograph
 
 PEOPLE_PER_PICTURE, PEOPLE_MIN = 24, 256  # room in a batch's list; what does not fit is dropped
+HIDDEN_SHARE = 0.55  # of a person behind a pasted patch: more, and it is doubtful
 SCALE_TO = 640  # the size a detector runs at: people's sizes refer to it, whatever is trained at
 
 
@@ -174,7 +175,32 @@ def place_boxes(store, tiles, size):
     return boxes, (known & (w > 1) & (h > 2)).view(count, -1)
 
 
-def paste(store, pictures, boxes, valid, chosen, size):
+def place_patches(boxes, valid, w, h, size, crowd):
+    """Where patches of w x h go and how much they are scaled: anywhere, or, for the share `crowd`,
+    beside, before or behind a person of the picture, on the same ground and about as tall.
+    -> x, y, scale"""
+    device, count = w.device, len(w)
+    scale = log_uniform(count, 24, 240, device) / h.clamp(min=1)
+    x = torch.rand(count, device=device)
+    y = torch.rand(count, device=device)
+    sure = valid & (boxes[..., 4] < 1.5)
+    chance, pick = (torch.rand(sure.shape, device=device) * sure).max(1)
+    near = boxes.gather(1, pick[:, None, None].expand(-1, 1, 5))[:, 0]
+    near_w, near_h = near[:, 2] - near[:, 0], near[:, 3] - near[:, 1]
+    joins = (chance > 0) & (torch.rand(count, device=device) < crowd)
+    joined = near_h * log_uniform(count, 0.85, 1.18, device) / h.clamp(min=1)
+    joins &= joined < 1.5
+    scale = torch.where(joins, joined, scale).clamp(max=1.5)
+    aside = uniform(count, 0.25, 1.1, device) * near_w
+    aside = torch.where(torch.rand(count, device=device) < 0.5, aside, -aside)
+    x = torch.where(joins, (near[:, 0] + near[:, 2] - w * scale) / 2 + aside,
+                    x * (size - w * scale).clamp(min=1))
+    lower = uniform(count, -0.12, 0.12, device) * near_h
+    y = torch.where(joins, near[:, 3] + lower - h * scale, y * (size - h * scale).clamp(min=1))
+    return x, y, scale
+
+
+def paste(store, pictures, boxes, valid, chosen, size, crowd=0.0):
     """Pastes onto the pictures `chosen` one patch each: a person, or as often a piece of background,
     so that a seam tells nothing. -> the pasted people [len(chosen),5] and whether they are valid."""
     device, count = store.device, len(chosen)
@@ -191,10 +217,7 @@ def paste(store, pictures, boxes, valid, chosen, size):
     others = _overlap(torch.stack([x1, y1, x1 + w, y1 + h], 1)[:, None], store.boxes[index])
     others = others * (torch.arange(BOXES_MAX, device=device) < numbers[:, None])
     usable &= ~clutter | (others.sum(1) < 1)
-    scale = log_uniform(count, 24, 240, device) / h.clamp(min=1)
-    scale = scale.clamp(max=1.5)
-    place_x = torch.rand(count, device=device) * (size - w * scale).clamp(min=1)
-    place_y = torch.rand(count, device=device) * (size - h * scale).clamp(min=1)
+    place_x, place_y, scale = place_patches(boxes[chosen], valid[chosen], w, h, size, crowd)
     mirrored = torch.rand(count, device=device) < 0.5
     corner = torch.where(mirrored, width - x1 - w, x1)
     four = (lambda v: v[:, None, None].expand(count, 2, 2))
@@ -202,13 +225,16 @@ def paste(store, pictures, boxes, valid, chosen, size):
                   four(place_y - y1 * scale), four(mirrored),
                   torch.full((count, 2), float(size), device=device))
     patch, covered = resample(store, tiles, size)
-    placed = torch.stack([place_x, place_y, place_x + w * scale, place_y + h * scale], 1)
-    alpha = _soft_mask(placed, size) * (covered & usable[:, None, None])
+    whole = torch.stack([place_x, place_y, place_x + w * scale, place_y + h * scale], 1)
+    placed = whole.clamp(0, size)  # beside someone at the picture's edge it may be cut off
+    left = (placed[:, 2:] - placed[:, :2]).prod(1) / (whole[:, 2:] - whole[:, :2]).prod(1)
+    usable &= left > 0.4
+    alpha = _soft_mask(whole, size) * (covered & usable[:, None, None])
     pictures[chosen] = torch.lerp(pictures[chosen], patch, alpha.to(patch.dtype)[..., None])
     # Whoever is mostly hidden now is doubtful.
     old = boxes[chosen]
     area = ((old[..., 2] - old[..., 0]) * (old[..., 3] - old[..., 1])).clamp(min=1)
-    hidden = (_overlap(old, placed[:, None]) > 0.4 * area) & usable[:, None]
+    hidden = (_overlap(old, placed[:, None]) > HIDDEN_SHARE * area) & usable[:, None]
     old[..., 4] = torch.where(hidden, 2.0, old[..., 4])
     boxes[chosen] = old
     return torch.cat([placed, torch.zeros(count, 1, device=device)], 1), usable & ~clutter
@@ -235,7 +261,7 @@ def as_list(boxes, wanted, room):
     return boxes.flatten(0, 1)[order, :4], order // number, wanted.flatten()[order]
 
 
-def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, photo=True):
+def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, crowd=0.0, photo=True):
     tiles = choose_tiles(store, count, size, mosaic_share)
     pixels, covered = resample(store, tiles, size)
     pixels.masked_fill_(~covered[..., None], float(GREY))
@@ -243,7 +269,7 @@ def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, photo=Tru
     number = round(count * paste_share)
     if number:
         chosen = torch.randperm(count, device=store.device)[:number]
-        pasted, good = paste(store, pixels, boxes, valid, chosen, size)
+        pasted, good = paste(store, pixels, boxes, valid, chosen, size, crowd)
         extra = torch.zeros(count, 1, 5, device=store.device)
         extra[chosen, 0] = pasted
         extra_valid = torch.zeros(count, 1, dtype=torch.bool, device=store.device)

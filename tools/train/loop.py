@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+from pathlib import Path
 
 import torch
 
@@ -46,7 +47,8 @@ class Trainer:
              {"params": vectors, "weight_decay": 0.0}],
             lr=self.rate, betas=(0.9, 0.99), fused=self.cuda, capturable=self.cuda)
         self.step, self.progress, self.graph, self.static = 0, 0.0, None, None
-        self.rounding, self.size, self.points = False, 0, None
+        self.rounding, self.rounded_before, self.size, self.points = False, False, 0, None
+        self.out = Path(settings.out)
         self.losses = torch.zeros(3, device=self.device)
 
     # --- one step ---------------------------------------------------------------------------
@@ -90,19 +92,27 @@ class Trainer:
         settings, closing = self.settings, self.closing
         return draw_batch(self.store, settings.batch, self.size,
                           0.1 * settings.mosaic if closing else settings.mosaic,
-                          0.0 if closing else settings.paste)
+                          0.0 if closing else settings.paste, settings.crowd)
 
     def enter_phase(self):
         """Larger pictures at the end, then int8's rounding: each needs a graph of its own."""
         settings = self.settings
         size = settings.close_size if self.closing else settings.size
         if size != self.size:
-            self.size, self.graph, self.static = size, None, None
+            self.size = size
+            self.forget_graph()
             self.points = all_centres(size, size, self.device)
         if settings.rounding_from <= self.progress and not self.rounding:
-            save_weights(self.average, os.path.join(settings.out, "before-rounding.pt"))
+            if not self.rounded_before:
+                save_weights(self.average, self.out / "before-rounding.pt")
             start_rounding(self.net)
-            self.rounding, self.graph, self.static = True, None, None
+            self.rounding = self.rounded_before = True
+            self.forget_graph()
+
+    def forget_graph(self):
+        self.graph, self.static = None, None
+        if self.cuda:
+            torch.cuda.empty_cache()  # other runs may share the device
 
     def train_step(self):
         self.enter_phase()
@@ -142,7 +152,7 @@ class Trainer:
     def run(self, log):
         """Trains until the minutes or the steps are over."""
         settings, begin, first = self.settings, time.monotonic(), self.step
-        start, last = self.progress, begin
+        start, last, saved = self.progress, begin, begin
         while True:
             now = time.monotonic()
             part = max((now - begin) / (settings.minutes * 60) if settings.minutes else 0,
@@ -154,6 +164,9 @@ class Trainer:
             if now - last > settings.report or self.step - first in (1, 10):
                 last = now
                 self.report(log, first, begin)
+            if now - saved > settings.checkpoint:
+                saved = now
+                self.save()
         self.progress = settings.until
         self.report(log, first, begin)
 
@@ -169,13 +182,16 @@ class Trainer:
 
     # --- checkpoints ------------------------------------------------------------------------
 
-    def save(self, path):
+    def save(self):
+        """The checkpoint and the averaged weights, each whole or not at all."""
         state = {"net": self.net.state_dict(), "average": self.average.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step,
                  "progress": self.progress, "widths": self.net.widths, "depths": self.net.depths,
-                 "head": self.net.head}
+                 "head": self.net.head, "rounding": self.rounding}
+        path = self.out / "checkpoint.pt"
         torch.save(state, f"{path}.part")
         os.replace(f"{path}.part", path)
+        save_weights(self.average, self.out / "person.pt", f"step {self.step}")
 
     def restore(self, state):
         self.net.load_state_dict(state["net"])
@@ -185,6 +201,7 @@ class Trainer:
             if self.cuda:
                 group["lr"] = self.rate.clone()
         self.step, self.progress = state["step"], state["progress"]
+        self.rounded_before = state["rounding"]
 
 
 def json_log(path):

@@ -5,6 +5,8 @@
 ReLU6 throughout: cheap on CPUs, and int8 has a known range to cover. The order in which the layers
 are made is part of the weights' format: weights of v0.2 have other names in the same order.
 """
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -141,7 +143,8 @@ def save_weights(net, path, note=""):
     state = {k: v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu()
              for k, v in net.state_dict().items()}
     torch.save({"format": "spoton-person-1", "widths": net.widths, "depths": net.depths,
-                "head": net.head, "weights": state, "note": note}, path)
+                "head": net.head, "weights": state, "note": note}, f"{path}.part")
+    os.replace(f"{path}.part", path)
 
 
 def load_weights(path, device="cpu"):
@@ -165,3 +168,24 @@ def load_weights(path, device="cpu"):
     net.load_state_dict({name: value.float() if value.is_floating_point() else value
                          for name, value in zip(ours, values.values())})
     return net.to(device)
+
+
+def average(words):
+    """The mean of the detectors in files "FILE" or "FILE=SHARE" of the same shape."""
+    total, sums, net = 0.0, None, None
+    for word in words:
+        path, _, share = word.partition("=")
+        try:
+            share = float(share or 1)
+        except ValueError:
+            raise TrainError(f"average {word!r}: write FILE or FILE=SHARE") from None
+        other = load_weights(path)
+        if net and (other.widths, other.depths, other.head) != (net.widths, net.depths, net.head):
+            raise TrainError(f"average {path}: not of the shape of {words[0].partition('=')[0]}")
+        net, total = net or other, total + share
+        values = [v * share for v in other.state_dict().values()]
+        sums = values if sums is None else [a + b for a, b in zip(sums, values)]
+    if total <= 0:
+        raise TrainError("average: the shares add up to nothing")
+    net.load_state_dict({name: value / total for name, value in zip(net.state_dict(), sums)})
+    return net
