@@ -1,5 +1,7 @@
 #include "detect/letterbox.h"
 
+#include "detect/resample.h"
+
 #include <libyuv.h>
 
 #include <math.h>
@@ -8,7 +10,8 @@
 
 enum {
     BAR_GREY = 114,
-    STRIP_ROWS = 16, /* even: a row of chroma serves two */
+    STRIP_ROWS = 4, /* even: a row of chroma serves two */
+    ARGB_BYTES = 4,
 };
 
 struct plane {
@@ -17,9 +20,11 @@ struct plane {
 };
 
 struct sp_letterbox {
-    struct plane scaled[3];
     struct plane chroma[2]; /* U and V of an NV12 picture, taken apart */
-    struct plane strip;     /* STRIP_ROWS rows of interleaved RGB */
+    struct plane scaled[3]; /* STRIP_ROWS rows, or all */
+    struct plane blended;   /* one row of the source's width, between two of its rows */
+    struct plane argb;      /* STRIP_ROWS rows */
+    struct sp_resampler luma_row, chroma_row;
 };
 
 /* A picture in planes, whoever owns them. */
@@ -98,7 +103,10 @@ void sp_letterbox_close(struct sp_letterbox *letterbox)
         free(letterbox->scaled[i].data);
     for (int i = 0; i < 2; ++i)
         free(letterbox->chroma[i].data);
-    free(letterbox->strip.data);
+    free(letterbox->blended.data);
+    free(letterbox->argb.data);
+    sp_resampler_release(&letterbox->luma_row);
+    sp_resampler_release(&letterbox->chroma_row);
     free(letterbox);
 }
 
@@ -159,31 +167,68 @@ static int open_picture(struct sp_letterbox *letterbox, const struct sp_frame *f
     return SP_OK;
 }
 
-static int scale(struct sp_letterbox *letterbox, struct picture *picture,
-                 const struct sp_letterbox_geometry *geometry, struct sp_error *err)
+static bool has_size(const struct picture *picture, const struct sp_letterbox_geometry *geometry)
 {
-    int width = geometry->width_px, height = geometry->height_px;
-    if (width == picture->width_px && height == picture->height_px)
-        return SP_OK;
-    for (int i = 0; i < 3; ++i) {
-        int result = reserve(&letterbox->scaled[i], i ? (width + 1) / 2 : width,
-                             i ? (height + 1) / 2 : height, err);
-        if (result < 0)
-            return result;
-    }
-    /* Two taps are enough down to a half; below that they would skip source pixels. */
+    return picture->width_px == geometry->width_px && picture->height_px == geometry->height_px;
+}
+
+/* By rows as they are wanted: they stay in the cache until they are colours. What libyuv has
+ * special code for (a half), what needs more taps, and what grows is left to it. */
+static bool scales_by_rows(const struct picture *picture,
+                           const struct sp_letterbox_geometry *geometry)
+{
+    int from_w = picture->width_px, w = geometry->width_px;
+    int from_h = picture->height_px, h = geometry->height_px;
+    bool halves = from_w == 2 * w && from_h == 2 * h;
+    return !has_size(picture, geometry) && !halves && w <= from_w && from_w <= 2 * w &&
+           h <= from_h && from_h <= 2 * h;
+}
+
+static int reserve_scaled(struct sp_letterbox *letterbox, int width, int height,
+                          struct sp_error *err)
+{
+    int result = SP_OK;
+    for (int i = 0; i < 3 && result == SP_OK; ++i)
+        result = reserve(&letterbox->scaled[i], i ? (width + 1) / 2 : width,
+                         i ? (height + 1) / 2 : height, err);
+    return result;
+}
+
+static int open_rows(struct sp_letterbox *letterbox, const struct picture *picture,
+                     const struct sp_letterbox_geometry *geometry, struct sp_error *err)
+{
+    int width = geometry->width_px;
+    int result = sp_resampler_set(&letterbox->luma_row, picture->width_px, width, err);
+    if (result == SP_OK)
+        result = sp_resampler_set(&letterbox->chroma_row, (picture->width_px + 1) / 2,
+                                  (width + 1) / 2, err);
+    if (result == SP_OK)
+        result = reserve(&letterbox->blended, picture->width_px + SP_RESAMPLE_READS_PAST, 1, err);
+    if (result == SP_OK)
+        result =
+            reserve_scaled(letterbox, round_up(width, 2 * SP_RESAMPLE_WRITES), STRIP_ROWS, err);
+    return result;
+}
+
+/* Two taps are enough down to a half; below that they would skip source pixels. */
+static int scale_all(struct sp_letterbox *letterbox, struct picture *picture,
+                     const struct sp_letterbox_geometry *geometry, struct sp_error *err)
+{
+    int width = geometry->width_px, height = geometry->height_px, chroma = (width + 1) / 2;
     enum FilterMode filter = geometry->gain >= 0.5 ? kFilterBilinear : kFilterBox;
-    int chroma_stride = (width + 1) / 2;
+    int result = reserve_scaled(letterbox, width, height, err);
+    if (result < 0)
+        return result;
     if (I420Scale(picture->plane[0], picture->stride_bytes[0], picture->plane[1],
                   picture->stride_bytes[1], picture->plane[2], picture->stride_bytes[2],
                   picture->width_px, picture->height_px, letterbox->scaled[0].data, width,
-                  letterbox->scaled[1].data, chroma_stride, letterbox->scaled[2].data,
-                  chroma_stride, width, height, filter) != 0)
+                  letterbox->scaled[1].data, chroma, letterbox->scaled[2].data, chroma, width,
+                  height, filter) != 0)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be scaled to %dx%d",
                        picture->width_px, picture->height_px, width, height);
     *picture = (struct picture){
         .plane = {letterbox->scaled[0].data, letterbox->scaled[1].data, letterbox->scaled[2].data},
-        .stride_bytes = {width, chroma_stride, chroma_stride},
+        .stride_bytes = {width, chroma, chroma},
         .width_px = width,
         .height_px = height,
     };
@@ -215,34 +260,89 @@ static bool same_place(const struct sp_letterbox_geometry *a, const struct sp_le
            a->height_px == b->height_px;
 }
 
-static int convert_rows(const struct picture *picture, int first_row, int rows, uint8_t *rgb,
-                        int stride_bytes, const struct YuvConstants *matrix)
+static void scale_plane_rows(struct sp_letterbox *letterbox, const struct sp_resampler *along,
+                             const uint8_t *plane, int stride_bytes, int from_height, int height,
+                             int first_row, int rows, uint8_t *out, int out_stride_bytes)
 {
-    const uint8_t *plane[3];
-    for (int i = 0; i < 3; ++i)
-        plane[i] = picture->plane[i] +
-                   (size_t)(i ? first_row / 2 : first_row) * (size_t)picture->stride_bytes[i];
-    return I420ToRGB24Matrix(plane[0], picture->stride_bytes[0], plane[2], picture->stride_bytes[2],
-                             plane[1], picture->stride_bytes[1], rgb, stride_bytes, matrix,
-                             picture->width_px, rows);
+    for (int row = first_row; row < first_row + rows; ++row, out += out_stride_bytes) {
+        int first, weight;
+        sp_resample_position(from_height, height, row, &first, &weight);
+        const uint8_t *upper = plane + (ptrdiff_t)first * stride_bytes;
+        const uint8_t *lower = first + 1 < from_height ? upper + stride_bytes : upper;
+        InterpolatePlane(upper, 0, lower, 0, letterbox->blended.data, 0, along->from, 1,
+                         weight >> 8);
+        sp_resample_row(along, out, letterbox->blended.data);
+    }
 }
 
-/* Strip by strip, so that the interleaved colours are taken apart while they are in the cache. */
-static int convert_to_planes(struct sp_letterbox *letterbox, const struct picture *picture,
-                             const struct sp_letterbox_geometry *geometry, uint8_t *input,
-                             const struct YuvConstants *matrix, struct sp_error *err)
+/* Rows of the scaled picture, as a picture of their own. first_row is even. */
+static struct picture take_strip(struct sp_letterbox *letterbox, const struct picture *picture,
+                                 const struct sp_letterbox_geometry *geometry, int first_row,
+                                 int rows)
 {
-    int width = picture->width_px, input_width = geometry->input_width_px;
-    size_t plane_bytes = (size_t)input_width * (size_t)geometry->input_height_px;
-    uint8_t *corner = input + (size_t)geometry->top_px * (size_t)input_width + geometry->left_px;
-    int result = reserve(&letterbox->strip, width * 3, STRIP_ROWS, err);
-    for (int row = 0; row < picture->height_px && result == SP_OK; row += STRIP_ROWS) {
-        int left = picture->height_px - row, rows = left < STRIP_ROWS ? left : STRIP_ROWS;
-        uint8_t *to = corner + (size_t)row * (size_t)input_width;
-        if (convert_rows(picture, row, rows, letterbox->strip.data, width * 3, matrix) != 0)
-            return SP_ERR_UNSUPPORTED;
-        SplitRGBPlane(letterbox->strip.data, width * 3, to, input_width, to + plane_bytes,
-                      input_width, to + 2 * plane_bytes, input_width, width, rows);
+    struct picture strip = {.width_px = geometry->width_px, .height_px = rows};
+    bool ready = has_size(picture, geometry);
+    for (int i = 0; i < 3; ++i) {
+        int first = i ? first_row / 2 : first_row, stride = picture->stride_bytes[i];
+        strip.plane[i] =
+            ready ? picture->plane[i] + (ptrdiff_t)first * stride : letterbox->scaled[i].data;
+        strip.stride_bytes[i] =
+            ready ? stride : round_up(geometry->width_px, 2 * SP_RESAMPLE_WRITES) / (i ? 2 : 1);
+        if (!ready)
+            scale_plane_rows(
+                letterbox, i ? &letterbox->chroma_row : &letterbox->luma_row, picture->plane[i],
+                stride, i ? (picture->height_px + 1) / 2 : picture->height_px,
+                i ? (geometry->height_px + 1) / 2 : geometry->height_px, first,
+                i ? (rows + 1) / 2 : rows, letterbox->scaled[i].data, strip.stride_bytes[i]);
+    }
+    return strip;
+}
+
+static bool to_interleaved(const struct picture *strip, uint8_t *rgb, int stride_bytes,
+                           const struct YuvConstants *matrix)
+{
+    return I420ToRGB24Matrix(strip->plane[0], strip->stride_bytes[0], strip->plane[2],
+                             strip->stride_bytes[2], strip->plane[1], strip->stride_bytes[1], rgb,
+                             stride_bytes, matrix, strip->width_px, strip->height_px) == 0;
+}
+
+/* "ARGB" lies in memory as B, G, R, A, and matrix_of() has put red first. */
+static bool to_planes(struct plane *argb, const struct picture *strip, uint8_t *red,
+                      size_t plane_bytes, int stride_bytes, const struct YuvConstants *matrix)
+{
+    int argb_stride = strip->width_px * ARGB_BYTES;
+    uint8_t *green = red + plane_bytes, *blue = green + plane_bytes;
+    if (I420ToARGBMatrix(strip->plane[0], strip->stride_bytes[0], strip->plane[2],
+                         strip->stride_bytes[2], strip->plane[1], strip->stride_bytes[1],
+                         argb->data, argb_stride, matrix, strip->width_px, strip->height_px) != 0)
+        return false;
+    SplitARGBPlane(argb->data, argb_stride, blue, stride_bytes, green, stride_bytes, red,
+                   stride_bytes, NULL, 0, strip->width_px, strip->height_px);
+    return true;
+}
+
+/* Strip by strip, so that all between the source's rows and the input stays in the cache. */
+static int convert(struct sp_letterbox *letterbox, const struct picture *picture,
+                   const struct sp_letterbox_geometry *geometry, uint8_t *input, bool planar,
+                   const struct YuvConstants *matrix, struct sp_error *err)
+{
+    int width = geometry->width_px, height = geometry->height_px;
+    int stride_bytes = geometry->input_width_px * (planar ? 1 : 3);
+    size_t plane_bytes = (size_t)geometry->input_width_px * (size_t)geometry->input_height_px;
+    uint8_t *out = input + (ptrdiff_t)geometry->top_px * stride_bytes +
+                   (ptrdiff_t)geometry->left_px * (planar ? 1 : 3);
+    int result = reserve(&letterbox->argb, width * ARGB_BYTES, STRIP_ROWS, err);
+    for (int row = 0; row < height && result == SP_OK; row += STRIP_ROWS) {
+        int rows = height - row < STRIP_ROWS ? height - row : STRIP_ROWS;
+        struct picture strip = take_strip(letterbox, picture, geometry, row, rows);
+        bool done =
+            planar ? to_planes(&letterbox->argb, &strip, out, plane_bytes, stride_bytes, matrix)
+                   : to_interleaved(&strip, out, stride_bytes, matrix);
+        if (!done)
+            result =
+                sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be converted to RGB",
+                        geometry->source_width_px, geometry->source_height_px);
+        out += (ptrdiff_t)rows * stride_bytes;
     }
     return result;
 }
@@ -259,8 +359,10 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
     sp_letterbox_geometry(&geometry, frame->width_px, frame->height_px, input_width_px,
                           input_height_px);
     int result = open_picture(letterbox, frame, &picture, err);
-    if (result == SP_OK)
-        result = scale(letterbox, &picture, &geometry, err);
+    if (result == SP_OK && scales_by_rows(&picture, &geometry))
+        result = open_rows(letterbox, &picture, &geometry, err);
+    else if (result == SP_OK && !has_size(&picture, &geometry))
+        result = scale_all(letterbox, &picture, &geometry, err);
     if (result < 0)
         return result;
     bool planar = layout == SPOTON_LAYOUT_NCHW;
@@ -269,19 +371,5 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
             paint_bars(input + i * (size_t)input_width_px * (size_t)input_height_px, &geometry,
                        planar ? 1 : 3);
     *last = geometry;
-
-    if (planar) {
-        result = convert_to_planes(letterbox, &picture, &geometry, input, matrix_of(frame), err);
-    } else {
-        int stride_bytes = input_width_px * 3;
-        uint8_t *corner =
-            input + (size_t)geometry.top_px * (size_t)stride_bytes + (size_t)geometry.left_px * 3;
-        if (convert_rows(&picture, 0, picture.height_px, corner, stride_bytes, matrix_of(frame)) !=
-            0)
-            result = SP_ERR_UNSUPPORTED;
-    }
-    if (result == SP_ERR_UNSUPPORTED)
-        return sp_fail(err, result, "picture of %dx%d: cannot be converted to RGB", frame->width_px,
-                       frame->height_px);
-    return result;
+    return convert(letterbox, &picture, &geometry, input, planar, matrix_of(frame), err);
 }

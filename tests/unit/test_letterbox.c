@@ -1,5 +1,6 @@
 #include "detect/letterbox.h"
 
+#include <libyuv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -402,6 +403,56 @@ static void test_planar_and_interleaved_memory_hold_the_same_picture(void **stat
     sp_letterbox_close(letterbox);
 }
 
+/* Row by row, in strips, must be what the whole planes give. */
+static void check_against_whole_planes(int w, int h, int input_w, int input_h)
+{
+    struct sp_letterbox *letterbox;
+    struct sp_letterbox_geometry g = {0};
+    struct picture p;
+    size_t bytes = (size_t)input_w * (size_t)input_h * 3;
+    uint8_t *input = malloc(bytes), *whole = malloc(bytes), *scaled[3];
+    assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
+    open_picture(&p, w, h, SP_PIXEL_I420);
+    draw_waves(&p);
+    for (int i = 0; i < w; i += 3) /* edges, too */
+        p.planes[0][(size_t)(i % h) * (size_t)p.frame.stride_bytes[0] + (size_t)i] = 255;
+    assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, SPOTON_LAYOUT_NHWC, input_w,
+                                       input_h, &g, NULL),
+                     SP_OK);
+    int cw = (g.width_px + 1) / 2, ch = (g.height_px + 1) / 2;
+    for (int i = 0; i < 3; ++i)
+        scaled[i] = malloc(i ? (size_t)cw * (size_t)ch : (size_t)g.width_px * (size_t)g.height_px);
+    assert_int_equal(I420Scale(p.planes[0], p.frame.stride_bytes[0], p.planes[1],
+                               p.frame.stride_bytes[1], p.planes[2], p.frame.stride_bytes[2], w, h,
+                               scaled[0], g.width_px, scaled[1], cw, scaled[2], cw, g.width_px,
+                               g.height_px, kFilterBilinear),
+                     0);
+    I420ToRGB24Matrix(scaled[0], g.width_px, scaled[2], cw, scaled[1], cw, whole, g.width_px * 3,
+                      &kYvuI601Constants, g.width_px, g.height_px);
+    for (int y = 0; y < g.height_px; ++y) {
+        const uint8_t *row =
+            input + ((size_t)(y + g.top_px) * (size_t)input_w + (size_t)g.left_px) * 3;
+        for (int x = 0; x < g.width_px * 3; ++x)
+            assert_true(abs(row[x] - whole[(size_t)y * (size_t)g.width_px * 3 + (size_t)x]) <= 3);
+    }
+    for (int i = 0; i < 3; ++i)
+        free(scaled[i]);
+    close_picture(&p);
+    free(input);
+    free(whole);
+    sp_letterbox_close(letterbox);
+}
+
+static void test_strips_are_the_whole_picture(void **state)
+{
+    (void)state;
+    static const int cases[][4] = {{768, 576, 640, 480}, {960, 540, 640, 384}, {854, 480, 640, 384},
+                                   {704, 576, 640, 544}, {641, 363, 640, 384}, {650, 360, 640, 384},
+                                   {801, 601, 640, 480}, {101, 133, 96, 96}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
+        check_against_whole_planes(cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_bars_are_painted_anew_when_the_camera_changes),
         cmocka_unit_test(test_an_empty_picture_is_refused),
         cmocka_unit_test(test_the_scaled_picture_is_where_it_should_be),
+        cmocka_unit_test(test_strips_are_the_whole_picture),
         cmocka_unit_test(test_nv12_gives_the_very_picture_of_i420),
         cmocka_unit_test(test_planar_and_interleaved_memory_hold_the_same_picture),
     };
