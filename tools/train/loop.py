@@ -143,6 +143,7 @@ class Trainer:
                 self.compute(self.static)
         torch.cuda.current_stream().wait_stream(stream)
         self.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()  # what these steps took, on a stream that is not used again
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.compute(self.static)
