@@ -193,12 +193,19 @@ export function setFacts(list, facts) {
   });
 }
 
+/* One device is the engine's own line; of several: who has how many cameras, and which is lost. */
+function deviceFacts(devices = []) {
+  if (devices.length < 2) return null;
+  return devices.map((each) => `${each.device}: ${each.lost ? "failed" : `${each.cameras} cameras`}`).join(", ");
+}
+
 export function systemFacts(stats) {
   const {engine = {}, viewers = {}, stages = {}} = stats;
   const input = engine.inputs?.[0];
   const total = stages.total;
   return [
     ["Engine", [engine.name, engine.device, engine.precision].filter(Boolean).join(" · ")],
+    ["Devices", deviceFacts(engine.devices)],
     ["Model", engine.model],
     ["Input", input ? `${input.width} × ${input.height}, batch ${input.batch}` : null],
     ["Decoded to done", total?.count ? `${milliseconds(total.p50_ms)}, p95 ${milliseconds(total.p95_ms)}` : null],

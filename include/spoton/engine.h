@@ -13,9 +13,9 @@
  * (element type, layout, colour order, scale) happens inside the compiled graph.
  *
  * Errors: every function that can fail returns 0 or a negative number and writes a text that says
- * what was found to error[error_bytes]. Threads: one open or close at a time, from any thread and
- * while other engines of the plugin work; calls on different slots from any threads at once; calls
- * on one slot one after the other.
+ * what was found to error[error_bytes]. Threads: one open or close at a time for each device, from
+ * any thread and while other engines of the plugin work, or are opened on other devices; calls on
+ * different slots from any threads at once; calls on one slot one after the other.
  *
  * Engines whose memory is not the caller's may do more: take the decoder's own planes, scale and
  * convert them where the model runs, and give boxes instead of numbers. These entries stand at the
@@ -50,9 +50,9 @@ enum spoton_precision {
 
 enum spoton_layout { SPOTON_LAYOUT_NCHW, SPOTON_LAYOUT_NHWC };
 
-/* What functions that fail return: any negative number; this one tells the caller that a smaller
- * batch may fit. */
-enum { SPOTON_FAILED = -1, SPOTON_NO_MEMORY = -2 };
+/* What functions that fail return: any negative number; of these the second tells the caller that a
+ * smaller batch may fit, the third that the device will do nothing more. */
+enum { SPOTON_FAILED = -1, SPOTON_NO_MEMORY = -2, SPOTON_DEVICE_LOST = -3 };
 
 enum { SPOTON_RANK_MAX = 8, SPOTON_TENSORS_MAX = 16, SPOTON_NAME_BYTES = 128 };
 
@@ -95,6 +95,14 @@ struct spoton_engine_options {
     const char *cache_dir;           /* compiled models; NULL: none */
     const char *extra;               /* plugin specific "key=value;key=value", or NULL */
     enum spoton_layout input_layout; /* of the slots' memory: NCHW planar, NHWC interleaved */
+    int device;                      /* of those that device() tells, from 0 on */
+};
+
+/* What an engine can be opened on. Several engines on one device share what it has. */
+struct spoton_device {
+    size_t struct_bytes; /* set by the caller */
+    char name[96];
+    double power; /* beside the engine's other devices; 0: not known */
 };
 
 struct spoton_engine_description {
@@ -203,12 +211,18 @@ struct spoton_engine_api {
      * the model's input: the limit that the rest is measured against. wait() as after submit(). */
     int (*submit_again)(struct spoton_engine *engine, int slot, int images, char *error,
                         size_t error_bytes);
+
+    /* The rest may be missing, too. */
+
+    /* The index-th device there is, from 0 on; extra as in the options. Negative: there is none
+     * such. Without this entry there is one device. Any thread. */
+    int (*device)(int index, const char *extra, struct spoton_device *device);
 };
 
 static inline int spoton_engine_takes_pictures(const struct spoton_engine_api *api)
 {
-    return api->struct_bytes >= sizeof *api && api->use_head && api->put_picture && api->boxes &&
-           api->host_alloc && api->host_free && api->submit_again;
+    return api->struct_bytes >= offsetof(struct spoton_engine_api, device) && api->use_head &&
+           api->put_picture && api->boxes && api->host_alloc && api->host_free && api->submit_again;
 }
 
 /* The plugin's one exported symbol; the result lives as long as the plugin is loaded. */

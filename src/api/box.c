@@ -110,11 +110,29 @@ static double mean_ms(uint64_t count_from, uint64_t count_to, uint64_t us_from, 
     return count > 0 ? rise(us_from, us_to) / count / 1000 : 0;
 }
 
+static void put_devices(struct sp_json *json, const struct sp_device_report *devices, int count)
+{
+    sp_json_key(json, "devices");
+    sp_json_begin_array(json);
+    for (int i = 0; i < count; i++) {
+        sp_json_begin_object(json);
+        sp_json_member_int(json, "device", devices[i].number);
+        sp_json_member_string(json, "name", devices[i].name);
+        sp_json_member_int(json, "cameras", devices[i].cameras);
+        sp_json_member_int(json, "images", (int64_t)devices[i].images);
+        sp_json_member_string(json, "lost", devices[i].lost ? devices[i].error.text : NULL);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+}
+
 static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
+    struct sp_device_report devices[SP_DEVICES_MAX];
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     int count = sp_pipeline_detectors(api->pipeline, detectors);
+    int device_count = sp_pipeline_devices(api->pipeline, devices);
     const struct spoton_engine_api *engine = sp_pipeline_engine(api->pipeline);
     const char *path = sp_pipeline_model(api->pipeline)->path, *slash = strrchr(path, '/');
     engine->probe(&probe);
@@ -137,9 +155,11 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
         sp_json_member_int(json, "batch", detectors[i].batch);
         sp_json_member_int(json, "streams", detectors[i].description.streams);
         sp_json_member_int(json, "images", (int64_t)detectors[i].images);
+        sp_json_member_int(json, "device", devices[detectors[i].device].number);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
+    put_devices(json, devices, device_count);
     sp_json_end_object(json);
 }
 

@@ -240,6 +240,52 @@ static void put_people(struct page *page)
              (unsigned long long)decisions[i].count);
 }
 
+enum device_metric { LOST, CAMERAS, IMAGES, BATCHES, BUSY, IN_FLIGHT };
+
+static double device_value(const struct sp_device_report *device, enum device_metric metric)
+{
+    switch (metric) {
+    case LOST:
+        return device->lost;
+    case CAMERAS:
+        return device->cameras;
+    case IMAGES:
+        return (double)device->images;
+    case BATCHES:
+        return (double)device->batches;
+    case BUSY:
+        return (double)device->busy_us / 1e6;
+    case IN_FLIGHT:
+        return (double)device->flight_us / 1e6;
+    }
+    return 0;
+}
+
+/* By their place in DEVICES, because one may be named twice. */
+static void put_devices(struct page *page)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } metrics[] = {
+        [LOST] = {"spoton_device_lost", "gauge",
+                  "1: it failed, and its cameras went on elsewhere."},
+        [CAMERAS] = {"spoton_device_cameras", "gauge", "Cameras that are on it."},
+        [IMAGES] = {"spoton_device_images_total", "counter", "Pictures that it inferred."},
+        [BATCHES] = {"spoton_device_batches_total", "counter", "Batches that it inferred."},
+        [BUSY] = {"spoton_device_busy_seconds_total", "counter", "Time with a batch on it."},
+        [IN_FLIGHT] = {"spoton_device_batch_seconds_total", "counter",
+                       "Time of all batches on it together."},
+    };
+    struct sp_device_report devices[SP_DEVICES_MAX];
+    int count = sp_pipeline_devices(page->api->pipeline, devices);
+    for (size_t m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {
+        head(page, metrics[m].name, metrics[m].type, metrics[m].help);
+        for (int i = 0; i < count; i++)
+            line(page, "%s{place=\"%d\",device=\"%d\"} %.15g", metrics[m].name, i,
+                 devices[i].number, device_value(&devices[i], (enum device_metric)m));
+    }
+}
+
 static void put_process(struct page *page)
 {
     struct sp_error error;
@@ -279,6 +325,7 @@ void sp_metrics(struct sp_call *call)
     put_stages(page);
     put_viewers(page);
     put_people(page);
+    put_devices(page);
     put_process(page);
     free(page);
 }

@@ -19,6 +19,7 @@ struct mailbox {
     int passed_over; /* how often another was preferred to its frame; not steady only */
     bool held;       /* frames of this size */
     int held_width_px, held_height_px;
+    int group; /* -1: none */
 };
 
 struct sp_batcher {
@@ -28,6 +29,7 @@ struct sp_batcher {
     int turn;           /* whose turn it is */
     int unsteady_limit; /* frames on their way, while others are steady */
     bool live, closed;
+    bool full[SP_GROUPS_MAX];
     struct sp_ledger *ledgers;
     struct mailbox box[];
 };
@@ -54,6 +56,7 @@ int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *op
     bool complete = true;
     for (int i = 0; i < b->cameras; i++) {
         pthread_cond_init(&b->box[i].has_room, NULL);
+        b->box[i].group = -1;
         b->box[i].frames = calloc((size_t)b->depth, sizeof(void *));
         complete = complete && b->box[i].frames;
     }
@@ -159,7 +162,8 @@ static struct rank rank_cameras(const struct sp_batcher *b)
 
 static bool has_frame(const struct sp_batcher *b, const struct mailbox *box)
 {
-    return box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box);
+    return box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box) &&
+           (box->group < 0 || !b->full[box->group]);
 }
 
 /* Who is next: from the turn on, steady ones and ends (which want no place in the engine) first.
@@ -313,6 +317,23 @@ void sp_batcher_set_room(struct sp_batcher *batcher, int frames)
 {
     pthread_mutex_lock(&batcher->mutex);
     batcher->unsteady_limit = frames > 2 ? frames - 1 : 1;
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+void sp_batcher_set_group(struct sp_batcher *batcher, int camera, int group)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    batcher->box[camera].group = group;
+    pthread_mutex_unlock(&batcher->mutex);
+}
+
+void sp_batcher_set_full(struct sp_batcher *batcher, int group, bool full)
+{
+    pthread_mutex_lock(&batcher->mutex);
+    bool changed = batcher->full[group] != full;
+    batcher->full[group] = full;
+    if (changed && !full)
+        pthread_cond_signal(&batcher->has_item);
     pthread_mutex_unlock(&batcher->mutex);
 }
 

@@ -17,13 +17,18 @@
  * the steady ones leave: all of them together have so few frames on their way that an engine of
  * two streams and more always has a place for a steady one, and a camera that connects anew,
  * bursts or sends rubbish costs the steady ones no time. Who was passed over some times is next, so
- * that nobody starves. */
+ * that nobody starves.
+ *
+ * Cameras whose frames go to the same place are a group, where there are several places: while one
+ * place has no room, its group is passed over, and the others' frames do not wait behind it. */
 #pragma once
 
 #include "batch/ledger.h"
 #include "frame.h"
 
 struct sp_batcher;
+
+enum { SP_GROUPS_MAX = 80 };
 
 struct sp_batcher_options {
     int cameras;
@@ -78,6 +83,13 @@ void sp_batcher_set_steady(struct sp_batcher *batcher, int camera, bool steady);
 
 /* How many frames the engine works on at once; 1 from the start. Any thread. */
 void sp_batcher_set_room(struct sp_batcher *batcher, int frames);
+
+/* Which place its frames go to, 0..SP_GROUPS_MAX-1; -1, from the start: one that always has room.
+ */
+void sp_batcher_set_group(struct sp_batcher *batcher, int camera, int group);
+
+/* Frames of the group are given out again, or no more until then (ends are). Any thread. */
+void sp_batcher_set_full(struct sp_batcher *batcher, int group, bool full);
 
 /* A frame of the camera that was taken is finished. Any thread; needed with credits only. */
 void sp_batcher_done(struct sp_batcher *batcher, int camera);

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS = 3 };
+enum { ROUNDS = 3, ROUNDS_MAX = 9 };
 
 static const double DEFAULT_SECONDS = 30.0;
 static const int64_t POLL_US = 5000;
@@ -28,33 +28,41 @@ struct round {
 struct bench {
     const struct sp_options *options;
     struct sp_settings *settings;
-    struct round rounds[ROUNDS];
+    struct round rounds[ROUNDS_MAX];
     int round_count;
     /* Of the last round. */
     struct sp_outputs *outputs;
     struct sp_pipeline *pipeline;
 };
 
-/* Cameras of several shapes share the engine: images weigh as often as they came. */
+/* Cameras of several shapes share a device: images weigh as often as they came. Several devices
+ * would work at once, so the one that needs longest for its images counts. */
 static int run_engine_alone(struct bench *bench, int64_t duration_us, double *images_per_s,
                             struct sp_error *err)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
+    struct sp_device_report devices[SP_DEVICES_MAX];
     int count = sp_pipeline_detectors(bench->pipeline, detectors);
+    int device_count = sp_pipeline_devices(bench->pipeline, devices);
     uint64_t images = 0;
-    double seconds = 0; /* that the engine alone needs for the round's images */
+    double seconds[SP_DEVICES_MAX] = {0}; /* that each needs alone for the round's images */
+    double longest = 0;
     for (int i = 0; i < count; i++)
-        images += detectors[i].images;
+        images += devices[detectors[i].device].lost ? 0 : detectors[i].images;
     for (int i = 0; i < count; i++) {
         double rate;
         double share = images ? (double)detectors[i].images / (double)images : 0;
+        if (devices[detectors[i].device].lost)
+            continue;
         int result = sp_pipeline_engine_alone(bench->pipeline, i,
                                               (int64_t)((double)duration_us * share), &rate, err);
         if (result < 0)
             return result;
-        seconds += (double)detectors[i].images / rate;
+        seconds[detectors[i].device] += (double)detectors[i].images / rate;
     }
-    *images_per_s = seconds > 0 ? (double)images / seconds : 0;
+    for (int i = 0; i < device_count; i++)
+        longest = seconds[i] > longest ? seconds[i] : longest;
+    *images_per_s = longest > 0 ? (double)images / longest : 0;
     return SP_OK;
 }
 
@@ -77,7 +85,7 @@ static void close_round(struct bench *bench)
     bench->outputs = NULL;
 }
 
-static int open_round(struct bench *bench, double seconds, struct sp_error *err)
+static int open_round(struct bench *bench, struct sp_error *err)
 {
     struct sp_outputs_options outputs = {.settings = bench->settings,
                                          .jpeg = !bench->options->no_jpeg};
@@ -89,7 +97,6 @@ static int open_round(struct bench *bench, double seconds, struct sp_error *err)
         .sink = sp_outputs_sink(bench->outputs),
         .environment = "bench",
         .frame_limit = (uint64_t)bench->options->frames,
-        .time_limit_us = bench->options->frames ? 0 : (int64_t)(seconds * 1e6),
         .loop = true,
     };
     result = sp_pipeline_open(&bench->pipeline, &pipeline, err);
@@ -98,7 +105,9 @@ static int open_round(struct bench *bench, double seconds, struct sp_error *err)
     return result;
 }
 
-/* One round; the pipeline stays open for the report when it is the last. */
+/* One round: its time runs from when every camera delivers, so that opening an engine, which may
+ * take longer than the round, takes nothing of it. The pipeline stays open for the report when it
+ * is the last. */
 static int play_round(struct bench *bench, double seconds, bool (*interrupted)(void),
                       struct sp_error *err)
 {
@@ -106,12 +115,14 @@ static int play_round(struct bench *bench, double seconds, bool (*interrupted)(v
     struct sp_measure measure = {0};
     int64_t started_us = sp_clock_us();
     int cameras = bench->settings->camera_count;
-    int result = open_round(bench, seconds, err);
+    int result = open_round(bench, err);
     if (result < 0)
         return result;
     while (!sp_pipeline_wait(bench->pipeline, POLL_US)) {
-        sp_measure_begin_when_ready(&measure, bench->pipeline, cameras);
-        if (interrupted())
+        bool over = sp_measure_begin_when_ready(&measure, bench->pipeline, cameras) &&
+                    !bench->options->frames &&
+                    (double)(sp_clock_us() - measure.begin_us) / 1e6 >= seconds;
+        if (over || interrupted())
             sp_pipeline_stop(bench->pipeline);
     }
     round->pipeline = sp_measure_end(&measure, bench->pipeline, cameras, started_us);
@@ -140,7 +151,7 @@ static int compare_ratio(const void *a, const void *b)
 /* The round of the median ratio. */
 static struct round median_round(const struct bench *bench)
 {
-    struct round sorted[ROUNDS];
+    struct round sorted[ROUNDS_MAX];
     for (int i = 0; i < bench->round_count; i++)
         sorted[i] = bench->rounds[i];
     qsort(sorted, (size_t)bench->round_count, sizeof sorted[0], compare_ratio);
@@ -185,6 +196,7 @@ static void print_json(const struct bench *bench)
     }
     sp_json_end_array(&json);
     sp_report_stages(&json, bench->pipeline, &last->pipeline);
+    sp_report_devices(&json, &last->pipeline);
     sp_report_ledger(&json, &ledger);
     sp_report_model(&json, sp_pipeline_model(bench->pipeline));
     sp_report_engine(&json, bench->pipeline);
@@ -212,6 +224,7 @@ static void print_table(const struct bench *bench)
     printf("\n");
     sp_report_ledger_line(stdout, &ledger);
     sp_report_engine_lines(stdout, bench->pipeline);
+    sp_report_device_lines(stdout, &bench->rounds[bench->round_count - 1].pipeline);
     printf("rate:   %.1f frames/s over %d cameras, JPEG of %s frame; %.3f of the engine alone "
            "(median round)\n",
            median.frames_per_s, bench->settings->camera_count,
@@ -232,15 +245,20 @@ static int use_demo_cameras(struct sp_settings *settings, struct sp_error *err)
 static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error *err)
 {
     double seconds = bench->options->seconds > 0 ? bench->options->seconds : DEFAULT_SECONDS;
-    int rounds = bench->options->frames ? 1 : ROUNDS;
+    int64_t rounds = bench->options->rounds ? bench->options->rounds : ROUNDS;
+    if (rounds > ROUNDS_MAX)
+        return sp_fail(err, SP_ERR_INVALID, "--rounds %lld: at most %d", (long long)rounds,
+                       ROUNDS_MAX);
+    if (bench->options->frames)
+        rounds = 1;
     if (bench->settings->camera_count == 0) {
         int result = use_demo_cameras(bench->settings, err);
         if (result < 0)
             return result;
     }
-    for (int i = 0; i < rounds; i++) {
+    for (int64_t i = 0; i < rounds; i++) {
         close_round(bench); /* of the round before; compiled models come out of the cache */
-        int result = play_round(bench, seconds / rounds / 1.5, interrupted, err);
+        int result = play_round(bench, seconds / (double)rounds / 1.5, interrupted, err);
         if (result < 0)
             return result;
     }
@@ -249,12 +267,12 @@ static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error 
 
 static const struct sp_command_usage usage = {
     .name = "bench",
-    .synopsis = "[--camera NAME=URL]... [URL...] [--seconds N | --frames N]",
+    .synopsis = "[--camera NAME=URL]... [URL...] [--seconds N | --frames N] [--rounds N]",
     .about =
         "Runs the pipeline on the cameras, files over and over, as fast as it can, with a JPEG\n"
         "of every frame, and measures it against the engine alone on the same input.\n",
-    .takes =
-        SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_FRAMES | SP_TAKES_JSON | SP_TAKES_NO_JPEG,
+    .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_FRAMES | SP_TAKES_JSON |
+             SP_TAKES_NO_JPEG | SP_TAKES_ROUNDS,
 };
 
 int sp_command_bench_main(const struct sp_command_context *context)

@@ -96,6 +96,35 @@ static const struct spoton_engine_api *look_at_engines(const struct sp_settings 
     return engine;
 }
 
+/* Those that cameras would be spread over, as DEVICES says. */
+static void look_at_devices(const struct spoton_engine_api *engine,
+                            const struct sp_settings *settings)
+{
+    bool any = engine->struct_bytes > offsetof(struct spoton_engine_api, device) && engine->device;
+    const char *extra = settings->engine_options[0] ? settings->engine_options : NULL;
+    char text[200], list[sizeof settings->devices];
+    char *rest, *word;
+    int count = 0;
+    for (; any; count++) {
+        struct spoton_device device = {.struct_bytes = sizeof device};
+        if (engine->device(count, extra, &device) < 0)
+            break;
+        printf("%-9s %d: %s\n", "device", count, device.name);
+    }
+    count = any ? count : 1;
+    snprintf(list, sizeof list, "%s", settings->devices);
+    if (strcmp(list, "auto") == 0)
+        return;
+    printf("%-9s devices %s (DEVICES)\n", "choice", list);
+    for (word = strtok_r(list, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest)) {
+        if (strtol(word, NULL, 10) < count)
+            continue;
+        snprintf(text, sizeof text, "DEVICES: there is no device %s: engine %s has %d", word,
+                 engine->name, count);
+        say_problem("device", text);
+    }
+}
+
 /* What `auto` comes to: the first of the engine's fast precisions that the file allows. */
 static void say_precision(const struct spoton_engine_api *engine, const struct sp_model *model,
                           const struct sp_settings *settings)
@@ -313,8 +342,10 @@ int sp_command_doctor_main(const struct sp_command_context *context)
     look_at_memory();
     look_at_gpu();
     const struct spoton_engine_api *engine = look_at_engines(settings);
-    if (engine)
+    if (engine) {
+        look_at_devices(engine, settings);
         look_at_set_model(settings);
+    }
     for (int i = 0; i < settings->camera_count; i++) {
         const char *url = settings->camera[i].url;
         if (!is_model_file(url))

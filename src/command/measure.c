@@ -16,6 +16,8 @@ bool sp_measure_begin_when_ready(struct sp_measure *measure, struct sp_pipeline 
     struct sp_ledger_counts ledger;
     sp_report_totals(pipeline, cameras, &ledger, &measure->begin_frames);
     measure->begin_inferred = ledger.settled[SP_OUTCOME_INFERRED];
+    sp_pipeline_stage_sums(pipeline, measure->begin_stage_us);
+    sp_pipeline_devices(pipeline, measure->begin_device);
     measure->begin_us = sp_clock_us();
     measure->begin_cpu_us = sp_process_cpu_us();
     measure->running = true;
@@ -29,10 +31,21 @@ struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp
     uint64_t frames;
     sp_report_totals(pipeline, cameras, &ledger, &frames);
     int64_t begin_us = measure->running ? measure->begin_us : started_us;
-    return (struct sp_run_measure){
+    struct sp_run_measure run = {
         .seconds = (double)(sp_clock_us() - begin_us) / 1e6,
         .cpu_us = sp_process_cpu_us() - measure->begin_cpu_us,
         .frames = frames - measure->begin_frames,
         .inferred = ledger.settled[SP_OUTCOME_INFERRED] - measure->begin_inferred,
     };
+    sp_pipeline_stage_sums(pipeline, run.stage_us);
+    for (int i = 0; i < SP_STAGE_COUNT; i++)
+        run.stage_us[i] -= measure->begin_stage_us[i];
+    run.device_count = sp_pipeline_devices(pipeline, run.device);
+    for (int i = 0; i < run.device_count; i++) {
+        run.device[i].batches -= measure->begin_device[i].batches;
+        run.device[i].images -= measure->begin_device[i].images;
+        run.device[i].busy_us -= measure->begin_device[i].busy_us;
+        run.device[i].flight_us -= measure->begin_device[i].flight_us;
+    }
+    return run;
 }

@@ -23,6 +23,8 @@ const struct sp_option_row sp_option_table[] = {
     {"--frames", NULL, "N", "stop after N frames", SP_OPTION_COUNT, SP_TAKES_FRAMES, INTO(frames)},
     {"--seconds", NULL, "N", "stop after N seconds", SP_OPTION_SECONDS, SP_TAKES_SECONDS,
      INTO(seconds)},
+    {"--rounds", NULL, "N", "that the time is divided into; each opens the engine anew [3]",
+     SP_OPTION_COUNT, SP_TAKES_ROUNDS, INTO(rounds)},
     {"--json", NULL, NULL, "print JSON", SP_OPTION_SWITCH, SP_TAKES_JSON, INTO(json)},
     {"--no-jpeg", NULL, NULL, "leave the encoding of JPEG pictures out", SP_OPTION_SWITCH,
      SP_TAKES_NO_JPEG, INTO(no_jpeg)},

@@ -25,6 +25,7 @@ enum sp_option_bits {
     SP_TAKES_TUNE = 1u << 11,    /* --rate, --capacity, --required */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
+    SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
 };
 
 struct sp_command_usage {
@@ -44,6 +45,7 @@ struct sp_options {
     int64_t limit;  /* --limit: frames of a camera; 0: all */
     int64_t frames; /* --frames: frames in all; 0: not given */
     double seconds; /* --seconds; 0: not given */
+    int64_t rounds; /* --rounds; 0: not given */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
 

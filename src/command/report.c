@@ -47,6 +47,22 @@ static double stage_share(const struct sp_stage_stats *stages, int stage, int64_
     return share > 0 ? share : 0.0;
 }
 
+/* How many frames were in the stage on average. */
+static double at_once(const struct sp_run_measure *measure, int stage)
+{
+    return measure->seconds > 0 ? (double)measure->stage_us[stage] / 1e6 / measure->seconds : 0;
+}
+
+/* The time of all stages that work, over the run's: above 1 they overlap. */
+static double overlap(const struct sp_run_measure *measure)
+{
+    double sum = 0;
+    for (int i = 0; i < SP_STAGE_COUNT; i++)
+        if (i != SP_STAGE_WAIT && i != SP_STAGE_TOTAL)
+            sum += at_once(measure, i);
+    return sum;
+}
+
 static struct sp_stage_stats *collect_stages(struct sp_pipeline *pipeline)
 {
     struct sp_stage_stats *stages = calloc(SP_STAGE_COUNT, sizeof *stages);
@@ -80,6 +96,8 @@ void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
         sp_json_number(json, sp_histogram_percentile(wall, 0.99) / 1e3, 3);
         sp_json_key(json, "share");
         sp_json_number(json, stage_share(stages, i, measure->cpu_us), 4);
+        sp_json_key(json, "at_once");
+        sp_json_number(json, at_once(measure, i), 3);
         sp_json_end_object(json);
     }
     sp_json_end_object(json);
@@ -90,8 +108,8 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
                            const struct sp_run_measure *measure)
 {
     struct sp_stage_stats *stages = collect_stages(pipeline);
-    fprintf(to, "%-10s %10s %10s %10s %10s %9s %8s\n", "stage", "p50 ms", "p95 ms", "p99 ms",
-            "mean ms", "count", "CPU");
+    fprintf(to, "%-10s %10s %10s %10s %10s %9s %8s %8s\n", "stage", "p50 ms", "p95 ms", "p99 ms",
+            "mean ms", "count", "CPU", "at once");
     for (int i = 0; stages && i < SP_STAGE_COUNT; i++) {
         const struct sp_histogram *wall = &stages[i].wall;
         uint64_t count = atomic_load(&wall->count);
@@ -103,11 +121,79 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
                 sp_histogram_percentile(wall, 0.99) / 1e3, sp_histogram_mean_us(wall) / 1e3,
                 (unsigned long long)count);
         if (i == SP_STAGE_WAIT || i == SP_STAGE_TOTAL)
-            fprintf(to, " %8s\n", "-"); /* waiting costs none */
+            fprintf(to, " %8s", "-"); /* waiting costs none */
         else
-            fprintf(to, " %7.1f%%\n", 100 * stage_share(stages, i, measure->cpu_us));
+            fprintf(to, " %7.1f%%", 100 * stage_share(stages, i, measure->cpu_us));
+        fprintf(to, " %8.2f\n", at_once(measure, i));
     }
     free(stages);
+}
+
+struct device_figures {
+    double share;     /* of all pictures */
+    double busy;      /* of the run's time, with at least one batch on it */
+    double in_flight; /* batches on it, on average */
+    double batch;     /* pictures in one, on average */
+};
+
+static struct device_figures figures_of(const struct sp_run_measure *measure, int index)
+{
+    const struct sp_device_report *d = &measure->device[index];
+    double all = 0, us = measure->seconds > 0 ? measure->seconds * 1e6 : 1;
+    for (int i = 0; i < measure->device_count; i++)
+        all += (double)measure->device[i].images;
+    return (struct device_figures){
+        .share = all > 0 ? (double)d->images / all : 0,
+        .busy = (double)d->busy_us / us,
+        .in_flight = (double)d->flight_us / us,
+        .batch = d->batches > 0 ? (double)d->images / (double)d->batches : 0,
+    };
+}
+
+void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measure)
+{
+    sp_json_key(json, "overlap");
+    sp_json_number(json, overlap(measure), 3);
+    sp_json_key(json, "devices");
+    sp_json_begin_array(json);
+    for (int i = 0; i < measure->device_count; i++) {
+        const struct sp_device_report *d = &measure->device[i];
+        struct device_figures figures = figures_of(measure, i);
+        sp_json_begin_object(json);
+        sp_json_key(json, "device");
+        sp_json_int(json, d->number);
+        sp_json_key(json, "name");
+        sp_json_string(json, d->name);
+        sp_json_key(json, "lost");
+        sp_json_string(json, d->lost ? d->error.text : NULL);
+        sp_json_key(json, "images");
+        sp_json_int(json, (int64_t)d->images);
+        sp_json_key(json, "share");
+        sp_json_number(json, figures.share, 4);
+        sp_json_key(json, "busy");
+        sp_json_number(json, figures.busy, 4);
+        sp_json_key(json, "in_flight");
+        sp_json_number(json, figures.in_flight, 3);
+        sp_json_key(json, "mean_batch");
+        sp_json_number(json, figures.batch, 2);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+}
+
+void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure)
+{
+    for (int i = 0; i < measure->device_count; i++) {
+        const struct sp_device_report *d = &measure->device[i];
+        struct device_figures figures = figures_of(measure, i);
+        fprintf(to,
+                "device: %d%s%s: %.1f%% of the pictures, busy %.1f%% of the time, %.2f batches of "
+                "%.1f in flight%s%s\n",
+                d->number, d->name[0] ? " " : "", d->name, 100 * figures.share, 100 * figures.busy,
+                figures.in_flight, figures.batch, d->lost ? "; LOST: " : "",
+                d->lost ? d->error.text : "");
+    }
+    fprintf(to, "overlap: the stages took %.2f times as long as the run\n", overlap(measure));
 }
 
 void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts)
@@ -139,6 +225,8 @@ void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
     int count = sp_pipeline_detectors(pipeline, detectors);
+    struct sp_device_report devices[SP_DEVICES_MAX];
+    sp_pipeline_devices(pipeline, devices);
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     sp_pipeline_engine(pipeline)->probe(&probe);
     sp_json_key(json, "engine");
@@ -156,6 +244,8 @@ void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline)
     for (int i = 0; i < count; i++) {
         const struct spoton_engine_description *d = &detectors[i].description;
         sp_json_begin_object(json);
+        sp_json_key(json, "device");
+        sp_json_int(json, devices[detectors[i].device].number);
         sp_json_key(json, "width");
         sp_json_int(json, detectors[i].width_px);
         sp_json_key(json, "height");

@@ -11,19 +11,27 @@ struct sp_run_measure {
     double seconds;
     int64_t cpu_us;            /* of the whole process during the run */
     uint64_t frames, inferred; /* finished */
+    uint64_t stage_us[SP_STAGE_COUNT];
+    int device_count;
+    struct sp_device_report device[SP_DEVICES_MAX]; /* counts and times of this run */
 };
 
 /* Each adds one member, "ledger": {...} and so on, to the open object. */
 void sp_report_ledger(struct sp_json *json, const struct sp_ledger_counts *counts);
 void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
                       const struct sp_run_measure *measure);
+/* "devices": what each did; "overlap": the stages' time over the run's. */
+void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measure);
 void sp_report_model(struct sp_json *json, const struct sp_model *model);
 void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline);
 void sp_report_settings(struct sp_json *json, const struct sp_settings *settings);
 
-/* "stage  p50 p95 p99 ms  CPU share": a line a stage that ran. */
+/* "stage  p50 p95 p99 ms  CPU share  at once": a line a stage that ran; at once: its time in all
+ * over the run's, so how many frames were in it on average. */
 void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
                            const struct sp_run_measure *measure);
+/* A line a device, and one on how the stages overlap. */
+void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure);
 void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts);
 void sp_report_engine_lines(FILE *to, struct sp_pipeline *pipeline);
 

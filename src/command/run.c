@@ -157,6 +157,7 @@ static int write_summary(const struct run *run, const struct sp_run_measure *mea
     sp_report_stages(&json, run->pipeline, measure);
     sp_report_model(&json, sp_pipeline_model(run->pipeline));
     sp_report_engine(&json, run->pipeline);
+    sp_report_devices(&json, measure);
     sp_report_settings(&json, run->settings);
     sp_json_end_object(&json);
     sp_json_raw(&json, "\n");
@@ -190,6 +191,8 @@ static void print_summary(const struct run *run, const struct sp_run_measure *me
     printf("\n");
     sp_report_ledger_line(stdout, &ledger);
     sp_report_engine_lines(stdout, run->pipeline);
+    if (measure->device_count > 1)
+        sp_report_device_lines(stdout, measure);
     printf("rate:   %.1f frames/s (%.1f inferred) over all cameras, %.1f s in all\n",
            (double)measure->frames / measure->seconds, (double)measure->inferred / measure->seconds,
            (double)(sp_clock_us() - run->started_us) / 1e6);

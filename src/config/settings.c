@@ -284,6 +284,24 @@ void sp_settings_each(const struct sp_settings *settings,
     }
 }
 
+/* "auto", or "0,1,1" */
+static bool is_device_list(const char *list)
+{
+    if (strcmp(list, "auto") == 0)
+        return true;
+    for (;;) {
+        size_t digits = strspn(list, "0123456789");
+        if (digits < 1 || digits > 4)
+            return false;
+        list += digits;
+        if (*list == '\0')
+            return true;
+        if (*list++ != ',')
+            return false;
+        list += strspn(list, " ");
+    }
+}
+
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
 {
     for (size_t i = 0; i < sp_setting_count; i++) {
@@ -294,6 +312,10 @@ int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
         if (verdict != SP_VALUE_GOOD)
             return refuse_value(row, verdict, value, row->key, '=', err);
     }
+    if (!is_device_list(settings->devices))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "DEVICES=%s is not valid: auto, or numbers from 0 on, separated by commas",
+                       settings->devices);
     if (settings->track_low_thresh >= settings->track_high_thresh)
         return sp_fail(
             err, SP_ERR_INVALID,

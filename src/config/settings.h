@@ -42,6 +42,7 @@ struct sp_settings {
     double confidence_threshold;        /* YOLO_CONFIDENCE_THRESHOLD */
     double nms_iou;                     /* YOLO_NMS_THRESHOLD */
     char classes[256];                  /* CLASSES: names or numbers, comma separated; "all" */
+    char devices[128];                  /* DEVICES: "auto", or numbers; may repeat */
     int threads;                        /* THREADS: 0: the cores that are really granted */
     int streams;                        /* ENGINE_STREAMS: 0: the engine chooses */
     int engine_batch;              /* ENGINE_BATCH: images in one tensor, 0: the engine's best */

@@ -110,6 +110,11 @@ const struct sp_setting_row sp_setting_table[] = {
     {"CLASSES", MODEL, "LIST", "person",
      "Classes to report, by name or number, comma separated; all: every class of the model.",
      SP_SETTING_LIST, FIELD(classes)},
+    {"DEVICES", MODEL, "LIST", "auto",
+     "Devices of the engine that cameras are spread over, by number from 0 on, comma separated; "
+     "one "
+     "that is named twice runs two engines. auto: all there are.",
+     SP_SETTING_LIST, FIELD(devices)},
     {"THREADS", MODEL, "N", "auto", "Cores to use. auto: those that are really granted.",
      SP_SETTING_INTEGER, FIELD(threads), .low = 1, .high = 1024, .zero = "auto"},
     {"ENGINE_STREAMS", MODEL, "N", "auto",

@@ -31,6 +31,16 @@ struct sp_detector {
     bool pictures; /* the engine takes them, and gives boxes */
 };
 
+/* The plugin's text, and what its code means here. */
+static int engine_error(const struct spoton_engine_api *api, int code, const char *text,
+                        struct sp_error *err)
+{
+    int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
+                : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
+                                             : SP_ERR_ENGINE;
+    return sp_fail(err, known, "engine %s: %s", api->name, text);
+}
+
 static size_t image_bytes(const struct sp_detector *detector)
 {
     return (size_t)detector->width_px * (size_t)detector->height_px * 3;
@@ -76,12 +86,12 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .streams = options->streams,
         .cache_dir = options->cache_dir,
         .extra = options->extra,
+        .device = options->device,
     };
     char text[ENGINE_ERROR_BYTES] = "";
     int code = detector->api->open(&detector->engine, &engine_options, text, sizeof text);
     if (code < 0)
-        return sp_fail(err, code == SPOTON_NO_MEMORY ? SP_ERR_NO_MEMORY : SP_ERR_ENGINE,
-                       "engine %s: %s", detector->api->name, text);
+        return engine_error(detector->api, code, text, err);
     detector->description.struct_bytes = sizeof detector->description;
     detector->api->describe(detector->engine, &detector->description);
     assert(detector->description.slots > 0);
@@ -114,14 +124,16 @@ static int wait_and_get(struct sp_detector *detector, int slot, struct sp_model_
                         int count, struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    if (detector->api->wait(detector->engine, slot, text, sizeof text) < 0)
-        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    int code = detector->api->wait(detector->engine, slot, text, sizeof text);
+    if (code < 0)
+        return engine_error(detector->api, code, text, err);
     for (int i = 0; i < count; ++i) {
         int64_t dims[SPOTON_RANK_MAX] = {0};
         int rank = 0;
-        if (detector->api->output(detector->engine, slot, i, &outputs[i].data, dims, &rank, text,
-                                  sizeof text) < 0)
-            return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+        code = detector->api->output(detector->engine, slot, i, &outputs[i].data, dims, &rank, text,
+                                     sizeof text);
+        if (code < 0)
+            return engine_error(detector->api, code, text, err);
         if (rank < 1 || dims[0] != detector->batch)
             return sp_fail(err, SP_ERR_UNSUPPORTED,
                            "model %s: the first dimension of its output %d is not the batch",
@@ -256,16 +268,27 @@ void sp_detector_input_size(const struct sp_detector *detector, int *width_px, i
     *height_px = detector->height_px;
 }
 
-struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
+static struct sp_detector_slot *take_slot(struct sp_detector *detector, int64_t timeout_us)
 {
     void *item = NULL;
-    int result = sp_queue_pop(detector->free_slots, &item, -1);
-    assert(result == SP_OK);
-    (void)result;
+    if (sp_queue_pop(detector->free_slots, &item, timeout_us) < 0)
+        return NULL;
     struct sp_detector_slot *slot = item;
     slot->images = 0;
     slot->given = false;
     return slot;
+}
+
+struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
+{
+    struct sp_detector_slot *slot = take_slot(detector, -1);
+    assert(slot);
+    return slot;
+}
+
+struct sp_detector_slot *sp_detector_try_acquire(struct sp_detector *detector)
+{
+    return take_slot(detector, 0);
 }
 
 void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot)
@@ -284,9 +307,10 @@ static int put_picture(struct sp_detector *detector, struct sp_detector_slot *sl
                                    detector->width_px, detector->height_px, err);
     if (result < 0)
         return result;
-    if (detector->api->put_picture(detector->engine, slot->index, slot->images, &picture, text,
-                                   sizeof text) < 0)
-        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    result = detector->api->put_picture(detector->engine, slot->index, slot->images, &picture, text,
+                                        sizeof text);
+    if (result < 0)
+        return engine_error(detector->api, result, text, err);
     slot->image[slot->images++].detection_count = 0;
     return SP_OK;
 }
@@ -330,9 +354,7 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *sl
                      ? detector->api->submit_again(detector->engine, slot->index, detector->batch,
                                                    text, sizeof text)
                      : detector->api->submit(detector->engine, slot->index, text, sizeof text);
-    if (result < 0)
-        return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
-    return SP_OK;
+    return result < 0 ? engine_error(detector->api, result, text, err) : SP_OK;
 }
 
 static int collect_boxes(struct sp_detector *detector, struct sp_detector_slot *slot,
@@ -352,7 +374,7 @@ static int collect_boxes(struct sp_detector *detector, struct sp_detector_slot *
         return SP_OK;
     for (int i = 0; i < slot->images; ++i)
         slot->image[i].detection_count = 0;
-    return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", detector->api->name, text);
+    return engine_error(detector->api, result, text, err);
 }
 
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,

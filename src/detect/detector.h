@@ -18,6 +18,7 @@ struct sp_detector_options {
     const char *cache_dir;          /* NULL: none */
     const char *extra;              /* engine specific, or NULL */
     struct sp_head_options head;    /* class_wanted outlives the detector */
+    int device;                     /* the engine's */
 };
 
 struct sp_detector_slot {
@@ -34,7 +35,7 @@ struct sp_detector_slot {
 
 /* Compiles: takes seconds without a cache. Then runs a grey picture: the first run is the slowest,
  * and its boxes tell what the file leaves open (detect/verify.h). SP_ERR_ENGINE, SP_ERR_INVALID (an
- * input size the model cannot have), SP_ERR_UNSUPPORTED, SP_ERR_NO_MEMORY. */
+ * input size the model cannot have), SP_ERR_UNSUPPORTED, SP_ERR_NO_MEMORY, SP_ERR_DEVICE. */
 int sp_detector_open(struct sp_detector **out, const struct sp_detector_options *options,
                      struct sp_error *err);
 void sp_detector_close(struct sp_detector *detector); /* NULL is fine; no slot may be out */
@@ -48,6 +49,8 @@ void sp_detector_input_size(const struct sp_detector *detector, int *width_px, i
 
 /* Waits for a free slot. Never fails: slots come back as long as the collecting side runs. */
 struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector);
+struct sp_detector_slot *
+sp_detector_try_acquire(struct sp_detector *detector); /* NULL: none free */
 void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot);
 
 /* Appends one image; slot->images < batch. One filling thread at a time per detector. */
@@ -64,7 +67,8 @@ void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slo
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
                        struct sp_error *err);
 
-/* Waits for the results and decodes slot->images of them. After an error the slot holds no
+/* Waits for the results and decodes slot->images of them. SP_ERR_DEVICE, of this and of filling and
+ * submitting: the device does nothing any more. After an error the slot holds no
  * detections and can be released or filled anew. */
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
                         struct sp_error *err);

@@ -7,8 +7,10 @@
  *
  * Streams are worker threads, so that slots really run at once, as in an engine that matters.
  * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
- * N-th submit fails), open_ms=N (opening takes at least that long), refuse_height=N (an input of
- * that height cannot be opened), memory_images=N (memory suffices for a batch of N). Any file that
+ * N-th submit fails), fail_after=N (that of the N-th and all that follow), break_after=N (the same,
+ * because the device is lost), open_ms=N (opening takes at least that long), refuse_height=N (an
+ * input of that height cannot be opened), memory_images=N (memory suffices for a batch of N),
+ * devices=N (there are N), only_device=N (all other options hold on that one alone). Any file that
  * exists is a model, and so is the word "fake". */
 #include "spoton/engine.h"
 
@@ -21,6 +23,11 @@
 
 enum { BLOCK_PX = 8, BRIGHT = 200, ROWS = 5, COLUMNS = 100, STREAMS_MAX = 32 };
 
+struct options {
+    int delay_us, fail_every, fail_after, open_ms, refuse_height, memory_images, break_after;
+    int devices, only_device;
+};
+
 enum slot_state { IDLE, QUEUED, DONE };
 
 struct slot {
@@ -29,14 +36,15 @@ struct slot {
     uint8_t *bright;  /* [rows of blocks][columns of blocks] */
     int32_t *pending; /* blocks of a component still to visit */
     enum slot_state state;
-    bool failed;
+    bool failed, lost;
 };
 
 struct spoton_engine {
     int batch, height_px, width_px, streams, slots, threads;
     enum spoton_precision precision;
     bool planar; /* the slots' memory */
-    int delay_us, fail_every, open_ms, refuse_height, memory_images;
+    struct options options;
+    int device;
     struct slot *slot;
 
     pthread_mutex_t lock; /* guards all below and the slots' state */
@@ -180,8 +188,8 @@ static void *run_worker(void *argument)
         --engine->waiting;
         pthread_mutex_unlock(&engine->lock);
         detect(engine, slot);
-        if (engine->delay_us > 0)
-            usleep((useconds_t)engine->delay_us);
+        if (engine->options.delay_us > 0)
+            usleep((useconds_t)engine->options.delay_us);
         pthread_mutex_lock(&engine->lock);
         slot->state = DONE;
         pthread_cond_broadcast(&engine->done);
@@ -214,34 +222,49 @@ static void fake_close(struct spoton_engine *engine)
     free(engine);
 }
 
-static int parse_extra(struct spoton_engine *engine, const char *extra, char *error,
-                       size_t error_bytes)
+static int parse_extra(struct options *options, const char *extra, char *error, size_t error_bytes)
 {
+    *options = (struct options){.devices = 1, .only_device = -1};
     const struct {
         const char *name;
         int *value;
-    } options[] = {
-        {"delay_us=", &engine->delay_us},
-        {"fail_every=", &engine->fail_every},
-        {"open_ms=", &engine->open_ms},
-        {"refuse_height=", &engine->refuse_height},
-        {"memory_images=", &engine->memory_images},
+    } known[] = {
+        {"delay_us=", &options->delay_us},           {"fail_every=", &options->fail_every},
+        {"fail_after=", &options->fail_after},       {"open_ms=", &options->open_ms},
+        {"refuse_height=", &options->refuse_height}, {"memory_images=", &options->memory_images},
+        {"break_after=", &options->break_after},     {"devices=", &options->devices},
+        {"only_device=", &options->only_device},
     };
     while (extra && *extra) {
         int used = 0;
-        for (size_t i = 0; i < sizeof options / sizeof options[0] && used == 0; ++i) {
-            size_t bytes = strlen(options[i].name);
-            if (strncmp(extra, options[i].name, bytes) == 0 &&
-                sscanf(extra + bytes, "%d%n", options[i].value, &used) == 1)
+        for (size_t i = 0; i < sizeof known / sizeof known[0] && used == 0; ++i) {
+            size_t bytes = strlen(known[i].name);
+            if (strncmp(extra, known[i].name, bytes) == 0 &&
+                sscanf(extra + bytes, "%d%n", known[i].value, &used) == 1)
                 used += (int)bytes;
         }
         if (used == 0)
             return fail(error, error_bytes, extra,
                         "not an option of this engine, which has delay_us=N, fail_every=N, "
-                        "open_ms=N, refuse_height=N and memory_images=N");
+                        "fail_after=N, open_ms=N, refuse_height=N, memory_images=N, break_after=N, "
+                        "devices=N and "
+                        "only_device=N");
         extra += used;
         extra += *extra == ';';
     }
+    return 0;
+}
+
+static int fake_device(int index, const char *extra, struct spoton_device *device)
+{
+    struct options options;
+    char error[256];
+    if (parse_extra(&options, extra, error, sizeof error) < 0)
+        options.devices = 1; /* open() says what is wrong */
+    if (index < 0 || index >= options.devices)
+        return -1;
+    snprintf(device->name, sizeof device->name, "fake %d", index);
+    device->power = 1;
     return 0;
 }
 
@@ -287,20 +310,28 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->queued, NULL);
     pthread_cond_init(&engine->done, NULL);
-    if (parse_extra(engine, options->extra, error, error_bytes) < 0) {
+    struct options *own = &engine->options;
+    if (parse_extra(own, options->extra, error, error_bytes) < 0) {
         fake_close(engine);
         return -1;
     }
-    if (engine->refuse_height == engine->height_px) {
+    engine->device = options->device;
+    if (engine->device < 0 || engine->device >= own->devices) {
+        fake_close(engine);
+        return fail(error, error_bytes, "fake engine", "there is no such device");
+    }
+    if (own->only_device >= 0 && own->only_device != engine->device)
+        *own = (struct options){.devices = own->devices};
+    if (own->refuse_height == engine->height_px) {
         fake_close(engine);
         return fail(error, error_bytes, "fake engine", "refused, as refuse_height asks for");
     }
-    if (engine->memory_images > 0 && engine->batch > engine->memory_images) {
+    if (own->memory_images > 0 && engine->batch > own->memory_images) {
         fake_close(engine);
         fail(error, error_bytes, "fake engine", "out of memory, as memory_images asks for");
         return SPOTON_NO_MEMORY;
     }
-    usleep((useconds_t)engine->open_ms * 1000);
+    usleep((useconds_t)own->open_ms * 1000);
     bool ready = allocate_slots(engine);
     while (ready && engine->workers < engine->streams) {
         ready = pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) == 0;
@@ -322,7 +353,10 @@ static void fake_describe(struct spoton_engine *engine,
     description->threads = engine->threads;
     description->output_count = 1;
     description->precision = engine->precision;
-    snprintf(description->device, sizeof description->device, "none");
+    if (engine->options.devices > 1)
+        snprintf(description->device, sizeof description->device, "fake %d", engine->device);
+    else
+        snprintf(description->device, sizeof description->device, "none");
 }
 
 static uint8_t *fake_input(struct spoton_engine *engine, int slot)
@@ -333,13 +367,17 @@ static uint8_t *fake_input(struct spoton_engine *engine, int slot)
 static int fake_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
 {
     int result = 0;
+    const struct options *options = &engine->options;
     pthread_mutex_lock(&engine->lock);
     if (engine->slot[slot].state == QUEUED) {
         result = fail(error, error_bytes, "submit", "the slot is in flight");
     } else {
         ++engine->submits;
         engine->slot[slot].failed =
-            engine->fail_every > 0 && engine->submits % engine->fail_every == 0;
+            (options->fail_every > 0 && engine->submits % options->fail_every == 0) ||
+            (options->fail_after > 0 && engine->submits >= options->fail_after);
+        engine->slot[slot].lost =
+            options->break_after > 0 && engine->submits >= options->break_after;
         engine->slot[slot].state = QUEUED;
         engine->queue[(engine->head + engine->waiting) % engine->slots] = slot;
         ++engine->waiting;
@@ -355,8 +393,14 @@ static int fake_wait(struct spoton_engine *engine, int slot, char *error, size_t
     while (engine->slot[slot].state == QUEUED)
         pthread_cond_wait(&engine->done, &engine->lock);
     bool failed = engine->slot[slot].failed || engine->slot[slot].state != DONE;
+    bool lost = engine->slot[slot].lost;
     pthread_mutex_unlock(&engine->lock);
-    return failed ? fail(error, error_bytes, "run", "failed, as fail_every asks for") : 0;
+    if (lost) {
+        fail(error, error_bytes, "run", "the device is lost, as break_after asks for");
+        return SPOTON_DEVICE_LOST;
+    }
+    return failed ? fail(error, error_bytes, "run", "failed, as fail_every or fail_after asks for")
+                  : 0;
 }
 
 static int fake_output(struct spoton_engine *engine, int slot, int index, const float **data,
@@ -387,6 +431,7 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .submit = fake_submit,
         .wait = fake_wait,
         .output = fake_output,
+        .device = fake_device,
     };
     return &api;
 }

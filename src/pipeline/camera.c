@@ -31,11 +31,7 @@ void sp_camera_stop(struct sp_camera *camera)
 
 bool sp_camera_should_stop(struct sp_camera *camera)
 {
-    struct sp_pipeline *p = camera->pipeline;
-    if (atomic_load(&camera->stop))
-        return true;
-    return p->options.time_limit_us > 0 &&
-           sp_clock_us() - p->started_us >= p->options.time_limit_us;
+    return atomic_load(&camera->stop);
 }
 
 int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, struct sp_error *err)

@@ -1,5 +1,5 @@
-/* The collector's thread: waits for the slots in the order they were submitted, takes the
- * detections out and hands the jobs to their cameras' post workers. */
+/* A collector's thread, one a device: waits for the slots in the order they were submitted, takes
+ * the detections out and hands the jobs to their cameras' post workers. */
 #include "pipeline/internal.h"
 
 #include "base/clock.h"
@@ -33,7 +33,10 @@ static void take_detections(struct sp_pipeline *p, struct sp_ticket *ticket, str
 static void collect(struct sp_pipeline *p, struct sp_ticket *ticket)
 {
     struct sp_error err = {0};
+    struct sp_lane *lane = ticket->lane;
     int result = sp_detector_collect(ticket->detector, ticket->slot, &err);
+    sp_device_count(lane->device, ticket->slot);
+    sp_device_note(lane->device, result, &err);
     if (result < 0)
         sp_ticket_fail(p, ticket, &err);
     /* Decoding is pure computing, so its wall time is its CPU time; an image has its part of it. */
@@ -43,22 +46,29 @@ static void collect(struct sp_pipeline *p, struct sp_ticket *ticket)
         if (job->image >= 0)
             take_detections(p, ticket, job, head_us);
     sp_detector_release(ticket->detector, ticket->slot);
+    if (p->device_count > 1)
+        sp_batcher_set_full(p->batcher, (int)(lane - p->lanes), false);
 }
 
 void *sp_collector_main(void *argument)
 {
-    struct sp_pipeline *p = argument;
+    struct sp_device *device = argument;
+    struct sp_pipeline *p = device->pipeline;
     void *item;
-    while (sp_queue_pop(p->tickets, &item, -1) == SP_OK) {
+    while (sp_queue_pop(device->tickets, &item, -1) == SP_OK) {
         struct sp_ticket *ticket = item;
         if (ticket->detector)
             collect(p, ticket);
         for (struct sp_job *job = ticket->first, *next; job; job = next) {
             next = job->next; /* the worker may give the job back at once */
-            sp_queue_push(p->workers[job->camera % p->worker_count].jobs, job);
+            int camera = job->camera;
+            sp_queue_push(p->workers[camera % p->worker_count].jobs, job);
+            atomic_fetch_sub(&p->cameras[camera].undelivered, 1);
         }
         sp_queue_push(p->free_tickets, ticket);
     }
+    if (atomic_fetch_sub(&p->collectors_running, 1) != 1)
+        return NULL;
     for (int i = 0; i < p->worker_count; i++)
         sp_queue_close(p->workers[i].jobs);
     return NULL;

@@ -29,18 +29,40 @@ struct sp_job {
 /* What the collector takes in one step: a slot with its images' jobs and the skipped frames between
  * them, or skipped frames alone. */
 struct sp_ticket {
-    struct sp_detector *detector; /* NULL: no slot */
+    struct sp_lane *lane;
+    struct sp_detector *detector; /* the lane's; NULL: no slot */
     struct sp_detector_slot *slot;
     struct sp_job *first, *last;
 };
 
-enum { SP_SLOTS_RESERVED_MAX = 16 };
+enum { SP_SLOTS_RESERVED_MAX = 16, SP_DEVICE_WORDS_BYTES = 128 };
+
+struct sp_device {
+    struct sp_pipeline *pipeline;
+    int index, number; /* in the pipeline; the engine's */
+    struct spoton_device about;
+    struct sp_queue *to_open; /* lanes */
+    struct sp_queue *tickets; /* scheduler -> collector, in order */
+    pthread_t opener, collector;
+    bool opener_started, collector_started;
+    atomic_bool lost;
+    atomic_int failures;   /* batches, one after the other */
+    double load;           /* the scheduler's: of its cameras */
+    int64_t busy_until_us; /* the collector's */
+    atomic_int cameras;
+    _Atomic uint64_t batches, images, busy_us, flight_us;
+    struct sp_error error; /* why it is lost */
+    int room_frames; /* that it works on at once; 0: none yet; the pipeline's mutex guards both */
+};
 
 enum sp_lane_state { SP_LANE_UNUSED, SP_LANE_OPENING, SP_LANE_READY, SP_LANE_REFUSED };
 
-struct sp_lane { /* a detector and its slot that is being filled */
+struct sp_lane { /* a detector on a device, and its slot that is being filled */
     atomic_int state;
+    struct sp_device *device;
     int width_px, height_px;
+    struct sp_error error;        /* why it was refused */
+    bool told;                    /* and that this was said; the scheduler's */
     struct sp_detector *detector; /* this and the rest: once it is ready */
     struct sp_ticket *open;
     _Atomic uint64_t images;
@@ -60,6 +82,9 @@ struct sp_camera {
 
     /* Scheduler's. */
     struct sp_lane *lane;
+    struct sp_device *device;          /* that the lane is on, or is opened on; NULL: none yet */
+    double load;                       /* what it costs there */
+    struct sp_device *route;           /* whose collector its jobs go through */
     int lane_width_px, lane_height_px; /* of the picture that it was chosen for */
     uint64_t next_wanted;              /* live: the number from which a picture is inferred */
     uint32_t scheduled_epoch;
@@ -76,6 +101,8 @@ struct sp_camera {
 
     _Atomic uint64_t frames_done;
     _Atomic uint32_t active_tracks;
+    atomic_int device_shown; /* its index; -1: none */
+    atomic_int undelivered;  /* jobs between the scheduler and the post worker */
     atomic_bool stop;
     atomic_bool interrupted; /* the source's flag */
 
@@ -128,13 +155,11 @@ struct sp_pipeline {
 
     struct sp_lane lanes[SP_DETECTORS_MAX];
     int lane_count; /* the scheduler's */
-    /* Live. */
-    struct sp_queue *lanes_to_open;
-    pthread_t opener;
-    bool opener_started;
+    struct sp_device devices[SP_DEVICES_MAX];
+    int device_count;
+    pthread_cond_t lane_opened; /* with the mutex */
     atomic_bool lanes_stopped;
 
-    struct sp_queue *tickets; /* scheduler -> collector, in order */
     struct sp_queue *free_tickets;
     struct sp_queue *free_jobs;
     struct sp_ticket *ticket_memory;
@@ -142,13 +167,13 @@ struct sp_pipeline {
     struct sp_speed_log speed_log;
     struct sp_map *map; /* or NULL */
 
-    pthread_t scheduler, collector;
-    bool scheduler_started, collector_started;
+    pthread_t scheduler;
+    bool scheduler_started;
+    atomic_int collectors_running; /* the last to end closes the workers' queues */
     struct sp_post_worker *workers;
     int worker_count, workers_started;
     atomic_int workers_running; /* the last to end says done */
 
-    int64_t started_us;
     atomic_int cameras_reading; /* the last to end closes the batcher; live: and one until stop */
     atomic_bool broken;         /* by an error of the whole pipeline: nothing more is inferred */
 
@@ -169,11 +194,14 @@ struct sp_pass {
 void *sp_camera_main(void *argument);     /* struct sp_camera; camera.c: offline */
 void *sp_supervisor_main(void *argument); /* struct sp_camera; supervisor.c: live */
 void *sp_scheduler_main(void *argument);  /* struct sp_pipeline; scheduler.c */
-void *sp_collector_main(void *argument);  /* struct sp_pipeline; collector.c */
+void *sp_collector_main(void *argument);  /* struct sp_device; collector.c */
 void *sp_post_main(void *argument);       /* struct sp_post_worker; post.c */
 
 /* scheduler.c */
 void sp_lane_submit(struct sp_pipeline *pipeline, struct sp_lane *lane); /* its open slot, if any */
+/* The camera's jobs go through this device's collector from now on; waits for those that are on
+ * their way through another one, so that none is overtaken. */
+void sp_camera_route(struct sp_camera *camera, struct sp_device *device);
 
 /* lanes.c. Between start and stop. */
 int sp_lanes_start(struct sp_pipeline *pipeline, struct sp_error *err);
@@ -185,6 +213,20 @@ struct sp_lane *sp_lane_ready(struct sp_pipeline *pipeline, int index);
  * is ready, or live perhaps being opened; NULL when the pipeline has failed. The scheduler's. */
 struct sp_lane *sp_lane_for(struct sp_pipeline *pipeline, struct sp_camera *camera, int width_px,
                             int height_px);
+
+/* devices.c. Between open and close. */
+int sp_devices_open(struct sp_pipeline *pipeline, struct sp_error *err); /* as DEVICES says */
+void sp_device_words(const struct sp_device *device, char out[SP_DEVICE_WORDS_BYTES]);
+/* The camera's own where that is usable, else the one with the most room; NULL: none is usable. The
+ * scheduler's, as the next two. */
+struct sp_device *sp_device_choose(struct sp_camera *camera, const bool *usable, double load);
+void sp_device_join(struct sp_camera *camera, struct sp_device *device, double load);
+void sp_device_leave(struct sp_camera *camera);
+/* What became of a batch; when it is lost by that, it is logged. Any thread. */
+void sp_device_note(struct sp_device *device, int result, const struct sp_error *why);
+void sp_device_lose(struct sp_device *device, const struct sp_error *why);
+/* A batch that is done; the collector's. */
+void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot);
 
 /* Keeps the first error of the whole pipeline and stops it. */
 void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);

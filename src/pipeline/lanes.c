@@ -1,8 +1,9 @@
-/* Lanes: detectors, one an input shape.
+/* Lanes: detectors, one an input shape and device.
  *
- * Offline the scheduler opens one when it meets the first picture of a shape, and all cameras wait,
- * so that no result depends on how long that took. Live a thread of its own opens them, which can
- * take seconds: only the cameras of that shape have to do without. */
+ * One is opened, on its device's own thread, when the first picture of a shape is met there, which
+ * can take seconds. Offline all cameras wait, so that no result depends on how long that took, and
+ * the other devices open theirs at the same time; live only the cameras of that shape and device
+ * have to do without. */
 #include "pipeline/internal.h"
 
 #include "base/clock.h"
@@ -11,6 +12,8 @@
 #include "engine/loader.h"
 
 #include <assert.h>
+
+static const double USUAL_FRAME_RATE = 25;
 
 /* The input shape for a picture: the model's own, a square, or the first of 16:9, 4:3 and 1:1
  * (lying or standing) that holds it: so that a handful of compiled models serves any mix of
@@ -64,6 +67,20 @@ static void close_lane(struct sp_lane *lane)
     sp_detector_close(lane->detector);
 }
 
+/* Of the device that works on fewest: where all of them may be, one must be left over. */
+static void note_room(struct sp_device *device, int frames)
+{
+    struct sp_pipeline *p = device->pipeline;
+    int least = frames;
+    pthread_mutex_lock(&p->mutex);
+    device->room_frames = frames;
+    for (int i = 0; i < p->device_count; i++)
+        if (p->devices[i].room_frames > 0 && p->devices[i].room_frames < least)
+            least = p->devices[i].room_frames;
+    sp_batcher_set_room(p->batcher, least);
+    pthread_mutex_unlock(&p->mutex);
+}
+
 /* A bundle brings what was compiled for its input; other shapes are kept where all are. */
 static const char *cache_for(const struct sp_pipeline *p, const struct sp_lane *lane, int batch)
 {
@@ -74,11 +91,15 @@ static const char *cache_for(const struct sp_pipeline *p, const struct sp_lane *
     return p->cache_dir[0] ? p->cache_dir : NULL;
 }
 
-/* Whatever else the scheduler does with a lane, it does after it has seen the state change. */
-static void open_lane(struct sp_pipeline *p, struct sp_lane *lane, const char *thread_name)
+static int threads_for(const struct sp_pipeline *p)
+{
+    int threads = p->cores / p->device_count;
+    return threads > 0 ? threads : 1;
+}
+
+static int open_detector(struct sp_pipeline *p, struct sp_lane *lane, struct sp_error *err)
 {
     const struct sp_settings *s = p->settings;
-    struct sp_error err = {0};
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     struct sp_detector_options options = {
         .engine = p->engine,
@@ -87,46 +108,57 @@ static void open_lane(struct sp_pipeline *p, struct sp_lane *lane, const char *t
         .batch = batch > 0 ? batch : 1,
         .width_px = lane->width_px,
         .height_px = lane->height_px,
-        .threads = p->cores,
+        .threads = threads_for(p),
         .streams = s->streams,
         .cache_dir = cache_for(p, lane, batch > 0 ? batch : 1),
         .extra = s->engine_options[0] ? s->engine_options : NULL,
         .head = {.score_threshold = s->confidence_threshold,
                  .nms_iou = s->nms_iou,
                  .class_wanted = p->class_wanted},
+        .device = lane->device->number,
     };
-    int64_t begin_us = sp_clock_us();
     pthread_setname_np(pthread_self(), "engine"); /* the engine's threads inherit the name */
-    int result = sp_detector_open(&lane->detector, &options, &err);
-    pthread_setname_np(pthread_self(), thread_name);
-    if (result < 0) {
-        if (!p->options.live || !sp_lane_ready(p, 0))
-            sp_pipeline_fail(p, &err);
-        else
-            sp_log(SP_LOG_WARNING, "input of %dx%d: %s; its cameras use another shape",
-                   lane->width_px, lane->height_px, err.text);
-        atomic_store(&lane->state, SP_LANE_REFUSED);
-        return;
+    int result = sp_detector_open(&lane->detector, &options, err);
+    pthread_setname_np(pthread_self(), "opener");
+    return result;
+}
+
+/* Whatever else the scheduler does with a lane, it does after it has seen the state change. */
+static void open_lane(struct sp_pipeline *p, struct sp_lane *lane)
+{
+    char words[SP_DEVICE_WORDS_BYTES];
+    int64_t begin_us = sp_clock_us();
+    int result = open_detector(p, lane, &lane->error);
+    if (result == SP_ERR_DEVICE)
+        sp_device_lose(lane->device, &lane->error);
+    if (result == SP_OK) {
+        struct spoton_engine_description d = {.struct_bytes = sizeof d};
+        int batch = sp_detector_batch(lane->detector);
+        sp_detector_describe(lane->detector, &d);
+        sp_device_words(lane->device, words);
+        sp_log(SP_LOG_INFO,
+               "engine %s ready%s in %.1f s: %dx%d, batch %d, %s, %d streams, %d threads on %s",
+               p->engine->name, words, (double)(sp_clock_us() - begin_us) / 1e6, lane->width_px,
+               lane->height_px, batch, sp_precision_name(d.precision), d.streams, d.threads,
+               d.device);
+        reserve_slots(p, lane, &d);
+        note_room(lane->device, d.streams * batch);
     }
-    struct spoton_engine_description d = {.struct_bytes = sizeof d};
-    sp_detector_describe(lane->detector, &d);
-    sp_log(
-        SP_LOG_INFO, "engine %s ready in %.1f s: %dx%d, batch %d, %s, %d streams, %d threads on %s",
-        p->engine->name, (double)(sp_clock_us() - begin_us) / 1e6, lane->width_px, lane->height_px,
-        options.batch, sp_precision_name(d.precision), d.streams, d.threads, d.device);
-    reserve_slots(p, lane, &d);
-    sp_batcher_set_room(p->batcher, d.streams * options.batch);
-    atomic_store(&lane->state, SP_LANE_READY);
+    pthread_mutex_lock(&p->mutex);
+    atomic_store(&lane->state, result == SP_OK ? SP_LANE_READY : SP_LANE_REFUSED);
+    pthread_cond_broadcast(&p->lane_opened);
+    pthread_mutex_unlock(&p->mutex);
 }
 
 static void *opener_main(void *argument)
 {
-    struct sp_pipeline *p = argument;
+    struct sp_device *device = argument;
+    struct sp_pipeline *p = device->pipeline;
     void *item;
-    while (sp_queue_pop(p->lanes_to_open, &item, -1) == SP_OK) {
+    while (sp_queue_pop(device->to_open, &item, -1) == SP_OK) {
         if (atomic_load(&p->lanes_stopped))
             continue;
-        open_lane(p, item, "opener");
+        open_lane(p, item);
         sp_batcher_release(p->batcher);
     }
     sp_pipeline_worker_done(p);
@@ -135,28 +167,33 @@ static void *opener_main(void *argument)
 
 int sp_lanes_start(struct sp_pipeline *p, struct sp_error *err)
 {
-    if (!p->options.live)
-        return SP_OK;
-    int result = sp_queue_open(&p->lanes_to_open, SP_DETECTORS_MAX, err);
-    if (result == SP_OK)
-        result = sp_thread_start(&p->opener, "opener", opener_main, p, err);
-    p->opener_started = result == SP_OK;
+    int result = SP_OK;
+    for (int i = 0; i < p->device_count && result == SP_OK; i++) {
+        struct sp_device *device = &p->devices[i];
+        result = sp_queue_open(&device->to_open, SP_DETECTORS_MAX, err);
+        if (result == SP_OK)
+            result = sp_thread_start(&device->opener, "opener", opener_main, device, err);
+        device->opener_started = result == SP_OK;
+    }
     return result;
 }
 
 void sp_lanes_stop(struct sp_pipeline *p)
 {
     atomic_store(&p->lanes_stopped, true);
-    if (p->lanes_to_open)
-        sp_queue_close(p->lanes_to_open);
+    for (int i = 0; i < p->device_count; i++)
+        if (p->devices[i].to_open)
+            sp_queue_close(p->devices[i].to_open);
 }
 
 void sp_lanes_close(struct sp_pipeline *p)
 {
     sp_lanes_stop(p);
-    if (p->opener_started)
-        pthread_join(p->opener, NULL);
-    sp_queue_free(p->lanes_to_open);
+    for (int i = 0; i < p->device_count; i++) {
+        if (p->devices[i].opener_started)
+            pthread_join(p->devices[i].opener, NULL);
+        sp_queue_free(p->devices[i].to_open);
+    }
     for (int i = 0; i < p->lane_count; i++)
         close_lane(&p->lanes[i]);
 }
@@ -171,41 +208,143 @@ struct sp_lane *sp_lane_ready(struct sp_pipeline *p, int index)
     return NULL;
 }
 
-static struct sp_lane *lane_of_shape(struct sp_pipeline *p, int width_px, int height_px)
+/* Or NULL: none is opened or was tried there. */
+static struct sp_lane *find_lane(struct sp_pipeline *p, const struct sp_device *device,
+                                 int width_px, int height_px)
 {
     for (int i = 0; i < p->lane_count; i++)
-        if (p->lanes[i].width_px == width_px && p->lanes[i].height_px == height_px)
+        if (p->lanes[i].device == device && p->lanes[i].width_px == width_px &&
+            p->lanes[i].height_px == height_px)
             return &p->lanes[i];
+    return NULL;
+}
+
+static struct sp_lane *lane_on(struct sp_pipeline *p, struct sp_device *device, int width_px,
+                               int height_px)
+{
+    struct sp_lane *lane = find_lane(p, device, width_px, height_px);
+    if (lane)
+        return lane;
     assert(p->lane_count < SP_DETECTORS_MAX); /* there are fewer shapes to choose */
-    struct sp_lane *lane = &p->lanes[p->lane_count++];
+    lane = &p->lanes[p->lane_count++];
+    lane->device = device;
     lane->width_px = width_px;
     lane->height_px = height_px;
     atomic_store(&lane->state, SP_LANE_OPENING);
-    if (p->options.live)
-        sp_queue_push(p->lanes_to_open, lane);
-    else
-        open_lane(p, lane, "scheduler");
+    sp_queue_push(device->to_open, lane);
     return lane;
+}
+
+/* Those that may get a camera open their engines at once, not one after the other. */
+static void open_beside(struct sp_pipeline *p, int width_px, int height_px)
+{
+    for (int i = 0; i < p->device_count && i < p->camera_count; i++)
+        if (!atomic_load(&p->devices[i].lost))
+            lane_on(p, &p->devices[i], width_px, height_px);
+}
+
+static void wait_until_opened(struct sp_pipeline *p, struct sp_lane *lane)
+{
+    pthread_mutex_lock(&p->mutex);
+    while (atomic_load(&lane->state) == SP_LANE_OPENING)
+        pthread_cond_wait(&p->lane_opened, &p->mutex);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static double load_of(struct sp_camera *camera, int width_px, int height_px)
+{
+    double rate = 1; /* offline all cameras are read in turn */
+    if (camera->pipeline->options.live) {
+        pthread_mutex_lock(&camera->mutex);
+        rate = camera->info.frame_rate > 0 ? camera->info.frame_rate : USUAL_FRAME_RATE;
+        pthread_mutex_unlock(&camera->mutex);
+    }
+    return rate * width_px * height_px;
+}
+
+/* Offline it is ready; live perhaps being opened. NULL: every device that works refused the shape.
+ */
+static struct sp_lane *lane_of_shape(struct sp_camera *camera, int width_px, int height_px)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    double load = load_of(camera, width_px, height_px);
+    bool usable[SP_DEVICES_MAX];
+    if (!p->options.live)
+        open_beside(p, width_px, height_px);
+    for (int i = 0; i < p->device_count; i++) {
+        struct sp_lane *lane = find_lane(p, &p->devices[i], width_px, height_px);
+        usable[i] = !atomic_load(&p->devices[i].lost) &&
+                    !(lane && atomic_load(&lane->state) == SP_LANE_REFUSED);
+    }
+    for (;;) {
+        struct sp_device *device = sp_device_choose(camera, usable, load);
+        if (!device)
+            return NULL;
+        struct sp_lane *lane = lane_on(p, device, width_px, height_px);
+        if (!p->options.live)
+            wait_until_opened(p, lane);
+        if (atomic_load(&lane->state) != SP_LANE_REFUSED) {
+            sp_device_join(camera, device, load);
+            return lane;
+        }
+        usable[device->index] = false;
+    }
+}
+
+/* Another shape that works, on a device that does; live only. */
+static struct sp_lane *any_lane(struct sp_pipeline *p)
+{
+    for (int i = 0; i < p->lane_count && p->options.live; i++)
+        if (atomic_load(&p->lanes[i].state) == SP_LANE_READY &&
+            !atomic_load(&p->lanes[i].device->lost))
+            return &p->lanes[i];
+    return NULL;
+}
+
+/* Says why this shape is not where it might be, once a lane; with no other lane it is the end. */
+static void tell_refusals(struct sp_pipeline *p, int width_px, int height_px, bool others)
+{
+    char words[SP_DEVICE_WORDS_BYTES];
+    for (int i = 0; i < p->lane_count; i++) {
+        struct sp_lane *lane = &p->lanes[i];
+        if (atomic_load(&lane->state) != SP_LANE_REFUSED || lane->told ||
+            lane->width_px != width_px || lane->height_px != height_px)
+            continue;
+        lane->told = true;
+        sp_device_words(lane->device, words);
+        if (others)
+            sp_log(SP_LOG_WARNING, "input of %dx%d%s: %s; its cameras use another %s", width_px,
+                   height_px, words, lane->error.text, words[0] ? "device or shape" : "shape");
+        else
+            sp_pipeline_fail(p, &lane->error);
+    }
 }
 
 struct sp_lane *sp_lane_for(struct sp_pipeline *p, struct sp_camera *camera, int width_px,
                             int height_px)
 {
     bool resized = camera->lane_width_px != width_px || camera->lane_height_px != height_px;
-    if (camera->lane && !(p->options.live && resized))
+    if (camera->lane && !(p->options.live && resized) && !atomic_load(&camera->lane->device->lost))
         return camera->lane;
     int lane_width_px, lane_height_px;
     choose_shape(p, width_px, height_px, &lane_width_px, &lane_height_px);
-    struct sp_lane *lane = lane_of_shape(p, lane_width_px, lane_height_px);
-    int state = atomic_load(&lane->state);
-    if (state == SP_LANE_OPENING)
+    struct sp_lane *lane = lane_of_shape(camera, lane_width_px, lane_height_px);
+    bool found = lane != NULL;
+    if (!found) {
+        lane = any_lane(p);
+        if (lane)
+            sp_device_join(camera, lane->device, load_of(camera, lane->width_px, lane->height_px));
+    }
+    tell_refusals(p, lane_width_px, lane_height_px, lane != NULL);
+    if (lane && atomic_load(&lane->state) == SP_LANE_OPENING)
         return lane;
-    if (state == SP_LANE_REFUSED)
-        lane = sp_lane_ready(p, 0);
     if (camera->lane && camera->lane != lane)
         sp_lane_submit(p, camera->lane); /* what is in it comes first */
+    if (lane)
+        sp_camera_route(camera, lane->device);
     camera->lane = lane;
     camera->lane_width_px = width_px;
     camera->lane_height_px = height_px;
+    sp_batcher_set_group(p->batcher, camera->index, lane ? (int)(lane - p->lanes) : -1);
     return lane;
 }

@@ -40,6 +40,13 @@ static bool is_fast_in(const struct spoton_engine_api *engine, const char *preci
     return false;
 }
 
+static int best_batch(const struct spoton_engine_api *engine)
+{
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    engine->probe(&probe);
+    return probe.batch > 0 ? probe.batch : 1;
+}
+
 /* bf16 and f16 keep the results; where both are missing, INT8 is the only fast way. */
 static bool wants_int8(const struct sp_model_choice *choice)
 {
@@ -106,6 +113,8 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
         if (choice->precision == SPOTON_PRECISION_AUTO)
             choice->precision = card->precision;
     }
+    if (choice->batch == 0)
+        choice->batch = best_batch(choice->engine);
     if (bundle->notice[0])
         sp_log(SP_LOG_WARNING, "%s", bundle->notice);
     choice->gate_needed =

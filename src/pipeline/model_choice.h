@@ -15,9 +15,10 @@ struct sp_model_choice {
     struct sp_model model;
     struct sp_bundle bundle;
     enum spoton_precision precision;
-    int input_size_px, batch; /* batch 0: the engine's best */
-    bool int8_form;           /* the INT8 form beside the file that was named */
-    bool gate_needed;         /* INT8, and no card tells how good */
+    int input_size_px,
+        batch;        /* what is asked for, or the engine's best; the file may fix another */
+    bool int8_form;   /* the INT8 form beside the file that was named */
+    bool gate_needed; /* INT8, and no card tells how good */
 };
 
 /* Says in the log what a user should know. SP_ERR_*: as the parts' own. */

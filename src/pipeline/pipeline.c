@@ -15,7 +15,8 @@
 
 enum {
     MAILBOX_FRAMES = 4, /* enough for the engine never to wait for a decode thread's turn */
-    TICKETS = 32,
+    TICKETS = 32,       /* and this many batches are in or around the slots, for each device */
+    SLOTS_BUSY = 6,
     JOBS_BESIDE_SLOTS = 24,
     WORKER_QUEUE_JOBS = 8,
     /* Live: the newest one, bound late; and so few on their way that a slow sink costs little
@@ -184,11 +185,15 @@ static int open_queues(struct sp_pipeline *p, struct sp_error *err)
 {
     bool live = p->options.live;
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
-    size_t jobs = live ? LIVE_JOBS : JOBS_BESIDE_SLOTS + 4 * (size_t)(batch > 0 ? batch : 1);
-    size_t tickets = live ? LIVE_JOBS : TICKETS;
-    int result = sp_queue_open(&p->tickets, tickets, err);
-    if (result == SP_OK)
-        result = sp_queue_open(&p->free_tickets, tickets, err);
+    size_t devices = (size_t)p->device_count,
+           in_slots = SLOTS_BUSY * (size_t)(batch > 0 ? batch : 1);
+    size_t jobs = live ? LIVE_JOBS : JOBS_BESIDE_SLOTS + devices * in_slots;
+    size_t tickets = live ? LIVE_JOBS : TICKETS * devices;
+    int result = sp_queue_open(&p->free_tickets, tickets, err);
+    for (int i = 0; i < p->device_count && result == SP_OK; i++)
+        result = sp_queue_open(&p->devices[i].tickets, tickets, err);
+    for (int i = 0; i < p->camera_count; i++)
+        p->cameras[i].route = &p->devices[0];
     if (result == SP_OK)
         result = sp_queue_open(&p->free_jobs, jobs, err);
     if (result < 0)
@@ -236,6 +241,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->done_changed, &monotonic);
+    pthread_cond_init(&p->lane_opened, NULL);
     pthread_condattr_destroy(&monotonic);
     p->options = *options;
     p->settings = s;
@@ -249,6 +255,8 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
         result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, err);
     if (result == SP_OK)
         result = open_model(p, err);
+    if (result == SP_OK)
+        result = sp_devices_open(p, err);
     if (result == SP_OK)
         result = open_cameras(p, err);
     if (result == SP_OK)
@@ -274,9 +282,10 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
         if (result == SP_OK)
             p->workers_started++;
     }
-    if (result == SP_OK) {
-        result = sp_thread_start(&p->collector, "collector", sp_collector_main, p, err);
-        p->collector_started = result == SP_OK;
+    for (int i = 0; i < p->device_count && result == SP_OK; i++) {
+        struct sp_device *device = &p->devices[i];
+        result = sp_thread_start(&device->collector, "collector", sp_collector_main, device, err);
+        device->collector_started = result == SP_OK;
     }
     if (result == SP_OK)
         result = sp_lanes_start(p, err);
@@ -293,11 +302,11 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
 
 int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
 {
-    pipeline->started_us = sp_clock_us();
     atomic_store(&pipeline->cameras_reading,
                  pipeline->settings->camera_count + (pipeline->options.live ? 1 : 0));
     atomic_store(&pipeline->workers_running,
-                 pipeline->worker_count + (pipeline->options.live ? 1 : 0)); /* the opener */
+                 pipeline->worker_count + pipeline->device_count); /* each with its opener */
+    atomic_store(&pipeline->collectors_running, pipeline->device_count);
     pthread_mutex_lock(&pipeline->mutex);
     pipeline->started = true;
     pthread_mutex_unlock(&pipeline->mutex);
@@ -315,13 +324,14 @@ static void join_threads(struct sp_pipeline *p)
     /* A stage that never started cannot close the queue behind it. */
     if (p->scheduler_started)
         pthread_join(p->scheduler, NULL);
-    else if (p->tickets)
-        sp_queue_close(p->tickets);
-    if (p->collector_started)
-        pthread_join(p->collector, NULL);
+    for (int i = 0; i < p->device_count; i++) {
+        if (p->devices[i].tickets)
+            sp_queue_close(p->devices[i].tickets);
+        if (p->devices[i].collector_started)
+            pthread_join(p->devices[i].collector, NULL);
+    }
     for (int i = 0; i < p->workers_started; i++) {
-        if (!p->collector_started)
-            sp_queue_close(p->workers[i].jobs);
+        sp_queue_close(p->workers[i].jobs);
         pthread_join(p->workers[i].thread, NULL);
     }
 }
@@ -336,7 +346,8 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     for (int i = 0; p->workers && i < p->worker_count; i++)
         sp_queue_free(p->workers[i].jobs);
     free(p->workers);
-    sp_queue_free(p->tickets);
+    for (int i = 0; i < p->device_count; i++)
+        sp_queue_free(p->devices[i].tickets);
     sp_queue_free(p->free_tickets);
     sp_queue_free(p->free_jobs);
     free(p->ticket_memory);
@@ -350,6 +361,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->class_wanted);
     sp_map_close(p->map);
     sp_speed_log_release(&p->speed_log);
+    pthread_cond_destroy(&p->lane_opened);
     pthread_cond_destroy(&p->done_changed);
     pthread_mutex_destroy(&p->mutex);
     free(p);

@@ -60,7 +60,6 @@ struct sp_pipeline_options {
     struct sp_pipeline_sink sink;
     const char *environment; /* for the speed log */
     uint64_t frame_limit;    /* of each camera; 0: none */
-    int64_t time_limit_us;   /* cameras stop reading after it; 0: none */
     bool loop;               /* files start again at their end */
 };
 
@@ -124,6 +123,7 @@ struct sp_camera_report {
     uint64_t frames_done;  /* given to the sink */
     struct sp_error error; /* code 0: none; live: why it is not live now */
     bool ended;
+    int device; /* index into sp_pipeline_devices(); -1: none yet */
 };
 
 /* Slots of cameras, to iterate over; a camera's index is its slot. Offline: the settings' cameras;
@@ -161,6 +161,9 @@ int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum s
 /* Adds up the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
 void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages);
 
+/* The same as sums alone: sum_us[SP_STAGE_COUNT]. */
+void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, uint64_t *sum_us);
+
 /* The error that ended the whole pipeline (an engine that does not compile, say); code 0: none. */
 void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error);
 
@@ -171,9 +174,25 @@ int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
 const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
 
-/* Detectors that were compiled so far, one an input shape. */
-enum { SP_DETECTORS_MAX = 8 };
+/* What the engine runs on, in the order of DEVICES. */
+enum { SP_DEVICES_MAX = 16 };
+struct sp_device_report {
+    int number;            /* the engine's */
+    char name[96];         /* may be empty */
+    bool lost;             /* it failed, and its cameras went on elsewhere */
+    struct sp_error error; /* why */
+    int cameras;           /* that are on it now */
+    uint64_t batches, images;
+    int64_t busy_us;   /* at least one batch was on it */
+    int64_t flight_us; /* of all batches together: above busy_us, they overlap */
+};
+int sp_pipeline_devices(struct sp_pipeline *pipeline,
+                        struct sp_device_report reports[SP_DEVICES_MAX]);
+
+/* Detectors that were compiled so far, one an input shape and device. */
+enum { SP_DETECTORS_MAX = 5 * SP_DEVICES_MAX };
 struct sp_detector_report {
+    int device; /* index into sp_pipeline_devices() */
     int width_px, height_px, batch;
     uint64_t images;
     struct spoton_engine_description description;

@@ -45,7 +45,7 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     struct sp_camera *c = &pipeline->cameras[camera];
     struct sp_histogram latency = {0};
     int64_t now_us = sp_clock_us();
-    *report = (struct sp_camera_report){0};
+    *report = (struct sp_camera_report){.device = -1};
     pthread_mutex_lock(&c->mutex);
     report->used = c->busy && !c->removed;
     if (report->used) {
@@ -65,6 +65,7 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     if (!report->used)
         return;
     report->frames_done = atomic_load(&c->frames_done);
+    report->device = atomic_load(&c->device_shown);
     report->active_tracks = atomic_load(&c->active_tracks);
     report->mailbox_depth = (int)sp_batcher_depth(pipeline->batcher, camera);
     sp_ledger_read(c->ledger, &report->ledger);
@@ -96,6 +97,15 @@ void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *sta
     }
 }
 
+void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, uint64_t *sum_us)
+{
+    for (int i = 0; i < SP_STAGE_COUNT; i++) {
+        sum_us[i] = 0;
+        for (int c = 0; c < pipeline->camera_count; c++)
+            sum_us[i] += atomic_load(&pipeline->cameras[c].stages[i].wall.sum_us);
+    }
+}
+
 struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline)
 {
     return pipeline->map;
@@ -123,6 +133,7 @@ int sp_pipeline_detectors(struct sp_pipeline *pipeline,
     struct sp_lane *lane;
     for (; (lane = sp_lane_ready(pipeline, count)); count++) {
         reports[count] = (struct sp_detector_report){
+            .device = lane->device->index,
             .width_px = lane->width_px,
             .height_px = lane->height_px,
             .batch = sp_detector_batch(lane->detector),

@@ -4,13 +4,17 @@
 
 #include "base/clock.h"
 
+#include <unistd.h>
+
 /* How long a slot may wait for more frames before it is submitted as it is. */
 static const int64_t PARTIAL_SLOT_WAIT_US = 2000;
 
-static void push_ticket(struct sp_pipeline *p, struct sp_ticket *ticket)
+static const useconds_t DELIVERY_POLL_US = 100;
+
+static void push_ticket(struct sp_device *device, struct sp_ticket *ticket)
 {
     /* Never closed before the scheduler itself closes it. */
-    sp_queue_push(p->tickets, ticket);
+    sp_queue_push(device->tickets, ticket);
 }
 
 /* A slot that the engine refuses goes on as failed jobs. */
@@ -25,18 +29,33 @@ void sp_lane_submit(struct sp_pipeline *p, struct sp_lane *lane)
         sp_detector_release(ticket->detector, ticket->slot);
         ticket->detector = NULL;
         if (ticket->first)
-            push_ticket(p, ticket);
+            push_ticket(lane->device, ticket);
         else
             sp_queue_push(p->free_tickets, ticket);
         return;
     }
     atomic_fetch_add(&lane->images, (uint64_t)ticket->slot->images);
-    if (sp_detector_submit(ticket->detector, ticket->slot, &err) < 0) {
+    int result = sp_detector_submit(ticket->detector, ticket->slot, &err);
+    if (result < 0) {
+        sp_device_note(lane->device, result, &err);
         sp_ticket_fail(p, ticket, &err);
         sp_detector_release(ticket->detector, ticket->slot);
         ticket->detector = NULL;
     }
-    push_ticket(p, ticket);
+    push_ticket(lane->device, ticket);
+}
+
+void sp_camera_route(struct sp_camera *camera, struct sp_device *device)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    if (camera->route == device)
+        return;
+    if (camera->lane)
+        sp_lane_submit(p, camera->lane);
+    /* Seldom: a camera's first frames, and those on a device that fails. */
+    while (atomic_load(&camera->undelivered) > 0)
+        usleep(DELIVERY_POLL_US);
+    camera->route = device;
 }
 
 static void submit_all(struct sp_pipeline *p)
@@ -83,8 +102,9 @@ static struct sp_job *new_job(struct sp_pipeline *p, const struct sp_batch_item 
     return job;
 }
 
-static void append_job(struct sp_ticket *ticket, struct sp_job *job)
+static void append_job(struct sp_pipeline *p, struct sp_ticket *ticket, struct sp_job *job)
 {
+    atomic_fetch_add(&p->cameras[job->camera].undelivered, 1);
     if (ticket->last)
         ticket->last->next = job;
     else
@@ -97,20 +117,38 @@ static void pass_through(struct sp_pipeline *p, struct sp_job *job)
 {
     struct sp_lane *lane = p->cameras[job->camera].lane;
     if (lane && lane->open) {
-        append_job(lane->open, job);
+        append_job(p, lane->open, job);
         return;
     }
     struct sp_ticket *ticket = new_ticket(p);
-    append_job(ticket, job);
-    push_ticket(p, ticket);
+    append_job(p, ticket, job);
+    push_ticket(p->cameras[job->camera].route, ticket);
 }
 
-static void open_slot(struct sp_pipeline *p, struct sp_lane *lane)
+static void open_slot(struct sp_pipeline *p, struct sp_lane *lane, struct sp_detector_slot *slot)
 {
     struct sp_ticket *ticket = new_ticket(p);
+    ticket->lane = lane;
     ticket->detector = lane->detector;
-    ticket->slot = sp_detector_acquire(lane->detector);
+    ticket->slot = slot;
     lane->open = ticket;
+}
+
+/* Without waiting. False: there is none, and until the collector gives one back the lane's cameras
+ * are passed over. */
+static bool try_open_slot(struct sp_pipeline *p, struct sp_lane *lane)
+{
+    int group = (int)(lane - p->lanes);
+    struct sp_detector_slot *slot = sp_detector_try_acquire(lane->detector);
+    if (!slot) {
+        sp_batcher_set_full(p->batcher, group, true);
+        slot = sp_detector_try_acquire(lane->detector); /* it came back meanwhile */
+        if (slot)
+            sp_batcher_set_full(p->batcher, group, false);
+    }
+    if (slot)
+        open_slot(p, lane, slot);
+    return slot != NULL;
 }
 
 static void infer(struct sp_pipeline *p, struct sp_lane *lane, struct sp_job *job)
@@ -123,17 +161,20 @@ static void infer(struct sp_pipeline *p, struct sp_lane *lane, struct sp_job *jo
         return;
     }
     if (!lane->open)
-        open_slot(p, lane);
+        open_slot(p, lane, sp_detector_acquire(lane->detector));
     struct sp_stage_clock begin = sp_stage_begin();
     int image = lane->open->slot->images;
-    if (sp_detector_fill(lane->detector, lane->open->slot, job->frame, &err) < 0) {
+    int result = sp_detector_fill(lane->detector, lane->open->slot, job->frame, &err);
+    if (result < 0) {
+        if (result == SP_ERR_DEVICE)
+            sp_device_note(lane->device, result, &err);
         sp_camera_fail(camera, &err);
         job->failed = true;
     } else {
         job->image = image;
     }
     sp_stage_end(&camera->stages[SP_STAGE_LETTERBOX], begin);
-    append_job(lane->open, job);
+    append_job(p, lane->open, job);
     if (lane->open->slot->images == sp_detector_batch(lane->detector))
         sp_lane_submit(p, lane);
 }
@@ -162,6 +203,7 @@ static void schedule(struct sp_pipeline *p, const struct sp_batch_item *item)
     const struct sp_frame *frame = item->frame;
     if (!frame) {
         pass_through(p, new_job(p, item));
+        sp_device_leave(camera);
         return;
     }
     bool wanted = is_wanted(p, item->camera, frame->sequence, frame->epoch);
@@ -196,8 +238,9 @@ static bool hold(struct sp_pipeline *p, const struct sp_batch_turn *turn, struct
     return true;
 }
 
-/* Live: first a place in the engine, then the picture, which by then may be a newer one. */
-static int next_live(struct sp_pipeline *p, struct sp_batch_item *item, int64_t timeout_us)
+/* First a place in the engine, then the picture: live it may be a newer one by then, and where
+ * there are several devices, nobody waits behind one that has no place. */
+static int next_placed(struct sp_pipeline *p, struct sp_batch_item *item, int64_t timeout_us)
 {
     struct sp_batch_turn turn;
     for (;;) {
@@ -216,8 +259,12 @@ static int next_live(struct sp_pipeline *p, struct sp_batch_item *item, int64_t 
         }
         if (!lane || lane->open)
             break;
+        if (p->device_count > 1) {
+            try_open_slot(p, lane);
+            continue;
+        }
         submit_all(p); /* what is filled need not wait for the place */
-        open_slot(p, lane);
+        open_slot(p, lane, sp_detector_acquire(lane->detector));
         /* That may have taken its time: perhaps somebody else is to be preferred by now. */
     }
     sp_batcher_take(p->batcher, turn.camera, item);
@@ -230,8 +277,9 @@ void *sp_scheduler_main(void *argument)
     for (;;) {
         struct sp_batch_item item;
         int64_t timeout_us = any_open(p) ? PARTIAL_SLOT_WAIT_US : -1;
-        int result = p->options.live ? next_live(p, &item, timeout_us)
-                                     : sp_batcher_next(p->batcher, &item, timeout_us);
+        bool placed = p->options.live || p->device_count > 1;
+        int result = placed ? next_placed(p, &item, timeout_us)
+                            : sp_batcher_next(p->batcher, &item, timeout_us);
         if (result == SP_ERR_CLOSED)
             break;
         if (result == SP_OK)
@@ -242,6 +290,7 @@ void *sp_scheduler_main(void *argument)
     submit_all(p);
     sp_speed_log_flush(&p->speed_log);
     sp_lanes_stop(p);
-    sp_queue_close(p->tickets);
+    for (int i = 0; i < p->device_count; i++)
+        sp_queue_close(p->devices[i].tickets);
     return NULL;
 }

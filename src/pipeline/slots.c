@@ -15,6 +15,7 @@ void sp_slot_init(struct sp_pipeline *p, int index)
     camera->pipeline = p;
     camera->index = index;
     camera->ledger = &p->ledgers[index];
+    atomic_init(&camera->device_shown, -1);
     sp_ledger_init(camera->ledger);
     pthread_mutex_init(&camera->mutex, NULL);
     pthread_condattr_init(&monotonic);

@@ -119,7 +119,10 @@ void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us, 
         return;
     int64_t none = 0;
     atomic_compare_exchange_strong(&record->first_submit_us, &none, submitted_us);
-    atomic_store(&record->last_result_us, finished_us);
+    int64_t last_us = atomic_load(&record->last_result_us);
+    while (last_us < finished_us &&
+           !atomic_compare_exchange_weak(&record->last_result_us, &last_us, finished_us))
+        ;
 }
 
 void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_t encode_us)

@@ -44,6 +44,36 @@ def test_bench_table(spoton, make_clip):
 
 
 @pytest.mark.sanitize
+def test_bench_over_devices(spoton, make_clip):
+    report = bench(spoton, make_clip("h264", frames=60), "--rounds", "1", "--no-jpeg",
+                   env={"ENGINE_OPTIONS": "devices=2;delay_us=2000", "DEVICES": "1,0"})
+    assert [each["device"] for each in report["devices"]] == [1, 0]
+    for each in report["devices"]:
+        assert 0.3 < each["share"] < 0.7 and each["images"] > 0 and each["lost"] is None, each
+        assert 0 < each["busy"] <= 1.02 and each["in_flight"] >= each["busy"] - 0.02, each
+    assert sum(each["share"] for each in report["devices"]) == pytest.approx(1, abs=0.001)
+    stages = report["stages"]
+    together = sum(stage["at_once"] for name, stage in stages.items() if name not in ("wait", "total"))
+    assert report["overlap"] == pytest.approx(together, abs=0.02) and together > 0
+    assert len(report["rounds"]) == 1
+    assert_balanced(report["ledger"])
+
+
+def test_a_round_begins_when_the_engine_is_ready(spoton, make_clip):
+    """However long opening takes."""
+    report = bench(spoton, make_clip("h264", frames=60), "--rounds", "1", "--no-jpeg",
+                   env={"ENGINE_OPTIONS": "open_ms=3000"})
+    assert report["seconds"] == pytest.approx(2 / 1.5, abs=0.5) and report["frames"] > 0
+
+
+def test_bench_says_what_a_lost_device_did(spoton, make_clip):
+    clip = make_clip("h264", frames=60)
+    done = spoton("bench", "--camera", f"a={clip}", "--camera", f"b={clip}", "--frames", "100",
+                  env={"ENGINE_OPTIONS": "devices=2;break_after=10;only_device=1"})
+    assert done.returncode == 1 and "its cameras go on on the other" in done.stderr, str(done)
+
+
+@pytest.mark.sanitize
 def test_bench_of_a_bad_source(spoton, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video")
@@ -70,6 +100,10 @@ def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
         assert done.returncode == 1, str(done)
         assert words[-1].name in done.stdout + done.stderr, str(done)
     good = make_clip("h264", frames=5)
+    done = spoton("doctor", env={"ENGINE_OPTIONS": "devices=2", "DEVICES": "0,2"})
+    assert done.returncode == 1, str(done)
+    assert "device    1: fake 1" in done.stdout, str(done)
+    assert "DEVICES: there is no device 2: engine fake has 2" in done.stdout, str(done)
     done = spoton("doctor", good, expect=0)
     assert "h264" in done.stdout and "320" in done.stdout, str(done)
 

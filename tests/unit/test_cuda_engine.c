@@ -28,7 +28,7 @@ static void test_options_are_read_or_named(void **state)
     assert_int_equal(cuda_options_parse(&options, NULL, text, sizeof text), 0);
     assert_true(options.graphs && options.nhwc && options.search && options.workspace);
     assert_false(options.tensorrt);
-    assert_int_equal(options.device, 0);
+    assert_int_equal(options.device, -1);
     assert_int_equal(cuda_options_parse(&options, "device=3;graphs=0;memory_mib=2048;tensorrt=1",
                                         text, sizeof text),
                      0);

@@ -348,6 +348,13 @@ static void test_check(void **state)
     sp_settings_default(&settings);
     settings.track_dt = 17;
     assert_int_equal(sp_settings_check(&settings, &err), SP_ERR_INVALID);
+    const char *const lists[] = {"0", "1, 0", "auto", "", "0,", "-1", "0;1", "all", "12345"};
+    for (int i = 0; i < 9; i++) {
+        sp_settings_default(&settings);
+        snprintf(settings.devices, sizeof settings.devices, "%s", lists[i]);
+        assert_int_equal(sp_settings_check(&settings, &err), i < 3 ? SP_OK : SP_ERR_INVALID);
+    }
+    assert_non_null(strstr(err.text, "DEVICES=12345"));
 }
 
 /* Every setting at a value that is not its default, and back from its text. */
@@ -366,7 +373,7 @@ static void test_round_trip(void **state)
                   "INPUT_COLOR=bgr\n"
                   "YOLO_MODEL_PATH=/m/a b.onnx\nENGINE=fake\nPRECISION=int8\nYOLO_INPUT_SIZE=320\n"
                   "SQUARE_INPUT=yes\nYOLO_CONFIDENCE_THRESHOLD=0.123456789\n"
-                  "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nENGINE_STREAMS=2\n"
+                  "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nDEVICES=2,0\nENGINE_STREAMS=2\n"
                   "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
                   "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
                   "DECODE_THREADS=1\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE="

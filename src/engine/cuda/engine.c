@@ -98,6 +98,28 @@ static void cuda_probe(struct spoton_engine_probe *probe)
     probe->batch = BATCH_THAT_PAYS;
 }
 
+/* With an option device=N that one is all there is. */
+static int cuda_device(int index, const char *extra, struct spoton_device *device)
+{
+    struct cuda_options options;
+    struct cudaDeviceProp properties;
+    char error[200];
+    int count = 0;
+    if (cuda_options_parse(&options, extra, error, sizeof error) == 0 && options.device >= 0) {
+        if (index != 0)
+            return -1;
+        index = options.device;
+    }
+    if (index < 0 || cudaGetDeviceCount(&count) != cudaSuccess || index >= count ||
+        cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
+        cudaGetLastError();
+        return -1;
+    }
+    snprintf(device->name, sizeof device->name, "%.95s", properties.name);
+    device->power = properties.multiProcessorCount;
+    return 0;
+}
+
 static int cuda_inspect(const char *path, struct spoton_model_info *info, char *error,
                         size_t error_bytes)
 {
@@ -170,8 +192,13 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
     if (!engine)
         return ort_fail(error, error_bytes, "out of memory");
     pthread_mutex_init(&engine->lock, NULL);
-    int result = cuda_options_parse(&engine->model.options, options->extra, error, error_bytes);
-    engine->device = engine->model.options.device;
+    struct cuda_options *own = &engine->model.options;
+    int result = cuda_options_parse(own, options->extra, error, error_bytes);
+    if (own->device < 0)
+        own->device = options->struct_bytes >= sizeof *options ? options->device : 0;
+    if (own->break_device >= 0 && own->break_device != own->device)
+        own->break_after = 0;
+    engine->device = own->device;
     engine->slots = SLOTS;
     engine->input_layout = options->input_layout;
     engine->swap_red_blue = options->swap_red_blue != 0;
@@ -364,6 +391,7 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .host_free = cuda_host_free,
         .boxes = cuda_boxes,
         .submit_again = cuda_submit_again,
+        .device = cuda_device,
     };
     return &api;
 }

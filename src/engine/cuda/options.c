@@ -24,6 +24,7 @@ static const struct {
     {"memory_mib", NUMBER, offsetof(struct cuda_options, memory_mib)},
     {"workspace_mib", NUMBER, offsetof(struct cuda_options, workspace_mib)},
     {"break_after", NUMBER, offsetof(struct cuda_options, break_after)},
+    {"break_device", NUMBER, offsetof(struct cuda_options, break_device)},
 };
 
 static int set(struct cuda_options *options, const char *key, const char *value, char *error,
@@ -58,8 +59,12 @@ static int set(struct cuda_options *options, const char *key, const char *value,
 int cuda_options_parse(struct cuda_options *options, const char *extra, char *error,
                        size_t error_bytes)
 {
-    *options =
-        (struct cuda_options){.graphs = true, .nhwc = true, .search = true, .workspace = true};
+    *options = (struct cuda_options){.device = -1,
+                                     .break_device = -1,
+                                     .graphs = true,
+                                     .nhwc = true,
+                                     .search = true,
+                                     .workspace = true};
     while (extra && *extra) {
         char pair[256];
         size_t length = strcspn(extra, ";");

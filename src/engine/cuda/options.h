@@ -9,7 +9,7 @@
 enum { CUDA_OPTIONS_MAX = 32, CUDA_OPTION_BYTES = 512 };
 
 struct cuda_options {
-    int device;
+    int device;        /* -1: the one that the program says */
     bool tensorrt;     /* the TensorRT provider before the CUDA one */
     bool graphs;       /* capture and replay */
     bool nhwc;         /* let convolutions have their channels last */
@@ -20,6 +20,7 @@ struct cuda_options {
     int memory_mib;    /* of the device, for the model; 0: all of it */
     int workspace_mib; /* of TensorRT's builder; 0: its own default */
     int break_after;   /* for tests: the N-th batch breaks the device; 0: none does */
+    int break_device;  /* and only this one; -1: each */
 };
 
 /* KEY=VALUE;KEY=VALUE. Names what it does not know, and what there is. */

@@ -6,12 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What every later call on the device gives, too. */
+static bool is_lost(cudaError_t status)
+{
+    switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorDeviceUninitialized:
+    case cudaErrorContained:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int cuda_check(cudaError_t status, const char *thing, char *error, size_t error_bytes)
 {
     if (status == cudaSuccess)
         return 0;
     cudaGetLastError(); /* else the next call would give it again */
-    return ort_fail(error, error_bytes, "%s: %s", thing, cudaGetErrorString(status));
+    ort_fail(error, error_bytes, "%s: %s", thing, cudaGetErrorString(status));
+    return is_lost(status) ? SPOTON_DEVICE_LOST : SPOTON_FAILED;
 }
 
 static int allocate(void **memory, size_t bytes, bool pinned, char *error, size_t error_bytes)
