@@ -69,7 +69,7 @@ static int onnxruntime_inspect(const char *path, struct spoton_model_info *info,
                                size_t error_bytes)
 {
     const struct ort *ort = ort_get(NULL, error, error_bytes);
-    return ort ? ort_inspect(ort, path, info, error, error_bytes) : -1;
+    return ort ? ort_inspect(ort, path, NULL, info, error, error_bytes) : -1;
 }
 
 /* ---- running ---- */
@@ -219,7 +219,7 @@ static int open_session(struct spoton_engine *engine, const struct spoton_engine
     if (result == 0)
         result = configure(engine, options, settings, error, error_bytes);
     if (result == 0)
-        result = ort_fix_shape(ort, settings, options, info, error, error_bytes);
+        result = ort_fix_shape(ort, settings, options, NULL, info, error, error_bytes);
     if (result == 0)
         result = check_precision(options, info, error, error_bytes);
     if (result == 0)

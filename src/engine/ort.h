@@ -32,10 +32,18 @@ int ort_fail(char *error, size_t error_bytes, const char *format, ...)
 int ort_check(const struct ort *ort, OrtStatus *status, const char *thing, char *error,
               size_t error_bytes);
 
+/* What a session needs that the CPU's kernels cannot run: its operations, another provider. 0, or
+ * -1 and a text. */
+typedef int ort_prepare_fn(const struct ort *ort, OrtSessionOptions *settings, char *error,
+                           size_t error_bytes);
+
 /* The file's tensors. Outputs whose shape the file leaves open are looked at in trial runs on black
- * pictures, which takes some ten milliseconds. */
-int ort_inspect(const struct ort *ort, const char *path, struct spoton_model_info *info,
-                char *error, size_t error_bytes);
+ * pictures, which takes some ten milliseconds. prepare: for the session to look at, or NULL. */
+int ort_inspect(const struct ort *ort, const char *path, ort_prepare_fn *prepare,
+                struct spoton_model_info *info, char *error, size_t error_bytes);
+
+/* Whether tools/cuda-model made the file: only the CUDA provider has kernels for its graph. */
+bool ort_is_for_cuda(const char *path);
 
 /* A session at one input shape, its tensors' names and what it gives. */
 struct ort_session {
@@ -48,8 +56,8 @@ struct ort_session {
 /* Names the free dimensions of the input with the sizes wanted, so that the graph is built for
  * fixed shapes; refuses inputs that are no picture of that size. */
 int ort_fix_shape(const struct ort *ort, OrtSessionOptions *settings,
-                  const struct spoton_engine_options *options, struct spoton_model_info *info,
-                  char *error, size_t error_bytes);
+                  const struct spoton_engine_options *options, ort_prepare_fn *prepare,
+                  struct spoton_model_info *info, char *error, size_t error_bytes);
 
 /* On failure nothing is left open. */
 int ort_session_open(const struct ort *ort, struct ort_session *session, const char *path,

@@ -35,11 +35,9 @@ static int check_file(const char *path, char *error, size_t error_bytes)
 }
 
 /* The C API lists no operations, so the file is searched for their names, which are strings of its
- * graph. "DequantizeLinear" alone is a matter of stored weights, and holds no capital Q. */
-static bool is_quantised(const char *path)
+ * graph. */
+static bool file_holds(const char *path, const char *const *words, size_t count)
 {
-    static const char *const words[] = {"QuantizeLinear", "QLinear", "ConvInteger",
-                                        "MatMulInteger"};
     struct stat status;
     bool found = false;
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -52,12 +50,26 @@ static bool is_quantised(const char *path)
         data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
     }
     if (data && data != MAP_FAILED) {
-        for (size_t i = 0; i < sizeof words / sizeof *words && !found; ++i)
+        for (size_t i = 0; i < count && !found; ++i)
             found = memmem(data, size, words[i], strlen(words[i])) != NULL;
         munmap(data, size);
     }
     close(file);
     return found;
+}
+
+/* "DequantizeLinear" alone is a matter of stored weights, and holds no capital Q. */
+static bool is_quantised(const char *path)
+{
+    static const char *const words[] = {"QuantizeLinear", "QLinear", "ConvInteger",
+                                        "MatMulInteger"};
+    return file_holds(path, words, sizeof words / sizeof *words);
+}
+
+bool ort_is_for_cuda(const char *path)
+{
+    static const char *const words[] = {"com.ms.internal.nhwc", "BiasAct"};
+    return file_holds(path, words, sizeof words / sizeof *words);
 }
 
 static enum spoton_element element_of(ONNXTensorElementDataType type)
@@ -174,9 +186,14 @@ void ort_session_close(const struct ort *ort, struct ort_session *session)
 
 /* A session to look at: little is optimised, no thread is started. */
 static int open_plain(const struct ort *ort, struct ort_session *session, const char *path,
-                      char *error, size_t error_bytes)
+                      ort_prepare_fn *prepare, char *error, size_t error_bytes)
 {
     OrtSessionOptions *settings = NULL;
+    if (!prepare && ort_is_for_cuda(path))
+        return ort_fail(error, error_bytes,
+                        "model %s: was made for ENGINE=cuda, by tools/cuda-model; no other engine "
+                        "runs it",
+                        path);
     int result =
         ort_check(ort, ort->api->CreateSessionOptions(&settings), "options", error, error_bytes);
     if (result == 0)
@@ -186,6 +203,8 @@ static int open_plain(const struct ort *ort, struct ort_session *session, const 
     if (result == 0)
         result = ort_check(ort, ort->api->SetIntraOpNumThreads(settings, 1), "options", error,
                            error_bytes);
+    if (result == 0 && prepare)
+        result = prepare(ort, settings, error, error_bytes);
     if (result == 0)
         result = ort_session_open(ort, session, path, settings, error, error_bytes);
     ort->api->ReleaseSessionOptions(settings);
@@ -291,13 +310,13 @@ static void find_output_shapes(const struct ort *ort, struct ort_session *sessio
     }
 }
 
-int ort_inspect(const struct ort *ort, const char *path, struct spoton_model_info *info,
-                char *error, size_t error_bytes)
+int ort_inspect(const struct ort *ort, const char *path, ort_prepare_fn *prepare,
+                struct spoton_model_info *info, char *error, size_t error_bytes)
 {
     struct ort_session *session = calloc(1, sizeof *session);
     if (!session)
         return ort_fail(error, error_bytes, "out of memory");
-    int result = open_plain(ort, session, path, error, error_bytes);
+    int result = open_plain(ort, session, path, prepare, error, error_bytes);
     if (result == 0) {
         size_t struct_bytes = info->struct_bytes;
         find_output_shapes(ort, session);
@@ -345,14 +364,14 @@ static int set_dimensions(const struct ort *ort, OrtSessionOptions *settings,
 }
 
 int ort_fix_shape(const struct ort *ort, OrtSessionOptions *settings,
-                  const struct spoton_engine_options *options, struct spoton_model_info *info,
-                  char *error, size_t error_bytes)
+                  const struct spoton_engine_options *options, ort_prepare_fn *prepare,
+                  struct spoton_model_info *info, char *error, size_t error_bytes)
 {
     struct ort_session *plain = calloc(1, sizeof *plain);
     OrtTypeInfo *type = NULL;
     if (!plain)
         return ort_fail(error, error_bytes, "out of memory");
-    int result = open_plain(ort, plain, options->model_path, error, error_bytes);
+    int result = open_plain(ort, plain, options->model_path, prepare, error, error_bytes);
     if (result == 0) {
         *info = plain->info;
         if (info->input_count != 1 || info->output_count < 1 ||

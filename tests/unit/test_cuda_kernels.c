@@ -2,6 +2,7 @@
  */
 #include "detect/device.h"
 
+#include "../../src/engine/cuda/act.h"
 #include "../../src/engine/cuda/pixel.h"
 
 #include <math.h>
@@ -392,12 +393,116 @@ static void test_boxes_are_those_of_the_cpu(void **state)
         run_head(&heads[i]);
 }
 
+/* ---- after convolutions ---- */
+
+struct sums {
+    int channels, pixels, before;
+    bool half, half_out, after, in_place;
+    enum cuda_activation activation;
+};
+
+static const struct sums sums[] = {
+    {64, 4000, 0, true, true, false, true, CUDA_ACTIVATION_SILU},
+    {64, 4001, 0, true, true, true, false, CUDA_ACTIVATION_CLIP},
+    {8, 777, 2, true, true, true, true, CUDA_ACTIVATION_SILU},
+    {80, 333, 4, true, false, false, false, CUDA_ACTIVATION_NONE},
+    {5, 1001, 1, true, true, true, true, CUDA_ACTIVATION_SILU},
+    {4, 999, 0, true, false, false, false, CUDA_ACTIVATION_NONE},
+    {32, 501, 3, false, false, true, true, CUDA_ACTIVATION_CLIP},
+    {3, 10007, 1, false, false, true, false, CUDA_ACTIVATION_SILU},
+};
+
+static float from_half(uint16_t half)
+{
+    int exponent = half >> 10 & 31, fraction = half & 1023;
+    double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    return (float)(half & 0x8000 ? -size : size);
+}
+
+/* Numbers of both signs from 0.03 to 8, as f16 or f32 on the device, and their values. */
+static void *random_numbers(size_t count, bool half, float *values)
+{
+    void *memory = malloc(count * (half ? 2 : 4));
+    assert_non_null(memory);
+    for (size_t i = 0; i < count; ++i) {
+        uint16_t bits = (uint16_t)((dice() & 0x83ff) | (10 + dice() % 8) << 10);
+        values[i] = half ? from_half(bits) : chance() * 16 - 8;
+        if (half)
+            ((uint16_t *)memory)[i] = bits;
+        else
+            ((float *)memory)[i] = values[i];
+    }
+    void *device = to_device(memory, count * (half ? 2 : 4));
+    free(memory);
+    return device;
+}
+
+static void run_sums(const struct sums *c)
+{
+    size_t count = (size_t)c->channels * (size_t)c->pixels, width = c->half_out ? 2 : 4;
+    float *values = calloc(count * (CUDA_SUMMANDS_MAX + 3), sizeof *values);
+    float *bias = values + count * (CUDA_SUMMANDS_MAX + 2);
+    void *found = malloc(count * width);
+    assert_non_null(values);
+    assert_non_null(found);
+    void *memory[CUDA_SUMMANDS_MAX + 4] = {
+        random_numbers(count, c->half, values),
+        random_numbers((size_t)c->channels, false, bias),
+    };
+    struct cuda_bias_act work = {
+        .x = memory[0],
+        .bias = memory[1],
+        .before_count = c->before,
+        .half = c->half,
+        .half_out = c->half_out,
+        .activation = c->activation,
+        .low = 0,
+        .high = 6,
+        .channels = c->channels,
+        .count = count,
+    };
+    for (int k = 0; k < c->before; ++k)
+        work.before[k] = memory[k + 4] =
+            random_numbers(count, c->half, values + count * (size_t)(k + 2));
+    if (c->after)
+        work.after = memory[2] = random_numbers(count, c->half, values + count);
+    if (!c->in_place)
+        memory[3] = to_device(NULL, count * width);
+    work.y = c->in_place ? memory[0] : memory[3];
+    assert_int_equal(cuda_bias_act(&work, NULL), 0);
+    assert_int_equal(cudaMemcpy(found, work.y, count * width, cudaMemcpyDeviceToHost), cudaSuccess);
+    for (size_t i = 0; i < count; ++i) {
+        double sum = (double)values[i] + (double)bias[i % (size_t)c->channels];
+        for (int k = 0; k < c->before; ++k)
+            sum += (double)values[count * (size_t)(k + 2) + i];
+        sum = (double)cuda_activate((float)sum, c->activation, 0, 6);
+        sum += c->after ? (double)values[count + i] : 0;
+        float got = c->half_out ? from_half(((uint16_t *)found)[i]) : ((float *)found)[i];
+        double allowed = c->half_out ? fabs(sum) / 2047 + 1e-6 : fabs(sum) * 2e-6 + 4e-6;
+        assert_true(fabs((double)got - sum) <= allowed);
+    }
+    for (size_t k = 0; k < sizeof memory / sizeof *memory; ++k)
+        cudaFree(memory[k]);
+    free(found);
+    free(values);
+}
+
+static void test_sums_and_activations(void **state)
+{
+    (void)state;
+    if (!have_device())
+        skip();
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; ++i)
+        run_sums(&sums[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_arithmetic_is_that_of_the_cpu),
         cmocka_unit_test(test_pictures_are_those_of_the_cpu),
         cmocka_unit_test(test_boxes_are_those_of_the_cpu),
+        cmocka_unit_test(test_sums_and_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,13 @@ static int cuda_inspect(const char *path, struct spoton_model_info *info, char *
                         size_t error_bytes)
 {
     const struct ort *ort = find_ort(error, error_bytes);
-    return ort ? ort_inspect(ort, path, info, error, error_bytes) : -1;
+    if (!ort)
+        return -1;
+    ort_prepare_fn *prepare = cuda_model_prepare(path);
+    /* With the provider first what is missing is named before what it would be needed for. */
+    if (prepare && !find_device(0, &(struct cudaDeviceProp){0}, error, error_bytes))
+        return -1;
+    return ort_inspect(ort, path, prepare, info, error, error_bytes);
 }
 
 /* ---- opening ---- */

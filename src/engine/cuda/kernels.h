@@ -48,6 +48,28 @@ int cuda_convert(const uint8_t *rgb, int interleaved, int images, const struct c
 /* f16 to f32. */
 int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream);
 
+enum cuda_activation { CUDA_ACTIVATION_NONE, CUDA_ACTIVATION_SILU, CUDA_ACTIVATION_CLIP };
+
+enum { CUDA_SUMMANDS_MAX = 4 };
+
+/* y = activation(x + bias + before...) + after, with channels last: one pass over memory for what
+ * are up to four operations of the graph. Sums are in f32 and rounded once. y may be x. */
+struct cuda_bias_act {
+    const void *x;
+    const float *bias; /* [channels] */
+    const void *before[CUDA_SUMMANDS_MAX];
+    const void *after; /* or NULL */
+    void *y;
+    int before_count;
+    int half, half_out; /* x and the summands, y: f16, else f32 */
+    enum cuda_activation activation;
+    float low, high; /* of CLIP */
+    int channels;
+    size_t count; /* numbers, a multiple of channels */
+};
+
+int cuda_bias_act(const struct cuda_bias_act *work, cudaStream_t stream);
+
 enum { CUDA_BOXES_MAX = 512 };
 
 struct cuda_head {

@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "custom_op.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@ static int append_cuda(struct cuda_model *model, OrtSessionOptions *settings,
                            ort->api->UpdateCUDAProviderOptions(provider, list->key, list->value,
                                                                (size_t)list->count),
                            "CUDA provider", error, error_bytes);
-    if (result == 0)
+    if (result == 0 && model->stream)
         result = ort_check(ort,
                            ort->api->UpdateCUDAProviderOptionsWithValue(
                                provider, "user_compute_stream", model->stream),
@@ -83,6 +85,23 @@ static int append_providers(struct cuda_model *model, OrtSessionOptions *setting
     return append_cuda(model, settings, options->precision, error, error_bytes);
 }
 
+static int prepare_plain(const struct ort *ort, OrtSessionOptions *settings, char *error,
+                         size_t error_bytes)
+{
+    struct cuda_model model = {.ort = ort};
+    if (cuda_options_parse(&model.options, "graphs=0;search=0;workspace=0", error, error_bytes) < 0)
+        return -1;
+    cudaGetDevice(&model.options.device);
+    if (custom_ops_add(ort, settings, "CUDAExecutionProvider", error, error_bytes) < 0)
+        return -1;
+    return append_cuda(&model, settings, SPOTON_PRECISION_AUTO, error, error_bytes);
+}
+
+ort_prepare_fn *cuda_model_prepare(const char *path)
+{
+    return ort_is_for_cuda(path) ? prepare_plain : NULL;
+}
+
 /* One size, as model->options are now. */
 static int open_size(struct cuda_model *model, const struct spoton_engine_options *options,
                      struct ort_session *session, char *error, size_t error_bytes)
@@ -102,7 +121,10 @@ static int open_size(struct cuda_model *model, const struct spoton_engine_option
         result = ort_check(ort, ort->api->SetIntraOpNumThreads(settings, 1), "options", error,
                            error_bytes);
     if (result == 0)
-        result = ort_fix_shape(ort, settings, options, info, error, error_bytes);
+        result = ort_fix_shape(ort, settings, options, cuda_model_prepare(options->model_path),
+                               info, error, error_bytes);
+    if (result == 0)
+        result = custom_ops_add(ort, settings, "CUDAExecutionProvider", error, error_bytes);
     if (result == 0) {
         const int64_t nchw[4] = {1, 3, options->height, options->width};
         const int64_t nhwc[4] = {1, options->height, options->width, 3};

@@ -28,6 +28,10 @@ struct cuda_model {
     char notice[200]; /* what had to be done without, or empty */
 };
 
+/* For a session that only looks at a file: what tools/cuda-model wrote needs the provider for that,
+ * on the thread's device. NULL: the CPU's kernels will do. */
+ort_prepare_fn *cuda_model_prepare(const char *path);
+
 /* Opens the sizes up to options->batch; when memory runs out, those that fit: larger batches then
  * run in parts. */
 int cuda_model_open(struct cuda_model *model, const struct ort *ort,
