@@ -64,7 +64,8 @@ int cuda_options_parse(struct cuda_options *options, const char *extra, char *er
                                      .graphs = true,
                                      .nhwc = true,
                                      .search = true,
-                                     .workspace = true};
+                                     .workspace = true,
+                                     .capturable = true};
     while (extra && *extra) {
         char pair[256];
         size_t length = strcspn(extra, ";");
@@ -112,8 +113,10 @@ void cuda_provider_options(struct cuda_provider *provider, const struct cuda_opt
     add(provider, "fuse_conv_bias", options->fuse_bias ? "1" : "0");
     add(provider, "use_tf32", precision == SPOTON_PRECISION_F32 ? "0" : "1");
     /* Its own capture would wait for the device after every replay, so it is left to us; but then
-     * the provider refuses graphs that cannot be captured, and keeps what a replay needs. */
-    add(provider, "enable_cuda_graph", options->graphs ? "1" : "0");
+     * the provider refuses graphs that cannot be captured, and keeps what a replay needs. Without
+     * it the provider (1.31) frees memory inside CUDA's call-backs, which can end the process: so
+     * also where nothing is captured. */
+    add(provider, "enable_cuda_graph", options->capturable ? "1" : "0");
 }
 
 static void add_profile(struct cuda_provider *provider, const char *key, const char *name,

@@ -19,6 +19,7 @@ struct cuda_options {
     bool one_size;     /* every batch runs as a full one: opens faster */
     int memory_mib;    /* of the device, for the model; 0: all of it */
     int workspace_mib; /* of TensorRT's builder; 0: its own default */
+    bool capturable;   /* not the user's: what the model does can be captured */
     int break_after;   /* for tests: the N-th batch breaks the device; 0: none does */
     int break_device;  /* and only this one; -1: each */
 };

@@ -299,9 +299,9 @@ static int open_sizes(struct cuda_model *model, const struct spoton_engine_optio
         struct ort_session *session = &model->session[model->size_count];
         one.batch = sizes[i];
         int result = open_and_run(model, &one, session, error, error_bytes);
-        if (result < 0 && model->options.graphs && cannot_be_captured(error)) {
+        if (result < 0 && model->options.capturable && cannot_be_captured(error)) {
             snprintf(model->notice, sizeof model->notice, "without graph replay: %.150s", error);
-            model->options.graphs = false;
+            model->options.graphs = model->options.capturable = false;
             result = open_and_run(model, &one, session, error, error_bytes);
         }
         if (result < 0 && cuda_is_out_of_memory(error) && model->options.workspace) {
