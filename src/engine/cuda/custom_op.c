@@ -191,8 +191,13 @@ static OrtStatus *read_input(const OrtApi *api, const OrtKernelContext *context,
         status = api->GetDimensions(shape, tensor->dims, tensor->rank);
     if (!status)
         status = api->GetTensorShapeElementCount(shape, &tensor->count);
-    if (!status) /* the API has no other way to read on */
-        status = api->GetTensorMutableData((OrtValue *)(uintptr_t)value, (void **)&tensor->data);
+    if (!status) { /* the API reads what is constant by the same call */
+        union {
+            const OrtValue *reads;
+            OrtValue *writes;
+        } same = {.reads = value};
+        status = api->GetTensorMutableData(same.writes, (void **)&tensor->data);
+    }
     if (shape)
         api->ReleaseTensorTypeAndShapeInfo(shape);
     return status;
