@@ -60,13 +60,11 @@ struct sp_model {
     int names;              /* classes that the file names; 0: none */
 };
 
-/* SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, head unknown). */
+/* wish: what the user says, as sp_pipeline_model_wish() has it from the settings; NULL: nothing.
+ * SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, but the head is
+ * unknown or cannot be what is wished). */
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
-                  struct sp_error *err);
-
-/* The same where the user says some of it. SP_ERR_UNSUPPORTED also when the file cannot be that. */
-int sp_model_open_as(struct sp_model *model, const struct spoton_engine_api *engine,
-                     const char *path, const struct sp_model_wish *wish, struct sp_error *err);
+                  const struct sp_model_wish *wish, struct sp_error *err);
 
 /* One output for one picture of a batch. */
 struct sp_model_output {

@@ -281,7 +281,7 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api,
     struct sp_error err = {0};
     char path[1024];
     source_path(path, sizeof path, "models/person.onnx");
-    if (sp_model_open(model, api, path, &err) < 0)
+    if (sp_model_open(model, api, path, NULL, &err) < 0)
         print_message("%s\n", err.text);
     struct sp_detector_options options = {
         .engine = api,
