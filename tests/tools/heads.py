@@ -31,6 +31,7 @@ FAMILIES = {
     "yolox_decoded": {"as": "yolox", "bgr": True, "bytes": True},
     "rtdetr": {"as": "rtdetr"},
     "rtdetr_pair": {"as": "rtdetr"},
+    "rtdetr_topk": {"as": "end-to-end", "relative": True},
 }
 
 
@@ -180,12 +181,21 @@ def yolox(g, maps, what, decoded=False):
     return [g.concat(levels, 1)]
 
 
-def rtdetr(g, maps, what, pair=False):
+def rtdetr(g, maps, what, pair=False, topk=False):
     """The first 300 cells of stride 16 serve as queries; the real ones attend, the output is the same."""
     bias = np.r_[0, 0, -1.5, -1.0, np.full(CLASSES, -1.6)]
     x = g.slice(raw_maps(g, maps, 4 + CLASSES, bias)[1], 2, 0, QUERIES)
     x = g("Transpose", x, perm=[0, 2, 1])
     boxes, scores = g("Sigmoid", g.slice(x, 2, 0, 4)), g.slice(x, 2, 4, 4 + CLASSES)
+    if topk:  # Ultralytics since 8.4: the best scores of all classes, with their boxes still as centres
+        best, order = g("TopK", g("Reshape", g("Sigmoid", scores), g.indices(1, QUERIES * CLASSES)),
+                        g.indices(QUERIES), outputs=2)
+        query = g("Div", order, g.indices(CLASSES))
+        kind = g("Cast", g("Mod", order, g.indices(CLASSES)), to=TensorProto.FLOAT)
+        places = g("Expand", g("Unsqueeze", query, g.indices(2)), g.indices(1, QUERIES, 4))
+        last = g.indices(2)
+        return [g.concat([g("GatherElements", boxes, places, axis=1), g("Unsqueeze", best, last),
+                          g("Unsqueeze", kind, last)], 2)]
     return [scores, boxes] if pair else [g.concat([boxes, g("Sigmoid", scores)], 2)]
 
 
@@ -200,7 +210,8 @@ def build(family, seed=1):
     x = g("Cast", "images", to=TensorProto.FLOAT)
     if what.get("nhwc"):
         x = g("Transpose", x, perm=[0, 3, 1, 2])
-    extra = {"yolox_decoded": {"decoded": True}, "rtdetr_pair": {"pair": True}}.get(family, {})
+    extra = {"yolox_decoded": {"decoded": True}, "rtdetr_pair": {"pair": True},
+             "rtdetr_topk": {"topk": True}}.get(family, {})
     outputs = HEADS[family.split("_")[0]](g, backbone(g, x, 255 if what.get("bytes") else 1), what, **extra)
     names = ["logits", "pred_boxes"] if len(outputs) == 2 else ["output0"]
     for output, name in zip(outputs, names):
@@ -240,6 +251,8 @@ def decode(family, outputs, lowest=0.05, most=0.7):
     if kind == "end-to-end":
         rows = rows[rows[:, 5] == PERSON]
         boxes = rows[:, :4] * (size if what.get("relative") else 1)
+        if family == "rtdetr_topk":
+            boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], axis=1)
         sure = rows[:, 4] >= lowest
         return boxes[sure], rows[sure, 4]
     if kind == "yolov8" and not what.get("rows"):

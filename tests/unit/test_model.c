@@ -269,6 +269,7 @@ static void test_heads_that_are_read(void **state)
         {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
         {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
         {"end_to_end_free", SP_FAMILY_END_TO_END, 80, 0, 0, 0, 0},
+        {"end_to_end_centers", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
