@@ -10,4 +10,5 @@ struct sp_track {
     double x1_px, y1_px, x2_px, y2_px; /* the filter's box: may reach over the picture's edge */
     double score;                      /* of the detection it matched last */
     int class_id;
+    int detection; /* 1 + index of the one that it has in this picture; 0: predicted */
 };

@@ -133,13 +133,19 @@ static int64_t time_of(struct slot *slot, const struct sp_frame *frame)
 }
 
 bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
-                   const struct sp_track *tracks, size_t count, struct sp_place *places)
+                   const struct sp_track *tracks, size_t count,
+                   const struct sp_detection *detections, struct sp_place *places)
 {
-    int64_t time_us = live ? time_of(&map->slots[frame->camera], frame) : frame->pts_us;
-    bool (*place)(struct sp_space *, int, int64_t, int, int, const struct sp_track *, size_t,
-                  struct sp_place *) = inferred ? sp_space_update : sp_space_look;
-    return place(map->space, frame->camera, time_us, frame->width_px, frame->height_px, tracks,
-                 count, places);
+    struct sp_space_picture picture = {
+        .time_us = live ? time_of(&map->slots[frame->camera], frame) : frame->pts_us,
+        .width_px = frame->width_px,
+        .height_px = frame->height_px,
+        .tracks = tracks,
+        .count = count,
+        .detections = detections,
+    };
+    return inferred ? sp_space_update(map->space, frame->camera, &picture, places)
+                    : sp_space_look(map->space, frame->camera, &picture, places);
 }
 
 struct sp_space *sp_map_space(struct sp_map *map)

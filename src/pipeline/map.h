@@ -25,7 +25,8 @@ void sp_map_camera(struct sp_map *map, int camera, const char *name);
 /* places[count]; false: the camera has no map. `live`: times are made even by the clock at which
  * pictures came. */
 bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
-                   const struct sp_track *tracks, size_t count, struct sp_place *places);
+                   const struct sp_track *tracks, size_t count,
+                   const struct sp_detection *detections, struct sp_place *places);
 
 struct sp_space *sp_map_space(struct sp_map *map);
 

@@ -86,7 +86,7 @@ static int64_t find_places(struct sp_camera *camera, const struct sp_job *job, b
         return 0;
     struct sp_stage_clock begin = sp_stage_begin();
     if (sp_map_places(p->map, job->frame, p->options.live, inferred, result->tracks,
-                      result->track_count, places))
+                      result->track_count, result->detections, places))
         result->places = places;
     return sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
 }

@@ -318,15 +318,6 @@ struct table {
     int column[SP_SPACE_PEOPLE_MAX];
 };
 
-static int column_for(struct sp_space *s, struct table *table, int identity)
-{
-    if (s->column_of_identity[identity] == NONE) {
-        s->column_of_identity[identity] = table->columns;
-        table->column[table->columns++] = identity;
-    }
-    return s->column_of_identity[identity];
-}
-
 static const double LIMIT = 100; /* cost = LIMIT - score, so that only scores above 0 are taken */
 
 static void add_row(struct sp_space *s, struct table *table, int row, struct tracklet *t)
@@ -339,7 +330,9 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
         bool alone = votes == 0;
         own = alone || !e ? STAY_ALONE : judge(s, t, e).score + STAY;
         if (own > 0)
-            sp_assign_add(s->assign, row, column_for(s, table, t->identity), LIMIT - own);
+            sp_assign_add(s->assign, row,
+                          sp_column_of(s, table->column, &table->columns, t->identity),
+                          LIMIT - own);
         if (alone)
             return; /* if this person is someone else too, both are merged */
     }
@@ -350,7 +343,9 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
             continue;
         struct verdict v = judge(s, t, e);
         if (is_ready(s, t, e, &v) && !is_lost_one_in_the_way(s, e->identity, t))
-            sp_assign_add(s->assign, row, column_for(s, table, e->identity), LIMIT - v.score);
+            sp_assign_add(s->assign, row,
+                          sp_column_of(s, table->column, &table->columns, e->identity),
+                          LIMIT - v.score);
     }
 }
 
@@ -391,8 +386,7 @@ static void assign_camera(struct sp_space *s, struct camera *camera)
         if (t->live)
             table.row[table.rows++] = t;
     }
-    for (int i = 0; i < s->identity_high; i++)
-        s->column_of_identity[i] = NONE;
+    sp_columns_clear(s);
     /* Columns are numbered as rows name them; their count is known only then. */
     sp_assign_begin(s->assign, table.rows, SP_SPACE_PEOPLE_MAX, LIMIT);
     for (int row = 0; row < table.rows; row++)

@@ -9,13 +9,14 @@
 #include "space/appearance.h"
 #include "space/space.h"
 
+#include <math.h>
 #include <pthread.h>
 
 enum {
     TRACKLETS_MAX = 4096,
     EVIDENCE_MAX = 6,
     MEMBERS_MAX = SP_SPACE_SIGHTS_MAX,
-    PULLS_MAX = 4,
+    BELIEFS_MAX = 6,
     GALLERY_MAX = 5, /* embeddings of a person */
     NONE = -1,
 };
@@ -32,12 +33,16 @@ struct evidence {
     int votes;
 };
 
-/* How much a track's boxes fit someone else better than its own person. */
-struct pull {
+/* That a track is someone else than its own person: log odds. */
+struct belief {
     int identity;
     uint32_t number; /* 0: none */
-    double sum;
+    double odds;
+    double prior; /* before the last picture's box was looked at */
 };
+
+#define SP_BELIEF_MIN (-5.0)
+#define SP_OUTLIER2 16.0 /* squared Mahalanobis distance from which a box is not a person's */
 
 /* A track of one camera. */
 struct tracklet {
@@ -56,7 +61,10 @@ struct tracklet {
     int64_t motion_raw_us;
 
     double step_s; /* from its last picture to this one */
-    struct pull pull[PULLS_MAX];
+    struct {
+        double x, y, width, height; /* px; of its middle */
+    } box;                          /* in its last picture */
+    struct belief belief[BELIEFS_MAX];
 
     uint32_t former; /* the number that it gave up for the one it has, until former_until_us */
     int64_t former_until_us;
@@ -104,6 +112,13 @@ struct identity {
     double sum[3], sum_x, sum_y; /* information of all live members */
 };
 
+/* Somebody with a filter, at the time of the picture that is looked at. */
+struct present {
+    int identity;
+    double x, y; /* of the last tick */
+    struct sp_spot expected;
+};
+
 struct camera {
     bool used;
     struct sp_ground ground;
@@ -130,12 +145,15 @@ struct sp_space {
     float *gallery_vectors;  /* [SP_SPACE_PEOPLE_MAX][GALLERY_MAX][embedding_numbers] */
     double agreement;        /* factor on the covariance between cameras, learnt */
     struct sp_assign *assign;
+    int present_count;
+    struct present present[SP_SPACE_PEOPLE_MAX];
     int *column_of_identity; /* [SP_SPACE_PEOPLE_MAX] scratch */
     double learn_dice;
 
     struct sp_space_event events[SP_SPACE_EVENTS_MAX]; /* a ring */
     uint64_t event_serial;
     struct sp_space_counts counts;
+    struct sp_track boxes[SP_TRACKS_MAX]; /* as measured */
     struct sp_foot feet[SP_TRACKS_MAX];
     struct tracklet *of_track[SP_TRACKS_MAX];
 };
@@ -145,6 +163,12 @@ static inline int64_t common_us(const struct sp_space *s, int camera, int64_t ra
     return raw_us - sp_offsets_us(s->offsets, camera);
 }
 
+static inline bool sp_present_is_near(const struct present *present, const struct sp_spot *spot)
+{
+    const double gate_m = 2.5;
+    return fabs(present->x - spot->x) <= gate_m && fabs(present->y - spot->y) <= gate_m;
+}
+
 /* tick.c: what every tenth of a second brings. */
 void sp_space_tick(struct sp_space *space);
 struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
@@ -152,6 +176,19 @@ struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, i
 /* follow.c: each picture's tracks, after their own filters. */
 void sp_space_follow(struct sp_space *space, int camera, int64_t time_us,
                      struct tracklet **of_track, size_t count);
+
+struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number);
+
+/* share.c: each picture's boxes, after the tracks that went over, into the people's filters. */
+void sp_space_share(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
+                    size_t count);
+/* Before: who is there; those without a filter get one. */
+void sp_space_present(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
+                      size_t count);
+const struct present *sp_present_find(const struct sp_space *space, int identity);
+/* Columns of the assignment, numbered as rows name people. column[SP_SPACE_PEOPLE_MAX]. */
+void sp_columns_clear(struct sp_space *space);
+int sp_column_of(struct sp_space *space, int *column, int *columns, int identity);
 
 /* decide.c */
 void sp_space_decide(struct sp_space *space);

@@ -20,6 +20,11 @@ void sp_motion_init(struct sp_motion *motion, const struct sp_spot *measured)
 
 void sp_motion_predict(struct sp_motion *motion, double dt)
 {
+    sp_motion_predict_as(motion, dt, ACCELERATION_DENSITY);
+}
+
+void sp_motion_predict_as(struct sp_motion *motion, double dt, double density)
+{
     if (!(dt > 0))
         return;
     double(*p)[4] = motion->p;
@@ -34,12 +39,11 @@ void sp_motion_predict(struct sp_motion *motion, double dt)
         p[r][0] += dt * p[r][2];
         p[r][1] += dt * p[r][3];
     }
-    double q = ACCELERATION_DENSITY;
     for (int a = 0; a < 2; a++) {
-        p[a][a] += q * dt * dt * dt / 3;
-        p[a][a + 2] += q * dt * dt / 2;
-        p[a + 2][a] += q * dt * dt / 2;
-        p[a + 2][a + 2] += q * dt;
+        p[a][a] += density * dt * dt * dt / 3;
+        p[a][a + 2] += density * dt * dt / 2;
+        p[a + 2][a] += density * dt * dt / 2;
+        p[a + 2][a + 2] += density * dt;
     }
 }
 

@@ -19,6 +19,8 @@ struct sp_spot {
 void sp_motion_init(struct sp_motion *motion, const struct sp_spot *measured);
 
 void sp_motion_predict(struct sp_motion *motion, double dt_s); /* dt_s <= 0: nothing */
+/* For someone whose velocity changes by another density (m^2/s^3) than walkers' on the whole. */
+void sp_motion_predict_as(struct sp_motion *motion, double dt_s, double density);
 
 /* Takes in a measurement; returns its squared Mahalanobis distance from what was predicted (two
  * degrees of freedom). */

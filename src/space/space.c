@@ -92,7 +92,7 @@ void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_gro
 
 /* ---- a picture's tracks ---- */
 
-static struct tracklet *find_tracklet(struct sp_space *s, int camera, uint32_t track_id)
+static struct tracklet *find_tracklet(const struct sp_space *s, int camera, uint32_t track_id)
 {
     const struct camera *c = &s->cameras[camera];
     for (int i = 0; i < c->tracklet_count; i++)
@@ -196,54 +196,83 @@ static void check_time(struct sp_space *s, int camera, int64_t time_us)
         s->now_us = now_us;
 }
 
-bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
-                     int height_px, const struct sp_track *tracks, size_t count,
-                     struct sp_place *places)
+static void measure_all(struct sp_space *s, int camera, const struct sp_space_picture *picture)
 {
-    for (size_t i = 0; i < count; i++) /* NULL for none, which memset may not be given */
-        places[i] = (struct sp_place){0};
-    pthread_mutex_lock(&space->mutex);
-    struct camera *c = &space->cameras[camera];
-    if (!c->used || width_px <= 0 || height_px <= 0) {
-        pthread_mutex_unlock(&space->mutex);
-        return false;
+    struct camera *c = &s->cameras[camera];
+    for (size_t i = 0; i < picture->count; i++) {
+        s->boxes[i] = picture->tracks[i];
+        int detection = s->boxes[i].detection - 1;
+        if (!picture->detections || detection < 0)
+            continue;
+        const struct sp_detection *d = &picture->detections[detection];
+        s->boxes[i].x1_px = d->x1_px;
+        s->boxes[i].y1_px = d->y1_px;
+        s->boxes[i].x2_px = d->x2_px;
+        s->boxes[i].y2_px = d->y2_px;
     }
-    check_time(space, camera, time_us);
-    sp_ground_feet(&c->ground, tracks, count, width_px, height_px, c->noise, space->feet);
-    for (size_t i = 0; i < count; i++) {
-        struct tracklet *t = find_tracklet(space, camera, tracks[i].id);
+    sp_ground_feet(&c->ground, s->boxes, picture->count, picture->width_px, picture->height_px,
+                   c->noise, s->feet);
+    for (size_t i = 0; i < picture->count; i++) {
+        struct tracklet *t = find_tracklet(s, camera, picture->tracks[i].id);
         if (!t)
-            t = begin_tracklet(space, camera, tracks[i].id, time_us);
-        if (t)
-            measure(c, t, &space->feet[i], time_us);
-        space->of_track[i] = t;
+            t = begin_tracklet(s, camera, picture->tracks[i].id, picture->time_us);
+        if (t) {
+            const struct sp_track *box = &s->boxes[i];
+            t->box.x = 0.5 * (box->x1_px + box->x2_px);
+            t->box.y = 0.5 * (box->y1_px + box->y2_px);
+            t->box.width = box->x2_px - box->x1_px;
+            t->box.height = box->y2_px - box->y1_px;
+            measure(c, t, &s->feet[i], picture->time_us);
+        }
+        s->of_track[i] = t;
     }
-    sp_space_follow(space, camera, time_us, space->of_track, count);
-    if (space->now_us - space->ticked_us >= TICK_US)
-        sp_space_tick(space);
-    for (size_t i = 0; i < count; i++) {
-        const struct tracklet *t = find_tracklet(space, camera, tracks[i].id);
-        if (t)
-            places[i] = place_of(space, t, time_us);
-    }
-    pthread_mutex_unlock(&space->mutex);
-    return true;
 }
 
-bool sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
-                   const struct sp_track *tracks, size_t count, struct sp_place *places)
+static void tell(const struct sp_space *s, int camera, const struct sp_space_picture *picture,
+                 struct sp_place *places)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < picture->count; i++) {
+        const struct tracklet *t = find_tracklet(s, camera, picture->tracks[i].id);
+        if (t)
+            places[i] = place_of(s, t, picture->time_us);
+    }
+}
+
+static bool is_seen(const struct sp_space *s, int camera, const struct sp_space_picture *picture)
+{
+    return s->cameras[camera].used && picture->width_px > 0 && picture->height_px > 0;
+}
+
+bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_picture *picture,
+                     struct sp_place *places)
+{
+    for (size_t i = 0; i < picture->count; i++) /* NULL for none, which memset may not be given */
         places[i] = (struct sp_place){0};
     pthread_mutex_lock(&space->mutex);
-    bool used = space->cameras[camera].used && width_px > 0 && height_px > 0;
-    for (size_t i = 0; i < count && used; i++) {
-        const struct tracklet *t = find_tracklet(space, camera, tracks[i].id);
-        if (t)
-            places[i] = place_of(space, t, time_us);
+    bool seen = is_seen(space, camera, picture);
+    if (seen) {
+        check_time(space, camera, picture->time_us);
+        measure_all(space, camera, picture);
+        sp_space_follow(space, camera, picture->time_us, space->of_track, picture->count);
+        if (space->now_us - space->ticked_us >= TICK_US)
+            sp_space_tick(space);
+        tell(space, camera, picture, places);
     }
     pthread_mutex_unlock(&space->mutex);
-    return used;
+    return seen;
+}
+
+bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_picture *picture,
+                   struct sp_place *places)
+{
+    for (size_t i = 0; i < picture->count; i++)
+        places[i] = (struct sp_place){0};
+    pthread_mutex_lock(&space->mutex);
+    bool seen = is_seen(space, camera, picture);
+    if (seen)
+        tell(space, camera, picture, places);
+    pthread_mutex_unlock(&space->mutex);
+    return seen;
 }
 
 /* ---- appearance ---- */

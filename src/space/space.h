@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "detection.h"
 #include "place.h"
 #include "space/ground.h"
 #include "space/offsets.h"
@@ -45,16 +46,25 @@ void sp_space_close(struct sp_space *space); /* NULL is fine */
  * it has none. */
 void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_ground *ground);
 
-/* The next picture's tracks, at the camera's own time; times of all cameras are of about one clock.
- * A time that does not follow (an hour ahead, or back) begins the camera anew. places[count].
- * False: the camera has no calibration. */
-bool sp_space_update(struct sp_space *space, int camera, int64_t time_us, int width_px,
-                     int height_px, const struct sp_track *tracks, size_t count,
+/* A picture, at the camera's own time; times of all cameras are of about one clock. */
+struct sp_space_picture {
+    int64_t time_us;
+    int width_px, height_px;
+    const struct sp_track *tracks;
+    size_t count;
+    /* Those that the tracks name. Their boxes err by chance, tracks' for some time in the same way:
+     * they are what is measured. NULL: the tracks' boxes are taken. */
+    const struct sp_detection *detections;
+};
+
+/* The next picture. A time that does not follow (an hour ahead, or back) begins the camera anew.
+ * places[count]. False: the camera has no calibration. */
+bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_picture *picture,
                      struct sp_place *places);
 
 /* The same for a picture whose tracks are predicted: they are nothing new. */
-bool sp_space_look(struct sp_space *space, int camera, int64_t time_us, int width_px, int height_px,
-                   const struct sp_track *tracks, size_t count, struct sp_place *places);
+bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_picture *picture,
+                   struct sp_place *places);
 
 /* ---- appearance ---- */
 

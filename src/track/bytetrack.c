@@ -33,6 +33,7 @@ struct track {
     double score;
     uint32_t id;
     int class_id;
+    int detection; /* that it took last, of that update */
     enum state state;
     bool activated;   /* confirmed by a second match, or there from the first frame on */
     bool was_expired; /* expired once: when lost again it is dropped at once */
@@ -160,6 +161,7 @@ static void take_over(struct sp_tracker *t, struct track *track, const struct sp
     track->last_update = t->update_count;
     track->score = c->score;
     track->class_id = c->class_id;
+    track->detection = c->detection;
     box_from_position(&track->box, track->kalman.position);
 }
 
@@ -435,6 +437,7 @@ static size_t write_active(const struct sp_tracker *t, double ahead_frames, stru
             .y2_px = box.y2_px,
             .score = track->score,
             .class_id = track->class_id,
+            .detection = ahead_frames > 0 ? 0 : 1 + track->detection,
         };
     }
     return count;

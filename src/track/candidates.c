@@ -20,8 +20,10 @@ static bool is_usable(const struct sp_detection *d)
 
 /* Sorts one detection into its score band. The bands are open at both ends, as in the reference: a
  * score of just high_thresh or low_thresh is in none. */
-static void take_one(struct sp_candidates *t, const struct sp_detection *d, struct bands bands)
+static void take_one(struct sp_candidates *t, const struct sp_detection *all, int index,
+                     struct bands bands)
 {
+    const struct sp_detection *d = &all[index];
     struct sp_candidate_list *into;
     if (d->score > bands.high_score)
         into = &t->high;
@@ -40,6 +42,7 @@ static void take_one(struct sp_candidates *t, const struct sp_detection *d, stru
     sp_box_close(&c->box);
     c->score = d->score;
     c->class_id = d->class_id;
+    c->detection = index;
 }
 
 /* The SP_DETECTIONS_MAX usable detections of the highest scores, first come first, as rising
@@ -75,12 +78,12 @@ void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detect
     if (count > SP_DETECTIONS_MAX) {
         int kept = choose_best(candidates->best, detections, count, fmin(low_score, high_score));
         for (int i = 0; i < kept; i++)
-            take_one(candidates, &detections[candidates->best[i]], bands);
+            take_one(candidates, detections, candidates->best[i], bands);
         return;
     }
     for (size_t i = 0; i < count; i++)
         if (is_usable(&detections[i]))
-            take_one(candidates, &detections[i], bands);
+            take_one(candidates, detections, (int)i, bands);
 }
 
 void sp_candidates_drop_matched(struct sp_candidate_list *list, const int *row_of_column)

@@ -14,6 +14,7 @@ struct sp_candidate {
     double width_px, height_px;
     double score;
     int class_id;
+    int detection; /* index */
 };
 
 struct sp_candidate_list {

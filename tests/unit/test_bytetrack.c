@@ -67,6 +67,23 @@ static void test_the_first_frame_activates_at_once(void **state)
     assert_true(out[0].score == 0.9);
 }
 
+static void test_tracks_name_their_detections(void **state)
+{
+    (void)state;
+    /* The first has a score that counts for nothing. */
+    struct sp_detection d[3] = {box_at(900, 100, 0.05), box_at(100, 100, 0.9),
+                                box_at(500, 100, 0.9)};
+    assert_int_equal(feed(d, 3, 1), 2);
+    assert_int_equal(out[0].detection, 2);
+    assert_int_equal(out[1].detection, 3);
+    d[1].score = 0.3;
+    assert_int_equal(feed(d, 3, 1), 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(out[i].detection, out[i].x1_px < 300 ? 2 : 3);
+    assert_int_equal(sp_tracker_predict(tracker, 1, out), 2);
+    assert_int_equal(out[0].detection, 0);
+}
+
 static void test_later_tracks_wait_for_a_second_match(void **state)
 {
     (void)state;
@@ -398,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_TRACKER(test_the_first_frame_activates_at_once),
+        WITH_TRACKER(test_tracks_name_their_detections),
         WITH_TRACKER(test_later_tracks_wait_for_a_second_match),
         WITH_TRACKER(test_an_unconfirmed_track_dies_of_one_miss_and_keeps_its_id),
         WITH_TRACKER(test_score_bands_are_open),
