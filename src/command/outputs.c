@@ -166,6 +166,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
         failed = make_picture(o, result, err);
     if (failed == SP_OK && c->files)
         failed = write_files(o, result, err);
+    sp_people_add(o->options.people, result);
     return failed;
 }
 
@@ -177,6 +178,7 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     struct camera_outputs *c = &o->cameras[camera];
     struct sp_error err = {0};
     (void)why;
+    sp_people_end(o->options.people, camera);
     if (!c->files)
         return;
     if (c->report.error.code != SP_OK) {

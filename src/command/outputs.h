@@ -5,15 +5,17 @@
  * files by its worker only. */
 #pragma once
 
+#include "command/people.h"
 #include "pipeline/pipeline.h"
 
 struct sp_outputs;
 
 struct sp_outputs_options {
     const struct sp_settings *settings;
-    const char *dir; /* files go there; NULL: none */
-    bool video;      /* with dir: an annotated MP4 of each camera */
-    bool jpeg;       /* encodes every frame and drops it (bench) */
+    const char *dir;          /* files go there; NULL: none */
+    bool video;               /* with dir: an annotated MP4 of each camera */
+    struct sp_people *people; /* or NULL; outlives it */
+    bool jpeg;                /* encodes every frame and drops it (bench) */
 };
 
 /* Opens nothing yet but the font. */

@@ -19,6 +19,7 @@ static const int64_t POLL_US = 50000;
 struct run {
     const struct sp_options *options;
     const struct sp_settings *settings;
+    struct sp_people *people; /* or NULL */
     struct sp_outputs *outputs;
     struct sp_pipeline *pipeline;
     struct sp_measure measure;
@@ -155,6 +156,7 @@ static int write_summary(const struct run *run, const struct sp_run_measure *mea
     sp_json_key(&json, "inferred_per_s");
     sp_json_number(&json, (double)measure->inferred / measure->seconds, 2);
     sp_report_stages(&json, run->pipeline, measure);
+    sp_people_report(run->people, &json);
     sp_report_model(&json, sp_pipeline_model(run->pipeline));
     sp_report_engine(&json, run->pipeline);
     sp_report_devices(&json, measure);
@@ -197,6 +199,8 @@ static void print_summary(const struct run *run, const struct sp_run_measure *me
            (double)measure->frames / measure->seconds, (double)measure->inferred / measure->seconds,
            (double)(sp_clock_us() - run->started_us) / 1e6);
     printf("wrote:  %s/summary.json, and .txt and .jsonl of each camera\n", run->options->out_dir);
+    if (run->people)
+        printf("people: %s/people.jsonl\n", run->options->out_dir);
     if (video >= 0)
         printf("video:  %s/%s.mp4\n", run->options->out_dir, run->settings->camera[video].name);
 }
@@ -207,6 +211,10 @@ static int finish(struct run *run)
     struct sp_run_measure measure =
         sp_measure_end(&run->measure, run->pipeline, run->settings->camera_count, run->started_us);
     int code = all_complete(run) ? SP_EXIT_OK : SP_EXIT_FAILED;
+    if (sp_people_finish(run->people, &err) < 0) {
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+        code = SP_EXIT_FAILED;
+    }
     print_summary(run, &measure);
     if (write_summary(run, &measure, &err) < 0) {
         sp_log(SP_LOG_ERROR, "%s", err.text);
@@ -220,6 +228,9 @@ static int work(struct run *run, const struct sp_command_context *context, struc
     struct sp_outputs_options outputs = {
         .settings = run->settings, .dir = run->options->out_dir, .video = run->options->video};
     int result = sp_path_make_dirs(run->options->out_dir, err);
+    if (result == SP_OK)
+        result = sp_people_open(&run->people, run->settings, run->options->out_dir, err);
+    outputs.people = run->people;
     if (result == SP_OK)
         result = sp_outputs_open(&run->outputs, &outputs, err);
     if (result < 0)
@@ -241,7 +252,8 @@ static const struct sp_command_usage usage = {
     .name = "run",
     .synopsis = "[--camera NAME=URL]... [URL...] --out DIR",
     .about = "Tracks people in every frame of every file, in order, and writes for each camera\n"
-             "NAME.txt (MOT Challenge rows) and NAME.jsonl (a line a frame), and summary.json.\n",
+             "NAME.txt (MOT Challenge rows) and NAME.jsonl (a line a frame), and summary.json.\n"
+             "With calibrated cameras (HOMOGRAPHY_FILE_PATH): people.jsonl, who is who over all.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_OUT_DIR | SP_TAKES_VIDEO | SP_TAKES_LIMIT,
 };
 
@@ -268,6 +280,7 @@ int sp_command_run_main(const struct sp_command_context *context)
         code = finish(&run);
     sp_pipeline_close(run.pipeline);
     sp_outputs_close(run.outputs);
+    sp_people_close(run.people);
     free(options);
     return code;
 }

@@ -1,0 +1,326 @@
+#include "command/people.h"
+
+#include "base/log.h"
+#include "pipeline/map.h"
+#include "publish/part.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct picture {
+    struct picture *next;
+    uint64_t sequence;
+    int64_t pts_us;
+    int width_px, height_px;
+    bool inferred;
+    size_t count;
+    struct sp_track tracks[]; /* with the boxes that were measured */
+};
+
+struct queue {
+    bool ended;
+    struct picture *first, *last;
+};
+
+struct sp_people {
+    pthread_mutex_t mutex;
+    const struct sp_settings *settings;
+    struct sp_map *map;
+    struct sp_part *part;
+    struct sp_json line;
+    struct sp_error failure;
+    uint64_t event; /* the last that was written */
+    struct queue queue[SP_CAMERAS_MAX];
+    struct sp_place places[SP_TRACKS_MAX];
+};
+
+static bool any_calibrated(struct sp_people *people, struct sp_error *err)
+{
+    struct sp_calibration *calibration = malloc(sizeof *calibration);
+    bool any = false;
+    if (!calibration) {
+        sp_fail(err, SP_ERR_NO_MEMORY, "people: out of memory");
+        return false;
+    }
+    sp_map_calibration(people->map, calibration);
+    for (int i = 0; i < people->settings->camera_count; i++) {
+        const struct sp_calibrated *found =
+            sp_calibration_find(calibration, people->settings->camera[i].name);
+        any = any || (found && found->usable);
+    }
+    free(calibration);
+    return any;
+}
+
+int sp_people_open(struct sp_people **out, const struct sp_settings *settings, const char *dir,
+                   struct sp_error *err)
+{
+    *out = NULL;
+    if (!settings->spatial_match || !settings->homography_file[0])
+        return SP_OK;
+    struct sp_people *people = calloc(1, sizeof *people);
+    if (!people)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "people: out of memory");
+    struct sp_error why = {0};
+    pthread_mutex_init(&people->mutex, NULL);
+    people->settings = settings;
+    int result = sp_map_open(&people->map, settings, settings->camera_count, err);
+    for (int i = 0; result == SP_OK && i < settings->camera_count; i++)
+        sp_map_camera(people->map, i, settings->camera[i].name);
+    if (result == SP_OK && !any_calibrated(people, &why)) {
+        if (why.code == SP_OK)
+            sp_log(SP_LOG_WARNING, "HOMOGRAPHY_FILE_PATH: %s has none of these cameras",
+                   settings->homography_file);
+        sp_people_close(people);
+        if (err && why.code != SP_OK)
+            *err = why;
+        return why.code;
+    }
+    if (result == SP_OK)
+        result = sp_part_open(&people->part, dir, "people.jsonl", err);
+    if (result < 0) {
+        sp_people_close(people);
+        return result;
+    }
+    *out = people;
+    return SP_OK;
+}
+
+void sp_people_close(struct sp_people *people)
+{
+    if (!people)
+        return;
+    for (int c = 0; c < SP_CAMERAS_MAX; c++)
+        for (struct picture *p = people->queue[c].first, *next; p; p = next) {
+            next = p->next;
+            free(p);
+        }
+    sp_map_close(people->map);
+    sp_part_close(people->part);
+    sp_json_release(&people->line);
+    pthread_mutex_destroy(&people->mutex);
+    free(people);
+}
+
+/* ---- lines ---- */
+
+static void write_line(struct sp_people *people)
+{
+    struct sp_json *json = &people->line;
+    sp_json_raw(json, "\n");
+    if (people->failure.code == SP_OK && json->failed)
+        sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
+    if (people->failure.code == SP_OK)
+        sp_part_write(people->part, json->text, json->used_bytes, &people->failure);
+    sp_json_clear(json);
+}
+
+static void put_number(struct sp_json *json, const char *key, double value, int decimals)
+{
+    sp_json_key(json, key);
+    sp_json_number(json, value, decimals);
+}
+
+static void put_int(struct sp_json *json, const char *key, int64_t value)
+{
+    sp_json_key(json, key);
+    sp_json_int(json, value);
+}
+
+/* What is not known is left out, as in /api/v2/people/events. */
+static void write_event(struct sp_people *people, const struct sp_space_event *event)
+{
+    struct sp_json *json = &people->line;
+    sp_json_begin_object(json);
+    sp_json_key(json, "what");
+    sp_json_string(json, sp_space_event_name(event->kind));
+    put_int(json, "time_us", event->time_us);
+    put_int(json, "person", event->person);
+    if (event->other)
+        put_int(json, "other", event->other);
+    if (event->camera >= 0) {
+        sp_json_key(json, "camera");
+        sp_json_string(json, people->settings->camera[event->camera].name);
+        put_int(json, "track", event->track_id);
+    }
+    if (event->distance_m >= 0)
+        put_number(json, "distance_m", event->distance_m, 2);
+    if (event->deviations >= 0)
+        put_number(json, "deviations", event->deviations, 1);
+    put_number(json, "time_s", event->time_s, 1);
+    if (event->similarity >= -1)
+        put_number(json, "similarity", event->similarity, 2);
+    put_number(json, "score", event->score, 1);
+    put_int(json, "votes", event->votes);
+    sp_json_end_object(json);
+    write_line(people);
+}
+
+static void write_picture(struct sp_people *people, int camera, const struct picture *picture)
+{
+    struct sp_json *json = &people->line;
+    sp_json_begin_object(json);
+    sp_json_key(json, "camera");
+    sp_json_string(json, people->settings->camera[camera].name);
+    put_int(json, "sequence", (int64_t)picture->sequence);
+    put_int(json, "pts_us", picture->pts_us);
+    sp_json_key(json, "people"); /* [track, person or null, x or null, y or null] */
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < picture->count; i++) {
+        const struct sp_place *place = &people->places[i];
+        sp_json_begin_array(json);
+        sp_json_int(json, picture->tracks[i].id);
+        if (place->person)
+            sp_json_int(json, place->person);
+        else
+            sp_json_null(json);
+        for (int k = 0; k < 2; k++) {
+            if (place->on_map)
+                sp_json_number(json, k ? place->y : place->x, 2);
+            else
+                sp_json_null(json);
+        }
+        sp_json_end_array(json);
+    }
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+    write_line(people);
+}
+
+/* ---- in order ---- */
+
+static void take(struct sp_people *people, int camera, const struct picture *p)
+{
+    struct sp_space *space = sp_map_space(people->map);
+    struct sp_space_picture picture = {.time_us = p->pts_us,
+                                       .width_px = p->width_px,
+                                       .height_px = p->height_px,
+                                       .tracks = p->tracks,
+                                       .count = p->count};
+    bool mapped = p->inferred ? sp_space_update(space, camera, &picture, people->places)
+                              : sp_space_look(space, camera, &picture, people->places);
+    struct sp_space_event event;
+    while (sp_space_events(space, people->event, &event, 1) == 1) {
+        people->event = event.serial;
+        write_event(people, &event);
+    }
+    if (mapped)
+        write_picture(people, camera, p);
+}
+
+/* The camera whose picture is next, or -1: one may still give an earlier one. */
+static int next_camera(const struct sp_people *people)
+{
+    int next = -1;
+    for (int c = 0; c < people->settings->camera_count; c++) {
+        const struct queue *q = &people->queue[c];
+        if (!q->first && !q->ended)
+            return -1;
+        if (q->first && (next < 0 || q->first->pts_us < people->queue[next].first->pts_us))
+            next = c;
+    }
+    return next;
+}
+
+static void take_what_is_next(struct sp_people *people)
+{
+    int camera;
+    while ((camera = next_camera(people)) >= 0) {
+        struct queue *q = &people->queue[camera];
+        struct picture *picture = q->first;
+        q->first = picture->next;
+        if (!q->first)
+            q->last = NULL;
+        take(people, camera, picture);
+        free(picture);
+    }
+}
+
+static struct picture *copy_of(const struct sp_result *result)
+{
+    struct picture *picture =
+        malloc(sizeof *picture + result->track_count * sizeof picture->tracks[0]);
+    if (!picture)
+        return NULL;
+    *picture = (struct picture){.sequence = result->frame->sequence,
+                                .pts_us = result->frame->pts_us,
+                                .width_px = result->frame->width_px,
+                                .height_px = result->frame->height_px,
+                                .inferred = result->inferred,
+                                .count = result->track_count};
+    for (size_t i = 0; i < result->track_count; i++) {
+        struct sp_track *track = &picture->tracks[i];
+        *track = result->tracks[i];
+        if (!result->inferred || track->detection == 0)
+            continue;
+        const struct sp_detection *d = &result->detections[track->detection - 1];
+        track->x1_px = d->x1_px;
+        track->y1_px = d->y1_px;
+        track->x2_px = d->x2_px;
+        track->y2_px = d->y2_px;
+    }
+    return picture;
+}
+
+void sp_people_add(struct sp_people *people, const struct sp_result *result)
+{
+    if (!people)
+        return;
+    struct picture *picture = copy_of(result);
+    pthread_mutex_lock(&people->mutex);
+    struct queue *q = &people->queue[result->camera];
+    if (!picture) {
+        if (people->failure.code == SP_OK)
+            sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
+    } else {
+        if (q->last)
+            q->last->next = picture;
+        else
+            q->first = picture;
+        q->last = picture;
+        take_what_is_next(people);
+    }
+    pthread_mutex_unlock(&people->mutex);
+}
+
+void sp_people_end(struct sp_people *people, int camera)
+{
+    if (!people)
+        return;
+    pthread_mutex_lock(&people->mutex);
+    people->queue[camera].ended = true;
+    take_what_is_next(people);
+    pthread_mutex_unlock(&people->mutex);
+}
+
+int sp_people_finish(struct sp_people *people, struct sp_error *err)
+{
+    if (!people)
+        return SP_OK;
+    int result = people->failure.code;
+    if (result < 0 && err)
+        *err = people->failure;
+    if (result == SP_OK)
+        result = sp_part_sync(people->part, err);
+    return result == SP_OK ? sp_part_publish(people->part, err) : result;
+}
+
+void sp_people_report(struct sp_people *people, struct sp_json *json)
+{
+    struct sp_space_counts counts;
+    sp_json_key(json, "people");
+    if (!people) {
+        sp_json_null(json);
+        return;
+    }
+    sp_space_count(sp_map_space(people->map), &counts);
+    sp_json_begin_object(json);
+    put_int(json, "born", (int64_t)counts.born);
+    put_int(json, "joined", (int64_t)counts.joined);
+    put_int(json, "returned", (int64_t)counts.returned);
+    put_int(json, "moved", (int64_t)counts.moved);
+    put_int(json, "split", (int64_t)counts.split);
+    put_int(json, "undone", (int64_t)counts.undone);
+    sp_json_end_object(json);
+}

@@ -1,0 +1,96 @@
+"""spoton run over calibrated cameras: people.jsonl."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from checks import no_leftovers, read_summary
+from conftest import ROOT
+
+
+def write_calibration(path, names, size=(320, 240)):
+    """The picture is the map: a unit a pixel, 20 to the metre."""
+    width, height = size
+    corners = [[0, 40], [width, 40], [width, height], [0, height], [width / 2, height / 2]]
+    path.write_text(json.dumps({
+        "ground_plane": {"width": width, "height": height, "pixels_per_meter": 20, "y_axis": "down"},
+        "cameras": [{"id": name, "image_size": list(size), "source_points": corners,
+                     "destination_points": corners} for name in names]}))
+    return path
+
+
+def run_people(spoton, clip, tmp_path, name, *words, cameras=("c1", "c2", "c3")):
+    out = tmp_path / name
+    given = [word for camera in cameras for word in ("--camera", f"{camera}={clip}")]
+    done = spoton("run", *given, "--out", out, *words, expect=0)
+    return out, done
+
+
+@pytest.mark.sanitize
+@pytest.mark.threads
+def test_the_same_people_in_all_cameras(spoton, make_clip, tmp_path):
+    clip = make_clip("h264", frames=60)
+    calibration = write_calibration(tmp_path / "map.json", ("c1", "c2"))
+    out, done = run_people(spoton, clip, tmp_path, "out", "--homography-file-path", calibration)
+    assert not done.error_lines, str(done)
+    lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
+    pictures = [line for line in lines if "sequence" in line]
+    events = [line for line in lines if "what" in line]
+    # c3 has no calibration: it has no people. All others' pictures come in the order of time.
+    assert [(p["camera"], p["sequence"]) for p in pictures] == [
+        (camera, frame) for frame in range(60) for camera in ("c1", "c2")]
+    last = {p["camera"]: p["people"] for p in pictures[-2:]}
+    assert len(last["c1"]) == 2 and len({who[1] for who in last["c1"]}) == 2
+    for a, b in zip(last["c1"], last["c2"]):
+        assert a[1] == b[1] is not None
+        assert abs(a[2] - b[2]) < 20 and abs(a[3] - b[3]) < 20
+    joined = [event for event in events if event["what"] == "joined"]
+    assert joined and all(event["distance_m"] < 1 and event["votes"] >= 1 for event in joined)
+    people = read_summary(out)["people"]
+    assert people["joined"] == len(joined)
+    assert people["born"] == sum(event["what"] == "born" for event in events) >= 2
+    no_leftovers(out)
+
+
+def test_the_same_bytes_whatever_the_threads(spoton, make_clip, tmp_path):
+    clip = make_clip("h264", frames=60)
+    calibration = write_calibration(tmp_path / "map.json", ("c1", "c2", "c3"))
+    written = set()
+    for turn, threads in enumerate(("1", "2", "3", "3")):
+        out, _ = run_people(spoton, clip, tmp_path, f"out{turn}", "--threads", threads,
+                            "--homography-file-path", calibration)
+        written.add((out / "people.jsonl").read_bytes())
+    assert len(written) == 1
+
+
+def test_without_calibrations_there_are_no_people(spoton, make_clip, tmp_path):
+    clip = make_clip("h264", frames=10)
+    out, _ = run_people(spoton, clip, tmp_path, "plain")
+    assert not (out / "people.jsonl").exists()
+    assert read_summary(out)["people"] is None
+    others = write_calibration(tmp_path / "map.json", ("door",))
+    out, done = run_people(spoton, clip, tmp_path, "others", "--homography-file-path", others)
+    assert not (out / "people.jsonl").exists()
+    assert "has none of these cameras" in done.stderr
+    off, _ = run_people(spoton, clip, tmp_path, "off", "--homography-file-path", others,
+                        "--spatial-match-enabled", "false")
+    assert not (off / "people.jsonl").exists()
+
+
+def test_a_bad_calibration_ends_the_run(spoton, make_clip, tmp_path):
+    bad = tmp_path / "map.json"
+    bad.write_text('{"cameras": 3}')
+    done = spoton("run", "--camera", f"c1={make_clip()}", "--out", tmp_path / "out",
+                  "--homography-file-path", bad)
+    assert done.returncode == 1 and "HOMOGRAPHY_FILE_PATH" in done.stderr
+
+
+@pytest.mark.openvino
+def test_two_halves_of_a_real_clip(program, demo_clip):
+    """Measured on all 795 frames: docs/SPACE.md."""
+    done = subprocess.run([sys.executable, ROOT / "tests" / "tools" / "half_clip.py", "--spoton",
+                           program, "--limit", "300", "--least", "0.85", demo_clip],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
