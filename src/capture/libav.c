@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "capture/libav_log.h"
+#include "capture/libav_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -289,6 +290,7 @@ static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
         s->over = true;
         return sp_fail_prefix(err, rc, "%s", s->name);
     }
+    frame->pinned = sp_libav_memory_has(s->memory, frame->plane[0]);
     frame->camera = s->options.camera;
     frame->sequence = sequence;
     frame->pts_us = pts_us;

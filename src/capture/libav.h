@@ -49,6 +49,7 @@ struct sp_libav {
     AVFormatContext *format;
     AVStream *stream;
     AVCodecContext *decoder;
+    struct sp_libav_memory *memory; /* or NULL */
     struct sp_converter *converter;
     bool network;
     bool still;               /* a still-image codec */

@@ -4,6 +4,7 @@
 #include "base/redact.h"
 #include "capture/libav.h"
 #include "capture/libav_log.h"
+#include "capture/libav_memory.h"
 
 #include <errno.h>
 #include <libavcodec/codec_desc.h>
@@ -302,7 +303,10 @@ static int open_decoder(struct sp_libav *s, struct sp_error *err)
     s->decoder->thread_count = threads > 0 && !s->images ? threads : 1;
     /* Frame threads hold back a picture a thread: not for what should be seen at once. */
     s->decoder->thread_type = s->info.live ? FF_THREAD_SLICE : FF_THREAD_SLICE | FF_THREAD_FRAME;
-    int rc = avcodec_open2(s->decoder, codec, NULL);
+    int rc = sp_libav_memory_open(&s->memory, s->decoder, &s->options.memory, err);
+    if (rc < 0)
+        return rc;
+    rc = avcodec_open2(s->decoder, codec, NULL);
     if (rc < 0) {
         char buffer[256];
         return sp_fail(err, SP_ERR_FORMAT, "%s: the %s decoder refuses it (%s)", s->name, name,
@@ -494,6 +498,7 @@ void sp_libav_close(void *self)
         av_packet_free(&s->window[i].packet);
     sp_converter_close(s->converter);
     avcodec_free_context(&s->decoder);
+    sp_libav_memory_close(s->memory);
     avformat_close_input(&s->format);
     free(s->url);
     free(s);

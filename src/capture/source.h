@@ -21,6 +21,13 @@
 
 struct sp_source;
 
+/* Memory for decoded pictures, both or none; what it cannot give comes from elsewhere. `release`
+ * also after the source is closed, from any thread. */
+struct sp_source_memory {
+    void *(*alloc)(size_t bytes);
+    void (*release)(void *memory);
+};
+
 struct sp_source_options {
     const char *url;            /* a path, anything FFmpeg reads, or sim:// (capture/sim.h) */
     int camera;                 /* index, stamped on the frames */
@@ -29,6 +36,7 @@ struct sp_source_options {
                      * given out, and where the codec allows the others are not even decoded */
     bool sparse;
     int decode_threads;                       /* 0: one */
+    struct sp_source_memory memory;           /* pictures that lie there are marked as pinned */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
     atomic_bool *interrupted; /* NULL, or outlives the source: setting it interrupts opening and
                                * reading; sp_source_interrupt sets it */

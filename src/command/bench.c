@@ -179,6 +179,8 @@ static void print_json(const struct bench *bench)
     sp_json_int(&json, (int64_t)median.pipeline.frames);
     sp_json_key(&json, "seconds");
     sp_json_number(&json, median.pipeline.seconds, 3);
+    sp_json_key(&json, "cpu_cores"); /* in use on average */
+    sp_json_number(&json, (double)median.pipeline.cpu_us / 1e6 / median.pipeline.seconds, 2);
     sp_json_key(&json, "jpeg");
     sp_json_bool(&json, !bench->options->no_jpeg);
     sp_json_key(&json, "rounds");

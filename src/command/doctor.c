@@ -77,7 +77,9 @@ static const struct spoton_engine_api *look_at_engines(const struct sp_settings 
     int count = sp_engine_list(reports, 8);
     for (int i = 0; i < count; i++) {
         const struct sp_engine_report *r = &reports[i];
-        if (!r->found)
+        if (r->broken)
+            say_problem("engine", r->error);
+        else if (!r->found)
             printf("%-9s %-12s not there: %s\n", "engine", r->name, r->error);
         else if (r->probe.score <= 0)
             printf("%-9s %-12s %s: %s\n", "engine", r->name, r->probe.version, r->probe.reason);
@@ -151,7 +153,7 @@ static void look_at_model(const struct spoton_engine_api *engine,
     struct sp_error err = {0};
     struct sp_model *model = calloc(1, sizeof *model);
     struct sp_model_wish wish = sp_pipeline_model_wish(settings);
-    if (!model || sp_model_open_as(model, engine, path, &wish, &err) < 0) {
+    if (!model || sp_model_open(model, engine, path, &wish, &err) < 0) {
         say_problem("model", model ? err.text : "out of memory");
         free(model);
         return;

@@ -56,7 +56,7 @@ static int open_eval(struct eval *eval, const char *data_path, struct sp_error *
     eval->threads = s->threads > 0 ? s->threads : cpu.cores_usable;
     int result = sp_engine_load(&eval->engine, s->engine, err);
     if (result == SP_OK)
-        result = sp_model_open_as(&eval->model, eval->engine, s->model_path, &wish, err);
+        result = sp_model_open(&eval->model, eval->engine, s->model_path, &wish, err);
     if (result == SP_OK && eval->model.person_class < 0)
         result = sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: none of its classes is \"person\"",
                          s->model_path);

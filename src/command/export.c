@@ -129,7 +129,7 @@ static int open_model(struct sp_export *e, struct sp_model *model, const char *p
                       struct sp_error *err)
 {
     struct sp_model_wish wish = sp_pipeline_model_wish(&e->options->settings);
-    return sp_model_open_as(model, e->engine, path, &wish, err);
+    return sp_model_open(model, e->engine, path, &wish, err);
 }
 
 static int open_source(struct sp_export *e, struct sp_error *err)

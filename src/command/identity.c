@@ -50,7 +50,14 @@ static bool add(struct rows *rows, const struct row *row)
     return true;
 }
 
-static int read_rows(struct rows *rows, const char *path, struct sp_error *err)
+static int by_frame(const void *a, const void *b)
+{
+    const struct row *left = a, *right = b;
+    return (left->frame > right->frame) - (left->frame < right->frame);
+}
+
+static int read_rows(struct rows *rows, const char *path, bool truth, int64_t last_frame,
+                     struct sp_error *err)
 {
     FILE *file = fopen(path, "re");
     char *line = NULL;
@@ -60,13 +67,15 @@ static int read_rows(struct rows *rows, const char *path, struct sp_error *err)
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", path, strerror(errno));
     while (result == SP_OK && getline(&line, &capacity, file) > 0) {
         struct row row = {0};
-        double width, height;
+        double width, height, flag = 1;
         ++number;
-        if (sscanf(line, "%d,%d,%lf,%lf,%lf,%lf", &row.frame, &row.id, &row.box.x1_px,
-                   &row.box.y1_px, &width, &height) != 6) {
+        if (sscanf(line, "%d,%d,%lf,%lf,%lf,%lf,%lf", &row.frame, &row.id, &row.box.x1_px,
+                   &row.box.y1_px, &width, &height, &flag) < 6) {
             result = sp_fail(err, SP_ERR_FORMAT, "%s line %d: no row of tracks", path, number);
             break;
         }
+        if (truth && (flag == 0 || (last_frame > 0 && row.frame > last_frame)))
+            continue;
         row.box.x2_px = row.box.x1_px + width;
         row.box.y2_px = row.box.y1_px + height;
         row.id = index_of(rows, row.id);
@@ -77,6 +86,8 @@ static int read_rows(struct rows *rows, const char *path, struct sp_error *err)
     }
     free(line);
     fclose(file);
+    if (rows->count > 0)
+        qsort(rows->row, rows->count, sizeof *rows->row, by_frame);
     return result;
 }
 
@@ -137,15 +148,16 @@ static int compare(const struct rows *a, const struct rows *b, double *idf1, str
     return result;
 }
 
-int sp_identity_f1(const char *reference_path, const char *path, double *idf1, struct sp_error *err)
+int sp_identity_f1(const char *reference_path, const char *path, int64_t last_frame, double *idf1,
+                   struct sp_error *err)
 {
     struct rows *rows = calloc(2, sizeof *rows);
     int result = SP_OK;
     if (!rows)
         return sp_fail(err, SP_ERR_NO_MEMORY, "comparing tracks: out of memory");
-    result = read_rows(&rows[0], reference_path, err);
+    result = read_rows(&rows[0], reference_path, true, last_frame, err);
     if (result == SP_OK)
-        result = read_rows(&rows[1], path, err);
+        result = read_rows(&rows[1], path, false, 0, err);
     if (result == SP_OK)
         result = compare(&rows[0], &rows[1], idf1, err);
     free(rows[0].row);

@@ -5,7 +5,10 @@
 
 #include "base/error.h"
 
-/* MOT rows, frames from 1. Empty files agree with each other. SP_ERR_NOT_FOUND, SP_ERR_IO,
- * SP_ERR_FORMAT, SP_ERR_NO_MEMORY. */
-int sp_identity_f1(const char *reference_path, const char *path, double *idf1,
+#include <stdint.h>
+
+/* MOT rows, frames from 1, in any order. Of the reference, rows with flag 0 (the seventh value) do
+ * not count, and none after last_frame where that is not 0. Empty files agree with each other.
+ * SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_NO_MEMORY. */
+int sp_identity_f1(const char *reference_path, const char *path, int64_t last_frame, double *idf1,
                    struct sp_error *err);

@@ -1,9 +1,10 @@
 /* spoton tune: which settings serve the most cameras on this machine, and what they cost.
  *
  * Each try is a process of its own, so that one that fails ends nothing else: `spoton run` on the
- * first frames of the cameras, whose tracks are held against those of f32 on every frame, then
- * `spoton bench`, which makes a JPEG of every frame. One setting after the other is tried from the
- * best so far, in the order of what they usually win. */
+ * first frames of the cameras, whose tracks are held against those of f32 on every frame (or both
+ * against the truth, where that is known), then `spoton bench`, which makes a JPEG of every frame.
+ * One setting after the other is tried from the best so far, in the order of what they usually win.
+ */
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -33,19 +34,25 @@ enum {
 
 static const double SECONDS = 6, RATE = 25, FLOOR = 0.9, LATENCY_MS = 250;
 
-/* The settings that are tuned; an empty text leaves the default. */
-enum knob { PRECISION, SIZE, SKIP, STREAMS, BATCH, KNOBS };
+/* The settings that are tuned. */
+enum knob { PRECISION, ENGINE, SIZE, SKIP, STREAMS, THREADS, BATCH, KNOBS };
 
 static const struct {
-    const char *key, *flag;
-    const char *values[5]; /* NULL ends them */
+    const char *key, *flag, *title;
+    int width;
+    const char *values[10]; /* NULL ends them; none: as the machine is */
 } knobs[KNOBS] = {
-    [PRECISION] = {"PRECISION", "--precision", {"int8", "bf16", "f16", "f32"}},
-    [SIZE] = {"YOLO_INPUT_SIZE", "--yolo-input-size", {"640", "512", "416", "320"}},
-    [SKIP] = {"FRAME_SKIP", "--frame-skip", {"1", "2", "3", "4"}},
-    [STREAMS] = {"ENGINE_STREAMS", "--engine-streams", {"auto", "1", "2"}},
-    [BATCH] = {"ENGINE_BATCH", "--engine-batch", {"auto", "4"}},
+    [PRECISION] = {"PRECISION", "--precision", "prec.", -6, {"int8", "bf16", "f16", "f32"}},
+    [ENGINE] = {"ENGINE", "--engine", "engine", -12, {NULL}},
+    [SIZE] =
+        {"YOLO_INPUT_SIZE", "--yolo-input-size", "input", 5, {"640", "544", "480", "416", "320"}},
+    [SKIP] = {"FRAME_SKIP", "--frame-skip", "skip", 5, {"1", "2", "3", "4"}},
+    [STREAMS] = {"ENGINE_STREAMS", "--engine-streams", "streams", 8, {"auto", "1", "2", "4"}},
+    [THREADS] = {"THREADS", "--threads", "threads", 8, {NULL}},
+    [BATCH] = {"ENGINE_BATCH", "--engine-batch", "batch", 6, {"auto", "4"}},
 };
+
+enum { MACHINE_VALUES = 8 };
 
 struct
 try {
@@ -65,7 +72,10 @@ struct tune {
     char *flag[FLAGS_MAX]; /* all other settings, "--track-dt=auto" */
     int flags;
     double rate, floor, latency_ms;
+    double truth_f1[SP_CAMERAS_MAX]; /* of f32 on every frame; used with --truth */
     char frames[WORD_BYTES], seconds[WORD_BYTES];
+    char engine[MACHINE_VALUES][32], threads[MACHINE_VALUES][WORD_BYTES];
+    int engines, thread_counts;
     struct try tries[TRIES_MAX];
     int count;
 };
@@ -131,17 +141,41 @@ static int track(struct tune *tune, const struct try *try, const char *name, str
     return run(tune, word, out, err);
 }
 
-static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err)
+/* Of one camera, from the folder of a run in `work`. */
+static int camera_f1(struct tune *tune, const char *run_name, int camera, double *idf1,
+                     struct sp_error *err)
 {
     char reference[PATH_MAX + 128], tested[PATH_MAX + 128];
+    const char *truth = tune->options->truth, *name = tune->name[camera];
+    snprintf(reference, sizeof reference, "%s%s/%s.txt", truth ? truth : tune->work,
+             truth ? "" : "/reference", name);
+    snprintf(tested, sizeof tested, "%s/%s/%s.txt", tune->work, run_name, name);
+    return sp_identity_f1(reference, tested, atoll(tune->frames), idf1, err);
+}
+
+/* With --truth: how good the reference itself is. */
+static int judge_reference(struct tune *tune, struct sp_error *err)
+{
+    int result = SP_OK;
+    for (int i = 0; tune->options->truth && i < tune->cameras && result == SP_OK; i++) {
+        result = camera_f1(tune, "reference", i, &tune->truth_f1[i], err);
+        if (result == SP_OK && tune->truth_f1[i] <= 0)
+            result = sp_fail(err, SP_ERR_INVALID,
+                             "--truth: none of the people in %s/%s.txt is found by f32 in the "
+                             "first %s frames; is it of this camera?",
+                             tune->options->truth, tune->name[i], tune->frames);
+    }
+    return result;
+}
+
+static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err)
+{
     double sum = 0;
     int result = track(tune, try, "try", err);
     for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
         double idf1 = 0;
-        snprintf(reference, sizeof reference, "%s/reference/%s.txt", tune->work, tune->name[i]);
-        snprintf(tested, sizeof tested, "%s/try/%s.txt", tune->work, tune->name[i]);
-        result = sp_identity_f1(reference, tested, &idf1, err);
-        sum += idf1;
+        result = camera_f1(tune, "try", i, &idf1, err);
+        sum += tune->options->truth ? idf1 / tune->truth_f1[i] : idf1;
     }
     try->idf1 = sum / tune->cameras;
     return result;
@@ -180,8 +214,8 @@ static int attempt(struct tune *tune, const struct try *best, struct try *try, s
     int result = judge_tracks(tune, try, &why);
     bool right = result == SP_OK && try->idf1 >= tune->floor;
     if (result == SP_OK && !right)
-        snprintf(try->lost, sizeof try->lost, "tracks: IDF1 %.3f of f32, at least %.2f is wanted",
-                 try->idf1, tune->floor);
+        snprintf(try->lost, sizeof try->lost, "tracks: IDF1 %.3f %s f32, at least %.2f is wanted",
+                 try->idf1, tune->options->truth ? "times that of" : "against", tune->floor);
     if (right)
         result = measure_speed(tune, try, &why);
     if (result == SP_ERR_INTERRUPTED) {
@@ -201,12 +235,19 @@ static int attempt(struct tune *tune, const struct try *best, struct try *try, s
     return SP_OK;
 }
 
+static void print_head(void)
+{
+    for (int i = 0; i < KNOBS; i++)
+        printf("%*s ", knobs[i].width, knobs[i].title);
+    printf("%9s %8s %7s %8s\n", "frames/s", "cameras", "IDF1", "p95 ms");
+}
+
 static void print_try(const struct tune *tune, const struct try *try)
 {
-    printf("%-6s %5s %5s %8s %6s %9.1f %8d %7.3f %8.1f  %s\n", try->value[PRECISION],
-           try->value[SIZE], try->value[SKIP], try->value[STREAMS], try->value[BATCH],
-           try->frames_per_s, cameras_served(tune, try), try->idf1, try->latency_ms,
-           try->good ? "best so far" : try->lost);
+    for (int i = 0; i < KNOBS; i++)
+        printf("%*s ", knobs[i].width, try->value[i]);
+    printf("%9.1f %8d %7.3f %8.1f  %s\n", try->frames_per_s, cameras_served(tune, try), try->idf1,
+           try->latency_ms, try->good ? "best so far" : try->lost);
     fflush(stdout);
 }
 
@@ -221,35 +262,92 @@ static bool was_tried(const struct tune *tune, const struct try *try)
     return false;
 }
 
+/* What this machine has: the engines that run here, fewer threads than its cores. An engine that is
+ * set (ENGINE) stays. */
+static int look_at_machine(struct tune *tune, const struct sp_settings *settings,
+                           struct sp_error *err)
+{
+    const struct spoton_engine_api *chosen = NULL;
+    struct sp_engine_report reports[MACHINE_VALUES];
+    struct sp_cpu cpu;
+    int result = sp_engine_load(&chosen, settings->engine, err);
+    if (result < 0)
+        return result;
+    snprintf(tune->engine[tune->engines++], sizeof tune->engine[0], "%s", chosen->name);
+    int count = strcmp(settings->engine, "auto") == 0 ? sp_engine_list(reports, MACHINE_VALUES) : 0;
+    for (int i = 0; i < count && tune->engines < MACHINE_VALUES; i++) {
+        const struct sp_engine_report *report = &reports[i];
+        if (report->found && report->probe.score > 0 && strcmp(report->name, chosen->name) != 0 &&
+            strcmp(report->name, "fake") != 0)
+            snprintf(tune->engine[tune->engines++], sizeof tune->engine[0], "%s", report->name);
+    }
+    sp_cpu_read(&cpu);
+    snprintf(tune->threads[tune->thread_counts++], WORD_BYTES, "auto");
+    for (int n = cpu.cores_usable - 1; n >= 1 && n >= cpu.cores_usable / 2; n -= (n + 3) / 4)
+        if (tune->thread_counts < MACHINE_VALUES)
+            snprintf(tune->threads[tune->thread_counts++], WORD_BYTES, "%d", n);
+    return SP_OK;
+}
+
+/* The i-th value of a knob, or NULL. */
+static const char *value_of(const struct tune *tune, enum knob knob, int i)
+{
+    if (knob == ENGINE)
+        return i < tune->engines ? tune->engine[i] : NULL;
+    if (knob == THREADS)
+        return i < tune->thread_counts ? tune->threads[i] : NULL;
+    return knobs[knob].values[i];
+}
+
+static struct try first_try(const struct tune *tune, const char *precision)
+{
+    struct try first = {0};
+    for (int i = 0; i < KNOBS; i++)
+        first.value[i] = value_of(tune, (enum knob)i, 0);
+    first.value[PRECISION] = precision;
+    return first;
+}
+
+/* A knob's other values, from the best so far. */
+static int turn(struct tune *tune, enum knob knob, const struct try **best, struct sp_error *err)
+{
+    const char *value;
+    for (int i = 0; (value = value_of(tune, knob, i)) && tune->count < TRIES_MAX; i++) {
+        struct try next = {0};
+        memcpy(next.value, (*best)->value, sizeof next.value);
+        next.value[knob] = value;
+        if (knob == ENGINE && value != (*best)->value[ENGINE])
+            next.value[PRECISION] = "auto"; /* what is best in one is not there in the other */
+        if (was_tried(tune, &next))
+            continue;
+        struct try *now = &tune->tries[tune->count++];
+        *now = next;
+        int result = attempt(tune, (*best)->good ? *best : NULL, now, err);
+        if (result < 0)
+            return result;
+        print_try(tune, now);
+        if (now->good)
+            *best = now;
+        /* Less of what the tracks are made of will not bring them back. */
+        else if (knob == SKIP && strncmp(now->lost, "tracks", 6) == 0)
+            break;
+    }
+    return SP_OK;
+}
+
 static int search(struct tune *tune, const struct try **best, struct sp_error *err)
 {
     struct try *now = &tune->tries[tune->count++];
-    *now = (struct try){.value = {"auto", "640", "1", "auto", "auto"}};
+    *now = first_try(tune, "auto");
     int result = attempt(tune, NULL, now, err);
     if (result < 0)
         return result;
     print_try(tune, now);
     *best = now;
-    for (int knob = 0; knob < KNOBS; knob++) {
-        for (int i = 0; knobs[knob].values[i] && tune->count < TRIES_MAX; i++) {
-            struct try next = {0};
-            memcpy(next.value, (*best)->value, sizeof next.value);
-            next.value[knob] = knobs[knob].values[i];
-            if (was_tried(tune, &next))
-                continue;
-            now = &tune->tries[tune->count++];
-            *now = next;
-            result = attempt(tune, (*best)->good ? *best : NULL, now, err);
-            if (result < 0)
-                return result;
-            print_try(tune, now);
-            if (now->good)
-                *best = now;
-            /* Less of what the tracks are made of will not bring them back. */
-            else if ((knob == SIZE || knob == SKIP) && strncmp(now->lost, "tracks", 6) == 0)
-                break;
-        }
-    }
+    for (int knob = 0; knob < KNOBS && result == SP_OK; knob++)
+        result = turn(tune, (enum knob)knob, best, err);
+    if (result < 0)
+        return result;
     return (*best)->good ? SP_OK
                          : sp_fail(err, SP_ERR_UNSUPPORTED,
                                    "nothing that was tried keeps the floors; the defaults: %s",
@@ -342,17 +440,19 @@ static int prepare(struct tune *tune, struct sp_settings *settings, struct sp_er
     if (!mkdtemp(tune->work))
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", tune->work, strerror(errno));
     sp_settings_each(settings, add_flag, tune);
-    return name_cameras(tune, settings, err);
+    int result = look_at_machine(tune, settings, err);
+    return result == SP_OK ? name_cameras(tune, settings, err) : result;
 }
 
 static int tune_all(struct tune *tune, struct sp_error *err)
 {
-    const struct try f32 = {.value = {"f32", "640", "1", "auto", "auto"}};
+    const struct try f32 = first_try(tune, "f32");
     const struct try *best = NULL;
     const char *path = tune->options->env_path ? tune->options->env_path : ".env";
-    printf("%-6s %5s %5s %8s %6s %9s %8s %7s %8s\n", "prec.", "input", "skip", "streams", "batch",
-           "frames/s", "cameras", "IDF1", "p95 ms");
+    print_head();
     int result = track(tune, &f32, "reference", err);
+    if (result == SP_OK)
+        result = judge_reference(tune, err);
     if (result == SP_OK)
         result = search(tune, &best, err);
     if (result < 0 || !best)
@@ -372,13 +472,22 @@ static int tune_all(struct tune *tune, struct sp_error *err)
 static int say_capacity(struct tune *tune, struct sp_error *err)
 {
     const struct sp_settings *s = &tune->options->settings;
-    char size[WORD_BYTES], skip[WORD_BYTES], streams[WORD_BYTES], batch[WORD_BYTES];
+    char size[WORD_BYTES], skip[WORD_BYTES], streams[WORD_BYTES], threads[WORD_BYTES],
+        batch[WORD_BYTES];
     snprintf(size, sizeof size, "%d", s->input_size_px);
     snprintf(skip, sizeof skip, "%d", s->frame_skip);
     snprintf(streams, sizeof streams, "%d", s->streams);
+    snprintf(threads, sizeof threads, "%d", s->threads);
     snprintf(batch, sizeof batch, "%d", s->engine_batch);
-    struct try now = {.value = {sp_precision_name((enum spoton_precision)s->precision), size, skip,
-                                s->streams ? streams : "auto", s->engine_batch ? batch : "auto"}};
+    struct try now = {.value = {
+                          [PRECISION] = sp_precision_name((enum spoton_precision)s->precision),
+                          [ENGINE] = s->engine,
+                          [SIZE] = size,
+                          [SKIP] = skip,
+                          [STREAMS] = s->streams ? streams : "auto",
+                          [THREADS] = s->threads ? threads : "auto",
+                          [BATCH] = s->engine_batch ? batch : "auto",
+                      }};
     int result = measure_speed(tune, &now, err);
     if (result == SP_OK)
         printf("%d cameras of %.0f frames/s: %.1f frames/s in all, a JPEG of every frame\n",
@@ -388,11 +497,14 @@ static int say_capacity(struct tune *tune, struct sp_error *err)
 
 static const struct sp_command_usage usage = {
     .name = "tune",
-    .synopsis = "[--camera NAME=URL]... [URL...] [--rate N] [--required SHARE] [--capacity]",
+    .synopsis = "[--camera NAME=URL]... [URL...] [--rate N] [--required SHARE] [--truth DIR]\n"
+                "                   [--capacity]",
     .about =
-        "Tries precision, input size, FRAME_SKIP, streams and batch on the cameras (files, or\n"
-        "the demo clip) and writes what serves the most of them into .env, where the tracks\n"
-        "stay near those of f32 on every frame. --capacity: how many fit, as it is set now.\n",
+        "Tries precision, engine, input size, FRAME_SKIP, streams, threads and batch on the "
+        "cameras\n"
+        "(files, or the demo clip) and writes what serves the most of them into .env, where the\n"
+        "tracks stay near those of f32 on every frame. --capacity: how many fit, as it is set "
+        "now.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_LIMIT | SP_TAKES_TUNE,
 };
 

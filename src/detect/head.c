@@ -149,7 +149,11 @@ static void scan_end_to_end(const struct head *head, const struct sp_head_option
             !(row[5] < (float)head->model->classes - 0.5f))
             continue;
         int class_id = (int)lrintf(row[5]);
-        if (is_wanted(options, class_id))
+        if (!is_wanted(options, class_id))
+            continue;
+        if (head->model->center_boxes)
+            add_center_box(heap, head, i, row[4], class_id);
+        else
             add_box(heap, (struct sp_candidate){
                               .x1 = row[0] * head->unit[0],
                               .y1 = row[1] * head->unit[1],

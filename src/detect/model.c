@@ -102,15 +102,11 @@ static int read_file(struct sp_model *model, const struct spoton_model_info *inf
 }
 
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
-                  struct sp_error *err)
+                  const struct sp_model_wish *wish, struct sp_error *err)
 {
-    return sp_model_open_as(model, engine, path, &(struct sp_model_wish){0}, err);
-}
-
-int sp_model_open_as(struct sp_model *model, const struct spoton_engine_api *engine,
-                     const char *path, const struct sp_model_wish *wish, struct sp_error *err)
-{
-    *model = (struct sp_model){.wish = *wish};
+    *model = (struct sp_model){0};
+    if (wish)
+        model->wish = *wish;
     if (strlen(path) >= sizeof model->path)
         return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
     snprintf(model->path, sizeof model->path, "%s", path);

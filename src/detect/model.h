@@ -17,7 +17,8 @@ enum sp_model_family {
     SP_FAMILY_AUTO,       /* as a wish: recognise it */
     SP_FAMILY_YOLOV5,     /* [b, 3 x cells, 5+classes]: box, objectness, class scores; v5, v7 */
     SP_FAMILY_YOLOV8,     /* [b, 4+classes, cells] or turned: box, class scores; v8, v11, ours */
-    SP_FAMILY_END_TO_END, /* [b, 300, 6]: x1 y1 x2 y2 score class, no NMS; YOLO10, YOLO26 */
+    SP_FAMILY_END_TO_END, /* [b, 300, 6]: x1 y1 x2 y2 (RT-DETR's of Ultralytics: cx cy w h) score
+                             class, no NMS; YOLO10, YOLO26 */
     SP_FAMILY_YOLOX,      /* [b, cells, 5+classes]: box (mostly as offset in its cell and log size),
                              objectness, class scores; BGR in 0..255 */
     SP_FAMILY_RTDETR, /* [b, 300, 4+classes], or [b, 300, 4] and [b, 300, classes]: relative box,
@@ -41,9 +42,10 @@ struct sp_model {
     int classes;         /* may shrink by one on the first run: see `unsure` */
     bool rows_first;     /* the head is [b, n, values] */
     bool relative_boxes; /* in 0..1 of the input instead of pixels; sp_detector_open() makes sure */
-    bool raw_cells;      /* YOLOX: offsets and log sizes; sp_detector_open() makes sure */
-    bool logits;         /* RT-DETR: scores before the sigmoid; sp_detector_open() makes sure */
-    bool unsure;         /* the shape is YOLOv8's and YOLOX's: the first run decides, or refuses */
+    bool center_boxes; /* end-to-end: cx cy w h instead of corners; sp_detector_open() makes sure */
+    bool raw_cells;    /* YOLOX: offsets and log sizes; sp_detector_open() makes sure */
+    bool logits;       /* RT-DETR: scores before the sigmoid; sp_detector_open() makes sure */
+    bool unsure;       /* the shape is YOLOv8's and YOLOX's: the first run decides, or refuses */
     int boxes_output, scores_output; /* indices of outputs: the same but for RT-DETR's pair */
     enum spoton_layout layout;
     bool swap_red_blue;
@@ -60,13 +62,11 @@ struct sp_model {
     int names;              /* classes that the file names; 0: none */
 };
 
-/* SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, head unknown). */
+/* wish: what the user says, as sp_pipeline_model_wish() has it from the settings; NULL: nothing.
+ * SP_ERR_NOT_FOUND, SP_ERR_FORMAT (unreadable), SP_ERR_UNSUPPORTED (readable, but the head is
+ * unknown or cannot be what is wished). */
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
-                  struct sp_error *err);
-
-/* The same where the user says some of it. SP_ERR_UNSUPPORTED also when the file cannot be that. */
-int sp_model_open_as(struct sp_model *model, const struct spoton_engine_api *engine,
-                     const char *path, const struct sp_model_wish *wish, struct sp_error *err);
+                  const struct sp_model_wish *wish, struct sp_error *err);
 
 /* One output for one picture of a batch. */
 struct sp_model_output {

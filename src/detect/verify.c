@@ -13,6 +13,9 @@ static const double FAR = 0.15;
 /* Of a box as its cell sees it: the centre in cells from the corner, the sides as logarithms. */
 static const double OFFSET_MOST = 3, LOG_SIZE_MOST = 6;
 
+/* Share of boxes whose second corner lies before the first. */
+static const double CROSSED_MOST = 0.2;
+
 /* Rounding may carry a probability that far beyond 0 and 1. */
 static const double SCORE_SLACK = 0.02;
 
@@ -145,12 +148,16 @@ static int verify_grid(struct sp_model *model, const struct boxes *boxes, int wi
 }
 
 /* The best 300 boxes of any picture are spread over it, so one of them ends beyond pixel 2. A
- * class that is no whole number belongs to another kind of head. */
+ * class that is no whole number belongs to another kind of head. Corners are in order, but a centre
+ * lies beyond the size nearly everywhere: RT-DETR's rows as Ultralytics exports them. */
 static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
                              struct sp_error *err)
 {
     double largest = 0;
+    int64_t crossed = 0;
     for (int64_t i = 0; i < boxes->count; ++i) {
+        crossed += value_of(boxes, i, 2) < value_of(boxes, i, 0) ||
+                   value_of(boxes, i, 3) < value_of(boxes, i, 1);
         for (int k = 0; k < 4; ++k) {
             double value = fabs(value_of(boxes, i, k));
             largest = isfinite(value) && value > largest ? value : largest;
@@ -164,6 +171,7 @@ static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
     }
     if (largest > 0)
         model->relative_boxes = largest <= 2;
+    model->center_boxes = (double)crossed > CROSSED_MOST * (double)boxes->count;
     return SP_OK;
 }
 

@@ -249,7 +249,9 @@ int sp_engine_list(struct sp_engine_report *reports, int capacity)
         struct sp_error why = {0};
         *report = (struct sp_engine_report){.probe.struct_bytes = sizeof report->probe};
         snprintf(report->name, sizeof report->name, "%.*s", NAME_BYTES - 1, names[filled]);
-        report->found = load_named(&api, names[filled], folders, &why) == SP_OK;
+        int result = load_named(&api, names[filled], folders, &why);
+        report->found = result == SP_OK;
+        report->broken = result < 0 && result != SP_ERR_NOT_FOUND;
         if (api)
             api->probe(&report->probe);
         else

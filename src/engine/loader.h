@@ -15,7 +15,8 @@ int sp_engine_load(const struct spoton_engine_api **out, const char *name, struc
 /* One line of `doctor`: every known engine, found or not. */
 struct sp_engine_report {
     char name[32];
-    int found; /* the plugin loads */
+    int found;  /* the plugin loads */
+    int broken; /* there is a file of it, which does not */
     char error[512];
     struct spoton_engine_probe probe; /* when found */
 };

@@ -6,6 +6,7 @@
  * Threads are not pinned: cores are shared with the rest of the pipeline, and under a cgroup quota
  * pinned threads starve each other. */
 #include "model_file.h"
+#include "openvino_graph.h"
 #include "openvino_model.h"
 
 #include <stdbool.h>
@@ -21,7 +22,8 @@ struct slot {
     ov_infer_request_t *request;
     ov_tensor_t *input;
     ov_tensor_t *output[SPOTON_TENSORS_MAX];
-    uint8_t *data;
+    void *data;       /* what the request reads */
+    uint8_t *picture; /* what the caller fills: data, or memory of our own */
 };
 
 struct spoton_engine {
@@ -29,6 +31,9 @@ struct spoton_engine {
     ov_compiled_model_t *compiled;
     struct slot *slot;
     int slots, streams, threads, output_count;
+    enum ov_pictures pictures;
+    bool swap_red_blue;
+    size_t batch, pixels; /* of a picture */
     enum spoton_precision precision;
     char device[128];
     struct {
@@ -86,8 +91,8 @@ static void look_at_cpu(struct cpu *cpu)
         cpu->amx = has_word(value, "amx_tile");
         cpu->bf16 = has_word(value, "avx512_bf16") || has_word(value, "amx_bf16") ||
                     has_word(value, "bf16");
-        cpu->f16 = has_word(value, "avx512_fp16") || has_word(value, "amx_fp16") ||
-                   has_word(value, "asimdhp");
+        /* Not avx512_fp16: OpenVINO 2026.2 takes 1.4 times as long in it as in f32. */
+        cpu->f16 = has_word(value, "amx_fp16") || has_word(value, "asimdhp");
         cpu->i8 = cpu->vnni || has_word(value, "amx_int8") || has_word(value, "asimddp");
         break; /* the cores of one machine are alike in this */
     }
@@ -193,7 +198,7 @@ static const char *choose_hint(const struct cpu *cpu, enum spoton_precision prec
         return cpu->bf16 ? "bf16" : NULL;
     case SPOTON_PRECISION_F16:
         if (!cpu->f16)
-            fail(error, error_bytes, "this CPU has no f16 units; use auto, bf16 or f32");
+            fail(error, error_bytes, "this CPU has no fast f16; use auto, bf16 or f32");
         return cpu->f16 ? "f16" : NULL;
     case SPOTON_PRECISION_INT8:
         if (!quantised) {
@@ -243,106 +248,6 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     return set_extra(core, options->extra, error, error_bytes);
 }
 
-static bool reshape(ov_model_t *model, const struct spoton_engine_options *options)
-{
-    const int64_t nchw[4] = {options->batch, 3, options->height, options->width};
-    const int64_t nhwc[4] = {options->batch, options->height, options->width, 3};
-    ov_partial_shape_t shape = {0};
-    bool is_nchw = options->layout == SPOTON_LAYOUT_NCHW;
-    bool done = ov_partial_shape_create_static(4, is_nchw ? nchw : nhwc, &shape) == OK &&
-                ov_model_reshape_single_input(model, shape) == OK;
-    ov_partial_shape_free(&shape);
-    return done;
-}
-
-static bool get_element_type(const ov_model_t *model, ov_element_type_e *type)
-{
-    ov_output_const_port_t *port = NULL;
-    bool done =
-        ov_model_const_input(model, &port) == OK && ov_port_get_element_type(port, type) == OK;
-    ov_output_const_port_free(port);
-    return done;
-}
-
-static bool set_steps(ov_preprocess_input_info_t *input,
-                      const struct spoton_engine_options *options, ov_element_type_e type)
-{
-    ov_preprocess_preprocess_steps_t *steps = NULL;
-    bool done = ov_preprocess_input_info_get_preprocess_steps(input, &steps) == OK;
-    if (done && type != U8)
-        done = ov_preprocess_preprocess_steps_convert_element_type(steps, type) == OK;
-    if (done && options->swap_red_blue)
-        done = ov_preprocess_preprocess_steps_reverse_channels(steps) == OK;
-    if (done && options->scale != 1.0f)
-        done = ov_preprocess_preprocess_steps_scale(steps, options->scale) == OK;
-    ov_preprocess_preprocess_steps_free(steps);
-    return done;
-}
-
-static const char *layout_name(enum spoton_layout layout)
-{
-    return layout == SPOTON_LAYOUT_NCHW ? "NCHW" : "NHWC";
-}
-
-static bool set_input(ov_preprocess_prepostprocessor_t *graph,
-                      const struct spoton_engine_options *options, ov_element_type_e type)
-{
-    ov_preprocess_input_info_t *input = NULL;
-    ov_preprocess_input_tensor_info_t *tensor = NULL;
-    ov_preprocess_input_model_info_t *model = NULL;
-    ov_layout_t *memory = NULL, *layout = NULL;
-    bool done = ov_layout_create(layout_name(options->input_layout), &memory) == OK &&
-                ov_layout_create(layout_name(options->layout), &layout) == OK &&
-                ov_preprocess_prepostprocessor_get_input_info_by_index(graph, 0, &input) == OK &&
-                ov_preprocess_input_info_get_tensor_info(input, &tensor) == OK &&
-                ov_preprocess_input_tensor_info_set_element_type(tensor, U8) == OK &&
-                ov_preprocess_input_tensor_info_set_layout(tensor, memory) == OK &&
-                ov_preprocess_input_info_get_model_info(input, &model) == OK &&
-                ov_preprocess_input_model_info_set_layout(model, layout) == OK &&
-                set_steps(input, options, type);
-    ov_preprocess_input_model_info_free(model);
-    ov_preprocess_input_tensor_info_free(tensor);
-    ov_preprocess_input_info_free(input);
-    ov_layout_free(layout);
-    ov_layout_free(memory);
-    return done;
-}
-
-static bool set_output(ov_preprocess_prepostprocessor_t *graph, size_t index)
-{
-    ov_preprocess_output_info_t *output = NULL;
-    ov_preprocess_output_tensor_info_t *tensor = NULL;
-    bool done =
-        ov_preprocess_prepostprocessor_get_output_info_by_index(graph, index, &output) == OK &&
-        ov_preprocess_output_info_get_tensor_info(output, &tensor) == OK &&
-        ov_preprocess_output_set_element_type(tensor, F32) == OK;
-    ov_preprocess_output_tensor_info_free(tensor);
-    ov_preprocess_output_info_free(output);
-    return done;
-}
-
-/* Puts the way from u8 RGB pictures to the model's input, and from its outputs to f32, into the
- * graph; *model is replaced. */
-static bool add_conversions(ov_model_t **model, const struct spoton_engine_options *options,
-                            int outputs)
-{
-    ov_preprocess_prepostprocessor_t *graph = NULL;
-    ov_model_t *built = NULL;
-    ov_element_type_e type;
-    bool done = get_element_type(*model, &type) &&
-                ov_preprocess_prepostprocessor_create(*model, &graph) == OK &&
-                set_input(graph, options, type);
-    for (int i = 0; done && i < outputs; ++i)
-        done = set_output(graph, (size_t)i);
-    done = done && ov_preprocess_prepostprocessor_build(graph, &built) == OK;
-    ov_preprocess_prepostprocessor_free(graph);
-    if (done) {
-        ov_model_free(*model);
-        *model = built;
-    }
-    return done;
-}
-
 static int get_number(const ov_compiled_model_t *compiled, const char *key, int otherwise)
 {
     char *text = NULL;
@@ -388,19 +293,21 @@ static int keep_output_shape(struct spoton_engine *engine, int index, const ov_t
     return 0;
 }
 
-static int open_slot(struct spoton_engine *engine, struct slot *slot, size_t input_bytes,
-                     char *error, size_t error_bytes)
+static int open_slot(struct spoton_engine *engine, struct slot *slot, char *error,
+                     size_t error_bytes)
 {
-    size_t bytes = 0;
-    void *data = NULL;
+    size_t bytes = 0, numbers = engine->batch * engine->pixels * 3;
+    bool bf16 = engine->pictures == OV_PICTURES_BF16;
     if (ov_compiled_model_create_infer_request(engine->compiled, &slot->request) != OK ||
         ov_infer_request_get_input_tensor(slot->request, &slot->input) != OK ||
-        ov_tensor_data(slot->input, &data) != OK ||
+        ov_tensor_data(slot->input, &slot->data) != OK ||
         ov_tensor_get_byte_size(slot->input, &bytes) != OK)
         return ov_fail(error, error_bytes, "infer request");
-    if (bytes != input_bytes)
+    if (bytes != numbers * (bf16 ? sizeof(uint16_t) : 1))
         return fail(error, error_bytes, "the input of the compiled model has another size");
-    slot->data = data;
+    slot->picture = bf16 ? malloc(numbers) : slot->data;
+    if (!slot->picture)
+        return fail(error, error_bytes, "out of memory");
     for (int i = 0; i < engine->output_count; ++i) {
         if (ov_infer_request_get_output_tensor_by_index(slot->request, (size_t)i,
                                                         &slot->output[i]) != OK)
@@ -422,30 +329,39 @@ static int open_slots(struct spoton_engine *engine, const struct spoton_engine_o
     engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
     if (!engine->slot)
         return fail(error, error_bytes, "out of memory");
-    size_t input_bytes =
-        (size_t)options->batch * (size_t)options->height * (size_t)options->width * 3;
     for (int i = 0; i < engine->slots; ++i) {
-        if (open_slot(engine, &engine->slot[i], input_bytes, error, error_bytes) < 0)
+        if (open_slot(engine, &engine->slot[i], error, error_bytes) < 0)
             return -1;
     }
     return 0;
 }
 
-static int prepare_model(ov_model_t **model, struct spoton_engine *engine,
-                         const struct spoton_engine_options *options,
-                         struct spoton_model_info *info, char *error, size_t error_bytes)
+static int read_model(ov_model_t **model, struct spoton_engine *engine,
+                      const struct spoton_engine_options *options, struct spoton_model_info *info,
+                      char *error, size_t error_bytes)
 {
     if (ov_read(engine->core, options->model_path, model, error, error_bytes) < 0 ||
         ov_describe_model(*model, options->model_path, info, error, error_bytes) < 0)
         return -1;
+    if (info->input_count != 1 || info->output_count > SPOTON_TENSORS_MAX)
+        return fail(error, error_bytes, "only models with one input are supported");
+    engine->output_count = info->output_count;
+    engine->swap_red_blue = options->swap_red_blue;
+    engine->batch = (size_t)options->batch;
+    engine->pixels = (size_t)options->height * (size_t)options->width;
+    return 0;
+}
+
+static int prepare_model(ov_model_t **model, const struct spoton_engine *engine,
+                         const struct spoton_engine_options *options, char *error,
+                         size_t error_bytes)
+{
     char thing[512];
     snprintf(thing, sizeof thing, "model %s at %d x %dx%d px", options->model_path, options->batch,
              options->width, options->height);
-    if (info->input_count != 1 || info->output_count > SPOTON_TENSORS_MAX)
-        return fail(error, error_bytes, "only models with one input are supported");
-    if (!reshape(*model, options) || !add_conversions(model, options, info->output_count))
+    if (!ov_set_shape(*model, options) ||
+        !ov_add_conversions(model, options, engine->pictures, engine->output_count))
         return ov_fail(error, error_bytes, thing);
-    engine->output_count = info->output_count;
     return 0;
 }
 
@@ -459,6 +375,8 @@ static void openvino_close(struct spoton_engine *engine)
             ov_infer_request_wait(slot->request);
         for (int k = 0; k < engine->output_count; ++k)
             ov_tensor_free(slot->output[k]);
+        if (slot->picture != slot->data)
+            free(slot->picture);
         ov_tensor_free(slot->input);
         ov_infer_request_free(slot->request);
     }
@@ -501,10 +419,13 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         fail(error, error_bytes, "out of memory");
     } else if (ov_core_create(&engine->core) != OK || !get_capabilities(engine->core, &cpu)) {
         ov_fail(error, error_bytes, "OpenVINO does not start");
-    } else if (prepare_model(&model, engine, options, info, error, error_bytes) == 0) {
+    } else if (read_model(&model, engine, options, info, error, error_bytes) == 0) {
         const char *hint =
             choose_hint(&cpu, options->precision, info->quantised, error, error_bytes);
-        if (hint && configure(engine->core, options, hint, error, error_bytes) == 0) {
+        if (hint)
+            engine->pictures = ov_choose_pictures(options, info, hint);
+        if (hint && configure(engine->core, options, hint, error, error_bytes) == 0 &&
+            prepare_model(&model, engine, options, error, error_bytes) == 0) {
             if (!compile(engine, model, options->cache_dir))
                 ov_fail(error, error_bytes, "compiling the model");
             else
@@ -537,12 +458,16 @@ static void openvino_describe(struct spoton_engine *engine,
 
 static uint8_t *openvino_input(struct spoton_engine *engine, int slot)
 {
-    return engine->slot[slot].data;
+    return engine->slot[slot].picture;
 }
 
 static int openvino_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
 {
-    if (ov_infer_request_start_async(engine->slot[slot].request) == OK)
+    const struct slot *s = &engine->slot[slot];
+    for (size_t i = 0; engine->pictures == OV_PICTURES_BF16 && i < engine->batch; ++i)
+        ov_fill_bf16((uint16_t *)s->data + i * engine->pixels * 3,
+                     s->picture + i * engine->pixels * 3, engine->swap_red_blue, engine->pixels);
+    if (ov_infer_request_start_async(s->request) == OK)
         return 0;
     return ov_fail(error, error_bytes, "start");
 }

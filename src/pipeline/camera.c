@@ -49,6 +49,9 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .read_timeout_us = p->options.live ? s->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
         .interrupted = &camera->interrupted,
     };
+    if (spoton_engine_takes_pictures(p->engine))
+        options.memory = (struct sp_source_memory){.alloc = p->engine->host_alloc,
+                                                   .release = p->engine->host_free};
     int result = sp_source_open(source, &options, err);
     if (result < 0)
         return result;

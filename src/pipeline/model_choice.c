@@ -65,7 +65,7 @@ static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_
     if (choice->model.quantised || choice->bundle.is_folder || !wants_int8(choice))
         return SP_OK;
     bool found = sp_bundle_find_int8(&form, choice->model.path);
-    if (found && sp_model_open_as(&model, choice->engine, form.model_path, wish, &why) == SP_OK) {
+    if (found && sp_model_open(&model, choice->engine, form.model_path, wish, &why) == SP_OK) {
         sp_log(SP_LOG_INFO, "%s: recall %.3f and precision %.3f against f32 by its card",
                form.model_path, form.card.gate_recall, form.card.gate_precision);
         choice->bundle = form;
@@ -100,7 +100,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
     if (result == SP_OK)
         result = load_engine(choice, settings, err);
     if (result == SP_OK)
-        result = sp_model_open_as(&choice->model, choice->engine, bundle->model_path, &wish, err);
+        result = sp_model_open(&choice->model, choice->engine, bundle->model_path, &wish, err);
     if (result == SP_OK)
         result = open_int8_form(choice, &wish, err);
     if (result < 0)
@@ -156,7 +156,7 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
     if (!choice->gate_needed)
         return SP_OK;
     if (settings->int8_reference[0])
-        result = sp_model_open_as(&reference, choice->engine, settings->int8_reference, &wish, err);
+        result = sp_model_open(&reference, choice->engine, settings->int8_reference, &wish, err);
     if (result < 0)
         return sp_fail_prefix(err, result, "INT8_REFERENCE");
     for (int i = 0; i < cameras; ++i)

@@ -161,7 +161,8 @@ int main(int argc, char **argv)
     int batch = atoi(argv[5]);
     double seconds = atof(argv[6]);
     const char *options_text = argc > 8 && strcmp(argv[8], "-") != 0 ? argv[8] : NULL;
-    if (sp_engine_load(&api, argv[1], &err) < 0 || sp_model_open(&model, api, argv[2], &err) < 0)
+    if (sp_engine_load(&api, argv[1], &err) < 0 ||
+        sp_model_open(&model, api, argv[2], NULL, &err) < 0)
         die(err.text);
     struct sp_detector_options options = {
         .engine = api,

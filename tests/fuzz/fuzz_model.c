@@ -158,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     int file = fuzz_file(names ? names : data, names_bytes, path);
     input = (struct fuzz_bytes){data, bytes - names_bytes};
     struct sp_model_wish wish = take_wish();
-    int result = sp_model_open_as(&model, &engine, path, &wish, &err);
+    int result = sp_model_open(&model, &engine, path, &wish, &err);
     fuzz_check_result(result, &err);
     close(file);
     if (result < 0)

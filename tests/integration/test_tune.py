@@ -6,7 +6,7 @@ import pytest
 
 from conftest import ROOT
 
-QUICK = ("--limit", "30", "--seconds", "1")
+QUICK = ("--limit", "30", "--seconds", "0.5")
 
 
 @pytest.mark.sanitize
@@ -24,11 +24,36 @@ def test_the_environment_file_is_changed_in_its_place(spoton, make_clip, tmp_pat
     lines = env.read_text().splitlines()
     assert lines[:2] == ["# mine", "TRACK_BUFFER_SIZE=40"]
     keys = [line.split("=")[0] for line in lines[2:]]
-    assert keys[:5] == ["PRECISION", "YOLO_INPUT_SIZE", "FRAME_SKIP", "ENGINE_STREAMS", "ENGINE_BATCH"]
+    assert keys[:7] == ["PRECISION", "ENGINE", "YOLO_INPUT_SIZE", "FRAME_SKIP", "ENGINE_STREAMS",
+                        "THREADS", "ENGINE_BATCH"]
+    assert "ENGINE=fake" in lines, "an engine that is set stays"
     assert len(keys) == len(set(keys))
     assert [path.name for path in tmp_path.iterdir() if "spoton-tune" in path.name] == []
     # What it wrote is what the program reads.
     spoton("run", "--env", env, "--camera", f"a={clip}", "--out", tmp_path / "out", expect=0)
+
+
+def test_the_truth_counts_where_it_is_known(spoton, make_clip, tmp_path):
+    """The fake engine's own tracks as the truth, with rows that do not count; then another clip's."""
+    clip = make_clip(frames=60)
+    spoton("run", "--camera", f"a={clip}", "--out", tmp_path / "truth", expect=0)
+    path = tmp_path / "truth" / "a.txt"
+    rows = path.read_text().splitlines()
+    # By person instead of by frame, a person who does not count, and rows beyond the first 30 frames.
+    rows.sort(key=lambda row: [int(value) for value in row.split(",")[1::-1]])
+    ignored = [f"{frame},99,5,5,20,40,0,-1,-1,-1" for frame in range(1, 31)]
+    path.write_text("\n".join(rows + ignored) + "\n")
+    (tmp_path / "mine.env").write_text("")
+    words = ("tune", "--env", tmp_path / "mine.env", "--camera", f"a={clip}", *QUICK, "--required",
+             "0.99", "--truth", tmp_path / "truth")
+    done = spoton(*words, timeout=200, expect=0)
+    first = next(line for line in done.stdout.splitlines() if line.startswith("auto "))
+    assert first.split()[9] == "1.000", str(done)
+    path.write_text("1,1,500,500,20,40,1,-1,-1,-1\n")
+    done = spoton(*words, expect=1)
+    assert "is it of this camera?" in done.error_lines[-1]
+    path.unlink()
+    assert "a.txt" in spoton(*words, expect=1).error_lines[-1]
 
 
 @pytest.mark.sanitize
@@ -69,6 +94,16 @@ def test_doctor_finds_low_rates_and_lacking_memory(spoton, make_clip):
     assert "no spoton-engine-nowhere.so" in done.stdout
 
 
+def test_doctor_finds_an_engine_that_does_not_load(spoton, tmp_path):
+    """A damaged plugin is a problem, though another engine takes its place."""
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    (folder / "spoton-engine-torn.so").write_bytes(b"\x7fELF torn")
+    done = spoton("doctor", env={"SPOTON_ENGINE_DIR": folder}, expect=1)
+    assert re.search(r"PROBLEM: engine plugin does not load: .*spoton-engine-torn.so", done.stdout)
+    assert "engine fake (ENGINE)" in done.stdout
+
+
 @pytest.mark.openvino
 def test_doctor_finds_a_fixed_batch(spoton, tmp_path):
     onnx = pytest.importorskip("onnx")
@@ -78,3 +113,17 @@ def test_doctor_finds_a_fixed_batch(spoton, tmp_path):
     done = spoton("doctor", engine="openvino", expect=1,
                   env={"YOLO_MODEL_PATH": tmp_path / "four.onnx", "ENGINE_BATCH": 16})
     assert "takes 4 pictures" in done.stdout and "ENGINE_BATCH=16" in done.stdout
+
+
+@pytest.mark.openvino
+def test_all_engines_are_tried(spoton, demo_clip, tmp_path):
+    listed = spoton("doctor", engine=None, expect=0).stdout
+    here = [name for name in ("openvino", "onnxruntime")
+            if re.search(rf"^engine +{name} +[\d:]", listed, re.M)]
+    (tmp_path / "mine.env").write_text("")
+    done = spoton("tune", "--env", tmp_path / "mine.env", "--camera", f"a={demo_clip}", "--limit", "2",
+                  "--seconds", "0.2", "--required", "0.01", engine=None, timeout=300, expect=0)
+    tried = {line.split()[1] for line in done.stdout.splitlines()
+             if re.match(r"(auto|int8|bf16|f16|f32) ", line)}
+    assert tried == set(here)
+    assert re.search(r"^ENGINE=(openvino|onnxruntime)$", (tmp_path / "mine.env").read_text(), re.M)

@@ -165,6 +165,10 @@ def make_other_families(folder):
     one = np.concatenate(rtdetr_heads(80), axis=1)
     one[:, 4:] = 1 / (1 + np.exp(-one[:, 4:]))
     save(folder, "rtdetr_one", [one])
+    rows = np.zeros((300, 6), np.float32)
+    rows[:, :2], rows[:, 2:4] = cells()[:300] / SIZE, (0.1, 0.2)
+    rows[0] = (20 / SIZE, 40 / SIZE, 20 / SIZE, 40 / SIZE, 0.9, 0)  # end_to_end_head()'s box
+    save(folder, "end_to_end_centers", [rows])
     save(folder, "end_to_end_free", [end_to_end_head()], shape=free, free=True)
 
 

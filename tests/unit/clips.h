@@ -89,6 +89,7 @@ struct reel {
     struct sp_error err;
     struct sp_source_info info;
     uint64_t failed, tail_undecoded, undecoded;
+    int pinned;
 };
 
 static inline uint64_t hash_rows(uint64_t hash, const uint8_t *rows, int stride, int w, int h)
@@ -121,6 +122,7 @@ struct read_options {
     int frame_skip; /* > 1: sparse */
     int threads;
     bool no_hash;
+    struct sp_source_memory memory;
 };
 
 /* Checks on the way what holds for every source; the caller frees the reel. */
@@ -137,6 +139,7 @@ static inline struct reel *read_all(const char *url, struct read_options with)
                                         .frame_skip = with.frame_skip > 1 ? with.frame_skip : 1,
                                         .sparse = with.frame_skip > 1,
                                         .decode_threads = with.threads,
+                                        .memory = with.memory,
                                         .open_timeout_us = 5000000,
                                         .read_timeout_us = 5000000};
     reel->rc = sp_source_open(&source, &options, &reel->err);
@@ -151,6 +154,7 @@ static inline struct reel *read_all(const char *url, struct read_options with)
             assert_true(frame->decode_us >= 0 && frame->received_us > 0);
             before_us = frame->pts_us;
             reel->undecoded += frame->undecoded;
+            reel->pinned += frame->pinned;
             reel->shot[reel->count++] = shoot(frame, !with.no_hash);
             sp_frame_unref(frame);
         }

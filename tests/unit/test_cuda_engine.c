@@ -199,7 +199,7 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api, st
     const char *chosen = strcmp(api->name, "cuda") == 0 ? getenv("SPOTON_TEST_MODEL") : NULL;
     char path[1024];
     source_path(path, sizeof path, "models/person.onnx");
-    if (sp_model_open(of, api, chosen ? chosen : path, &err) < 0)
+    if (sp_model_open(of, api, chosen ? chosen : path, NULL, &err) < 0)
         print_message("%s\n", err.text);
     struct sp_detector_options options = {
         .engine = api,

@@ -15,7 +15,7 @@ static struct sp_model model;
 static struct sp_detector_options fake_options(const char *extra)
 {
     const struct spoton_engine_api *fake = load_fake();
-    assert_int_equal(sp_model_open(&model, fake, "fake", NULL), SP_OK);
+    assert_int_equal(sp_model_open(&model, fake, "fake", NULL, NULL), SP_OK);
     return (struct sp_detector_options){
         .engine = fake,
         .model = &model,
@@ -270,7 +270,7 @@ static struct sp_detector_options bundled_options(const struct spoton_engine_api
 {
     char path[1024];
     source_path(path, sizeof path, "models/person.onnx");
-    assert_int_equal(sp_model_open(&model, api, path, NULL), SP_OK);
+    assert_int_equal(sp_model_open(&model, api, path, NULL, NULL), SP_OK);
     return (struct sp_detector_options){
         .engine = api,
         .model = &model,

@@ -109,10 +109,10 @@ static bool make_models(char *folder, size_t folder_bytes)
     return WEXITSTATUS(status) == 0;
 }
 
-/* Every way from the slots' memory to the model's numbers. */
-static void test_models_are_given_the_picture(void **state)
+/* Every way from the slots' memory to the model's numbers. In bf16 all numbers are rounded to 8
+ * bits, those of a picture that is not divided not at all. */
+static void run_echoes(const struct spoton_engine_api *api, enum spoton_precision precision)
 {
-    (void)state;
     static const struct echo echoes[] = {
         {"echo_f32_nchw", SPOTON_LAYOUT_NCHW, SPOTON_ELEMENT_F32},
         {"echo_f32_nhwc", SPOTON_LAYOUT_NHWC, SPOTON_ELEMENT_F32},
@@ -121,7 +121,6 @@ static void test_models_are_given_the_picture(void **state)
         {"echo_u8_nchw", SPOTON_LAYOUT_NCHW, SPOTON_ELEMENT_U8},
         {"echo_u8_nhwc", SPOTON_LAYOUT_NHWC, SPOTON_ELEMENT_U8},
     };
-    const struct spoton_engine_api *api = find_engine("onnxruntime");
     char folder[512], path[600];
     if (!api || !make_models(folder, sizeof folder)) {
         print_message("skipped: no engine, or no python3 with the onnx package\n");
@@ -134,7 +133,7 @@ static void test_models_are_given_the_picture(void **state)
             struct spoton_engine_options options = {
                 .struct_bytes = sizeof options,
                 .model_path = path,
-                .precision = SPOTON_PRECISION_F32,
+                .precision = precision,
                 .batch = BATCH,
                 .height = H,
                 .width = W,
@@ -146,8 +145,32 @@ static void test_models_are_given_the_picture(void **state)
                 .input_layout = way & 4 ? SPOTON_LAYOUT_NCHW : SPOTON_LAYOUT_NHWC,
             };
             bool half = echoes[i].element == SPOTON_ELEMENT_F16;
-            run_echo(api, &options, half && options.scale > 1 ? 0.00025 : 1e-7);
+            double tolerance = half ? 0.00025 : 1e-7;
+            if (precision == SPOTON_PRECISION_BF16)
+                tolerance = 0x1p-8;
+            run_echo(api, &options, options.scale > 1 ? tolerance : 1e-7);
         }
+}
+
+static void test_models_are_given_the_picture(void **state)
+{
+    (void)state;
+    run_echoes(find_engine("onnxruntime"), SPOTON_PRECISION_F32);
+}
+
+static void test_openvino_gives_models_the_picture(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = find_engine("openvino");
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    if (!api)
+        skip();
+    api->probe(&probe);
+    run_echoes(api, SPOTON_PRECISION_F32);
+    if (strstr(probe.precisions, "bf16"))
+        run_echoes(api, SPOTON_PRECISION_BF16);
+    else
+        print_message("skipped in part: this CPU has no bf16\n");
 }
 
 static void test_what_the_engine_cannot_do_is_said(void **state)
@@ -258,7 +281,7 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api,
     struct sp_error err = {0};
     char path[1024];
     source_path(path, sizeof path, "models/person.onnx");
-    if (sp_model_open(model, api, path, &err) < 0)
+    if (sp_model_open(model, api, path, NULL, &err) < 0)
         print_message("%s\n", err.text);
     struct sp_detector_options options = {
         .engine = api,
@@ -341,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models_are_given_the_picture),
+        cmocka_unit_test(test_openvino_gives_models_the_picture),
         cmocka_unit_test(test_what_the_engine_cannot_do_is_said),
         cmocka_unit_test(test_engines_find_the_same_people),
     };

@@ -37,7 +37,7 @@ static void test_the_fake_is_a_model_of_one_class(void **state)
 {
     (void)state;
     static struct sp_model model;
-    assert_int_equal(sp_model_open(&model, load_fake(), "fake", NULL), SP_OK);
+    assert_int_equal(sp_model_open(&model, load_fake(), "fake", NULL, NULL), SP_OK);
     assert_int_equal(model.family, SP_FAMILY_YOLOV8);
     assert_int_equal(model.classes, 1);
     assert_int_equal(model.person_class, 0);
@@ -53,11 +53,12 @@ static void test_paths_that_are_no_models(void **state)
     (void)state;
     static struct sp_model model;
     struct sp_error err;
-    assert_int_equal(sp_model_open(&model, load_fake(), "/nowhere/m.onnx", &err), SP_ERR_NOT_FOUND);
+    assert_int_equal(sp_model_open(&model, load_fake(), "/nowhere/m.onnx", NULL, &err),
+                     SP_ERR_NOT_FOUND);
     assert_non_null(strstr(err.text, "/nowhere/m.onnx"));
     static char longest[5000];
     memset(longest, 'a', sizeof longest - 1);
-    assert_int_equal(sp_model_open(&model, load_fake(), longest, &err), SP_ERR_INVALID);
+    assert_int_equal(sp_model_open(&model, load_fake(), longest, NULL, &err), SP_ERR_INVALID);
 }
 
 static void expect_names(const char *text, int count, int person_class)
@@ -95,7 +96,7 @@ static void expect_unreadable(const struct spoton_engine_api *api, const char *p
 {
     static struct sp_model model;
     struct sp_error err;
-    assert_int_equal(sp_model_open(&model, api, path, &err), SP_ERR_FORMAT);
+    assert_int_equal(sp_model_open(&model, api, path, NULL, &err), SP_ERR_FORMAT);
     assert_non_null(strstr(err.text, path));
     assert_non_null(strstr(err.text, word));
     assert_null(strchr(err.text, '\n'));
@@ -153,7 +154,7 @@ static bool run_model(const struct spoton_engine_api *api, const char *path,
                       struct sp_detection *out, struct sp_error *err)
 {
     static struct sp_model opened;
-    if (sp_model_open_as(&opened, api, path, wish, err) < 0)
+    if (sp_model_open(&opened, api, path, wish, err) < 0)
         return false;
     struct sp_detector *detector;
     struct sp_detector_options options = {
@@ -268,6 +269,7 @@ static void test_heads_that_are_read(void **state)
         {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
         {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
         {"end_to_end_free", SP_FAMILY_END_TO_END, 80, 0, 0, 0, 0},
+        {"end_to_end_centers", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
@@ -335,7 +337,7 @@ static void test_sides_that_fit_no_integer_are_refused(void **state)
     static const struct spoton_engine_api engine = {.inspect = inspect_huge};
     static struct sp_model model;
     struct sp_error err = {0};
-    assert_int_equal(sp_model_open(&model, &engine, "huge", &err), SP_ERR_UNSUPPORTED);
+    assert_int_equal(sp_model_open(&model, &engine, "huge", NULL, &err), SP_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "[1,3,64,8589934592]"));
 }
 
@@ -419,7 +421,7 @@ static void test_models_of_others(void **state)
         static struct sp_model model;
         struct sp_error err = {0};
         snprintf(path, sizeof path, "%s/%s", folder, cases[i].name);
-        assert_int_equal(sp_model_open(&model, api, path, &err), cases[i].result);
+        assert_int_equal(sp_model_open(&model, api, path, NULL, &err), cases[i].result);
         if (cases[i].result == SP_OK) {
             assert_int_equal(model.family, cases[i].family);
             assert_int_equal(model.classes, 80);
@@ -445,7 +447,7 @@ static void test_the_bundled_model(void **state)
     if (!api)
         skip();
     source_path(path, sizeof path, "models/person.onnx");
-    assert_int_equal(sp_model_open(&model, api, path, NULL), SP_OK);
+    assert_int_equal(sp_model_open(&model, api, path, NULL, NULL), SP_OK);
     assert_int_equal(model.family, SP_FAMILY_YOLOV8);
     assert_string_equal(sp_model_family_name(model.family), "yolov8");
     assert_int_equal(model.classes, 1);

@@ -64,6 +64,72 @@ static void test_threads_change_no_byte(void **state)
     free(four);
 }
 
+/* Memory that counts what is taken, and ends after so many blocks. */
+static atomic_int blocks_out, blocks_taken, blocks_allowed;
+
+static void *take_block(size_t bytes)
+{
+    if (atomic_load(&blocks_taken) >= atomic_load(&blocks_allowed))
+        return NULL;
+    atomic_fetch_add(&blocks_taken, 1);
+    atomic_fetch_add(&blocks_out, 1);
+    return aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+}
+
+static void give_block(void *memory)
+{
+    atomic_fetch_sub(&blocks_out, 1);
+    free(memory);
+}
+
+static void expect_same_in_memory(const char *url, int threads, int allowed, bool all)
+{
+    struct sp_source_memory memory = {.alloc = take_block, .release = give_block};
+    struct reel *usual = read_all(url, (struct read_options){.threads = threads});
+    atomic_store(&blocks_taken, 0);
+    atomic_store(&blocks_allowed, allowed);
+    struct reel *there = read_all(url, (struct read_options){.threads = threads, .memory = memory});
+    assert_int_equal(usual->rc, SP_ERR_END);
+    assert_int_equal(there->rc, SP_ERR_END);
+    assert_int_equal(there->count, usual->count);
+    for (int i = 0; i < usual->count; i++)
+        assert_memory_equal(&there->shot[i], &usual->shot[i], sizeof usual->shot[i]);
+    assert_int_equal(usual->pinned, 0);
+    if (all)
+        assert_int_equal(there->pinned, there->count);
+    else
+        assert_true(there->pinned < there->count);
+    assert_true(atomic_load(&blocks_taken) <= 24); /* a pool, not one a picture */
+    assert_int_equal(atomic_load(&blocks_out), 0);
+    free(usual);
+    free(there);
+}
+
+static void test_pictures_in_memory_of_the_engine(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    static const char *const kinds[][2] = {
+        {"memory.mp4", "-c:v libx264 -preset ultrafast -bf 3 -pix_fmt yuv420p"},
+        {"memory.mkv",
+         "-c:v libx265 -preset ultrafast -x265-params log-level=error -pix_fmt yuv420p"},
+        {"memory.avi", "-c:v mpeg4 -bf 2"},
+        {"memory2.avi", "-c:v mjpeg -pix_fmt yuvj420p"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char arguments[300];
+        snprintf(arguments, sizeof arguments, MOVING("202x118", "25", "2") "%s @/%s", kinds[i][1],
+                 kinds[i][0]);
+        make(arguments);
+        expect_same_in_memory(clip(kinds[i][0]), 1, 1000, true);
+        expect_same_in_memory(clip(kinds[i][0]), 3, 1000, true);
+        expect_same_in_memory(clip(kinds[i][0]), 1, 0, false); /* there is none */
+    }
+    expect_same_in_memory(clip("memory.mp4"), 1, 2, false); /* not enough */
+    make(MOVING("64x48", "25", "1") "-c:v ffv1 -pix_fmt yuv444p @/memory444.mkv");
+    expect_same_in_memory(clip("memory444.mkv"), 1, 1000, false); /* is converted */
+}
+
 /* What is given out sparsely is what full decoding gives, and the account is whole. */
 static void expect_same_sparse(const char *url, int frame_skip, int threads)
 {
@@ -351,6 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_picture_of_every_codec),
         cmocka_unit_test(test_threads_change_no_byte),
+        cmocka_unit_test(test_pictures_in_memory_of_the_engine),
         cmocka_unit_test(test_sparse_equals_full),
         cmocka_unit_test(test_times_rise_and_start_at_zero),
         cmocka_unit_test(test_size_changes_midway_and_clock_jumps_back),
