@@ -267,6 +267,7 @@ static void tick(void *user)
     struct sp_api *api = user;
     take_fresh_settings(api);
     sp_box_sample(api);
+    sp_load_tick(api);
     sp_tasks_tick(api);
 }
 

@@ -35,6 +35,12 @@ struct sp_rate_sample {
     uint64_t send_count, send_us;
 };
 
+struct sp_load {
+    uint64_t received, stale; /* of all cameras, at the last look */
+    int64_t busy_us;          /* when pictures went stale last; 0: never */
+    bool limited;
+};
+
 struct sp_api {
     struct sp_settings settings;
     struct sp_pipeline *pipeline;
@@ -52,6 +58,7 @@ struct sp_api {
 
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;
+    struct sp_load load;
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], scratch */
 
     pthread_mutex_t mutex; /* guards the next two */
@@ -108,6 +115,9 @@ void sp_box_settings(struct sp_call *call);
 void sp_box_stats(struct sp_call *call);
 void sp_box_sample(struct sp_api *api); /* once a second */
 uint64_t sp_box_memory_bytes(void);
+
+/* load.c: once a second */
+void sp_load_tick(struct sp_api *api);
 
 /* people.c */
 void sp_people_list(struct sp_call *call);

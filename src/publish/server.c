@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- connections ------------------------------------------------------------------------------ */
@@ -98,7 +99,16 @@ void sp_server_wake(void *argument, int camera)
         lws_cancel_service(server->context);
 }
 
-static void wake_viewers(struct sp_server *server)
+static const int64_t BURST_US = 100000; /* time that was not used counts for so long */
+
+static int64_t thread_cpu_us(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
+}
+
+static void tell_viewers(struct sp_server *server)
 {
     uint64_t dirty = atomic_exchange(&server->dirty, 0);
     for (struct sp_connection *c = server->connections; dirty && c; c = c->next) {
@@ -108,6 +118,40 @@ static void wake_viewers(struct sp_server *server)
         if (news)
             sp_connection_want(c);
     }
+}
+
+static void on_later(lws_sorted_usec_list_t *list)
+{
+    struct sp_server *server = lws_container_of(list, struct sp_server, later);
+    server->waiting = false;
+    tell_viewers(server);
+}
+
+/* With a limit viewers are told of news only when so much time went by as what the thread did pays
+ * for; what came meanwhile but the newest they miss. Looking itself costs: so once for each round.
+ */
+static void wake_viewers(struct sp_server *server)
+{
+    if (server->waiting)
+        return;
+    int64_t now_us = sp_clock_us(), cpu_us = thread_cpu_us();
+    int64_t used_us = cpu_us - server->paid_cpu_us;
+    server->paid_cpu_us = cpu_us;
+    if (server->paid_until_us < now_us - BURST_US)
+        server->paid_until_us = now_us - BURST_US;
+    if (server->share > 0)
+        server->paid_until_us += (int64_t)((double)used_us / server->share);
+    server->waiting = server->paid_until_us > now_us;
+    if (server->waiting)
+        lws_sul_schedule(server->context, 0, &server->later, on_later,
+                         server->paid_until_us - now_us);
+    else
+        tell_viewers(server);
+}
+
+void sp_server_limit(struct sp_server *server, double share)
+{
+    server->share = share;
 }
 
 /* Of a viewer the library reads nothing, and so does not see that it has gone until there is a
@@ -153,6 +197,7 @@ static void *server_main(void *argument)
         if (lws_service(server->context, 0) < 0)
             break;
     lws_sul_cancel(&server->tick);
+    lws_sul_cancel(&server->later);
     return NULL;
 }
 

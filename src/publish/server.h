@@ -128,6 +128,10 @@ void sp_server_close(struct sp_server *server);
  * client that has 16 unread ones loses this one. */
 void sp_server_mail(struct sp_server *server, const char *tag, const char *text, size_t bytes);
 
+/* On the server's thread: from now on it takes at most so much of a core (CPU seconds a second);
+ * what that does not suffice for, viewers miss. 0: no limit. */
+void sp_server_limit(struct sp_server *server, double share);
+
 struct sp_server_counts {
     int connections, mjpeg, ws;
     uint64_t requests, refused, stuck;

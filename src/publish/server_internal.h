@@ -78,6 +78,12 @@ struct sp_server {
     _Atomic uint64_t dirty; /* a bit a camera: something new */
     lws_sorted_usec_list_t tick;
 
+    double share; /* of a core that viewers may take; 0: no limit */
+    lws_sorted_usec_list_t later;
+    bool waiting; /* for `later` */
+    int64_t paid_until_us,
+        paid_cpu_us; /* until when what was spent suffices; the thread's CPU time */
+
     struct sp_connection *connections;
     struct sp_json json;
     uint8_t *scratch; /* LWS_PRE, then what is sent */
