@@ -1,38 +1,44 @@
-// Reads the binary WebSocket message, version 1 (docs/API.md). The JPEG is a view into the message's
+// Reads the binary WebSocket message, version 2 (docs/API.md). The JPEG is a view into the message's
 // own buffer; nothing is copied.
 
-const MAGIC = 0x53505431; // "SPT1"
-const HEAD_BYTES = 42;
-const INFERRED = 1, HAS_JPEG = 2, WIDE_IDS = 4, HAS_CLASSES = 8;
+const MAGIC = 0x53505402; // "SPT", version 2
+const HEAD_BYTES = 34, TRACKS_HEAD_BYTES = 5;
+const INFERRED = 1, HAS_JPEG = 2, IDS_2 = 4, HAS_CLASSES = 8, PIXELS = 16, IDS_4 = 32;
 const text = new TextDecoder();
 
 export function readMessage(buffer) {
   const view = new DataView(buffer), bytes = new Uint8Array(buffer);
-  if (bytes.length < HEAD_BYTES || view.getUint32(0, false) !== MAGIC || view.getUint8(4) !== 1)
-    throw new Error("not a spoton message of version 1");
-  const flags = view.getUint8(5), count = view.getUint16(6, true), nameBytes = view.getUint8(41);
+  if (bytes.length < HEAD_BYTES || view.getUint32(0, false) !== MAGIC)
+    throw new Error("not a spoton message of version 2");
+  const flags = bytes[4], nameBytes = bytes[5], count = view.getUint16(6, true);
   const width = view.getUint16(12, true), height = view.getUint16(14, true);
-  const wide = (flags & WIDE_IDS) !== 0, trackBytes = wide ? 13 : 11;
-  const base = view.getUint32(36, true);
-  const tracksAt = HEAD_BYTES + nameBytes, classesAt = tracksAt + count * trackBytes;
+  const boxBytes = flags & PIXELS ? 6 : 7, idBytes = flags & IDS_4 ? 4 : flags & IDS_2 ? 2 : 1;
+  const trackBytes = boxBytes + 1 + idBytes;
+  const tracksAt = HEAD_BYTES + nameBytes + (count ? TRACKS_HEAD_BYTES : 0);
+  const classesAt = tracksAt + count * trackBytes;
   const end = classesAt + (flags & HAS_CLASSES ? count : 0);
   if (end > bytes.length)
     throw new Error("a spoton message that is cut short");
 
+  const number = (at, size) => size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : bytes[at];
+  const bits = boxBytes * 2, most = 2 ** bits - 1; // of each of a box's four numbers
+  const corner = (at, i) => {
+    const low = at + (i * bits >> 3), all = bytes[low] | bytes[low + 1] << 8 | bytes[low + 2] << 16;
+    const value = all >> (i * bits & 7) & most;
+    return flags & PIXELS ? value : value / most * (i % 2 ? height : width);
+  };
+  const base = count ? view.getUint32(tracksAt - TRACKS_HEAD_BYTES, true) : 0;
   const tracks = [];
-  for (let i = 0, at = tracksAt; i < count; i++, at += trackBytes) {
-    const x = (offset) => view.getUint16(at + offset, true) / 65535 * width;
-    const y = (offset) => view.getUint16(at + offset, true) / 65535 * height;
+  for (let i = 0, at = tracksAt; i < count; i++, at += trackBytes)
     tracks.push({
-      id: base + (wide ? view.getUint32(at + 9, true) : view.getUint16(at + 9, true)),
-      score: bytes[at + 8] / 255,
-      box: [x(0), y(2), x(4), y(6)],
+      id: base + number(at + boxBytes + 1, idBytes),
+      score: bytes[at + boxBytes] / 255,
+      box: [0, 1, 2, 3].map((i) => corner(at, i)),
     });
-  }
   return {
-    camera: text.decode(bytes.subarray(HEAD_BYTES, tracksAt)),
+    camera: text.decode(bytes.subarray(HEAD_BYTES, HEAD_BYTES + nameBytes)),
     sequence: view.getUint32(8, true),
-    latency_us: view.getUint32(32, true),
+    latency_us: view.getUint32(24, true),
     inferred: (flags & INFERRED) !== 0,
     width, height, tracks,
     jpeg: flags & HAS_JPEG ? bytes.subarray(end) : null,

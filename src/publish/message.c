@@ -5,7 +5,16 @@
 #include <string.h>
 #include <time.h>
 
-enum { FLAG_INFERRED = 1, FLAG_JPEG = 2, FLAG_WIDE_IDS = 4, FLAG_CLASSES = 8 };
+enum {
+    FLAG_INFERRED = 1,
+    FLAG_JPEG = 2,
+    FLAG_IDS_2 = 4,
+    FLAG_CLASSES = 8,
+    FLAG_PIXELS = 16,
+    FLAG_IDS_4 = 32,
+    PIXELS_MAX = 4095, /* 12 bits */
+    PARTS_MAX = 16383, /* 14 bits */
+};
 
 const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16])
 {
@@ -109,10 +118,10 @@ static uint8_t *put(uint8_t *at, uint64_t value, int bytes)
     return at;
 }
 
-static uint16_t part_of(double value, int whole)
+static uint64_t part_of(double value, int whole)
 {
-    double part = value / whole * 65535.0;
-    return (uint16_t)lround(part < 0 ? 0 : (part > 65535 ? 65535 : part));
+    double part = value / whole * PARTS_MAX;
+    return (uint64_t)lround(part < 0 ? 0 : (part > PARTS_MAX ? PARTS_MAX : part));
 }
 
 static uint8_t class_byte(int class_id)
@@ -120,14 +129,20 @@ static uint8_t class_byte(int class_id)
     return class_id >= 0 && class_id < 255 ? (uint8_t)class_id : 255;
 }
 
+/* What the tracks have in common decides how they are written. */
 struct span {
     uint32_t lowest, highest;
-    bool one_class;
+    bool one_class, whole_pixels;
 };
+
+static bool is_pixel(float value)
+{
+    return value >= 0 && value <= PIXELS_MAX && value == floorf(value);
+}
 
 static struct span span_of(const struct sp_update *update)
 {
-    struct span span = {.one_class = true};
+    struct span span = {.one_class = true, .whole_pixels = true};
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
         if (i == 0 || track->id < span.lowest)
@@ -135,45 +150,66 @@ static struct span span_of(const struct sp_update *update)
         if (track->id > span.highest)
             span.highest = track->id;
         span.one_class = span.one_class && track->class_id == update->tracks[0].class_id;
+        span.whole_pixels = span.whole_pixels && is_pixel(track->x1_px) && is_pixel(track->y1_px) &&
+                            is_pixel(track->x2_px) && is_pixel(track->y2_px);
     }
     return span;
+}
+
+static uint8_t *put_box(uint8_t *at, const struct sp_update *update, const struct sp_track *track,
+                        bool whole_pixels)
+{
+    const float values[] = {track->x1_px, track->y1_px, track->x2_px, track->y2_px};
+    const int wholes[] = {update->width_px, update->height_px};
+    uint64_t box = 0;
+    int bits = whole_pixels ? 12 : 14;
+    for (int i = 0; i < 4; i++)
+        box |= (whole_pixels ? (uint64_t)values[i] : part_of(values[i], wholes[i % 2])) << bits * i;
+    return put(at, box, bits / 2); /* four of them */
+}
+
+static uint8_t *put_tracks(uint8_t *at, const struct sp_update *update, const struct span *span,
+                           int id_bytes)
+{
+    if (update->track_count == 0)
+        return at;
+    at = put(at, span->lowest, 4);
+    at = put(at, class_byte(update->tracks[0].class_id), 1);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        at = put_box(at, update, track, span->whole_pixels);
+        at = put(at, (uint64_t)lround(track->score * 255), 1);
+        at = put(at, track->id - span->lowest, id_bytes);
+    }
+    for (size_t i = 0; i < update->track_count && !span->one_class; i++)
+        at = put(at, class_byte(update->tracks[i].class_id), 1);
+    return at;
 }
 
 size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us)
 {
     struct span span = span_of(update);
     size_t name_bytes = strlen(update->name);
-    bool wide = span.highest - span.lowest > 65535;
+    uint32_t ids = span.highest - span.lowest;
+    int id_bytes = ids > 65535 ? 4 : (ids > 255 ? 2 : 1);
     unsigned flags = (update->inferred ? FLAG_INFERRED : 0U) | (jpeg ? FLAG_JPEG : 0U) |
-                     (wide ? FLAG_WIDE_IDS : 0U) | (span.one_class ? 0U : FLAG_CLASSES);
+                     (id_bytes == 2 ? FLAG_IDS_2 : 0U) | (id_bytes == 4 ? FLAG_IDS_4 : 0U) |
+                     (span.one_class ? 0U : FLAG_CLASSES) | (span.whole_pixels ? FLAG_PIXELS : 0U);
     int64_t latency_us = now_us - update->received_us;
     latency_us = latency_us < 0 ? 0 : (latency_us > UINT32_MAX ? UINT32_MAX : latency_us);
     uint8_t *at = out;
-    at = put(at, 0x31545053, 4); /* "SPT1" */
+    at = put(at, 0x545053, 3); /* "SPT" */
     at = put(at, SP_MESSAGE_VERSION, 1);
     at = put(at, flags, 1);
+    at = put(at, name_bytes, 1);
     at = put(at, update->track_count, 2);
     at = put(at, update->sequence, 4);
     at = put(at, (uint64_t)update->width_px, 2);
     at = put(at, (uint64_t)update->height_px, 2);
-    at = put(at, (uint64_t)update->pts_us, 8);
     at = put(at, (uint64_t)update->wall_us, 8);
     at = put(at, (uint64_t)latency_us, 4);
-    at = put(at, span.lowest, 4);
-    at = put(at, update->track_count ? class_byte(update->tracks[0].class_id) : 0, 1);
-    at = put(at, name_bytes, 1);
-    for (size_t i = 0; i < name_bytes; i++)
-        *at++ = (uint8_t)update->name[i];
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
-        at = put(at, part_of(track->x1_px, update->width_px), 2);
-        at = put(at, part_of(track->y1_px, update->height_px), 2);
-        at = put(at, part_of(track->x2_px, update->width_px), 2);
-        at = put(at, part_of(track->y2_px, update->height_px), 2);
-        at = put(at, (uint64_t)lround(track->score * 255), 1);
-        at = put(at, track->id - span.lowest, wide ? 4 : 2);
-    }
-    for (size_t i = 0; i < update->track_count && !span.one_class; i++)
-        at = put(at, class_byte(update->tracks[i].class_id), 1);
+    at = put(at, (uint64_t)update->pts_us, 6);
+    memcpy(at, update->name, name_bytes);
+    at = put_tracks(at + name_bytes, update, &span, id_bytes);
     return (size_t)(at - out);
 }

@@ -4,10 +4,10 @@
 #include "base/json.h"
 #include "publish/hub.h"
 
-enum { SP_MESSAGE_SCHEMA = 1, SP_MESSAGE_VERSION = 1 };
+enum { SP_MESSAGE_SCHEMA = 1, SP_MESSAGE_VERSION = 2 };
 
 /* The largest binary message without its JPEG. */
-enum { SP_MESSAGE_BYTES_MAX = 42 + SP_HUB_NAME_BYTES + SP_TRACKS_MAX * 14 };
+enum { SP_MESSAGE_BYTES_MAX = 34 + SP_HUB_NAME_BYTES + 5 + SP_TRACKS_MAX * 14 };
 
 /* Names of the model's classes; an index outside has its number as name. */
 struct sp_class_names {
@@ -24,7 +24,7 @@ const char *sp_person_name(uint32_t person, char out[SP_PERSON_BYTES]);
 void sp_message_json(struct sp_json *json, const struct sp_update *update,
                      const struct sp_class_names *names, int64_t now_us);
 
-/* Version 1, without the JPEG, which the caller appends when `jpeg` says that one follows. Returns
+/* Version 2, without the JPEG, which the caller appends when `jpeg` says that one follows. Returns
  * the length. out[SP_MESSAGE_BYTES_MAX]. */
 size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us);
 

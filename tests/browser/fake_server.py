@@ -51,12 +51,16 @@ def picture_of(camera, sequence, boxes):
 
 
 def message_of(name, sequence, inferred, boxes, jpeg):
-    rows = b"".join(struct.pack("<4HBH", round(x1 / WIDTH * 65535), round(y1 / HEIGHT * 65535),
-                                round(x2 / WIDTH * 65535), round(y2 / HEIGHT * 65535), 222, i)
-                    for i, x1, y1, x2, y2 in boxes)
-    now = int(time.time() * 1e6)
-    head = struct.pack("<4sBBHIHHqqIIBB", b"SPT1", 1, (1 if inferred else 0) | 2, len(boxes), sequence,
-                       WIDTH, HEIGHT, sequence * 1000000 // FPS, now, 41200, 0, 0, len(name))
+    rows = b""
+    for i, *corners in boxes:
+        parts = [round(value / (WIDTH, HEIGHT)[k % 2] * 16383) for k, value in enumerate(corners)]
+        rows += sum(part << 14 * k for k, part in enumerate(parts)).to_bytes(7, "little")
+        rows += bytes([222, i])
+    if boxes:
+        rows = struct.pack("<IB", 0, 0) + rows  # the ids' base, the class
+    now, pts_us = int(time.time() * 1e6), sequence * 1000000 // FPS
+    head = struct.pack("<3sBBBHIHHqIIh", b"SPT", 2, (1 if inferred else 0) | 2, len(name), len(boxes),
+                       sequence, WIDTH, HEIGHT, now, 41200, pts_us & 0xFFFFFFFF, pts_us >> 32)
     return head + name.encode() + rows + jpeg
 
 

@@ -260,6 +260,21 @@ static void fill(struct sp_update *update, size_t count)
         };
 }
 
+/* Boxes in whole pixels, as an engine that works in pixels gives them. */
+static void fill_whole(struct sp_update *update, size_t count)
+{
+    fill(update, count);
+    update->width_px = 640;
+    update->height_px = 360;
+    for (size_t i = 0; i < count; i++) {
+        struct sp_track *track = &update->tracks[i];
+        track->x1_px = (float)(rand() % 580);
+        track->y1_px = (float)(rand() % 290);
+        track->x2_px = track->x1_px + (float)(10 + rand() % 50);
+        track->y2_px = track->y1_px + (float)(20 + rand() % 50);
+    }
+}
+
 static void test_binary_is_a_quarter_of_json(void **state)
 {
     (void)state;
@@ -268,13 +283,16 @@ static void test_binary_is_a_quarter_of_json(void **state)
     struct sp_json json = {0};
     uint8_t out[SP_MESSAGE_BYTES_MAX];
     struct sp_update *update = malloc(sizeof *update);
-    const size_t counts[] = {0, 1, 4, 20, 300};
-    for (size_t i = 0; i < 5; i++) {
-        fill(update, counts[i]);
+    const size_t counts[] = {0, 1, 4, 20, 256, 300};
+    for (size_t i = 0; i < 12; i++) {
+        size_t count = counts[i / 2], id_bytes = count > 256 ? 2 : 1;
+        (i % 2 ? fill_whole : fill)(update, count);
         sp_json_clear(&json);
         sp_message_json(&json, update, &classes, update->received_us + 41234);
         size_t bytes = sp_message_binary(out, update, false, update->received_us + 41234);
-        assert_int_equal(bytes, 44 + 11 * counts[i]);
+        assert_int_equal(bytes, 36 + (count ? 5 : 0) + ((i % 2 ? 7 : 8) + id_bytes) * count);
+        print_message("%zu tracks%s: %.3f of %zu bytes\n", count, i % 2 ? " in whole pixels" : "",
+                      (double)bytes / (double)json.used_bytes, json.used_bytes);
         assert_true(bytes * 4 <= json.used_bytes);
     }
     sp_json_release(&json);
@@ -294,18 +312,28 @@ static void test_binary_layout_byte_by_byte(void **state)
                                  .height_px = 480,
                                  .track_count = 2};
     update->tracks[0] = (struct sp_track){.id = 70000, .x2_px = 640, .y2_px = 240, .score = 1};
-    update->tracks[1] = (struct sp_track){.id = 7, .x1_px = 320, .score = 0.2, .class_id = 300};
-    static const uint8_t wanted[] = {
-        'S',  'P',  'T',  '1',  1,    2 | 4 | 8, 2,    0,    /* jpeg, wide ids, classes; n */
-        5,    4,    3,    2,    0x80, 2,         0xE0, 1,    /* sequence, width, height */
-        0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,      0xFF, 0xFF, /* pts */
-        0x88, 0x77, 0x66, 0x55, 0x44, 0x33,      0x22, 0x11, /* wall */
-        0x39, 5,    0,    0,    7,    0,         0,    0,    0,   2,    'a',  'b', /* latency, base,
-                                                                                      class, name */
-        0,    0,    0,    0,    0xFF, 0xFF,      0,    0x80, 255, 0x69, 0x11, 1,   0, 0,
-        0x80, 0,    0,    0,    0,    0,         0,    51,   0,   0,    0,    0,   0, 255};
+    update->tracks[1] =
+        (struct sp_track){.id = 7, .x1_px = 320, .y1_px = 0.5F, .score = 0.2F, .class_id = 300};
+    uint8_t wanted[] = {
+        'S',  'P',  'T',  2,    2 | 8 | 32, 2,    2,    0,       /* jpeg, classes, wide ids; n */
+        5,    4,    3,    2,    0x80,       2,    0xE0, 1,       /* sequence, width, height */
+        0x88, 0x77, 0x66, 0x55, 0x44,       0x33, 0x22, 0x11,    /* wall */
+        0x39, 5,    0,    0,    0xFE,       0xFF, 0xFF, 0xFF,    /* latency, pts */
+        0xFF, 0xFF, 'a',  'b',  7,          0,    0,    0,    0, /* name, base, class */
+        0,    0,    0,    0xF0, 0xFF,       0x03, 0x80, 255,     /* box, score */
+        0x69, 0x11, 1,    0,                                     /* id */
+        0,    0x60, 4,    0,    0,          0,    0,    51,   0, 0, 0, 0, 0, 255};
     assert_int_equal(sp_message_binary(out, update, true, 1337), sizeof wanted);
     assert_memory_equal(out, wanted, sizeof wanted);
+
+    update->tracks[0] = (struct sp_track){.id = 300, .x2_px = 640, .y2_px = 480, .score = 1};
+    update->tracks[1] = (struct sp_track){.id = 7, .x1_px = 320, .y1_px = 18, .score = 0.2F};
+    wanted[4] = 2 | 4 | 16;
+    static const uint8_t tracks[] = {0,    0,    0,    0x80, 0x02, 0x1E, 255, 0x25, 1,
+                                     0x40, 0x21, 0x01, 0,    0,    0,    51,  0,    0};
+    memcpy(wanted + 41, tracks, sizeof tracks);
+    assert_int_equal(sp_message_binary(out, update, true, 1337), 41 + sizeof tracks);
+    assert_memory_equal(out, wanted, 41 + sizeof tracks);
     free(update);
 }
 
