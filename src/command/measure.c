@@ -30,22 +30,25 @@ struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp
     struct sp_ledger_counts ledger;
     uint64_t frames;
     sp_report_totals(pipeline, cameras, &ledger, &frames);
-    int64_t begin_us = measure->running ? measure->begin_us : started_us;
+    /* A short run may be over before anybody looked: then it is all of it that counts. */
+    struct sp_measure from = *measure;
+    if (!measure->running || frames == measure->begin_frames)
+        from = (struct sp_measure){.begin_us = started_us};
     struct sp_run_measure run = {
-        .seconds = (double)(sp_clock_us() - begin_us) / 1e6,
-        .cpu_us = sp_process_cpu_us() - measure->begin_cpu_us,
-        .frames = frames - measure->begin_frames,
-        .inferred = ledger.settled[SP_OUTCOME_INFERRED] - measure->begin_inferred,
+        .seconds = (double)(sp_clock_us() - from.begin_us) / 1e6,
+        .cpu_us = sp_process_cpu_us() - from.begin_cpu_us,
+        .frames = frames - from.begin_frames,
+        .inferred = ledger.settled[SP_OUTCOME_INFERRED] - from.begin_inferred,
     };
     sp_pipeline_stage_sums(pipeline, run.stage_us);
     for (int i = 0; i < SP_STAGE_COUNT; i++)
-        run.stage_us[i] -= measure->begin_stage_us[i];
+        run.stage_us[i] -= from.begin_stage_us[i];
     run.device_count = sp_pipeline_devices(pipeline, run.device);
     for (int i = 0; i < run.device_count; i++) {
-        run.device[i].batches -= measure->begin_device[i].batches;
-        run.device[i].images -= measure->begin_device[i].images;
-        run.device[i].busy_us -= measure->begin_device[i].busy_us;
-        run.device[i].flight_us -= measure->begin_device[i].flight_us;
+        run.device[i].batches -= from.begin_device[i].batches;
+        run.device[i].images -= from.begin_device[i].images;
+        run.device[i].busy_us -= from.begin_device[i].busy_us;
+        run.device[i].flight_us -= from.begin_device[i].flight_us;
     }
     return run;
 }
