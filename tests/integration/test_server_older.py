@@ -1,6 +1,7 @@
 """The older interface: the front end's calls, in its order, with real clients."""
 
 import json
+import re
 import time
 
 import pytest
@@ -20,6 +21,41 @@ def server(program, tmp_path):
     with Serving(program, tmp_path, cameras) as serving:
         serving.until_live("c01", "c02", "c09")
         yield serving
+
+
+# What the front end reads, all of it: types by key, None for what may be null, "Z" for a time.
+NUMBER, TIME = (int, float), "Z"
+STATUS = {"task_id": str, "status": str, "progress": NUMBER, "current_step": (str, None),
+          "details": (str, None)}
+TASK = {"task_id": str, "environment_id": str, "status": str}
+PLAYBACK = {"task_id": str, "state": str, "last_transition_at": TIME, "last_frame_index": (int, None),
+            "last_error": (str, None), "total_frames": (int, None)}
+BOX = dict.fromkeys(["x1", "y1", "x2", "y2", "width", "height", "center_x", "center_y"], NUMBER)
+UPDATE = {
+    "type": str, "mode": str, "task_id": str, "camera_id": str, "global_frame_index": int,
+    "timestamp_processed_utc": TIME,
+    "camera_data": {"tracks": [{
+        "track_id": int, "global_id": (str, None), "bbox_xyxy": [NUMBER], "confidence": NUMBER,
+        "map_coords": ({"map_x": NUMBER, "map_y": NUMBER}, None), "is_focused": bool}]},
+    "detection_data": {"detections": [{
+        "detection_id": str, "confidence": NUMBER, "bbox": BOX, "track_id": int,
+        "global_id": (str, None), "tracking_key": str}], "processing_time_ms": NUMBER},
+    "future_pipeline_data": {"mapping_coordinates": [{
+        "detection_id": str, "map_x": NUMBER, "map_y": NUMBER, "projection_successful": bool,
+        "trail": [{"x": NUMBER, "y": NUMBER, "frame_offset": int, "timestamp": TIME}]}]}}
+
+
+def fits(value, kind):
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and kind.keys() <= value.keys() and \
+            all(fits(value[key], kind[key]) for key in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(fits(one, kind[0]) for one in value)
+    if isinstance(kind, tuple):
+        return any(value is None if one is None else fits(value, one) for one in kind)
+    if kind == TIME:
+        return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", value) is not None
+    return type(value) is kind  # true is no number
 
 
 def start(server, environment="campus"):
@@ -78,6 +114,43 @@ def test_the_front_ends_calls_in_order(server):
     stopped = server.json("DELETE", f"{TASKS}/environment/campus/cleanup", headers=ORIGIN)
     assert stopped["data"]["stopped_tasks"] == [task]
     assert server.get(f"{TASKS}/{task}/status")["status"] == "STOPPED"
+
+
+def test_a_second_page_joins_and_sees_every_field(server):
+    """It reloads: no start, but the list, the first task that is under way, its streams."""
+    task = start(server)["task_id"]
+    assert fits(server.get(f"{TASKS}/{task}/status"), STATUS)
+    listed = server.get(TASKS)
+    assert listed["status"] == "success" and fits(listed["data"], {"tasks": [TASK]})
+    joined = [t["task_id"] for t in listed["data"]["tasks"]
+              if (t["environment_id"], t["status"]) == ("campus", "PROCESSING")]
+    assert joined == [task]
+    with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=2")) as second:
+        with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as first:
+            for ws in (first, second):
+                ws.send(json.dumps({"type": "subscribe_tracking"}))
+                message = json.loads(ws.recv(10))
+                assert fits(message, UPDATE), message
+                assert message["task_id"] == task and len(message["camera_data"]["tracks"]) == 3
+                assert all(len(t["bbox_xyxy"]) == 4 for t in message["camera_data"]["tracks"])
+                assert [d["detection_id"] for d in message["detection_data"]["detections"]] == \
+                    [f"track_{t['track_id']:03}" for t in message["camera_data"]["tracks"]]
+        # The first page's end is not the second's.
+        assert all(fits(json.loads(second.recv(10)), UPDATE) for _ in range(5))
+    control = f"/api/v1/controls/{task}"
+    for method, path in (("GET", "/status"), ("POST", "/pause"), ("POST", "/resume")):
+        found = server.json(method, control + path)
+        assert fits(found, PLAYBACK) and found["task_id"] == task
+    ended = server.json("DELETE", f"{TASKS}/environment/campus/cleanup")
+    assert fits(ended["data"], {"environment_id": str, "message": str, "stopped_tasks": [str]})
+    assert fits(server.get(control + "/status"), PLAYBACK)
+    # What this server does not have says so in the form that pages understand.
+    for method, path in (("GET", "/api/v1/analytics/dashboard"),
+                         ("GET", "/api/v1/analytics/system/statistics"),
+                         ("POST", "/api/v1/feedback/reidentification")):
+        status, headers, data = server.request(method, path, "{}", ORIGIN)
+        assert status == 404 and json.loads(data)["detail"]
+        assert headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_playback(server):
