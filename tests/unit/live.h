@@ -152,10 +152,10 @@ static inline void live_check_ids(struct live *live, int camera, uint32_t count)
         assert_true(c->highest_id >= count);
 }
 
-/* Until the state is seen; fails after ten seconds. */
+/* Until the state is seen; fails after thirty seconds. */
 static inline void live_await_state(struct live *live, int camera, enum sp_camera_state state)
 {
-    int64_t deadline_us = sp_clock_us() + 10000000;
+    int64_t deadline_us = sp_clock_us() + 30000000;
     struct sp_camera_report report;
     while (report = live_report(live, camera), report.state != state) {
         if (sp_clock_us() > deadline_us) {
@@ -168,14 +168,18 @@ static inline void live_await_state(struct live *live, int camera, enum sp_camer
     }
 }
 
-/* Until `*count` is at least `wanted`; fails after twenty seconds. */
+/* Until `*count` is at least `wanted`; fails after twenty seconds in which it did not rise: how
+ * fast it does is the machine's affair. */
 static inline void live_await(_Atomic uint64_t *count, uint64_t wanted)
 {
+    uint64_t seen = atomic_load(count), last = seen;
     int64_t deadline_us = sp_clock_us() + 20000000;
-    while (atomic_load(count) < wanted) {
+    while ((seen = atomic_load(count)) < wanted) {
+        if (seen != last)
+            deadline_us = sp_clock_us() + 20000000;
+        last = seen;
         if (sp_clock_us() > deadline_us) {
-            print_message("%llu of %llu\n", (unsigned long long)atomic_load(count),
-                          (unsigned long long)wanted);
+            print_message("%llu of %llu\n", (unsigned long long)seen, (unsigned long long)wanted);
             fail();
         }
         usleep(2000);

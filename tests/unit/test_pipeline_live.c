@@ -154,18 +154,18 @@ static void test_pause_and_resume(void **state)
     live_await(&live->camera[file].results, 10);
     for (int i = 0; i < 2; i++)
         assert_int_equal(sp_pipeline_pause_camera(live->pipeline, both[i], true, NULL), SP_OK);
-    usleep(200000);
+    for (int i = 0; i < 2; i++)
+        live_await_state(live, both[i], SP_CAMERA_PAUSED);
+    usleep(200000); /* what was on its way arrives */
     uint64_t seen[2], position = (uint64_t)live_report(live, file).file_position;
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(live_report(live, both[i]).state, SP_CAMERA_PAUSED);
+    for (int i = 0; i < 2; i++)
         seen[i] = atomic_load(&live->camera[both[i]].results);
-    }
     usleep(400000);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(atomic_load(&live->camera[both[i]].results), seen[i]);
         assert_int_equal(sp_pipeline_pause_camera(live->pipeline, both[i], false, NULL), SP_OK);
     }
-    usleep(300000);
+    live_await(&live->camera[file].results, seen[1] + 5);
     /* It goes on where it was, and does not hurry to make up for the pause. */
     uint64_t after = (uint64_t)live_report(live, file).file_position;
     assert_true(after > position && after < position + 50);
