@@ -125,6 +125,7 @@ class Load:
             thread.join()
 
 
+@pytest.mark.alone
 @pytest.mark.sanitize
 @pytest.mark.threads
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -142,6 +143,7 @@ def test_ends_in_time_under_load(serve, number):
     load.end()
 
 
+@pytest.mark.alone
 @pytest.mark.sanitize
 def test_ends_in_time_while_an_engine_is_opened(serve):
     s = serve({"c1": "sim://walk"}, {"ENGINE_OPTIONS": "open_ms=8000"})
@@ -154,6 +156,7 @@ def width_of(jpeg):
     return int.from_bytes(at[1], "big")
 
 
+@pytest.mark.alone
 @pytest.mark.sanitize
 def test_reload_under_load(serve, tmp_path):
     env = tmp_path / "env"
