@@ -67,14 +67,19 @@ static int read_rows(struct rows *rows, const char *path, bool truth, int64_t la
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", path, strerror(errno));
     while (result == SP_OK && getline(&line, &capacity, file) > 0) {
         struct row row = {0};
-        double width, height, flag = 1;
+        double width, height, flag = 1, class_id = 1, rest;
         ++number;
-        if (sscanf(line, "%d,%d,%lf,%lf,%lf,%lf,%lf", &row.frame, &row.id, &row.box.x1_px,
-                   &row.box.y1_px, &width, &height, &flag) < 6) {
+        int count =
+            sscanf(line, "%d,%d,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf", &row.frame, &row.id,
+                   &row.box.x1_px, &row.box.y1_px, &width, &height, &flag, &class_id, &rest, &rest);
+        if (count < 6) {
             result = sp_fail(err, SP_ERR_FORMAT, "%s line %d: no row of tracks", path, number);
             break;
         }
-        if (truth && (flag == 0 || (last_frame > 0 && row.frame > last_frame)))
+        /* The class stands in rows of 8 or 9 values; in rows of 10 there is a place on the ground.
+         */
+        bool other_class = (count == 8 || count == 9) && class_id > 0 && class_id != 1;
+        if (truth && (flag == 0 || other_class || (last_frame > 0 && row.frame > last_frame)))
             continue;
         row.box.x2_px = row.box.x1_px + width;
         row.box.y2_px = row.box.y1_px + height;

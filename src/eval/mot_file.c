@@ -85,7 +85,10 @@ static int take(struct reader *reader, const char *text, long line, bool truth,
         return refuse(reader, line, "the id is no whole number", err);
     if (v[4] < 0 || v[5] < 0)
         return refuse(reader, line, "a box of negative size", err);
-    bool other_class = parsed.count >= 8 && v[7] > 0 && v[7] != 1;
+    /* Of 8 or 9 values the eighth is the class (MOT16 and later); of 10 it is a place on the ground
+     * (MOT15). */
+    bool has_class = parsed.count == 8 || parsed.count == 9;
+    bool other_class = has_class && v[7] > 0 && v[7] != 1;
     if (truth && ((parsed.count >= 7 && v[6] == 0) || other_class))
         return SP_OK;
     if (!make_room(reader))

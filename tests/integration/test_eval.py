@@ -54,6 +54,20 @@ def test_the_truth_itself_is_perfect(spoton, tmp_path):
 
 
 @pytest.mark.sanitize
+def test_places_on_the_ground_are_no_classes(spoton, tmp_path):
+    """MOT15 has places in metres where later years have the class."""
+    rows = [f"{frame},1,{frame},10,20,40,1" for frame in range(1, 5)]
+    tracks = tmp_path / "tracks.txt"
+    tracks.write_text("".join(f"{row},-1,-1,-1\n" for row in rows))
+    for ends, people in (([",3,1.5,0", ",7.25,2,0", ",-4,1,0", ",1,1,0"], 4),
+                         ([",3,0.5", ",7,1", ",1,1", ",-1,1"], 2)):
+        truth = tmp_path / "truth.txt"
+        truth.write_text("".join(row + end + "\n" for row, end in zip(rows, ends)))
+        got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+        assert got["truth_boxes"] == people
+
+
+@pytest.mark.sanitize
 @pytest.mark.parametrize("text, seen", [
     ("1,1,0,0,9\n", "line 1: fewer than 6"),
     ("1,1,0,0,9,9,1\nhello\n", "line 2: not a row"),
