@@ -96,6 +96,9 @@ struct spoton_engine_options {
     const char *extra;               /* plugin specific "key=value;key=value", or NULL */
     enum spoton_layout input_layout; /* of the slots' memory: NCHW planar, NHWC interleaved */
     int device;                      /* of those that device() tells, from 0 on */
+    /* Of each colour of the model's, in its order: model value = (u8 / scale - mean) / deviation.
+     * deviation[0] 0: neither. An engine that cannot refuses. */
+    float mean[3], deviation[3];
 };
 
 /* What an engine can be opened on. Several engines on one device share what it has. */

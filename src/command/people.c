@@ -65,7 +65,7 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
     struct sp_error why = {0};
     pthread_mutex_init(&people->mutex, NULL);
     people->settings = settings;
-    int result = sp_map_open(&people->map, settings, settings->camera_count, err);
+    int result = sp_map_open(&people->map, settings, settings->camera_count, 0, err);
     for (int i = 0; result == SP_OK && i < settings->camera_count; i++)
         sp_map_camera(people->map, i, settings->camera[i].name);
     if (result == SP_OK && !any_calibrated(people, &why)) {

@@ -6,7 +6,6 @@
 
 #define NO_BOUNDS "people are where they stand, and how sure that is counts; docs/SPACE.md"
 #define NO_RADIUS "there is no radius: evidence over time decides; docs/SPACE.md"
-#define NO_REID "spoton has no re-identification"
 #define NO_TRAILS "trails are always there; TRAIL_LENGTH says how long"
 #define NO_PRELOAD "everything is loaded at the start"
 #define NO_TIMEOUT "a task of /api/v1 ends 12 s after its last viewer left; the cameras go on"
@@ -35,7 +34,9 @@ static const struct {
     {"TRAIL_MAX_AGE_SECONDS", NO_TRAILS},
     {"TRAIL_CLEANUP_*", NO_TRAILS},
     {"START_TRAIL_CLEANUP", NO_TRAILS},
-    {"REID_*", NO_REID},
+    {"REID_ENABLED", "REID_MODEL_PATH turns re-identification on; empty: off"},
+    {"REID_SIMILARITY_THRESHOLD", "what similarities mean is learnt; docs/SPACE.md"},
+    {"REID_FEATURE_DIM", "it is read from the file of REID_MODEL_PATH"},
     {"WORLD_BOUNDS_*", NO_BOUNDS},
     {"ENABLE_BOUNDS_VALIDATION", NO_BOUNDS},
     {"ENABLE_POINT_VALIDATION", NO_BOUNDS},

@@ -70,6 +70,9 @@ struct sp_settings {
     /* map */
     bool spatial_match;                  /* SPATIAL_MATCH_ENABLED */
     char homography_file[SP_PATH_BYTES]; /* HOMOGRAPHY_FILE_PATH: JSON, or a folder of such */
+    char reid_model[SP_PATH_BYTES];      /* REID_MODEL_PATH; empty: none */
+    char reid_mean[64], reid_std[64];    /* REID_MEAN, REID_STD: three numbers */
+    int reid_keep_s;                     /* REID_KEEP_SECONDS */
     int trail_length;                    /* TRAIL_LENGTH: of the older interface */
 
     /* pictures */

@@ -178,6 +178,18 @@ const struct sp_setting_row sp_setting_table[] = {
      "The cameras' calibrations: a JSON file, or a folder of them. What is calibrated in the "
      "dashboard is written to the file. Empty: that is kept until the end.",
      SP_SETTING_TEXT, FIELD(homography_file)},
+    {"REID_MODEL_PATH", MAP, "FILE", "",
+     "An ONNX model that makes a row of numbers of a person's crop, so that `spoton serve` knows "
+     "people again who were out of sight. Empty: by place and time alone.",
+     SP_SETTING_TEXT, FIELD(reid_model)},
+    {"REID_MEAN", MAP, "R,G,B", "0.485,0.456,0.406",
+     "Mean that this model wants taken off the colours, where white is 1.", SP_SETTING_TEXT,
+     FIELD(reid_mean)},
+    {"REID_STD", MAP, "R,G,B", "0.229,0.224,0.225",
+     "Deviation that it wants the colours divided by.", SP_SETTING_TEXT, FIELD(reid_std)},
+    {"REID_KEEP_SECONDS", MAP, "S", "60",
+     "What people look like is forgotten after so long; it is never written anywhere.",
+     SP_SETTING_INTEGER, FIELD(reid_keep_s), .low = 1, .high = 3600},
     {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in the older interface.",
      SP_SETTING_INTEGER, FIELD(trail_length), .low = 0, .high = 64},
 

@@ -46,6 +46,8 @@ bool convert_prepare(struct convert_table *table, enum spoton_element element, f
 {
     table->element = element;
     table->scale = scale;
+    table->mean = 0;
+    table->deviation = 1;
     for (int i = 0; i < 256; ++i) {
         float value = (float)i / scale;
         if (element == SPOTON_ELEMENT_F32)
@@ -62,6 +64,17 @@ bool convert_prepare(struct convert_table *table, enum spoton_element element, f
     return true;
 }
 
+bool convert_normalise(struct convert_table *table, float mean, float deviation)
+{
+    if (table->element != SPOTON_ELEMENT_F32)
+        return false;
+    table->mean = mean;
+    table->deviation = deviation;
+    for (int i = 0; i < 256; ++i)
+        table->to.f32[i] = ((float)i / table->scale - mean) / deviation;
+    return true;
+}
+
 /* One colour of one picture: `from_step` bytes and `to_step` elements between pixels. */
 static void convert_color(const struct convert_table *table, const uint8_t *from, size_t from_step,
                           void *to, size_t first, size_t to_step, size_t pixels)
@@ -69,7 +82,9 @@ static void convert_color(const struct convert_table *table, const uint8_t *from
     if (table->element == SPOTON_ELEMENT_F32) {
         float *out = (float *)to + first;
         float scale = table->scale;
-        if (from_step == 1 && to_step == 1) { /* vectorises, and gives the table's numbers */
+        bool plain = table->mean == 0 && table->deviation == 1;
+        if (plain && from_step == 1 &&
+            to_step == 1) { /* vectorises, and gives the table's numbers */
             for (size_t i = 0; i < pixels; ++i)
                 out[i] = (float)from[i] / scale;
         } else {
@@ -87,7 +102,7 @@ static void convert_color(const struct convert_table *table, const uint8_t *from
     }
 }
 
-void convert_picture(const struct convert_table *table, const uint8_t *from,
+void convert_picture(const struct convert_table table[3], const uint8_t *from,
                      enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
                      bool swap_red_blue, int height, int width)
 {
@@ -96,8 +111,9 @@ void convert_picture(const struct convert_table *table, const uint8_t *from,
          to_planar = to_layout == SPOTON_LAYOUT_NCHW;
     for (size_t color = 0; color < 3; ++color) {
         size_t place = swap_red_blue ? 2 - color : color;
-        convert_color(table, from + (from_planar ? color * pixels : color), from_planar ? 1 : 3, to,
-                      to_planar ? place * pixels : place, to_planar ? 1 : 3, pixels);
+        convert_color(&table[place], from + (from_planar ? color * pixels : color),
+                      from_planar ? 1 : 3, to, to_planar ? place * pixels : place,
+                      to_planar ? 1 : 3, pixels);
     }
 }
 

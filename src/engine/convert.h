@@ -9,7 +9,7 @@
 /* What every byte becomes. */
 struct convert_table {
     enum spoton_element element; /* F32, F16, BF16 or U8 */
-    float scale;
+    float scale, mean, deviation;
     union {
         float f32[256];
         uint16_t f16[256];
@@ -20,8 +20,12 @@ struct convert_table {
 /* False: not an element that a picture can have. */
 bool convert_prepare(struct convert_table *table, enum spoton_element element, float scale);
 
-/* One picture of u8 RGB in `from_layout` to the model's layout and colour order. */
-void convert_picture(const struct convert_table *table, const uint8_t *from,
+/* For f32 alone: less a mean and over a deviation, as spoton_engine_options says. */
+bool convert_normalise(struct convert_table *table, float mean, float deviation);
+
+/* One picture of u8 RGB in `from_layout` to the model's layout and colour order; a table for each
+ * colour of the model's. */
+void convert_picture(const struct convert_table table[3], const uint8_t *from,
                      enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
                      bool swap_red_blue, int height, int width);
 

@@ -33,7 +33,7 @@ struct slot {
 struct spoton_engine {
     const struct ort *ort;
     struct ort_session session;
-    struct convert_table table;
+    struct convert_table table[3]; /* of the model's colours */
     int batch, height, width;
     enum spoton_layout layout, input_layout;
     bool swap_red_blue;
@@ -82,9 +82,9 @@ static size_t picture_bytes(const struct spoton_engine *engine)
 static void fill_input(struct spoton_engine *engine, struct slot *slot)
 {
     size_t bytes = picture_bytes(engine);
-    size_t numbers = bytes * ort_element_bytes(engine->table.element);
+    size_t numbers = bytes * ort_element_bytes(engine->table[0].element);
     for (size_t i = 0; !engine->direct && i < (size_t)engine->batch; ++i)
-        convert_picture(&engine->table, slot->picture + i * bytes, engine->input_layout,
+        convert_picture(engine->table, slot->picture + i * bytes, engine->input_layout,
                         (char *)slot->input.data + i * numbers, engine->layout,
                         engine->swap_red_blue, engine->height, engine->width);
 }
@@ -209,6 +209,20 @@ static int configure(struct spoton_engine *engine, const struct spoton_engine_op
     return set_extra(ort, settings, options->extra, error, error_bytes);
 }
 
+static int prepare_tables(struct spoton_engine *engine, const struct spoton_engine_options *options,
+                          char *error, size_t error_bytes)
+{
+    enum spoton_element element = engine->session.info.input[0].element;
+    bool has = options->struct_bytes >= sizeof *options && options->deviation[0] > 0;
+    for (int i = 0; i < 3; ++i) {
+        if (!convert_prepare(&engine->table[i], element, options->scale))
+            return ort_fail(error, error_bytes, "the model's input is not f32, f16, bf16 or u8");
+        if (has && !convert_normalise(&engine->table[i], options->mean[i], options->deviation[i]))
+            return ort_fail(error, error_bytes, "a mean and deviation want a model of f32");
+    }
+    return 0;
+}
+
 static int open_session(struct spoton_engine *engine, const struct spoton_engine_options *options,
                         struct spoton_model_info *info, char *error, size_t error_bytes)
 {
@@ -226,10 +240,9 @@ static int open_session(struct spoton_engine *engine, const struct spoton_engine
         result = ort_session_open(ort, &engine->session, options->model_path, settings, error,
                                   error_bytes);
     ort->api->ReleaseSessionOptions(settings);
-    if (result == 0 &&
-        !convert_prepare(&engine->table, engine->session.info.input[0].element, options->scale))
-        result = ort_fail(error, error_bytes, "the model's input is not f32, f16, bf16 or u8");
-    engine->direct = engine->table.element == SPOTON_ELEMENT_U8 && options->scale == 1.0f &&
+    if (result == 0)
+        result = prepare_tables(engine, options, error, error_bytes);
+    engine->direct = engine->table[0].element == SPOTON_ELEMENT_U8 && options->scale == 1.0f &&
                      engine->layout == engine->input_layout && !engine->swap_red_blue;
     return result;
 }
@@ -313,7 +326,7 @@ static int open_input(struct spoton_engine *engine, struct slot *slot, char *err
     size_t bytes = (size_t)engine->batch * picture_bytes(engine);
     const int64_t nchw[4] = {engine->batch, 3, engine->height, engine->width};
     const int64_t nhwc[4] = {engine->batch, engine->height, engine->width, 3};
-    struct spoton_tensor shape = {.element = engine->table.element, .rank = 4};
+    struct spoton_tensor shape = {.element = engine->table[0].element, .rank = 4};
     memcpy(shape.dims, engine->layout == SPOTON_LAYOUT_NCHW ? nchw : nhwc, sizeof nchw);
     slot->picture = allocate(bytes);
     if (!slot->picture)

@@ -36,6 +36,10 @@ static bool set_steps(ov_preprocess_input_info_t *input,
         done = ov_preprocess_preprocess_steps_reverse_channels(steps) == OK;
     if (done && options->scale != 1.0f)
         done = ov_preprocess_preprocess_steps_scale(steps, options->scale) == OK;
+    if (done && options->struct_bytes >= sizeof *options && options->deviation[0] > 0)
+        done =
+            ov_preprocess_preprocess_steps_mean_multi_channels(steps, options->mean, 3) == OK &&
+            ov_preprocess_preprocess_steps_scale_multi_channels(steps, options->deviation, 3) == OK;
     ov_preprocess_preprocess_steps_free(steps);
     return done;
 }

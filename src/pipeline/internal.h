@@ -5,6 +5,7 @@
 #include "batch/batcher.h"
 #include "capture/truth.h"
 #include "pipeline/lately.h"
+#include "pipeline/looks.h"
 #include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/speed_log.h"
@@ -165,7 +166,8 @@ struct sp_pipeline {
     struct sp_ticket *ticket_memory;
     struct sp_job *job_memory;
     struct sp_speed_log speed_log;
-    struct sp_map *map; /* or NULL */
+    struct sp_map *map;     /* or NULL */
+    struct sp_looks *looks; /* or NULL */
 
     pthread_t scheduler;
     bool scheduler_started;

@@ -51,12 +51,14 @@ static int read_calibration(struct sp_map *map, struct sp_error *err)
 }
 
 int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cameras,
-                struct sp_error *err)
+                int embedding_numbers, struct sp_error *err)
 {
     struct sp_map *map = calloc(1, sizeof *map);
     if (!map)
         return sp_fail(err, SP_ERR_NO_MEMORY, "map: out of memory");
-    struct sp_space_options space = {.cameras = cameras};
+    struct sp_space_options space = {.cameras = cameras,
+                                     .gallery_us = (int64_t)settings->reid_keep_s * 1000000,
+                                     .embedding_numbers = embedding_numbers};
     pthread_mutex_init(&map->mutex, NULL);
     snprintf(map->file, sizeof map->file, "%s", settings->homography_file);
     map->cameras = cameras;

@@ -13,10 +13,10 @@
 
 struct sp_map;
 
-/* Reads HOMOGRAPHY_FILE_PATH; that it is not there yet is a warning. SP_ERR_FORMAT, SP_ERR_IO,
- * SP_ERR_NO_MEMORY. */
+/* Reads HOMOGRAPHY_FILE_PATH; that it is not there yet is a warning. `embedding_numbers` 0: nothing
+ * is known of looks. SP_ERR_FORMAT, SP_ERR_IO, SP_ERR_NO_MEMORY. */
 int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cameras,
-                struct sp_error *err);
+                int embedding_numbers, struct sp_error *err);
 void sp_map_close(struct sp_map *map); /* NULL is fine */
 
 /* A camera comes into a slot; NULL: it leaves. */

@@ -250,11 +250,14 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     p->cores = count_cores(s);
     sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run",
                       s->batch_accumulation > 0 ? s->batch_accumulation : 1);
-    int result = SP_OK;
-    if (options->live && s->spatial_match)
-        result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, err);
-    if (result == SP_OK)
-        result = open_model(p, err);
+    bool mapped = options->live && s->spatial_match;
+    int result = open_model(p, err);
+    if (result == SP_OK && mapped)
+        result = sp_looks_open(&p->looks, s, p->engine, p->cache_dir[0] ? p->cache_dir : NULL, err);
+    if (result == SP_OK && mapped)
+        result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, sp_looks_numbers(p->looks), err);
+    if (result == SP_OK && p->looks)
+        result = sp_looks_start(p->looks, p->map, err);
     if (result == SP_OK)
         result = sp_devices_open(p, err);
     if (result == SP_OK)
@@ -359,6 +362,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->cameras);
     free(p->ledgers);
     free(p->class_wanted);
+    sp_looks_close(p->looks);
     sp_map_close(p->map);
     sp_speed_log_release(&p->speed_log);
     pthread_cond_destroy(&p->lane_opened);

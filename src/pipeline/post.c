@@ -88,7 +88,11 @@ static int64_t find_places(struct sp_camera *camera, const struct sp_job *job, b
     if (sp_map_places(p->map, job->frame, p->options.live, inferred, result->tracks,
                       result->track_count, result->detections, places))
         result->places = places;
-    return sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
+    int64_t spent_us = sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
+    if (p->looks && inferred && result->places)
+        sp_looks_offer(p->looks, job->frame, result->tracks, result->track_count,
+                       &camera->stages[SP_STAGE_EMBED]);
+    return spent_us;
 }
 
 static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, int64_t latency_us)

@@ -92,9 +92,9 @@ void sp_gallery_clear(struct sp_space *s, int identity)
             clear_entry(s, identity, i);
 }
 
-void sp_gallery_expire(struct sp_space *s)
+void sp_gallery_expire(struct sp_space *s, int64_t idle_us)
 {
-    int64_t oldest_us = s->ticked_us - s->options.gallery_us;
+    int64_t oldest_us = s->ticked_us + idle_us - s->options.gallery_us;
     s->counts.embeddings = 0;
     for (int i = 0; i < s->identity_high && s->gallery_vectors; i++)
         for (int k = 0; k < GALLERY_MAX; k++) {

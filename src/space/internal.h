@@ -211,5 +211,5 @@ double sp_gallery_similarity(const struct sp_space *space, const struct tracklet
 void sp_gallery_take(struct sp_space *space, int identity, const struct tracklet *t);
 void sp_gallery_merge(struct sp_space *space, int from, int to);
 void sp_gallery_clear(struct sp_space *space, int identity);
-void sp_gallery_expire(struct sp_space *space);
+void sp_gallery_expire(struct sp_space *space, int64_t idle_us);
 void sp_gallery_learn(struct sp_space *space);

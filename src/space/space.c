@@ -341,3 +341,10 @@ void sp_space_embed(struct sp_space *space, int camera, uint32_t track_id, const
     }
     pthread_mutex_unlock(&space->mutex);
 }
+
+void sp_space_expire(struct sp_space *space, int64_t idle_us)
+{
+    pthread_mutex_lock(&space->mutex);
+    sp_gallery_expire(space, idle_us);
+    pthread_mutex_unlock(&space->mutex);
+}

@@ -75,6 +75,10 @@ int sp_space_embedding_wanted(struct sp_space *space, int camera, uint32_t track
 /* embedding[embedding_numbers], of any length but 0. */
 void sp_space_embed(struct sp_space *space, int camera, uint32_t track_id, const float *embedding);
 
+/* No picture came for so long, so that the common time stands still: embeddings grow old all the
+ * same. */
+void sp_space_expire(struct sp_space *space, int64_t idle_us);
+
 /* ---- what is known ---- */
 
 struct sp_sight {

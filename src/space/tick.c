@@ -291,7 +291,7 @@ static void each_second(struct sp_space *s)
         return;
     s->solved_us = s->ticked_us;
     sp_offsets_solve(s->offsets, fmin(elapsed_s, 60));
-    sp_gallery_expire(s);
+    sp_gallery_expire(s, 0);
     sp_gallery_learn(s);
     s->agreement = fmin(fmax(s->agreement, 0.5), 6);
 }

@@ -162,3 +162,37 @@ def test_a_bad_file_is_named_and_no_map_is_none(program, tmp_path):
     (tmp_path / "map.json").unlink()
     with serving(program, tmp_path, {"SPATIAL_MATCH_ENABLED": "false"}) as server:
         assert "SPATIAL_MATCH_ENABLED" in server.get("/api/v2/people", 404)["detail"]
+
+
+def any_embeddings(server):
+    return any(person["embeddings"] for person in server.get("/api/v2/people")["people"])
+
+
+@pytest.mark.openvino
+def test_people_have_looks(program, demo_clip, shared, tmp_path):
+    model = shared / "models" / "peers" / "osnet_x0_25.onnx"
+    if not model.exists():
+        pytest.skip("no model of crops in ../shared")
+    size = (768, 576)
+    points = [[0, 200], [size[0], 200], [size[0], size[1]], [0, size[1]]]
+    (tmp_path / "map.json").write_text(json.dumps({
+        "ground_plane": {"width": 768, "height": 576, "pixels_per_meter": 30, "y_axis": "down"},
+        "cameras": [{"id": name, "image_size": size, "source_points": points,
+                     "destination_points": points} for name in ("a", "b")]}))
+    env = {"ENGINE": "openvino", "HOMOGRAPHY_FILE_PATH": str(tmp_path / "map.json"),
+           "REID_MODEL_PATH": str(model), "REID_KEEP_SECONDS": "2"}
+    with Serving(program, tmp_path, {"a": str(demo_clip), "b": str(demo_clip)}, env) as server:
+        server.until(lambda: any_embeddings(server), 60)
+        assert 'stage="embed"' in server.request("GET", "/metrics")[2].decode()
+        for name in ("a", "b"):  # what is kept goes, also when nothing comes any more
+            server.request("POST", f"/api/v2/cameras/{name}/pause")
+        server.until(lambda: not any_embeddings(server), 30)
+
+
+def test_models_of_looks_that_are_none(program, tmp_path):
+    with serving(program, tmp_path, {"REID_MODEL_PATH": "weights/osnet.pth.tar"}) as server:
+        assert "holds weights for Python" in server.log()
+    with pytest.raises(AssertionError, match="REID_STD: three numbers"):
+        serving(program, tmp_path, {"REID_MODEL_PATH": "x.onnx", "REID_STD": "0.2,0,0.2"})
+    with pytest.raises(AssertionError, match="REID_MODEL_PATH"):
+        serving(program, tmp_path, {"REID_MODEL_PATH": str(tmp_path / "none.onnx")})

@@ -14,7 +14,7 @@ LINES_MAX = 600
 
 # Values that stages hand on: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
 VALUES = {"frame", "detection", "track", "stage", "place"}
-STAGES = {"capture", "batch", "detect", "engine", "track", "space", "render", "publish"}
+STAGES = {"capture", "batch", "detect", "embed", "engine", "track", "space", "render", "publish"}
 # Which rooms a room may include, besides itself. "" stands for the values.
 ALLOWED = {
     "base": set(),

@@ -57,6 +57,9 @@ static double largest_difference(const float *data, const struct spoton_engine_o
                         data[options->layout == SPOTON_LAYOUT_NCHW ? ((i * 3 + c) * H + y) * W + x
                                                                    : ((i * H + y) * W + x) * 3 + c];
                     double wanted = picture_byte(i, color, y, x) / (double)options->scale;
+                    if (options->deviation[0] > 0)
+                        wanted =
+                            (wanted - (double)options->mean[c]) / (double)options->deviation[c];
                     largest = fmax(largest, fabs(wanted - (double)found));
                 }
     return largest;
@@ -125,6 +128,26 @@ static void run_echoes(const struct spoton_engine_api *api, enum spoton_precisio
     if (!api || !make_models(folder, sizeof folder)) {
         print_message("skipped: no engine, or no python3 with the onnx package\n");
         skip();
+    }
+    for (int way = 0; way < 4; ++way) { /* a mean and deviation of each colour */
+        snprintf(path, sizeof path, "%s/%s.onnx", folder,
+                 way & 1 ? "echo_f32_nhwc" : "echo_f32_nchw");
+        struct spoton_engine_options options = {
+            .struct_bytes = sizeof options,
+            .model_path = path,
+            .precision = SPOTON_PRECISION_F32,
+            .batch = BATCH,
+            .height = H,
+            .width = W,
+            .layout = way & 1 ? SPOTON_LAYOUT_NHWC : SPOTON_LAYOUT_NCHW,
+            .input_layout = SPOTON_LAYOUT_NCHW,
+            .swap_red_blue = way >> 1,
+            .scale = 255,
+            .threads = 1,
+            .mean = {0.485f, 0.456f, 0.406f},
+            .deviation = {0.229f, 0.224f, 0.225f},
+        };
+        run_echo(api, &options, 1e-5);
     }
     for (size_t i = 0; i < sizeof echoes / sizeof *echoes; ++i)
         for (int way = 0; way < 8; ++way) {

@@ -386,7 +386,9 @@ static void test_round_trip(void **state)
                   "API_TOKEN=***\n" /* as a secret is shown */
                   "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
                   "ENVIRONMENTS_FILE=/e.json\nSPATIAL_MATCH_ENABLED=no\n"
-                  "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n",
+                  "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n"
+                  "REID_MODEL_PATH=/r.onnx\nREID_MEAN=0,0,0\nREID_STD=1,1,1\n"
+                  "REID_KEEP_SECONDS=30\n",
                   &err),
         SP_OK);
     other = settings;

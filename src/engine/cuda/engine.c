@@ -200,8 +200,14 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
     pthread_mutex_init(&engine->lock, NULL);
     struct cuda_options *own = &engine->model.options;
     int result = cuda_options_parse(own, options->extra, error, error_bytes);
+    if (result == 0 && options->struct_bytes >= sizeof *options && options->deviation[0] > 0) {
+        snprintf(error, error_bytes, "a mean and deviation of colours are not read on this device");
+        result = -1;
+    }
     if (own->device < 0)
-        own->device = options->struct_bytes >= sizeof *options ? options->device : 0;
+        own->device = options->struct_bytes >= offsetof(struct spoton_engine_options, mean)
+                          ? options->device
+                          : 0;
     if (own->break_device >= 0 && own->break_device != own->device)
         own->break_after = 0;
     engine->device = own->device;
