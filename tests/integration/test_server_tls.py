@@ -43,7 +43,11 @@ def test_https_and_wss(server, certificates):
     reply = connection.getresponse()
     reply.read()
     assert reply.status == 204 and "; Secure" in reply.headers["Set-Cookie"]
-    with connect(f"wss://127.0.0.1:{s.port}/api/v2/ws", ssl=trust,
+    # This client reads and writes on two threads, which Python's TLS 1.3 at times answers by losing what is
+    # written beside a session ticket; one thread never did.
+    older = ssl.create_default_context(cafile=certificates / "a.pem")
+    older.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connect(f"wss://127.0.0.1:{s.port}/api/v2/ws", ssl=older,
                  additional_headers={"Authorization": "Bearer t"}) as ws:
         assert json.loads(ws.recv(20 * SLOWER))["schema"] == 1
     with s.raw(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as plain:
