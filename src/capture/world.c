@@ -8,7 +8,8 @@ static const struct {
 } rooms[SP_WORLD_ROOMS] = {{0, 20}, {26, 38}, {44, 56}};
 
 static const double PASSAGE_Y = 8, MARGIN_M = 0.6;
-static const double GIVE_WAY_M = 1.2, BODY_M = 0.5; /* between two people's middles */
+static const double GIVE_WAY_M = 1.2, GIVE_WAY_DENSE_M = 0.8,
+                    BODY_M = 0.5; /* between two people's middles */
 
 static const struct {
     double x, y, height, at_x, at_y;
@@ -54,7 +55,7 @@ static int first_room(const struct sp_world_options *options, int index)
     if (options->hall)
         return 0;
     /* By the rooms' areas: 320, 192 and 192 square metres. */
-    return index % 20 < 9 ? 0 : 1 + index % 2;
+    return index % 20 < (options->dense ? 12 : 9) ? 0 : 1 + index % 2;
 }
 
 static void begin(struct sp_world *world)
@@ -102,6 +103,7 @@ static void steer(struct sp_world *world, int index, double dt)
 {
     struct sp_world_person *p = &world->person[index];
     double x, y, want_x = 0, want_y = 0;
+    double give_way_m = world->options.dense ? GIVE_WAY_DENSE_M : GIVE_WAY_M;
     if (p->stands_s > 0) {
         p->stands_s -= dt;
     } else {
@@ -118,10 +120,10 @@ static void steer(struct sp_world *world, int index, double dt)
     for (int i = 0; i < world->people; i++) {
         const struct sp_world_person *o = &world->person[i];
         double dx = p->x - o->x, dy = p->y - o->y, distance = hypot(dx, dy);
-        if (i == index || distance > GIVE_WAY_M)
+        if (i == index || distance > give_way_m)
             continue;
         /* Aside rather than back: away, turned to the right. */
-        double push = 2.0 * (GIVE_WAY_M - distance) / fmax(distance, 0.05);
+        double push = 2.0 * (give_way_m - distance) / fmax(distance, 0.05);
         want_x += push * (dx + 0.8 * dy);
         want_y += push * (dy - 0.8 * dx);
     }

@@ -22,8 +22,9 @@ enum { SP_WORLD_CAMERAS = 6, SP_WORLD_PEOPLE_MAX = 64, SP_WORLD_ROOMS = 3 };
 struct sp_world_options {
     uint32_t seed;
     int people;
-    bool roam; /* people go from room to room; else each stays in one: as many as fit its area */
-    bool hall; /* all stay in the hall */
+    bool roam;  /* people go from room to room; else each stays in one: as many as fit its area */
+    bool hall;  /* all stay in the hall */
+    bool dense; /* twelve of 20 in the hall instead of nine, and they pass each other nearer */
 };
 
 struct sp_world_person {

@@ -2,11 +2,13 @@
  *
  *     bench_world [KEY=VALUE]...
  *
- * seed=1 people=20 minutes=5   the world; roam=1: from room to room; hall=1: all in the hall
+ * seed=1 people=20 minutes=5   the world; roam=1: from room to room; hall=1: all in the hall;
+ *                              dense=1: twelve of 20 there instead of nine, and nearer each other
  * noise=2                      px on each edge of a box
  * offset=0                     ms by which the cameras' clocks are off, to both sides
  * miss=0.02 false=0.02         boxes that are missing; false ones a picture
- * embed=0                      1: with embeddings, made with the separation that is printed
+ * embed=0                      to 1: with embeddings, the more of them is the person, the better
+ *                              they separate, as is printed
  * rows=FILE                    every track of every picture, for tests/tools/world_metrics.py
  * events=1                     every decision, with its reasons
  * cameras=6                    16: 16 cameras see the hall, for the time that it takes
@@ -28,7 +30,8 @@
 enum { WIDTH = 1920, HEIGHT = 1080, CAMERAS_MAX = 16, NUMBERS = 64, FALSE_PERSON = -1 };
 
 struct settings {
-    double seed, people, minutes, roam, hall, noise, offset, miss, wrong, embed, cameras, events;
+    double seed, people, minutes, roam, hall, dense, noise, offset, miss, wrong, embed, cameras,
+        events;
     const char *rows;
 };
 
@@ -179,10 +182,12 @@ static void embed(struct bench *b, int camera, int64_t track_id, int person)
     float embedding[NUMBERS];
     unit_vector(b, noise);
     unit_vector(b, other);
+    double own = fmin(b->settings.embed, 1);
     const double *whom = person == FALSE_PERSON ? other : b->person_vector[person];
     for (int i = 0; i < NUMBERS; i++) {
-        double value = sqrt(0.35) * b->common[i] + sqrt(0.35) * whom[i] +
-                       sqrt(0.15) * b->camera[camera].view_vector[i] + sqrt(0.15) * noise[i];
+        double value = sqrt(0.35) * b->common[i] + sqrt(0.35 * own) * whom[i] +
+                       sqrt(0.15) * b->camera[camera].view_vector[i] +
+                       sqrt(0.15 + 0.35 * (1 - own)) * noise[i];
         embedding[i] = (float)value;
         squares += value * value;
     }
@@ -332,10 +337,11 @@ static void read_settings(struct settings *s, int argc, char **argv)
     struct {
         const char *key;
         double *value;
-    } const keys[] = {{"seed", &s->seed},     {"people", &s->people},   {"minutes", &s->minutes},
-                      {"roam", &s->roam},     {"hall", &s->hall},       {"noise", &s->noise},
-                      {"offset", &s->offset}, {"miss", &s->miss},       {"false", &s->wrong},
-                      {"embed", &s->embed},   {"cameras", &s->cameras}, {"events", &s->events}};
+    } const keys[] = {{"seed", &s->seed},    {"people", &s->people}, {"minutes", &s->minutes},
+                      {"roam", &s->roam},    {"hall", &s->hall},     {"dense", &s->dense},
+                      {"noise", &s->noise},  {"offset", &s->offset}, {"miss", &s->miss},
+                      {"false", &s->wrong},  {"embed", &s->embed},   {"cameras", &s->cameras},
+                      {"events", &s->events}};
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         bool known = false;
@@ -441,7 +447,8 @@ int main(int argc, char **argv)
     struct sp_world_options world = {.seed = (uint32_t)b.settings.seed,
                                      .people = (int)b.settings.people,
                                      .roam = b.settings.roam > 0,
-                                     .hall = b.settings.hall > 0};
+                                     .hall = b.settings.hall > 0,
+                                     .dense = b.settings.dense > 0};
     struct sp_space_options space = {.cameras = b.cameras,
                                      .embedding_numbers = b.settings.embed > 0 ? NUMBERS : 0};
     if (sp_space_open(&b.space, &space, &err) < 0)

@@ -23,8 +23,11 @@ NOISY = ["noise=10", "offset=100", "miss=0.05", "false=0.05"]
 CASES = {  # settings of bench_world, what is wanted, the cameras that count
     "overlap": ([], 0.95, HALL),
     "overlap-noisy": (NOISY, 0.85, HALL),
+    "dense": (["dense=1"], None, HALL),
+    "dense-noisy": (["dense=1", *NOISY], None, HALL),
     "crowd": (["hall=1"], None, HALL),
     "gaps": (["roam=1", "embed=1"], 0.75, ALL),
+    "gaps-weak": (["roam=1", "embed=0.45"], None, ALL),
     "gaps-noisy": (["roam=1", "embed=1", *NOISY], None, ALL),
     "gaps-no-appearance": (["roam=1"], None, ALL),
 }
