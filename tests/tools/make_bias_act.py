@@ -2,8 +2,8 @@
 """Writes graphs of the engine cuda's own operations: make_bias_act.py FOLDER
 
 half.onnx and float.onnx: y = BiasAct(x, bias, a, b, after), z = BiasActF32(y, bias), of [n,h,w,c] with
-n, h and w free. y: SiLU with two summands before it and one after; z: clip to -1..6. The size of
-y, which only its inference tells, becomes a constant. Exits with 77 when the onnx package is not there.
+n, h and w free, and for x not even named. y: SiLU with two summands before it and one after; z: clip to
+-1..6. The size of what comes of z is given, too. Exits with 77 when the onnx package is not there.
 """
 import sys
 from pathlib import Path
@@ -24,15 +24,25 @@ def save(path, element):
     dims = ["n", "h", "w", CHANNELS]
     common = {"domain": "spoton", "low": -1.0, "high": 6.0}
     bias = numpy_helper.from_array(np.linspace(-2, 2, CHANNELS, dtype=np.float32), "bias")
+    numbers = {"begin": [0] * 4, "zero": [0], "last": [2**62], "rows": [1], "two": [2]}
+    constants = [numpy_helper.from_array(np.array(values, np.int64), name)
+                 for name, values in numbers.items()]
     nodes = [
-        helper.make_node("BiasAct", ["x", "bias", "a", "b", "after"], ["y"], activation=1, before=2,
+        helper.make_node("Shape", ["x"], ["sides"]),
+        helper.make_node("Abs", ["sides"], ["end"]),  # shapes are not inferred through it
+        helper.make_node("Slice", ["x", "begin", "end"], ["all_of_x"]),
+        helper.make_node("BiasAct", ["all_of_x", "bias", "a", "b", "after"], ["y"], activation=1, before=2,
                          **common),
         helper.make_node("BiasActF32", ["y", "bias"], ["z"], activation=2, before=0, **common),
-        helper.make_node("Shape", ["z"], ["size"]),
+        # Twice the rows, and every second of them: of a size of -1 that would be 0, and no sum.
+        helper.make_node("Concat", ["z", "z"], ["twice"], axis=1),
+        helper.make_node("Slice", ["twice", "zero", "last", "rows", "two"], ["once"]),
+        helper.make_node("Add", ["z", "once"], ["sum"]),
+        helper.make_node("Shape", ["sum"], ["size"]),
     ]
     graph = helper.make_graph(
         nodes, "bias_act", [value(name, element, dims) for name in ("x", "a", "b", "after")],
-        [value("z", TensorProto.FLOAT, dims), value("size", TensorProto.INT64, [4])], [bias])
+        [value("z", TensorProto.FLOAT, dims), value("size", TensorProto.INT64, [4])], [bias, *constants])
     model = helper.make_model(graph, ir_version=8, opset_imports=[
         helper.make_opsetid("", 17), helper.make_opsetid("spoton", 1)])
     onnx.save(model, str(path))

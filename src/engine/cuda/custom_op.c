@@ -3,10 +3,13 @@
 #include "kernels.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { X, BIAS, SUMMANDS }; /* inputs */
+enum { RANK_MAX = 8 };
 
 struct op {
     OrtCustomOp op; /* first: ONNX Runtime gives it back */
@@ -101,17 +104,46 @@ static int get_last_version(const OrtCustomOp *op)
     return 1;
 }
 
+/* ONNX Runtime hands an unknown dimension to us as -1 and would take -1 back for its size: each
+ * gets a name of its own instead. */
+static OrtStatus *name_unknown(const OrtApi *api, OrtTensorTypeAndShapeInfo *shape, size_t rank)
+{
+    static atomic_uint count;
+    char made[RANK_MAX][32];
+    const char *names[RANK_MAX];
+    int64_t dims[RANK_MAX];
+    OrtStatus *status = api->GetDimensions(shape, dims, rank);
+    if (!status)
+        status = api->GetSymbolicDimensions(shape, names, rank);
+    if (status)
+        return status;
+    for (size_t i = 0; i < rank; ++i) {
+        if (dims[i] >= 0 || (names[i] && names[i][0]))
+            continue;
+        snprintf(made[i], sizeof made[i], "spoton_%u", atomic_fetch_add(&count, 1));
+        names[i] = made[i];
+    }
+    return api->SetSymbolicDimensions(shape, names, rank);
+}
+
 /* y like x; without it what computes shapes behind it could not be folded away. */
 static OrtStatus *infer_shape(const OrtCustomOp *op, OrtShapeInferContext *context)
 {
     const OrtApi *api = op_of(op)->ort->api;
-    OrtTensorTypeAndShapeInfo *shape = NULL;
+    OrtTensorTypeAndShapeInfo *shape = NULL; /* stays the context's */
+    size_t rank = 0;
     OrtStatus *status = api->ShapeInferContext_GetInputTypeShape(context, X, &shape);
+    if (!status)
+        status = api->GetDimensionsCount(shape, &rank);
+    if (!status && (rank == 0 || rank > RANK_MAX))
+        return NULL; /* nothing is known of x yet */
+    if (!status)
+        status = name_unknown(api, shape, rank);
     if (!status && op_of(op)->f32_out)
         status = api->SetTensorElementType(shape, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
     if (!status)
         status = api->ShapeInferContext_SetOutputTypeShape(context, 0, shape);
-    return status; /* the shape is the context's */
+    return status;
 }
 
 /* ---- in place ---- */

@@ -91,6 +91,7 @@ static int prepare_plain(const struct ort *ort, OrtSessionOptions *settings, cha
     struct cuda_model model = {.ort = ort};
     if (cuda_options_parse(&model.options, "graphs=0;search=0;workspace=0", error, error_bytes) < 0)
         return -1;
+    model.options.capturable = false; /* with free sizes the CPU computes shapes */
     cudaGetDevice(&model.options.device);
     if (custom_ops_add(ort, settings, "CUDAExecutionProvider", error, error_bytes) < 0)
         return -1;
