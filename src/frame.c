@@ -1,5 +1,7 @@
 #include "frame.h"
 
+#include <libyuv.h>
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -80,4 +82,18 @@ void sp_frame_unref(struct sp_frame *frame)
     frame->next_free = pool->free_list;
     pool->free_list = frame;
     drop_user(pool);
+}
+
+/* "Yvu" matrices have the columns of U and V exchanged. */
+const struct YuvConstants *sp_frame_red_first(const struct sp_frame *frame)
+{
+    switch (frame->matrix) {
+    case SP_MATRIX_BT709:
+        return frame->full_range ? &kYvuF709Constants : &kYvuH709Constants;
+    case SP_MATRIX_BT2020:
+        return frame->full_range ? &kYvuV2020Constants : &kYvu2020Constants;
+    case SP_MATRIX_BT601:
+        break;
+    }
+    return frame->full_range ? &kYvuJPEGConstants : &kYvuI601Constants;
 }

@@ -60,3 +60,9 @@ struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool);
 /* Any thread. */
 struct sp_frame *sp_frame_ref(struct sp_frame *frame);
 void sp_frame_unref(struct sp_frame *frame); /* NULL is fine */
+
+struct YuvConstants;
+
+/* The picture's matrix for libyuv's RGB24 and ARGB, which write blue first: with this one, and U
+ * and V given in each other's place, they write red first. Lives as long as the program. */
+const struct YuvConstants *sp_frame_red_first(const struct sp_frame *frame);

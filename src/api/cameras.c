@@ -5,18 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void sp_json_member_int(struct sp_json *json, const char *key, int64_t value)
-{
-    sp_json_key(json, key);
-    sp_json_int(json, value);
-}
-
-void sp_json_member_string(struct sp_json *json, const char *key, const char *value)
-{
-    sp_json_key(json, key);
-    sp_json_string(json, value);
-}
-
 /* The slot, or -1. */
 int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report)
 {

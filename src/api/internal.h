@@ -92,8 +92,6 @@ int sp_access_make_session(char session[65], struct sp_error *err);
 
 /* cameras.c */
 int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report);
-void sp_json_member_int(struct sp_json *json, const char *key, int64_t value);
-void sp_json_member_string(struct sp_json *json, const char *key, const char *value);
 void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger);
 void sp_cameras_list(struct sp_call *call);
 void sp_cameras_add(struct sp_call *call);

@@ -16,18 +16,6 @@ static struct sp_map *find_map(struct sp_call *call)
     return map;
 }
 
-static void put_number(struct sp_json *json, const char *key, double value, int decimals)
-{
-    sp_json_key(json, key);
-    sp_json_number(json, value, decimals);
-}
-
-static void put_flag(struct sp_json *json, const char *key, bool value)
-{
-    sp_json_key(json, key);
-    sp_json_bool(json, value);
-}
-
 /* The cameras' names by slot; those not in use are empty. */
 struct names {
     char name[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
@@ -57,22 +45,14 @@ static void put_event(struct sp_json *json, const struct sp_space_event *event,
     sp_json_member_int(json, "serial", (int64_t)event->serial);
     sp_json_member_string(json, "what", sp_space_event_name(event->kind));
     put_person_name(json, "person", event->person);
-    put_number(json, "ago_s", (double)(now_us - event->time_us) / 1e6, 1);
+    sp_json_member_number(json, "ago_s", (double)(now_us - event->time_us) / 1e6, 1);
     if (event->other)
         put_person_name(json, "other", event->other);
     if (event->camera >= 0 && names->name[event->camera][0]) {
         sp_json_member_string(json, "camera", names->name[event->camera]);
         sp_json_member_int(json, "track", event->track_id);
     }
-    if (event->distance_m >= 0)
-        put_number(json, "distance_m", event->distance_m, 2);
-    if (event->deviations >= 0)
-        put_number(json, "deviations", event->deviations, 1);
-    put_number(json, "time_s", event->time_s, 1);
-    if (event->similarity >= -1)
-        put_number(json, "similarity", event->similarity, 2);
-    put_number(json, "score", event->score, 1);
-    sp_json_member_int(json, "votes", event->votes);
+    sp_space_event_evidence(json, event);
     sp_json_end_object(json);
 }
 
@@ -95,14 +75,14 @@ static void put_person(struct sp_json *json, const struct sp_person *person,
 {
     sp_json_begin_object(json);
     put_person_name(json, "person", person->person);
-    put_number(json, "x", person->x, 2);
-    put_number(json, "y", person->y, 2);
-    put_number(json, "deviation_m", person->deviation_m, 2);
-    put_number(json, "speed_x", person->speed_x, 2);
-    put_number(json, "speed_y", person->speed_y, 2);
-    put_flag(json, "visible", person->visible);
-    put_number(json, "known_s", (double)(now_us - person->born_us) / 1e6, 1);
-    put_number(json, "unseen_s", (double)(now_us - person->seen_us) / 1e6, 1);
+    sp_json_member_number(json, "x", person->x, 2);
+    sp_json_member_number(json, "y", person->y, 2);
+    sp_json_member_number(json, "deviation_m", person->deviation_m, 2);
+    sp_json_member_number(json, "speed_x", person->speed_x, 2);
+    sp_json_member_number(json, "speed_y", person->speed_y, 2);
+    sp_json_member_bool(json, "visible", person->visible);
+    sp_json_member_number(json, "known_s", (double)(now_us - person->born_us) / 1e6, 1);
+    sp_json_member_number(json, "unseen_s", (double)(now_us - person->seen_us) / 1e6, 1);
     put_sights(json, person, names);
     sp_json_member_int(json, "embeddings", person->embeddings);
     sp_json_key(json, "trail");
@@ -196,14 +176,14 @@ static void put_fit(struct sp_json *json, const struct sp_fit *fit, const struct
         put_point(json, picture[i]);
         sp_json_key(json, "map");
         put_point(json, map[i]);
-        put_number(json, "error_px", fit->picture_error_px[i], 2);
-        put_number(json, "error_m", fit->map_error[i] / units_per_m, 3);
-        put_flag(json, "fits", fit->inlier[i]);
+        sp_json_member_number(json, "error_px", fit->picture_error_px[i], 2);
+        sp_json_member_number(json, "error_m", fit->map_error[i] / units_per_m, 3);
+        sp_json_member_bool(json, "fits", fit->inlier[i]);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
-    put_number(json, "rms_px", fit->rms_picture_px, 2);
-    put_number(json, "rms_m", fit->rms_map / units_per_m, 3);
+    sp_json_member_number(json, "rms_px", fit->rms_picture_px, 2);
+    sp_json_member_number(json, "rms_m", fit->rms_map / units_per_m, 3);
 }
 
 static void put_view(struct sp_json *json, const struct sp_ground *ground)
@@ -223,7 +203,7 @@ static void put_calibrated(struct sp_json *json, const struct sp_calibration *ca
     struct sp_ground ground = {0};
     sp_json_begin_object(json);
     sp_json_member_string(json, "camera", camera->name);
-    put_flag(json, "usable", camera->usable);
+    sp_json_member_bool(json, "usable", camera->usable);
     if (!camera->usable)
         sp_json_member_string(json, "reason", camera->reason);
     sp_json_key(json, "image_size");
@@ -250,8 +230,8 @@ static void put_clocks(struct sp_api *api, struct sp_space *space, struct sp_jso
             sp_json_begin_object(json);
             sp_json_member_string(json, "camera", names->name[b]);
             sp_json_member_string(json, "less", names->name[a]);
-            put_number(json, "offset_ms", pair.offset_s * 1000, 1);
-            put_number(json, "deviation_ms", pair.deviation_s * 1000, 1);
+            sp_json_member_number(json, "offset_ms", pair.offset_s * 1000, 1);
+            sp_json_member_number(json, "deviation_ms", pair.deviation_s * 1000, 1);
             sp_json_end_object(json);
         }
     sp_json_end_array(json);
@@ -264,11 +244,11 @@ static void put_map(struct sp_call *call, struct sp_map *map,
     struct sp_space_counts counts;
     sp_space_count(sp_map_space(map), &counts);
     sp_json_begin_object(json);
-    put_number(json, "width", calibration->width, 2);
-    put_number(json, "height", calibration->height, 2);
-    put_number(json, "units_per_m", calibration->units_per_m, 4);
+    sp_json_member_number(json, "width", calibration->width, 2);
+    sp_json_member_number(json, "height", calibration->height, 2);
+    sp_json_member_number(json, "units_per_m", calibration->units_per_m, 4);
     sp_json_member_string(json, "y_axis", calibration->y_up ? "up" : "down");
-    put_flag(json, "saved", sp_map_file(map)[0] != '\0');
+    sp_json_member_bool(json, "saved", sp_map_file(map)[0] != '\0');
     sp_json_key(json, "cameras");
     sp_json_begin_array(json);
     for (int i = 0; i < calibration->count; i++)
@@ -386,7 +366,7 @@ static void answer_fit(struct sp_call *call, struct sp_map *map, const struct sp
                                .units_per_m = calibration->units_per_m};
     sp_json_begin_object(call->json);
     sp_json_member_string(call->json, "camera", points->camera);
-    put_flag(call->json, "stored", !points->only_try);
+    sp_json_member_bool(call->json, "stored", !points->only_try);
     put_fit(call->json, fit, points->picture, points->map, points->count, calibration->units_per_m);
     put_view(call->json, &ground);
     sp_json_end_object(call->json);

@@ -215,3 +215,27 @@ void sp_json_raw(struct sp_json *json, const char *text)
 {
     append(json, text, strlen(text));
 }
+
+void sp_json_member_string(struct sp_json *json, const char *key, const char *value)
+{
+    sp_json_key(json, key);
+    sp_json_string(json, value);
+}
+
+void sp_json_member_int(struct sp_json *json, const char *key, int64_t value)
+{
+    sp_json_key(json, key);
+    sp_json_int(json, value);
+}
+
+void sp_json_member_bool(struct sp_json *json, const char *key, bool value)
+{
+    sp_json_key(json, key);
+    sp_json_bool(json, value);
+}
+
+void sp_json_member_number(struct sp_json *json, const char *key, double value, int decimals)
+{
+    sp_json_key(json, key);
+    sp_json_number(json, value, decimals);
+}

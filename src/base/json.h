@@ -36,5 +36,10 @@ void sp_json_null(struct sp_json *json);
 void sp_json_number(struct sp_json *json, double value, int decimals);
 /* As many digits as reading it back exactly takes. */
 void sp_json_double(struct sp_json *json, double value);
+/* A key and its value. */
+void sp_json_member_string(struct sp_json *json, const char *key, const char *value);
+void sp_json_member_int(struct sp_json *json, const char *key, int64_t value);
+void sp_json_member_bool(struct sp_json *json, const char *key, bool value);
+void sp_json_member_number(struct sp_json *json, const char *key, double value, int decimals);
 /* Appended as it is, between values: a newline, or a value already in JSON. */
 void sp_json_raw(struct sp_json *json, const char *text);

@@ -116,43 +116,21 @@ static void write_line(struct sp_people *people)
     sp_json_clear(json);
 }
 
-static void put_number(struct sp_json *json, const char *key, double value, int decimals)
-{
-    sp_json_key(json, key);
-    sp_json_number(json, value, decimals);
-}
-
-static void put_int(struct sp_json *json, const char *key, int64_t value)
-{
-    sp_json_key(json, key);
-    sp_json_int(json, value);
-}
-
 /* What is not known is left out, as in /api/v2/people/events. */
 static void write_event(struct sp_people *people, const struct sp_space_event *event)
 {
     struct sp_json *json = &people->line;
     sp_json_begin_object(json);
-    sp_json_key(json, "what");
-    sp_json_string(json, sp_space_event_name(event->kind));
-    put_int(json, "time_us", event->time_us);
-    put_int(json, "person", event->person);
+    sp_json_member_string(json, "what", sp_space_event_name(event->kind));
+    sp_json_member_int(json, "time_us", event->time_us);
+    sp_json_member_int(json, "person", event->person);
     if (event->other)
-        put_int(json, "other", event->other);
+        sp_json_member_int(json, "other", event->other);
     if (event->camera >= 0) {
-        sp_json_key(json, "camera");
-        sp_json_string(json, people->settings->camera[event->camera].name);
-        put_int(json, "track", event->track_id);
+        sp_json_member_string(json, "camera", people->settings->camera[event->camera].name);
+        sp_json_member_int(json, "track", event->track_id);
     }
-    if (event->distance_m >= 0)
-        put_number(json, "distance_m", event->distance_m, 2);
-    if (event->deviations >= 0)
-        put_number(json, "deviations", event->deviations, 1);
-    put_number(json, "time_s", event->time_s, 1);
-    if (event->similarity >= -1)
-        put_number(json, "similarity", event->similarity, 2);
-    put_number(json, "score", event->score, 1);
-    put_int(json, "votes", event->votes);
+    sp_space_event_evidence(json, event);
     sp_json_end_object(json);
     write_line(people);
 }
@@ -163,8 +141,8 @@ static void write_picture(struct sp_people *people, int camera, const struct pic
     sp_json_begin_object(json);
     sp_json_key(json, "camera");
     sp_json_string(json, people->settings->camera[camera].name);
-    put_int(json, "sequence", (int64_t)picture->sequence);
-    put_int(json, "pts_us", picture->pts_us);
+    sp_json_member_int(json, "sequence", (int64_t)picture->sequence);
+    sp_json_member_int(json, "pts_us", picture->pts_us);
     sp_json_key(json, "people"); /* [track, person or null, x or null, y or null] */
     sp_json_begin_array(json);
     for (size_t i = 0; i < picture->count; i++) {
@@ -316,11 +294,11 @@ void sp_people_report(struct sp_people *people, struct sp_json *json)
     }
     sp_space_count(sp_map_space(people->map), &counts);
     sp_json_begin_object(json);
-    put_int(json, "born", (int64_t)counts.born);
-    put_int(json, "joined", (int64_t)counts.joined);
-    put_int(json, "returned", (int64_t)counts.returned);
-    put_int(json, "moved", (int64_t)counts.moved);
-    put_int(json, "split", (int64_t)counts.split);
-    put_int(json, "undone", (int64_t)counts.undone);
+    sp_json_member_int(json, "born", (int64_t)counts.born);
+    sp_json_member_int(json, "joined", (int64_t)counts.joined);
+    sp_json_member_int(json, "returned", (int64_t)counts.returned);
+    sp_json_member_int(json, "moved", (int64_t)counts.moved);
+    sp_json_member_int(json, "split", (int64_t)counts.split);
+    sp_json_member_int(json, "undone", (int64_t)counts.undone);
     sp_json_end_object(json);
 }

@@ -168,40 +168,22 @@ int sp_card_read(struct sp_card *card, const char *path, struct sp_error *err)
 
 /* ---- writing ---- */
 
-static void put_text(struct sp_json *json, const char *key, const char *value)
-{
-    sp_json_key(json, key);
-    sp_json_string(json, value);
-}
-
-static void put_int(struct sp_json *json, const char *key, int64_t value)
-{
-    sp_json_key(json, key);
-    sp_json_int(json, value);
-}
-
-static void put_number(struct sp_json *json, const char *key, double value, int decimals)
-{
-    sp_json_key(json, key);
-    sp_json_number(json, value, decimals);
-}
-
 static void put_calibration(struct sp_json *json, const struct sp_card *card)
 {
     sp_json_key(json, "calibration");
     sp_json_begin_object(json);
-    put_text(json, "method", card->calibration_method);
-    put_int(json, "frames", card->calibration_frames);
+    sp_json_member_string(json, "method", card->calibration_method);
+    sp_json_member_int(json, "frames", card->calibration_frames);
     sp_json_key(json, "sources");
     sp_json_begin_array(json);
     for (int i = 0; i < card->source_count; ++i) {
         const struct sp_card_source *source = &card->source[i];
         sp_json_begin_object(json);
-        put_text(json, "name", source->name);
-        put_int(json, "frames", source->frames);
-        put_int(json, "gate_frames", source->gate_frames);
-        put_number(json, "recall", source->recall, 4);
-        put_number(json, "precision", source->precision, 4);
+        sp_json_member_string(json, "name", source->name);
+        sp_json_member_int(json, "frames", source->frames);
+        sp_json_member_int(json, "gate_frames", source->gate_frames);
+        sp_json_member_number(json, "recall", source->recall, 4);
+        sp_json_member_number(json, "precision", source->precision, 4);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
@@ -212,46 +194,46 @@ static void put_gate(struct sp_json *json, const struct sp_card *card)
 {
     sp_json_key(json, "gate");
     sp_json_begin_object(json);
-    put_int(json, "frames", card->gate_frames);
-    put_int(json, "boxes", card->gate_boxes);
-    put_number(json, "iou", card->gate_iou, 3);
-    put_number(json, "score", card->gate_score, 3);
-    put_number(json, "required", card->gate_required, 4);
-    put_number(json, "recall", card->gate_recall, 4);
-    put_number(json, "precision", card->gate_precision, 4);
+    sp_json_member_int(json, "frames", card->gate_frames);
+    sp_json_member_int(json, "boxes", card->gate_boxes);
+    sp_json_member_number(json, "iou", card->gate_iou, 3);
+    sp_json_member_number(json, "score", card->gate_score, 3);
+    sp_json_member_number(json, "required", card->gate_required, 4);
+    sp_json_member_number(json, "recall", card->gate_recall, 4);
+    sp_json_member_number(json, "precision", card->gate_precision, 4);
     sp_json_end_object(json);
 }
 
 static void put_card(struct sp_json *json, const struct sp_card *card)
 {
     sp_json_begin_object(json);
-    put_text(json, "format", FORMAT);
-    put_int(json, "version", CARD_VERSION);
-    put_text(json, "file", card->file);
-    put_text(json, "sha256", card->sha256);
-    put_int(json, "bytes", card->bytes);
-    put_text(json, "family", card->family);
-    put_int(json, "classes", card->classes);
-    put_text(json, "precision", precisions[card->precision]);
+    sp_json_member_string(json, "format", FORMAT);
+    sp_json_member_int(json, "version", CARD_VERSION);
+    sp_json_member_string(json, "file", card->file);
+    sp_json_member_string(json, "sha256", card->sha256);
+    sp_json_member_int(json, "bytes", card->bytes);
+    sp_json_member_string(json, "family", card->family);
+    sp_json_member_int(json, "classes", card->classes);
+    sp_json_member_string(json, "precision", precisions[card->precision]);
     sp_json_key(json, "source");
     sp_json_begin_object(json);
-    put_text(json, "file", card->source_file);
-    put_text(json, "sha256", card->source_sha256);
+    sp_json_member_string(json, "file", card->source_file);
+    sp_json_member_string(json, "sha256", card->source_sha256);
     sp_json_end_object(json);
     sp_json_key(json, "input");
     sp_json_begin_object(json);
-    put_int(json, "width", card->width_px);
-    put_int(json, "height", card->height_px);
-    put_int(json, "batch", card->batch);
+    sp_json_member_int(json, "width", card->width_px);
+    sp_json_member_int(json, "height", card->height_px);
+    sp_json_member_int(json, "batch", card->batch);
     sp_json_end_object(json);
     sp_json_key(json, "engine");
     sp_json_begin_object(json);
-    put_text(json, "name", card->engine);
-    put_text(json, "version", card->engine_version);
-    put_text(json, "device", card->device);
-    put_int(json, "cache_bytes", card->cache_bytes);
-    put_number(json, "compile_s", card->compile_s, 2);
-    put_number(json, "ms_per_image", card->ms_per_image, 3);
+    sp_json_member_string(json, "name", card->engine);
+    sp_json_member_string(json, "version", card->engine_version);
+    sp_json_member_string(json, "device", card->device);
+    sp_json_member_int(json, "cache_bytes", card->cache_bytes);
+    sp_json_member_number(json, "compile_s", card->compile_s, 2);
+    sp_json_member_number(json, "ms_per_image", card->ms_per_image, 3);
     sp_json_end_object(json);
     if (card->calibration_frames > 0)
         put_calibration(json, card);

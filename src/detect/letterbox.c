@@ -126,21 +126,6 @@ static int reserve(struct plane *plane, int stride_bytes, int height_px, struct 
     return SP_OK;
 }
 
-/* RGB in memory order R, G, B: libyuv's RGB24 writes B first, so U and V change places and so do
- * the matrix's columns for them ("Yvu"). */
-static const struct YuvConstants *matrix_of(const struct sp_frame *frame)
-{
-    switch (frame->matrix) {
-    case SP_MATRIX_BT709:
-        return frame->full_range ? &kYvuF709Constants : &kYvuH709Constants;
-    case SP_MATRIX_BT2020:
-        return frame->full_range ? &kYvuV2020Constants : &kYvu2020Constants;
-    case SP_MATRIX_BT601:
-        break;
-    }
-    return frame->full_range ? &kYvuJPEGConstants : &kYvuI601Constants;
-}
-
 static int open_picture(struct sp_letterbox *letterbox, const struct sp_frame *frame,
                         struct picture *picture, struct sp_error *err)
 {
@@ -306,7 +291,7 @@ static bool to_interleaved(const struct picture *strip, uint8_t *rgb, int stride
                              stride_bytes, matrix, strip->width_px, strip->height_px) == 0;
 }
 
-/* "ARGB" lies in memory as B, G, R, A, and matrix_of() has put red first. */
+/* "ARGB" lies in memory as B, G, R, A, and sp_frame_red_first() has put red first. */
 static bool to_planes(struct plane *argb, const struct picture *strip, uint8_t *red,
                       size_t plane_bytes, int stride_bytes, const struct YuvConstants *matrix)
 {
@@ -371,5 +356,5 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
             paint_bars(input + i * (size_t)input_width_px * (size_t)input_height_px, &geometry,
                        planar ? 1 : 3);
     *last = geometry;
-    return convert(letterbox, &picture, &geometry, input, planar, matrix_of(frame), err);
+    return convert(letterbox, &picture, &geometry, input, planar, sp_frame_red_first(frame), err);
 }

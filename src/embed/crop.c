@@ -48,20 +48,6 @@ static int reserve(struct plane *plane, int width_px, int height_px, struct sp_e
     return SP_OK;
 }
 
-/* libyuv's RGB24 writes blue first, so U and V change places, and the matrix's columns too. */
-static const struct YuvConstants *matrix_of(const struct sp_frame *frame)
-{
-    switch (frame->matrix) {
-    case SP_MATRIX_BT709:
-        return frame->full_range ? &kYvuF709Constants : &kYvuH709Constants;
-    case SP_MATRIX_BT2020:
-        return frame->full_range ? &kYvuV2020Constants : &kYvu2020Constants;
-    case SP_MATRIX_BT601:
-        break;
-    }
-    return frame->full_range ? &kYvuJPEGConstants : &kYvuI601Constants;
-}
-
 static int clip(double value, int limit)
 {
     return !(value > 0) ? 0 : (value < limit ? (int)value : limit);
@@ -121,7 +107,7 @@ int sp_crop_fill(struct sp_crop_scratch *s, const struct sp_frame *frame, const 
     if (I420Scale(plane[0], stride[0], plane[1], stride[1], plane[2], stride[2], width, height, y,
                   width_px, u, half, v, half, width_px, height_px, filter) != 0 ||
         I420ToRGB24Matrix(y, width_px, v, half, u, half, s->rgb.data, width_px * 3,
-                          matrix_of(frame), width_px, height_px) != 0)
+                          sp_frame_red_first(frame), width_px, height_px) != 0)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "a crop of %dx%d px cannot be scaled to %dx%d",
                        width, height, width_px, height_px);
     SplitRGBPlane(s->rgb.data, width_px * 3, rgb, width_px, rgb + pixels, width_px,

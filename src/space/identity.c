@@ -1,4 +1,5 @@
 /* People and their members: bookkeeping, without a decision. */
+#include "base/json.h"
 #include "space/internal.h"
 
 #include <string.h>
@@ -12,6 +13,19 @@ static const char *const names[] = {
 const char *sp_space_event_name(enum sp_space_event_kind kind)
 {
     return names[kind];
+}
+
+void sp_space_event_evidence(struct sp_json *json, const struct sp_space_event *event)
+{
+    if (event->distance_m >= 0)
+        sp_json_member_number(json, "distance_m", event->distance_m, 2);
+    if (event->deviations >= 0)
+        sp_json_member_number(json, "deviations", event->deviations, 1);
+    sp_json_member_number(json, "time_s", event->time_s, 1);
+    if (event->similarity >= -1)
+        sp_json_member_number(json, "similarity", event->similarity, 2);
+    sp_json_member_number(json, "score", event->score, 1);
+    sp_json_member_int(json, "votes", event->votes);
 }
 
 int sp_identity_new(struct sp_space *s, uint32_t number)

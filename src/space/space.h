@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sp_json;
+
 enum {
     SP_SPACE_CAMERAS_MAX = 64,
     SP_SPACE_PEOPLE_MAX = 512,
@@ -122,6 +124,9 @@ struct sp_space_event {
     double score;      /* log of how much likelier it is than not */
     int votes;         /* cameras that agree */
 };
+
+/* Members of the object that is open: distance, time, looks and votes; the unknown is left out. */
+void sp_space_event_evidence(struct sp_json *json, const struct sp_space_event *event);
 
 struct sp_person {
     uint32_t person;
