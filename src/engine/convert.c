@@ -102,7 +102,7 @@ static void convert_color(const struct convert_table *table, const uint8_t *from
     }
 }
 
-void convert_picture(const struct convert_table table[3], const uint8_t *from,
+void convert_picture(const struct convert_table *table, const uint8_t *from,
                      enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
                      bool swap_red_blue, int height, int width)
 {

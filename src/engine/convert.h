@@ -23,9 +23,9 @@ bool convert_prepare(struct convert_table *table, enum spoton_element element, f
 /* For f32 alone: less a mean and over a deviation, as spoton_engine_options says. */
 bool convert_normalise(struct convert_table *table, float mean, float deviation);
 
-/* One picture of u8 RGB in `from_layout` to the model's layout and colour order; a table for each
- * colour of the model's. */
-void convert_picture(const struct convert_table table[3], const uint8_t *from,
+/* One picture of u8 RGB in `from_layout` to the model's layout and colour order; table[3]: of the
+ * model's colours. */
+void convert_picture(const struct convert_table *table, const uint8_t *from,
                      enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
                      bool swap_red_blue, int height, int width);
 
