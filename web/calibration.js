@@ -1,9 +1,12 @@
 // Calibrating a camera: marks in its still and on the plan, tried on the server as they come.
 
 import {ApiError, call, cameraPath} from "/api.js";
+import {Labels, pixelOf, placesAround} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
 
 const TRY_AFTER_MS = 250;
+// On any picture, in both schemes.
+const FITS = ["#f2b84e"], OFF = ["#b9262b", "#fff"];
 const $ = (id) => document.getElementById(id);
 const FIELDS = [["picture", 0, "Picture x"], ["picture", 1, "Picture y"], ["map", 0, "Map x"],
                 ["map", 1, "Map y"]];
@@ -131,7 +134,9 @@ export class Calibration {
       this.fit = await call("POST", `map/cameras/${encodeURIComponent(this.camera)}`, body);
       this.points = points;
       $("save").disabled = false;
-      this.say(`${only ? "These points fit" : "In use"}: ${this.fit.rms_px} px, ${this.fit.rms_m} m off on average.`);
+      const out = this.fit.points.filter(({fits}) => !fits).length;
+      this.say(`${only ? "These points fit" : "In use"}: ${this.fit.rms_px} px, ${this.fit.rms_m} m off on average` +
+        `${out ? `, ${out} left out, shown in red` : ""}.`);
       this.list();
       if (!only) {
         $("forget").disabled = false;
@@ -179,13 +184,15 @@ export class Calibration {
 
   row(point, index) {
     const row = document.createElement("tr"), fit = this.fit?.points?.[index];
-    const cell = (content) => {
-      const node = document.createElement("td");
+    const cell = (content, label = "", kind = "td") => {
+      const node = document.createElement(kind);
+      node.dataset.label = label; // shown where there is no room for columns
       node.append(content);
       row.append(node);
+      return node;
     };
     row.classList.toggle("off", fit?.fits === false);
-    cell(String(index + 1));
+    cell(String(index + 1), "", "th").scope = "row";
     for (const [side, axis, label] of FIELDS) {
       const input = document.createElement("input");
       input.type = "number";
@@ -197,10 +204,10 @@ export class Calibration {
         point[side][axis] = Number(input.value);
         this.edited();
       });
-      cell(input);
+      cell(input, label);
     }
-    cell(fit ? fit.error_px.toFixed(1) : "");
-    cell(fit ? fit.error_m.toFixed(2) : "");
+    cell(fit ? fit.error_px.toFixed(1) : "", "Off, px");
+    cell(fit ? fit.error_m.toFixed(2) : "", "Off, m");
     const remove = document.createElement("button");
     remove.type = "button";
     remove.className = "icon";
@@ -218,7 +225,8 @@ export class Calibration {
     const layer = $("still-marks"), [width, height] = this.size();
     clear(layer);
     layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.marks(layer, "picture", width / 90);
+    const extent = {x: 0, y: 0, width, height};
+    this.marks(layer, "picture", new Labels(extent, pixelOf(layer, extent)));
     this.drawSheet();
   }
 
@@ -232,18 +240,21 @@ export class Calibration {
     if (this.fit?.view)
       shown.cameras = [{camera: this.camera, view: this.fit.view}];
     clear(sheet);
-    const unit = drawGround(sheet, shown, extentOf(this.map, [], placed), this.plan);
-    this.marks(sheet, "map", unit);
+    const extent = extentOf(this.map, [], placed), labels = new Labels(extent, pixelOf(sheet, extent));
+    drawGround(sheet, shown, extent, {picture: this.plan, labels});
+    this.marks(sheet, "map", labels);
   }
 
-  marks(layer, side, unit) {
+  marks(layer, side, labels) {
+    const radius = labels.text * 0.4;
     this.points.forEach((point, index) => {
       if (!point[side])
         return;
-      const [x, y] = point[side], name = svg("text", {class: "mark-name", x: x + unit, y: y - unit,
-                                                      "font-size": 2.6 * unit});
-      name.textContent = index + 1;
-      layer.append(svg("circle", {class: "mark", cx: x, cy: y, r: unit * 0.8}), name);
+      const [x, y] = point[side], text = String(index + 1);
+      const box = labels.place(text, placesAround(x, y, radius, labels.size(text)));
+      const off = this.fit?.points?.[index]?.fits === false;
+      layer.append(svg("circle", {class: `mark${off ? " off" : ""}`, cx: x, cy: y, r: radius}),
+                   labels.plate(text, box, ...(off ? OFF : FITS)));
     });
   }
 }

@@ -2,7 +2,9 @@
 
 import {ApiError, call, cameraPath} from "/api.js";
 import {Calibration} from "/calibration.js";
+import {awayText, Labels, pixelOf, placesAround, placesOfBox} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
+import {colorOf} from "/view.js";
 
 const POLL_MS = 500, PICTURE_MS = 300;
 const $ = (id) => document.getElementById(id);
@@ -21,8 +23,7 @@ const theme = (() => {
 if (theme === "light" || theme === "dark")
   document.documentElement.dataset.theme = theme;
 
-// Far apart for numbers that follow each other.
-const colourOf = (person) => `hsl(${(Number(person.slice(1)) * 137.5) % 360} 70% 50%)`;
+const colourOf = (person) => colorOf(Number(person.slice(1))).css;
 
 function tell(text) {
   $("problem").hidden = !text;
@@ -31,33 +32,59 @@ function tell(text) {
 
 // --- the live map -----------------------------------------------------------------------------
 
-function drawPerson(plan, person, unit) {
+const DOT_PX = 6, BIG_DOT_PX = 9;
+
+function drawPerson(plan, person, pixel) {
   const group = svg("g", {class: `person${person.visible ? "" : " away"}`});
   const colour = colourOf(person.person);
   group.classList.toggle("dimmed", Boolean(focused) && focused !== person.person);
   group.dataset.person = person.person;
   const way = person.trail.map(([x, y]) => `${x},${y}`).join(" ");
-  group.append(svg("polyline", {class: "trail", points: way, stroke: colour}));
+  group.append(svg("polyline", {class: "trail rim", points: way}),
+               svg("polyline", {class: "trail", points: way, stroke: colour}));
   group.append(svg("circle", {class: "spread", cx: person.x, cy: person.y, fill: colour,
                               r: Math.min(person.deviation_m * 2, 3) * map.units_per_m}));
   const big = person.person === hovered || person.person === focused;
-  group.append(svg("circle", {cx: person.x, cy: person.y, r: (big ? 1.5 : 1) * unit, fill: colour}));
-  const name = svg("text", {class: "person-name", x: person.x + 1.6 * unit, y: person.y - 0.6 * unit,
-                            "font-size": 2.4 * unit});
-  name.textContent = person.person;
-  group.append(name);
+  group.append(svg("circle", {cx: person.x, cy: person.y, r: (big ? BIG_DOT_PX : DOT_PX) * pixel,
+                              fill: colour}));
   group.addEventListener("pointerenter", () => hover(person.person));
   group.addEventListener("pointerleave", () => hover(null));
   group.addEventListener("click", () => focus(person.person));
   plan.append(group);
+  return group;
+}
+
+// Where people stand close, a line leads from the name to its dot; those out of sight, and those
+// who are not meant while somebody is focused, are named where there is room.
+function namePerson(group, person, labels, pixel) {
+  const {x, y} = person, radius = DOT_PX * pixel;
+  const optional = !person.visible || (focused && person.person !== focused);
+  const places = placesAround(x, y, radius, labels.size(person.person));
+  const box = labels.place(person.person, places, optional);
+  if (!box)
+    return;
+  const to = [Math.max(box.x, Math.min(x, box.x + box.width)),
+              Math.max(box.y, Math.min(y, box.y + box.height))];
+  const colour = colourOf(person.person);
+  if (Math.hypot(to[0] - x, to[1] - y) > 1.5 * radius)
+    group.append(svg("path", {class: "leader", d: `M${x} ${y}L${to}`, stroke: colour}));
+  group.append(labels.plate(person.person, box, colour));
 }
 
 function drawMap() {
   const plan = $("plan"), extent = extentOf(map, people);
   clear(plan);
-  const unit = drawGround(plan, map, extent);
-  for (const person of people)
-    drawPerson(plan, person, unit);
+  const pixel = pixelOf(plan, extent), labels = new Labels(extent, pixel);
+  drawGround(plan, map, extent, {labels});
+  const rank = ({person, visible}) => (person === focused ? 2 : 0) + visible;
+  const drawn = [...people].sort((a, b) => rank(a) - rank(b))
+    .map((person) => [drawPerson(plan, person, pixel), person]).reverse();
+  for (const [, {x, y, visible}] of drawn)
+    if (visible)
+      labels.occupy({x: x - DOT_PX * pixel / 2, y: y - DOT_PX * pixel / 2, width: DOT_PX * pixel,
+                     height: DOT_PX * pixel});
+  for (const [group, person] of drawn)
+    namePerson(group, person, labels, pixel);
   const seen = people.filter(({visible}) => visible).length;
   $("map-count").textContent = `${seen} in sight, ${people.length - seen} remembered`;
 }
@@ -71,7 +98,7 @@ function listPeople() {
     dot.className = "dot";
     dot.style.background = colourOf(person.person);
     const where = person.visible ? person.sights.map(({camera}) => camera).join(", ")
-      : `out of sight for ${Math.round(person.unseen_s)} s`;
+      : awayText(person.unseen_s);
     text.textContent = `${person.person}: ${where}`;
     button.type = "button";
     button.dataset.person = person.person;
@@ -185,23 +212,29 @@ function drawBoxes() {
     layer.setAttribute("viewBox", `0 0 ${message.width} ${message.height}`);
     layer.style.aspectRatio = item.querySelector("img").style.aspectRatio =
       `${message.width} / ${message.height}`;
-    const who = new Map((message.people ?? []).map(({track, person}) => [track, person]));
-    for (const [track, x1, y1, x2, y2] of message.tracks) {
-      const person = who.get(track), size = message.height / 18;
-      if (focused && person !== focused)
-        continue;
-      const colour = person ? colourOf(person) : "currentColor", on = person && person === hovered;
-      layer.append(svg("rect", {class: `box${on ? " on" : ""}`, x: x1, y: y1, width: x2 - x1,
-                                height: y2 - y1, stroke: colour, color: colour}));
-      if (!person)
-        continue;
-      const name = svg("text", {x: x1, y: Math.max(y1 - 0.25 * size, size), fill: colour,
-                                "font-size": size, "font-weight": 700, "paint-order": "stroke",
-                                stroke: "#000", "stroke-width": size / 8});
-      name.textContent = person;
-      layer.append(name);
-    }
+    drawPicture(layer, message);
   }
+}
+
+function drawPicture(layer, message) {
+  const who = new Map((message.people ?? []).map(({track, person}) => [track, person]));
+  const extent = {x: 0, y: 0, width: message.width, height: message.height};
+  const labels = new Labels(extent, pixelOf(layer, extent)), named = [];
+  for (const [track, x1, y1, x2, y2] of message.tracks) {
+    const person = who.get(track);
+    if (focused && person !== focused)
+      continue;
+    const colour = person ? colourOf(person) : "#fff", on = person && person === hovered;
+    const place = {x: x1, y: y1, width: x2 - x1, height: y2 - y1};
+    layer.append(svg("rect", {class: "box rim", ...place}),
+                 svg("rect", {class: `box${on ? " on" : ""}`, stroke: colour, color: colour, ...place}));
+    if (person)
+      named.push([person, [x1, y1, x2, y2]]);
+  }
+  // After all boxes: no line crosses a name.
+  for (const [person, box] of named)
+    layer.append(labels.plate(person, labels.place(person, placesOfBox(box, labels.size(person))),
+                              colourOf(person)));
 }
 
 function listen() {

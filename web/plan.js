@@ -27,8 +27,8 @@ export function extentOf(map, people = [], marks = []) {
   return {x, y, width: Math.max(...xs) + margin - x, height: Math.max(...ys) + margin - y};
 }
 
-// Grid, plan and what the cameras see. Returns the size of small things.
-export function drawGround(plan, map, extent, picture = null) {
+// Grid, plan and what the cameras see; the cameras' names where `labels` finds room for them.
+export function drawGround(plan, map, extent, {picture = null, labels = null} = {}) {
   const step = map.units_per_m * (extent.width / map.units_per_m > 100 ? 10 : 1);
   const lines = [];
   plan.setAttribute("viewBox", `${extent.x} ${extent.y} ${extent.width} ${extent.height}`);
@@ -40,15 +40,17 @@ export function drawGround(plan, map, extent, picture = null) {
   for (let y = Math.ceil(extent.y / step) * step; y <= extent.y + extent.height; y += step)
     lines.push(`M${extent.x} ${y}h${extent.width}`);
   plan.append(svg("path", {class: "grid-line", d: lines.join(""), fill: "none"}));
-  const unit = extent.width / 110;
-  for (const camera of map.cameras) {
-    if (!camera.view?.length)
-      continue;
-    plan.append(svg("polygon", {class: "view", points: camera.view.join(" ")}));
-    const [x, y] = camera.view[2] ?? camera.view[0];
-    const name = svg("text", {class: "view-name", x, y, "font-size": 2 * unit});
-    name.textContent = camera.camera;
+  const cameras = map.cameras.filter(({view}) => view?.length);
+  for (const {view} of cameras)
+    plan.append(svg("polygon", {class: "view", points: view.join(" ")}));
+  for (const {camera, view} of labels ? cameras : []) {
+    const {width, height} = labels.size(camera);
+    const places = view.map(([x, y]) => [x - width / 2, y - height / 2]);
+    const box = labels.place(camera, places);
+    const name = svg("text", {class: "view-name", x: box.x + width / 2, y: box.y + height / 2,
+                              "font-size": labels.text, "text-anchor": "middle",
+                              "dominant-baseline": "central"});
+    name.textContent = camera;
     plan.append(name);
   }
-  return unit;
 }

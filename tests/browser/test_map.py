@@ -46,6 +46,36 @@ def get(world, path):
     return json.load(urllib.request.urlopen(world + path))
 
 
+# Of the plates with names: whether each is large enough and in contrast to its ground, and whether
+# any lies on another of the same drawing.
+READABLE = """(() => {
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const drawings = [...document.querySelectorAll('#plan, #pictures svg')];
+  return drawings.flatMap((drawing) => {
+    const plates = [...drawing.querySelectorAll('.plate')];
+    const places = plates.map((plate) => plate.firstChild.getBoundingClientRect());
+    if (drawing.id === 'plan')
+      places.push(...[...drawing.querySelectorAll('.view-name')].map((name) => name.getBoundingClientRect()));
+    const faults = plates.filter(({children: [plate, text]}) => {
+      const one = light(getComputedStyle(plate).fill), other = light(getComputedStyle(text).fill);
+      return Math.max(one, other) / Math.min(one, other) < 4.5 || text.getBoundingClientRect().height < 11;
+    }).map((plate) => plate.textContent);
+    places.forEach((a, i) => places.slice(0, i).forEach((b) => {
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+          Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1)
+        faults.push([a, b]);
+    }));
+    return faults;
+  });
+})()"""
+
+
 @pytest.mark.parametrize("width, scheme", [(1440, "light"), (1440, "dark"), (360, "light")])
 def test_people_are_on_the_map_and_in_the_pictures(world, make_page, width, scheme):
     page = make_page(width, 900, scheme)
@@ -55,7 +85,60 @@ def test_people_are_on_the_map_and_in_the_pictures(world, make_page, width, sche
     page.wait("document.querySelectorAll('#events li').length > 0")
     page.wait("[...document.querySelectorAll('#pictures text')].some((node) => node.textContent.startsWith('P'))")
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    for _ in range(5):
+        page.wait("document.querySelectorAll('#plan .plate').length > 0")
+        assert page.run(READABLE) == []
+        time.sleep(0.4)
     assert page.errors() == []
+
+
+def test_names_of_a_crowd_lie_beside_each_other(world, make_page):
+    """Twelve people on one spot, four in a corner, and one who may go unnamed for want of room."""
+    page = make_page()
+    page.open(world + "map.html")
+    page.wait("document.querySelectorAll('#camera option').length === 3")
+    boxes = page.run("""import('/labels.js').then(({Labels, placesAround}) => {
+      const labels = new Labels({x: 0, y: 0, width: 900, height: 300}, 1);
+      const spots = [...Array(12).fill([400, 150]), ...Array(4).fill([899, 1])];
+      return spots.map(([x, y], i) => labels.place(`P${i}`, placesAround(x, y, 6, labels.size(`P${i}`))));
+    })""")
+    for i, a in enumerate(boxes):
+        assert 0 <= a["x"] and a["x"] + a["width"] <= 900 and 0 <= a["y"] and a["y"] + a["height"] <= 300
+        for b in boxes[:i]:
+            assert (a["x"] + a["width"] <= b["x"] + 0.01 or b["x"] + b["width"] <= a["x"] + 0.01 or
+                    a["y"] + a["height"] <= b["y"] + 0.01 or b["y"] + b["height"] <= a["y"] + 0.01)
+    full = """import('/labels.js').then(({Labels}) => {
+      const labels = new Labels({x: 0, y: 0, width: 30, height: 10}, 1);
+      labels.occupy({x: 0, y: 0, width: 30, height: 10});
+      return [labels.place('P1', [[0, 0]], true), labels.place('P1', [[0, 0]]) !== null];
+    })"""
+    assert page.run(full) == [None, True]
+    said = page.run("import('/labels.js').then(({awayText}) => [0, 0.9, 1, 7.9].map(awayText))")
+    assert said == ["just out of sight"] * 2 + ["out of sight for 1 s", "out of sight for 7 s"]
+
+
+def test_a_set_of_points_on_a_line_is_refused_with_the_reason(world, make_page):
+    page = make_page(360, 900)
+    page.open(world + "map.html")
+    page.wait("document.querySelectorAll('#camera option').length === 3")
+    page.run("""const choice = document.querySelector('#camera'); choice.value = 'c03';
+      choice.dispatchEvent(new Event('change'))""")
+    for i in range(5):
+        page.run("document.querySelector('#point-add').click()")
+        for field, value in enumerate((50 + 90 * i, 40 + 50 * i, 500 + 200 * i, 300 + 100 * i)):
+            page.run(f"""(() => {{
+              const input = document.querySelectorAll('#points tr')[{i}].querySelectorAll('input')[{field}];
+              input.value = {value};
+              input.dispatchEvent(new Event('change'));
+            }})()""")
+    page.wait("document.querySelector('#verdict.bad')?.textContent.includes('on a line')")
+    assert page.run("document.querySelector('#save').disabled")
+    assert page.run("document.querySelectorAll('#sheet .view').length") == 0
+    # Where there is no room for columns, each number says what it is.
+    labels = page.run("""[...document.querySelectorAll('#points tr:first-child td')]
+      .map((cell) => getComputedStyle(cell, '::before').content)""")
+    assert labels[:4] == ['"Picture x"', '"Picture y"', '"Map x"', '"Map y"']
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_somebody_is_focused_by_key_and_let_go(world, make_page):
