@@ -173,7 +173,9 @@ struct spoton_engine_api {
      * outlive the call. */
     int (*open)(struct spoton_engine **out, const struct spoton_engine_options *options,
                 char *error, size_t error_bytes);
-    void (*close)(struct spoton_engine *engine); /* waits for what is in flight; NULL is fine */
+    /* Waits for what is in flight; NULL is fine. After SPOTON_DEVICE_LOST, too: what can only be
+     * released with the device's help is left. */
+    void (*close)(struct spoton_engine *engine);
 
     void (*describe)(struct spoton_engine *engine, struct spoton_engine_description *description);
 

@@ -64,5 +64,11 @@ int ort_session_open(const struct ort *ort, struct ort_session *session, const c
                      const OrtSessionOptions *settings, char *error, size_t error_bytes);
 void ort_session_close(const struct ort *ort, struct ort_session *session);
 
+/* Once a GPU's context is broken, ONNX Runtime ends the process when a session lets go of memory,
+ * and CUDA's errors of this kind reach the process's other devices, too. From this call on
+ * sessions that are closed stay until the process's end, which is not far where that matters. */
+void ort_keep_sessions(void);
+bool ort_keeps_sessions(void);
+
 size_t ort_element_bytes(enum spoton_element element); /* 0: not one of ours */
 ONNXTensorElementDataType ort_element_type(enum spoton_element element);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,9 +178,21 @@ int ort_session_open(const struct ort *ort, struct ort_session *session, const c
     return 0;
 }
 
+static atomic_bool sessions_stay;
+
+void ort_keep_sessions(void)
+{
+    atomic_store(&sessions_stay, true);
+}
+
+bool ort_keeps_sessions(void)
+{
+    return atomic_load(&sessions_stay);
+}
+
 void ort_session_close(const struct ort *ort, struct ort_session *session)
 {
-    if (session->session)
+    if (session->session && !ort_keeps_sessions())
         ort->api->ReleaseSession(session->session);
     session->session = NULL;
 }

@@ -5,6 +5,7 @@
  * runs letterbox, model and head of the slots before (slots.h). A batch that is not full runs in
  * the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
  * itself, so the plugin loads, and says why it cannot run, on machines without one. */
+#include "host_memory.h"
 #include "slots.h"
 
 #include <dlfcn.h>
@@ -170,15 +171,32 @@ static int open_streams(struct spoton_engine *engine, char *error, size_t error_
         error, error_bytes);
 }
 
+static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct spoton_engine *left; /* until the process's end: see ort_keep_sessions() */
+
+/* A device that is lost says so to every call: so also where no call of ours met it first. */
+static bool is_beyond_closing(struct spoton_engine *engine)
+{
+    char text[80];
+    cudaSetDevice(engine->device);
+    if (engine->upload)
+        cuda_check(cudaStreamSynchronize(engine->upload), "close", text, sizeof text);
+    if (engine->compute)
+        cuda_check(cudaStreamSynchronize(engine->compute), "close", text, sizeof text);
+    return ort_keeps_sessions();
+}
+
 static void cuda_close(struct spoton_engine *engine)
 {
     if (!engine)
         return;
-    cudaSetDevice(engine->device);
-    if (engine->upload)
-        cudaStreamSynchronize(engine->upload);
-    if (engine->compute)
-        cudaStreamSynchronize(engine->compute);
+    if (is_beyond_closing(engine)) {
+        pthread_mutex_lock(&left_lock);
+        engine->next_left = left;
+        left = engine;
+        pthread_mutex_unlock(&left_lock);
+        return;
+    }
     cuda_slots_close(engine);
     cuda_model_close(&engine->model);
     if (engine->upload)
@@ -262,7 +280,7 @@ static int finish_submit(struct spoton_engine *engine, struct cuda_slot *slot, i
     slot->in_flight = result == 0;
     slot->images = 0;
     pthread_mutex_unlock(&engine->lock);
-    return result;
+    return cuda_failure(engine->compute, result);
 }
 
 static int cuda_submit(struct spoton_engine *engine, int index, char *error, size_t error_bytes)
@@ -354,11 +372,12 @@ static int cuda_put_picture(struct spoton_engine *engine, int slot, int image,
                             const struct spoton_picture *picture, char *error, size_t error_bytes)
 {
     cudaSetDevice(engine->device);
-    return cuda_slot_put(engine, &engine->slot[slot], image, picture, error, error_bytes);
+    int result = cuda_slot_put(engine, &engine->slot[slot], image, picture, error, error_bytes);
+    return cuda_failure(engine->compute, result);
 }
 
 /* For all devices, because a frame does not know where it will go. */
-static void *cuda_host_alloc(size_t bytes)
+static void *pin(size_t bytes)
 {
     void *memory = NULL;
     if (cudaHostAlloc(&memory, bytes, cudaHostAllocPortable) == cudaSuccess)
@@ -367,9 +386,25 @@ static void *cuda_host_alloc(size_t bytes)
     return NULL;
 }
 
+/* After a device is lost the pools stay: CUDA would have to ask it, too. */
+static bool unpin(void *memory)
+{
+    if (ort_keeps_sessions())
+        return false;
+    cudaFreeHost(memory);
+    return true;
+}
+
+static const struct cuda_host_source pinned = {pin, unpin};
+
+static void *cuda_host_alloc(size_t bytes)
+{
+    return cuda_host_take(&pinned, bytes);
+}
+
 static void cuda_host_free(void *memory)
 {
-    cudaFreeHost(memory);
+    cuda_host_give(&pinned, memory);
 }
 
 static int cuda_boxes(struct spoton_engine *engine, int index, int image,

@@ -35,7 +35,21 @@ int cuda_check(cudaError_t status, const char *thing, char *error, size_t error_
         return 0;
     cudaGetLastError(); /* else the next call would give it again */
     ort_fail(error, error_bytes, "%s: %s", thing, cudaGetErrorString(status));
-    return is_lost(status) ? SPOTON_DEVICE_LOST : SPOTON_FAILED;
+    if (!is_lost(status))
+        return SPOTON_FAILED;
+    ort_keep_sessions();
+    return SPOTON_DEVICE_LOST;
+}
+
+int cuda_failure(cudaStream_t stream, int result)
+{
+    char text[80];
+    if (result >= 0 || result == SPOTON_DEVICE_LOST)
+        return result;
+    cudaError_t status = cudaStreamQuery(stream);
+    if (is_lost(status))
+        return cuda_check(status, "device", text, sizeof text);
+    return result;
 }
 
 static int allocate(void **memory, size_t bytes, bool pinned, char *error, size_t error_bytes)
@@ -326,6 +340,25 @@ static int reserve_planes(struct cuda_planes *planes, size_t bytes, bool host, c
     return 0;
 }
 
+/* The first picture says what the others will need: taken at once, while nothing is in flight,
+ * because taking memory waits for what the device does. */
+static int reserve_for(struct spoton_engine *engine, struct cuda_slot *slot, int image,
+                       size_t bytes, bool host, char *error, size_t error_bytes)
+{
+    int result = 0;
+    pthread_mutex_lock(&engine->lock);
+    bool first = !engine->planes_reserved;
+    engine->planes_reserved = true;
+    for (int i = 0; first && i < engine->slots * engine->model.batch && result == 0; ++i)
+        result =
+            reserve_planes(&engine->slot[i / engine->model.batch].planes[i % engine->model.batch],
+                           bytes, false, error, error_bytes);
+    if (result == 0)
+        result = reserve_planes(&slot->planes[image], bytes, host, error, error_bytes);
+    pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
 /* One plane on its way, packed; pinned ones need no copy on the host. */
 static int bring_plane(struct spoton_engine *engine, const struct cuda_planes *planes, size_t at,
                        int width_bytes, int height, const uint8_t *from, int stride_bytes,
@@ -356,9 +389,10 @@ int cuda_slot_put(struct spoton_engine *engine, struct cuda_slot *slot, int imag
     if (image != slot->images || image >= engine->model.batch)
         return ort_fail(error, error_bytes, "picture %d after %d of at most %d", image,
                         slot->images, engine->model.batch);
-    if (reserve_planes(&slot->planes[image], luma + (size_t)(planes - 1) * chroma, !picture->pinned,
-                       error, error_bytes) < 0)
-        return -1;
+    result = reserve_for(engine, slot, image, luma + (size_t)(planes - 1) * chroma,
+                         !picture->pinned, error, error_bytes);
+    if (result < 0)
+        return result;
     struct cuda_picture *to = &slot->picture_host[image];
     cuda_describe_picture(to, picture);
     /* It goes now, while the next picture is still being filled in. */

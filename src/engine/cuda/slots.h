@@ -50,13 +50,19 @@ struct spoton_engine {
     struct spoton_head head; /* use_head() was called when boxes_max > 0 */
     uint8_t *class_wanted;   /* device */
     struct cuda_slot *slot;
-    pthread_mutex_t lock; /* order on the compute stream */
+    pthread_mutex_t lock; /* order on the compute stream; and the slots' planes */
+    bool planes_reserved;
+    struct spoton_engine *next_left; /* of those that closing had to leave */
     long batches;
     char device_name[128];
 };
 
-/* 0, or -1 and "THING: what CUDA said". */
+/* 0, or negative and "THING: what CUDA said". */
 int cuda_check(cudaError_t status, const char *thing, char *error, size_t error_bytes);
+
+/* What a failure on the stream was: that the device is lost is also told where ONNX Runtime met it
+ * first. */
+int cuda_failure(cudaStream_t stream, int result);
 
 int cuda_slots_open(struct spoton_engine *engine, char *error, size_t error_bytes);
 void cuda_slots_close(struct spoton_engine *engine);
