@@ -6,6 +6,7 @@
 #include "detect/verify.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct sp_detector {
     int batch, width_px, height_px;
     struct spoton_engine_description description;
     struct sp_letterbox *letterbox;
+    pthread_mutex_t letterbox_lock;
     struct sp_detector_slot *slots; /* [description.slots] */
     struct sp_queue *free_slots;
     bool pictures; /* the engine takes them, and gives boxes */
@@ -224,6 +226,7 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
     struct sp_detector *detector = calloc(1, sizeof *detector);
     if (!detector)
         return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
+    pthread_mutex_init(&detector->letterbox_lock, NULL);
     detector->api = options->engine;
     detector->model = *options->model;
     detector->head = options->head;
@@ -248,6 +251,7 @@ void sp_detector_close(struct sp_detector *detector)
         return;
     close_engine(detector);
     sp_letterbox_close(detector->letterbox);
+    pthread_mutex_destroy(&detector->letterbox_lock);
     free(detector);
 }
 
@@ -286,9 +290,10 @@ struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
     return slot;
 }
 
-struct sp_detector_slot *sp_detector_try_acquire(struct sp_detector *detector)
+struct sp_detector_slot *sp_detector_acquire_within(struct sp_detector *detector,
+                                                    int64_t timeout_us)
 {
-    return take_slot(detector, 0);
+    return take_slot(detector, timeout_us);
 }
 
 void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot)
@@ -323,9 +328,11 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
         return put_picture(detector, slot, frame, err);
     uint8_t *input = detector->api->input(detector->engine, slot->index) +
                      (size_t)slot->images * image_bytes(detector);
+    pthread_mutex_lock(&detector->letterbox_lock);
     int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
                                    detector->width_px, detector->height_px,
                                    &slot->image[slot->images].geometry, err);
+    pthread_mutex_unlock(&detector->letterbox_lock);
     if (result == SP_OK)
         slot->image[slot->images++].detection_count = 0;
     return result;

@@ -49,11 +49,12 @@ void sp_detector_input_size(const struct sp_detector *detector, int *width_px, i
 
 /* Waits for a free slot. Never fails: slots come back as long as the collecting side runs. */
 struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector);
-struct sp_detector_slot *
-sp_detector_try_acquire(struct sp_detector *detector); /* NULL: none free */
+/* NULL: none is free in time. */
+struct sp_detector_slot *sp_detector_acquire_within(struct sp_detector *detector,
+                                                    int64_t timeout_us);
 void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot);
 
-/* Appends one image; slot->images < batch. One filling thread at a time per detector. */
+/* Appends one image; slot->images < batch. Different slots from any threads. */
 int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
                      const struct sp_frame *frame, struct sp_error *err);
 

@@ -2,8 +2,8 @@
  * when one fails.
  *
  * Each has engines of its own, opened on a thread of its own. A camera stays on its device while it
- * works. Of a device that is lost, the frames that are on it are failed ones; the next frame of
- * each of its cameras finds another device. */
+ * works. Of a device that is lost, the frames that are on it are failed ones, or offline inferred
+ * elsewhere by its collector; the next frame of each of its cameras finds another device. */
 #include "pipeline/internal.h"
 
 #include "base/log.h"
@@ -149,6 +149,11 @@ void sp_device_note(struct sp_device *device, int result, const struct sp_error 
         atomic_store(&device->failures, 0);
     else if (atomic_fetch_add(&device->failures, 1) + 1 >= FAILURES_MAX || result == SP_ERR_DEVICE)
         sp_device_lose(device, why);
+}
+
+bool sp_device_retries(struct sp_device *device, int result)
+{
+    return result == SP_ERR_DEVICE && !device->pipeline->options.live && atomic_load(&device->lost);
 }
 
 void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot)

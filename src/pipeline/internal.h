@@ -21,6 +21,7 @@ struct sp_job {
     int camera;
     int image; /* in its ticket's slot, or -1: not inferred */
     bool failed;
+    bool again;                    /* its device was lost before it was inferred */
     struct sp_batch_record *batch; /* NULL for ends */
     struct sp_job *next;           /* in its ticket, in order */
     size_t detection_count;
@@ -238,8 +239,12 @@ void sp_pipeline_worker_done(struct sp_pipeline *pipeline);
 /* Keeps and logs a camera's first error. */
 void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err);
 
-/* Marks every job of the ticket that was to be inferred as failed, with its camera. */
-void sp_ticket_fail(struct sp_pipeline *pipeline, struct sp_ticket *ticket,
+/* What is to become of what was to be inferred on the device, after the error: offline it is
+ * inferred elsewhere, if the device is lost and another one is not. */
+bool sp_device_retries(struct sp_device *device, int result);
+/* Every job of the ticket that was to be inferred: it is to be inferred again, or is failed, with
+ * its camera. */
+void sp_ticket_fail(struct sp_pipeline *pipeline, struct sp_ticket *ticket, int result,
                     const struct sp_error *err);
 
 /* Makes the camera's thread stop reading. */

@@ -38,7 +38,7 @@ void sp_lane_submit(struct sp_pipeline *p, struct sp_lane *lane)
     int result = sp_detector_submit(ticket->detector, ticket->slot, &err);
     if (result < 0) {
         sp_device_note(lane->device, result, &err);
-        sp_ticket_fail(p, ticket, &err);
+        sp_ticket_fail(p, ticket, result, &err);
         sp_detector_release(ticket->detector, ticket->slot);
         ticket->detector = NULL;
     }
@@ -95,7 +95,7 @@ static struct sp_job *new_job(struct sp_pipeline *p, const struct sp_batch_item 
     job->frame = item->frame;
     job->camera = item->camera;
     job->image = -1;
-    job->failed = false;
+    job->failed = job->again = false;
     job->batch = NULL;
     job->next = NULL;
     job->detection_count = 0;
@@ -139,10 +139,10 @@ static void open_slot(struct sp_pipeline *p, struct sp_lane *lane, struct sp_det
 static bool try_open_slot(struct sp_pipeline *p, struct sp_lane *lane)
 {
     int group = (int)(lane - p->lanes);
-    struct sp_detector_slot *slot = sp_detector_try_acquire(lane->detector);
+    struct sp_detector_slot *slot = sp_detector_acquire_within(lane->detector, 0);
     if (!slot) {
         sp_batcher_set_full(p->batcher, group, true);
-        slot = sp_detector_try_acquire(lane->detector); /* it came back meanwhile */
+        slot = sp_detector_acquire_within(lane->detector, 0); /* it came back meanwhile */
         if (slot)
             sp_batcher_set_full(p->batcher, group, false);
     }
@@ -168,8 +168,10 @@ static void infer(struct sp_pipeline *p, struct sp_lane *lane, struct sp_job *jo
     if (result < 0) {
         if (result == SP_ERR_DEVICE)
             sp_device_note(lane->device, result, &err);
-        sp_camera_fail(camera, &err);
-        job->failed = true;
+        job->again = sp_device_retries(lane->device, result);
+        job->failed = !job->again;
+        if (job->failed)
+            sp_camera_fail(camera, &err);
     } else {
         job->image = image;
     }
