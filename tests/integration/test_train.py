@@ -137,6 +137,17 @@ def test_it_learns(torch_python, frames, tmp_path):
     assert sum(added[-8:]) < 0.7 * sum(added[:8]), added
 
 
+def test_a_run_that_diverges_leaves_its_last_good_checkpoint(torch_python, frames, tmp_path):
+    words = ["--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--no-evaluate",
+             "--device", "cpu", "--out", tmp_path / "out", "--checkpoint", 0]
+    run(*words, "--steps", 1, "--until", 0.1)
+    good = (tmp_path / "out" / "checkpoint.pt").read_bytes()
+    done = run(*words, "--resume", "--steps", 3, "--rate", "nan", expect=1)
+    assert "--resume goes on" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "checkpoint.pt").read_bytes() == good
+    run(*words, "--resume", "--steps", 1)
+
+
 @pytest.mark.parametrize("words, text", [
     (["--data", "nowhere", "--steps", "1"], "no such folder"),
     (["--data", "BAD", "--steps", "1"], "is not \"flag cx cy w h\""),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from . import TrainError
 from .draw import Batch, draw_batch
 from .loss import detection_loss, teacher_loss
 from .net import all_centres, save_weights
@@ -172,19 +173,27 @@ class Trainer:
         self.report(log, first, begin)
 
     def report(self, log, first, begin):
-        losses = self.losses.tolist()  # waits for the device
+        losses = self.finite_losses()
         seconds = time.monotonic() - begin
-        if not all(math.isfinite(v) for v in losses):
-            raise FloatingPointError(f"step {self.step}: the loss is {losses[0]}")
         log({"step": self.step, "progress": round(self.progress, 4), "seconds": round(seconds, 1),
              "pictures_per_second": round((self.step - first) * self.settings.batch / seconds, 1),
              "rate": float(self.optimizer.param_groups[0]["lr"]), "loss": round(losses[0], 4),
              "score": round(losses[1], 4), "box": round(losses[2], 4)})
 
+    def finite_losses(self):
+        losses = self.losses.tolist()  # waits for the device
+        # Weights go bad a step before the loss says so.
+        if not all(math.isfinite(v) for v in losses) or not all(v.isfinite().all() for v in floats(self.net)):
+            raise TrainError(f"step {self.step}: the loss ({losses[0]:.4g}) or a weight is no number any more; "
+                             "--resume goes on from the last checkpoint with other pictures, a lower --rate "
+                             "makes it rarer")
+        return losses
+
     # --- checkpoints ------------------------------------------------------------------------
 
     def save(self):
-        """The checkpoint and the averaged weights, each whole or not at all."""
+        """The checkpoint and the averaged weights, each whole or not at all; never those of a run that failed."""
+        self.finite_losses()
         state = {"net": self.net.state_dict(), "average": self.average.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step,
                  "progress": self.progress, "widths": self.net.widths, "depths": self.net.depths,
