@@ -11,7 +11,7 @@
  * because the device is lost), open_ms=N (opening takes at least that long), refuse_height=N (an
  * input of that height cannot be opened), memory_images=N (memory suffices for a batch of N),
  * devices=N (there are N), only_device=N (all other options hold on that one alone). Any file that
- * exists is a model, and so is the word "fake". */
+ * exists is a model, and so is the word "fake". A mean and deviation are refused. */
 #include "spoton/engine.h"
 
 #include <pthread.h>
@@ -294,6 +294,8 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
 {
     if (check_path(options->model_path, error, error_bytes) < 0)
         return -1;
+    if (options->struct_bytes >= sizeof *options && options->deviation[0] > 0)
+        return fail(error, error_bytes, "fake engine", "a mean and deviation are not read here");
     struct spoton_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return fail(error, error_bytes, "fake engine", "out of memory");

@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "embed/embedder.h"
+#include "engine/loader.h"
 #include "pipeline/map.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -68,6 +70,30 @@ static bool is_checkpoint(const char *path)
     return dot && (strcmp(dot, ".tar") == 0 || strcmp(dot, ".pth") == 0 || strcmp(dot, ".pt") == 0);
 }
 
+/* On the detector's engine; where that cannot (the CUDA engine reads no mean and deviation), on one
+ * of the CPU. Of those the runtime comes first that the CUDA engine has loaded already. */
+static int open_embedder(struct sp_looks *l, struct sp_embedder_options *options,
+                         struct sp_error *err)
+{
+    static const char *const others[] = {"onnxruntime", "openvino"};
+    const char *first = options->engine->name;
+    struct sp_error why = {0}, missing;
+    int result = sp_embedder_open(&l->embedder, options, &why);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (result != SP_ERR_ENGINE && result != SP_ERR_UNSUPPORTED)
+            break;
+        char refused[sizeof why.text];
+        if (strcmp(others[i], first) == 0 ||
+            sp_engine_load(&options->engine, others[i], &missing) < 0)
+            continue;
+        snprintf(refused, sizeof refused, "%s", why.text);
+        result = sp_embedder_open(&l->embedder, options, &why);
+        if (result == SP_OK)
+            sp_log(SP_LOG_INFO, "%s; engine %s takes it", refused, others[i]);
+    }
+    return result < 0 ? sp_fail(err, result, "%s", why.text) : SP_OK;
+}
+
 int sp_looks_open(struct sp_looks **out, const struct sp_settings *settings,
                   const struct spoton_engine_api *engine, const char *cache_dir,
                   struct sp_error *err)
@@ -94,7 +120,7 @@ int sp_looks_open(struct sp_looks **out, const struct sp_settings *settings,
     if (result == SP_OK)
         result = read_colors("REID_STD", settings->reid_std, 1e-3, options.deviation, err);
     if (result == SP_OK)
-        result = sp_embedder_open(&l->embedder, &options, err);
+        result = open_embedder(l, &options, err);
     for (int i = 0; i < WAITING_MAX; i++)
         l->crop[i].camera = -1;
     if (result == SP_OK)
