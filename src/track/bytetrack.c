@@ -18,6 +18,9 @@ static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can
 /* Margins of the comparison a frame of the step beyond the first, and their bounds. */
 static const double YOUNG_MARGIN = 0.1, YOUNG_MARGIN_MAX = 0.5;
 static const double PROBE_MARGIN = 0.5, PROBE_MARGIN_MAX = 1;
+/* What the second association gets on top after a step of 2 frames or more: its boxes, often cut by
+ * what hides the person, lie farther from where they are expected. */
+static const double LOW_LIMIT = 0.1, LOW_MARGIN = 0.1;
 
 enum state {
     STATE_TRACKED, /* had a detection in the last update */
@@ -27,7 +30,8 @@ enum state {
 
 struct track {
     struct sp_kalman kalman;
-    struct sp_box box; /* of the filter's position */
+    struct sp_box box;               /* of the filter's position */
+    double measured[SP_KALMAN_AXES]; /* what it took last */
     double start_frames, last_frames;
     uint64_t last_update;
     double score;
@@ -162,6 +166,7 @@ static void take_over(struct sp_tracker *t, struct track *track, const struct sp
     track->score = c->score;
     track->class_id = c->class_id;
     track->detection = c->detection;
+    sp_candidate_measure(c, track->measured);
     box_from_position(&track->box, track->kalman.position);
 }
 
@@ -420,13 +425,12 @@ static size_t write_active(const struct sp_tracker *t, double ahead_frames, stru
             continue;
         struct sp_box box = track->box;
         if (ahead_frames > 0) {
+            /* From where it was seen, which is nearer than the filter's mean, and as large: the
+             * velocities of sizes are mostly noise. */
             double position[SP_KALMAN_AXES];
-            for (int k = 0; k < SP_KALMAN_AXES; k++)
-                position[k] = track->kalman.position[k] + ahead_frames * track->kalman.velocity[k];
-            /* A size that would shrink to nothing stays as it is. */
-            for (int k = SP_KALMAN_ASPECT; k <= SP_KALMAN_HEIGHT; k++)
-                if (!(position[k] > 0))
-                    position[k] = track->kalman.position[k];
+            memcpy(position, track->measured, sizeof position);
+            for (int k = SP_KALMAN_CX; k <= SP_KALMAN_CY; k++)
+                position[k] += ahead_frames * track->kalman.velocity[k];
             box_from_position(&box, position);
         }
         tracks[count++] = (struct sp_track){
@@ -487,15 +491,21 @@ static void gather(struct sp_tracker *t)
 
 /* Detections of low scores keep tracked tracks alive; after a long step they bring back lost ones
  * too. Tracks that stay unmatched here are told from the others by their last update. */
-static void match_low(struct sp_tracker *t, bool long_step)
+static void match_low(struct sp_tracker *t, double beyond_frames)
 {
+    bool long_step = beyond_frames > 0;
+    double share = fmin(fmax(beyond_frames, 0), 1);
     t->second.count = 0;
     for (int i = 0; i < t->unmatched.count; i++) {
         enum state state = t->track[t->unmatched.index[i]].state;
         if (state == STATE_TRACKED || (long_step && state == STATE_LOST))
             append(&t->second, t->unmatched.index[i]);
     }
-    match_all(t, &t->second, &t->seen.low, (struct gate){.limit = t->params.second_match_thresh});
+    match_all(t, &t->second, &t->seen.low,
+              (struct gate){
+                  .limit = t->params.second_match_thresh + share * LOW_LIMIT,
+                  .margin = share * LOW_MARGIN,
+              });
 }
 
 size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
@@ -521,7 +531,7 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
     t->refound.count = 0;
     match_all(t, &t->pool, &t->seen.high,
               (struct gate){.limit = t->params.match_thresh, .fuse = true});
-    match_low(t, long_step);
+    match_low(t, beyond_frames);
     match_all(t, &t->unconfirmed, &t->seen.high,
               (struct gate){
                   .limit = t->params.unconfirmed_match_thresh,

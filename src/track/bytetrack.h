@@ -16,7 +16,8 @@
  *  - a first, loose association shows how far all boxes lie from their predictions; what they have
  *    in common (track/shift.h) is taken for the camera's motion and added to all predictions;
  *  - boxes of low scores may bring lost tracks back too. A frame apart such boxes keep a half
- *    hidden person tracked; one missed look at every third frame would lose them at once.
+ *    hidden person tracked; one missed look at every third frame would lose them at once. They may
+ *    lie somewhat farther off.
  * None of it acts at dt <= 1.
  *
  * Bounds. Alive are at most SP_TRACKS_MAX tracks. Tracks that are not lost hold a detection of the

@@ -2,6 +2,7 @@
  * Whole sequences: test_track_parity.c. */
 #include "track/bytetrack.h"
 
+#include "track/shift.h"
 #include "unit.h"
 
 #include <math.h>
@@ -354,6 +355,49 @@ static void test_predict_extrapolates_and_changes_nothing(void **state)
     assert_same_track(now, ahead[0]);
 }
 
+static void test_predicted_boxes_are_as_large_as_the_seen_one(void **state)
+{
+    (void)state;
+    count_ids_of_a_walker(1, 40, 1);
+    double x_px = out[0].x1_px + 6;
+    struct sp_detection d = box_at(x_px, 100, 0.9);
+    d.y2_px += 12;
+    struct sp_track ahead[SP_TRACKS_MAX];
+    assert_int_equal(feed(&d, 1, 1), 1);
+    assert_int_equal(sp_tracker_predict(tracker, 1, ahead), 1);
+    assert_true(fabs(ahead[0].y2_px - ahead[0].y1_px - 112) < 1e-9);
+    assert_true(fabs(ahead[0].x1_px - x_px - 6) < 0.5);
+}
+
+/* A box of a low score that overlaps by 0.47. */
+static size_t half_hidden_after(double dt_frames)
+{
+    struct sp_detection d = box_at(100, 100, 0.9);
+    for (int i = 0; i < 5; i++)
+        feed(&d, 1, 1);
+    d = box_at(118, 100, 0.3);
+    return feed(&d, 1, dt_frames);
+}
+
+static void test_low_boxes_may_lie_farther_off_after_a_long_step(void **state)
+{
+    assert_int_equal(half_hidden_after(1), 0);
+    tear_down(state);
+    set_up(state);
+    assert_int_equal(half_hidden_after(2), 1);
+}
+
+static void test_scatter_is_no_shift(void **state)
+{
+    (void)state;
+    double scattered[] = {3, 5, 1}, together[] = {10, 10.2, 9.9}, still[] = {0, 0, 0};
+    double many[] = {3, 5, 1, 3, 5, 1, 3, 5, 1, 3, 4, 2, 3, 4, 2, 3, 4, 2};
+    assert_true(sp_shift_estimate(scattered, 3) == 0);
+    assert_true(sp_shift_estimate(still, 3) == 0);
+    assert_true(fabs(sp_shift_estimate(together, 3) - 10) < 0.1);
+    assert_true(sp_shift_estimate(many, 18) > 2);
+}
+
 /* ---- bounds ---- */
 
 static struct sp_detection crowd[2 * SP_DETECTIONS_MAX];
@@ -435,6 +479,9 @@ int main(void)
         WITH_TRACKER(test_after_a_very_long_step_nothing_is_kept),
         WITH_TRACKER(test_steps_that_are_none_count_as_one),
         WITH_TRACKER(test_predict_extrapolates_and_changes_nothing),
+        WITH_TRACKER(test_predicted_boxes_are_as_large_as_the_seen_one),
+        WITH_TRACKER(test_low_boxes_may_lie_farther_off_after_a_long_step),
+        WITH_TRACKER(test_scatter_is_no_shift),
         WITH_TRACKER(test_the_longest_lost_make_room),
         WITH_TRACKER(test_of_too_many_detections_the_best_count),
         cmocka_unit_test(test_senseless_parameters_are_refused),
