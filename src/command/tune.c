@@ -2,7 +2,8 @@
  *
  * Each try is a process of its own, so that one that fails ends nothing else: `spoton run` on the
  * first frames of the cameras, whose tracks are held against those of f32 on every frame (or both
- * against the truth, where that is known), then `spoton bench`, which makes a JPEG of every frame.
+ * against the truth, where that is known, with tracker settings that suit the try), then `spoton
+ * bench`, which makes a JPEG of every frame.
  * One setting after the other is tried from the best so far, in the order of what they usually win.
  */
 #include "base/cpu.h"
@@ -13,6 +14,7 @@
 #include "command/identity.h"
 #include "command/options.h"
 #include "command/remove.h"
+#include "command/tune_tracker.h"
 #include "engine/loader.h"
 
 #include <errno.h>
@@ -44,8 +46,11 @@ static const struct {
 } knobs[KNOBS] = {
     [PRECISION] = {"PRECISION", "--precision", "prec.", -6, {"int8", "bf16", "f16", "f32"}},
     [ENGINE] = {"ENGINE", "--engine", "engine", -12, {NULL}},
-    [SIZE] =
-        {"YOLO_INPUT_SIZE", "--yolo-input-size", "input", 5, {"640", "544", "480", "416", "320"}},
+    [SIZE] = {"YOLO_INPUT_SIZE",
+              "--yolo-input-size",
+              "input",
+              5,
+              {"640", "544", "480", "416", "384", "320"}},
     [SKIP] = {"FRAME_SKIP", "--frame-skip", "skip", 5, {"1", "2", "3", "4"}},
     [STREAMS] = {"ENGINE_STREAMS", "--engine-streams", "streams", 8, {"auto", "1", "2", "4"}},
     [THREADS] = {"THREADS", "--threads", "threads", 8, {NULL}},
@@ -58,7 +63,8 @@ struct
 try {
     const char *value[KNOBS];
     double frames_per_s, idf1, latency_ms;
-    bool good;
+    struct sp_tune_tracker tracker; /* with --truth, once `tracked` */
+    bool tracked, good;
     char lost[200]; /* why; empty: the best so far when it was tried */
 };
 
@@ -68,6 +74,7 @@ struct tune {
     char program[PATH_MAX], work[PATH_MAX],
         url[SP_CAMERAS_MAX][SP_URL_BYTES + SP_CAMERA_NAME_BYTES];
     const char *name[SP_CAMERAS_MAX];
+    const struct sp_settings *settings;
     int cameras;
     char *flag[FLAGS_MAX]; /* all other settings, "--track-dt=auto" */
     int flags;
@@ -106,6 +113,12 @@ static int add_words(const struct tune *tune, const struct try *try, const char 
     word[count++] = "/dev/null";
     for (int i = 0; i < tune->flags; i++)
         word[count++] = tune->flag[i];
+    if (try->tracked) { /* the last of a flag counts */
+        word[count++] = "--track-match-threshold";
+        word[count++] = sp_tune_tracker_match(try->tracker.match);
+        word[count++] = "--track-high-threshold";
+        word[count++] = sp_tune_tracker_high(try->tracker.high);
+    }
     for (int i = 0; i < tune->cameras; i++) {
         word[count++] = "--camera";
         word[count++] = tune->url[i];
@@ -168,17 +181,35 @@ static int judge_reference(struct tune *tune, struct sp_error *err)
     return result;
 }
 
+/* Of the folder "try", over all cameras: sp_tune_judge. */
+static int judge_try(void *user, double *idf1, struct sp_error *err)
+{
+    struct tune *tune = user;
+    double sum = 0;
+    int result = tune->interrupted() ? sp_fail(err, SP_ERR_INTERRUPTED, "interrupted") : SP_OK;
+    for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
+        double one = 0;
+        result = camera_f1(tune, "try", i, &one, err);
+        sum += tune->options->truth ? one / tune->truth_f1[i] : one;
+    }
+    *idf1 = sum / tune->cameras;
+    return result;
+}
+
 static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err)
 {
-    double sum = 0;
+    char folder[PATH_MAX + 16];
     int result = track(tune, try, "try", err);
-    for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
-        double idf1 = 0;
-        result = camera_f1(tune, "try", i, &idf1, err);
-        sum += tune->options->truth ? idf1 / tune->truth_f1[i] : idf1;
-    }
-    try->idf1 = sum / tune->cameras;
-    return result;
+    if (result < 0 || !tune->options->truth)
+        return result < 0 ? result : judge_try(tune, &try->idf1, err);
+    snprintf(folder, sizeof folder, "%s/try", tune->work);
+    result = sp_tune_tracker(&try->tracker, tune->settings, folder, tune->name, tune->cameras,
+                             judge_try, tune, err);
+    if (result < 0)
+        return result;
+    try->tracked = true;
+    try->idf1 = try->tracker.idf1[try->tracker.match][try->tracker.high];
+    return SP_OK;
 }
 
 static int measure_speed(struct tune *tune, struct try *try, struct sp_error *err)
@@ -235,19 +266,24 @@ static int attempt(struct tune *tune, const struct try *best, struct try *try, s
     return SP_OK;
 }
 
-static void print_head(void)
+static void print_head(bool truth)
 {
     for (int i = 0; i < KNOBS; i++)
         printf("%*s ", knobs[i].width, knobs[i].title);
-    printf("%9s %8s %7s %8s\n", "frames/s", "cameras", "IDF1", "p95 ms");
+    printf("%9s %8s %7s %8s%s\n", "frames/s", "cameras", "IDF1", "p95 ms",
+           truth ? " match high" : "");
 }
 
 static void print_try(const struct tune *tune, const struct try *try)
 {
     for (int i = 0; i < KNOBS; i++)
         printf("%*s ", knobs[i].width, try->value[i]);
-    printf("%9.1f %8d %7.3f %8.1f  %s\n", try->frames_per_s, cameras_served(tune, try), try->idf1,
-           try->latency_ms, try->good ? "best so far" : try->lost);
+    printf("%9.1f %8d %7.3f %8.1f", try->frames_per_s, cameras_served(tune, try), try->idf1,
+           try->latency_ms);
+    if (tune->options->truth)
+        printf(" %5s %4s", try->tracked ? sp_tune_tracker_match(try->tracker.match) : "",
+               try->tracked ? sp_tune_tracker_high(try->tracker.high) : "");
+    printf("  %s\n", try->good ? "best so far" : try->lost);
     fflush(stdout);
 }
 
@@ -374,9 +410,13 @@ static int write_env(const struct tune *tune, const struct try *best, const char
                      struct sp_error *err)
 {
     char part[PATH_MAX];
-    const char *keys[KNOBS + 2] = {"MAX_CAMERAS"};
+    const char *keys[KNOBS + 4] = {"MAX_CAMERAS"};
     for (int i = 0; i < KNOBS; i++)
         keys[i + 1] = knobs[i].key;
+    if (best->tracked) {
+        keys[KNOBS + 1] = "TRACK_MATCH_THRESHOLD";
+        keys[KNOBS + 2] = "TRACK_HIGH_THRESHOLD";
+    }
     snprintf(part, sizeof part, "%s.part", path);
     FILE *in = fopen(path, "re"), *out = fopen(part, "we");
     int why = out ? 0 : errno;
@@ -388,6 +428,10 @@ static int write_env(const struct tune *tune, const struct try *best, const char
     }
     for (int i = 0; !why && i < KNOBS; i++)
         fprintf(out, "%s=%s\n", knobs[i].key, best->value[i]);
+    if (!why && best->tracked)
+        fprintf(out, "TRACK_MATCH_THRESHOLD=%s\nTRACK_HIGH_THRESHOLD=%s\n",
+                sp_tune_tracker_match(best->tracker.match),
+                sp_tune_tracker_high(best->tracker.high));
     if (!why && cameras_served(tune, best) >= 1 && cameras_served(tune, best) <= SP_CAMERAS_MAX)
         fprintf(out, "MAX_CAMERAS=%d\n", cameras_served(tune, best));
     free(line);
@@ -439,6 +483,7 @@ static int prepare(struct tune *tune, struct sp_settings *settings, struct sp_er
     snprintf(tune->work, sizeof tune->work, "%s/spoton-tune-XXXXXX", folder ? folder : "/tmp");
     if (!mkdtemp(tune->work))
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", tune->work, strerror(errno));
+    tune->settings = settings;
     sp_settings_each(settings, add_flag, tune);
     int result = look_at_machine(tune, settings, err);
     return result == SP_OK ? name_cameras(tune, settings, err) : result;
@@ -449,7 +494,7 @@ static int tune_all(struct tune *tune, struct sp_error *err)
     const struct try f32 = first_try(tune, "f32");
     const struct try *best = NULL;
     const char *path = tune->options->env_path ? tune->options->env_path : ".env";
-    print_head();
+    print_head(tune->options->truth != NULL);
     int result = track(tune, &f32, "reference", err);
     if (result == SP_OK)
         result = judge_reference(tune, err);
@@ -458,6 +503,8 @@ static int tune_all(struct tune *tune, struct sp_error *err)
     if (result < 0 || !best)
         return result;
     const struct try *first = &tune->tries[0];
+    if (best->tracked)
+        sp_tune_tracker_print(&best->tracker);
     printf("\nchosen: %.1f frames/s, %.2f times the defaults, %d cameras of %.0f frames/s\n",
            best->frames_per_s,
            first->frames_per_s > 0 ? best->frames_per_s / first->frames_per_s : 0,

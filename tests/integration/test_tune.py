@@ -49,6 +49,9 @@ def test_the_truth_counts_where_it_is_known(spoton, make_clip, tmp_path):
     done = spoton(*words, timeout=200, expect=0)
     first = next(line for line in done.stdout.splitlines() if line.startswith("auto "))
     assert first.split()[9] == "1.000", str(done)
+    # All pairs of tracker settings are as good: the defaults stay.
+    assert first.split()[11:13] == ["0.8", "0.5"], str(done)
+    assert "TRACK_MATCH_THRESHOLD=0.8\nTRACK_HIGH_THRESHOLD=0.5" in (tmp_path / "mine.env").read_text()
     path.write_text("1,1,500,500,20,40,1,-1,-1,-1\n")
     done = spoton(*words, expect=1)
     assert "is it of this camera?" in done.error_lines[-1]
