@@ -1,10 +1,11 @@
-/* The pool of pinned memory, with the heap in the driver's place. */
+/* The pool of pinned memory, with fresh pages in the driver's place. */
 #include "../../src/engine/cuda/host_memory.h"
 
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "unit.h"
 
@@ -24,7 +25,9 @@ static void *pin(size_t bytes)
         return NULL;
     for (size_t i = 0; i < sizeof block / sizeof *block; ++i)
         if (!block[i].memory) {
-            block[i].memory = aligned_alloc(4096, bytes);
+            block[i].memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            assert_ptr_not_equal(block[i].memory, MAP_FAILED);
             block[i].bytes = bytes;
             pinned_bytes += bytes;
             ++pins;
@@ -40,7 +43,7 @@ static bool unpin(void *memory)
         return false;
     while (block[i].memory != memory)
         ++i;
-    free(memory);
+    munmap(memory, block[i].bytes);
     block[i].memory = NULL;
     pinned_bytes -= block[i].bytes;
     return true;
