@@ -145,10 +145,18 @@ void sp_device_lose(struct sp_device *device, const struct sp_error *why)
 
 void sp_device_note(struct sp_device *device, int result, const struct sp_error *why)
 {
+    struct sp_pipeline *p = device->pipeline;
     if (result == SP_OK)
         atomic_store(&device->failures, 0);
     else if (atomic_fetch_add(&device->failures, 1) + 1 >= FAILURES_MAX || result == SP_ERR_DEVICE)
         sp_device_lose(device, why);
+    if (result == SP_ERR_DEVICE && p->options.live && !atomic_load(&device->lost)) {
+        /* It was the last, and a process does not get it back: whoever started it shall again. */
+        struct sp_error gone;
+        sp_fail(&gone, SP_ERR_DEVICE, "%s; no device is left: spoton has to be started again",
+                why->text);
+        sp_pipeline_fail(p, &gone);
+    }
 }
 
 bool sp_device_retries(struct sp_device *device, int result)

@@ -351,6 +351,25 @@ static void test_all_devices_are_lost(void **state)
     live_close(live);
 }
 
+/* Live there is no end to wait for: a server whose frames all fail is started again instead. */
+static void test_the_last_device_ends_a_live_run(void **state)
+{
+    (void)state;
+    struct live *live = live_prepare("devices=2;break_after=10");
+    sp_log_set_level((enum sp_log_level) - 1);
+    live_start(live, false);
+    live_add(live, "a", "sim://walk?fps=50");
+    live_add(live, "b", "sim://walk?fps=50");
+    struct sp_error error = {0};
+    for (int i = 0; i < 1000 && error.code == SP_OK; i++) {
+        usleep(20000);
+        sp_pipeline_error(live->pipeline, &error);
+    }
+    assert_int_equal(error.code, SP_ERR_DEVICE);
+    assert_non_null(strstr(error.text, "started again"));
+    live_close(live);
+}
+
 /* A shape that one device cannot have goes to the other one. */
 static void test_a_shape_that_one_device_refuses(void **state)
 {
@@ -385,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_a_device_that_does_not_open),
         cmocka_unit_test(test_single_failures_move_nobody),
         cmocka_unit_test(test_all_devices_are_lost),
+        cmocka_unit_test(test_the_last_device_ends_a_live_run),
         cmocka_unit_test(test_a_shape_that_one_device_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
