@@ -308,7 +308,7 @@ static void *looks_main(void *argument)
         int count = 0;
         expire(l);
         earn(l);
-        if (l->saved_us > 0)
+        if (l->saved_us > 0 && !l->failed)
             count = gather(l, chosen);
         if (count == 0) {
             struct timespec until;
