@@ -100,6 +100,7 @@ void sp_server_wake(void *argument, int camera)
 }
 
 static const int64_t BURST_US = 100000; /* time that was not used counts for so long */
+static const int64_t DEBT_US = 1000000; /* and nobody waits longer for what was used */
 
 static int64_t thread_cpu_us(void)
 {
@@ -141,6 +142,8 @@ static void wake_viewers(struct sp_server *server)
         server->paid_until_us = now_us - BURST_US;
     if (server->share > 0)
         server->paid_until_us += (int64_t)((double)used_us / server->share);
+    if (server->paid_until_us > now_us + DEBT_US)
+        server->paid_until_us = now_us + DEBT_US;
     server->waiting = server->paid_until_us > now_us;
     if (server->waiting)
         lws_sul_schedule(server->context, 0, &server->later, on_later,

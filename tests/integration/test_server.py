@@ -229,7 +229,7 @@ def test_slow_clients_hold_up_nobody(serve):
         sleeper.connect(("127.0.0.1", s.port))
         sleeper.sendall(request)
         sleepers.append(sleeper)
-    with connect(s.ws_url("/api/v2/ws")) as ws:
+    with connect(s.ws_url("/api/v2/ws"), ping_timeout=20 * SLOWER) as ws:
         begin = json.loads(ws.recv(10))["sequence"]
         count = sum(1 for _ in range(200) if ws.recv(10))
         end = json.loads(ws.recv(10))["sequence"]
