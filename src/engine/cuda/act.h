@@ -6,12 +6,6 @@
 
 #include <math.h>
 
-#ifdef __CUDACC__
-#define CUDA_BOTH static inline __host__ __device__
-#else
-#define CUDA_BOTH static inline
-#endif
-
 CUDA_BOTH float cuda_activate(float x, enum cuda_activation activation, float low, float high)
 {
     if (activation == CUDA_ACTIVATION_SILU) {

@@ -14,6 +14,13 @@
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 
+/* Functions for the device and, for the tests, for the CPU. */
+#ifdef __CUDACC__
+#define CUDA_BOTH static inline __host__ __device__
+#else
+#define CUDA_BOTH static inline
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -9,12 +9,6 @@
 #include <math.h>
 #include <stddef.h>
 
-#ifdef __CUDACC__
-#define CUDA_BOTH static inline __host__ __device__
-#else
-#define CUDA_BOTH static inline
-#endif
-
 enum { CUDA_GREY = 114 };
 
 /* Steps of a scaled axis in 16.16: centres on centres when it shrinks, corners on corners when it
