@@ -117,22 +117,25 @@ static double latency_ms(struct sp_detector *detector, int images, double second
     return median_ms(count);
 }
 
-/* SLOTS batches in flight: time over batches. */
+/* SLOTS batches in flight: time over batches, from when each slot has come round once, and over
+ * whole rounds of the slots: a batch may take as long as `seconds`. */
 static double steady_ms(struct sp_detector *detector, int images, double seconds)
 {
     struct sp_detector_slot *slots[SLOTS];
     size_t count = 0;
+    int64_t start_us = 0;
     for (int i = 0; i < SLOTS; ++i)
         slots[i] = sp_detector_acquire(detector);
-    int64_t start_us = sp_clock_us();
     for (int i = 0; i < SLOTS; ++i)
         begin(detector, slots[i], images, i * images);
     do {
         struct sp_detector_slot *slot = slots[count % SLOTS];
         end(detector, slot);
         begin(detector, slot, images, (int)(count * (size_t)images % PICTURES));
-        ++count;
-    } while ((double)(sp_clock_us() - start_us) < seconds * 1e6);
+        if (++count == SLOTS)
+            start_us = sp_clock_us();
+    } while (count < 3 * SLOTS || count % SLOTS != 0 ||
+             (double)(sp_clock_us() - start_us) < seconds * 1e6);
     double spent_us = (double)(sp_clock_us() - start_us);
     for (int i = 0; i < SLOTS; ++i) {
         struct sp_detector_slot *slot = slots[(count + (size_t)i) % SLOTS];
@@ -140,7 +143,7 @@ static double steady_ms(struct sp_detector *detector, int images, double seconds
         slot->images = 0;
         sp_detector_release(detector, slot);
     }
-    return spent_us / (double)count / 1e3;
+    return spent_us / (double)(count - SLOTS) / 1e3;
 }
 
 static enum spoton_precision precision_of(const char *word)
