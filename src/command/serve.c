@@ -217,7 +217,7 @@ static void reload(struct serve *serve)
     sp_notify(&serve->notify, "READY=1");
 }
 
-/* False: the pipeline as a whole has failed. */
+/* False: the pipeline as a whole has failed, and has said why. */
 static bool run(struct serve *serve)
 {
     struct sp_error error = {0};
@@ -233,8 +233,6 @@ static bool run(struct serve *serve)
         }
         sp_notify_alive(&serve->notify);
     }
-    if (error.code != SP_OK)
-        sp_log(SP_LOG_ERROR, "%s", error.text);
     return error.code == SP_OK;
 }
 
