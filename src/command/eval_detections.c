@@ -9,7 +9,7 @@
 #include "detect/detector.h"
 #include "engine/loader.h"
 #include "eval/average_precision.h"
-#include "pipeline/pipeline.h"
+#include "pipeline/model_choice.h"
 
 #include <errno.h>
 #include <math.h>
@@ -31,8 +31,7 @@ struct shape {
 
 struct eval {
     const struct sp_options *options;
-    const struct spoton_engine_api *engine;
-    struct sp_model model;
+    struct sp_model_choice choice; /* as the server would take it, its gate aside */
     struct sp_eval_data data;
     struct sp_frame_pool *pool;
     struct sp_ap *ap;
@@ -50,16 +49,13 @@ struct eval {
 static int open_eval(struct eval *eval, const char *data_path, struct sp_error *err)
 {
     const struct sp_settings *s = &eval->options->settings;
-    struct sp_model_wish wish = sp_pipeline_model_wish(s);
     struct sp_cpu cpu;
     sp_cpu_read(&cpu);
     eval->threads = s->threads > 0 ? s->threads : cpu.cores_usable;
-    int result = sp_engine_load(&eval->engine, s->engine, err);
-    if (result == SP_OK)
-        result = sp_model_open(&eval->model, eval->engine, s->model_path, &wish, err);
-    if (result == SP_OK && eval->model.person_class < 0)
+    int result = sp_model_choose(&eval->choice, s, err);
+    if (result == SP_OK && eval->choice.model.person_class < 0)
         result = sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: none of its classes is \"person\"",
-                         s->model_path);
+                         eval->choice.model.path);
     if (result == SP_OK)
         result = sp_eval_data_open(&eval->data, data_path, err);
     if (result == SP_OK)
@@ -68,8 +64,8 @@ static int open_eval(struct eval *eval, const char *data_path, struct sp_error *
         result = sp_ap_open(&eval->ap, s->confidence_threshold, err);
     if (result < 0)
         return result;
-    eval->class_id = eval->model.person_class;
-    eval->class_wanted = calloc((size_t)eval->model.classes, sizeof *eval->class_wanted);
+    eval->class_id = eval->choice.model.person_class;
+    eval->class_wanted = calloc((size_t)eval->choice.model.classes, sizeof *eval->class_wanted);
     eval->engine_ms = calloc(eval->data.count, sizeof *eval->engine_ms);
     if (!eval->class_wanted || !eval->engine_ms)
         return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
@@ -98,9 +94,9 @@ static int open_shape(struct eval *eval, struct shape *shape, struct sp_error *e
 {
     const struct sp_settings *s = &eval->options->settings;
     struct sp_detector_options options = {
-        .engine = eval->engine,
-        .model = &eval->model,
-        .precision = (enum spoton_precision)s->precision,
+        .engine = eval->choice.engine,
+        .model = &eval->choice.model,
+        .precision = eval->choice.precision,
         .batch = 1,
         .width_px = shape->width_px,
         .height_px = shape->height_px,
@@ -120,13 +116,14 @@ static int find_shape(struct eval *eval, int width_px, int height_px, uint64_t n
                       struct shape **found, struct sp_error *err)
 {
     const struct sp_settings *s = &eval->options->settings;
-    struct shape wanted = {.width_px = s->input_size_px, .height_px = s->input_size_px};
-    if (eval->model.fixed_width_px && eval->model.fixed_height_px) {
-        wanted.width_px = eval->model.fixed_width_px;
-        wanted.height_px = eval->model.fixed_height_px;
+    struct shape wanted = {.width_px = eval->choice.input_size_px,
+                           .height_px = eval->choice.input_size_px};
+    if (eval->choice.model.fixed_width_px && eval->choice.model.fixed_height_px) {
+        wanted.width_px = eval->choice.model.fixed_width_px;
+        wanted.height_px = eval->choice.model.fixed_height_px;
     } else if (!s->square_input) {
-        sp_letterbox_input_shape(width_px, height_px, s->input_size_px, eval->model.stride_px,
-                                 &wanted.width_px, &wanted.height_px);
+        sp_letterbox_input_shape(width_px, height_px, eval->choice.input_size_px,
+                                 eval->choice.model.stride_px, &wanted.width_px, &wanted.height_px);
     }
     struct shape *oldest = &eval->shapes[0];
     int result = SP_OK;
@@ -275,9 +272,9 @@ static void print_json(struct eval *eval)
         sp_json_end_object(&json);
     }
     sp_json_end_array(&json);
-    add_text(&json, "model", eval->model.path);
+    add_text(&json, "model", eval->choice.model.path);
     add_text(&json, "family", sp_model_family_name(eval->family));
-    add_text(&json, "engine", eval->engine->name);
+    add_text(&json, "engine", eval->choice.engine->name);
     add_text(&json, "precision_used", sp_precision_name(eval->precision));
     add_number(&json, "engine_ms", median_ms(eval), 3);
     sp_json_end_object(&json);
@@ -310,8 +307,8 @@ static void print_table(struct eval *eval)
     printf("\nprecision and recall at score %g; boxes of IoU %g are right\n",
            eval->options->settings.confidence_threshold, 0.5);
     printf("%zu pictures, %zu of them without labels; %s, %s on %s, %s, %.2f ms a picture\n",
-           eval->data.count, eval->data.unlabelled, eval->model.path,
-           sp_model_family_name(eval->family), eval->engine->name,
+           eval->data.count, eval->data.unlabelled, eval->choice.model.path,
+           sp_model_family_name(eval->family), eval->choice.engine->name,
            sp_precision_name(eval->precision), median_ms(eval));
 }
 

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,14 @@ def test_a_tar_that_is_cut_or_none(spoton, tmp_path, cut):
     assert done.returncode == 1 and len(done.error_lines) == 1, str(done)
     path.write_bytes(b"no tar file " * 100)
     assert "not a tar file" in spoton("eval", "fake", path, expect=1).stderr
+
+
+@pytest.mark.openvino
+def test_the_int8_form_beside_the_model_is_taken(spoton, tmp_path):
+    """As the server takes it."""
+    got = json.loads(spoton("eval", ROOT / "models" / "person.onnx", lay_out(tmp_path, "folder"), "--json",
+                            engine="openvino", env={"PRECISION": "int8"}, timeout=120, expect=0).stdout)
+    assert Path(got["model"]).name == "person-int8.onnx" and got["precision_used"] == "int8"
 
 
 @pytest.mark.openvino
