@@ -357,14 +357,15 @@ static int read_command_line(struct parser *parser)
     return SP_OK;
 }
 
-static int read_lower_places(struct sp_options *options, const char *env_path,
+static int read_lower_places(struct sp_options *options, const char *env_path, bool may_be_new,
                              char *const *environment, struct sp_error *err)
 {
     struct stat about;
     int result = SP_OK;
-    if (env_path)
+    if (env_path && !(may_be_new && stat(env_path, &about) != 0 && errno == ENOENT))
         result = sp_settings_read_env_file(&options->settings, env_path, err);
-    else if (stat(".env", &about) == 0 && !S_ISDIR(about.st_mode)) /* Python may keep one there */
+    else if (!env_path && stat(".env", &about) == 0 &&
+             !S_ISDIR(about.st_mode)) /* Python may keep one there */
         result = sp_settings_read_env_file(&options->settings, ".env", err);
     return result == SP_OK ? sp_settings_read_environment(&options->settings, environment, err)
                            : result;
@@ -383,9 +384,10 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
         return result < 0 ? result : SP_OK;
 
     const char *env_path = options->env_path;
+    bool writes_env = (usage->takes & SP_TAKES_TUNE) && !options->capacity;
     memset(options, 0, sizeof *options);
     sp_settings_default(&options->settings);
-    result = read_lower_places(options, env_path, environment, err);
+    result = read_lower_places(options, env_path, writes_env, environment, err);
     if (result == SP_OK)
         result = read_command_line(&again);
     if (result < 0)

@@ -15,6 +15,7 @@
 #include "command/options.h"
 #include "command/remove.h"
 #include "command/tune_tracker.h"
+#include "config/env_change.h"
 #include "engine/loader.h"
 
 #include <errno.h>
@@ -392,56 +393,25 @@ static int search(struct tune *tune, const struct try **best, struct sp_error *e
 
 /* ---- .env ---- */
 
-static bool is_ours(const char *line, const char *const *keys)
-{
-    line += strspn(line, " \t");
-    if (strncmp(line, "export ", 7) == 0)
-        line += 7;
-    for (; *keys; keys++) {
-        size_t n = strlen(*keys);
-        if (strncmp(line, *keys, n) == 0 && line[n + strspn(line + n, " \t")] == '=')
-            return true;
-    }
-    return false;
-}
-
-/* Lines of other keys, and comments, stay as they are. */
 static int write_env(const struct tune *tune, const struct try *best, const char *path,
                      struct sp_error *err)
 {
-    char part[PATH_MAX];
-    const char *keys[KNOBS + 4] = {"MAX_CAMERAS"};
-    for (int i = 0; i < KNOBS; i++)
-        keys[i + 1] = knobs[i].key;
+    char cameras[16];
+    struct sp_env_line lines[KNOBS + 3];
+    size_t count = 0;
+    int served = cameras_served(tune, best);
+    snprintf(cameras, sizeof cameras, "%d", served);
+    for (; count < KNOBS; count++)
+        lines[count] = (struct sp_env_line){knobs[count].key, best->value[count]};
     if (best->tracked) {
-        keys[KNOBS + 1] = "TRACK_MATCH_THRESHOLD";
-        keys[KNOBS + 2] = "TRACK_HIGH_THRESHOLD";
+        lines[count++] = (struct sp_env_line){"TRACK_MATCH_THRESHOLD",
+                                              sp_tune_tracker_match(best->tracker.match)};
+        lines[count++] =
+            (struct sp_env_line){"TRACK_HIGH_THRESHOLD", sp_tune_tracker_high(best->tracker.high)};
     }
-    snprintf(part, sizeof part, "%s.part", path);
-    FILE *in = fopen(path, "re"), *out = fopen(part, "we");
-    int why = out ? 0 : errno;
-    char *line = NULL;
-    size_t capacity = 0;
-    while (!why && in && getline(&line, &capacity, in) > 0) {
-        if (!is_ours(line, keys) && fprintf(out, "%s%s", line, strchr(line, '\n') ? "" : "\n") < 0)
-            why = errno;
-    }
-    for (int i = 0; !why && i < KNOBS; i++)
-        fprintf(out, "%s=%s\n", knobs[i].key, best->value[i]);
-    if (!why && best->tracked)
-        fprintf(out, "TRACK_MATCH_THRESHOLD=%s\nTRACK_HIGH_THRESHOLD=%s\n",
-                sp_tune_tracker_match(best->tracker.match),
-                sp_tune_tracker_high(best->tracker.high));
-    if (!why && cameras_served(tune, best) >= 1 && cameras_served(tune, best) <= SP_CAMERAS_MAX)
-        fprintf(out, "MAX_CAMERAS=%d\n", cameras_served(tune, best));
-    free(line);
-    if (in)
-        fclose(in);
-    if (out && fclose(out) != 0 && !why)
-        why = errno;
-    if (!why && rename(part, path) != 0)
-        why = errno;
-    return why ? sp_fail(err, sp_error_from_errno(why), "%s: %s", path, strerror(why)) : SP_OK;
+    lines[count++] = (struct sp_env_line){"MAX_CAMERAS",
+                                          served >= 1 && served <= SP_CAMERAS_MAX ? cameras : NULL};
+    return sp_env_change(path, lines, count, err);
 }
 
 /* ---- the command ---- */
@@ -494,8 +464,11 @@ static int tune_all(struct tune *tune, struct sp_error *err)
     const struct try f32 = first_try(tune, "f32");
     const struct try *best = NULL;
     const char *path = tune->options->env_path ? tune->options->env_path : ".env";
+    int result = sp_env_check_place(path, err);
+    if (result < 0)
+        return result;
     print_head(tune->options->truth != NULL);
-    int result = track(tune, &f32, "reference", err);
+    result = track(tune, &f32, "reference", err);
     if (result == SP_OK)
         result = judge_reference(tune, err);
     if (result == SP_OK)

@@ -43,7 +43,6 @@ def test_the_truth_counts_where_it_is_known(spoton, make_clip, tmp_path):
     rows.sort(key=lambda row: [int(value) for value in row.split(",")[1::-1]])
     ignored = [f"{frame},99,5,5,20,40,0,-1,-1,-1" for frame in range(1, 31)]
     path.write_text("\n".join(rows + ignored) + "\n")
-    (tmp_path / "mine.env").write_text("")
     words = ("tune", "--env", tmp_path / "mine.env", "--camera", f"a={clip}", *QUICK, "--required",
              "0.99", "--truth", tmp_path / "truth")
     done = spoton(*words, timeout=200, expect=0)
@@ -67,6 +66,16 @@ def test_nothing_is_written_when_no_try_is_good(spoton, make_clip, tmp_path):
     assert "nothing.mp4" in done.error_lines[-1]
     assert env.read_text() == "FRAME_SKIP=2\n"
     assert not (tmp_path / "mine.env.part").exists()
+
+
+def test_where_it_cannot_write_it_does_not_try(spoton, make_clip, tmp_path):
+    """Told at once, not after minutes; but a file that is not there yet is a new one."""
+    env = tmp_path / "missing" / "mine.env"
+    done = spoton("tune", "--env", env, make_clip(frames=20), *QUICK, expect=1)
+    assert f"{env} cannot be written: No such file" in done.error_lines[-1]
+    assert "frames/s" not in done.stdout
+    done = spoton("tune", "--capacity", "--env", tmp_path / "new.env", make_clip(frames=20), expect=2)
+    assert "cannot be opened" in done.stderr
 
 
 @pytest.mark.sanitize
