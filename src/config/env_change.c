@@ -80,7 +80,8 @@ int sp_env_change(const char *path, const struct sp_env_line *lines, size_t coun
     if (!out)
         return cannot_write(path, errno, err);
     FILE *in = fopen(path, "re");
-    bool written = in ? keep_rights(in, out) && copy_others(in, out, lines, count) : errno == ENOENT;
+    bool written =
+        in ? keep_rights(in, out) && copy_others(in, out, lines, count) : errno == ENOENT;
     for (size_t i = 0; written && i < count; i++)
         if (lines[i].value)
             written = fprintf(out, "%s=%s\n", lines[i].key, lines[i].value) >= 0;
