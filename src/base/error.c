@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line whatever was quoted: names come from files and clients. */
+static void keep_on_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 int sp_fail(struct sp_error *err, int code, const char *format, ...)
 {
     if (err) {
@@ -13,6 +21,7 @@ int sp_fail(struct sp_error *err, int code, const char *format, ...)
         err->code = code;
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        keep_on_one_line(err->text);
     }
     return code;
 }
@@ -31,6 +40,7 @@ int sp_fail_prefix(struct sp_error *err, int code, const char *format, ...)
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof err->text)
         snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", tail);
+    keep_on_one_line(err->text);
     return err->code;
 }
 

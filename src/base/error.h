@@ -2,7 +2,8 @@
  *
  * A function that can fail returns 0 or a negative SP_ERR_* and takes `struct sp_error *err` last.
  * `err` may be NULL. On success it is left as it was. The text names the thing, what was found and
- * what to do; it never holds a password (see base/redact.h). */
+ * what to do, on one line: control characters in it become '?'. It never holds a password (see
+ * base/redact.h). */
 #pragma once
 
 #define SP_ERROR_CODES(X)                                                                          \

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -204,6 +205,16 @@ static void *server_main(void *argument)
     return NULL;
 }
 
+/* From the headers, not from what the callback is given: after another protocol's name the library
+ * has answered and freed them, and goes on to ask all the same (4.1.6, lws_handshake_server). */
+static bool asks_for_websocket(struct lws *wsi)
+{
+    char protocol[16];
+    return lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) > 0 &&
+           lws_hdr_copy(wsi, protocol, sizeof protocol, WSI_TOKEN_UPGRADE) > 0 &&
+           strcasecmp(protocol, "websocket") == 0;
+}
+
 static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, void *in,
                    size_t bytes)
 {
@@ -217,9 +228,7 @@ static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, vo
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return sp_mjpeg_writable(c);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        if (!in || strcmp(in, "websocket") != 0)
-            return -1;
-        return sp_ws_upgrade(c);
+        return asks_for_websocket(c->wsi) ? sp_ws_upgrade(c) : -1;
     case LWS_CALLBACK_ESTABLISHED:
         return sp_ws_open(c);
     case LWS_CALLBACK_RECEIVE:

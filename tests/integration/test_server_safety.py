@@ -264,6 +264,22 @@ def test_good_frames_do_not(one, data):
 
 
 @pytest.mark.sanitize
+def test_an_upgrade_to_something_else_is_refused(serve):
+    """As a connection's second request libwebsockets 4.1 frees its headers, and then tells of them."""
+    s = serve()
+    for protocol in (b"h3", b"spoton", b"websocket2", b"h2c"):
+        request = upgrade_request("/api/v2/ws").replace(b"websocket", protocol)
+        assert b" 101 " not in exchange(s, request)
+        client = s.raw(get("/healthz"))
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        client.sendall(request)
+        assert b" 101 " not in read_all(client, 0.5)
+    request = upgrade_request("/api/v2/ws?cameras=none").replace(b"websocket", b"WebSocket")
+    assert exchange(s, request).startswith(b"HTTP/1.1 101"), "any case will do (RFC 6455, section 4.2.1)"
+    assert s.get("/healthz")
+
+
+@pytest.mark.sanitize
 def test_fragments_are_one_message(serve):
     s = serve()
     s.until_live("c1")

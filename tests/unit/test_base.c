@@ -24,6 +24,16 @@ static void test_error_prefix_keeps_the_text(void **state)
     assert_string_equal(sp_error_name(SP_ERR_CLOSED), "closed");
 }
 
+static void test_an_error_is_one_line(void **state)
+{
+    (void)state;
+    struct sp_error err = {0};
+    sp_fail(&err, SP_ERR_INVALID, "group \"%s\" is odd", "a\nb\x1b[2J\x7f\xc3\xa9");
+    assert_string_equal(err.text, "group \"a?b?[2J?\xc3\xa9\" is odd");
+    sp_fail_prefix(&err, SP_ERR_INVALID, "%s", "c\td");
+    assert_string_equal(err.text, "c?d: group \"a?b?[2J?\xc3\xa9\" is odd");
+}
+
 static void test_redact_hides_every_secret(void **state)
 {
     (void)state;
@@ -145,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_prefix_keeps_the_text),
+        cmocka_unit_test(test_an_error_is_one_line),
         cmocka_unit_test(test_redact_hides_every_secret),
         cmocka_unit_test(test_queue_keeps_order_and_closes_without_loss),
         cmocka_unit_test(test_queue_refuses_when_full),

@@ -124,12 +124,13 @@ static void test_connects_again(void **state)
     live_close(live);
 }
 
-/* Tracks do not cross to the other size, and their numbers are not used again. */
+/* Tracks do not cross to the other size, and their numbers are not used again. A size lasts long
+ * enough for a busy machine to look at it. */
 static void test_size_may_change(void **state)
 {
     (void)state;
     struct live *live = live_open("");
-    int camera = live_add(live, "resized", "sim://walk?people=2&resize=0.5:0.5");
+    int camera = live_add(live, "resized", "sim://walk?fps=50&people=2&resize=2:2");
     live_await(&live->camera[camera].results, 8);
     live_check_ids(live, camera, 2);
     while (atomic_load(&live->camera[camera].width_px) == 640)
