@@ -1,8 +1,12 @@
 /* Requests and replies. */
 #include "publish/server_internal.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+static const int64_t SEND_TIMEOUT_US = 30000000; /* for a client to take a whole reply */
 
 static const struct {
     enum lws_token_indexes token;
@@ -116,22 +120,22 @@ void sp_http_forget(struct sp_connection *c)
 }
 
 size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
-                    const char *more, bool close)
+                    const char *more)
 {
     char length[64] = "";
     if (length_bytes >= 0)
         snprintf(length, sizeof length, "Content-Length: %lld\r\n", (long long)length_bytes);
-    int used =
-        snprintf(out, out_bytes,
-                 "HTTP/1.1 %d %s\r\nServer: spoton\r\n%s%s%s%s%s"
-                 "X-Content-Type-Options: nosniff\r\n%s\r\n",
-                 status, sp_http_reason(status), type ? "Content-Type: " : "", type ? type : "",
-                 type ? "\r\n" : "", length, more, close ? "Connection: close\r\n" : "");
+    int used = snprintf(out, out_bytes,
+                        "HTTP/1.1 %d %s\r\nServer: spoton\r\n%s%s%s%s%s"
+                        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+                        status, sp_http_reason(status), type ? "Content-Type: " : "",
+                        type ? type : "", type ? "\r\n" : "", length, more);
     return used > 0 && (size_t)used < out_bytes ? (size_t)used : 0;
 }
 
-/* Header and body in one write; what the socket does not take is kept by the library. */
-int sp_http_send(struct sp_connection *c, const struct sp_reply *reply, bool head_only, bool close)
+/* Header and body in one write; what the socket does not take is kept by the library, which sends
+ * it before it closes. */
+int sp_http_send(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
 {
     const void *body = reply->fixed ? reply->fixed : reply->body.text;
     size_t bytes = reply->fixed ? reply->fixed_bytes : reply->body.used_bytes;
@@ -143,7 +147,7 @@ int sp_http_send(struct sp_connection *c, const struct sp_reply *reply, bool hea
     if (!out)
         return -1;
     size_t head = sp_http_head((char *)out, 2048, status, status == 204 ? NULL : type,
-                               status == 204 ? -1 : (int64_t)bytes, reply->headers, close);
+                               status == 204 ? -1 : (int64_t)bytes, reply->headers);
     if (head == 0)
         return -1;
     if (bytes > 0 && !head_only)
@@ -152,11 +156,12 @@ int sp_http_send(struct sp_connection *c, const struct sp_reply *reply, bool hea
         return -1;
     if (status >= 400)
         atomic_fetch_add(&c->server->refused, 1);
-    return close || lws_http_transaction_completed(c->wsi) ? -1 : 0;
+    c->mode = SP_CONNECTION_CLOSING;
+    c->deadline_us = sp_clock_us() + SEND_TIMEOUT_US;
+    return -1;
 }
 
-int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only,
-                   bool close)
+int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only)
 {
     struct sp_reply reply = {.status = status};
     sp_json_clear(&c->server->json);
@@ -167,10 +172,10 @@ int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool
     sp_json_end_object(&reply.body);
     c->server->json = reply.body;
     snprintf(reply.headers, sizeof reply.headers, "Access-Control-Allow-Origin: *\r\n");
-    return sp_http_send(c, &reply, head_only, close);
+    return sp_http_send(c, &reply, head_only);
 }
 
-static int answer(struct sp_connection *c, const struct sp_request *request, bool close)
+static int answer(struct sp_connection *c, const struct sp_request *request)
 {
     struct sp_server *server = c->server;
     struct sp_reply reply = {.status = 200};
@@ -181,7 +186,7 @@ static int answer(struct sp_connection *c, const struct sp_request *request, boo
     server->options.site.request(server->options.site.user, request, &reply);
     server->json = reply.body; /* it may have grown */
     if (reply.kind == SP_REPLY_BODY)
-        return sp_http_send(c, &reply, head_only, close);
+        return sp_http_send(c, &reply, head_only);
     return sp_mjpeg_begin(c, &reply, head_only);
 }
 
@@ -199,26 +204,25 @@ int sp_http_begin(struct sp_connection *c)
     char length_text[32], coding[32];
     sp_http_forget(c);
     if (c->over_limit)
-        return sp_http_refuse(c, 429, "too many connections from this address: close some", false,
-                              true);
+        return sp_http_refuse(c, 429, "too many connections from this address: close some", false);
     struct sp_request *request = malloc(sizeof *request);
     if (!request)
         return -1;
     c->request = request;
     if (!is_request_line(c->wsi))
-        return sp_http_refuse(c, 400, "the request begins METHOD PATH HTTP/1.1", false, true);
+        return sp_http_refuse(c, 400, "the request begins METHOD PATH HTTP/1.1", false);
     if (!sp_http_read_request(c, request))
         return sp_http_refuse(c, 414, "the path or a header is too long, or holds a zero byte",
-                              false, true);
+                              false);
     if (!copy_header(c->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length_text, sizeof length_text) ||
         !copy_header(c->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || coding[0])
-        return sp_http_refuse(c, 411, "send the body with a Content-Length", false, true);
+        return sp_http_refuse(c, 411, "send the body with a Content-Length", false);
     if (length_text[0] &&
         (strspn(length_text, "0123456789") != strlen(length_text) || strlen(length_text) > 12))
-        return sp_http_refuse(c, 400, "Content-Length is no number", false, true);
+        return sp_http_refuse(c, 400, "Content-Length is no number", false);
     long long length = atoll(length_text);
     if (length > SP_SERVER_BODY_BYTES)
-        return sp_http_refuse(c, 413, "the body is larger than 65536 bytes", false, true);
+        return sp_http_refuse(c, 413, "the body is larger than 65536 bytes", false);
     if (length > 0) {
         c->body = malloc((size_t)length + 1);
         if (!c->body)
@@ -227,11 +231,7 @@ int sp_http_begin(struct sp_connection *c)
         return 0;
     }
     request->body = "";
-    /* Of a POST that does not say that it has no body the library awaits 100 MB, and takes the next
-     * request for it. */
-    bool awaits = request->method == SP_POST || request->method == SP_OTHER;
-    bool close = awaits && !length_text[0];
-    int result = answer(c, request, close);
+    int result = answer(c, request);
     sp_http_forget(c);
     return result;
 }
@@ -255,7 +255,7 @@ int sp_http_body_end(struct sp_connection *c)
         c->body[c->body_bytes] = '\0';
     c->request->body = c->body ? c->body : "";
     c->request->body_bytes = c->body_bytes;
-    int result = answer(c, c->request, false);
+    int result = answer(c, c->request);
     sp_http_forget(c);
     return result;
 }

@@ -25,7 +25,7 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
         return -1;
     snprintf(more, sizeof more, "%sCache-Control: no-cache, no-store, must-revalidate\r\n",
              headers);
-    size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, more, true);
+    size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, more);
     if (!c->head_only) {
         memcpy(out + bytes, SP_PICTURE_BOUNDARY, sizeof SP_PICTURE_BOUNDARY - 1);
         bytes += sizeof SP_PICTURE_BOUNDARY - 1;
@@ -43,7 +43,7 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
         c->generation = sp_hub_generation(c->server->options.hub, c->camera);
         c->seen = 0;
         if (sp_stream_join(c->server->options.encoder, &reply->stream, &c->stream, &err) < 0)
-            return sp_http_refuse(c, 503, err.text, c->head_only, false);
+            return sp_http_refuse(c, 503, err.text, c->head_only);
     }
     if (one)
         snprintf(c->headers, sizeof c->headers, "%s", reply->headers);
@@ -89,7 +89,7 @@ static int send_picture(struct sp_connection *c, struct sp_picture *picture)
              "%sCache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n", c->headers,
              (unsigned long long)picture->update->sequence, time);
     sp_mjpeg_end(c);
-    int result = sp_http_send(c, &reply, c->head_only, false);
+    int result = sp_http_send(c, &reply, c->head_only);
     sp_picture_unref(picture);
     return result;
 }
@@ -124,5 +124,5 @@ int sp_mjpeg_writable(struct sp_connection *c)
     if (!gone && sp_clock_us() < c->deadline_us)
         return 0;
     sp_mjpeg_end(c);
-    return sp_http_refuse(c, 503, "no picture came in time", c->head_only, false);
+    return sp_http_refuse(c, 503, "no picture came in time", c->head_only);
 }

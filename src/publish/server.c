@@ -180,6 +180,9 @@ static void drop_stuck(struct sp_server *server)
             lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
         } else if (late || gone) {
             lws_callback_on_writable(c->wsi);
+        } else if (c->mode == SP_CONNECTION_CLOSING && now_us < c->deadline_us) {
+            /* Five seconds from the beginning are the library's own patience. */
+            lws_set_timeout(c->wsi, PENDING_FLUSH_STORED_SEND_BEFORE_CLOSE, 5);
         }
     }
 }
@@ -215,12 +218,18 @@ static bool asks_for_websocket(struct lws *wsi)
            strcasecmp(protocol, "websocket") == 0;
 }
 
+/* A connection has one request (server_internal.h). */
+static bool is_first(const struct sp_connection *c)
+{
+    return c->mode == SP_CONNECTION_IDLE;
+}
+
 static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, void *in,
                    size_t bytes)
 {
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return sp_http_begin(c);
+        return is_first(c) ? sp_http_begin(c) : -1;
     case LWS_CALLBACK_HTTP_BODY:
         return sp_http_body(c, in, bytes);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
@@ -228,7 +237,7 @@ static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, vo
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return sp_mjpeg_writable(c);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return asks_for_websocket(c->wsi) ? sp_ws_upgrade(c) : -1;
+        return is_first(c) && asks_for_websocket(c->wsi) ? sp_ws_upgrade(c) : -1;
     case LWS_CALLBACK_ESTABLISHED:
         return sp_ws_open(c);
     case LWS_CALLBACK_RECEIVE:
@@ -354,7 +363,6 @@ int sp_server_open(struct sp_server **out, const struct sp_server_options *optio
         .max_http_header_data = SP_SERVER_HEADER_BYTES,
         .max_http_header_pool = 1024,
         .timeout_secs = SP_SERVER_REQUEST_S,
-        .keepalive_timeout = 30,
         .ka_time = 60,
         .ka_probes = 3,
         .ka_interval = 10,

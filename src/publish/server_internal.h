@@ -14,6 +14,7 @@ enum sp_connection_mode {
     SP_CONNECTION_STREAM,  /* MJPEG */
     SP_CONNECTION_SILENCE,
     SP_CONNECTION_WS,
+    SP_CONNECTION_CLOSING, /* what is left of a reply is sent */
 };
 
 enum { SP_WS_MAIL_MAX = 16 };
@@ -48,7 +49,7 @@ struct sp_connection {
     char *body;
     size_t body_bytes;
     int64_t waiting_since_us; /* for the client to take something; 0: not */
-    int64_t deadline_us;      /* of a picture */
+    int64_t deadline_us;      /* of a picture, or of the rest of a reply */
 
     /* A viewer's. */
     struct sp_stream *stream;
@@ -104,22 +105,22 @@ int sp_connection_write(struct sp_connection *connection, uint8_t *data, size_t 
 /* Asks to be called when the client can take more. */
 void sp_connection_want(struct sp_connection *connection);
 
-/* http.c: all 0, or -1: disconnect. */
+/* http.c: all 0, or -1: disconnect. A connection has one request, and is closed when the client has
+ * the reply: of further ones in the same packet libwebsockets 4.1 takes one for the body of
+ * another, and then waits in a loop for what never comes (lws_http_action), for all clients. */
 int sp_http_begin(struct sp_connection *connection);
 int sp_http_body(struct sp_connection *connection, const char *data, size_t bytes);
 int sp_http_body_end(struct sp_connection *connection);
 void sp_http_forget(struct sp_connection *connection);
 bool sp_http_read_request(struct sp_connection *connection, struct sp_request *request);
-int sp_http_send(struct sp_connection *connection, const struct sp_reply *reply, bool head_only,
-                 bool close);
+int sp_http_send(struct sp_connection *connection, const struct sp_reply *reply, bool head_only);
 
 /* The same with {"detail": ...} as its body. */
-int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only,
-                   bool close);
+int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only);
 const char *sp_http_reason(int status);
 /* The header of a reply into out; returns its length. length_bytes negative: none is told. */
 size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
-                    const char *more, bool close);
+                    const char *more);
 
 /* mjpeg.c */
 int sp_mjpeg_begin(struct sp_connection *connection, const struct sp_reply *reply, bool head_only);

@@ -38,7 +38,7 @@ int sp_ws_upgrade(struct sp_connection *c)
     free(ws);
     if (c->over_limit)
         reply.status = 429;
-    return readable && sp_http_send(c, &reply, false, true) == 0 ? 1 : -1;
+    return readable ? sp_http_send(c, &reply, false) : -1;
 }
 
 int sp_ws_open(struct sp_connection *c)

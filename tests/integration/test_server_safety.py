@@ -40,10 +40,13 @@ def get(path, more="", method="GET"):
 
 def read_all(client, seconds):
     """What comes until the server closes, or for so long."""
-    client.settimeout(seconds * SLOWER)
+    end = time.monotonic() + seconds * SLOWER
     data = b""
     try:
-        while more := client.recv(65536):
+        while (left := end - time.monotonic()) > 0:
+            client.settimeout(left)
+            if not (more := client.recv(65536)):
+                break
             data += more
     except (TimeoutError, ConnectionError):
         pass
@@ -143,30 +146,49 @@ def test_bad_requests_are_refused(one, data, status):
     assert one.get("/healthz")["status"] == "ok"
 
 
-def test_requests_share_a_connection(one):
-    """One after the other and all at once, with and without bodies."""
-    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=20 * SLOWER)
-    for method, path, body in [("GET", "/healthz", None), ("POST", "/api/v2/logout", None),
-                               ("POST", "/api/v2/login", '{"token": "x"}'),
-                               ("DELETE", "/api/v2/cameras/none", None), ("GET", "/healthz", None)]:
-        connection.request(method, path, body)
-        first = first_socket = connection.sock
-        connection.getresponse().read()
-        assert connection.sock is first_socket and first is not None, (method, path)
-    connection.close()
-    reply = exchange(one, get("/healthz") * 20)
-    assert reply.count(b"HTTP/1.1 200 OK") == 20
+LOGIN = get("/api/v2/login", "Content-Length: 14\r\n", "POST") + b'{"token": "x"}'
 
 
-def test_a_post_without_a_body(one):
-    """With "Content-Length: 0", as clients send it, the connection lives on; without, it is closed
-    after the answer, which says so."""
-    with one.raw(get("/api/v2/logout", "Content-Length: 0\r\n", "POST")) as client:
-        assert client.recv(4096).startswith(b"HTTP/1.1 204 ")
-        client.sendall(get("/healthz"))
-        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
-    reply = exchange(one, get("/api/v2/logout", method="POST"), 20)
+@pytest.mark.parametrize("first", [get("/healthz"), LOGIN, get("/api/v2/cameras/c1/latest.jpg"),
+                                   get("/api/v2/cameras/c1/stream.mjpg"), get("/nothing"),
+                                   upgrade_request("/api/v2/ws")], ids=lambda data: data.split()[1].decode())
+@pytest.mark.parametrize("more", [get("/healthz"), LOGIN, LOGIN + get("/")[:9], LOGIN * 2,
+                                  upgrade_request("/api/v2/ws"), upgrade_request("/api/v2/ws?x=y") + LOGIN],
+                         ids=["get", "post", "post-and-more", "posts", "upgrade", "upgrade-and-more"])
+@pytest.mark.sanitize
+def test_a_connection_has_one_request(one, first, more):
+    """What comes behind it, in its packet or after it, is not answered, and does no harm: a body in a
+    packet with other requests made libwebsockets 4.1 loop, for all clients."""
+    one.until_live("c1")
+    reply = exchange(one, first + more, 0.3)
+    assert reply.count(b"HTTP/1.1 ") <= 1
+    with one.raw(first) as client:
+        client.settimeout(20 * SLOWER)
+        assert client.recv(100).startswith(b"HTTP/1.1 ")
+        try:
+            client.sendall(more)
+        except ConnectionError:
+            pass
+        assert one.get("/healthz")["status"] == "ok"
+    assert one.get("/healthz")["status"] == "ok"
+
+
+@pytest.mark.parametrize("more", ["Content-Length: 0\r\n", ""])
+def test_a_post_without_a_body(one, more):
+    reply = exchange(one, get("/api/v2/logout", more, "POST"), 20)
     assert reply.startswith(b"HTTP/1.1 204 ") and b"Connection: close" in reply
+
+
+def test_a_client_may_connect_for_each_request(one):
+    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=20 * SLOWER)
+    for method, path, body, status in [("GET", "/healthz", None, 200), ("POST", "/api/v2/logout", None, 204),
+                                       ("POST", "/api/v2/login", '{"token": "x"}', 204),
+                                       ("DELETE", "/api/v2/cameras/none", None, 404),
+                                       ("GET", "/healthz", None, 200)]:
+        connection.request(method, path, body)
+        reply = connection.getresponse()
+        reply.read()
+        assert reply.status == status, path
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.evil.example", "localhost.evil.example",
