@@ -149,7 +149,7 @@ def test_bad_requests_are_refused(one, data, status):
 LOGIN = get("/api/v2/login", "Content-Length: 14\r\n", "POST") + b'{"token": "x"}'
 
 
-@pytest.mark.parametrize("first", [get("/healthz"), LOGIN, get("/api/v2/cameras/c1/latest.jpg"),
+@pytest.mark.parametrize("first", [get("/healthz"), LOGIN, get("/api/v2/cameras/c1/snapshot.jpg"),
                                    get("/api/v2/cameras/c1/stream.mjpg"), get("/nothing"),
                                    upgrade_request("/api/v2/ws")], ids=lambda data: data.split()[1].decode())
 @pytest.mark.parametrize("more", [get("/healthz"), LOGIN, LOGIN + get("/")[:9], LOGIN * 2,
