@@ -96,21 +96,24 @@ static inline struct live *live_prepare(const char *extra)
     return live;
 }
 
-static inline void live_start(struct live *live, bool loop)
+/* Of `options`, what the pipeline does; the rest is put in. */
+static inline void live_run(struct live *live, struct sp_pipeline_options options)
 {
     struct sp_error err = {0};
-    struct sp_pipeline_options options = {
-        .settings = &live->settings,
-        .live = true,
-        .loop = loop,
-        .sink = {.user = live, .begin = live_begin, .result = live_result, .end = live_end},
-    };
+    options.settings = &live->settings;
+    options.sink = (struct sp_pipeline_sink){
+        .user = live, .begin = live_begin, .result = live_result, .end = live_end};
     int result = sp_pipeline_open(&live->pipeline, &options, &err);
     if (result == SP_OK)
         result = sp_pipeline_start(live->pipeline, &err);
     if (result < 0)
         print_message("%s\n", err.text);
     assert_int_equal(result, SP_OK);
+}
+
+static inline void live_start(struct live *live, bool loop)
+{
+    live_run(live, (struct sp_pipeline_options){.live = true, .loop = loop});
 }
 
 static inline struct live *live_open(const char *extra)

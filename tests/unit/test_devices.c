@@ -79,17 +79,7 @@ static void add_files(struct live *live, int cameras, const char *url)
 /* Offline, to its end. */
 static void play(struct live *live)
 {
-    struct sp_error err = {0};
-    struct sp_pipeline_options options = {
-        .settings = &live->settings,
-        .sink = {.user = live, .begin = live_begin, .result = live_result, .end = live_end},
-    };
-    int result = sp_pipeline_open(&live->pipeline, &options, &err);
-    if (result == SP_OK)
-        result = sp_pipeline_start(live->pipeline, &err);
-    if (result < 0)
-        print_message("%s\n", err.text);
-    assert_int_equal(result, SP_OK);
+    live_run(live, (struct sp_pipeline_options){0});
     assert_true(sp_pipeline_wait(live->pipeline, 60000000));
 }
 
