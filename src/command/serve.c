@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const int64_t POLL_US = 100000, FINISH_US = 1200000;
+static const int64_t POLL_US = 100000, FINISH_US = 1200000, HANG_US = 10000000;
 
 static volatile sig_atomic_t reload_asked;
 
@@ -35,6 +35,7 @@ static const struct sp_command_usage usage = {
 struct serve {
     const struct sp_command_context *context;
     const struct sp_settings *settings;
+    bool hangs;
     struct sp_hub *hub;
     struct sp_encoder *encoder;
     struct sp_pipeline *pipeline;
@@ -217,6 +218,20 @@ static void reload(struct serve *serve)
     sp_notify(&serve->notify, "READY=1");
 }
 
+/* A thread of the network that hangs is a service that hangs: the watchdog is to find it. */
+static void say_alive(struct serve *serve)
+{
+    bool hangs = sp_server_silence_us(serve->server) > HANG_US;
+    if (hangs && !serve->hangs)
+        sp_log(SP_LOG_ERROR,
+               "the network has not been served for %.0f s: the watchdog is to end "
+               "this",
+               HANG_US / 1e6);
+    serve->hangs = hangs;
+    if (!hangs)
+        sp_notify_alive(&serve->notify);
+}
+
 /* False: the pipeline as a whole has failed, and has said why. */
 static bool run(struct serve *serve)
 {
@@ -231,7 +246,7 @@ static bool run(struct serve *serve)
             reload_asked = 0;
             reload(serve);
         }
-        sp_notify_alive(&serve->notify);
+        say_alive(serve);
     }
     return error.code == SP_OK;
 }

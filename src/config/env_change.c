@@ -85,7 +85,7 @@ int sp_env_change(const char *path, const struct sp_env_line *lines, size_t coun
     for (size_t i = 0; written && i < count; i++)
         if (lines[i].value)
             written = fprintf(out, "%s=%s\n", lines[i].key, lines[i].value) >= 0;
-    int why = written ? 0 : errno;
+    int why = written ? 0 : (errno ? errno : EIO);
     if (in)
         fclose(in);
     if (fclose(out) != 0 && !why)

@@ -190,6 +190,7 @@ static void drop_stuck(struct sp_server *server)
 static void on_tick(lws_sorted_usec_list_t *list)
 {
     struct sp_server *server = lws_container_of(list, struct sp_server, tick);
+    atomic_store(&server->ticked_us, sp_clock_us());
     drop_stuck(server);
     if (server->options.site.tick)
         server->options.site.tick(server->options.site.user);
@@ -393,6 +394,7 @@ int sp_server_open(struct sp_server **out, const struct sp_server_options *optio
 
 int sp_server_start(struct sp_server *server, struct sp_error *err)
 {
+    atomic_store(&server->ticked_us, sp_clock_us());
     int result = sp_thread_start(&server->thread, "network", server_main, server, err);
     server->started = result == SP_OK;
     return result;
@@ -401,6 +403,11 @@ int sp_server_start(struct sp_server *server, struct sp_error *err)
 int sp_server_port(const struct sp_server *server)
 {
     return server->port;
+}
+
+int64_t sp_server_silence_us(struct sp_server *server)
+{
+    return sp_clock_us() - atomic_load(&server->ticked_us);
 }
 
 void sp_server_stop(struct sp_server *server)

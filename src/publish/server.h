@@ -132,6 +132,10 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
  * what that does not suffice for, viewers miss. 0: no limit. */
 void sp_server_limit(struct sp_server *server, double share);
 
+/* Since its thread last came round, which it does once a second: much more, and it hangs. Any
+ * thread. */
+int64_t sp_server_silence_us(struct sp_server *server);
+
 struct sp_server_counts {
     int connections, mjpeg, ws;
     uint64_t requests, refused, stuck;

@@ -78,6 +78,7 @@ struct sp_server {
     atomic_bool stopping;
     _Atomic uint64_t dirty; /* a bit a camera: something new */
     lws_sorted_usec_list_t tick;
+    _Atomic int64_t ticked_us;
 
     double share; /* of a core that viewers may take; 0: no limit */
     lws_sorted_usec_list_t later;
