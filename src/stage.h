@@ -2,7 +2,7 @@
  *
  * Two clocks run: wall time of every frame into a histogram (percentiles: what a frame waits for),
  * and CPU time of the thread into a sum (shares: what the box is busy with). The engine's CPU time
- * cannot be seen from outside its threads; it is what remains of the process (sp_stage_shares). */
+ * cannot be seen from outside its threads; it is what remains of the process. */
 #pragma once
 
 #include "base/stats.h"
@@ -37,6 +37,10 @@ struct sp_stage_stats {
 
 struct sp_stage_clock {
     int64_t wall_us, cpu_us;
+};
+
+struct sp_stage_sum {
+    uint64_t wall_us, cpu_us;
 };
 
 /* A measurement on one thread: begin, the work, end. Returns the wall time it took. */

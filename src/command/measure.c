@@ -16,10 +16,11 @@ bool sp_measure_begin_when_ready(struct sp_measure *measure, struct sp_pipeline 
     struct sp_ledger_counts ledger;
     sp_report_totals(pipeline, cameras, &ledger, &measure->begin_frames);
     measure->begin_inferred = ledger.settled[SP_OUTCOME_INFERRED];
-    sp_pipeline_stage_sums(pipeline, measure->begin_stage_us);
+    /* The process first here and last at the end, so that its time holds that of the stages. */
+    measure->begin_cpu_us = sp_process_cpu_us();
+    sp_pipeline_stage_sums(pipeline, measure->begin_stage);
     sp_pipeline_devices(pipeline, measure->begin_device);
     measure->begin_us = sp_clock_us();
-    measure->begin_cpu_us = sp_process_cpu_us();
     measure->running = true;
     return true;
 }
@@ -36,13 +37,15 @@ struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp
         from = (struct sp_measure){.begin_us = started_us};
     struct sp_run_measure run = {
         .seconds = (double)(sp_clock_us() - from.begin_us) / 1e6,
-        .cpu_us = sp_process_cpu_us() - from.begin_cpu_us,
         .frames = frames - from.begin_frames,
         .inferred = ledger.settled[SP_OUTCOME_INFERRED] - from.begin_inferred,
     };
-    sp_pipeline_stage_sums(pipeline, run.stage_us);
-    for (int i = 0; i < SP_STAGE_COUNT; i++)
-        run.stage_us[i] -= from.begin_stage_us[i];
+    sp_pipeline_stage_sums(pipeline, run.stage);
+    run.cpu_us = sp_process_cpu_us() - from.begin_cpu_us;
+    for (int i = 0; i < SP_STAGE_COUNT; i++) {
+        run.stage[i].wall_us -= from.begin_stage[i].wall_us;
+        run.stage[i].cpu_us -= from.begin_stage[i].cpu_us;
+    }
     run.device_count = sp_pipeline_devices(pipeline, run.device);
     for (int i = 0; i < run.device_count; i++) {
         run.device[i].batches -= from.begin_device[i].batches;

@@ -7,7 +7,7 @@ struct sp_measure {
     bool running;
     int64_t begin_us, begin_cpu_us;
     uint64_t begin_frames, begin_inferred;
-    uint64_t begin_stage_us[SP_STAGE_COUNT];
+    struct sp_stage_sum begin_stage[SP_STAGE_COUNT];
     struct sp_device_report begin_device[SP_DEVICES_MAX];
 };
 

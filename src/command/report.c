@@ -2,6 +2,7 @@
 
 #include "engine/loader.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 void sp_report_totals(struct sp_pipeline *pipeline, int cameras, struct sp_ledger_counts *ledger,
@@ -33,24 +34,24 @@ void sp_report_ledger(struct sp_json *json, const struct sp_ledger_counts *count
 }
 
 /* Share of the process's CPU time. The engine works on threads of its own, so its share is what the
- * measured stages leave; the scheduling around them, well under a percent, is counted with it. */
-static double stage_share(const struct sp_stage_stats *stages, int stage, int64_t process_cpu_us)
+ * measured stages leave; the scheduling around them, well under a percent, is counted with it. A
+ * stage counts when it ends, so of a very short run the stages may have more than the process. */
+static double stage_share(const struct sp_run_measure *measure, int stage)
 {
-    if (process_cpu_us <= 0)
-        return 0.0;
     double measured_us = 0;
     for (int i = 0; i < SP_STAGE_COUNT; i++)
-        measured_us += (double)atomic_load(&stages[i].cpu_us);
-    double own_us = stage == SP_STAGE_ENGINE ? (double)process_cpu_us - measured_us
-                                             : (double)atomic_load(&stages[stage].cpu_us);
-    double share = own_us / (double)process_cpu_us;
-    return share > 0 ? share : 0.0;
+        measured_us += (double)measure->stage[i].cpu_us;
+    double whole_us = fmax((double)measure->cpu_us, measured_us);
+    double own_us =
+        stage == SP_STAGE_ENGINE ? whole_us - measured_us : (double)measure->stage[stage].cpu_us;
+    return whole_us > 0 ? own_us / whole_us : 0;
 }
 
 /* How many frames were in the stage on average. */
 static double at_once(const struct sp_run_measure *measure, int stage)
 {
-    return measure->seconds > 0 ? (double)measure->stage_us[stage] / 1e6 / measure->seconds : 0;
+    return measure->seconds > 0 ? (double)measure->stage[stage].wall_us / 1e6 / measure->seconds
+                                : 0;
 }
 
 /* The time of all stages that work, over the run's: above 1 they overlap. */
@@ -95,7 +96,7 @@ void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
         sp_json_key(json, "p99_ms");
         sp_json_number(json, sp_histogram_percentile(wall, 0.99) / 1e3, 3);
         sp_json_key(json, "share");
-        sp_json_number(json, stage_share(stages, i, measure->cpu_us), 4);
+        sp_json_number(json, stage_share(measure, i), 4);
         sp_json_key(json, "at_once");
         sp_json_number(json, at_once(measure, i), 3);
         sp_json_end_object(json);
@@ -123,7 +124,7 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
         if (i == SP_STAGE_WAIT || i == SP_STAGE_TOTAL)
             fprintf(to, " %8s", "-"); /* waiting costs none */
         else
-            fprintf(to, " %7.1f%%", 100 * stage_share(stages, i, measure->cpu_us));
+            fprintf(to, " %7.1f%%", 100 * stage_share(measure, i));
         fprintf(to, " %8.2f\n", at_once(measure, i));
     }
     free(stages);

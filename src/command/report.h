@@ -11,7 +11,7 @@ struct sp_run_measure {
     double seconds;
     int64_t cpu_us;            /* of the whole process during the run */
     uint64_t frames, inferred; /* finished */
-    uint64_t stage_us[SP_STAGE_COUNT];
+    struct sp_stage_sum stage[SP_STAGE_COUNT];
     int device_count;
     struct sp_device_report device[SP_DEVICES_MAX]; /* counts and times of this run */
 };

@@ -161,8 +161,8 @@ int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum s
 /* Adds up the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
 void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages);
 
-/* The same as sums alone: sum_us[SP_STAGE_COUNT]. */
-void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, uint64_t *sum_us);
+/* The same as sums alone. */
+void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, struct sp_stage_sum sums[SP_STAGE_COUNT]);
 
 /* The error that ended the whole pipeline (an engine that does not compile, say); code 0: none. */
 void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error);

@@ -97,12 +97,15 @@ void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *sta
     }
 }
 
-void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, uint64_t *sum_us)
+void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, struct sp_stage_sum sums[SP_STAGE_COUNT])
 {
     for (int i = 0; i < SP_STAGE_COUNT; i++) {
-        sum_us[i] = 0;
-        for (int c = 0; c < pipeline->camera_count; c++)
-            sum_us[i] += atomic_load(&pipeline->cameras[c].stages[i].wall.sum_us);
+        sums[i] = (struct sp_stage_sum){0};
+        for (int c = 0; c < pipeline->camera_count; c++) {
+            const struct sp_stage_stats *stage = &pipeline->cameras[c].stages[i];
+            sums[i].wall_us += atomic_load(&stage->wall.sum_us);
+            sums[i].cpu_us += atomic_load(&stage->cpu_us);
+        }
     }
 }
 
