@@ -161,6 +161,16 @@ static void describe(const struct shape *shape, const struct sp_frame *frame,
                      SP_OK);
 }
 
+static void keep_pixel(const struct shape *shape, float *found, int x, int y, const float color[3])
+{
+    size_t pixels = (size_t)shape->input_width * (size_t)shape->input_height;
+    if (x < 0 || y < 0 || x >= shape->input_width || y >= shape->input_height)
+        return;
+    size_t at = (size_t)y * (size_t)shape->input_width + (size_t)x;
+    for (size_t c = 0; c < 3; ++c)
+        found[shape->layout == SPOTON_LAYOUT_NHWC ? at * 3 + c : c * pixels + at] = color[c] / 255;
+}
+
 /* The kernel's arithmetic, compiled for the CPU: needs no device. */
 static void test_the_arithmetic_is_that_of_the_cpu(void **state)
 {
@@ -176,14 +186,13 @@ static void test_the_arithmetic_is_that_of_the_cpu(void **state)
         size_t pixels = (size_t)shape->input_width * (size_t)shape->input_height;
         float *found = malloc(3 * pixels * sizeof *found);
         assert_non_null(found);
-        for (size_t at = 0; at < pixels; ++at) {
-            float color[3];
-            cuda_pixel(&picture, (int)(at % (size_t)shape->input_width),
-                       (int)(at / (size_t)shape->input_width), color);
-            for (size_t c = 0; c < 3; ++c)
-                found[shape->layout == SPOTON_LAYOUT_NHWC ? at * 3 + c : c * pixels + at] =
-                    color[c] / 255;
-        }
+        for (int y = -(picture.top & 1); y < shape->input_height; y += 2)
+            for (int x = -(picture.left & 1); x < shape->input_width; x += 2) {
+                float color[4][3];
+                cuda_four_of_input(&picture, x, y, color);
+                for (int k = 0; k < 4; ++k)
+                    keep_pixel(shape, found, x + (k & 1), y + (k >> 1), color[k]);
+            }
         judge(shape, found, expected, 3 * pixels);
         free(found);
         free(expected);

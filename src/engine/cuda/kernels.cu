@@ -3,7 +3,9 @@
 
 #include <cuda_fp16.h>
 
-enum { THREADS = 256, SORT_THREADS = 1024, SHARED_KEYS = 4096 };
+enum { THREADS = 256, FOURS = 128, SORT_THREADS = 1024, SHARED_KEYS = 4096, TILE = 32 };
+
+static_assert(SORT_THREADS == TILE * TILE, "a warp for each candidate of a tile");
 
 /* ---- pictures into the input ---- */
 
@@ -25,14 +27,21 @@ __device__ void put(const struct cuda_input &input, int image, int color, int x,
 
 __global__ void letterbox(const struct cuda_picture *pictures, struct cuda_input input)
 {
-    int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
     int image = (int)blockIdx.z;
-    if (x >= input.width)
+    const struct cuda_picture &picture = pictures[image];
+    /* A thread has four pixels that share their chroma, also where the picture begins at an odd
+     * place. */
+    int x = 2 * (int)(blockIdx.x * blockDim.x + threadIdx.x) - (picture.left & 1);
+    int y = 2 * (int)blockIdx.y - (picture.top & 1);
+    if (x >= input.width || y >= input.height)
         return;
-    float color[3];
-    cuda_pixel(&pictures[image], x, y, color);
-    for (int c = 0; c < 3; ++c)
-        put(input, image, c, x, y, color[c]);
+    float color[4][3];
+    cuda_four_of_input(&picture, x, y, color);
+    for (int i = 0; i < 4; ++i) {
+        int px = x + (i & 1), py = y + (i >> 1);
+        for (int c = 0; c < 3 && px >= 0 && py >= 0 && px < input.width && py < input.height; ++c)
+            put(input, image, c, px, py, color[i][c]);
+    }
 }
 
 __global__ void convert(const uint8_t *rgb, int interleaved, struct cuda_input input)
@@ -58,7 +67,10 @@ static dim3 grid_of(const struct cuda_input *input, int images)
 int cuda_letterbox(const struct cuda_picture *pictures, int images, const struct cuda_input *input,
                    cudaStream_t stream)
 {
-    letterbox<<<grid_of(input, images), THREADS, 0, stream>>>(pictures, *input);
+    /* One more each way than halves there are: the first may begin outside. */
+    dim3 grid((unsigned)(input->width / 2 + 1 + FOURS) / FOURS, (unsigned)input->height / 2 + 1,
+              (unsigned)images);
+    letterbox<<<grid, FOURS, 0, stream>>>(pictures, *input);
     return (int)cudaGetLastError();
 }
 
@@ -292,11 +304,55 @@ __device__ double overlap(const struct spoton_box &a, const struct spoton_box &b
     return both / (area(a) + area(b) - both);
 }
 
+__device__ bool goes(const struct cuda_head &head, const struct spoton_box &better,
+                     const struct spoton_box &box)
+{
+    return better.class_id == box.class_id && overlap(better, box) > head.nms_iou;
+}
+
+/* Greedy suppression, a warp's number of candidates at a time: first which of them overlap those
+ * kept before, and which each other, all pairs at once; then, in order, who stays. */
+struct suppression {
+    struct spoton_box kept[CUDA_BOXES_MAX];
+    struct spoton_box tile[TILE];
+    unsigned beaten[TILE]; /* by one that was kept before */
+    unsigned above[TILE];  /* a bit for each better one of the tile that overlaps it */
+};
+
+/* All threads of the block call it; returns how many are kept now. */
+__device__ int keep_tile(const struct cuda_head &head, struct suppression &s, int here, int found)
+{
+    int i = (int)threadIdx.x / TILE, k = (int)threadIdx.x % TILE;
+    bool beaten = false, above = false;
+    if (!head.corners && i < here) {
+        above = k < i && goes(head, s.tile[k], s.tile[i]);
+        for (int old = k; old < found; old += TILE)
+            beaten |= goes(head, s.kept[old], s.tile[i]);
+    }
+    unsigned any_beaten = __ballot_sync(~0u, beaten), all_above = __ballot_sync(~0u, above);
+    if (k == 0) {
+        s.beaten[i] = any_beaten;
+        s.above[i] = all_above;
+    }
+    __syncthreads();
+    unsigned stays = 0;
+    for (int at = 0; at < here; ++at)
+        if (!s.beaten[at] && !(s.above[at] & stays))
+            stays |= 1u << at;
+    int own = (int)threadIdx.x;
+    if (own < here && (stays >> own & 1)) {
+        int place = found + __popc(stays & ((1u << own) - 1));
+        if (place < head.boxes_max)
+            s.kept[place] = s.tile[own];
+    }
+    return min(found + __popc(stays), head.boxes_max);
+}
+
 /* One block an image: sorts its candidates, keeps greedily. */
 __global__ void keep(struct cuda_head head)
 {
     __shared__ unsigned long long shared_keys[SHARED_KEYS];
-    __shared__ struct spoton_box kept[CUDA_BOXES_MAX];
+    __shared__ struct suppression s;
     int image = (int)blockIdx.x;
     int count = min(head.candidate_count[image], head.anchors);
     unsigned long long *keys = head.keys + (size_t)image * (size_t)head.keys_stride;
@@ -315,20 +371,16 @@ __global__ void keep(struct cuda_head head)
     sort_keys(keys, padded);
     count = min(count, head.candidates_max);
     int found = 0;
-    for (int i = 0; i < count && found < head.boxes_max; ++i) {
-        struct spoton_box box = candidate[keys[i] & 0xffffffffu];
-        int goes = 0;
-        for (int k = (int)threadIdx.x; !head.corners && k < found; k += (int)blockDim.x)
-            goes |= kept[k].class_id == box.class_id && overlap(kept[k], box) > head.nms_iou;
-        if (__syncthreads_or(goes))
-            continue;
-        if (threadIdx.x == 0)
-            kept[found] = box;
-        ++found;
+    for (int first = 0; first < count && found < head.boxes_max; first += TILE) {
+        int here = min(TILE, count - first);
+        if ((int)threadIdx.x < here)
+            s.tile[threadIdx.x] = candidate[keys[first + (int)threadIdx.x] & 0xffffffffu];
+        __syncthreads();
+        found = keep_tile(head, s, here, found);
         __syncthreads();
     }
     for (int k = (int)threadIdx.x; k < found; k += (int)blockDim.x)
-        head.boxes[(size_t)image * (size_t)head.boxes_max + (size_t)k] = kept[k];
+        head.boxes[(size_t)image * (size_t)head.boxes_max + (size_t)k] = s.kept[k];
     if (threadIdx.x == 0)
         head.box_count[image] = found;
 }

@@ -25,12 +25,20 @@
 extern "C" {
 #endif
 
+/* How a plane comes to its scaled size, along x and y; positions are in 16.16. */
+struct cuda_scaling {
+    int copy, box; /* as it is; means of boxes; else the four numbers around a place */
+    int source[2]; /* numbers there are */
+    int start[2], step[2];
+};
+
 /* A picture in device memory. width 0: none, the input's part becomes grey. */
 struct cuda_picture {
     const uint8_t *plane[3];
     int stride_bytes[3];
     int width, height, interleaved_chroma;
     int left, top, scaled_width, scaled_height;
+    struct cuda_scaling luma, chroma;
     float luma_offset, luma_gain, red_v, green_u, green_v, blue_u;
 };
 
