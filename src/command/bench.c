@@ -105,9 +105,9 @@ static int open_round(struct bench *bench, struct sp_error *err)
     return result;
 }
 
-/* One round: its time runs from when every camera delivers, so that opening an engine, which may
- * take longer than the round, takes nothing of it. The pipeline stays open for the report when it
- * is the last. */
+/* One round: its time runs from when every camera delivers until it is told to stop, so that
+ * opening an engine, which may take longer than the round, and closing what decodes, take nothing
+ * of it. The pipeline stays open for the report when it is the last. */
 static int play_round(struct bench *bench, double seconds, bool (*interrupted)(void),
                       struct sp_error *err)
 {
@@ -118,14 +118,19 @@ static int play_round(struct bench *bench, double seconds, bool (*interrupted)(v
     int result = open_round(bench, err);
     if (result < 0)
         return result;
+    bool measured = false;
     while (!sp_pipeline_wait(bench->pipeline, POLL_US)) {
         bool over = sp_measure_begin_when_ready(&measure, bench->pipeline, cameras) &&
                     !bench->options->frames &&
                     (double)(sp_clock_us() - measure.begin_us) / 1e6 >= seconds;
+        if (over && !measured)
+            round->pipeline = sp_measure_end(&measure, bench->pipeline, cameras, started_us);
+        measured = measured || over;
         if (over || interrupted())
             sp_pipeline_stop(bench->pipeline);
     }
-    round->pipeline = sp_measure_end(&measure, bench->pipeline, cameras, started_us);
+    if (!measured)
+        round->pipeline = sp_measure_end(&measure, bench->pipeline, cameras, started_us);
     if (interrupted())
         return sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
     result = first_camera_error(bench, err);
