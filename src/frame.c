@@ -2,7 +2,6 @@
 
 #include <libyuv.h>
 
-#include <pthread.h>
 #include <stdlib.h>
 
 /* `users` counts the owner and every frame that is out: whoever brings it to zero frees all. */
@@ -60,7 +59,7 @@ struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
     if (!frame)
         return NULL;
-    *frame = (struct sp_frame){.pool = pool};
+    *frame = (struct sp_frame){.pool = pool, .fetching = PTHREAD_MUTEX_INITIALIZER};
     atomic_init(&frame->refs, 1);
     return frame;
 }
@@ -77,6 +76,7 @@ void sp_frame_unref(struct sp_frame *frame)
         return;
     if (frame->release)
         frame->release(frame->owner);
+    pthread_mutex_destroy(&frame->fetching);
     struct sp_frame_pool *pool = frame->pool;
     pthread_mutex_lock(&pool->mutex);
     frame->next_free = pool->free_list;

@@ -3,11 +3,15 @@
  * Data flow: capture makes frames from a pool; every stage that keeps one holds a reference; the
  * last unref hands the planes back to where they came from (the decoder's own buffers: nothing is
  * copied) and the shell back to the pool. Shared means read-only: whoever draws takes its own copy.
- * Planes are 8-bit YUV 4:2:0, chroma (w+1)/2 x (h+1)/2. */
+ * Planes are 8-bit YUV 4:2:0, chroma (w+1)/2 x (h+1)/2.
+ *
+ * A picture may lie in a GPU's memory instead, where a decoder there left it: it has a `surface`,
+ * and no planes until somebody who wants to read them calls sp_frame_fetch() (surface.h). */
 #pragma once
 
 #include "base/error.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +25,8 @@ enum sp_pixel_format {
 enum sp_color_matrix { SP_MATRIX_BT601, SP_MATRIX_BT709, SP_MATRIX_BT2020 };
 
 struct sp_frame_pool;
+struct spoton_engine_api;
+struct spoton_surface;
 
 struct sp_frame {
     const uint8_t *plane[3];
@@ -39,7 +45,12 @@ struct sp_frame {
                           * begins again or goes on elsewhere); set by the pipeline */
     uint32_t undecoded;  /* pictures before this one that FRAME_SKIP left undecoded */
 
-    /* For frame.c and the maker only. */
+    struct spoton_surface *surface; /* or NULL */
+
+    /* For frame.c, surface.c and the maker only. */
+    const struct spoton_engine_api *gpu; /* whose the surface is */
+    pthread_mutex_t fetching;            /* guards the planes of a picture with a surface */
+    uint8_t *fetched;                    /* the planes' memory, then */
     atomic_int refs;
     struct sp_frame_pool *pool;
     struct sp_frame *next_free;

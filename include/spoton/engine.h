@@ -159,6 +159,11 @@ struct spoton_box {
     int class_id;
 };
 
+/* ---- decoding on the device ---- */
+
+struct spoton_decoding; /* a camera's decoder's place on a device; the plugin's own */
+struct spoton_surface;  /* a picture in a device's memory; the plugin's own */
+
 struct spoton_engine_api {
     uint32_t abi; /* SPOTON_ENGINE_ABI */
     size_t struct_bytes;
@@ -222,12 +227,46 @@ struct spoton_engine_api {
     /* The index-th device there is, from 0 on; extra as in the options. Negative: there is none
      * such. Without this entry there is one device. Any thread. */
     int (*device)(int index, const char *extra, struct spoton_device *device);
+
+    /* The rest may be missing, too: see spoton_engine_decodes(). All of it from any thread; calls
+     * on one decoding or one surface one after the other. */
+
+    /* A decoder on a device, for one camera. *context and *stream are what FFmpeg's CUDA device is
+     * made of (CUcontext, CUstream), valid until decoding_close(); *context NULL: FFmpeg's decoders
+     * cannot work there. */
+    int (*decoding_open)(struct spoton_decoding **out, int device, const char *extra,
+                         void **context, void **stream, char *error, size_t error_bytes);
+    /* After the decoder is gone; surfaces may stay. NULL is fine. */
+    void (*decoding_close)(struct spoton_decoding *decoding);
+
+    /* Copies a picture that the decoder left in the device's memory, or that lies in the host's,
+     * whose planes are the caller's again afterwards. */
+    int (*surface_take)(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+                        struct spoton_surface **out, char *error, size_t error_bytes);
+    /* Its planes one after the other into the host's memory, without padding: a row of Y has
+     * `width` bytes, of U and V (width+1)/2, of interleaved UV twice that. */
+    int (*surface_read)(struct spoton_surface *surface, uint8_t *planes, char *error,
+                        size_t error_bytes);
+    void (*surface_free)(struct spoton_surface *surface); /* NULL is fine */
+
+    /* As put_picture(), whose place in the slot it takes: `picture` tells all but the planes. The
+     * surface must stay until wait() returns. NULL where put_picture() is missing. */
+    int (*put_surface)(struct spoton_engine *engine, int slot, int image,
+                       const struct spoton_picture *picture, const struct spoton_surface *surface,
+                       char *error, size_t error_bytes);
 };
 
 static inline int spoton_engine_takes_pictures(const struct spoton_engine_api *api)
 {
     return api->struct_bytes >= offsetof(struct spoton_engine_api, device) && api->use_head &&
            api->put_picture && api->boxes && api->host_alloc && api->host_free && api->submit_again;
+}
+
+static inline int spoton_engine_decodes(const struct spoton_engine_api *api)
+{
+    return api->struct_bytes > offsetof(struct spoton_engine_api, put_surface) &&
+           api->decoding_open && api->decoding_close && api->surface_take && api->surface_read &&
+           api->surface_free;
 }
 
 /* The plugin's one exported symbol; the result lives as long as the plugin is loaded. */

@@ -120,6 +120,7 @@ static void put_devices(struct sp_json *json, const struct sp_device_report *dev
         sp_json_member_string(json, "name", devices[i].name);
         sp_json_member_int(json, "cameras", devices[i].cameras);
         sp_json_member_int(json, "images", (int64_t)devices[i].images);
+        sp_json_member_int(json, "decoded", (int64_t)devices[i].decoded);
         sp_json_member_string(json, "lost", devices[i].lost ? devices[i].error.text : NULL);
         sp_json_end_object(json);
     }

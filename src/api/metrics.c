@@ -240,7 +240,7 @@ static void put_people(struct page *page)
              (unsigned long long)decisions[i].count);
 }
 
-enum device_metric { LOST, CAMERAS, IMAGES, BATCHES, BUSY, IN_FLIGHT };
+enum device_metric { LOST, CAMERAS, IMAGES, DECODED, BATCHES, BUSY, IN_FLIGHT };
 
 static double device_value(const struct sp_device_report *device, enum device_metric metric)
 {
@@ -251,6 +251,8 @@ static double device_value(const struct sp_device_report *device, enum device_me
         return device->cameras;
     case IMAGES:
         return (double)device->images;
+    case DECODED:
+        return (double)device->decoded;
     case BATCHES:
         return (double)device->batches;
     case BUSY:
@@ -271,6 +273,7 @@ static void put_devices(struct page *page)
                   "1: it failed, and its cameras went on elsewhere."},
         [CAMERAS] = {"spoton_device_cameras", "gauge", "Cameras that are on it."},
         [IMAGES] = {"spoton_device_images_total", "counter", "Pictures that it inferred."},
+        [DECODED] = {"spoton_device_decoded_total", "counter", "Pictures whose video it decoded."},
         [BATCHES] = {"spoton_device_batches_total", "counter", "Batches that it inferred."},
         [BUSY] = {"spoton_device_busy_seconds_total", "counter", "Time with a batch on it."},
         [IN_FLIGHT] = {"spoton_device_batch_seconds_total", "counter",

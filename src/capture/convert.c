@@ -189,6 +189,7 @@ static bool is_zero_copy(const AVFrame *picture)
     case AV_PIX_FMT_YUV420P:
     case AV_PIX_FMT_YUVJ420P:
     case AV_PIX_FMT_NV12:
+    case AV_PIX_FMT_CUDA:     /* NV12 at addresses of the GPU's: libav_gpu.c takes no other */
     case AV_PIX_FMT_YUVA420P: /* the fourth plane is left unread */
         return true;
     default:
@@ -298,7 +299,7 @@ int sp_converter_finish(struct sp_converter *converter, bool still, struct sp_fr
     frame->matrix = matrix_of(picture);
     frame->full_range = is_full_range(picture, still);
     if (is_zero_copy(picture)) {
-        bool two_planes = picture->format == AV_PIX_FMT_NV12;
+        bool two_planes = picture->format == AV_PIX_FMT_NV12 || picture->format == AV_PIX_FMT_CUDA;
         frame->format = two_planes ? SP_PIXEL_NV12 : SP_PIXEL_I420;
         for (int i = 0; i < (two_planes ? 2 : 3); i++) {
             frame->plane[i] = picture->data[i];

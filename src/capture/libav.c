@@ -3,6 +3,7 @@
 #include "capture/libav.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "capture/libav_log.h"
 #include "capture/libav_memory.h"
 
@@ -258,6 +259,40 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
     return time_us;
 }
 
+/* A picture that the GPU decoded goes into a surface; where there is no room for that, to the
+ * host. */
+static int take_surface(struct sp_libav *s, AVFrame *picture, struct spoton_surface **surface,
+                        struct sp_error *err)
+{
+    if (!sp_libav_gpu_has(picture))
+        return SP_OK;
+    int rc = sp_libav_gpu_take(s->gpu, picture, surface, err);
+    return rc == SP_ERR_NO_MEMORY && sp_libav_gpu_bring(picture) ? SP_OK : rc;
+}
+
+/* The target's picture as a frame. */
+static int make_frame(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
+                      struct sp_error *err)
+{
+    struct spoton_surface *surface = NULL;
+    int rc = take_surface(s, picture, &surface, err);
+    if (rc != SP_OK) {
+        av_frame_unref(picture);
+        return rc;
+    }
+    rc = sp_converter_finish(s->converter, s->still, out, err);
+    if (surface && rc == SP_OK)
+        sp_frame_attach(*out, s->options.gpu.api, surface);
+    else if (surface)
+        s->options.gpu.api->surface_free(surface);
+    s->info.on_gpu = surface != NULL;
+    if (s->gpu && !surface && !s->told_of_cpu)
+        sp_log(SP_LOG_WARNING, "%s: decoded on the CPU: the GPU refuses this %s, or has no memory",
+               s->name, s->info.codec);
+    s->told_of_cpu = s->told_of_cpu || !surface;
+    return rc;
+}
+
 /* The picture in the converter's target. *out stays NULL when nobody wants it. */
 static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
                    struct sp_error *err)
@@ -280,7 +315,7 @@ static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
         return SP_OK;
     }
     struct sp_frame *frame;
-    int rc = sp_converter_finish(s->converter, s->still, &frame, err);
+    int rc = make_frame(s, picture, &frame, err);
     if (rc == SP_ERR_NO_MEMORY) { /* costs this picture only */
         s->failed++;
         note_trouble(s, sequence);
@@ -290,7 +325,7 @@ static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
         s->over = true;
         return sp_fail_prefix(err, rc, "%s", s->name);
     }
-    frame->pinned = sp_libav_memory_has(s->memory, frame->plane[0]);
+    frame->pinned = frame->plane[0] && sp_libav_memory_has(s->memory, frame->plane[0]);
     frame->camera = s->options.camera;
     frame->sequence = sequence;
     frame->pts_us = pts_us;

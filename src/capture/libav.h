@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/convert.h"
+#include "capture/libav_gpu.h"
 #include "capture/order.h"
 #include "capture/source_impl.h"
 
@@ -50,6 +51,8 @@ struct sp_libav {
     AVStream *stream;
     AVCodecContext *decoder;
     struct sp_libav_memory *memory; /* or NULL */
+    struct sp_libav_gpu *gpu;       /* or NULL: it is decoded on the CPU */
+    bool told_of_cpu;               /* … although the GPU was to */
     struct sp_converter *converter;
     bool network;
     bool still;               /* a still-image codec */

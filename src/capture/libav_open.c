@@ -306,6 +306,8 @@ static int open_decoder(struct sp_libav *s, struct sp_error *err)
     int rc = sp_libav_memory_open(&s->memory, s->decoder, &s->options.memory, err);
     if (rc < 0)
         return rc;
+    if (!s->still)
+        s->gpu = sp_libav_gpu_open(s->decoder, codec, &s->options.gpu, &s->info, s->name);
     rc = avcodec_open2(s->decoder, codec, NULL);
     if (rc < 0) {
         char buffer[256];
@@ -425,6 +427,16 @@ static void choose_numbering(struct sp_libav *s)
         sp_order_stop(&s->order);
 }
 
+static void describe(struct sp_libav *s)
+{
+    const AVCodecParameters *parameters = s->stream->codecpar;
+    struct sp_source_info *info = &s->info;
+    snprintf(info->format, sizeof info->format, "%s", s->format->iformat->name);
+    snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(parameters->codec_id));
+    info->width_px = parameters->width;
+    info->height_px = parameters->height;
+}
+
 static int open_all(struct sp_libav *s, struct sp_error *err)
 {
     sp_libav_log_clear();
@@ -438,6 +450,7 @@ static int open_all(struct sp_libav *s, struct sp_error *err)
     if (s->network && s->format->duration <= 0)
         s->info.live = true;
     read_promises(s);
+    describe(s);
     choose_numbering(s);
     rc = open_decoder(s, err);
     if (rc == SP_OK)
@@ -480,13 +493,9 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
         sp_libav_close(s);
         return rc;
     }
-    struct sp_source_info *info = &s->info;
-    snprintf(info->format, sizeof info->format, "%s", s->format->iformat->name);
-    snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(s->decoder->codec_id));
-    info->width_px = s->stream->codecpar->width;
-    info->height_px = s->stream->codecpar->height;
-    sp_log(SP_LOG_DEBUG, "%s: %s, %s, %dx%d, %.3f pictures/s", s->name, info->format, info->codec,
-           info->width_px, info->height_px, info->frame_rate);
+    const struct sp_source_info *info = &s->info;
+    sp_log(SP_LOG_DEBUG, "%s: %s, %s, %dx%d, %.3f pictures/s%s", s->name, info->format, info->codec,
+           info->width_px, info->height_px, info->frame_rate, s->gpu ? ", for the GPU" : "");
     *out = s;
     return SP_OK;
 }
@@ -498,6 +507,7 @@ void sp_libav_close(void *self)
         av_packet_free(&s->window[i].packet);
     sp_converter_close(s->converter);
     avcodec_free_context(&s->decoder);
+    sp_libav_gpu_close(s->gpu);
     sp_libav_memory_close(s->memory);
     avformat_close_input(&s->format);
     free(s->url);

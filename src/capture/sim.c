@@ -48,7 +48,8 @@ struct sim {
     int64_t opened_us;
     uint32_t noise;
     struct sp_world world;
-    int garbage; /* undecodable ones since the last good one */
+    int garbage;                      /* undecodable ones since the last good one */
+    struct spoton_decoding *decoding; /* or NULL */
 };
 
 static void drop_memory(struct sim_memory *memory)
@@ -121,6 +122,8 @@ static bool wait_until(const struct sim *s, int64_t due_us)
 static void close_sim(void *self)
 {
     struct sim *s = self;
+    if (s->decoding)
+        s->options.gpu.api->decoding_close(s->decoding);
     if (s->memory)
         drop_memory(s->memory);
     free(s);
@@ -135,6 +138,35 @@ static int open_memory(struct sim *s, struct sp_error *err)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%.200s: out of memory", s->options.url);
     pthread_mutex_init(&s->memory->mutex, NULL);
     s->memory->users = 1;
+    return SP_OK;
+}
+
+static void info_of(const void *self, struct sp_source_info *info)
+{
+    const struct sim *s = self;
+    *info = (struct sp_source_info){
+        .format = "sim",
+        .codec = "raw",
+        .width_px = s->plan.width_px,
+        .height_px = s->plan.height_px,
+        .frame_rate = s->plan.fps,
+        .frames_total = s->plan.frames,
+        .on_gpu = s->decoding != NULL,
+        .live = s->plan.paced,
+    };
+}
+
+static int open_decoding(struct sim *s, struct sp_error *err)
+{
+    const struct sp_source_gpu *gpu = &s->options.gpu;
+    struct sp_source_info info;
+    char why[200];
+    void *context, *stream;
+    info_of(s, &info);
+    int device = gpu->choose_device(gpu->user, &info);
+    if (device >= 0 && gpu->api->decoding_open(&s->decoding, device, gpu->extra, &context, &stream,
+                                               why, sizeof why) < 0)
+        return sp_fail(err, SP_ERR_ENGINE, "sim: gpu=1: %s", why);
     return SP_OK;
 }
 
@@ -160,6 +192,8 @@ static int open_sim(void **out, const struct sp_source_options *options,
                          options->url);
     if (result == SP_OK)
         result = open_memory(s, err);
+    if (result == SP_OK && s->plan.gpu && options->gpu.api)
+        result = open_decoding(s, err);
     if (result < 0) {
         close_sim(s);
         return result;
@@ -171,20 +205,6 @@ static int open_sim(void **out, const struct sp_source_options *options,
     s->opened_us = sp_clock_us();
     *out = s;
     return SP_OK;
-}
-
-static void info_of(const void *self, struct sp_source_info *info)
-{
-    const struct sim *s = self;
-    *info = (struct sp_source_info){
-        .format = "sim",
-        .codec = "raw",
-        .width_px = s->plan.width_px,
-        .height_px = s->plan.height_px,
-        .frame_rate = s->plan.fps,
-        .frames_total = s->plan.frames,
-        .live = s->plan.paced,
-    };
 }
 
 static void fill_noise(struct sim *s, uint8_t *data, size_t bytes)
@@ -311,6 +331,20 @@ static int make_frame(struct sim *s, uint64_t number, struct sp_frame **out, str
     return SP_OK;
 }
 
+static int move_to_gpu(struct sim *s, struct sp_frame **frame, struct sp_error *err)
+{
+    struct spoton_picture picture = sp_frame_picture(*frame);
+    struct spoton_surface *surface;
+    int result = sp_surface_take(&surface, s->options.gpu.api, s->decoding, &picture, err);
+    if (result < 0) {
+        sp_frame_unref(*frame);
+        *frame = NULL;
+        return result;
+    }
+    sp_frame_attach(*frame, s->options.gpu.api, surface);
+    return SP_OK;
+}
+
 /* Waits for the picture's time; a burst's pictures come when it is over. */
 static int wait_for(struct sim *s, uint64_t number, struct sp_error *err)
 {
@@ -376,6 +410,8 @@ static int read_sim(void *self, struct sp_frame **out, struct sp_error *err)
         if (is_left_out(s))
             continue;
         result = make_frame(s, number, out, err);
+        if (result == SP_OK && s->decoding)
+            result = move_to_gpu(s, out, err);
         if (result < 0)
             return result;
         s->garbage = sp_sim_is_on(&s->plan, SP_SIM_GARBAGE, time_s, NULL) ? s->garbage : 0;

@@ -20,6 +20,7 @@
  * - latency_ms (0): opening takes that long
  * - camera (0): of the world's six, 0 to 5
  * - roam (0): of the world: 1: people go from room to room
+ * - gpu (0): 1: pictures lie in the engine's memory, as those of a GPU's decoder, where it has such
  *
  * Faults, each AT:FOR or AT:FOR:EVERY in seconds of the stream since it was opened; without EVERY
  * once, else again each EVERY seconds. What they do is seen on pictures that begin in that time:
@@ -70,6 +71,7 @@ struct sp_sim_plan {
     double fps;
     int camera; /* of the world: capture/world.h */
     bool roam;
+    bool gpu;
     int64_t frames;
     bool paced;
     int64_t latency_us;

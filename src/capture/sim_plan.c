@@ -68,6 +68,7 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         {"flap", "flap is a number of seconds above 0", 0.001, 1e9, false},
         {"camera", "camera is a whole number from 0 to 5", 0, 5, true},
         {"roam", "roam is 0 or 1", 0, 1, true},
+        {"gpu", "gpu is 0 or 1", 0, 1, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         double value;
@@ -108,8 +109,11 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         case 9:
             plan->camera = (int)value;
             break;
-        default:
+        case 10:
             plan->roam = value != 0;
+            break;
+        default:
+            plan->gpu = value != 0;
             break;
         }
         return 1;
@@ -136,7 +140,7 @@ static int set_part(struct sp_sim_plan *plan, const char *url, char *part, struc
     if (set == 0)
         return refuse(err, url, part,
                       "keys are width, height, fps, people, seed, frames, paced, latency_ms, "
-                      "camera, roam, stall, "
+                      "camera, roam, gpu, stall, "
                       "burst, jump, resize, garbage, black, frozen and flap");
     return SP_OK;
 }

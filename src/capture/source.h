@@ -15,7 +15,7 @@
  * shifted alike, so that the distances behind the jump stay true. */
 #pragma once
 
-#include "frame.h"
+#include "surface.h"
 
 #include <stdatomic.h>
 
@@ -28,6 +28,26 @@ struct sp_source_memory {
     void (*release)(void *memory);
 };
 
+struct sp_source_info {
+    char format[32], codec[32]; /* "mov,mp4", "h264" */
+    int width_px, height_px;    /* as announced; pictures may differ */
+    double frame_rate;          /* nominal, pictures a second; 0: unknown */
+    int64_t frames_total;       /* as announced, else duration times rate; 0: unknown */
+    bool on_gpu;                /* it is decoded there */
+    bool live; /* a device, or a network source without an end: paced by the outside */
+};
+
+/* Decoding on a GPU, where the engine can (spoton_engine_decodes) and the codec allows it; else,
+ * and with api NULL, on the CPU. */
+struct sp_source_gpu {
+    const struct spoton_engine_api *api;
+    const char *extra; /* the engine's options, or NULL */
+    void *user;
+    /* On which device a stream like this is to be decoded, when it is known what it is; negative:
+     * on none. The opening thread. */
+    int (*choose_device)(void *user, const struct sp_source_info *info);
+};
+
 struct sp_source_options {
     const char *url;            /* a path, anything FFmpeg reads, or sim:// (capture/sim.h) */
     int camera;                 /* index, stamped on the frames */
@@ -37,17 +57,10 @@ struct sp_source_options {
     bool sparse;
     int decode_threads;                       /* 0: one */
     struct sp_source_memory memory;           /* pictures that lie there are marked as pinned */
+    struct sp_source_gpu gpu;                 /* pictures then have a surface */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
     atomic_bool *interrupted; /* NULL, or outlives the source: setting it interrupts opening and
                                * reading; sp_source_interrupt sets it */
-};
-
-struct sp_source_info {
-    char format[32], codec[32]; /* "mov,mp4", "h264" */
-    int width_px, height_px;    /* as announced; pictures may differ */
-    double frame_rate;          /* nominal, pictures a second; 0: unknown */
-    int64_t frames_total;       /* as announced, else duration times rate; 0: unknown */
-    bool live; /* a device, or a network source without an end: paced by the outside */
 };
 
 /* SP_ERR_NOT_FOUND, SP_ERR_FORMAT, SP_ERR_UNSUPPORTED, SP_ERR_IO, SP_ERR_TIMEOUT. */

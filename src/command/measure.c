@@ -50,6 +50,7 @@ struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp
     for (int i = 0; i < run.device_count; i++) {
         run.device[i].batches -= from.begin_device[i].batches;
         run.device[i].images -= from.begin_device[i].images;
+        run.device[i].decoded -= from.begin_device[i].decoded;
         run.device[i].busy_us -= from.begin_device[i].busy_us;
         run.device[i].flight_us -= from.begin_device[i].flight_us;
     }

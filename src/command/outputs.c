@@ -5,6 +5,7 @@
 #include "render/draw.h"
 #include "render/jpeg.h"
 #include "render/text.h"
+#include "surface.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,9 @@ static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct s
 {
     char clock[32];
     enum sp_canvas_color color = o->options.video ? SP_CANVAS_AS_FRAME : SP_CANVAS_JPEG;
-    int failed = sp_canvas_load(&tools->canvas, result->frame, color, err);
+    int failed = sp_frame_fetch(result->frame, err);
+    if (failed == SP_OK)
+        failed = sp_canvas_load(&tools->canvas, result->frame, color, err);
     if (failed < 0)
         return failed;
     format_clock(result->frame->pts_us, clock);

@@ -169,6 +169,8 @@ void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measur
         sp_json_string(json, d->lost ? d->error.text : NULL);
         sp_json_key(json, "images");
         sp_json_int(json, (int64_t)d->images);
+        sp_json_key(json, "decoded");
+        sp_json_int(json, (int64_t)d->decoded);
         sp_json_key(json, "share");
         sp_json_number(json, figures.share, 4);
         sp_json_key(json, "busy");
@@ -189,10 +191,10 @@ void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure)
         struct device_figures figures = figures_of(measure, i);
         fprintf(to,
                 "device: %d%s%s: %.1f%% of the pictures, busy %.1f%% of the time, %.2f batches of "
-                "%.1f in flight%s%s\n",
+                "%.1f in flight, %llu pictures decoded%s%s\n",
                 d->number, d->name[0] ? " " : "", d->name, 100 * figures.share, 100 * figures.busy,
-                figures.in_flight, figures.batch, d->lost ? "; LOST: " : "",
-                d->lost ? d->error.text : "");
+                figures.in_flight, figures.batch, (unsigned long long)d->decoded,
+                d->lost ? "; LOST: " : "", d->lost ? d->error.text : "");
     }
     fprintf(to, "overlap: the stages took %.2f times as long as the run\n", overlap(measure));
 }

@@ -26,6 +26,7 @@ struct sp_camera_setting {
 };
 
 enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
+enum sp_decoder { SP_DECODER_AUTO, SP_DECODER_CPU, SP_DECODER_GPU };
 enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 
 struct sp_settings {
@@ -54,6 +55,7 @@ struct sp_settings {
     int frame_skip;         /* FRAME_SKIP: every n-th frame is inferred */
     enum sp_output_frames output_frames; /* OUTPUT_FRAMES: all, inferred */
     int decode_threads;                  /* DECODE_THREADS: a camera, 0: auto */
+    enum sp_decoder decoder;             /* DECODER: auto, cpu, gpu */
 
     /* live cameras */
     int max_cameras;      /* MAX_CAMERAS: that `serve` takes */

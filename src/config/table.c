@@ -42,6 +42,13 @@ static const struct sp_setting_choice output_frames[] = {
     {0},
 };
 
+static const struct sp_setting_choice decoders[] = {
+    {"auto", SP_DECODER_AUTO, false},
+    {"cpu", SP_DECODER_CPU, false},
+    {"gpu", SP_DECODER_GPU, false},
+    {0},
+};
+
 static const struct sp_setting_choice track_dts[] = {
     {"auto", SP_TRACK_DT_AUTO, false},
     {"frames", SP_TRACK_DT_FRAMES, false},
@@ -141,6 +148,10 @@ const struct sp_setting_row sp_setting_table[] = {
      SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames},
     {"DECODE_THREADS", FRAMES, "N", "auto", "Decoding threads of one camera.", SP_SETTING_INTEGER,
      FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
+    {"DECODER", FRAMES, "WORD", "auto",
+     "Where videos are decoded. auto: on the engine's GPU where there is one and it can, else on "
+     "the CPU.",
+     SP_SETTING_CHOICE, FIELD(decoder), .choices = decoders},
 
     {"MAX_CAMERAS", LIVE, "N", "64",
      "Cameras that this machine can serve, as `spoton tune` measures it; one more is refused.",

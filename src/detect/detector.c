@@ -312,8 +312,12 @@ static int put_picture(struct sp_detector *detector, struct sp_detector_slot *sl
                                    detector->width_px, detector->height_px, err);
     if (result < 0)
         return result;
-    result = detector->api->put_picture(detector->engine, slot->index, slot->images, &picture, text,
-                                        sizeof text);
+    if (frame->surface && frame->gpu == detector->api)
+        result = detector->api->put_surface(detector->engine, slot->index, slot->images, &picture,
+                                            frame->surface, text, sizeof text);
+    else
+        result = detector->api->put_picture(detector->engine, slot->index, slot->images, &picture,
+                                            text, sizeof text);
     if (result < 0)
         return engine_error(detector->api, result, text, err);
     slot->image[slot->images++].detection_count = 0;
@@ -328,10 +332,13 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot
         return put_picture(detector, slot, frame, err);
     uint8_t *input = detector->api->input(detector->engine, slot->index) +
                      (size_t)slot->images * image_bytes(detector);
+    int result = sp_frame_fetch(frame, err);
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&detector->letterbox_lock);
-    int result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
-                                   detector->width_px, detector->height_px,
-                                   &slot->image[slot->images].geometry, err);
+    result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
+                               detector->width_px, detector->height_px,
+                               &slot->image[slot->images].geometry, err);
     pthread_mutex_unlock(&detector->letterbox_lock);
     if (result == SP_OK)
         slot->image[slot->images++].detection_count = 0;

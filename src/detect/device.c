@@ -32,20 +32,6 @@ bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struc
     return true;
 }
 
-static void set_matrix(struct spoton_picture *picture, enum sp_color_matrix matrix)
-{
-    /* Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 */
-    picture->luma_red = 0.299f;
-    picture->luma_blue = 0.114f;
-    if (matrix == SP_MATRIX_BT709) {
-        picture->luma_red = 0.2126f;
-        picture->luma_blue = 0.0722f;
-    } else if (matrix == SP_MATRIX_BT2020) {
-        picture->luma_red = 0.2627f;
-        picture->luma_blue = 0.0593f;
-    }
-}
-
 int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geometry *geometry,
                       const struct sp_frame *frame, int width_px, int height_px,
                       struct sp_error *err)
@@ -54,20 +40,11 @@ int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geomet
         return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
                        frame->height_px);
     sp_letterbox_geometry(geometry, frame->width_px, frame->height_px, width_px, height_px);
-    *picture = (struct spoton_picture){
-        .plane = {frame->plane[0], frame->plane[1], frame->plane[2]},
-        .stride_bytes = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2]},
-        .width = frame->width_px,
-        .height = frame->height_px,
-        .interleaved_chroma = frame->format == SP_PIXEL_NV12,
-        .full_range = frame->full_range,
-        .pinned = frame->pinned,
-        .left = geometry->left_px,
-        .top = geometry->top_px,
-        .scaled_width = geometry->width_px,
-        .scaled_height = geometry->height_px,
-    };
-    set_matrix(picture, frame->matrix);
+    *picture = sp_frame_picture(frame);
+    picture->left = geometry->left_px;
+    picture->top = geometry->top_px;
+    picture->scaled_width = geometry->width_px;
+    picture->scaled_height = geometry->height_px;
     return SP_OK;
 }
 

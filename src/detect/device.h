@@ -3,7 +3,7 @@
 #pragma once
 
 #include "detect/head.h"
-#include "frame.h"
+#include "surface.h"
 
 enum { SP_CANDIDATES_MAX = 4096 }; /* before suppression, as sp_head_decode() has it */
 

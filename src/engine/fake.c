@@ -10,7 +10,8 @@
  * N-th submit fails), fail_after=N (that of the N-th and all that follow), break_after=N (the same,
  * because the device is lost), open_ms=N (opening takes at least that long), refuse_height=N (an
  * input of that height cannot be opened), memory_images=N (memory suffices for a batch of N),
- * devices=N (there are N), only_device=N (all other options hold on that one alone). Any file that
+ * devices=N (there are N), only_device=N (all other options hold on that one alone). Pictures that
+ * were decoded "on a device" are copies in the host's memory. Any file that
  * exists is a model, and so is the word "fake". A mean and deviation are refused. */
 #include "spoton/engine.h"
 
@@ -418,6 +419,74 @@ static int fake_output(struct spoton_engine *engine, int slot, int index, const 
     return 0;
 }
 
+/* ---- decoding: its memory is the host's ---- */
+
+struct spoton_decoding {
+    int device;
+};
+
+struct spoton_surface {
+    size_t bytes;
+    uint8_t planes[];
+};
+
+static int fake_decoding_open(struct spoton_decoding **out, int device, const char *extra,
+                              void **context, void **stream, char *error, size_t error_bytes)
+{
+    struct spoton_device about;
+    if (fake_device(device, extra, &about) < 0)
+        return fail(error, error_bytes, "fake engine", "there is no such device");
+    struct spoton_decoding *decoding = calloc(1, sizeof *decoding);
+    if (!decoding)
+        return fail(error, error_bytes, "fake engine", "out of memory");
+    decoding->device = device;
+    *context = *stream = NULL;
+    *out = decoding;
+    return 0;
+}
+
+static void fake_decoding_close(struct spoton_decoding *decoding)
+{
+    free(decoding);
+}
+
+static int fake_surface_take(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+                             struct spoton_surface **out, char *error, size_t error_bytes)
+{
+    size_t half = ((size_t)picture->width + 1) / 2, rows = ((size_t)picture->height + 1) / 2;
+    size_t luma = (size_t)picture->width * (size_t)picture->height;
+    int planes = picture->interleaved_chroma ? 2 : 3;
+    struct spoton_surface *surface = malloc(sizeof *surface + luma + 2 * half * rows);
+    if (!surface) {
+        fail(error, error_bytes, "fake engine", "out of memory");
+        return SPOTON_NO_MEMORY;
+    }
+    (void)decoding;
+    surface->bytes = luma + 2 * half * rows;
+    uint8_t *to = surface->planes;
+    for (int i = 0; i < planes; ++i) {
+        size_t width = i == 0 ? (size_t)picture->width : (planes == 2 ? 2 * half : half);
+        size_t height = i == 0 ? (size_t)picture->height : rows;
+        for (size_t y = 0; y < height; ++y, to += width)
+            memcpy(to, picture->plane[i] + (ptrdiff_t)y * picture->stride_bytes[i], width);
+    }
+    *out = surface;
+    return 0;
+}
+
+static int fake_surface_read(struct spoton_surface *surface, uint8_t *planes, char *error,
+                             size_t error_bytes)
+{
+    (void)error, (void)error_bytes;
+    memcpy(planes, surface->planes, surface->bytes);
+    return 0;
+}
+
+static void fake_surface_free(struct spoton_surface *surface)
+{
+    free(surface);
+}
+
 __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
 {
     static const struct spoton_engine_api api = {
@@ -434,6 +503,11 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .wait = fake_wait,
         .output = fake_output,
         .device = fake_device,
+        .decoding_open = fake_decoding_open,
+        .decoding_close = fake_decoding_close,
+        .surface_take = fake_surface_take,
+        .surface_read = fake_surface_read,
+        .surface_free = fake_surface_free,
     };
     return &api;
 }

@@ -47,14 +47,17 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .decode_threads = s->decode_threads,
         .open_timeout_us = NETWORK_TIMEOUT_US,
         .read_timeout_us = p->options.live ? s->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
+        .gpu = sp_camera_gpu(camera),
         .interrupted = &camera->interrupted,
     };
     if (spoton_engine_takes_pictures(p->engine))
         options.memory = (struct sp_source_memory){.alloc = p->engine->host_alloc,
                                                    .release = p->engine->host_free};
     int result = sp_source_open(source, &options, err);
-    if (result < 0)
+    if (result < 0) {
+        sp_camera_leave_gpu(camera);
         return result;
+    }
     pthread_mutex_lock(&camera->mutex);
     sp_source_info(*source, &camera->info);
     pthread_mutex_unlock(&camera->mutex);
@@ -65,6 +68,7 @@ void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source)
 {
     sp_ledger_pass(camera->ledger, SP_OUTCOME_FAILED, sp_source_failed(source));
     sp_source_close(source);
+    sp_camera_leave_gpu(camera);
 }
 
 /* Takes the reference. False: nobody wants more. */
@@ -75,6 +79,7 @@ static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct sp_
     pass->next_sequence = frame->sequence + 1;
     pass->last_pts_us = frame->pts_us;
     sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
+    sp_camera_count_decoded(camera, frame);
     sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
     sp_ledger_receive(camera->ledger, 1);
     if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
@@ -83,16 +88,14 @@ static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct sp_
     return false;
 }
 
-/* One pass over the source. SP_OK: it ended well, or was told to stop. */
-static int play(struct sp_camera *camera, struct sp_pass *pass, bool *again, struct sp_error *err)
+/* One pass over the source. SP_OK: it ended well, or was told to stop; *again: it gave pictures,
+ * and may be read from its beginning. */
+static int play(struct sp_camera *camera, struct sp_source *source, struct sp_pass *pass,
+                bool *again, struct sp_error *err)
 {
     struct sp_pipeline *p = camera->pipeline;
-    struct sp_source *source;
+    int result = SP_OK;
     *again = false;
-    int result = sp_camera_open_source(camera, &source, err);
-    if (result < 0)
-        return atomic_load(&camera->stop) ? SP_OK : result;
-
     while (!sp_camera_should_stop(camera)) {
         struct sp_frame *frame;
         struct sp_stage_clock begin = sp_stage_begin();
@@ -118,7 +121,6 @@ static int play(struct sp_camera *camera, struct sp_pass *pass, bool *again, str
         *again = pass->next_sequence > pass->base_sequence;
         result = SP_OK;
     }
-    sp_camera_close_source(camera, source);
     return result == SP_ERR_INTERRUPTED ? SP_OK : result;
 }
 
@@ -139,21 +141,44 @@ void sp_camera_end(struct sp_camera *camera)
         sp_batcher_close(p->batcher);
 }
 
+/* Passes over the source, until its end or over and over. It is rewound, not opened anew: a decoder
+ * on a GPU takes long to make. */
+static int play_all(struct sp_camera *camera, struct sp_error *err)
+{
+    const struct sp_pipeline *p = camera->pipeline;
+    struct sp_pass pass = {0};
+    struct sp_source *source = NULL;
+    bool rewound = false, again = true;
+    int result = SP_OK;
+    while (result == SP_OK && again && !sp_camera_should_stop(camera)) {
+        if (!source)
+            result = sp_camera_open_source(camera, &source, err);
+        if (result < 0)
+            return sp_camera_should_stop(camera) ? SP_OK : result;
+        result = play(camera, source, &pass, &again, err);
+        if (!again && !rewound) /* one that could be rewound and then gave nothing is opened anew */
+            break;
+        if (!p->options.loop)
+            break;
+        rewound = again && sp_source_seek(source, 0, err) == SP_OK;
+        if (!rewound) {
+            sp_camera_close_source(camera, source);
+            source = NULL;
+        }
+        again = true;
+        sp_camera_begin_pass(camera, &pass);
+    }
+    if (source)
+        sp_camera_close_source(camera, source);
+    return result;
+}
+
 void *sp_camera_main(void *argument)
 {
     struct sp_camera *camera = argument;
-    struct sp_pipeline *p = camera->pipeline;
-    struct sp_pass pass = {0};
     struct sp_error err = {0};
-    bool again;
-    for (;;) {
-        int result = play(camera, &pass, &again, &err);
-        if (result < 0)
-            sp_camera_fail(camera, &err);
-        if (!again || !p->options.loop || sp_camera_should_stop(camera))
-            break;
-        sp_camera_begin_pass(camera, &pass);
-    }
+    if (play_all(camera, &err) < 0)
+        sp_camera_fail(camera, &err);
     sp_camera_end(camera);
     return NULL;
 }

@@ -110,8 +110,11 @@ struct sp_device *sp_device_choose(struct sp_camera *camera, const bool *usable,
     struct sp_pipeline *p = camera->pipeline;
     struct sp_device *own = camera->device;
     struct sp_room rooms[SP_DEVICES_MAX];
+    int decoded_on = atomic_load(&camera->decoded_on);
     if (own && usable[own->index])
         return own;
+    if (!own && decoded_on >= 0 && usable[decoded_on])
+        return &p->devices[decoded_on];
     for (int i = 0; i < p->device_count; i++)
         rooms[i] = (struct sp_room){
             .usable = usable[i], .power = p->devices[i].about.power, .load = p->devices[i].load};
@@ -188,6 +191,7 @@ int sp_pipeline_devices(struct sp_pipeline *pipeline,
             .cameras = atomic_load(&device->cameras),
             .batches = atomic_load(&device->batches),
             .images = atomic_load(&device->images),
+            .decoded = atomic_load(&device->decoded),
             .busy_us = (int64_t)atomic_load(&device->busy_us),
             .flight_us = (int64_t)atomic_load(&device->flight_us),
         };

@@ -50,9 +50,10 @@ struct sp_device {
     atomic_bool lost;
     atomic_int failures;   /* batches, one after the other */
     double load;           /* the scheduler's: of its cameras */
+    double decoding;       /* of the cameras that are decoded there; the pipeline's mutex */
     int64_t busy_until_us; /* the collector's */
     atomic_int cameras;
-    _Atomic uint64_t batches, images, busy_us, flight_us;
+    _Atomic uint64_t batches, images, decoded, busy_us, flight_us;
     struct sp_error error; /* why it is lost */
     int room_frames; /* that it works on at once; 0: none yet; the pipeline's mutex guards both */
 };
@@ -104,6 +105,8 @@ struct sp_camera {
     _Atomic uint64_t frames_done;
     _Atomic uint32_t active_tracks;
     atomic_int device_shown; /* its index; -1: none */
+    atomic_int decoded_on;   /* the device that decodes it; -1: none */
+    double decoding_load;    /* what it costs there; the pipeline's mutex */
     atomic_int undelivered;  /* jobs between the scheduler and the post worker */
     atomic_bool stop;
     atomic_bool interrupted; /* the source's flag */
@@ -220,7 +223,8 @@ struct sp_lane *sp_lane_for(struct sp_pipeline *pipeline, struct sp_camera *came
 /* devices.c. Between open and close. */
 int sp_devices_open(struct sp_pipeline *pipeline, struct sp_error *err); /* as DEVICES says */
 void sp_device_words(const struct sp_device *device, char out[SP_DEVICE_WORDS_BYTES]);
-/* The camera's own where that is usable, else the one with the most room; NULL: none is usable. The
+/* The camera's own where that is usable, a new camera's the one that decodes it, else the one with
+ * the most room; NULL: none is usable. The
  * scheduler's, as the next two. */
 struct sp_device *sp_device_choose(struct sp_camera *camera, const bool *usable, double load);
 void sp_device_join(struct sp_camera *camera, struct sp_device *device, double load);
@@ -230,6 +234,13 @@ void sp_device_note(struct sp_device *device, int result, const struct sp_error 
 void sp_device_lose(struct sp_device *device, const struct sp_error *why);
 /* A batch that is done; the collector's. */
 void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot);
+
+/* decoding.c */
+int sp_decoding_check(const struct sp_pipeline *pipeline, struct sp_error *err); /* DECODER */
+struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera); /* for its source's options */
+void sp_camera_leave_gpu(struct sp_camera *camera);           /* its source is closed */
+/* A picture that was read. */
+void sp_camera_count_decoded(struct sp_camera *camera, const struct sp_frame *frame);
 
 /* Keeps the first error of the whole pipeline and stops it. */
 void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err);

@@ -6,6 +6,7 @@
 #include "embed/embedder.h"
 #include "engine/loader.h"
 #include "pipeline/map.h"
+#include "surface.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -183,9 +184,10 @@ static bool take_crop(struct sp_looks *l, const struct sp_frame *frame,
     pthread_mutex_unlock(&l->mutex);
     if (!c)
         return false;
+    bool fetched = sp_frame_fetch(frame, &err) == SP_OK;
     pthread_mutex_lock(&l->filling);
-    bool filled =
-        sp_crop_fill(l->scratch, frame, box, l->width_px, l->height_px, c->rgb, &err) == SP_OK;
+    bool filled = fetched && sp_crop_fill(l->scratch, frame, box, l->width_px, l->height_px, c->rgb,
+                                          &err) == SP_OK;
     pthread_mutex_unlock(&l->filling);
     pthread_mutex_lock(&l->mutex);
     c->taken = false;

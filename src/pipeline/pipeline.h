@@ -183,6 +183,7 @@ struct sp_device_report {
     struct sp_error error; /* why */
     int cameras;           /* that are on it now */
     uint64_t batches, images;
+    uint64_t decoded;  /* pictures whose video it decoded */
     int64_t busy_us;   /* at least one batch was on it */
     int64_t flight_us; /* of all batches together: above busy_us, they overlap */
 };

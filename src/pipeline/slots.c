@@ -16,6 +16,7 @@ void sp_slot_init(struct sp_pipeline *p, int index)
     camera->index = index;
     camera->ledger = &p->ledgers[index];
     atomic_init(&camera->device_shown, -1);
+    atomic_init(&camera->decoded_on, -1);
     sp_ledger_init(camera->ledger);
     pthread_mutex_init(&camera->mutex, NULL);
     pthread_condattr_init(&monotonic);

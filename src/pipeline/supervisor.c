@@ -24,6 +24,7 @@ static const int64_t STABLE_US = 5000000; /* a connection that holds so long is 
 static const int64_t STEADY_AFTER_US = 3000000;
 static const int64_t GAP_US = 1000000;
 static const int64_t BLACK_AFTER_US = 1000000;
+static const int64_t GPU_TRUTH_PERIOD_US = 250000;
 static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
 static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
 static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
@@ -37,6 +38,8 @@ struct supervisor {
     struct sp_pass pass;
     struct sp_backoff backoff;
     struct sp_truth_watch watch;
+    enum sp_truth truth;  /* what it said last */
+    int64_t truth_due_us; /* when a picture on a GPU is next looked at */
     uint32_t epoch;
     int64_t last_came_us; /* of the last picture; 0: none yet */
     uint64_t failed;      /* of this connection, already in the ledger */
@@ -219,11 +222,26 @@ static void count_failed(struct supervisor *s)
     s->failed = failed;
 }
 
+/* A picture on a GPU is brought from there to be looked at: now and then is enough. */
+static enum sp_truth look_at_truth(struct supervisor *s, const struct sp_frame *frame)
+{
+    struct sp_error err;
+    if (frame->surface) {
+        if (s->watch.any && frame->received_us < s->truth_due_us)
+            return s->truth;
+        s->truth_due_us = frame->received_us + GPU_TRUTH_PERIOD_US;
+        if (sp_frame_fetch(frame, &err) < 0)
+            return s->truth; /* whoever needs it more will say so */
+    }
+    s->truth = sp_truth_look(&s->watch, frame);
+    return s->truth;
+}
+
 /* Takes the reference. False: nobody wants more. */
 static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t position)
 {
     struct sp_camera *camera = s->camera;
-    enum sp_truth truth = sp_truth_look(&s->watch, frame);
+    enum sp_truth truth = look_at_truth(s, frame);
     look_at_steadiness(s, frame->received_us);
     renumber(s, frame);
     pthread_mutex_lock(&camera->mutex);
@@ -236,6 +254,7 @@ static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t positi
     set_link(camera, SP_CAMERA_LIVE, truth, NULL);
 
     sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
+    sp_camera_count_decoded(camera, frame);
     sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
     sp_ledger_receive(camera->ledger, 1);
     if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
@@ -388,6 +407,7 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
     result = read_on(s, err);
     count_failed(s);
     sp_source_close(s->source);
+    sp_camera_leave_gpu(camera);
     if (s->pictures > 0 && s->last_came_us - opened_us >= STABLE_US)
         sp_backoff_succeed(&s->backoff);
     return result;

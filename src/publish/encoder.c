@@ -6,6 +6,7 @@
 #include "render/draw.h"
 #include "render/jpeg.h"
 #include "render/text.h"
+#include "surface.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -122,7 +123,9 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
     struct sp_frame small;
     sp_shrink_size(frame->width_px, frame->height_px, options->width_px, options->scale, &width,
                    &height);
-    int result = sp_shrink(&w->shrinker, frame, width, height, &small, err);
+    int result = sp_frame_fetch(frame, err);
+    if (result == SP_OK)
+        result = sp_shrink(&w->shrinker, frame, width, height, &small, err);
     if (result == SP_OK)
         result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
     if (result < 0 || !options->annotated)

@@ -2,10 +2,11 @@
  * alone, on what lies in its memory. Prints a JSON object.
  *
  *     bench_detector ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-]
- * [PICTURE.yuv]
+ * [PICTURE.yuv|-] [gpu]
  *
  * Pictures are 1920x1080, as of a camera: noise over a gradient, or those of a raw I420 file. They
- * lie in memory that the engine need not copy, where it offers that. */
+ * lie in memory that the engine need not copy, where it offers that; with `gpu` on the device,
+ * where a decoder there leaves them. */
 #include "base/clock.h"
 #include "detect/detector.h"
 #include "engine/loader.h"
@@ -58,6 +59,26 @@ static void make_pictures(const struct spoton_engine_api *api, const char *path)
     }
     if (file)
         fclose(file);
+}
+
+static void move_to_gpu(const struct spoton_engine_api *api)
+{
+    struct sp_error err = {0};
+    struct spoton_decoding *decoding;
+    char text[200];
+    void *context, *stream;
+    if (!spoton_engine_decodes(api))
+        die("the engine has no memory on a device for pictures");
+    if (api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text) < 0)
+        die(text);
+    for (int i = 0; i < PICTURES; ++i) {
+        struct spoton_picture picture = sp_frame_picture(&frames[i]);
+        struct spoton_surface *surface;
+        if (sp_surface_take(&surface, api, decoding, &picture, &err) < 0)
+            die(err.text);
+        sp_frame_attach(&frames[i], api, surface);
+    }
+    api->decoding_close(decoding);
 }
 
 static int compare(const void *a, const void *b)
@@ -160,7 +181,9 @@ int main(int argc, char **argv)
     struct sp_error err = {0};
     struct sp_detector *detector = NULL;
     if (argc < 7)
-        die("ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-] [PICTURE.yuv]");
+        die("ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-] [PICTURE.yuv|-] "
+            "[gpu]");
+    bool on_gpu = argc > 10 && strcmp(argv[10], "gpu") == 0;
     int batch = atoi(argv[5]);
     double seconds = atof(argv[6]);
     const char *options_text = argc > 8 && strcmp(argv[8], "-") != 0 ? argv[8] : NULL;
@@ -182,7 +205,9 @@ int main(int argc, char **argv)
     if (sp_detector_open(&detector, &options, &err) < 0)
         die(err.text);
     double open_s = (double)(sp_clock_us() - start_us) / 1e6, boxes = 0, none = 0;
-    make_pictures(api, argc > 9 ? argv[9] : NULL);
+    make_pictures(api, argc > 9 && strcmp(argv[9], "-") != 0 ? argv[9] : NULL);
+    if (on_gpu)
+        move_to_gpu(api);
     struct spoton_engine_description d = {.struct_bytes = sizeof d};
     sp_detector_describe(detector, &d);
     double latency = latency_ms(detector, batch, seconds, &boxes);
@@ -191,13 +216,14 @@ int main(int argc, char **argv)
     double bare_steady = steady_ms(detector, 0, seconds);
     double latency_again = latency_ms(detector, batch, seconds, &boxes);
     const char *name = strrchr(argv[2], '/');
-    printf("{\"model\":\"%s\",\"input\":\"%sx%s\",\"batch\":%d,\"options\":\"%s\",\"precision\":"
+    printf("{\"model\":\"%s\",\"input\":\"%sx%s\",\"batch\":%d,\"pictures\":\"%s\",\"options\":\"%"
+           "s\",\"precision\":"
            "\"%s\",\"device\":\"%s\",\"open_s\":%.2f,\"detect_ms\":%.3f,\"detect_again_ms\":%.3f,"
            "\"detect_steady_ms\":%.3f,\"engine_ms\":%.3f,\"engine_steady_ms\":%.3f,"
            "\"boxes\":%.2f}\n",
-           name ? name + 1 : argv[2], argv[3], argv[4], batch, options_text ? options_text : "",
-           sp_precision_name(d.precision), d.device, open_s, latency, latency_again, steady, bare,
-           bare_steady, boxes);
+           name ? name + 1 : argv[2], argv[3], argv[4], batch, on_gpu ? "gpu" : "host",
+           options_text ? options_text : "", sp_precision_name(d.precision), d.device, open_s,
+           latency, latency_again, steady, bare, bare_steady, boxes);
     sp_detector_close(detector);
     return 0;
 }

@@ -59,6 +59,22 @@ def test_bench_over_devices(spoton, make_clip):
     assert_balanced(report["ledger"])
 
 
+@pytest.mark.sanitize
+def test_bench_tells_which_device_decoded(spoton):
+    """Cameras go to the device with the most room, and are inferred where they are decoded."""
+    cameras = [part for name, gpu in (("a", 1), ("b", 1), ("c", 1), ("d", 0))
+               for part in ("--camera", f"{name}=sim://walk?paced=0&frames=50&gpu={gpu}")]
+    done = spoton("bench", *cameras, "--frames", "50", "--rounds", "1", "--no-jpeg", "--json",
+                  env={"ENGINE_OPTIONS": "devices=2"}, expect=0)
+    report = json.loads(done.stdout)
+    for each in report["devices"]:
+        assert 0 < each["decoded"] <= 100, str(done) # without those before all delivered
+    assert report["ledger"]["inferred"] == 200
+    off = spoton("bench", *cameras, "--frames", "50", "--rounds", "1", "--no-jpeg", "--json",
+                 env={"ENGINE_OPTIONS": "devices=2", "DECODER": "cpu"}, expect=0)
+    assert [each["decoded"] for each in json.loads(off.stdout)["devices"]] == [0, 0]
+
+
 def test_a_round_begins_when_the_engine_is_ready(spoton, make_clip):
     """However long opening takes."""
     report = bench(spoton, make_clip("h264", frames=60), "--rounds", "1", "--no-jpeg",

@@ -233,6 +233,26 @@ def test_only_inferred_frames_keep_their_true_numbers(spoton, make_clip, tmp_pat
     assert summary["ledger"]["received"] - summary["ledger"]["skipped"] == 11
 
 
+@pytest.mark.sanitize
+def test_pictures_in_a_devices_memory_change_nothing(spoton, tmp_path):
+    """Whoever needs their points brings them from there."""
+    found = {}
+    for gpu in (0, 1):
+        out = tmp_path / str(gpu)
+        spoton("run", "--camera", f"c=sim://walk?paced=0&frames=40&width=641&height=361&gpu={gpu}",
+               "--out", out, "--video", expect=0)
+        found[gpu] = [(out / f"c.{kind}").read_bytes() for kind in ("txt", "jsonl", "mp4")]
+    assert found[0] == found[1] and len(found[0][0]) > 1000
+
+
+def test_decoder_that_the_engine_has_not_is_refused(spoton, tmp_path):
+    done = spoton("run", "--camera", "c=sim://walk?frames=1", "--out", tmp_path / "out",
+                  "--decoder", "gpu", env={"ENGINE": "onnxruntime", "YOLO_MODEL_PATH": ""})
+    if "no engine" in done.stderr or "onnxruntime: " in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode != 0 and "DECODER=gpu: engine onnxruntime does not decode" in done.stderr
+
+
 def test_video_picture_shows_the_boxes(spoton, make_clip, tmp_path):
     """The annotated frame differs from the plain one where the boxes are, and is alike elsewhere."""
     numpy = pytest.importorskip("numpy")

@@ -89,7 +89,7 @@ static void test_states_tell_the_truth(void **state)
     snprintf(live->settings.camera[0].url, SP_URL_BYTES, "sim://walk?black=0.5:2:4");
     live->settings.camera_count = 1;
     live_start(live, false);
-    int frozen = live_add(live, "frozen", "sim://walk?frozen=0.5:3.5:5");
+    int frozen = live_add(live, "frozen", "sim://walk?frozen=0.5:3.5:5&gpu=1");
     int stalled = live_add(live, "stalled", "sim://walk?stall=0.5:1.2:2.5");
     int still = live_add(live, "still", "sim://still");
     int ended = live_add(live, "ended", "sim://walk?paced=0&fps=100&frames=50");

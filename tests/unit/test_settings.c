@@ -65,6 +65,7 @@ static void test_defaults(void **state)
     assert_int_equal(settings.frame_skip, 1);
     assert_int_equal(settings.output_frames, SP_OUTPUT_FRAMES_ALL);
     assert_int_equal(settings.decode_threads, 0);
+    assert_int_equal(settings.decoder, SP_DECODER_AUTO);
     assert_int_equal(settings.track_buffer_frames, 30);
     assert_true(settings.track_high_thresh == 0.5);
     assert_true(settings.track_low_thresh == 0.1);
@@ -376,7 +377,7 @@ static void test_round_trip(void **state)
                   "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nDEVICES=2,0\nENGINE_STREAMS=2\n"
                   "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
                   "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
-                  "DECODE_THREADS=1\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE="
+                  "DECODE_THREADS=1\nDECODER=cpu\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE="
                   "20\nTRACK_HIGH_"
                   "THRESHOLD=0.55\n"
                   "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"

@@ -5,8 +5,9 @@
  * runs letterbox, model and head of the slots before (slots.h). A batch that is not full runs in
  * the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
  * itself, so the plugin loads, and says why it cannot run, on machines without one. */
-#include "host_memory.h"
+#include "memory_pool.h"
 #include "slots.h"
+#include "surfaces.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -376,10 +377,21 @@ static int cuda_put_picture(struct spoton_engine *engine, int slot, int image,
     return cuda_failure(engine->compute, result);
 }
 
+static int cuda_put_surface(struct spoton_engine *engine, int slot, int image,
+                            const struct spoton_picture *picture,
+                            const struct spoton_surface *surface, char *error, size_t error_bytes)
+{
+    cudaSetDevice(engine->device);
+    int result = cuda_slot_put_surface(engine, &engine->slot[slot], image, picture, surface, error,
+                                       error_bytes);
+    return cuda_failure(engine->compute, result);
+}
+
 /* For all devices, because a frame does not know where it will go. */
-static void *pin(size_t bytes)
+static void *pin(int device, size_t bytes)
 {
     void *memory = NULL;
+    (void)device;
     if (cudaHostAlloc(&memory, bytes, cudaHostAllocPortable) == cudaSuccess)
         return memory;
     cudaGetLastError();
@@ -387,24 +399,25 @@ static void *pin(size_t bytes)
 }
 
 /* After a device is lost the pools stay: CUDA would have to ask it, too. */
-static bool unpin(void *memory)
+static bool unpin(int device, void *memory)
 {
+    (void)device;
     if (ort_keeps_sessions())
         return false;
     cudaFreeHost(memory);
     return true;
 }
 
-static const struct cuda_host_source pinned = {pin, unpin};
+static struct cuda_pool pinned = {.get = pin, .put_back = unpin, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void *cuda_host_alloc(size_t bytes)
 {
-    return cuda_host_take(&pinned, bytes);
+    return cuda_pool_take(&pinned, bytes);
 }
 
 static void cuda_host_free(void *memory)
 {
-    cuda_host_give(&pinned, memory);
+    cuda_pool_give(&pinned, memory);
 }
 
 static int cuda_boxes(struct spoton_engine *engine, int index, int image,
@@ -439,6 +452,12 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .boxes = cuda_boxes,
         .submit_again = cuda_submit_again,
         .device = cuda_device,
+        .decoding_open = cuda_decoding_open,
+        .decoding_close = cuda_decoding_close,
+        .surface_take = cuda_surface_take,
+        .surface_read = cuda_surface_read,
+        .surface_free = cuda_surface_free,
+        .put_surface = cuda_put_surface,
     };
     return &api;
 }

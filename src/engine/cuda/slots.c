@@ -1,10 +1,14 @@
 #include "slots.h"
 
 #include "pixel.h"
+#include "surfaces.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { CAPTURES_MAX = 20, CAPTURE_WAIT_US = 50000 };
 
 /* What every later call on the device gives, too. */
 static bool is_lost(cudaError_t status)
@@ -284,6 +288,26 @@ static int open_head(struct spoton_engine *engine, struct cuda_slot *slot, char 
     return result;
 }
 
+/* What other threads ask of the driver, such as a decoder for a camera, can spoil a capture, though
+ * it has nothing to do with it: then it is begun again. */
+static int capture_pictures(struct spoton_engine *engine, struct cuda_slot *slot, int bucket,
+                            char *error, size_t error_bytes)
+{
+    int images = engine->bucket[bucket], result = -1;
+    for (int i = 0; i < CAPTURES_MAX && result < 0 && result != SPOTON_DEVICE_LOST; ++i) {
+        if (i > 0)
+            usleep(CAPTURE_WAIT_US);
+        result = enqueue_pictures(engine, slot, images, error, error_bytes);
+        if (result == 0) /* what is taken while the first one runs is there when it is captured */
+            result =
+                cuda_check(cudaStreamSynchronize(engine->compute), "first run", error, error_bytes);
+        if (result == 0)
+            result = capture(engine, slot, images, enqueue_pictures, &slot->graph[bucket], error,
+                             error_bytes);
+    }
+    return result;
+}
+
 static int capture_slot(struct spoton_engine *engine, struct cuda_slot *slot, char *error,
                         size_t error_bytes)
 {
@@ -292,15 +316,8 @@ static int capture_slot(struct spoton_engine *engine, struct cuda_slot *slot, ch
     result = cuda_check(cudaMemset(slot->picture_device, 0,
                                    (size_t)engine->model.batch * sizeof *slot->picture_device),
                         "pictures", error, error_bytes);
-    for (int i = 0; i < engine->bucket_count && result == 0; ++i) {
-        result = enqueue_pictures(engine, slot, engine->bucket[i], error, error_bytes);
-        if (result == 0) /* what is taken while the first one runs is there when it is captured */
-            result =
-                cuda_check(cudaStreamSynchronize(engine->compute), "first run", error, error_bytes);
-        if (result == 0)
-            result = capture(engine, slot, engine->bucket[i], enqueue_pictures, &slot->graph[i],
-                             error, error_bytes);
-    }
+    for (int i = 0; i < engine->bucket_count && result == 0; ++i)
+        result = capture_pictures(engine, slot, i, error, error_bytes);
     slot->captured = result == 0;
     return result;
 }
@@ -373,8 +390,7 @@ static int bring_plane(struct spoton_engine *engine, const struct cuda_planes *p
         stride_bytes = width_bytes;
     }
     return cuda_check(cudaMemcpy2DAsync(planes->device + at, width, from, (size_t)stride_bytes,
-                                        width, (size_t)height, cudaMemcpyHostToDevice,
-                                        engine->upload),
+                                        width, (size_t)height, cudaMemcpyDefault, engine->upload),
                       "picture", error, error_bytes);
 }
 
@@ -407,6 +423,32 @@ int cuda_slot_put(struct spoton_engine *engine, struct cuda_slot *slot, int imag
     if (result == 0)
         slot->images = image + 1;
     return result;
+}
+
+int cuda_slot_put_surface(struct spoton_engine *engine, struct cuda_slot *slot, int image,
+                          const struct spoton_picture *picture,
+                          const struct spoton_surface *surface, char *error, size_t error_bytes)
+{
+    struct spoton_picture where = *picture;
+    for (int i = 0; i < surface->planes; ++i) {
+        where.plane[i] = surface->memory + surface->at[i];
+        where.stride_bytes[i] = surface->stride_bytes[i];
+    }
+    if (surface->device != engine->device) { /* its camera was moved */
+        where.pinned = 1;
+        return cuda_slot_put(engine, slot, image, &where, error, error_bytes);
+    }
+    if (image != slot->images || image >= engine->model.batch)
+        return ort_fail(error, error_bytes, "picture %d after %d of at most %d", image,
+                        slot->images, engine->model.batch);
+    struct cuda_picture *to = &slot->picture_host[image];
+    cuda_describe_picture(to, picture);
+    for (int i = 0; i < surface->planes; ++i) {
+        to->plane[i] = where.plane[i];
+        to->stride_bytes[i] = where.stride_bytes[i];
+    }
+    slot->images = image + 1;
+    return 0;
 }
 
 /* The compute stream waits for what the upload stream has got so far. */

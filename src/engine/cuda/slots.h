@@ -73,6 +73,11 @@ int cuda_slots_use_head(struct spoton_engine *engine, char *error, size_t error_
 int cuda_slot_put(struct spoton_engine *engine, struct cuda_slot *slot, int image,
                   const struct spoton_picture *picture, char *error, size_t error_bytes);
 
+/* The same with a picture that lies on a device: on the engine's own it is read in place. */
+int cuda_slot_put_surface(struct spoton_engine *engine, struct cuda_slot *slot, int image,
+                          const struct spoton_picture *picture,
+                          const struct spoton_surface *surface, char *error, size_t error_bytes);
+
 /* The caller holds the lock. */
 int cuda_slot_submit_pictures(struct spoton_engine *engine, struct cuda_slot *slot, char *error,
                               size_t error_bytes);

@@ -1,5 +1,5 @@
-/* The pool of pinned memory, with fresh pages in the driver's place. */
-#include "../../src/engine/cuda/host_memory.h"
+/* The pools of the driver's memory, with fresh pages in the driver's place. */
+#include "../../src/engine/cuda/memory_pool.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 #include "unit.h"
 
-enum { MIB = 1 << 20, THREADS = 4, ROUNDS = 2000 };
+enum { MIB = 1 << 20, THREADS = 4, ROUNDS = 2000, DEVICE = 3 };
 
 static size_t pinned_bytes, most_at_once;
 static int pins;
@@ -19,8 +19,9 @@ static struct {
     size_t bytes;
 } block[256];
 
-static void *pin(size_t bytes)
+static void *pin(int device, size_t bytes)
 {
+    assert_int_equal(device, DEVICE);
     if (most_at_once && bytes > most_at_once)
         return NULL;
     for (size_t i = 0; i < sizeof block / sizeof *block; ++i)
@@ -36,9 +37,10 @@ static void *pin(size_t bytes)
     return NULL;
 }
 
-static bool unpin(void *memory)
+static bool unpin(int device, void *memory)
 {
     size_t i = 0;
+    assert_int_equal(device, DEVICE);
     if (stuck)
         return false;
     while (block[i].memory != memory)
@@ -49,7 +51,7 @@ static bool unpin(void *memory)
     return true;
 }
 
-static const struct cuda_host_source source = {pin, unpin};
+static struct cuda_pool pool = {pin, unpin, DEVICE, PTHREAD_MUTEX_INITIALIZER, NULL};
 
 /* Each has its own memory, and driver calls are few: a quarter more at a time. */
 static void test_many_for_few_calls(void **state)
@@ -59,7 +61,7 @@ static void test_many_for_few_calls(void **state)
     (void)state;
     pins = 0;
     for (int i = 0; i < COUNT; ++i) {
-        picture[i] = cuda_host_take(&source, BYTES);
+        picture[i] = cuda_pool_take(&pool, BYTES);
         assert_non_null(picture[i]);
         assert_int_equal((uintptr_t)picture[i] % 4096, 0);
         memset(picture[i], i % 251, BYTES);
@@ -72,14 +74,14 @@ static void test_many_for_few_calls(void **state)
     int before = pins;
     for (int round = 0; round < 3; ++round) { /* as files that are played again */
         for (int i = round; i < COUNT; i += 3)
-            cuda_host_give(&source, picture[i]);
+            cuda_pool_give(&pool, picture[i]);
         for (int i = round; i < COUNT; i += 3)
-            picture[i] = cuda_host_take(&source, BYTES);
+            picture[i] = cuda_pool_take(&pool, BYTES);
     }
     assert_int_equal(pins, before);
     for (int i = 0; i < COUNT; ++i)
-        cuda_host_give(&source, picture[i]);
-    cuda_host_give(&source, NULL);
+        cuda_pool_give(&pool, picture[i]);
+    cuda_pool_give(&pool, NULL);
 }
 
 /* Sizes that come and go do not pile up; nor is anything unpinned that cannot be. */
@@ -87,22 +89,22 @@ static void test_what_lies_idle_has_a_limit(void **state)
 {
     (void)state;
     for (int i = 1; i <= 40; ++i) {
-        void *memory = cuda_host_take(&source, (size_t)i * 3 * MIB);
+        void *memory = cuda_pool_take(&pool, (size_t)i * 3 * MIB);
         assert_non_null(memory);
-        cuda_host_give(&source, memory);
+        cuda_pool_give(&pool, memory);
         assert_true(pinned_bytes <= (size_t)1024 * MIB + (size_t)i * 24 * MIB);
     }
     stuck = true;
     size_t before = pinned_bytes;
-    void *memory = cuda_host_take(&source, (size_t)200 * MIB);
+    void *memory = cuda_pool_take(&pool, (size_t)200 * MIB);
     assert_non_null(memory);
-    cuda_host_give(&source, memory);
+    cuda_pool_give(&pool, memory);
     assert_true(pinned_bytes > before);
-    assert_ptr_equal(cuda_host_take(&source, (size_t)200 * MIB), memory);
-    cuda_host_give(&source, memory);
+    assert_ptr_equal(cuda_pool_take(&pool, (size_t)200 * MIB), memory);
+    cuda_pool_give(&pool, memory);
     stuck = false;
-    memory = cuda_host_take(&source, (size_t)5 * MIB + 1);
-    cuda_host_give(&source, memory);
+    memory = cuda_pool_take(&pool, (size_t)5 * MIB + 1);
+    cuda_pool_give(&pool, memory);
     assert_true(pinned_bytes <= (size_t)1024 * MIB);
 }
 
@@ -110,15 +112,15 @@ static void test_little_memory(void **state)
 {
     (void)state;
     most_at_once = (size_t)7 * MIB;
-    assert_null(cuda_host_take(&source, (size_t)8 * MIB));
-    assert_null(cuda_host_take(&source, SIZE_MAX));
-    void *a = cuda_host_take(&source, (size_t)3 * MIB + 5), *b;
+    assert_null(cuda_pool_take(&pool, (size_t)8 * MIB));
+    assert_null(cuda_pool_take(&pool, SIZE_MAX));
+    void *a = cuda_pool_take(&pool, (size_t)3 * MIB + 5), *b;
     assert_non_null(a);
-    b = cuda_host_take(&source, (size_t)3 * MIB + 5);
+    b = cuda_pool_take(&pool, (size_t)3 * MIB + 5);
     assert_non_null(b);
     assert_ptr_not_equal(a, b);
-    cuda_host_give(&source, a);
-    cuda_host_give(&source, b);
+    cuda_pool_give(&pool, a);
+    cuda_pool_give(&pool, b);
     most_at_once = 0;
 }
 
@@ -126,12 +128,12 @@ static void *take_and_give(void *argument)
 {
     const uint8_t mark = *(const uint8_t *)argument;
     for (int i = 0; i < ROUNDS; ++i) {
-        uint8_t *memory = cuda_host_take(&source, 5000);
+        uint8_t *memory = cuda_pool_take(&pool, 5000);
         memset(memory, mark, 5000);
         for (int k = 0; k < 5000; k += 500)
             if (memory[k] != mark)
                 return argument;
-        cuda_host_give(&source, memory);
+        cuda_pool_give(&pool, memory);
     }
     return NULL;
 }

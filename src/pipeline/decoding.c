@@ -1,0 +1,86 @@
+/* On which GPU a camera is decoded: the one with the most room among those that the engine runs on,
+ * by what their decoders have to do; or on the CPU. Its frames are inferred there, too, as long as
+ * that device works (sp_device_choose). */
+#include "pipeline/internal.h"
+
+#include "pipeline/placement.h"
+
+static const double USUAL_FRAME_RATE = 25;
+
+int sp_decoding_check(const struct sp_pipeline *p, struct sp_error *err)
+{
+    if (p->settings->decoder != SP_DECODER_GPU || spoton_engine_decodes(p->engine))
+        return SP_OK;
+    return sp_fail(err, SP_ERR_UNSUPPORTED,
+                   "DECODER=gpu: engine %s does not decode; use ENGINE=cuda, or DECODER=auto",
+                   p->engine->name);
+}
+
+static double load_of(const struct sp_camera *camera, const struct sp_source_info *info)
+{
+    double rate = info->frame_rate > 0 ? info->frame_rate : USUAL_FRAME_RATE;
+    if (!camera->pipeline->options.live)
+        rate = 1; /* all cameras are read in turn */
+    return rate * info->width_px * info->height_px;
+}
+
+/* With the pipeline's mutex held. */
+static void leave(struct sp_camera *camera)
+{
+    int index = atomic_load(&camera->decoded_on);
+    if (index >= 0)
+        camera->pipeline->devices[index].decoding -= camera->decoding_load;
+    atomic_store(&camera->decoded_on, -1);
+}
+
+static int choose_device(void *user, const struct sp_source_info *info)
+{
+    struct sp_camera *camera = user;
+    struct sp_pipeline *p = camera->pipeline;
+    struct sp_room rooms[SP_DEVICES_MAX];
+    double load = load_of(camera, info);
+    int inferred_on = atomic_load(&camera->device_shown);
+    pthread_mutex_lock(&p->mutex);
+    leave(camera);
+    for (int i = 0; i < p->device_count; i++)
+        rooms[i] = (struct sp_room){.usable = !atomic_load(&p->devices[i].lost),
+                                    .power = p->devices[i].about.power,
+                                    .load = p->devices[i].decoding};
+    int best = inferred_on >= 0 && rooms[inferred_on].usable
+                   ? inferred_on
+                   : sp_placement_choose(rooms, p->device_count, load);
+    if (best >= 0) {
+        p->devices[best].decoding += load;
+        camera->decoding_load = load;
+        atomic_store(&camera->decoded_on, best);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return best < 0 ? -1 : p->devices[best].number;
+}
+
+struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera)
+{
+    const struct sp_pipeline *p = camera->pipeline;
+    if (p->settings->decoder == SP_DECODER_CPU || !spoton_engine_decodes(p->engine))
+        return (struct sp_source_gpu){0};
+    return (struct sp_source_gpu){
+        .api = p->engine,
+        .extra = p->settings->engine_options[0] ? p->settings->engine_options : NULL,
+        .user = camera,
+        .choose_device = choose_device,
+    };
+}
+
+void sp_camera_leave_gpu(struct sp_camera *camera)
+{
+    pthread_mutex_lock(&camera->pipeline->mutex);
+    leave(camera);
+    pthread_mutex_unlock(&camera->pipeline->mutex);
+}
+
+void sp_camera_count_decoded(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    int index = atomic_load(&camera->decoded_on);
+    if (frame->surface && index >= 0)
+        atomic_fetch_add(&camera->pipeline->devices[index].decoded, 1);
+}

@@ -1,0 +1,115 @@
+#include "surface.h"
+
+#include <stdlib.h>
+
+/* Pinned where the engine has such memory: the picture then comes at the bus's full speed. */
+static uint8_t *alloc_host(const struct spoton_engine_api *gpu, size_t bytes)
+{
+    return gpu->host_alloc ? gpu->host_alloc(bytes) : malloc(bytes);
+}
+
+static void free_host(const struct spoton_engine_api *gpu, uint8_t *memory)
+{
+    if (memory && gpu->host_free)
+        gpu->host_free(memory);
+    else
+        free(memory);
+}
+
+static int gpu_error(int code, const char *text, struct sp_error *err)
+{
+    int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
+                : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
+                                             : SP_ERR_ENGINE;
+    return sp_fail(err, known, "a picture on a GPU: %s", text);
+}
+
+struct spoton_picture sp_frame_picture(const struct sp_frame *frame)
+{
+    /* Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 */
+    static const float red[] = {0.299f, 0.2126f, 0.2627f}, blue[] = {0.114f, 0.0722f, 0.0593f};
+    struct spoton_picture picture = {
+        .width = frame->width_px,
+        .height = frame->height_px,
+        .interleaved_chroma = frame->format == SP_PIXEL_NV12,
+        .luma_red = red[frame->matrix],
+        .luma_blue = blue[frame->matrix],
+        .full_range = frame->full_range,
+        .pinned = frame->pinned,
+    };
+    for (int i = 0; i < 3 && !frame->surface; i++) {
+        picture.plane[i] = frame->plane[i];
+        picture.stride_bytes[i] = frame->stride_bytes[i];
+    }
+    return picture;
+}
+
+int sp_surface_take(struct spoton_surface **out, const struct spoton_engine_api *gpu,
+                    struct spoton_decoding *decoding, const struct spoton_picture *picture,
+                    struct sp_error *err)
+{
+    char text[256] = "";
+    int result = gpu->surface_take(decoding, picture, out, text, sizeof text);
+    return result < 0 ? gpu_error(result, text, err) : SP_OK;
+}
+
+static void release(void *owner)
+{
+    struct sp_frame *frame = owner;
+    frame->gpu->surface_free(frame->surface);
+    free_host(frame->gpu, frame->fetched);
+}
+
+void sp_frame_attach(struct sp_frame *frame, const struct spoton_engine_api *gpu,
+                     struct spoton_surface *surface)
+{
+    if (frame->release)
+        frame->release(frame->owner);
+    frame->release = release;
+    frame->owner = frame;
+    frame->pinned = false;
+    for (int i = 0; i < 3; i++)
+        frame->plane[i] = NULL;
+    frame->gpu = gpu;
+    frame->surface = surface;
+}
+
+/* With the mutex held. */
+static int fetch(struct sp_frame *frame, struct sp_error *err)
+{
+    char text[256] = "";
+    size_t width = (size_t)frame->width_px, height = (size_t)frame->height_px;
+    size_t half = (width + 1) / 2, chroma = half * ((height + 1) / 2), luma = width * height;
+    bool two_planes = frame->format == SP_PIXEL_NV12;
+    frame->fetched = alloc_host(frame->gpu, luma + 2 * chroma);
+    if (!frame->fetched)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "a picture of %dx%d: out of memory", frame->width_px,
+                       frame->height_px);
+    int result = frame->gpu->surface_read(frame->surface, frame->fetched, text, sizeof text);
+    if (result < 0) {
+        free_host(frame->gpu, frame->fetched);
+        frame->fetched = NULL;
+        return gpu_error(result, text, err);
+    }
+    frame->plane[0] = frame->fetched;
+    frame->plane[1] = frame->fetched + luma;
+    frame->plane[2] = two_planes ? NULL : frame->fetched + luma + chroma;
+    frame->stride_bytes[0] = frame->width_px;
+    frame->stride_bytes[1] = (int)(two_planes ? 2 * half : half);
+    frame->stride_bytes[2] = (int)(two_planes ? 0 : half);
+    return SP_OK;
+}
+
+int sp_frame_fetch(const struct sp_frame *frame, struct sp_error *err)
+{
+    /* What it shows does not change by where it lies. */
+    struct sp_frame *own = (struct sp_frame *)frame;
+    int result = SP_OK;
+    if (!frame->surface)
+        return SP_OK;
+    pthread_mutex_lock(&own->fetching);
+    if (!own->fetched)
+        result = fetch(own, err);
+    pthread_mutex_unlock(&own->fetching);
+    return result;
+}
