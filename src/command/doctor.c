@@ -213,7 +213,7 @@ static void look_at_speed(const struct sp_model_choice *choice, const struct sp_
         .height_px = (size * 9 / 16 + 31) / 32 * 32,
         .threads = settings->threads > 0 ? settings->threads : cpu.cores_usable,
         .streams = settings->streams,
-        .extra = settings->engine_options[0] ? settings->engine_options : NULL,
+        .extra = sp_model_choice_extra(choice),
     };
     int result = sp_detector_open(&detector, &options, &err);
     if (result < 0) {

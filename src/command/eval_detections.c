@@ -103,7 +103,7 @@ static int open_shape(struct eval *eval, struct shape *shape, struct sp_error *e
         .threads = eval->threads,
         .streams = s->streams > 0 ? s->streams : 1, /* one picture at a time */
         .cache_dir = eval->cache_dir[0] ? eval->cache_dir : NULL,
-        .extra = s->engine_options[0] ? s->engine_options : NULL,
+        .extra = sp_model_choice_extra(&eval->choice),
         .head = {.score_threshold = LOWEST_SCORE,
                  .nms_iou = s->nms_iou,
                  .class_wanted = eval->class_wanted},

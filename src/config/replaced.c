@@ -21,9 +21,6 @@ static const struct {
     {"DETECTION_HALF", "use PRECISION (f16, bf16)"},
     {"DETECTION_CONFIDENCE_THRESHOLD", "use YOLO_CONFIDENCE_THRESHOLD"},
     {"PERSON_CLASS_ID", "use CLASSES, which takes numbers too"},
-    {"USE_TENSORRT", "use ENGINE=cuda with ENGINE_OPTIONS=tensorrt=1; docs/NVIDIA.md"},
-    {"YOLO_MODEL_PATH_TENSORRT", "give YOLO_MODEL_PATH the ONNX file; TensorRT's engine is built "
-                                 "from it and kept"},
     {"TRACK_CONFIDENCE_THRESHOLD", "use TRACK_HIGH_THRESHOLD"},
     {"TARGET_FPS", "live cameras set the pace themselves and files run as fast as they can; to do "
                    "less work use FRAME_SKIP"},

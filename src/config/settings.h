@@ -31,21 +31,23 @@ enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 
 struct sp_settings {
     /* model and engine */
-    char model_path[SP_PATH_BYTES];     /* YOLO_MODEL_PATH; empty: the bundled one */
-    char int8_reference[SP_PATH_BYTES]; /* INT8_REFERENCE: the f32 original of an INT8 model */
-    int model_family;                   /* MODEL_FAMILY: enum sp_model_family */
-    int model_input_range;              /* MODEL_INPUT_RANGE: enum sp_input_range */
-    int model_input_color;              /* MODEL_INPUT_COLOR: enum sp_input_color */
-    char engine[32];                    /* ENGINE: auto, openvino, fake, ... */
-    int precision;                      /* PRECISION: enum spoton_precision */
-    int input_size_px;                  /* YOLO_INPUT_SIZE: the longest side */
-    bool square_input;                  /* SQUARE_INPUT: size x size whatever the cameras' aspect */
-    double confidence_threshold;        /* YOLO_CONFIDENCE_THRESHOLD */
-    double nms_iou;                     /* YOLO_NMS_THRESHOLD */
-    char classes[256];                  /* CLASSES: names or numbers, comma separated; "all" */
-    char devices[128];                  /* DEVICES: "auto", or numbers; may repeat */
-    int threads;                        /* THREADS: 0: the cores that are really granted */
-    int streams;                        /* ENGINE_STREAMS: 0: the engine chooses */
+    char model_path[SP_PATH_BYTES];          /* YOLO_MODEL_PATH; empty: the bundled one */
+    bool use_tensorrt;                       /* USE_TENSORRT: on an NVIDIA GPU, where it is found */
+    char tensorrt_model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH_TENSORRT: empty: model_path */
+    char int8_reference[SP_PATH_BYTES];      /* INT8_REFERENCE: the f32 original of an INT8 model */
+    int model_family;                        /* MODEL_FAMILY: enum sp_model_family */
+    int model_input_range;                   /* MODEL_INPUT_RANGE: enum sp_input_range */
+    int model_input_color;                   /* MODEL_INPUT_COLOR: enum sp_input_color */
+    char engine[32];                         /* ENGINE: auto, openvino, fake, ... */
+    int precision;                           /* PRECISION: enum spoton_precision */
+    int input_size_px;                       /* YOLO_INPUT_SIZE: the longest side */
+    bool square_input;             /* SQUARE_INPUT: size x size whatever the cameras' aspect */
+    double confidence_threshold;   /* YOLO_CONFIDENCE_THRESHOLD */
+    double nms_iou;                /* YOLO_NMS_THRESHOLD */
+    char classes[256];             /* CLASSES: names or numbers, comma separated; "all" */
+    char devices[128];             /* DEVICES: "auto", or numbers; may repeat */
+    int threads;                   /* THREADS: 0: the cores that are really granted */
+    int streams;                   /* ENGINE_STREAMS: 0: the engine chooses */
     int engine_batch;              /* ENGINE_BATCH: images in one tensor, 0: the engine's best */
     char engine_options[512];      /* ENGINE_OPTIONS: plugin specific key=value;... */
     char cache_dir[SP_PATH_BYTES]; /* ENGINE_CACHE_DIR: empty: $XDG_CACHE_HOME/spoton; "off" */

@@ -79,6 +79,14 @@ const struct sp_setting_row sp_setting_table[] = {
      "Model file (ONNX, OpenVINO IR or TFLite) or a bundle of `spoton export`. Empty: the bundled "
      "models/person.onnx.",
      SP_SETTING_TEXT, FIELD(model_path)},
+    {"USE_TENSORRT", MODEL, NULL, "false",
+     "On an NVIDIA GPU: the model runs by TensorRT where its library is found. The first start "
+     "then "
+     "takes minutes, what it built is kept.",
+     SP_SETTING_SWITCH, FIELD(use_tensorrt)},
+    {"YOLO_MODEL_PATH_TENSORRT", MODEL, "FILE", "",
+     "The model file that USE_TENSORRT takes instead of YOLO_MODEL_PATH: ONNX, not an engine file.",
+     SP_SETTING_TEXT, FIELD(tensorrt_model_path)},
     {"MODEL_FAMILY", MODEL, "WORD", "auto",
      "What kind of head the model has. auto: recognised from the file, or refused.",
      SP_SETTING_CHOICE, FIELD(model_family), .choices = families},

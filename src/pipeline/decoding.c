@@ -65,7 +65,7 @@ struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera)
         return (struct sp_source_gpu){0};
     return (struct sp_source_gpu){
         .api = p->engine,
-        .extra = p->settings->engine_options[0] ? p->settings->engine_options : NULL,
+        .extra = sp_model_choice_extra(&p->choice),
         .user = camera,
         .choose_device = choose_device,
     };

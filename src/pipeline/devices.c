@@ -24,8 +24,7 @@ static bool look_at(const struct sp_pipeline *p, int number, struct spoton_devic
     *about = (struct spoton_device){.struct_bytes = sizeof *about};
     if (api->struct_bytes <= offsetof(struct spoton_engine_api, device) || !api->device)
         return number == 0;
-    const char *extra = p->settings->engine_options;
-    return api->device(number, extra[0] ? extra : NULL, about) >= 0;
+    return api->device(number, sp_model_choice_extra(&p->choice), about) >= 0;
 }
 
 static int add(struct sp_pipeline *p, int number, struct sp_error *err)

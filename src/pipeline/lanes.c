@@ -111,7 +111,7 @@ static int open_detector(struct sp_pipeline *p, struct sp_lane *lane, struct sp_
         .threads = threads_for(p),
         .streams = s->streams,
         .cache_dir = cache_for(p, lane, batch > 0 ? batch : 1),
-        .extra = s->engine_options[0] ? s->engine_options : NULL,
+        .extra = sp_model_choice_extra(&p->choice),
         .head = {.score_threshold = s->confidence_threshold,
                  .nms_iou = s->nms_iou,
                  .class_wanted = p->class_wanted},

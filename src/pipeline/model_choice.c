@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { PICTURES_A_CAMERA = 4, PICTURES_MAX = 24 };
 
@@ -26,6 +27,40 @@ static int load_engine(struct sp_model_choice *choice, const struct sp_settings 
                bundle->model_path, why.text);
     }
     return sp_engine_load(&choice->engine, settings->engine, err);
+}
+
+static bool is_tensorrts_own(const char *path)
+{
+    const char *end = strrchr(path, '.');
+    return end && (strcasecmp(end, ".engine") == 0 || strcasecmp(end, ".plan") == 0 ||
+                   strcasecmp(end, ".trt") == 0);
+}
+
+static int check_file(const char *key, const char *path, struct sp_error *err)
+{
+    if (!is_tensorrts_own(path))
+        return SP_OK;
+    return sp_fail(err, SP_ERR_UNSUPPORTED,
+                   "%s=%s: an engine file of TensorRT's, which fits one GPU and one version; give "
+                   "the ONNX file that it was built from, and USE_TENSORRT=yes builds it here",
+                   key, path);
+}
+
+/* Where the engine is for NVIDIA GPUs; elsewhere USE_TENSORRT means nothing. */
+static int use_tensorrt(struct sp_model_choice *choice, const struct sp_settings *settings,
+                        struct sp_error *err)
+{
+    const char *path = settings->tensorrt_model_path, *options = settings->engine_options;
+    bool here = settings->use_tensorrt && strcmp(choice->engine->name, "cuda") == 0;
+    snprintf(choice->engine_options, sizeof choice->engine_options, "%s%s%s",
+             here ? "tensorrt=1" : "", here && options[0] ? ";" : "", options);
+    if (settings->use_tensorrt && !here)
+        sp_log(SP_LOG_INFO, "USE_TENSORRT is for NVIDIA GPUs: engine %s goes without",
+               choice->engine->name);
+    if (!here || !path[0])
+        return SP_OK;
+    int result = check_file("YOLO_MODEL_PATH_TENSORRT", path, err);
+    return result == SP_OK ? sp_bundle_resolve(&choice->bundle, path, err) : result;
 }
 
 static bool is_fast_in(const struct spoton_engine_api *engine, const char *precision)
@@ -96,9 +131,13 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
     else
         result = sp_path_bundled_model(path, sizeof path, "person.onnx", err);
     if (result == SP_OK)
+        result = check_file("YOLO_MODEL_PATH", path, err);
+    if (result == SP_OK)
         result = sp_bundle_resolve(bundle, path, err);
     if (result == SP_OK)
         result = load_engine(choice, settings, err);
+    if (result == SP_OK)
+        result = use_tensorrt(choice, settings, err);
     if (result == SP_OK)
         result = sp_model_open(&choice->model, choice->engine, bundle->model_path, &wish, err);
     if (result == SP_OK)
@@ -188,7 +227,7 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         .threads = threads,
         .streams = settings->streams,
         .cache_dir = cache_dir,
-        .extra = settings->engine_options[0] ? settings->engine_options : NULL,
+        .extra = sp_model_choice_extra(choice),
         .score = settings->confidence_threshold,
         .iou = GATE_IOU,
         .nms_iou = settings->nms_iou,

@@ -1,7 +1,8 @@
 /* Which model file runs, on which engine, in which precision: from the settings, the cards beside
  * the files, and what this machine multiplies fast.
  *
- * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> the file's
+ * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> with
+ * USE_TENSORRT on a GPU YOLO_MODEL_PATH_TENSORRT instead -> the file's
  * INT8 form instead, where that is asked for, or the CPU has neither bf16 nor f16 units and the
  * form passed its gate -> the model, opened -> [INT8 without a card: the gate, here and now]. */
 #pragma once
@@ -9,6 +10,8 @@
 #include "config/settings.h"
 #include "detect/card.h"
 #include "detect/model.h"
+
+enum { SP_ENGINE_OPTIONS_BYTES = 640 };
 
 struct sp_model_choice {
     const struct spoton_engine_api *engine;
@@ -19,7 +22,14 @@ struct sp_model_choice {
         batch;        /* what is asked for, or the engine's best; the file may fix another */
     bool int8_form;   /* the INT8 form beside the file that was named */
     bool gate_needed; /* INT8, and no card tells how good */
+    char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS, and what USE_TENSORRT adds */
 };
+
+/* The engine's options as it takes them: NULL for none. Lives with the choice. */
+static inline const char *sp_model_choice_extra(const struct sp_model_choice *choice)
+{
+    return choice->engine_options[0] ? choice->engine_options : NULL;
+}
 
 /* Says in the log what a user should know. SP_ERR_*: as the parts' own. */
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,

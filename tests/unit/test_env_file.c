@@ -206,7 +206,7 @@ static void test_keys_of_the_replaced_system(void **state)
 {
     (void)state;
     int result;
-    char *log = log_of("TARGET_FPS=23\nFRAME_SKIP=3\nREID_ENABLED=true\nUSE_TENSORRT=true\n"
+    char *log = log_of("TARGET_FPS=23\nFRAME_SKIP=3\nREID_ENABLED=true\nTRACKER_TYPE=sort\n"
                        "DETECTION_IMGSZ=640\nSPATIAL_MATCH_THRESHOLD_FACTORY=200\n"
                        "TRAIL_MAX_AGE_SECONDS=30\nTARGET_FPS='unfinished\n",
                        &result);
@@ -214,7 +214,7 @@ static void test_keys_of_the_replaced_system(void **state)
     assert_int_equal(settings.frame_skip, 3);
     assert_non_null(strstr(log, "[WARNING] .env line 1: TARGET_FPS has no effect in spoton: "));
     assert_non_null(strstr(log, ".env line 3: REID_ENABLED has no effect"));
-    assert_non_null(strstr(log, ".env line 4: USE_TENSORRT has no effect in spoton: use ENGINE"));
+    assert_non_null(strstr(log, ".env line 4: TRACKER_TYPE has no effect in spoton: the tracker"));
     assert_non_null(
         strstr(log, ".env line 5: DETECTION_IMGSZ has no effect in spoton: use YOLO_INPUT_SIZE"));
     assert_non_null(strstr(log, ".env line 6: SPATIAL_MATCH_THRESHOLD_FACTORY has"));

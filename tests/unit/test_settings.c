@@ -370,27 +370,30 @@ static void test_round_trip(void **state)
     (void)state;
     struct sp_error err = {0};
     assert_int_equal(
-        read_text("INT8_REFERENCE=f32.onnx\nMODEL_FAMILY=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_"
-                  "INPUT_COLOR=bgr\n"
-                  "YOLO_MODEL_PATH=/m/a b.onnx\nENGINE=fake\nPRECISION=int8\nYOLO_INPUT_SIZE=320\n"
-                  "SQUARE_INPUT=yes\nYOLO_CONFIDENCE_THRESHOLD=0.123456789\n"
-                  "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nDEVICES=2,0\nENGINE_STREAMS=2\n"
-                  "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
-                  "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
-                  "DECODE_THREADS=1\nDECODER=cpu\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE="
-                  "20\nTRACK_HIGH_"
-                  "THRESHOLD=0.55\n"
-                  "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"
-                  "TRACK_MATCH_THRESHOLD=0.85\nTRACK_DT=frames\nFRAME_JPEG_QUALITY=70\n"
-                  "STREAM_RESIZE_FACTOR=0.333\nVIDEO_CRF=0\nLOG_LEVEL=debug\nCAMERA_x=a.mp4\n"
-                  "STREAM_MAX_WIDTH=320\nHTTP_HOST=::1\nHTTP_PORT=0\nALLOW_INSECURE=yes\n"
-                  "API_TOKEN=***\n" /* as a secret is shown */
-                  "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
-                  "ENVIRONMENTS_FILE=/e.json\nSPATIAL_MATCH_ENABLED=no\n"
-                  "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n"
-                  "REID_MODEL_PATH=/r.onnx\nREID_MEAN=0,0,0\nREID_STD=1,1,1\n"
-                  "REID_KEEP_SECONDS=30\n",
-                  &err),
+        read_text(
+            "INT8_REFERENCE=f32.onnx\nMODEL_FAMILY=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_"
+            "INPUT_COLOR=bgr\n"
+            "YOLO_MODEL_PATH=/m/a "
+            "b.onnx\nUSE_TENSORRT=yes\nYOLO_MODEL_PATH_TENSORRT=/"
+            "t.onnx\nENGINE=fake\nPRECISION=int8\nYOLO_INPUT_SIZE=320\n"
+            "SQUARE_INPUT=yes\nYOLO_CONFIDENCE_THRESHOLD=0.123456789\n"
+            "YOLO_NMS_THRESHOLD=0.45\nCLASSES=all\nTHREADS=3\nDEVICES=2,0\nENGINE_STREAMS=2\n"
+            "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
+            "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
+            "DECODE_THREADS=1\nDECODER=cpu\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\nTRACK_BUFFER_SIZE="
+            "20\nTRACK_HIGH_"
+            "THRESHOLD=0.55\n"
+            "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"
+            "TRACK_MATCH_THRESHOLD=0.85\nTRACK_DT=frames\nFRAME_JPEG_QUALITY=70\n"
+            "STREAM_RESIZE_FACTOR=0.333\nVIDEO_CRF=0\nLOG_LEVEL=debug\nCAMERA_x=a.mp4\n"
+            "STREAM_MAX_WIDTH=320\nHTTP_HOST=::1\nHTTP_PORT=0\nALLOW_INSECURE=yes\n"
+            "API_TOKEN=***\n" /* as a secret is shown */
+            "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
+            "ENVIRONMENTS_FILE=/e.json\nSPATIAL_MATCH_ENABLED=no\n"
+            "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n"
+            "REID_MODEL_PATH=/r.onnx\nREID_MEAN=0,0,0\nREID_STD=1,1,1\n"
+            "REID_KEEP_SECONDS=30\n",
+            &err),
         SP_OK);
     other = settings;
     sp_settings_default(&settings);
