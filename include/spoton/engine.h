@@ -163,6 +163,7 @@ struct spoton_box {
 
 struct spoton_decoding; /* a camera's decoder's place on a device; the plugin's own */
 struct spoton_surface;  /* a picture in a device's memory; the plugin's own */
+struct spoton_jpeg;     /* an encoder on a device; the plugin's own */
 
 struct spoton_engine_api {
     uint32_t abi; /* SPOTON_ENGINE_ABI */
@@ -254,6 +255,17 @@ struct spoton_engine_api {
     int (*put_surface)(struct spoton_engine *engine, int slot, int image,
                        const struct spoton_picture *picture, const struct spoton_surface *surface,
                        char *error, size_t error_bytes);
+
+    /* The rest may be missing, too: see spoton_engine_makes_jpeg(). An encoder belongs to one
+     * thread at a time. */
+    int (*jpeg_open)(struct spoton_jpeg **out, int device, const char *extra, char *error,
+                     size_t error_bytes);
+    void (*jpeg_close)(struct spoton_jpeg *jpeg); /* NULL is fine */
+
+    /* Planes Y, U, V on the host, in JPEG's colours: BT.601, full range. quality 1..100. *data is
+     * the encoder's, valid until the next call. */
+    int (*jpeg_encode)(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+                       const uint8_t **data, size_t *bytes, char *error, size_t error_bytes);
 };
 
 static inline int spoton_engine_takes_pictures(const struct spoton_engine_api *api)
@@ -267,6 +279,12 @@ static inline int spoton_engine_decodes(const struct spoton_engine_api *api)
     return api->struct_bytes > offsetof(struct spoton_engine_api, put_surface) &&
            api->decoding_open && api->decoding_close && api->surface_take && api->surface_read &&
            api->surface_free;
+}
+
+static inline int spoton_engine_makes_jpeg(const struct spoton_engine_api *api)
+{
+    return api->struct_bytes > offsetof(struct spoton_engine_api, jpeg_encode) && api->jpeg_open &&
+           api->jpeg_close && api->jpeg_encode;
 }
 
 /* The plugin's one exported symbol; the result lives as long as the plugin is loaded. */

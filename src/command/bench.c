@@ -100,8 +100,10 @@ static int open_round(struct bench *bench, struct sp_error *err)
         .loop = true,
     };
     result = sp_pipeline_open(&bench->pipeline, &pipeline, err);
-    if (result == SP_OK)
+    if (result == SP_OK) {
+        sp_outputs_use(bench->outputs, bench->pipeline);
         result = sp_pipeline_start(bench->pipeline, err);
+    }
     return result;
 }
 

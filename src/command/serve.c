@@ -109,11 +109,13 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
         .environment = "serve",
         .loop = true,
     };
-    struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2};
+    struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2,
+                                         .place = sp_pipeline_jpeg_place};
     int result = sp_hub_open(&serve->hub, err);
     encoder.hub = serve->hub;
     if (result == SP_OK)
         result = sp_pipeline_open(&serve->pipeline, &pipeline, err);
+    encoder.place_user = serve->pipeline;
     if (result == SP_OK)
         result = sp_encoder_open(&serve->encoder, &encoder, err);
     return result;

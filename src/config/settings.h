@@ -26,6 +26,7 @@ struct sp_camera_setting {
 };
 
 enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
+enum sp_jpeg_encoder { SP_JPEG_ENCODER_CPU, SP_JPEG_ENCODER_GPU };
 enum sp_decoder { SP_DECODER_AUTO, SP_DECODER_CPU, SP_DECODER_GPU };
 enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 
@@ -80,10 +81,11 @@ struct sp_settings {
     int trail_length;                    /* TRAIL_LENGTH: of the older interface */
 
     /* pictures */
-    int jpeg_quality;            /* FRAME_JPEG_QUALITY */
-    double stream_resize_factor; /* STREAM_RESIZE_FACTOR */
-    int video_crf;               /* VIDEO_CRF: quality of the annotated MP4, x264's scale */
-    int stream_max_width_px;     /* STREAM_MAX_WIDTH */
+    int jpeg_quality;                  /* FRAME_JPEG_QUALITY */
+    enum sp_jpeg_encoder jpeg_encoder; /* JPEG_ENCODER: cpu, gpu */
+    double stream_resize_factor;       /* STREAM_RESIZE_FACTOR */
+    int video_crf;                     /* VIDEO_CRF: quality of the annotated MP4, x264's scale */
+    int stream_max_width_px;           /* STREAM_MAX_WIDTH */
 
     int log_level; /* LOG_LEVEL: enum sp_log_level */
 

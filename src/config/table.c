@@ -49,6 +49,12 @@ static const struct sp_setting_choice decoders[] = {
     {0},
 };
 
+static const struct sp_setting_choice jpeg_encoders[] = {
+    {"cpu", SP_JPEG_ENCODER_CPU, false},
+    {"gpu", SP_JPEG_ENCODER_GPU, false},
+    {0},
+};
+
 static const struct sp_setting_choice track_dts[] = {
     {"auto", SP_TRACK_DT_AUTO, false},
     {"frames", SP_TRACK_DT_FRAMES, false},
@@ -214,6 +220,11 @@ const struct sp_setting_row sp_setting_table[] = {
 
     {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
      FIELD(jpeg_quality), .low = 1, .high = 100},
+    {"JPEG_ENCODER", PICTURES, "WORD", "cpu",
+     "Where JPEG pictures are compressed. gpu: by nvJPEG on the engine's GPU, which takes work "
+     "from "
+     "the CPU.",
+     SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders},
     {"STREAM_RESIZE_FACTOR", PICTURES, "FACTOR", "1",
      "Size of the pictures shown, as a part of the camera's.", SP_SETTING_REAL,
      FIELD(stream_resize_factor), .low = 0.1, .high = 1},

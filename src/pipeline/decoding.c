@@ -1,6 +1,6 @@
-/* On which GPU a camera is decoded: the one with the most room among those that the engine runs on,
- * by what their decoders have to do; or on the CPU. Its frames are inferred there, too, as long as
- * that device works (sp_device_choose). */
+/* What a GPU does besides inference. On which one a camera is decoded: the one with the most room
+ * among those that the engine runs on, by what their decoders have to do; or on the CPU. Its frames
+ * are inferred there, too, as long as that device works (sp_device_choose). */
 #include "pipeline/internal.h"
 
 #include "pipeline/placement.h"
@@ -9,11 +9,16 @@ static const double USUAL_FRAME_RATE = 25;
 
 int sp_decoding_check(const struct sp_pipeline *p, struct sp_error *err)
 {
-    if (p->settings->decoder != SP_DECODER_GPU || spoton_engine_decodes(p->engine))
-        return SP_OK;
-    return sp_fail(err, SP_ERR_UNSUPPORTED,
-                   "DECODER=gpu: engine %s does not decode; use ENGINE=cuda, or DECODER=auto",
-                   p->engine->name);
+    if (p->settings->decoder == SP_DECODER_GPU && !spoton_engine_decodes(p->engine))
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "DECODER=gpu: engine %s does not decode; use ENGINE=cuda, or DECODER=auto",
+                       p->engine->name);
+    if (p->settings->jpeg_encoder == SP_JPEG_ENCODER_GPU && !spoton_engine_makes_jpeg(p->engine))
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "JPEG_ENCODER=gpu: engine %s makes no JPEG; use ENGINE=cuda, or "
+                       "JPEG_ENCODER=cpu",
+                       p->engine->name);
+    return SP_OK;
 }
 
 static double load_of(const struct sp_camera *camera, const struct sp_source_info *info)
@@ -69,6 +74,16 @@ struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera)
         .user = camera,
         .choose_device = choose_device,
     };
+}
+
+struct sp_jpeg_place sp_pipeline_jpeg_place(void *user, int thread)
+{
+    const struct sp_pipeline *p = user;
+    if (p->settings->jpeg_encoder != SP_JPEG_ENCODER_GPU || !spoton_engine_makes_jpeg(p->engine))
+        return (struct sp_jpeg_place){0};
+    return (struct sp_jpeg_place){.api = p->engine,
+                                  .device = p->devices[thread % p->device_count].number,
+                                  .extra = sp_model_choice_extra(&p->choice)};
 }
 
 void sp_camera_leave_gpu(struct sp_camera *camera)

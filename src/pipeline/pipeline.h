@@ -21,6 +21,7 @@
 #include "detection.h"
 #include "pipeline/map.h"
 #include "place.h"
+#include "render/jpeg.h"
 #include "stage.h"
 #include "track.h"
 
@@ -173,6 +174,10 @@ struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline);
 int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
 const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
+
+/* Where the thread-th of several compresses pictures: JPEG_ENCODER. user: the pipeline, which
+ * outlives who asks. */
+struct sp_jpeg_place sp_pipeline_jpeg_place(void *user, int thread);
 
 /* What the engine runs on, in the order of DEVICES. */
 enum { SP_DEVICES_MAX = 16 };

@@ -4,7 +4,6 @@
 #include "base/thread.h"
 #include "publish/shrink.h"
 #include "render/draw.h"
-#include "render/jpeg.h"
 #include "render/text.h"
 #include "surface.h"
 
@@ -262,6 +261,8 @@ static int open_worker(struct sp_encoder *e, int index, struct sp_error *err)
     if (sp_text_open(&w->text, NULL, &no_font) < 0 && index == 0)
         sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
     int result = sp_jpeg_open(&w->jpeg, err);
+    if (result == SP_OK && e->options.place)
+        sp_jpeg_use(w->jpeg, e->options.place(e->options.place_user, index));
     if (result == SP_OK)
         result = sp_thread_start(&w->thread, "jpeg", worker_main, w, err);
     e->workers_started += result == SP_OK;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "publish/hub.h"
+#include "render/jpeg.h"
 
 struct sp_encoder;
 struct sp_stream;
@@ -38,7 +39,9 @@ enum { SP_PICTURE_ROOM = 32, SP_STREAMS_MAX = 256 };
 
 struct sp_encoder_options {
     struct sp_hub *hub;
-    int threads; /* 0: one */
+    int threads;                                           /* 0: one */
+    struct sp_jpeg_place (*place)(void *user, int thread); /* NULL: the CPU */
+    void *place_user;
 };
 
 int sp_encoder_open(struct sp_encoder **out, const struct sp_encoder_options *options,

@@ -1,7 +1,9 @@
 #include "render/jpeg.h"
 
+#include "base/log.h"
 #include "render/color.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <turbojpeg.h>
 
@@ -10,6 +12,8 @@ struct sp_jpeg {
     unsigned char *data; /* large enough for any content: turbojpeg never reallocates it */
     size_t capacity_bytes;
     struct sp_canvas scratch; /* the planes in JPEG's colours, when the canvas has others */
+    struct sp_jpeg_place place;
+    struct spoton_jpeg *gpu; /* or NULL */
 };
 
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err)
@@ -30,11 +34,61 @@ void sp_jpeg_close(struct sp_jpeg *jpeg)
 {
     if (!jpeg)
         return;
+    if (jpeg->gpu)
+        jpeg->place.api->jpeg_close(jpeg->gpu);
     tjDestroy(jpeg->compressor);
     sp_canvas_release(&jpeg->scratch);
     free(jpeg->data);
     free(jpeg);
 }
+
+void sp_jpeg_use(struct sp_jpeg *jpeg, struct sp_jpeg_place place)
+{
+    jpeg->place = place;
+}
+
+/* ---- on a device ---- */
+
+/* What failed once is not tried again. */
+static void give_up(struct sp_jpeg *jpeg, const char *why)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&told))
+        sp_log(SP_LOG_WARNING, "JPEG is compressed on the CPU, not on GPU %d: %s",
+               jpeg->place.device, why);
+    if (jpeg->gpu)
+        jpeg->place.api->jpeg_close(jpeg->gpu);
+    jpeg->gpu = NULL;
+    jpeg->place.api = NULL;
+}
+
+/* False: the CPU is to do it. The canvas has JPEG's colours. */
+static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int quality,
+                             const uint8_t **data, size_t *bytes)
+{
+    const struct spoton_engine_api *api = jpeg->place.api;
+    char why[256] = "";
+    if (!api)
+        return false;
+    int result = 0;
+    struct spoton_jpeg *gpu = NULL;
+    if (!jpeg->gpu)
+        result = api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.extra, why, sizeof why);
+    if (gpu && result == 0)
+        jpeg->gpu = gpu;
+    struct spoton_picture picture = {.width = canvas->width_px, .height = canvas->height_px};
+    for (int i = 0; i < 3; i++) {
+        picture.plane[i] = canvas->plane[i];
+        picture.stride_bytes[i] = canvas->stride_bytes[i];
+    }
+    if (result == 0)
+        result = api->jpeg_encode(jpeg->gpu, &picture, quality, data, bytes, why, sizeof why);
+    if (result < 0)
+        give_up(jpeg, why);
+    return result == 0;
+}
+
+/* ---- on the CPU ---- */
 
 /* Untouched pages of the worst case cost no memory. */
 static int reserve(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, struct sp_error *err)
@@ -75,15 +129,18 @@ int sp_jpeg_encode(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int qua
         return sp_fail(err, SP_ERR_INVALID, "JPEG quality %d: must be 1..100", quality);
     if (!canvas->memory)
         return sp_fail(err, SP_ERR_INVALID, "JPEG of an empty canvas: load a picture first");
-    int rc = reserve(jpeg, canvas, err);
-    if (rc)
-        return rc;
+    int rc = SP_OK;
     if (!sp_color_is_jfif(canvas->matrix, canvas->full_range)) {
         rc = convert(jpeg, canvas, err);
         if (rc)
             return rc;
         canvas = &jpeg->scratch;
     }
+    if (encode_on_device(jpeg, canvas, quality, data, bytes))
+        return SP_OK;
+    rc = reserve(jpeg, canvas, err);
+    if (rc)
+        return rc;
 
     const unsigned char *planes[3] = {canvas->plane[0], canvas->plane[1], canvas->plane[2]};
     unsigned char *out = jpeg->data;

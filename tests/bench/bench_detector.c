@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "detect/detector.h"
 #include "engine/loader.h"
+#include "surface.h"
 
 #include <stdio.h>
 #include <stdlib.h>

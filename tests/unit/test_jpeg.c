@@ -1,6 +1,6 @@
 #include "render/jpeg.h"
 
-#include "unit.h"
+#include "engines.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -95,11 +95,11 @@ static void assert_same_colors(const struct sp_canvas *canvas, const uint8_t *da
     free(wanted);
 }
 
-static void test_colors_are_those_of_ffmpeg(void **state)
+static void check_colors(struct sp_jpeg_place place)
 {
-    (void)state;
     struct sp_jpeg *jpeg;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
+    sp_jpeg_use(jpeg, place);
     for (int matrix = SP_MATRIX_BT601; matrix <= SP_MATRIX_BT2020; matrix++)
         for (int full_range = 0; full_range <= 1; full_range++) {
             struct sp_canvas canvas =
@@ -111,6 +111,112 @@ static void test_colors_are_those_of_ffmpeg(void **state)
             sp_canvas_release(&canvas);
         }
     sp_jpeg_close(jpeg);
+}
+
+static void test_colors_are_those_of_ffmpeg(void **state)
+{
+    (void)state;
+    check_colors((struct sp_jpeg_place){0});
+}
+
+/* By nvJPEG, where there is a device. */
+static void test_colors_by_a_device(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *api = NULL;
+    struct spoton_jpeg *probe = NULL;
+    char text[256] = "no plugin";
+    if (UNDER_TSAN || sp_engine_load(&api, "cuda", NULL) < 0 ||
+        api->jpeg_open(&probe, 0, NULL, text, sizeof text) < 0) {
+        print_message("skipped: %s\n", text);
+        skip();
+    }
+    api->jpeg_close(probe);
+    check_colors((struct sp_jpeg_place){.api = api});
+}
+
+/* ---- whose device it is ---- */
+
+static int opened, closed, encoded, fail_opening, fail_from;
+static const uint8_t made[] = {0xff, 0xd8, 0xff, 0xd9};
+
+static int stub_open(struct spoton_jpeg **out, int device, const char *extra, char *error,
+                     size_t error_bytes)
+{
+    assert_int_equal(device, 3);
+    assert_string_equal(extra, "graphs=0");
+    snprintf(error, error_bytes, "no library");
+    *out = (struct spoton_jpeg *)&opened;
+    opened += !fail_opening;
+    return fail_opening ? SPOTON_FAILED : 0;
+}
+
+static void stub_close(struct spoton_jpeg *jpeg)
+{
+    assert_ptr_equal(jpeg, &opened);
+    ++closed;
+}
+
+static int stub_encode(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+                       const uint8_t **data, size_t *bytes, char *error, size_t error_bytes)
+{
+    assert_ptr_equal(jpeg, &opened);
+    assert_int_equal(picture->width, 64);
+    assert_int_equal(picture->height, 48);
+    assert_int_equal(quality, 80);
+    assert_int_equal(picture->plane[0][0], 255); /* white, in JPEG's colours */
+    *data = made;
+    *bytes = sizeof made;
+    snprintf(error, error_bytes, "it has gone");
+    return ++encoded >= fail_from ? SPOTON_DEVICE_LOST : 0;
+}
+
+/* Returns whether the device made it; what the CPU makes is a picture. */
+static bool encode_once(struct sp_jpeg *jpeg, const struct sp_canvas *canvas)
+{
+    const uint8_t *data;
+    size_t bytes;
+    assert_int_equal(sp_jpeg_encode(jpeg, canvas, 80, &data, &bytes, NULL), SP_OK);
+    if (data == made)
+        return true;
+    free(decode(data, bytes, 64, 48));
+    return false;
+}
+
+static void test_a_device_compresses_until_it_fails(void **state)
+{
+    (void)state;
+    struct spoton_engine_api api = {.struct_bytes = sizeof api,
+                                    .jpeg_open = stub_open,
+                                    .jpeg_close = stub_close,
+                                    .jpeg_encode = stub_encode};
+    struct sp_jpeg_place place = {.api = &api, .device = 3, .extra = "graphs=0"};
+    struct sp_canvas canvas = color_canvas(64, 48, SP_MATRIX_BT709, false);
+    struct sp_jpeg *jpeg;
+    assert_true(spoton_engine_makes_jpeg(&api));
+    memset(canvas.plane[0], 235, (size_t)canvas.stride_bytes[0] * 48);
+    memset(canvas.plane[1], 128, (size_t)canvas.stride_bytes[1] * 24);
+    memset(canvas.plane[2], 128, (size_t)canvas.stride_bytes[2] * 24);
+
+    fail_from = 4;
+    assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
+    sp_jpeg_use(jpeg, place);
+    for (int i = 1; i <= 6; i++)
+        assert_int_equal(encode_once(jpeg, &canvas), i < fail_from);
+    assert_int_equal(encoded, 4); /* it is not asked again */
+    assert_int_equal(opened, 1);
+    assert_int_equal(closed, 1);
+    sp_jpeg_close(jpeg);
+    assert_int_equal(closed, 1);
+
+    fail_opening = 1;
+    assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
+    sp_jpeg_use(jpeg, place);
+    assert_false(encode_once(jpeg, &canvas));
+    assert_false(encode_once(jpeg, &canvas));
+    sp_jpeg_close(jpeg);
+    assert_int_equal(closed, 1);
+    sp_canvas_release(&canvas);
 }
 
 static void test_loading_for_jpeg_gives_the_same_picture(void **state)
@@ -195,6 +301,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_colors_are_those_of_ffmpeg),
+        cmocka_unit_test(test_colors_by_a_device),
+        cmocka_unit_test(test_a_device_compresses_until_it_fails),
         cmocka_unit_test(test_loading_for_jpeg_gives_the_same_picture),
         cmocka_unit_test(test_black_and_white_reach_the_ends),
         cmocka_unit_test(test_bad_calls_are_refused),

@@ -384,7 +384,7 @@ static void test_round_trip(void **state)
             "20\nTRACK_HIGH_"
             "THRESHOLD=0.55\n"
             "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"
-            "TRACK_MATCH_THRESHOLD=0.85\nTRACK_DT=frames\nFRAME_JPEG_QUALITY=70\n"
+            "TRACK_MATCH_THRESHOLD=0.85\nTRACK_DT=frames\nFRAME_JPEG_QUALITY=70\nJPEG_ENCODER=gpu\n"
             "STREAM_RESIZE_FACTOR=0.333\nVIDEO_CRF=0\nLOG_LEVEL=debug\nCAMERA_x=a.mp4\n"
             "STREAM_MAX_WIDTH=320\nHTTP_HOST=::1\nHTTP_PORT=0\nALLOW_INSECURE=yes\n"
             "API_TOKEN=***\n" /* as a secret is shown */

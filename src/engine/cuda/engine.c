@@ -5,6 +5,7 @@
  * runs letterbox, model and head of the slots before (slots.h). A batch that is not full runs in
  * the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
  * itself, so the plugin loads, and says why it cannot run, on machines without one. */
+#include "jpeg.h"
 #include "memory_pool.h"
 #include "slots.h"
 #include "surfaces.h"
@@ -458,6 +459,9 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .surface_read = cuda_surface_read,
         .surface_free = cuda_surface_free,
         .put_surface = cuda_put_surface,
+        .jpeg_open = cuda_jpeg_open,
+        .jpeg_close = cuda_jpeg_close,
+        .jpeg_encode = cuda_jpeg_encode,
     };
     return &api;
 }

@@ -1,0 +1,14 @@
+/* JPEG by nvJPEG, whose library is looked for at run time. Private to the plugin. */
+#pragma once
+
+#include "spoton/engine.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* See spoton/engine.h. */
+int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *extra, char *error,
+                   size_t error_bytes);
+void cuda_jpeg_close(struct spoton_jpeg *jpeg);
+int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+                     const uint8_t **data, size_t *bytes, char *error, size_t error_bytes);
