@@ -142,7 +142,7 @@ void sp_camera_end(struct sp_camera *camera)
 }
 
 /* Passes over the source, until its end or over and over. It is rewound, not opened anew: a decoder
- * on a GPU takes long to make. */
+ * on a GPU takes long to make (FFmpeg makes that of H.264 anew all the same). */
 static int play_all(struct sp_camera *camera, struct sp_error *err)
 {
     const struct sp_pipeline *p = camera->pipeline;

@@ -123,6 +123,7 @@ struct read_options {
     int threads;
     bool no_hash;
     struct sp_source_memory memory;
+    struct sp_source_gpu gpu;
 };
 
 /* Checks on the way what holds for every source; the caller frees the reel. */
@@ -140,6 +141,7 @@ static inline struct reel *read_all(const char *url, struct read_options with)
                                         .sparse = with.frame_skip > 1,
                                         .decode_threads = with.threads,
                                         .memory = with.memory,
+                                        .gpu = with.gpu,
                                         .open_timeout_us = 5000000,
                                         .read_timeout_us = 5000000};
     reel->rc = sp_source_open(&source, &options, &reel->err);

@@ -1,6 +1,8 @@
 /* Reading whole videos: every picture, its number, its time, its bytes. */
 #include "clips.h"
 
+#include <dlfcn.h>
+
 /* Every picture, in order, and none more. */
 static void expect_whole(const char *url, int pictures, struct read_options with)
 {
@@ -128,6 +130,73 @@ static void test_pictures_in_memory_of_the_engine(void **state)
     expect_same_in_memory(clip("memory.mp4"), 1, 2, false); /* not enough */
     make(MOVING("64x48", "25", "1") "-c:v ffv1 -pix_fmt yuv444p @/memory444.mkv");
     expect_same_in_memory(clip("memory444.mkv"), 1, 1000, false); /* is converted */
+}
+
+/* ---- on a GPU ---- */
+
+static int asked, opened, closed, device_given;
+static bool refuses;
+
+static int choose_device(void *user, const struct sp_source_info *info)
+{
+    assert_ptr_equal(user, &asked);
+    assert_string_equal(info->codec, "h264");
+    assert_int_equal(info->width_px, 96);
+    assert_true(info->frame_rate > 24 && info->frame_rate < 26);
+    ++asked;
+    return device_given;
+}
+
+static int open_decoding(struct spoton_decoding **out, int device, const char *extra,
+                         void **context, void **stream, char *error, size_t error_bytes)
+{
+    assert_int_equal(device, device_given);
+    assert_string_equal(extra, "graphs=0");
+    if (refuses) {
+        snprintf(error, error_bytes, "it is busy");
+        return SPOTON_FAILED;
+    }
+    ++opened;
+    *out = (struct spoton_decoding *)&opened;
+    *context = &opened; /* FFmpeg looks for the driver first */
+    *stream = NULL;
+    return 0;
+}
+
+static void close_decoding(struct spoton_decoding *decoding)
+{
+    closed += decoding != NULL;
+}
+
+/* Whatever a GPU cannot do is done as ever. */
+static void test_without_a_gpu_the_cpu_decodes(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    if (dlopen("libcuda.so.1", RTLD_LAZY)) {
+        print_message("skipped: there is a driver\n");
+        skip();
+    }
+    const struct spoton_engine_api api = {.struct_bytes = sizeof api,
+                                          .decoding_open = open_decoding,
+                                          .decoding_close = close_decoding};
+    struct read_options with = {
+        .gpu = {.api = &api, .extra = "graphs=0", .user = &asked, .choose_device = choose_device}};
+    make(MOVING("96x64", "25", "2.4") "-c:v libx264 -bf 3 -pix_fmt yuv420p @/gpu.mp4");
+    device_given = 2;
+    expect_whole(clip("gpu.mp4"), 60, with);
+    assert_int_equal(asked, 1);
+    assert_int_equal(opened, 1);
+    assert_int_equal(closed, 1);
+    refuses = true;
+    expect_whole(clip("gpu.mp4"), 60, with);
+    device_given = -1; /* there is none that works */
+    expect_whole(clip("gpu.mp4"), 60, with);
+    assert_int_equal(asked, 3);
+    assert_int_equal(opened, 1);
+    make(MOVING("96x64", "25", "1") "-c:v mjpeg @/gpu.avi");
+    expect_whole(clip("gpu.avi"), 25, with); /* pictures that stand alone are left to the CPU */
+    assert_int_equal(asked, 3);
 }
 
 /* What is given out sparsely is what full decoding gives, and the account is whole. */
@@ -418,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_every_picture_of_every_codec),
         cmocka_unit_test(test_threads_change_no_byte),
         cmocka_unit_test(test_pictures_in_memory_of_the_engine),
+        cmocka_unit_test(test_without_a_gpu_the_cpu_decodes),
         cmocka_unit_test(test_sparse_equals_full),
         cmocka_unit_test(test_times_rise_and_start_at_zero),
         cmocka_unit_test(test_size_changes_midway_and_clock_jumps_back),
