@@ -81,7 +81,7 @@ def test_a_run_in_two_calls_exports_what_it_trained(torch_python, frames, tmp_pa
 def test_a_killed_run_goes_on_from_its_last_checkpoint(torch_python, frames, tmp_path):
     out = tmp_path / "out"
     words = ["--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--device", "cpu",
-             "--out", out, "--no-evaluate", "--crowd", 0.5, "--paste", 0.5]
+             "--out", out, "--no-evaluate", "--crowd", 0.5, "--paste", 0.5, "--paste-end", 0.5, "--patches", 2]
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), OMP_NUM_THREADS="1")
     process = subprocess.Popen(
         [PYTHON, "-m", "train", *map(str, words), "--steps", "100000", "--checkpoint", "0"],
@@ -99,6 +99,18 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(torch_python, frames, tmp
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()[lines:]]
     steps = [entry["step"] for entry in log if "step" in entry]
     assert steps[0] >= 2 and steps[-1] == steps[0] + 1
+
+
+def test_pasting_from_a_picture_without_people_leaves_numbers(torch_python):
+    """An empty box in the middle of a pixel was divided by itself: one batch in thousands was no number."""
+    check = ("import torch\n"
+             "from train.draw import _soft_mask\n"
+             "boxes = torch.tensor([[10.5, 20.5, 10.5, 20.5], [3.5, 2.0, 3.5, 9.0], [2.0, 2.0, 9.0, 20.0]])\n"
+             "mask = _soft_mask(boxes, 32)\n"
+             "assert mask.isfinite().all() and mask[2].max() == 1 and mask[2].min() == 0\n"
+             "assert mask[2].sum() <= 7 * 18 * 1.1\n")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
+    subprocess.run([PYTHON, "-c", check], env=environment, check=True)
 
 
 def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):

@@ -30,6 +30,8 @@ def parser_of_train():
     add("--average", type=float, default=0.9997, help="decay of the averaged weights")
     add("--mosaic", type=float, default=0.5, help="share of pictures made of four")
     add("--paste", type=float, default=0.15, help="share of pictures with a person pasted in")
+    add("--paste-end", type=float, default=0.0, help="the same after --close")
+    add("--patches", type=int, default=1, help="how many times that share is pasted into")
     add("--crowd", type=float, default=0.0,
         help="share of the pasted that stand beside, before or behind someone, as large as they are")
     add("--close", type=float, default=0.6, help="part of the schedule after which mosaics are rare")

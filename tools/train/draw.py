@@ -15,7 +15,10 @@ from .data import BOXES_MAX, GREY, LEVELS
 from .photo import photograph
 
 PEOPLE_PER_PICTURE, PEOPLE_MIN = 24, 256  # room in a batch's list; what does not fit is dropped
-HIDDEN_SHARE = 0.55  # of a person behind a pasted patch: more, and it is doubtful
+HIDDEN_SHARE = 0.7  # of a person behind a pasted patch: more, and it is doubtful
+# Half of what a patch covers, as a part of its width and height: hardly more than a standing person
+# does, so that of whoever is behind it as much is seen as would be.
+PATCH_HALF = (0.45, 0.52)
 SCALE_TO = 640  # the size a detector runs at: people's sizes refer to it, whatever is trained at
 
 
@@ -246,9 +249,11 @@ def _overlap(a, b):
 
 
 def _soft_mask(box, size):
-    """1 within a rounded rectangle a little larger than the box, fading to 0 at its edge."""
+    """1 within a rounded rectangle about as large as the box, fading to 0 at its edge."""
     at = torch.arange(size, device=box.device) + 0.5
-    middle, half = (box[:, :2] + box[:, 2:]) / 2, (box[:, 2:] - box[:, :2]) * 0.54
+    middle = (box[:, :2] + box[:, 2:]) / 2
+    half = (box[:, 2:] - box[:, :2]) * torch.tensor(PATCH_HALF, device=box.device)
+    half = half.clamp(min=1e-3)  # a picture without people gives an empty box: 0 / 0 is no number
     x = ((at - middle[:, :1]) / half[:, :1])[:, None, :]
     y = ((at - middle[:, 1:]) / half[:, 1:])[:, :, None]
     return (8 * (1 - (x ** 6 + y ** 6))).clamp(0, 1)
@@ -261,13 +266,13 @@ def as_list(boxes, wanted, room):
     return boxes.flatten(0, 1)[order, :4], order // number, wanted.flatten()[order]
 
 
-def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, crowd=0.0, photo=True):
+def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, crowd=0.0, patches=1, photo=True):
     tiles = choose_tiles(store, count, size, mosaic_share)
     pixels, covered = resample(store, tiles, size)
     pixels.masked_fill_(~covered[..., None], float(GREY))
     boxes, valid = place_boxes(store, tiles, size)
     number = round(count * paste_share)
-    if number:
+    for _ in range(patches if number else 0):
         chosen = torch.randperm(count, device=store.device)[:number]
         pasted, good = paste(store, pixels, boxes, valid, chosen, size, crowd)
         extra = torch.zeros(count, 1, 5, device=store.device)

@@ -93,7 +93,8 @@ class Trainer:
         settings, closing = self.settings, self.closing
         return draw_batch(self.store, settings.batch, self.size,
                           0.1 * settings.mosaic if closing else settings.mosaic,
-                          0.0 if closing else settings.paste, settings.crowd)
+                          settings.paste_end if closing else settings.paste, settings.crowd,
+                          settings.patches)
 
     def enter_phase(self):
         """Larger pictures at the end, then int8's rounding: each needs a graph of its own."""
