@@ -285,7 +285,6 @@ static int make_frame(struct sp_libav *s, AVFrame *picture, struct sp_frame **ou
         sp_frame_attach(*out, s->options.gpu.api, surface);
     else if (surface)
         s->options.gpu.api->surface_free(surface);
-    s->info.on_gpu = surface != NULL;
     if (s->gpu && !surface && !s->told_of_cpu)
         sp_log(SP_LOG_WARNING, "%s: decoded on the CPU: the GPU refuses this %s, or has no memory",
                s->name, s->info.codec);

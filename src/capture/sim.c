@@ -151,7 +151,6 @@ static void info_of(const void *self, struct sp_source_info *info)
         .height_px = s->plan.height_px,
         .frame_rate = s->plan.fps,
         .frames_total = s->plan.frames,
-        .on_gpu = s->decoding != NULL,
         .live = s->plan.paced,
     };
 }

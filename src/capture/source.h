@@ -33,7 +33,6 @@ struct sp_source_info {
     int width_px, height_px;    /* as announced; pictures may differ */
     double frame_rate;          /* nominal, pictures a second; 0: unknown */
     int64_t frames_total;       /* as announced, else duration times rate; 0: unknown */
-    bool on_gpu;                /* it is decoded there */
     bool live; /* a device, or a network source without an end: paced by the outside */
 };
 

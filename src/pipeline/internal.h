@@ -235,9 +235,9 @@ void sp_device_lose(struct sp_device *device, const struct sp_error *why);
 /* A batch that is done; the collector's. */
 void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot);
 
-/* decoding.c */
+/* gpu.c */
 /* DECODER and JPEG_ENCODER. */
-int sp_decoding_check(const struct sp_pipeline *pipeline, struct sp_error *err);
+int sp_gpu_check(const struct sp_pipeline *pipeline, struct sp_error *err);
 struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera); /* for its source's options */
 void sp_camera_leave_gpu(struct sp_camera *camera);           /* its source is closed */
 /* A picture that was read. */

@@ -261,7 +261,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     if (result == SP_OK)
         result = sp_devices_open(p, err);
     if (result == SP_OK)
-        result = sp_decoding_check(p, err);
+        result = sp_gpu_check(p, err);
     if (result == SP_OK)
         result = open_cameras(p, err);
     if (result == SP_OK)

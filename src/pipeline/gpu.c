@@ -7,7 +7,7 @@
 
 static const double USUAL_FRAME_RATE = 25;
 
-int sp_decoding_check(const struct sp_pipeline *p, struct sp_error *err)
+int sp_gpu_check(const struct sp_pipeline *p, struct sp_error *err)
 {
     if (p->settings->decoder == SP_DECODER_GPU && !spoton_engine_decodes(p->engine))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
