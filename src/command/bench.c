@@ -101,7 +101,7 @@ static int open_round(struct bench *bench, struct sp_error *err)
     };
     result = sp_pipeline_open(&bench->pipeline, &pipeline, err);
     if (result == SP_OK) {
-        sp_outputs_use(bench->outputs, bench->pipeline);
+        sp_outputs_place_jpeg(bench->outputs, bench->pipeline);
         result = sp_pipeline_start(bench->pipeline, err);
     }
     return result;

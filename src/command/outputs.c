@@ -218,11 +218,11 @@ int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *op
     return SP_OK;
 }
 
-void sp_outputs_use(struct sp_outputs *outputs, struct sp_pipeline *pipeline)
+void sp_outputs_place_jpeg(struct sp_outputs *outputs, struct sp_pipeline *pipeline)
 {
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         if (outputs->tools[i].jpeg)
-            sp_jpeg_use(outputs->tools[i].jpeg, sp_pipeline_jpeg_place(pipeline, i));
+            sp_jpeg_set_place(outputs->tools[i].jpeg, sp_pipeline_jpeg_place(pipeline, i));
 }
 
 void sp_outputs_close(struct sp_outputs *outputs)

@@ -22,7 +22,7 @@ struct sp_outputs_options {
 int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
                     struct sp_error *err);
 /* Before the pipeline starts: pictures are compressed where it says (JPEG_ENCODER). */
-void sp_outputs_use(struct sp_outputs *outputs, struct sp_pipeline *pipeline);
+void sp_outputs_place_jpeg(struct sp_outputs *outputs, struct sp_pipeline *pipeline);
 void sp_outputs_close(struct sp_outputs *outputs); /* after the pipeline; NULL is fine */
 
 /* To be given to the pipeline. */

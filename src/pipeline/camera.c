@@ -148,24 +148,22 @@ static int play_all(struct sp_camera *camera, struct sp_error *err)
     const struct sp_pipeline *p = camera->pipeline;
     struct sp_pass pass = {0};
     struct sp_source *source = NULL;
-    bool rewound = false, again = true;
+    bool rewound = false, again;
     int result = SP_OK;
-    while (result == SP_OK && again && !sp_camera_should_stop(camera)) {
+    for (;;) {
         if (!source)
             result = sp_camera_open_source(camera, &source, err);
         if (result < 0)
             return sp_camera_should_stop(camera) ? SP_OK : result;
         result = play(camera, source, &pass, &again, err);
-        if (!again && !rewound) /* one that could be rewound and then gave nothing is opened anew */
-            break;
-        if (!p->options.loop)
+        /* One that could be rewound and then gave nothing is opened anew. */
+        if (result < 0 || !p->options.loop || sp_camera_should_stop(camera) || !(again || rewound))
             break;
         rewound = again && sp_source_seek(source, 0, err) == SP_OK;
         if (!rewound) {
             sp_camera_close_source(camera, source);
             source = NULL;
         }
-        again = true;
         sp_camera_begin_pass(camera, &pass);
     }
     if (source)

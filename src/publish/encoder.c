@@ -262,7 +262,7 @@ static int open_worker(struct sp_encoder *e, int index, struct sp_error *err)
         sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
     int result = sp_jpeg_open(&w->jpeg, err);
     if (result == SP_OK && e->options.place)
-        sp_jpeg_use(w->jpeg, e->options.place(e->options.place_user, index));
+        sp_jpeg_set_place(w->jpeg, e->options.place(e->options.place_user, index));
     if (result == SP_OK)
         result = sp_thread_start(&w->thread, "jpeg", worker_main, w, err);
     e->workers_started += result == SP_OK;

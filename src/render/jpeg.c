@@ -42,7 +42,7 @@ void sp_jpeg_close(struct sp_jpeg *jpeg)
     free(jpeg);
 }
 
-void sp_jpeg_use(struct sp_jpeg *jpeg, struct sp_jpeg_place place)
+void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place)
 {
     jpeg->place = place;
 }

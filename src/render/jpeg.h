@@ -16,7 +16,7 @@ struct sp_jpeg_place {
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
 /* Before the first picture. What the device refuses is compressed on the CPU, and a warning says so
  * once. */
-void sp_jpeg_use(struct sp_jpeg *jpeg, struct sp_jpeg_place place);
+void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */
 
 /* *data stays the encoder's and is valid until the next call. quality 1..100. JPEG means full

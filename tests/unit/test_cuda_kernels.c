@@ -9,17 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit.h"
-
-static bool have_device(void)
-{
-    int count = 0;
-    cudaError_t status = cudaGetDeviceCount(&count);
-    if (status == cudaSuccess && count > 0)
-        return true;
-    print_message("skipped: no NVIDIA GPU: %s\n", cudaGetErrorString(status));
-    return false;
-}
+#include "cuda_device.h"
 
 static unsigned seed = 7;
 

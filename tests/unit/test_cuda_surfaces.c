@@ -6,21 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cuda_runtime_api.h>
-
-#include "unit.h"
+#include "cuda_device.h"
 
 enum { THREADS = 4, ROUNDS = 200, PAD = 37 };
-
-static bool have_device(void)
-{
-    int count = 0;
-    cudaError_t status = cudaGetDeviceCount(&count);
-    if (status == cudaSuccess && count > 0)
-        return true;
-    print_message("skipped: no NVIDIA GPU: %s\n", cudaGetErrorString(status));
-    return false;
-}
 
 struct planes {
     uint8_t *memory, *packed;

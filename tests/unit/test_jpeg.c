@@ -99,7 +99,7 @@ static void check_colors(struct sp_jpeg_place place)
 {
     struct sp_jpeg *jpeg;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_use(jpeg, place);
+    sp_jpeg_set_place(jpeg, place);
     for (int matrix = SP_MATRIX_BT601; matrix <= SP_MATRIX_BT2020; matrix++)
         for (int full_range = 0; full_range <= 1; full_range++) {
             struct sp_canvas canvas =
@@ -200,7 +200,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
 
     fail_from = 4;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_use(jpeg, place);
+    sp_jpeg_set_place(jpeg, place);
     for (int i = 1; i <= 6; i++)
         assert_int_equal(encode_once(jpeg, &canvas), i < fail_from);
     assert_int_equal(encoded, 4); /* it is not asked again */
@@ -211,7 +211,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
 
     fail_opening = 1;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_use(jpeg, place);
+    sp_jpeg_set_place(jpeg, place);
     assert_false(encode_once(jpeg, &canvas));
     assert_false(encode_once(jpeg, &canvas));
     sp_jpeg_close(jpeg);

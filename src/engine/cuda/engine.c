@@ -15,10 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef SPOTON_CUDA_SITE
-#define SPOTON_CUDA_SITE "" /* the folder that ./setup gpu installed wheels into */
-#endif
-
 enum { SLOTS = 4, BATCH_THAT_PAYS = 16 };
 
 /* ---- the runtime's libraries ---- */

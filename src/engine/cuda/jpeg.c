@@ -8,10 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifndef SPOTON_CUDA_SITE
-#define SPOTON_CUDA_SITE "" /* the folder that ./setup gpu installed wheels into */
-#endif
-
 #define LIBRARY "libnvjpeg.so.13"
 
 /* ---- the library's interface, as its reference documents it ---- */
@@ -47,7 +43,8 @@ static void *open_library(void)
     return library ? library : dlopen(LIBRARY, RTLD_NOW);
 }
 
-/* Object and function pointers have one size on every POSIX system; ISO C has no cast for it. */
+/* *function is a pointer to a function, of the size of others on every POSIX system; ISO C has no
+ * cast for it. */
 static bool find(void *library, const char *name, void *function)
 {
     void *found = dlsym(library, name);
@@ -103,12 +100,9 @@ struct spoton_jpeg {
 /* One a device and process: making it takes long, and it may be used by many. */
 static int shared_handle(int device, void **handle, char *error, size_t error_bytes)
 {
-    enum { DEVICES_MAX = 32 };
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static void *handles[DEVICES_MAX];
+    static void *handles[CUDA_DEVICES_MAX];
     int result = 0;
-    if (device < 0 || device >= DEVICES_MAX)
-        return ort_fail(error, error_bytes, "device %d: at most %d are used", device, DEVICES_MAX);
     pthread_mutex_lock(&lock);
     if (!handles[device])
         result = check(nvjpeg.create(&handles[device]), "opening", error, error_bytes);
@@ -139,8 +133,8 @@ int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *extra, char
                    size_t error_bytes)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct cuda_options options;
-    if (cuda_options_parse(&options, extra, error, error_bytes) < 0)
+    device = cuda_options_device(extra, device, error, error_bytes);
+    if (device < 0)
         return -1;
     pthread_once(&once, load);
     if (!nvjpeg.found)
@@ -148,7 +142,7 @@ int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *extra, char
     struct spoton_jpeg *jpeg = calloc(1, sizeof *jpeg);
     if (!jpeg)
         return ort_fail(error, error_bytes, "out of memory");
-    jpeg->device = options.device >= 0 ? options.device : device;
+    jpeg->device = device;
     int result = open_parts(jpeg, error, error_bytes);
     if (result < 0)
         cuda_jpeg_close(jpeg);

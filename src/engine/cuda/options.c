@@ -84,6 +84,19 @@ int cuda_options_parse(struct cuda_options *options, const char *extra, char *er
     return 0;
 }
 
+int cuda_options_device(const char *extra, int device, char *error, size_t error_bytes)
+{
+    struct cuda_options options;
+    if (cuda_options_parse(&options, extra, error, error_bytes) < 0)
+        return -1;
+    if (options.device >= 0)
+        device = options.device;
+    if (device >= 0 && device < CUDA_DEVICES_MAX)
+        return device;
+    snprintf(error, error_bytes, "device %d: 0 to %d can be used", device, CUDA_DEVICES_MAX - 1);
+    return -1;
+}
+
 __attribute__((format(printf, 3, 4))) static void add(struct cuda_provider *provider,
                                                       const char *key, const char *format, ...)
 {

@@ -6,7 +6,11 @@
 
 #include <stdbool.h>
 
-enum { CUDA_OPTIONS_MAX = 32, CUDA_OPTION_BYTES = 512 };
+#ifndef SPOTON_CUDA_SITE
+#define SPOTON_CUDA_SITE "" /* the folder that ./setup gpu installed wheels into */
+#endif
+
+enum { CUDA_OPTIONS_MAX = 32, CUDA_OPTION_BYTES = 512, CUDA_DEVICES_MAX = 32 };
 
 struct cuda_options {
     int device;        /* -1: the one that the program says */
@@ -27,6 +31,9 @@ struct cuda_options {
 /* KEY=VALUE;KEY=VALUE. Names what it does not know, and what there is. */
 int cuda_options_parse(struct cuda_options *options, const char *extra, char *error,
                        size_t error_bytes);
+
+/* The device that is meant: the caller's, unless the options name one. Negative: an error. */
+int cuda_options_device(const char *extra, int device, char *error, size_t error_bytes);
 
 /* Pairs for a provider, as its C API wants them. */
 struct cuda_provider {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DEVICES_MAX = 32, ROW_ALIGN_BYTES = 256 };
+enum { ROW_ALIGN_BYTES = 256 };
 
 struct spoton_decoding {
     int device;
@@ -37,11 +37,11 @@ static bool put_back_memory(int device, void *memory)
     return true;
 }
 
-static struct cuda_pool pool[DEVICES_MAX];
+static struct cuda_pool pool[CUDA_DEVICES_MAX];
 
 static void open_pools(void)
 {
-    for (int i = 0; i < DEVICES_MAX; ++i) {
+    for (int i = 0; i < CUDA_DEVICES_MAX; ++i) {
         pool[i] = (struct cuda_pool){.get = get_memory, .put_back = put_back_memory, .device = i};
         pthread_mutex_init(&pool[i].lock, NULL);
     }
@@ -52,7 +52,6 @@ static void open_pools(void)
 /* The runtime's own context of the thread's device, which is the driver's primary one. */
 static int current_context(void **context, char *error, size_t error_bytes)
 {
-    CUresult (*get_current)(CUcontext * context) = NULL;
     union {
         void *object;
         CUresult (*function)(CUcontext *context);
@@ -64,9 +63,8 @@ static int current_context(void **context, char *error, size_t error_bytes)
                                                     cudaEnableDefault, &found),
                    "driver", error, error_bytes) < 0)
         return -1;
-    get_current = entry.function;
-    if (found != cudaDriverEntryPointSuccess || !get_current ||
-        get_current(&current) != CUDA_SUCCESS || !current)
+    if (found != cudaDriverEntryPointSuccess || !entry.function ||
+        entry.function(&current) != CUDA_SUCCESS || !current)
         return ort_fail(error, error_bytes, "the driver tells no context");
     *context = current;
     return 0;
@@ -76,14 +74,10 @@ int cuda_decoding_open(struct spoton_decoding **out, int device, const char *ext
                        void **stream, char *error, size_t error_bytes)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct cuda_options options;
     pthread_once(&once, open_pools);
-    if (cuda_options_parse(&options, extra, error, error_bytes) < 0)
+    device = cuda_options_device(extra, device, error, error_bytes);
+    if (device < 0)
         return -1;
-    if (options.device >= 0)
-        device = options.device;
-    if (device < 0 || device >= DEVICES_MAX)
-        return ort_fail(error, error_bytes, "device %d: at most %d are used", device, DEVICES_MAX);
     struct spoton_decoding *decoding = calloc(1, sizeof *decoding);
     if (!decoding)
         return ort_fail(error, error_bytes, "out of memory");
