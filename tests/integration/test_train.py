@@ -113,6 +113,33 @@ def test_pasting_from_a_picture_without_people_leaves_numbers(torch_python):
     subprocess.run([PYTHON, "-c", check], env=environment, check=True)
 
 
+def test_people_who_overlap_count_more_and_repel_boxes(torch_python):
+    """One box over both of two people who overlap, and one over somebody alone: the options raise the loss
+    of the first, draw its edge off the neighbour, and change nothing about the second."""
+    check = ("import torch\n"
+             "from train.draw import Batch\n"
+             "from train.loss import detection_loss\n"
+             "from train.net import all_centres\n"
+             "points = all_centres(64, 64, 'cpu')\n"
+             "def loss(people, answer, **options):\n"
+             "    people = torch.tensor(people); none = torch.zeros(1, 4)\n"
+             "    batch = Batch(None, people, torch.zeros(len(people), dtype=torch.long), people[:, 0] >= 0,\n"
+             "                  none, torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool))\n"
+             "    boxes = torch.tensor(answer).expand(1, len(points), 4).clone().requires_grad_()\n"
+             "    value = detection_loss(torch.zeros(1, len(points)), boxes, points, batch, **options)[0]\n"
+             "    value.backward()\n"
+             "    return value.item(), boxes.grad.sum((0, 1))\n"
+             "two, both = [[8., 8., 28., 56.], [18., 8., 38., 56.]], [8., 8., 38., 56.]\n"
+             "plain, pull = loss(two, both)\n"
+             "assert loss(two, both, crowd_weight=1.0)[0] > 1.3 * plain\n"
+             "pushed, harder = loss(two, both, repel=2.0)\n"
+             "assert pushed > plain and harder[2] > pull[2] and harder[0] < pull[0]\n"
+             "alone = [[8., 8., 28., 56.], [40., 8., 60., 56.]], [8., 8., 30., 56.]\n"
+             "assert loss(*alone)[0] == loss(*alone, crowd_weight=1.0, repel=2.0)[0]\n")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
+    subprocess.run([PYTHON, "-c", check], env=environment, check=True)
+
+
 def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):
     run("--data", frames, "--model", "person-n", "--size", 96, "--batch", 4, "--steps", 1, "--until", 0.5,
         "--device", "cpu", "--out", tmp_path / "a", "--no-evaluate")
@@ -132,6 +159,15 @@ def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):
              "    more = 0.25 if v.is_floating_point() else 0\n"
              "    assert torch.allclose(mean[k].float(), v.float() + more, atol=3e-3, rtol=1e-3), k\n")
     subprocess.run([PYTHON, "-c", check, first, tmp_path / "same.pt", tmp_path / "mean.pt"], check=True)
+    run("average", first, "--shift", "-0.5", tmp_path / "moved.pt")
+    check = ("import sys\n"
+             "from train.net import load_weights\n"
+             "a, moved = (load_weights(p).state_dict() for p in sys.argv[1:])\n"
+             "other = {k for k in a if not a[k].equal(moved[k])}\n"
+             "assert len(other) == 3 and all(k.startswith('scores.') and k.endswith('.bias') for k in other), other\n"
+             "assert all(abs((moved[k] - a[k]).item() + 0.5) < 0.01 for k in other)\n")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
+    subprocess.run([PYTHON, "-c", check, first, tmp_path / "moved.pt"], env=environment, check=True)
     done = run("average", first, ROOT / "models" / "person.pt", tmp_path / "no.pt", expect=1)
     assert "not of the shape of" in done.stderr
 

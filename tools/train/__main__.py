@@ -34,6 +34,8 @@ def parser_of_train():
     add("--patches", type=int, default=1, help="how many times that share is pasted into")
     add("--crowd", type=float, default=0.0,
         help="share of the pasted that stand beside, before or behind someone, as large as they are")
+    add("--crowd-weight", type=float, default=0.0, help="how much more people who overlap count in the loss")
+    add("--repel", type=float, default=0.0, help="weight of pushing boxes off a person's closest neighbour")
     add("--close", type=float, default=0.6, help="part of the schedule after which mosaics are rare")
     add("--rounding-from", type=float, default=2.0,
         help="part after which int8's rounding is trained with (such as 0.9)")
@@ -153,9 +155,13 @@ def average_weights(words):
         "(Wortsman et al., Model soups, ICML 2022): often better than each, most of all elsewhere.")
     parser.add_argument("weights", nargs="+", help="FILE or FILE=SHARE")
     parser.add_argument("out")
+    parser.add_argument("--shift", type=float, default=0.0, help="added to every score's logit: another "
+                        "balance of precision and recall at the same threshold, the same average precision")
     args = parser.parse_args(words)
-    from .net import average, save_weights
-    save_weights(average(args.weights), args.out, "mean of " + " ".join(args.weights))
+    from .net import average, save_weights, shift_scores
+    net = average(args.weights)
+    shift_scores(net, args.shift)
+    save_weights(net, args.out, "mean of " + " ".join(args.weights))
 
 
 def export_weights(words):

@@ -61,7 +61,8 @@ class Trainer:
             if self.teacher:
                 with torch.no_grad():
                     answers = self.teacher(batch.pictures)
-        loss, score, box = detection_loss(logits, boxes, self.points, batch)
+        loss, score, box = detection_loss(logits, boxes, self.points, batch,
+                                          self.settings.crowd_weight, self.settings.repel)
         if self.teacher:
             learnt = teacher_loss(logits, boxes, *answers)
             loss = (1 - TEACHER_SHARE) * loss + TEACHER_SHARE * learnt

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 CELLS_PER_PERSON = 10
 SCORE_WEIGHT, BOX_WEIGHT = 0.7, 5.0
+# IoU of two people from which on they stand in a crowd as much as can be; and at which they touch.
+CROWDED_IOU, TOUCHING_IOU = 0.3, 0.02
 # A far person may lie between the centres of the cells: half of what is searched at least, px.
 REACH_MIN = 4.5
 
@@ -81,16 +83,52 @@ def counted(points, batch, target):
     return 1 - ((within > 0) & (target <= 0)).to(target.dtype)
 
 
-def detection_loss(logits, boxes, points, batch):
-    """-> loss, its score part, its box part"""
+@torch.no_grad()
+def rivals(batch):
+    """Whom of the same picture each person overlaps most -> box [t,4], IoU with it [t]"""
+    known = batch.people_valid
+    same = (batch.people_of[:, None] == batch.people_of) & known[:, None] & known
+    fit = iou(batch.people[:, None], batch.people[None]) * same
+    most, who = fit.fill_diagonal_(0).max(1)
+    return batch.people[who], most
+
+
+def covered_share(boxes, others):
+    """How much of `others` the boxes cover, row by row."""
+    low, high = torch.maximum(boxes[:, :2], others[:, :2]), torch.minimum(boxes[:, 2:], others[:, 2:])
+    return area((high - low).clamp(min=0)) / area(others[:, 2:] - others[:, :2]).clamp(min=1)
+
+
+def repulsion(answers, goal, rival, weight):
+    """Sum of how much more of its person's rival a box covers than the person does (after Wang et
+    al., Repulsion Loss, CVPR 2018, section 4.2)."""
+    return ((covered_share(answers, rival) - covered_share(goal, rival)).clamp(min=0) * weight).sum()
+
+
+def detection_loss(logits, boxes, points, batch, crowd_weight=0.0, repel=0.0):
+    """-> loss, its score part, its box part
+
+    crowd_weight: people who overlap another count up to 1 + this (from CROWDED_IOU on): two who stand
+    together come out as one box otherwise, and are few. repel: weight of repulsion().
+    """
     target, cell, goal, weight = assign(logits.detach(), boxes.detach(), points, batch)
     total = target.sum().clamp(min=1)
     wrong = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if crowd_weight or repel:
+        rival, most = (v.repeat_interleave(CELLS_PER_PERSON, 0) for v in rivals(batch))
+        extra = crowd_weight * (most / CROWDED_IOU).clamp(max=1)
+        extra_of_cell = torch.zeros_like(target).flatten().scatter_reduce_(
+            0, cell, torch.where(weight > 0, extra, 0.0), "amax")
+        wrong = wrong * (1 + extra_of_cell.view_as(target))
+        weight = weight * (1 + extra)
     score = (wrong * counted(points, batch, target)).sum() / total
     # gather, not indexing: its gradient needs no sorting
     answers = boxes.flatten(0, 1).gather(0, cell[:, None].expand(-1, 4))
     box = ((1 - complete_iou(answers, goal)) * weight).sum() / total
-    return SCORE_WEIGHT * score + BOX_WEIGHT * box, score.detach(), box.detach()
+    loss = SCORE_WEIGHT * score + BOX_WEIGHT * box
+    if repel:
+        loss = loss + repel * repulsion(answers, goal, rival, weight * (most > TOUCHING_IOU)) / total
+    return loss, score.detach(), box.detach()
 
 
 def teacher_loss(logits, boxes, teacher_logits, teacher_boxes):

@@ -189,3 +189,9 @@ def average(words):
         raise TrainError("average: the shares add up to nothing")
     net.load_state_dict({name: value / total for name, value in zip(net.state_dict(), sums)})
     return net
+
+
+def shift_scores(net, shift):
+    """Adds to the logits of all scores."""
+    for branch_of_level in net.scores:
+        branch_of_level[-1].bias.data += shift
