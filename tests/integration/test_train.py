@@ -25,6 +25,12 @@ def run(*words, expect=0):
     return done
 
 
+def check_inside(code, *words):
+    """Runs the assertions in `code` where the recipe can be imported."""
+    subprocess.run([PYTHON, "-c", code, *map(str, words)], check=True,
+                   env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")))
+
+
 @pytest.fixture(scope="module")
 def torch_python():
     done = subprocess.run([PYTHON, "-c", "import torch, PIL, numpy, onnx"], capture_output=True)
@@ -109,8 +115,7 @@ def test_pasting_from_a_picture_without_people_leaves_numbers(torch_python):
              "mask = _soft_mask(boxes, 32)\n"
              "assert mask.isfinite().all() and mask[2].max() == 1 and mask[2].min() == 0\n"
              "assert mask[2].sum() <= 7 * 18 * 1.1\n")
-    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
-    subprocess.run([PYTHON, "-c", check], env=environment, check=True)
+    check_inside(check)
 
 
 def test_people_who_overlap_count_more_and_repel_boxes(torch_python):
@@ -136,8 +141,7 @@ def test_people_who_overlap_count_more_and_repel_boxes(torch_python):
              "assert pushed > plain and harder[2] > pull[2] and harder[0] < pull[0]\n"
              "alone = [[8., 8., 28., 56.], [40., 8., 60., 56.]], [8., 8., 30., 56.]\n"
              "assert loss(*alone)[0] == loss(*alone, crowd_weight=1.0, repel=2.0)[0]\n")
-    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
-    subprocess.run([PYTHON, "-c", check], env=environment, check=True)
+    check_inside(check)
 
 
 def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):
@@ -166,10 +170,13 @@ def test_average_is_the_mean_of_weights(torch_python, frames, tmp_path):
              "other = {k for k in a if not a[k].equal(moved[k])}\n"
              "assert len(other) == 3 and all(k.startswith('scores.') and k.endswith('.bias') for k in other), other\n"
              "assert all(abs((moved[k] - a[k]).item() + 0.5) < 0.01 for k in other)\n")
-    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
-    subprocess.run([PYTHON, "-c", check, first, tmp_path / "moved.pt"], env=environment, check=True)
+    check_inside(check, first, tmp_path / "moved.pt")
     done = run("average", first, ROOT / "models" / "person.pt", tmp_path / "no.pt", expect=1)
     assert "not of the shape of" in done.stderr
+    for words in ([first, "--shift", "nan"], [f"{first}=nan"]):
+        done = run("average", *words, tmp_path / "no.pt", expect=1)
+        assert "a number" in done.stderr
+    assert not (tmp_path / "no.pt").exists()
 
 
 def test_it_learns(torch_python, frames, tmp_path):
@@ -202,6 +209,8 @@ def test_a_run_that_diverges_leaves_its_last_good_checkpoint(torch_python, frame
     (["--data", "FRAMES"], "give --minutes or --steps"),
     (["--data", "FRAMES", "--steps", "1", "--init", "nothing.pt"], "no such file"),
     (["--data", "FRAMES", "--steps", "1", "--sources", "a=1"], "is not in the data"),
+    (["--data", "FRAMES", "--steps", "1", "--crowd-weight", "-3"], "--crowd-weight -3.0: 0 or more"),
+    (["--data", "FRAMES", "--steps", "1", "--repel", "nan"], "--repel nan: 0 or more"),
 ])
 def test_bad_input_is_one_line(torch_python, frames, tmp_path, words, text):
     bad = tmp_path / "bad"

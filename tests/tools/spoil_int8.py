@@ -17,7 +17,8 @@ except ImportError as missing:
 model = onnx.load(sys.argv[1])
 factor = float(sys.argv[3]) if len(sys.argv) > 3 else 0.1
 quantise = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
-name = quantise[2].input[1]
+NEAR_INPUT = 2  # the stem: 0 is the picture itself
+name = quantise[NEAR_INPUT].input[1]
 for tensor in model.graph.initializer:
     if tensor.name == name:
         tensor.CopyFrom(numpy_helper.from_array(

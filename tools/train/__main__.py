@@ -64,6 +64,9 @@ def check(settings):
             raise TrainError(f"--size {size}: a multiple of 32, at least 64")
     if settings.batch < 2:
         raise TrainError(f"--batch {settings.batch}: at least 2")
+    for name, weight in (("crowd-weight", settings.crowd_weight), ("repel", settings.repel)):
+        if not 0 <= weight < float("inf"):
+            raise TrainError(f"--{name} {weight}: 0 or more")
     if not settings.minutes and not settings.steps:
         raise TrainError("nothing says how long to train: give --minutes or --steps")
 
@@ -161,7 +164,7 @@ def average_weights(words):
     from .net import average, save_weights, shift_scores
     net = average(args.weights)
     shift_scores(net, args.shift)
-    save_weights(net, args.out, "mean of " + " ".join(args.weights))
+    save_weights(net, args.out, f"mean of {' '.join(args.weights)}, scores shifted by {args.shift}")
 
 
 def export_weights(words):

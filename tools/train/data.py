@@ -181,7 +181,7 @@ class Store:
             list(pool.map(fill, range(self.count)))
         self.pixels = pixels.to(device)
         self.levels = torch.from_numpy(levels).to(device)  # [n,3,3] offset, width, height
-        self.boxes = torch.from_numpy(boxes).to(device)    # [n,256,5] x1 y1 x2 y2 px, flag
+        self.boxes = torch.from_numpy(boxes).to(device)    # [n,BOXES_MAX,5] x1 y1 x2 y2 px, flag
         self.numbers = torch.from_numpy(numbers).to(device)
         self.chance = torch.cat([torch.full((len(sources[name]),), weight / len(sources[name]))
                                  for name, weight in weights.items()]).to(device)

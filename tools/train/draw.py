@@ -150,8 +150,8 @@ def resample(store, tiles, size):
 
 
 def place_boxes(store, tiles, size):
-    """-> boxes [b,1024,5] (flag last), valid [b,1024]"""
-    box = store.boxes[tiles.index]  # [b,2,2,256,5]
+    """-> boxes [b,4*BOXES_MAX,5] (flag last), valid [b,4*BOXES_MAX]"""
+    box = store.boxes[tiles.index]  # [b,2,2,BOXES_MAX,5]
     width = store.levels[tiles.index, 0, 1].float()[..., None]
     flipped = tiles.mirrored[..., None]
     x1 = torch.where(flipped, width - box[..., 2], box[..., 0])

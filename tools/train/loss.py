@@ -18,9 +18,13 @@ CROWDED_IOU, TOUCHING_IOU = 0.3, 0.02
 REACH_MIN = 4.5
 
 
-def iou(a, b):
+def intersection(a, b):
     low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    both = area((high - low).clamp(min=0))
+    return area((high - low).clamp(min=0))
+
+
+def iou(a, b):
+    both = intersection(a, b)
     return both / (area(a[..., 2:] - a[..., :2]) + area(b[..., 2:] - b[..., :2]) - both + 1e-7)
 
 
@@ -95,8 +99,7 @@ def rivals(batch):
 
 def covered_share(boxes, others):
     """How much of `others` the boxes cover, row by row."""
-    low, high = torch.maximum(boxes[:, :2], others[:, :2]), torch.minimum(boxes[:, 2:], others[:, 2:])
-    return area((high - low).clamp(min=0)) / area(others[:, 2:] - others[:, :2]).clamp(min=1)
+    return intersection(boxes, others) / area(others[:, 2:] - others[:, :2]).clamp(min=1)
 
 
 def repulsion(answers, goal, rival, weight):

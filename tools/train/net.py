@@ -5,6 +5,7 @@
 ReLU6 throughout: cheap on CPUs, and int8 has a known range to cover. The order in which the layers
 are made is part of the weights' format: weights of v0.2 have other names in the same order.
 """
+import math
 import os
 
 import torch
@@ -178,7 +179,9 @@ def average(words):
         try:
             share = float(share or 1)
         except ValueError:
-            raise TrainError(f"average {word!r}: write FILE or FILE=SHARE") from None
+            share = math.nan
+        if not math.isfinite(share):
+            raise TrainError(f"average {word!r}: write FILE or FILE=SHARE, a number")
         other = load_weights(path)
         if net and (other.widths, other.depths, other.head) != (net.widths, net.depths, net.head):
             raise TrainError(f"average {path}: not of the shape of {words[0].partition('=')[0]}")
@@ -193,5 +196,7 @@ def average(words):
 
 def shift_scores(net, shift):
     """Adds to the logits of all scores."""
+    if not math.isfinite(shift):
+        raise TrainError(f"--shift {shift}: a number such as -0.3")
     for branch_of_level in net.scores:
         branch_of_level[-1].bias.data += shift
