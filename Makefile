@@ -17,7 +17,7 @@ help:
 	@echo 'make bench      frames/s and stage times on the demo clip'
 	@echo 'make lint       clang-format and clang-tidy'
 	@echo 'make sanitize   only the tests under AddressSanitizer, UBSan and ThreadSanitizer'
-	@echo 'make docs       write docs/CONFIG.md and the README table anew'
+	@echo 'make docs       write docs/CONFIG.md anew'
 	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
 
 setup:

@@ -21,10 +21,23 @@ def test_links_lead_somewhere():
     assert not broken, broken
 
 
-def test_readme_table_is_the_one_of_the_config_page():
-    done = subprocess.run([sys.executable, ROOT / "tools" / "update-docs", "--check"],
+def test_config_page_is_up_to_date(program):
+    done = subprocess.run([sys.executable, ROOT / "tools" / "update-docs", "--check", "--program", program],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_settings_of_the_first_pages_exist():
+    """README and the troubleshooting page advise settings by hand; docs/CONFIG.md is the program's."""
+    known = set(re.findall(r"^\| `([A-Z0-9_]+)` \| `--", (ROOT / "docs" / "CONFIG.md").read_text(), re.M))
+    assert "FRAME_SKIP" in known
+    for page in (ROOT / "README.md", ROOT / "docs" / "TROUBLESHOOTING.md"):
+        named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", page.read_text()))
+        assert named and named <= known, f"{page.name}: {sorted(named - known)}"
+
+
+def test_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 def test_make_targets_of_the_readme_exist():
