@@ -2,6 +2,7 @@
 #include "api/internal.h"
 
 #include "api/assets.h"
+#include "api/v1/v1.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -9,23 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum route_flags {
-    OPEN = 1,  /* no token */
-    OLDER = 2, /* of the older interface */
-};
-
-/* In a path "{}" stands for a part without a slash. */
-static const struct {
-    enum sp_method method;
-    const char *path;
-    void (*answer)(struct sp_call *call);
-    unsigned flags;
-} routes[] = {
-    {SP_GET, "/healthz", sp_health_live, OPEN},
-    {SP_GET, "/readyz", sp_health_ready, OPEN},
+static const struct sp_route routes[] = {
+    {SP_GET, "/healthz", sp_health_live, SP_ROUTE_OPEN},
+    {SP_GET, "/readyz", sp_health_ready, SP_ROUTE_OPEN},
     {SP_GET, "/metrics", sp_metrics, 0},
-    {SP_POST, "/api/v2/login", sp_access_login, OPEN},
-    {SP_POST, "/api/v2/logout", sp_access_logout, OPEN},
+    {SP_POST, "/api/v2/login", sp_access_login, SP_ROUTE_OPEN},
+    {SP_POST, "/api/v2/logout", sp_access_logout, SP_ROUTE_OPEN},
     {SP_GET, "/api/v2/cameras", sp_cameras_list, 0},
     {SP_POST, "/api/v2/cameras", sp_cameras_add, 0},
     {SP_GET, "/api/v2/cameras/{}", sp_cameras_get, 0},
@@ -45,18 +35,6 @@ static const struct {
     {SP_GET, "/api/v2/ledger", sp_box_ledger, 0},
     {SP_GET, "/api/v2/settings", sp_box_settings, 0},
     {SP_GET, "/api/v2/stats", sp_box_stats, 0},
-    {SP_GET, "/health", sp_health_older, OPEN | OLDER},
-    {SP_GET, "/api/v1/detection-processing-tasks", sp_tasks_list, OLDER},
-    {SP_GET, "/api/v1/detection-processing-tasks/environments", sp_tasks_environments, OLDER},
-    {SP_POST, "/api/v1/detection-processing-tasks/start", sp_tasks_start, OLDER},
-    {SP_GET, "/api/v1/detection-processing-tasks/{}/status", sp_tasks_status, OLDER},
-    {SP_DELETE, "/api/v1/detection-processing-tasks/environment/{}/cleanup", sp_tasks_cleanup,
-     OLDER},
-    {SP_GET, "/api/v1/stream/{}/{}", sp_older_stream, OLDER},
-    {SP_GET, "/api/v1/controls/{}/status", sp_older_control_status, OLDER},
-    {SP_POST, "/api/v1/controls/{}/pause", sp_older_pause, OLDER},
-    {SP_POST, "/api/v1/controls/{}/resume", sp_older_resume, OLDER},
-    {SP_POST, "/api/v1/controls/{}/seek", sp_older_seek, OLDER},
 };
 
 enum { ROUTES = sizeof routes / sizeof routes[0] };
@@ -137,39 +115,32 @@ static bool send_asset(struct sp_call *call)
     return false;
 }
 
-/* Sets what the answer and its headers depend on. Returns the route, -1: the path is unknown,
- * -2: it takes other methods, told in `allow`. */
-static int find_route(struct sp_call *call, char allow[64])
+/* Sets what the answer and its headers depend on. NULL: no such path, or, with methods in `allow`,
+ * one that takes others. */
+static const struct sp_route *find_route(struct sp_call *call, char allow[64])
 {
     enum sp_method method = call->request->method;
-    int found = -1;
     allow[0] = '\0';
-    for (int i = 0; i < ROUTES; i++) {
-        if (!matches(routes[i].path, call->request->path, call))
+    for (int i = 0; i < ROUTES + sp_v1_route_count; i++) {
+        const struct sp_route *route = i < ROUTES ? &routes[i] : &sp_v1_routes[i - ROUTES];
+        if (!matches(route->path, call->request->path, call))
             continue;
-        if (routes[i].method == method || (method == SP_HEAD && routes[i].method == SP_GET))
-            return i;
+        if (route->method == method || (method == SP_HEAD && route->method == SP_GET))
+            return route;
         size_t used = strlen(allow);
         snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "",
-                 routes[i].method == SP_GET ? "GET, HEAD"
-                                            : (routes[i].method == SP_POST ? "POST" : "DELETE"));
-        found = -2;
+                 route->method == SP_GET ? "GET, HEAD"
+                                         : (route->method == SP_POST ? "POST" : "DELETE"));
     }
-    return found;
-}
-
-static bool is_older_path(const char *path)
-{
-    return strncmp(path, "/api/v1/", 8) == 0 || strcmp(path, "/health") == 0 ||
-           strncmp(path, "/ws/", 4) == 0;
+    return NULL;
 }
 
 static void add_cors(struct sp_call *call)
 {
     /* A page of another site cannot read what it embeds, and may not show it either. */
-    if (!is_older_path(call->request->path))
+    if (!sp_v1_owns(call->request->path))
         sp_call_header(call, "Cross-Origin-Resource-Policy: same-site");
-    if (!sp_access_cors(call->api, call->request, is_older_path(call->request->path)))
+    if (!sp_access_cors(call->api, call->request, sp_v1_owns(call->request->path)))
         return;
     sp_call_header(call, "Access-Control-Allow-Origin: *");
     if (call->request->method != SP_OPTIONS)
@@ -205,18 +176,18 @@ static void answer(void *user, const struct sp_request *request, struct sp_reply
     struct sp_call call = {.api = user, .request = request, .reply = reply, .json = &reply->body};
     char allow[64];
     add_cors(&call);
-    int route = find_route(&call, allow);
+    const struct sp_route *route = find_route(&call, allow);
     bool reads = request->method == SP_GET || request->method == SP_HEAD;
     if (request->method == SP_OPTIONS) {
         reply->status = 204;
-    } else if (route >= 0) {
-        if (sp_access_allowed(&call, (routes[route].flags & OPEN) != 0))
-            routes[route].answer(&call);
-    } else if (route == -1 && reads && send_asset(&call)) {
+    } else if (route) {
+        if (sp_access_allowed(&call, (route->flags & SP_ROUTE_OPEN) != 0))
+            route->answer(&call);
+    } else if (allow[0] == '\0' && reads && send_asset(&call)) {
         /* The page itself says nothing of the cameras: it brings the login. */
         if (strcmp(request->path, "/api/v2/openapi.json") == 0 || !sp_access_allowed(&call, true))
             sp_access_allowed(&call, false);
-    } else if (route == -2) {
+    } else if (allow[0]) {
         sp_call_header(&call, "Allow: %s", allow);
         if (sp_access_allowed(&call, false))
             sp_call_refuse(&call, 405, "this path takes %s", allow);
@@ -259,7 +230,7 @@ static bool upgrade(void *user, const struct sp_request *request, struct sp_ws_p
         return false;
     if (strcmp(request->path, "/api/v2/ws") == 0)
         return plan_updates(&call, plan);
-    return sp_older_upgrade(&call, plan);
+    return sp_v1_upgrade(&call, plan);
 }
 
 static void tick(void *user)
@@ -268,7 +239,7 @@ static void tick(void *user)
     take_fresh_settings(api);
     sp_box_sample(api);
     sp_load_tick(api);
-    sp_tasks_tick(api);
+    sp_v1_tick(api);
 }
 
 struct sp_site sp_api_site(struct sp_api *api)
@@ -277,10 +248,10 @@ struct sp_site sp_api_site(struct sp_api *api)
         .user = api,
         .request = answer,
         .upgrade = upgrade,
-        .format = sp_older_format,
-        .message = sp_older_message,
-        .opened = sp_older_opened,
-        .closed = sp_older_closed,
+        .format = sp_v1_format,
+        .message = sp_v1_message,
+        .opened = sp_v1_opened,
+        .closed = sp_v1_closed,
         .tick = tick,
     };
 }
@@ -309,7 +280,7 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     if (result == SP_OK)
         result = sp_access_make_session(api->session, err);
     if (result == SP_OK)
-        result = sp_environments_read(api, err);
+        result = sp_v1_open(api, err);
     if (result < 0)
         sp_api_close(api);
     else
@@ -322,6 +293,7 @@ void sp_api_close(struct sp_api *api)
     if (!api)
         return;
     pthread_mutex_destroy(&api->mutex);
+    sp_v1_close(api);
     free((void *)api->classes.name);
     free(api->fresh);
     free(api->stages);

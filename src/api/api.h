@@ -1,4 +1,4 @@
-/* What the server says and does: /api/v2, the older /api/v1, metrics, health, the dashboard's
+/* What the server says and does: /api/v2, API v1 (v1/v1.h), metrics, health, the dashboard's
  * files.
  *
  * Data flow: the network (publish/server.h) -> sp_site's functions -> pipeline (cameras, reports),

@@ -16,8 +16,7 @@ static void put_reasons(struct sp_call *call, char reasons[][300], int count)
     sp_json_end_object(call->json);
 }
 
-/* True: the pipeline as a whole has failed. */
-static bool is_broken(struct sp_api *api, char reason[300])
+bool sp_health_is_broken(struct sp_api *api, char reason[300])
 {
     struct sp_error error;
     sp_pipeline_error(api->pipeline, &error);
@@ -29,7 +28,7 @@ static bool is_broken(struct sp_api *api, char reason[300])
 void sp_health_live(struct sp_call *call)
 {
     char reasons[1][300];
-    put_reasons(call, reasons, is_broken(call->api, reasons[0]));
+    put_reasons(call, reasons, sp_health_is_broken(call->api, reasons[0]));
 }
 
 struct census {
@@ -55,7 +54,7 @@ static struct census count_cameras(struct sp_api *api)
 static int find_reasons(struct sp_api *api, char reasons[][300])
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
-    int count = is_broken(api, reasons[0]);
+    int count = sp_health_is_broken(api, reasons[0]);
     struct census census = count_cameras(api);
     if (!atomic_load(&api->started))
         snprintf(reasons[count++], 300, "starting, or stopping");
@@ -70,20 +69,4 @@ void sp_health_ready(struct sp_call *call)
 {
     char reasons[3][300];
     put_reasons(call, reasons, find_reasons(call->api, reasons));
-}
-
-void sp_health_older(struct sp_call *call)
-{
-    char reason[300];
-    bool healthy = !is_broken(call->api, reason) && atomic_load(&call->api->started);
-    sp_json_begin_object(call->json);
-    sp_json_member_string(call->json, "status", healthy ? "healthy" : "degraded");
-    sp_json_key(call->json, "detector_model_loaded");
-    sp_json_bool(call->json, healthy);
-    sp_json_key(call->json, "prototype_tracker_loaded");
-    sp_json_bool(call->json, healthy);
-    /* There is no map, and so nothing to compute before the start. */
-    sp_json_key(call->json, "homography_matrices_precomputed");
-    sp_json_bool(call->json, true);
-    sp_json_end_object(call->json);
 }

@@ -5,27 +5,7 @@
 
 #include <pthread.h>
 
-enum { SP_TASKS_MAX = 32, SP_ENVIRONMENTS_MAX = 16, SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
-
-struct sp_environment {
-    char name[SP_CAMERA_NAME_BYTES];
-    char camera[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
-    int camera_count;
-    bool all; /* every camera there is */
-};
-
-/* A viewer's session of the older interface. */
-struct sp_task {
-    char id[SP_TASK_ID_BYTES]; /* empty: a free place */
-    char environment[SP_CAMERA_NAME_BYTES];
-    char status[16]; /* of one that is over: STOPPED, FAILED; else empty */
-    char details[160];
-    int64_t created_us, left_us; /* sp_clock_us(); left: since when there is no client */
-    int64_t created_wall_us, transition_wall_us;
-    int clients;
-    bool paused;
-    char focus[16]; /* "P3": whom its viewers look at; empty: nobody */
-};
+enum { SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
 
 /* Sums at one moment, for rates over the last seconds. */
 struct sp_rate_sample {
@@ -52,9 +32,7 @@ struct sp_api {
     char session[65]; /* the cookie's value, made at the start */
     struct sp_class_names classes;
 
-    struct sp_environment environments[SP_ENVIRONMENTS_MAX];
-    int environment_count;
-    struct sp_task tasks[SP_TASKS_MAX];
+    struct sp_v1 *v1; /* v1/v1.h */
 
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;
@@ -73,6 +51,16 @@ struct sp_call {
     struct sp_json *json;                               /* the reply's body */
     char name[SP_TASK_ID_BYTES + SP_CAMERA_NAME_BYTES]; /* what stood for NAME in the path */
     char second[SP_CAMERA_NAME_BYTES + 1];
+};
+
+enum sp_route_flags { SP_ROUTE_OPEN = 1 /* no token */ };
+
+/* In a path "{}" stands for a part without a slash. */
+struct sp_route {
+    enum sp_method method;
+    const char *path;
+    void (*answer)(struct sp_call *call);
+    unsigned flags;
 };
 
 /* The body becomes {"detail": ...}. */
@@ -129,29 +117,5 @@ void sp_people_forget(struct sp_call *call);
 void sp_metrics(struct sp_call *call);
 void sp_health_live(struct sp_call *call);
 void sp_health_ready(struct sp_call *call);
-void sp_health_older(struct sp_call *call);
-
-/* environments.c, tasks.c, older.c */
-int sp_environments_read(struct sp_api *api, struct sp_error *err);
-struct sp_environment *sp_environment_find(struct sp_api *api, const char *name);
-/* True when the camera belongs to it. */
-bool sp_environment_has(const struct sp_environment *environment, const char *camera);
-struct sp_task *sp_task_find(struct sp_api *api, const char *id);
-const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
-void sp_tasks_tick(struct sp_api *api);
-void sp_tasks_environments(struct sp_call *call);
-void sp_tasks_list(struct sp_call *call);
-void sp_tasks_start(struct sp_call *call);
-void sp_tasks_status(struct sp_call *call);
-void sp_tasks_cleanup(struct sp_call *call);
-void sp_older_stream(struct sp_call *call);
-void sp_older_control_status(struct sp_call *call);
-void sp_older_pause(struct sp_call *call);
-void sp_older_resume(struct sp_call *call);
-void sp_older_seek(struct sp_call *call);
-bool sp_older_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
-void sp_older_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
-                     struct sp_json *json);
-void sp_older_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);
-void sp_older_opened(void *api, const struct sp_ws_plan *plan);
-void sp_older_closed(void *api, const struct sp_ws_plan *plan);
+/* True: the pipeline as a whole has failed. */
+bool sp_health_is_broken(struct sp_api *api, char reason[300]);

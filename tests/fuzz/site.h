@@ -107,7 +107,7 @@ static inline void site_close(struct site *site)
     sp_frame_pool_close(site->pool);
 }
 
-/* The newest task of the older interface, made anew: inputs write "{task}" where its id goes. */
+/* The newest task of API v1, made anew: inputs write "{task}" where its id goes. */
 static inline void site_start_task(struct site *site, char id[64])
 {
     static const char body[] = "{\"environment_id\": \"default\"}";

@@ -39,6 +39,8 @@ PLUGIN = re.compile(r"^src/engine/(?!loader\.)")
 RUNTIMES = re.compile(r"^(openvino/|onnxruntime|cuda|NvInfer)")
 WEB = re.compile(r"^libwebsockets|^openssl/")
 WEB_FILES = re.compile(r"^src/publish/(server|server_internal|http|ws|mjpeg)\.[ch]$")
+# API v1 stands apart: the rest of the server knows its entry alone, and that in one file.
+V1_ENTRY, V1_USER = "api/v1/v1.h", "src/api/api.c"
 LIBAV = re.compile(r"^lib(av\w+|sw\w+|postproc)/")
 LIBAV_FILES = re.compile(r"^src/(capture/(libav|convert)\w*|publish/(files|mp4)\w*)\.[ch]$")
 
@@ -78,6 +80,10 @@ def violations(path, text):
             continue
         if room == "spoton":
             wrong.append(f"{path} is installed alone, but includes {name}")
+            continue
+        if name.startswith("api/v1/") and not path.startswith("src/api/v1/") and \
+                (name, path) != (V1_ENTRY, V1_USER):
+            wrong.append(f"{path} sees API v1 ({name}); only {V1_USER} may, by {V1_ENTRY}")
             continue
         target = included_room(name)
         if PLUGIN.match(path):
@@ -127,6 +133,8 @@ def test_includes_keep_to_the_architecture():
     ("src/engine/openvino.c", '#include "base/error.h"'),
     ("src/capture/source.c", '#include "nowhere.h"'),
     ("include/spoton/engine.h", '#include "base/error.h"'),
+    ("src/api/api.c", '#include "api/v1/internal.h"'),
+    ("src/api/health.c", '#include "api/v1/v1.h"'),
 ])
 def test_each_rule_can_be_broken(path, text):
     assert len(violations(path, text)) == 1
@@ -138,6 +146,8 @@ def test_each_rule_can_be_broken(path, text):
     ("src/engine/openvino.c", '#include "spoton/engine.h"\n#include <openvino/c/openvino.h>'),
     ("src/pipeline/post.c", '#include "track/bytetrack.h"\n#include "stage.h"'),
     ("src/main.c", '#include "command/command.h"\n#include <stdio.h>'),
+    ("src/api/api.c", '#include "api/v1/v1.h"'),
+    ("src/api/v1/tasks.c", '#include "api/internal.h"\n#include "api/v1/internal.h"'),
 ])
 def test_what_is_allowed_is_allowed(path, text):
     assert violations(path, text) == []

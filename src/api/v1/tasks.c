@@ -1,5 +1,5 @@
-/* Tasks of the older interface: a viewer's session on an environment. */
-#include "api/internal.h"
+/* Tasks: a viewer's session on an environment. */
+#include "api/v1/internal.h"
 
 #include "base/clock.h"
 
@@ -19,9 +19,14 @@ static bool is_over(const struct sp_task *task)
 struct sp_task *sp_task_find(struct sp_api *api, const char *id)
 {
     for (int i = 0; i < SP_TASKS_MAX; i++)
-        if (api->tasks[i].id[0] && strcasecmp(api->tasks[i].id, id) == 0)
-            return &api->tasks[i];
+        if (api->v1->tasks[i].id[0] && strcasecmp(api->v1->tasks[i].id, id) == 0)
+            return &api->v1->tasks[i];
     return NULL;
+}
+
+bool sp_task_is_active(struct sp_api *api, const struct sp_task *task)
+{
+    return task && task->status[0] == '\0' && sp_environment_find(api, task->environment);
 }
 
 /* PROCESSING from the first picture of any of its cameras on. */
@@ -69,7 +74,7 @@ void sp_tasks_tick(struct sp_api *api)
 {
     int64_t now_us = sp_clock_us();
     for (int i = 0; i < SP_TASKS_MAX; i++) {
-        struct sp_task *task = &api->tasks[i];
+        struct sp_task *task = &api->v1->tasks[i];
         if (!task->id[0] || is_over(task) || task->clients > 0)
             continue; /* paused or not: nobody is left to resume it */
         int64_t allowed_us = task->left_us > task->created_us ? IDLE_US : GRACE_US;
@@ -106,7 +111,7 @@ static struct sp_task *take_place(struct sp_api *api)
 {
     struct sp_task *oldest = NULL;
     for (int i = 0; i < SP_TASKS_MAX; i++) {
-        struct sp_task *task = &api->tasks[i];
+        struct sp_task *task = &api->v1->tasks[i];
         if (!task->id[0])
             return task;
         if (is_over(task) && (!oldest || task->created_us < oldest->created_us))
@@ -145,8 +150,8 @@ void sp_tasks_environments(struct sp_call *call)
     begin_data(call->json);
     sp_json_key(call->json, "environments");
     sp_json_begin_array(call->json);
-    for (int i = 0; i < api->environment_count; i++) {
-        const struct sp_environment *environment = &api->environments[i];
+    for (int i = 0; i < api->v1->environment_count; i++) {
+        const struct sp_environment *environment = &api->v1->environments[i];
         sp_json_begin_object(call->json);
         sp_json_member_string(call->json, "environment_id", environment->name);
         sp_json_key(call->json, "cameras");
@@ -185,7 +190,7 @@ void sp_tasks_list(struct sp_call *call)
     sp_json_key(call->json, "tasks");
     sp_json_begin_array(call->json);
     for (int i = 0; i < SP_TASKS_MAX; i++) {
-        const struct sp_task *task = &call->api->tasks[i];
+        const struct sp_task *task = &call->api->v1->tasks[i];
         if (!task->id[0])
             continue;
         sp_json_begin_object(call->json);
@@ -212,8 +217,8 @@ void sp_tasks_start(struct sp_call *call)
         return;
     }
     for (int i = 0; i < SP_TASKS_MAX; i++)
-        if (api->tasks[i].id[0])
-            end_task(api, &api->tasks[i], "STOPPED", "another task was started");
+        if (api->v1->tasks[i].id[0])
+            end_task(api, &api->v1->tasks[i], "STOPPED", "another task was started");
     struct sp_task *task = take_place(api); /* all are over, so there is one */
     *task = (struct sp_task){.created_us = sp_clock_us(), .created_wall_us = sp_clock_wall_us()};
     task->left_us = task->created_us;
@@ -259,7 +264,7 @@ void sp_tasks_cleanup(struct sp_call *call)
     sp_json_key(call->json, "stopped_tasks");
     sp_json_begin_array(call->json);
     for (int i = 0; i < SP_TASKS_MAX; i++) {
-        struct sp_task *task = &api->tasks[i];
+        struct sp_task *task = &api->v1->tasks[i];
         if (!task->id[0] || is_over(task) || strcmp(task->environment, call->name) != 0)
             continue;
         end_task(api, task, "STOPPED", "stopped by the front end");

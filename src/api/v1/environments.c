@@ -1,12 +1,12 @@
-/* Groups of cameras, for the older interface. */
-#include "api/internal.h"
+/* Groups of cameras. */
+#include "api/v1/internal.h"
 
 #include "config/table.h"
 
 #include <jansson.h>
 #include <string.h>
 
-/* What the front end of the system that spoton replaces knows. */
+/* What the existing front end knows. */
 static const struct {
     const char *name;
     const char *cameras[5];
@@ -17,9 +17,9 @@ static const struct {
 
 struct sp_environment *sp_environment_find(struct sp_api *api, const char *name)
 {
-    for (int i = 0; i < api->environment_count; i++)
-        if (strcmp(api->environments[i].name, name) == 0)
-            return &api->environments[i];
+    for (int i = 0; i < api->v1->environment_count; i++)
+        if (strcmp(api->v1->environments[i].name, name) == 0)
+            return &api->v1->environments[i];
     return NULL;
 }
 
@@ -42,10 +42,10 @@ static bool add_camera(struct sp_environment *environment, const char *name)
 
 static struct sp_environment *add(struct sp_api *api, const char *name)
 {
-    if (api->environment_count == SP_ENVIRONMENTS_MAX || name[0] == '\0' ||
+    if (api->v1->environment_count == SP_ENVIRONMENTS_MAX || name[0] == '\0' ||
         strlen(name) >= SP_CAMERA_NAME_BYTES)
         return NULL;
-    struct sp_environment *environment = &api->environments[api->environment_count++];
+    struct sp_environment *environment = &api->v1->environments[api->v1->environment_count++];
     *environment = (struct sp_environment){0};
     snprintf(environment->name, sizeof environment->name, "%s", name);
     return environment;

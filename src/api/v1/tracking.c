@@ -1,0 +1,195 @@
+/* What /ws/tracking sends: the tracks of one frame of one camera. */
+#include "api/v1/internal.h"
+
+#include <string.h>
+
+/* Boxes are in pixels of this picture, whatever the camera's size. */
+static const double WIDTH_PX = 1920, HEIGHT_PX = 1080;
+
+static void put_number(struct sp_json *json, const char *key, double value)
+{
+    sp_json_key(json, key);
+    sp_json_number(json, value, 2);
+}
+
+/* Text, or null: the front end takes a number for a crash. */
+static void put_person(struct sp_json *json, const struct sp_place *place)
+{
+    char name[SP_PERSON_BYTES];
+    sp_json_member_string(json, "global_id",
+                          place->person ? sp_person_name(place->person, name) : NULL);
+}
+
+static void put_map_coords(struct sp_json *json, const struct sp_place *place)
+{
+    sp_json_key(json, "map_coords");
+    if (!place->on_map) {
+        sp_json_null(json);
+        return;
+    }
+    sp_json_begin_object(json);
+    put_number(json, "map_x", place->x);
+    put_number(json, "map_y", place->y);
+    sp_json_end_object(json);
+}
+
+static struct sp_place place_of(const struct sp_update *update, size_t index)
+{
+    return update->has_places ? update->places[index] : (struct sp_place){0};
+}
+
+static bool is_focus(const struct sp_task *task, const struct sp_place *place)
+{
+    char name[SP_PERSON_BYTES];
+    return place->person && strcmp(sp_person_name(place->person, name), task->focus) == 0;
+}
+
+static void put_tracks(struct sp_json *json, const struct sp_update *update,
+                       const struct sp_task *task)
+{
+    double x = WIDTH_PX / update->width_px, y = HEIGHT_PX / update->height_px;
+    sp_json_key(json, "camera_data");
+    sp_json_begin_object(json);
+    sp_json_key(json, "tracks");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        const struct sp_place place = place_of(update, i);
+        sp_json_begin_object(json);
+        sp_json_member_int(json, "track_id", track->id);
+        put_person(json, &place);
+        sp_json_key(json, "bbox_xyxy");
+        sp_json_begin_array(json);
+        sp_json_number(json, track->x1_px * x, 2);
+        sp_json_number(json, track->y1_px * y, 2);
+        sp_json_number(json, track->x2_px * x, 2);
+        sp_json_number(json, track->y2_px * y, 2);
+        sp_json_end_array(json);
+        sp_json_key(json, "confidence");
+        sp_json_number(json, track->score, 3);
+        put_map_coords(json, &place);
+        sp_json_key(json, "is_focused");
+        sp_json_bool(json, is_focus(task, &place));
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+}
+
+static void put_detection(struct sp_json *json, const struct sp_update *update,
+                          const struct sp_track *track, const struct sp_place *place)
+{
+    double x = WIDTH_PX / update->width_px, y = HEIGHT_PX / update->height_px;
+    double x1 = track->x1_px * x, x2 = track->x2_px * x;
+    double y1 = track->y1_px * y, y2 = track->y2_px * y;
+    char text[SP_HUB_NAME_BYTES + 32];
+    sp_json_begin_object(json);
+    snprintf(text, sizeof text, "track_%03u", track->id);
+    sp_json_member_string(json, "detection_id", text);
+    sp_json_key(json, "confidence");
+    sp_json_number(json, track->score, 3);
+    sp_json_key(json, "bbox");
+    sp_json_begin_object(json);
+    put_number(json, "x1", x1);
+    put_number(json, "y1", y1);
+    put_number(json, "x2", x2);
+    put_number(json, "y2", y2);
+    put_number(json, "width", x2 - x1);
+    put_number(json, "height", y2 - y1);
+    put_number(json, "center_x", (x1 + x2) / 2);
+    put_number(json, "center_y", (y1 + y2) / 2);
+    sp_json_end_object(json);
+    sp_json_member_int(json, "track_id", track->id);
+    put_person(json, place);
+    snprintf(text, sizeof text, "%s:track:%u", update->name, track->id);
+    sp_json_member_string(json, "tracking_key", text);
+    sp_json_end_object(json);
+}
+
+/* The newest point first: frame_offset counts back from it. */
+static void put_trail(struct sp_api *api, struct sp_json *json, const struct sp_update *update,
+                      const struct sp_place *place)
+{
+    struct sp_trail_point points[SP_SPACE_TRAIL_MAX];
+    struct sp_space *space = sp_map_space(sp_pipeline_map(api->pipeline));
+    int length = api->settings.trail_length;
+    int count = length > 0 ? sp_space_trail(space, place->person, points, length) : 0;
+    sp_json_key(json, "trail");
+    sp_json_begin_array(json);
+    for (int i = count - 1; i >= 0; i--) {
+        char time[SP_TIME_BYTES];
+        sp_time_format(update->wall_us + points[i].time_us - points[count - 1].time_us, time);
+        sp_json_begin_object(json);
+        put_number(json, "x", points[i].x);
+        put_number(json, "y", points[i].y);
+        sp_json_member_int(json, "frame_offset", count - 1 - i);
+        sp_json_member_string(json, "timestamp", time);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+}
+
+static void put_mapping(struct sp_api *api, struct sp_json *json, const struct sp_update *update)
+{
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_place place = place_of(update, i);
+        char text[32];
+        if (!place.on_map)
+            continue;
+        snprintf(text, sizeof text, "track_%03u", update->tracks[i].id);
+        sp_json_begin_object(json);
+        sp_json_member_string(json, "detection_id", text);
+        put_number(json, "map_x", place.x);
+        put_number(json, "map_y", place.y);
+        sp_json_key(json, "projection_successful");
+        sp_json_bool(json, true);
+        put_trail(api, json, update, &place);
+        sp_json_end_object(json);
+    }
+}
+
+static void put_detections(struct sp_api *api, struct sp_json *json, const struct sp_update *update)
+{
+    sp_json_key(json, "detection_data");
+    sp_json_begin_object(json);
+    sp_json_key(json, "detections");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_place place = place_of(update, i);
+        put_detection(json, update, &update->tracks[i], &place);
+    }
+    sp_json_end_array(json);
+    put_number(json, "processing_time_ms",
+               (double)(update->published_us - update->received_us) / 1000);
+    sp_json_end_object(json);
+    /* Nobody on the map: an empty list takes away what a front end still shows. */
+    sp_json_key(json, "future_pipeline_data");
+    sp_json_begin_object(json);
+    sp_json_key(json, "mapping_coordinates");
+    sp_json_begin_array(json);
+    put_mapping(api, json, update);
+    sp_json_end_array(json);
+    sp_json_end_object(json);
+}
+
+void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
+                  struct sp_json *json)
+{
+    struct sp_api *api = user;
+    const struct sp_task *task = sp_task_of(api, plan);
+    char time[SP_TIME_BYTES];
+    if (!sp_task_is_active(api, task) || task->paused ||
+        !sp_environment_has(sp_environment_find(api, task->environment), update->name))
+        return;
+    sp_time_format(update->wall_us + (update->published_us - update->received_us), time);
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "type", "tracking_update");
+    sp_json_member_string(json, "mode", "detection_streaming");
+    sp_json_member_string(json, "task_id", task->id);
+    sp_json_member_string(json, "camera_id", update->name);
+    sp_json_member_int(json, "global_frame_index", (int64_t)update->sequence);
+    sp_json_member_string(json, "timestamp_processed_utc", time);
+    put_tracks(json, update, task);
+    put_detections(api, json, update);
+    sp_json_end_object(json);
+}
