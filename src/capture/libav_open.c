@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/redact.h"
 #include "capture/libav.h"
+#include "capture/libav_image.h"
 #include "capture/libav_log.h"
 #include "capture/libav_memory.h"
 
@@ -381,6 +382,13 @@ static bool hevc_has_one_layer(const AVCodecParameters *parameters)
     return false;
 }
 
+static bool is_image_format(const char *format)
+{
+    size_t length = strlen(format);
+    return strcmp(format, "image2") == 0 ||
+           (length > 5 && strcmp(format + length - 5, "_pipe") == 0);
+}
+
 /* Only where one packet is known to be one picture may packets be counted as pictures. */
 static void choose_numbering(struct sp_libav *s)
 {
@@ -392,10 +400,7 @@ static void choose_numbering(struct sp_libav *s)
     bool can_skip = false;
     s->numbering = SP_NUMBER_BY_COUNT;
     s->still = intra_only;
-    const char *format = s->format->iformat->name;
-    size_t length = strlen(format);
-    s->images = intra_only && (strcmp(format, "image2") == 0 ||
-                               (length > 5 && strcmp(format + length - 5, "_pipe") == 0));
+    s->images = intra_only && is_image_format(s->format->iformat->name);
     if (fields) {
         /* Two packets may be one picture. */
     } else if (intra_only) {
@@ -498,6 +503,12 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
            info->width_px, info->height_px, info->frame_rate, s->gpu ? ", for the GPU" : "");
     *out = s;
     return SP_OK;
+}
+
+bool sp_libav_is_image(const void *source)
+{
+    const struct sp_libav *s = source;
+    return is_image_format(s->format->iformat->name) && s->frames_announced <= 1;
 }
 
 void sp_libav_close(void *self)

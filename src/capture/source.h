@@ -33,7 +33,8 @@ struct sp_source_info {
     int width_px, height_px;    /* as announced; pictures may differ */
     double frame_rate;          /* nominal, pictures a second; 0: unknown */
     int64_t frames_total;       /* as announced, else duration times rate; 0: unknown */
-    bool live; /* a device, or a network source without an end: paced by the outside */
+    bool live;     /* a device, or a network source without an end: paced by the outside */
+    bool snapshot; /* a still image that is read again and again; live as well */
 };
 
 /* Decoding on a GPU, where the engine can (spoton_engine_decodes) and the codec allows it; else,
@@ -58,8 +59,9 @@ struct sp_source_options {
     struct sp_source_memory memory;           /* pictures that lie there are marked as pinned */
     struct sp_source_gpu gpu;                 /* pictures then have a surface */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
-    atomic_bool *interrupted; /* NULL, or outlives the source: setting it interrupts opening and
-                               * reading; sp_source_interrupt sets it */
+    int64_t snapshot_interval_us; /* a still image is read again so often, for ever; 0: once */
+    atomic_bool *interrupted;     /* NULL, or outlives the source: setting it interrupts opening and
+                                   * reading; sp_source_interrupt sets it */
 };
 
 /* SP_ERR_NOT_FOUND, SP_ERR_FORMAT, SP_ERR_UNSUPPORTED, SP_ERR_IO, SP_ERR_TIMEOUT. */

@@ -61,8 +61,9 @@ struct sp_settings {
     enum sp_decoder decoder;             /* DECODER: auto, cpu, gpu */
 
     /* live cameras */
-    int max_cameras;      /* MAX_CAMERAS: that `serve` takes */
-    int stall_timeout_ms; /* STALL_TIMEOUT_MS */
+    int max_cameras;          /* MAX_CAMERAS: that `serve` takes */
+    int stall_timeout_ms;     /* STALL_TIMEOUT_MS */
+    int snapshot_interval_ms; /* SNAPSHOT_INTERVAL_MS */
 
     /* tracker */
     int track_buffer_frames;   /* TRACK_BUFFER_SIZE */

@@ -175,6 +175,10 @@ const struct sp_setting_row sp_setting_table[] = {
      "connected "
      "anew.",
      SP_SETTING_INTEGER, FIELD(stall_timeout_ms), .low = 100, .high = 600000},
+    {"SNAPSHOT_INTERVAL_MS", LIVE, "MS", "500",
+     "Interval at which `spoton serve` reads a camera that is a still image (an image file, or a "
+     "URL that returns one image).",
+     SP_SETTING_INTEGER, FIELD(snapshot_interval_ms), .low = 20, .high = 3600000},
 
     {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30", "How long a lost person may come back.",
      SP_SETTING_INTEGER, FIELD(track_buffer_frames), .low = 1, .high = 10000},

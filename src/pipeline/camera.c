@@ -47,6 +47,7 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .decode_threads = s->decode_threads,
         .open_timeout_us = NETWORK_TIMEOUT_US,
         .read_timeout_us = p->options.live ? s->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
+        .snapshot_interval_us = p->options.live ? s->snapshot_interval_ms * 1000LL : 0,
         .gpu = sp_camera_gpu(camera),
         .interrupted = &camera->interrupted,
     };
@@ -62,6 +63,11 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
     sp_source_info(*source, &camera->info);
     pthread_mutex_unlock(&camera->mutex);
     return SP_OK;
+}
+
+int64_t sp_camera_snapshot_us(const struct sp_camera *camera)
+{
+    return camera->info.snapshot ? camera->pipeline->settings->snapshot_interval_ms * 1000LL : 0;
 }
 
 void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source)

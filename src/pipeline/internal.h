@@ -267,6 +267,8 @@ bool sp_camera_should_stop(struct sp_camera *camera);
 int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source,
                           struct sp_error *err);
 void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source);
+/* How far apart a still image's frames are; 0 of every other camera. With the mutex held. */
+int64_t sp_camera_snapshot_us(const struct sp_camera *camera);
 void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass);
 void sp_camera_end(struct sp_camera *camera);
 

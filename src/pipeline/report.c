@@ -33,7 +33,8 @@ static enum sp_camera_state state_of(const struct sp_camera *c, int64_t now_us)
     if (c->link != SP_CAMERA_LIVE)
         return c->link;
     /* Also while the thread itself hangs in a decoder. */
-    if (now_us - c->last_frame_us > p->settings->stall_timeout_ms * 1000LL)
+    if (now_us - c->last_frame_us >
+        p->settings->stall_timeout_ms * 1000LL + sp_camera_snapshot_us(c))
         return SP_CAMERA_STALLED;
     return c->truth == SP_TRUTH_BLACK    ? SP_CAMERA_BLACK
            : c->truth == SP_TRUTH_FROZEN ? SP_CAMERA_FROZEN

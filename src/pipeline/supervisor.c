@@ -28,7 +28,10 @@ static const int64_t GPU_TRUTH_PERIOD_US = 250000;
 static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
 static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
 static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
-enum { SILENT_READS_MAX = 2 }; /* stall timeouts in a row until the connection is given up */
+enum {
+    SILENT_READS_MAX = 2, /* stall timeouts in a row until the connection is given up */
+    FROZEN_IMAGES = 4,    /* equal ones of a still image, besides the time */
+};
 
 /* What ends a connection, besides errors. */
 enum { AGAIN = 1, OVER, LEFT };
@@ -83,6 +86,11 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link, enum s
            why ? ": " : "", why ? why->text : "");
 }
 
+static int64_t period_us(const struct supervisor *s)
+{
+    return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : 25.0));
+}
+
 /* ---- steadiness ---- */
 
 static void set_steady(struct supervisor *s, bool steady)
@@ -110,7 +118,8 @@ static void note_failed(struct supervisor *s)
 
 static void look_at_steadiness(struct supervisor *s, int64_t now_us)
 {
-    if (s->info.live && s->last_came_us != 0 && now_us - s->last_came_us > GAP_US)
+    int64_t gap_us = GAP_US + (s->info.snapshot ? period_us(s) : 0);
+    if (s->info.live && s->last_came_us != 0 && now_us - s->last_came_us > gap_us)
         note_trouble(s);
     else if (!s->steady && now_us - s->trouble_us >= STEADY_AFTER_US)
         set_steady(s, true);
@@ -179,11 +188,6 @@ static enum pace wait_due(struct supervisor *s, int64_t pts_us)
 }
 
 /* ---- pictures ---- */
-
-static int64_t period_us(const struct supervisor *s)
-{
-    return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : 25.0));
-}
 
 /* Numbers and times as of the whole life of the camera. */
 static void renumber(struct supervisor *s, struct sp_frame *frame)
@@ -393,15 +397,18 @@ static int read_on(struct supervisor *s, struct sp_error *err)
 static int connect_and_read(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
+    s->pictures = 0; /* also when it does not open: what the one before gave does not count */
     int result = sp_camera_open_source(camera, &s->source, err);
     if (result < 0)
         return result;
     sp_source_info(s->source, &s->info);
     sp_truth_restart(&s->watch);
+    s->watch.frozen_after_us = 2000LL * camera->pipeline->settings->stall_timeout_ms +
+                               (s->info.snapshot ? FROZEN_IMAGES * period_us(s) : 0);
     s->rebased = s->anchored = s->find_position = false;
     s->target_pts_us = -1;
     s->position_base = 0;
-    s->pictures = s->failed = 0;
+    s->failed = 0;
     sp_camera_begin_pass(camera, &s->pass);
     int64_t opened_us = sp_clock_us();
     result = read_on(s, err);
@@ -448,16 +455,13 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
 void *sp_supervisor_main(void *argument)
 {
     struct sp_camera *camera = argument;
-    const struct sp_settings *settings = camera->pipeline->settings;
     struct sp_error err = {0};
     struct supervisor s = {
         .camera = camera,
         .backoff = {.first_us = BACKOFF_FIRST_US,
                     .limit_us = BACKOFF_LIMIT_US,
                     .dice = (uint64_t)sp_clock_us() * 64 + (uint64_t)camera->index + 1},
-        .watch = {.black_after_us = BLACK_AFTER_US,
-                  .frozen_after_us = settings->stall_timeout_ms * 2000LL,
-                  .black_since_us = -1},
+        .watch = {.black_after_us = BLACK_AFTER_US, .black_since_us = -1},
     };
     note_trouble(&s); /* it is new */
     while (wait_while_paused(camera) && supervise(&s, &err))

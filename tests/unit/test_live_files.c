@@ -140,6 +140,30 @@ static void test_a_file_may_come_later(void **state)
     live_close(live);
 }
 
+/* One that is replaced by something else while it plays, and comes back. */
+static void test_a_loop_survives_a_failed_opening(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    char loop[512];
+    snprintf(loop, sizeof loop, "%s", clip("loop.mp4"));
+    assert_true(run("cp '%s' '%s'", clip("short.mp4"), loop));
+    struct live *live = live_prepare("");
+    live_start(live, true);
+    int camera = live_add(live, "file", loop);
+    live_await(&live->camera[camera].results, 5);
+    assert_true(run("echo 'no video at all' > '%s.new' && mv '%s.new' '%s'", loop, loop, loop));
+    live_await_state(live, camera, SP_CAMERA_OFFLINE);
+    struct sp_camera_report report = live_report(live, camera);
+    assert_false(report.ended);
+    assert_true(report.ledger.received >= 50);
+    assert_true(run("cp '%s' '%s.new' && mv '%s.new' '%s'", clip("short.mp4"), loop, loop, loop));
+    live_await_state(live, camera, SP_CAMERA_LIVE);
+    live_await(&live->camera[camera].results, report.ledger.received + 5);
+    assert_int_equal(live->camera[camera].disorder, 0);
+    live_close(live);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_seeks_in_matroska),
         cmocka_unit_test(test_seek_is_for_files),
         cmocka_unit_test(test_a_file_may_come_later),
+        cmocka_unit_test(test_a_loop_survives_a_failed_opening),
     };
     return cmocka_run_group_tests(tests, make_clips, close_clips_dir);
 }
