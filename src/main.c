@@ -1,4 +1,5 @@
 /* Finds the command, owns the signals and the exit code. */
+#include "command/arguments.h"
 #include "command/command.h"
 #include "command/options.h"
 
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
         print_usage(stderr);
         return SP_EXIT_USAGE;
     }
+    argv = sp_arguments_take(argc, argv);
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         print_usage(stdout);

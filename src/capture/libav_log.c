@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/redact.h"
 
-#include <ctype.h>
 #include <libavutil/log.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -24,31 +23,21 @@ void sp_libav_log_clear(void)
     last_error[0] = '\0';
 }
 
-/* Where the URL whose "://" stands at `mark` begins. */
-static const char *url_start(const char *text, const char *mark)
-{
-    while (mark > text && (isalnum((unsigned char)mark[-1]) || strchr("+-.", mark[-1])))
-        mark--;
-    return mark;
-}
-
-/* One URL a step: each runs to the beginning of the next one. That it may take ordinary words for a
- * part of it only strikes out more than needed. */
+/* Word by word: a URL holds no blank (sp_url_normalise), and what follows it is no part of it. */
 void sp_libav_redact_text(const char *text, char *out, size_t out_bytes)
 {
-    char piece[LINE_BYTES];
+    char word[LINE_BYTES];
     if (out_bytes == 0)
         return;
     out[0] = '\0';
     while (*text && out_bytes > 1) {
-        const char *mark = strstr(text, "://");
-        const char *next = mark ? strstr(mark + 3, "://") : NULL;
-        size_t n = next ? (size_t)(url_start(mark + 3, next) - text) : strlen(text);
-        if (n >= sizeof piece)
-            n = sizeof piece - 1;
-        memcpy(piece, text, n);
-        piece[n] = '\0';
-        sp_redact_url(piece, out, out_bytes);
+        size_t n = strcspn(text, " ");
+        n += strspn(text + n, " ");
+        if (n >= sizeof word)
+            n = sizeof word - 1;
+        memcpy(word, text, n);
+        word[n] = '\0';
+        sp_redact_url(word, out, out_bytes);
         size_t used = strlen(out);
         out += used;
         out_bytes -= used;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
+#include "base/url.h"
 #include "capture/libav.h"
 #include "capture/libav_image.h"
 #include "capture/libav_log.h"
@@ -476,8 +477,9 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
     pthread_once(&once, initialise);
 
     struct sp_libav *s = calloc(1, sizeof *s);
-    char *url = strdup(options->url);
-    if (!s || !url) {
+    size_t url_bytes = 3 * strlen(options->url) + 8;
+    char *url = malloc(url_bytes);
+    if (!s || !url || sp_url_normalise(options->url, url, url_bytes, err) < 0) {
         free(s);
         free(url);
         return sp_fail(err, SP_ERR_NO_MEMORY, "source: out of memory");

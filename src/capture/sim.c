@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -98,7 +99,7 @@ static struct sim_buffer *take_buffer(struct sim *s)
 
 static bool accepts(const char *url)
 {
-    return strncmp(url, "sim://", 6) == 0;
+    return strncasecmp(url, "sim://", 6) == 0;
 }
 
 static bool is_interrupted(const struct sim *s)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const patterns[] = {"walk", "still", "empty", "offline", "world"};
 static const char *const faults[] = {
@@ -151,7 +152,7 @@ int sp_sim_parse(struct sp_sim_plan *plan, const char *url, struct sp_error *err
     char text[2048];
     *plan = (struct sp_sim_plan){
         .width_px = 640, .height_px = 360, .people = 3, .fps = 25, .paced = true};
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= sizeof text)
+    if (strncasecmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= sizeof text)
         return sp_fail(err, SP_ERR_INVALID, "%.200s: not an address like sim://walk?fps=25", url);
     snprintf(text, sizeof text, "%s", url + sizeof scheme - 1);
     char *query = strchr(text, '?');

@@ -1,5 +1,7 @@
 #include "command/options_table.h"
 
+#include "base/redact.h"
+
 #include <string.h>
 
 void sp_options_print_help(const struct sp_command_usage *usage, FILE *to)
@@ -30,7 +32,7 @@ static bool is_safe(char c)
 }
 
 /* The part of a URL that names it: from the last '/' to the query or fragment, without the file's
- * ending; the host when there is no path. */
+ * ending; the host when there is no path, or keys or a secret in it. `url`: without secrets. */
 static size_t naming_part(const char *url, const char **start)
 {
     const char *scheme = strstr(url, "://");
@@ -39,23 +41,25 @@ static size_t naming_part(const char *url, const char **start)
     while (end > at && end[-1] == '/')
         end--;
     const char *path = scheme ? memchr(at, '/', (size_t)(end - at)) : at;
-    if (scheme && !path) { /* user:password@host:port */
-        for (const char *c = at; c < end; c++)
-            if (*c == '@')
-                at = c + 1;
-        const char *port = memchr(at, ':', (size_t)(end - at));
+    const char *last = path;
+    for (const char *c = path; path && c < end; c++)
+        if (*c == '/')
+            last = c + 1;
+    bool telling = path && !(scheme && memchr(last, '=', (size_t)(end - last))) &&
+                   !memmem(last, (size_t)(end - last), "***", 3);
+    if (scheme && !telling) { /* user:***@host:port */
+        const char *at_sign = memchr(at, '@', (size_t)(end - at));
+        if (at_sign && (!path || at_sign < path))
+            at = at_sign + 1;
         *start = at;
-        return (size_t)((port ? port : end) - at);
+        return strcspn(at, ":/?#");
     }
-    for (const char *c = path; c < end; c++)
-        if (*c == '/' || (scheme && *c == '@')) /* a password may hold an unescaped '/' */
-            path = c + 1;
     const char *ending = end;
-    for (const char *c = path + 1; c < end; c++)
+    for (const char *c = last + 1; c < end; c++)
         if (*c == '.')
             ending = c;
-    *start = path;
-    return (size_t)(ending - path);
+    *start = last;
+    return (size_t)(ending - last);
 }
 
 static bool is_taken(const struct sp_settings *settings, const char *name)
@@ -70,8 +74,10 @@ void sp_options_camera_name(const struct sp_settings *settings, const char *url,
                             char out[SP_CAMERA_NAME_BYTES])
 {
     char base[SP_CAMERA_NAME_BYTES - 12]; /* room for "-" and a number */
+    char shown[SP_URL_BYTES + 64];
     const char *part;
-    size_t part_bytes = naming_part(url, &part), used = 0;
+    sp_redact_url(url, shown, sizeof shown);
+    size_t part_bytes = naming_part(shown, &part), used = 0;
     for (size_t i = 0; i < part_bytes && used + 1 < sizeof base; i++) {
         char c = is_safe(part[i]) ? part[i] : '-';
         bool leading = used == 0 && (c == '-' || c == '.');

@@ -72,8 +72,7 @@ try {
 struct tune {
     const struct sp_options *options;
     bool (*interrupted)(void);
-    char program[PATH_MAX], work[PATH_MAX],
-        url[SP_CAMERAS_MAX][SP_URL_BYTES + SP_CAMERA_NAME_BYTES];
+    char program[PATH_MAX], work[PATH_MAX];
     const char *name[SP_CAMERAS_MAX];
     const struct sp_settings *settings;
     int cameras;
@@ -119,10 +118,6 @@ static int add_words(const struct tune *tune, const struct try *try, const char 
         word[count++] = sp_tune_tracker_match(try->tracker.match);
         word[count++] = "--track-high-threshold";
         word[count++] = sp_tune_tracker_high(try->tracker.high);
-    }
-    for (int i = 0; i < tune->cameras; i++) {
-        word[count++] = "--camera";
-        word[count++] = tune->url[i];
     }
     word[count] = NULL;
     return count;
@@ -416,7 +411,8 @@ static int write_env(const struct tune *tune, const struct try *best, const char
 
 /* ---- the command ---- */
 
-/* Without cameras: the demo clip as four. */
+/* Without cameras: the demo clip as four. The tries find them in the environment: other users of
+ * the machine can read a command line. */
 static int name_cameras(struct tune *tune, struct sp_settings *settings, struct sp_error *err)
 {
     static const char *const names[] = {"c1", "c2", "c3", "c4"};
@@ -429,8 +425,11 @@ static int name_cameras(struct tune *tune, struct sp_settings *settings, struct 
         result = sp_settings_add_camera(settings, names[i], clip, false, "the demo", err);
     for (; tune->cameras < settings->camera_count && result == SP_OK; tune->cameras++) {
         const struct sp_camera_setting *camera = &settings->camera[tune->cameras];
+        char key[SP_CAMERA_NAME_BYTES + 8];
         tune->name[tune->cameras] = camera->name;
-        snprintf(tune->url[tune->cameras], sizeof tune->url[0], "%s=%s", camera->name, camera->url);
+        snprintf(key, sizeof key, "CAMERA_%s", camera->name);
+        if (setenv(key, camera->url, 1) != 0)
+            result = sp_fail(err, SP_ERR_NO_MEMORY, "camera %s: out of memory", camera->name);
     }
     return result;
 }

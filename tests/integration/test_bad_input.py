@@ -371,7 +371,16 @@ def test_earlier_results_survive_a_full_disk(spoton, make_clip, small_disk):
     "http://operator:{secret}@127.0.0.1:{port}/live.mjpg",
     "http://127.0.0.1:{port}/live?user=operator&password={secret}",
     "http://127.0.0.1:{port}/live?token={secret}&x=1",
-], ids=["rtsp", "http", "query", "token"])
+    "rtsp://operator:a@b/c?d#{secret}@127.0.0.1:{port}/live",
+    "HTTP://{secret}@127.0.0.1:{port}/live",
+    "http://operator:{secret}/e f@127.0.0.1:{port}/live",
+    "rtsp://127.0.0.1:{port}/user=admin_password={secret}_channel=1_stream=0.sdp",
+    "rtsp://127.0.0.1:{port}/0/admin:{secret}/main",
+    "http://127.0.0.1:{port}/live?loginpas={secret}",
+    "http://127.0.0.1:{port}/live?kennwort={secret}",
+    "http://127.0.0.1:{port}/live#access_token={secret}",
+], ids=["rtsp", "http", "query", "token", "unescaped", "no colon", "blank", "path", "segment",
+        "loginpas", "unknown", "fragment"])
 def test_passwords_are_never_shown(spoton, make_clip, tmp_path, url):
     secret = "s3same0pen"
     # A port that nobody listens on: bound here, so that nobody else takes it.
@@ -383,11 +392,14 @@ def test_passwords_are_never_shown(spoton, make_clip, tmp_path, url):
                       f"good={make_clip('h264', frames=5)}", "--out", out,
                       env={"LOG_LEVEL": "debug"})
         doctor = spoton("doctor", url, env={"LOG_LEVEL": "debug"})
+        unnamed = spoton("run", url, "--out", tmp_path / "unnamed")
     assert done.returncode == 1, str(done)
     assert any("gate" in line for line in done.error_lines), str(done)
-    for text in (done.stdout, done.stderr, doctor.stdout, doctor.stderr):
+    for text in (done.stdout, done.stderr, doctor.stdout, doctor.stderr, unnamed.stdout,
+                 unnamed.stderr):
         assert secret not in text
-    for path in out.iterdir():
+    for path in [*out.iterdir(), *(tmp_path / "unnamed").iterdir()]:
+        assert secret not in path.name
         assert secret.encode() not in path.read_bytes(), path
     assert "***" in {camera["name"]: camera for camera in
                      read_summary(out)["cameras"]}["gate"]["url"]

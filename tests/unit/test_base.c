@@ -5,6 +5,7 @@
 #include "base/redact.h"
 #include "base/stats.h"
 #include "base/thread.h"
+#include "base/url.h"
 
 #include "unit.h"
 
@@ -44,15 +45,52 @@ static void test_redact_hides_every_secret(void **state)
         {"rtsp://user:p@ss@host/live", "rtsp://user:***@host/live"},
         {"rtsp://host/live?user=a&password=b&x=1", "rtsp://host/live?user=a&password=***&x=1"},
         {"http://h/v?api_key=123", "http://h/v?api_key=***"},
-        {"http://user@host/a@b:c", "http://user@host/a@b:c"},
         {"/videos/a:b@c.mp4", "/videos/a:b@c.mp4"},
         {"/videos/what?key=1", "/videos/what?key=1"},
         {"rtsp://user:p#s/s?w@host/live", "rtsp://user:***@host/live"},
-        {"rtsp://host:554/a@b", "rtsp://host:554/a@b"},
+        {"rtsp://10.0.0.1:554/a@b", "rtsp://10.0.0.1:554/a@b"},
         {"rtsp://[fe80::1]:554/live", "rtsp://[fe80::1]:554/live"},
         {"http://proxy/?from=rtsp://u:p@h/x?pwd=1&k=2&token=3",
          "http://proxy/?from=rtsp://u:***@h/x?pwd=***&k=2&token=***"},
         {"a://u:p@h/b://u:p@h/", "a://u:***@h/b://u:***@h/"},
+        {"sim://world?people=3&seed=12345&black@5-9", "sim://world?people=3&seed=12345&black@5-9"},
+        {"rtsp://10.0.0.5:554/Streaming/Channels/101?transportmode=unicast&profile=Profile_1",
+         "rtsp://10.0.0.5:554/Streaming/Channels/101?transportmode=***&profile=Profile_1"},
+        {"rtsp://10.0.0.5/h264Preview_01_main", "rtsp://10.0.0.5/h264Preview_01_main"},
+        {"file:///a:b@c.mp4", "file:///a:b@c.mp4"},
+        /* a user part without a password may be a token */
+        {"http://user@host/a", "http://***@host/a"},
+        {"http://Token:@host/a", "http://***@host/a"},
+        /* nothing escaped */
+        {"http://admin:p@ss/w:#%1@127.0.0.1:8391/basic", "http://admin:***@127.0.0.1:8391/basic"},
+        {"rtsp://admin:12345/6@cam/live", "rtsp://admin:***@cam/live"},
+        {"rtsp://admin:p@ss/w?r=d@cam/live", "rtsp://admin:***@cam/live"},
+        {"rtsp://admin:my pass@cam/live", "rtsp://admin:***@cam/live"},
+        {"rtsp://to/k#en@cam/live", "rtsp://***@cam/live"},
+        {"RTSP://admin:p/w@[fe80::1%25eth0]/live", "RTSP://admin:***@[fe80::1%25eth0]/live"},
+        /* secrets in the path */
+        {"rtsp://h/user=admin_password=S_channel=1_stream=0.sdp",
+         "rtsp://h/user=admin_password=***_channel=1_stream=0.sdp"},
+        {"rtsp://h/user=admin_password=S_channel=1_stream=0.sdp?real_stream",
+         "rtsp://h/user=admin_password=***_channel=1_stream=0.sdp?real_stream"},
+        {"rtsp://h/user=admin&password=a_b/c&channel=1",
+         "rtsp://h/user=admin&password=***&channel=1"},
+        {"rtsp://10.0.0.1/0/admin:secret/main", "rtsp://10.0.0.1/0/admin:***/main"},
+        {"rtsps://10.0.0.1:7441/Rl0ZJ3ThYd0o8ivK?enableSrtp",
+         "rtsps://10.0.0.1:7441/***?enableSrtp"},
+        /* in the query and the fragment, of keys that no list has */
+        {"http://h/v?loginpas=S", "http://h/v?loginpas=***"},
+        {"http://h/v?psw=12", "http://h/v?psw=***"},
+        {"http://h/v?jwt=S&w=1", "http://h/v?jwt=***&w=1"},
+        {"http://h/v?sig=S", "http://h/v?sig=***"},
+        {"http://h/v?sessionid=S", "http://h/v?sessionid=***"},
+        {"http://h/v#access_token=S", "http://h/v#access_token=***"},
+        {"http://h/v?kennwort=Hund", "http://h/v?kennwort=***"},
+        {"http://h/v?url=rtsp%3A%2F%2Fu%3Ap%40h", "http://h/v?url=***"},
+        {"http://h/v?pwd=a&b?c&channel=2", "http://h/v?pwd=***&channel=2"},
+        /* no URL, but meant as one */
+        {"admin:secret@10.0.0.1/live", "***@10.0.0.1/live"},
+        {"rtsp:/admin:secret@10.0.0.1/live", "rtsp:/***@10.0.0.1/live"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[128];
@@ -62,6 +100,42 @@ static void test_redact_hides_every_secret(void **state)
     char small[8];
     sp_redact_url("rtsp://user:secret@host/", small, sizeof small);
     assert_string_equal(small, "rtsp://");
+}
+
+/* The same question, asked to connect: where the host is, and how FFmpeg is to read the user part.
+ */
+static void test_user_parts_are_encoded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *encoded;
+    } cases[] = {
+        {"rtsp://u:p@host/live", "rtsp://u:p@host/live"},
+        {"RTSP://u:p@Host/Live", "rtsp://u:p@Host/Live"},
+        {"HTTP://host/a?B=C#d", "http://host/a?B=C#d"},
+        {"http://admin:p@ss/w:#%1@127.0.0.1:8391/x",
+         "http://admin:p%40ss%2Fw:%23%251@127.0.0.1:8391/x"},
+        {"rtsp://u:a%40b%2f@h/x", "rtsp://u:a%40b%2f@h/x"}, /* encoded already */
+        {"rtsp://u:100%@h/x", "rtsp://u:100%25@h/x"},
+        {"rtsp://u:a?b#c/d@cam:554/x", "rtsp://u:a%3Fb%23c%2Fd@cam:554/x"},
+        {"rtsp://u:p@10.0.0.1/a@b", "rtsp://u:p@10.0.0.1/a@b"},
+        {"rtsp://cam/a@b", "rtsp://cam/a@b"},
+        {"http://u:p@cam/x?mail=a@b.c", "http://u:p@cam/x?mail=a@b.c"},
+        {"http://u:a b@h/c d", "http://u:a%20b@h/c%20d"},
+        {"/videos/A:b @c.mp4", "/videos/A:b @c.mp4"},
+        {"FILE:///videos/A:b @c%20.mp4", "file:///videos/A:b @c%20.mp4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char out[128];
+        assert_int_equal(sp_url_normalise(cases[i].url, out, sizeof out, NULL), SP_OK);
+        assert_string_equal(out, cases[i].encoded);
+    }
+    char small[16];
+    assert_int_equal(sp_url_normalise("http://host/longer", small, sizeof small, NULL),
+                     SP_ERR_INVALID);
+    assert_true(sp_url_has_scheme("HtTp://x", "http"));
+    assert_false(sp_url_has_scheme("https://x", "http"));
+    assert_false(sp_url_has_scheme("http:/x", "http"));
 }
 
 static int numbers[10];
@@ -157,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_error_prefix_keeps_the_text),
         cmocka_unit_test(test_an_error_is_one_line),
         cmocka_unit_test(test_redact_hides_every_secret),
+        cmocka_unit_test(test_user_parts_are_encoded),
         cmocka_unit_test(test_queue_keeps_order_and_closes_without_loss),
         cmocka_unit_test(test_queue_refuses_when_full),
         cmocka_unit_test(test_histogram_percentiles_are_near),
