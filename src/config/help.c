@@ -104,7 +104,14 @@ static const char introduction[] =
     "`door-2`.\n"
     "Cameras of the command line are added to the others; one of the same name replaces it. At "
     "most\n"
-    "64 cameras run in one process. Passwords in URLs are never shown.\n";
+    "64 cameras run in one process.\n"
+    "\n"
+    "Secrets in URLs are never shown: user parts, values of keys other than harmless ones\n"
+    "(`channel=1`), tokens in paths. A password does not have to be percent-encoded. Prefer the "
+    "file\n"
+    "(mode 600) or the environment to `--camera`: the program overwrites its command line, but\n"
+    "other users of the machine can read it until it has started, and the shell keeps it in its\n"
+    "history.\n";
 
 void sp_settings_print_markdown(FILE *to)
 {
