@@ -53,14 +53,20 @@ static void overwrite(int argc, char **argv)
 char **sp_arguments_take(int argc, char **argv)
 {
     char **copy = calloc((size_t)argc + 1, sizeof *copy);
-    bool together = copy && argc > 0;
-    for (int i = 0; i < argc && copy; i++) {
+    bool together = true;
+    if (!copy)
+        return argv;
+    for (int i = 0; i < argc; i++) {
         copy[i] = strdup(argv[i]);
-        if (!copy[i])
+        if (!copy[i]) {
+            while (i > 0)
+                free(copy[--i]);
+            free(copy);
             return argv;
+        }
         together = together && (i == 0 || argv[i] == argv[i - 1] + strlen(argv[i - 1]) + 1);
     }
     if (together)
         overwrite(argc, argv);
-    return copy ? copy : argv;
+    return copy;
 }
