@@ -299,11 +299,17 @@ int sp_cpu_usable(int cores_online, int cores_affinity, double cgroup_quota_core
     return usable < 1 ? 1 : usable;
 }
 
+const char *sp_cpu_info_path(void)
+{
+    const char *path = getenv("SPOTON_CPUINFO");
+    return path && path[0] ? path : "/proc/cpuinfo";
+}
+
 void sp_cpu_read(struct sp_cpu *cpu)
 {
     *cpu = (struct sp_cpu){0};
     char *text = malloc(TEXT_BYTES);
-    if (text && read_text("/proc/cpuinfo", text, TEXT_BYTES))
+    if (text && read_text(sp_cpu_info_path(), text, TEXT_BYTES))
         sp_cpu_parse_cpuinfo(cpu, text);
     free(text);
     if (cpu->model[0] == '\0') /* Arm boards name themselves here */

@@ -20,6 +20,13 @@ struct sp_cpu {
     char features[256]; /* those above that are there: "avx2 avx512 avx512_vnni" */
 };
 
+/* The file that holds the processor's description: /proc/cpuinfo, or what SPOTON_CPUINFO names.
+ *
+ * SPOTON_CPUINFO is for tests and for diagnosis: with the text of another machine's /proc/cpuinfo
+ * this one chooses model and precision as that one would. It changes no core count. The engine
+ * plugins read it too. */
+const char *sp_cpu_info_path(void);
+
 /* Never fails: what cannot be read stays 0 or empty. */
 void sp_cpu_read(struct sp_cpu *cpu);
 

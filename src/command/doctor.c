@@ -40,6 +40,8 @@ static void look_at_cpu(const struct sp_settings *settings)
     else
         printf(", no cgroup quota");
     printf("\n%-9s %s\n", "", cpu.features);
+    if (strcmp(sp_cpu_info_path(), "/proc/cpuinfo") != 0)
+        printf("%-9s as SPOTON_CPUINFO=%s describes it\n", "", sp_cpu_info_path());
     printf("%-9s %d threads for inference%s\n", "choice",
            settings->threads > 0 ? settings->threads : cpu.cores_usable,
            settings->threads > 0 ? " (THREADS)" : "");

@@ -8,25 +8,31 @@
  * Streams are worker threads, so that slots really run at once, as in an engine that matters.
  * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
  * N-th submit fails), fail_after=N (that of the N-th and all that follow), break_after=N (the same,
- * because the device is lost), open_ms=N (opening takes at least that long), refuse_height=N (an
- * input of that height cannot be opened), memory_images=N (memory suffices for a batch of N),
- * devices=N (there are N), only_device=N (all other options hold on that one alone). Pictures that
- * were decoded "on a device" are copies in the host's memory. Any file that
- * exists is a model, and so is the word "fake". A mean and deviation are refused. */
+ * because the device is lost), open_ms=N (opening takes at least that long), open_together=N (an
+ * opening ends when N are under way at the same time, and fails after a minute alone),
+ * open_file=PATH (an opening ends when such a file is there), refuse_height=N (an input of that
+ * height cannot be opened), memory_images=N (memory suffices for a batch of N), devices=N (there
+ * are N), only_device=N (all other options hold on that one alone). Pictures that were decoded "on
+ * a device" are copies in the host's memory. Any file that exists is a model, and so is the word
+ * "fake". A mean and deviation are refused. */
 #include "spoton/engine.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK_PX = 8, BRIGHT = 200, ROWS = 5, COLUMNS = 100, STREAMS_MAX = 32 };
+enum { BLOCK_PX = 8, BRIGHT = 200, ROWS = 5, COLUMNS = 100, STREAMS_MAX = 32, FILE_BYTES = 256 };
+
+static const int64_t POLL_US = 2000, TOGETHER_LIMIT_US = 60000000;
 
 struct options {
     int delay_us, fail_every, fail_after, open_ms, refuse_height, memory_images, break_after;
-    int devices, only_device;
+    int devices, only_device, open_together;
+    char open_file[FILE_BYTES]; /* empty: none */
 };
 
 enum slot_state { IDLE, QUEUED, DONE };
@@ -234,10 +240,12 @@ static int parse_extra(struct options *options, const char *extra, char *error, 
         {"fail_after=", &options->fail_after},       {"open_ms=", &options->open_ms},
         {"refuse_height=", &options->refuse_height}, {"memory_images=", &options->memory_images},
         {"break_after=", &options->break_after},     {"devices=", &options->devices},
-        {"only_device=", &options->only_device},
+        {"only_device=", &options->only_device},     {"open_together=", &options->open_together},
     };
     while (extra && *extra) {
         int used = 0;
+        if (sscanf(extra, "open_file=%255[^;]%n", options->open_file, &used) != 1)
+            used = 0;
         for (size_t i = 0; i < sizeof known / sizeof known[0] && used == 0; ++i) {
             size_t bytes = strlen(known[i].name);
             if (strncmp(extra, known[i].name, bytes) == 0 &&
@@ -248,8 +256,7 @@ static int parse_extra(struct options *options, const char *extra, char *error, 
             return fail(error, error_bytes, extra,
                         "not an option of this engine, which has delay_us=N, fail_every=N, "
                         "fail_after=N, open_ms=N, refuse_height=N, memory_images=N, break_after=N, "
-                        "devices=N and "
-                        "only_device=N");
+                        "devices=N, only_device=N, open_together=N and open_file=PATH");
         extra += used;
         extra += *extra == ';';
     }
@@ -288,6 +295,22 @@ static bool allocate_slots(struct spoton_engine *engine)
             return false;
     }
     return true;
+}
+
+/* As open_ms, open_file and open_together ask for; false: the others did not come. */
+static bool wait_to_open(const struct options *options)
+{
+    static atomic_int under_way;
+    usleep((useconds_t)options->open_ms * 1000);
+    while (options->open_file[0] && access(options->open_file, F_OK) != 0)
+        usleep(POLL_US);
+    int64_t waited_us = 0;
+    atomic_fetch_add(&under_way, options->open_together > 0);
+    while (atomic_load(&under_way) < options->open_together && waited_us < TOGETHER_LIMIT_US) {
+        usleep(POLL_US);
+        waited_us += POLL_US;
+    }
+    return waited_us < TOGETHER_LIMIT_US; /* they stay counted: all of them may be met */
 }
 
 static int fake_open(struct spoton_engine **out, const struct spoton_engine_options *options,
@@ -334,7 +357,11 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
         fail(error, error_bytes, "fake engine", "out of memory, as memory_images asks for");
         return SPOTON_NO_MEMORY;
     }
-    usleep((useconds_t)own->open_ms * 1000);
+    if (!wait_to_open(own)) {
+        fake_close(engine);
+        return fail(error, error_bytes, "fake engine",
+                    "alone, where open_together asks for others");
+    }
     bool ready = allocate_slots(engine);
     while (ready && engine->workers < engine->streams) {
         ready = pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) == 0;

@@ -49,7 +49,7 @@ class Browser:
             message["sessionId"] = session
         self.socket.send(json.dumps(message))
         while True:
-            reply = json.loads(self.socket.recv(timeout=60))
+            reply = json.loads(self.socket.recv(timeout=300))
             if reply.get("id") == self.number:
                 if "error" in reply:
                     raise RuntimeError(f"{method}: {reply['error']['message']}")
@@ -102,7 +102,7 @@ class Page:
         return result["result"].get("value")
 
     def wait(self, script, seconds=20):
-        seconds *= float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
+        seconds *= 5 * float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
         limit = time.monotonic() + seconds
         while not (value := self.run(script)):
             assert time.monotonic() < limit, f"never true within {seconds} s: {script}"

@@ -11,10 +11,9 @@ from websockets.sync.client import connect
 
 from clips import rectangles
 from conftest import SLOWER
-from serving import Serving, read_parts, upgrade_request
+from serving import STOP_LIMIT_S, Serving, read_parts, upgrade_request
 
 TASKS = "/api/v1/detection-processing-tasks"
-STOP_LIMIT_S = 2
 
 
 @pytest.fixture
@@ -90,7 +89,6 @@ def test_tasks_that_nobody_watches_stop(serve):
     left.until(lambda: status(left, second) == "STOPPED", 10)
     assert time.monotonic() - gone > 11
     left.until(lambda: left.get("/api/v2/cameras/c01")["state"] == "live")
-    assert time.monotonic() - began < 14.5 * SLOWER
     if time.monotonic() - began < 14:
         assert status(never, first) == "PROCESSING"
     never.until(lambda: status(never, first) == "STOPPED", 10)

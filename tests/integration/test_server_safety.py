@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import SLOWER
+from conftest import SLOWER, cpu_seconds
 from serving import Serving, upgrade_request
 
 # Under the sanitizers only what holds connections; requests and frames alone are tried there by
@@ -277,7 +277,7 @@ def test_bad_frames_end_the_connection(one, data, codes):
 def test_good_frames_do_not(one, data):
     client = one.raw(upgrade_request("/api/v2/ws"))
     client.settimeout(10 * SLOWER)
-    received, limit = client.recv(4096), time.monotonic() + 10 * SLOWER
+    received, limit = client.recv(4096), time.monotonic() + 60 * SLOWER
     client.sendall(data)
     while received.count(b'"type":"tracks"') < 5 and time.monotonic() < limit:
         received += client.recv(65536)
@@ -344,18 +344,20 @@ def test_slow_and_idle_clients_cost_nothing(serve):
     s.get("/api/v2/stats")
     files, memory = files_of(s), s.memory_bytes()
 
-    def rate(seconds):
-        begin, at = s.get("/api/v2/cameras/c1")["ledger"], time.monotonic()
+    def cost(seconds=2):
+        """CPU time a picture: unlike a rate, it is the same on a busy machine."""
+        begin, at = s.get("/api/v2/cameras/c1")["ledger"], cpu_seconds(s.process.pid)
         time.sleep(seconds)
+        s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["inferred"] >= begin["inferred"] + 10)
         end = s.get("/api/v2/cameras/c1")["ledger"]
-        return (end["inferred"] - begin["inferred"]) / (time.monotonic() - at)
-    before = rate(2)
+        return (cpu_seconds(s.process.pid) - at) / (end["inferred"] - begin["inferred"])
+    before = cost()
     idle = [s.raw() for _ in range(250)]
     slow = [s.raw(get("/")[:20]) for _ in range(150)]
     bodies = [s.raw(get("/api/v2/login", "Content-Length: 1000\r\n", "POST")) for _ in range(100)]
     begin = time.monotonic()
-    between = rate(2)
-    assert between > 0.8 * before, (before, between)
+    between = cost()
+    assert between < 3 * before + 0.01, (before, between)
     while time.monotonic() - begin < 8:  # a byte a second does not buy more time
         for client in slow + bodies:
             try:
@@ -368,7 +370,7 @@ def test_slow_and_idle_clients_cost_nothing(serve):
     assert s.memory_bytes() - memory < (16 << 20 if SLOWER == 1 else 256 << 20)
     for client in idle + slow + bodies:
         client.close()
-    assert rate(2) > 0.8 * before
+    assert cost() < 3 * before + 0.01
 
 
 @pytest.mark.sanitize

@@ -221,6 +221,41 @@ static void test_this_machine(void **state)
     assert_int_equal(cpu.cores_usable, 1);
 }
 
+/* Choices as on another machine; the cores stay this one's. */
+static void test_another_machines_description(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *features;
+    } cases[] = {
+        {"avx2", "avx2"},
+        {"avx2-vnni", "avx2 avx_vnni"},
+        {"avx512-vnni", "avx2 avx512 avx512_vnni"},
+        {"avx512-bf16", "avx2 avx512 avx512_vnni avx512_bf16"},
+        {"amx", "avx2 avx_vnni avx512 avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8"},
+    };
+    struct sp_cpu here, cpu;
+    char path[4096], model[64];
+    const char *before = getenv("SPOTON_CPUINFO");
+    char *kept = before ? strdup(before) : NULL;
+    sp_cpu_read(&here);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(path, sizeof path, "%s/tests/data/cpu/%s.txt", getenv("SPOTON_SOURCE_DIR"),
+                 cases[i].name);
+        snprintf(model, sizeof model, "simulated %s", cases[i].name);
+        setenv("SPOTON_CPUINFO", path, 1);
+        sp_cpu_read(&cpu);
+        assert_string_equal(cpu.features, cases[i].features);
+        assert_string_equal(cpu.model, model);
+        assert_int_equal(cpu.cores_usable, here.cores_usable);
+    }
+    unsetenv("SPOTON_CPUINFO");
+    assert_string_equal(sp_cpu_info_path(), "/proc/cpuinfo");
+    if (kept)
+        setenv("SPOTON_CPUINFO", kept, 1);
+    free(kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_cpuinfo_x86),
         cmocka_unit_test(test_cpuinfo_arm),
         cmocka_unit_test(test_this_machine),
+        cmocka_unit_test(test_another_machines_description),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

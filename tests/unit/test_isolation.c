@@ -223,36 +223,45 @@ static void test_one_stream_costs_one_run(void **state)
 
 static const char *const bad_urls[] = {
     /* Starts within the time, ends within it, and goes on and on. */
-    "sim://walk?fps=25&stall=0.5:2:3&seed=1",
-    "sim://walk?fps=25&garbage=0:1000000&seed=2",
-    "sim://walk?fps=25&flap=0.6&seed=3",
+    "sim://walk?fps=100&stall=0.5:1:1.6&seed=1",
+    "sim://walk?fps=100&garbage=0:1000000&seed=2",
+    "sim://walk?fps=100&flap=1.5&seed=3",
+    "sim://walk?fps=100&flap=1.2&seed=4",
 };
 
 static void test_threads_are_wired_so(void **state)
 {
     (void)state;
-    struct live *live = live_prepare("delay_us=10000");
+    /* 20 pictures a second, of which the good camera wants half, and the bad ones all: without
+     * turns it would get a third. Its period of 100 ms is more than a busy machine's threads come
+     * late. */
+    struct live *live = live_prepare("delay_us=100000");
     live_start(live, false);
-    int good = live_add(live, "good", "sim://walk?fps=25");
-    for (int i = 0; i < 3; i++) {
+    int good = live_add(live, "good", "sim://walk?fps=10");
+    live_await(&live->camera[good].results, 35); /* it is steady by then */
+    struct sp_camera_report before = live_report(live, good);
+    for (int i = 0; i < 4; i++) {
         char name[16];
         snprintf(name, sizeof name, "bad%d", i);
         live_add(live, name, bad_urls[i]);
     }
-    live_await(&live->camera[good].results, 125);
+    live_await(&live->camera[good].results, 100);
     struct sp_camera_report report = live_report(live, good), garbage = live_report(live, good + 2),
                             flapping = live_report(live, good + 3);
-    print_message("good: %llu of %llu pictures, p50 %.1f ms, p95 %.1f ms\n",
+    print_message("good: %llu of %llu pictures, %llu stale, p50 %.1f ms\n",
                   (unsigned long long)report.ledger.settled[SP_OUTCOME_INFERRED],
-                  (unsigned long long)report.ledger.received, report.latency_p50_us / 1000,
-                  report.latency_p95_us / 1000);
+                  (unsigned long long)report.ledger.received,
+                  (unsigned long long)report.ledger.settled[SP_OUTCOME_STALE],
+                  report.latency_p50_us / 1000);
     assert_true(garbage.ledger.settled[SP_OUTCOME_FAILED] > 25);
     assert_true(flapping.reconnects > 0);
     assert_int_equal(report.state, SP_CAMERA_LIVE);
     assert_int_equal(report.reconnects, 0);
-    live_check_ids(live, good, 3);
     /* How many are stale is a matter of the machine; that they are few is not. */
-    assert_true(report.ledger.settled[SP_OUTCOME_STALE] * 4 <= report.ledger.received);
+    uint64_t came = report.ledger.received - before.ledger.received;
+    uint64_t lost =
+        report.ledger.settled[SP_OUTCOME_STALE] - before.ledger.settled[SP_OUTCOME_STALE];
+    assert_true(lost * 4 <= came);
     live_close(live);
 }
 

@@ -3,13 +3,6 @@
 
 #include <pthread.h>
 
-/* Under a sanitizer on a busy machine, times tell nothing. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 static void test_runs_without_cameras(void **state)
 {
     (void)state;
@@ -37,8 +30,7 @@ static void test_tracks_a_good_camera(void **state)
     assert_int_equal(report.error.code, SP_OK);
     assert_int_equal(report.file_position, -1);
     assert_true(report.latency_p95_us > 0 && report.latency_p50_us <= report.latency_p95_us);
-    if (!SANITIZED)
-        assert_true(report.camera_fps > 35 && report.camera_fps < 55);
+    assert_true(report.camera_fps > 0 && report.inferred_fps > 0); /* how many: test_backoff */
     struct sp_histogram track = {0};
     assert_int_equal(sp_pipeline_stage_histogram(live->pipeline, camera, SP_STAGE_TRACK, &track),
                      SP_OK);
@@ -84,13 +76,13 @@ static void test_states_tell_the_truth(void **state)
 {
     (void)state;
     struct live *live = live_prepare("");
-    live->settings.stall_timeout_ms = 800;
+    live->settings.stall_timeout_ms = 1500;
     snprintf(live->settings.camera[0].name, SP_CAMERA_NAME_BYTES, "black");
     snprintf(live->settings.camera[0].url, SP_URL_BYTES, "sim://walk?black=0.5:2:4");
     live->settings.camera_count = 1;
     live_start(live, false);
     int frozen = live_add(live, "frozen", "sim://walk?frozen=0.5:3.5:5&gpu=1");
-    int stalled = live_add(live, "stalled", "sim://walk?stall=0.5:1.2:2.5");
+    int stalled = live_add(live, "stalled", "sim://walk?stall=0.5:2:4");
     int still = live_add(live, "still", "sim://still");
     int ended = live_add(live, "ended", "sim://walk?paced=0&fps=100&frames=50");
     live_await_state(live, stalled, SP_CAMERA_STALLED);
@@ -104,7 +96,7 @@ static void test_states_tell_the_truth(void **state)
     assert_int_equal(live->camera[ended].results +
                          live_report(live, ended).ledger.settled[SP_OUTCOME_STALE],
                      50);
-    assert_int_equal(live_report(live, still).state, SP_CAMERA_LIVE);
+    live_await_state(live, still, SP_CAMERA_LIVE);
     live_close(live);
 }
 
@@ -180,8 +172,25 @@ static void test_pause_and_resume(void **state)
     live_close(live);
 }
 
+/* How many pictures of the camera were on their way at most while so many more became stale; with
+ * what is on its way bounded, so is the latency, however busy the machine is. */
+static uint64_t most_on_their_way(struct live *live, int camera, uint64_t stale)
+{
+    struct sp_camera_report report = live_report(live, camera);
+    uint64_t most = 0, until = report.ledger.settled[SP_OUTCOME_STALE] + stale;
+    int64_t limit_us = sp_clock_us() + 120000000;
+    while (report.ledger.settled[SP_OUTCOME_STALE] < until) {
+        assert_true(sp_clock_us() < limit_us);
+        usleep(1000);
+        report = live_report(live, camera);
+        most = report.ledger.in_flight > most ? report.ledger.in_flight : most;
+    }
+    return most;
+}
+
 /* An engine four times slower than the camera: the newest picture is taken, late, and no queue
- * grows. */
+ * grows: one in the mailbox, one in the scheduler's hands, one in the engine's stream, one behind
+ * it, and one that is being finished. */
 static void test_latency_does_not_grow(void **state)
 {
     (void)state;
@@ -190,14 +199,8 @@ static void test_latency_does_not_grow(void **state)
     live_start(live, false);
     int camera = live_add(live, "fast", "sim://walk?fps=60");
     live_await(&live->camera[camera].results, 5);
-    usleep(3000000);
-    struct sp_camera_report report = live_report(live, camera);
-    assert_true(report.ledger.settled[SP_OUTCOME_STALE] > 60);
-    if (!SANITIZED) {
-        /* Two runs of the engine, one of them another's, and one period of the camera. */
-        assert_true(report.latency_p50_us < 2 * 60000 + 17000 + 60000);
-        assert_true(report.inferred_fps > 10);
-    }
+    uint64_t most = most_on_their_way(live, camera, 90);
+    assert_in_range(most, 2, 5);
     live_close(live);
 }
 
@@ -208,10 +211,8 @@ static void test_a_slow_sink_bounds_latency(void **state)
     struct live *live = live_open("");
     atomic_store(&live->sink_delay_us, 50000);
     int camera = live_add(live, "fast", "sim://walk?fps=60");
-    usleep(3000000);
-    if (!SANITIZED)
-        assert_true(live_report(live, camera).latency_p50_us < 5 * 50000 + 100000);
-    assert_true(live_report(live, camera).ledger.in_flight <= 6);
+    uint64_t most = most_on_their_way(live, camera, 60);
+    assert_in_range(most, 3, 6);
     atomic_store(&live->sink_delay_us, 0);
     live_close(live);
 }
@@ -227,7 +228,8 @@ static void test_frame_skip(void **state)
     live_await(&live->camera[camera].results, 60);
     uint64_t results = atomic_load(&live->camera[camera].results);
     uint64_t inferred = atomic_load(&live->camera[camera].inferred);
-    assert_true(inferred >= results / 3 && inferred <= results / 2);
+    assert_true(inferred >= results / 3);
+    assert_int_equal(live->camera[camera].shortest_step, 3); /* also where pictures were dropped */
     assert_int_equal(live->camera[camera].tracks, 3);
     live_close(live);
 }
@@ -307,7 +309,7 @@ static void test_come_and_go(void **state)
     live_check_ids(live, stays, 3); /* nobody was taken for somebody else */
     assert_int_equal(live->camera[stays].ends, 0);
     uint64_t ends = 0;
-    int64_t deadline_us = sp_clock_us() + 10000000;
+    int64_t deadline_us = sp_clock_us() + 120000000;
     while (ends < 3 * ROUNDS && sp_clock_us() < deadline_us) {
         ends = 0;
         for (int i = 0; i < SP_CAMERAS_MAX; i++)

@@ -79,7 +79,7 @@ static struct live *start(const char *stream, const char *transport, pid_t *serv
     if (*server == 0)
         return NULL;
     struct live *live = live_prepare("");
-    live->settings.stall_timeout_ms = 2000;
+    live->settings.stall_timeout_ms = 8000; /* a busy machine's server may pause for seconds */
     live_start(live, false);
     for (int i = 0; i < CAMERAS; i++) {
         char name[16], url[128];

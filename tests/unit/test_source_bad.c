@@ -308,7 +308,7 @@ static void test_a_silent_server_times_out(void **state)
         struct sp_error err;
         int64_t start_us = sp_clock_us();
         assert_int_equal(sp_source_open(&source, &options, &err), SP_ERR_TIMEOUT);
-        assert_in_range(sp_clock_us() - start_us, 300000, 2000000);
+        assert_in_range(sp_clock_us() - start_us, 300000, 8000000); /* the usual limit is 10 s */
         assert_non_null(strstr(err.text, url));
         close(fd);
     }
@@ -365,7 +365,7 @@ static void test_interrupt_and_read_timeout(void **state)
                                             .frame_skip = 1,
                                             .decode_threads = 2,
                                             .open_timeout_us = 10000000,
-                                            .read_timeout_us = timeout ? 300000 : 20000000};
+                                            .read_timeout_us = timeout ? 2000000 : 60000000};
         if (sp_source_open(&source, &options, &err) != SP_OK)
             fail_msg("%s", err.text);
         struct sp_source_info info;
@@ -382,7 +382,7 @@ static void test_interrupt_and_read_timeout(void **state)
             count++;
         }
         assert_int_equal(rc, timeout ? SP_ERR_TIMEOUT : SP_ERR_INTERRUPTED);
-        assert_true(sp_clock_us() - start_us < 5000000);
+        assert_true(sp_clock_us() - start_us < 40000000);
         assert_in_range(count, timeout ? 200 : 0, 250);
         if (!timeout) {
             assert_int_equal(sp_source_read(source, &frame, &err), SP_ERR_INTERRUPTED);
