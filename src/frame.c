@@ -2,6 +2,7 @@
 
 #include <libyuv.h>
 
+#include <math.h>
 #include <stdlib.h>
 
 /* `users` counts the owner and every frame that is out: whoever brings it to zero frees all. */
@@ -82,6 +83,27 @@ void sp_frame_unref(struct sp_frame *frame)
     frame->next_free = pool->free_list;
     pool->free_list = frame;
     drop_user(pool);
+}
+
+void sp_frame_square_size(const struct sp_frame *frame, double *width_px, double *height_px)
+{
+    int wide = frame->pixel_aspect[0], high = frame->pixel_aspect[1];
+    *width_px = frame->width_px;
+    *height_px = frame->height_px;
+    if (wide <= 0 || high <= 0)
+        return;
+    if (wide > high)
+        *width_px = *width_px * wide / high;
+    else
+        *height_px = *height_px * high / wide;
+}
+
+void sp_frame_square_size_px(const struct sp_frame *frame, int *width_px, int *height_px)
+{
+    double width, height;
+    sp_frame_square_size(frame, &width, &height);
+    *width_px = (int)lround(width);
+    *height_px = (int)lround(height);
 }
 
 /* "Yvu" matrices have the columns of U and V exchanged. */

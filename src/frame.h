@@ -35,6 +35,7 @@ struct sp_frame {
     enum sp_pixel_format format;
     enum sp_color_matrix matrix;
     bool full_range;     /* luma 0..255 instead of 16..235 */
+    int pixel_aspect[2]; /* a pixel's width to its height; 0: it is a square */
     bool pinned;         /* the planes lie in the engine's memory (spoton/engine.h, host_alloc) */
     int64_t pts_us;      /* presentation time; rises within a camera */
     int64_t received_us; /* sp_clock_us() when decoded */
@@ -71,6 +72,10 @@ struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool);
 /* Any thread. */
 struct sp_frame *sp_frame_ref(struct sp_frame *frame);
 void sp_frame_unref(struct sp_frame *frame); /* NULL is fine */
+
+/* The size that the frame is seen with, in square pixels: one side is its own, the other longer. */
+void sp_frame_square_size(const struct sp_frame *frame, double *width_px, double *height_px);
+void sp_frame_square_size_px(const struct sp_frame *frame, int *width_px, int *height_px);
 
 struct YuvConstants;
 

@@ -133,9 +133,11 @@ static bool must_give(const struct sp_batcher *b, const struct mailbox *box)
 
 static bool is_held(const struct sp_batcher *b, const struct mailbox *box)
 {
-    const struct sp_frame *frame = box->frames[box->head];
-    return box->held && !must_give(b, box) && frame->width_px == box->held_width_px &&
-           frame->height_px == box->held_height_px;
+    int width_px, height_px;
+    if (!box->held || must_give(b, box))
+        return false;
+    sp_frame_square_size_px(box->frames[box->head], &width_px, &height_px);
+    return width_px == box->held_width_px && height_px == box->held_height_px;
 }
 
 /* What the cameras' steadiness allows at this moment. */
@@ -265,8 +267,7 @@ int sp_batcher_peek(struct sp_batcher *batcher, struct sp_batch_turn *turn, int6
         *turn = (struct sp_batch_turn){.camera = camera, .over = box->count == 0};
         if (!turn->over) {
             const struct sp_frame *frame = box->frames[box->head];
-            turn->width_px = frame->width_px;
-            turn->height_px = frame->height_px;
+            sp_frame_square_size_px(frame, &turn->width_px, &turn->height_px);
             turn->sequence = frame->sequence;
             turn->epoch = frame->epoch;
         }

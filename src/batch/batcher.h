@@ -45,8 +45,8 @@ struct sp_batch_item {
 
 struct sp_batch_turn {
     int camera;
-    bool over; /* this camera is over: take says so */
-    int width_px, height_px;
+    bool over;               /* this camera is over: take says so */
+    int width_px, height_px; /* in square pixels */
     uint64_t sequence;
     uint32_t epoch;
 };

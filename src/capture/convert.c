@@ -7,10 +7,14 @@
 
 enum { ALIGN_BYTES = 64 };
 
+struct memory {
+    uint8_t *data;
+    size_t bytes;
+};
+
 struct shell {
     AVFrame *picture;
-    uint8_t *memory; /* of converted pictures */
-    size_t memory_bytes;
+    struct memory converted, turned;
     struct shell *next_free;
     struct shells *shells;
 };
@@ -50,7 +54,8 @@ static void drop_user(struct shells *shells)
         struct shell *shell = shells->free_list;
         shells->free_list = shell->next_free;
         av_frame_free(&shell->picture);
-        free(shell->memory);
+        free(shell->converted.data);
+        free(shell->turned.data);
         free(shell);
     }
     free(shells);
@@ -236,28 +241,37 @@ static size_t round_up(size_t n)
 }
 
 /* Points `frame` at I420 planes in the shell's own memory. */
-static int give_memory(struct shell *shell, struct sp_frame *frame, struct sp_error *err)
+static int give_memory(struct memory *memory, struct sp_frame *frame, struct sp_error *err)
 {
     size_t luma_stride = round_up((size_t)frame->width_px);
     size_t chroma_stride = round_up(((size_t)frame->width_px + 1) / 2);
     size_t luma = luma_stride * (size_t)frame->height_px;
     size_t chroma = chroma_stride * (((size_t)frame->height_px + 1) / 2);
     size_t need = luma + 2 * chroma + ALIGN_BYTES; /* the scaler may write past a row's end */
-    if (shell->memory_bytes < need) {
-        free(shell->memory);
-        shell->memory_bytes = 0;
-        shell->memory = aligned_alloc(ALIGN_BYTES, round_up(need));
-        if (!shell->memory)
+    if (memory->bytes < need) {
+        free(memory->data);
+        memory->bytes = 0;
+        memory->data = aligned_alloc(ALIGN_BYTES, round_up(need));
+        if (!memory->data)
             return sp_fail(err, SP_ERR_NO_MEMORY, "a picture of %dx%d: out of memory",
                            frame->width_px, frame->height_px);
-        shell->memory_bytes = need;
+        memory->bytes = need;
     }
-    frame->plane[0] = shell->memory;
-    frame->plane[1] = shell->memory + luma;
-    frame->plane[2] = shell->memory + luma + chroma;
+    frame->format = SP_PIXEL_I420;
+    frame->plane[0] = memory->data;
+    frame->plane[1] = memory->data + luma;
+    frame->plane[2] = memory->data + luma + chroma;
     frame->stride_bytes[0] = (int)luma_stride;
     frame->stride_bytes[1] = frame->stride_bytes[2] = (int)chroma_stride;
     return SP_OK;
+}
+
+/* The same planes, to be written. */
+static void writable(const struct memory *memory, const struct sp_frame *frame, uint8_t *planes[4])
+{
+    for (int i = 0; i < 3; i++)
+        planes[i] = memory->data + (frame->plane[i] - frame->plane[0]);
+    planes[3] = NULL;
 }
 
 static int scale(struct sp_converter *converter, struct shell *shell, struct sp_frame *frame,
@@ -268,25 +282,52 @@ static int scale(struct sp_converter *converter, struct shell *shell, struct sp_
                            frame->matrix, frame->full_range};
     int rc = make_scaler(converter, &want, err);
     if (rc == SP_OK)
-        rc = give_memory(shell, frame, err);
+        rc = give_memory(&shell->converted, frame, err);
     if (rc != SP_OK)
         return rc;
-    uint8_t *planes[4] = {shell->memory, shell->memory + (frame->plane[1] - frame->plane[0]),
-                          shell->memory + (frame->plane[2] - frame->plane[0]), NULL};
+    uint8_t *planes[4];
+    writable(&shell->converted, frame, planes);
     int strides[4] = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2], 0};
     int rows = sws_scale(converter->scaler, (const uint8_t *const *)picture->data,
                          picture->linesize, 0, picture->height, planes, strides);
     if (rows != picture->height)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "a picture in %s could not be converted",
                        av_get_pix_fmt_name(picture->format));
-    frame->format = SP_PIXEL_I420;
     av_frame_unref(picture);
     return SP_OK;
 }
 
-int sp_converter_finish(struct sp_converter *converter, bool still, struct sp_frame **out,
+/* The frame's planes as they are to be seen, in memory of the shell's. */
+static int turn(struct shell *shell, struct sp_orientation orientation, struct sp_frame *frame,
+                struct sp_error *err)
+{
+    struct sp_frame decoded = {
+        .format = frame->format, .width_px = frame->width_px, .height_px = frame->height_px};
+    for (int i = 0; i < 3; i++) {
+        decoded.plane[i] = frame->plane[i];
+        decoded.stride_bytes[i] = frame->stride_bytes[i];
+    }
+    if (orientation.transposed) {
+        frame->width_px = decoded.height_px;
+        frame->height_px = decoded.width_px;
+    }
+    int rc = give_memory(&shell->turned, frame, err);
+    if (rc != SP_OK)
+        return rc;
+    uint8_t *planes[4];
+    writable(&shell->turned, frame, planes);
+    if (!sp_orientation_apply(orientation, &decoded, planes, frame->stride_bytes))
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "a frame of %dx%d cannot be turned",
+                       decoded.width_px, decoded.height_px);
+    av_frame_unref(shell->picture);
+    return SP_OK;
+}
+
+int sp_converter_finish(struct sp_converter *converter, bool still,
+                        struct sp_orientation orientation, struct sp_frame **out,
                         struct sp_error *err)
 {
+    int rc = SP_OK;
     struct shell *shell = converter->target;
     AVFrame *picture = shell->picture;
     struct sp_frame *frame = sp_frame_pool_get(converter->pool);
@@ -306,12 +347,14 @@ int sp_converter_finish(struct sp_converter *converter, bool still, struct sp_fr
             frame->stride_bytes[i] = picture->linesize[i];
         }
     } else {
-        int rc = scale(converter, shell, frame, err);
-        if (rc != SP_OK) {
-            av_frame_unref(picture);
-            sp_frame_unref(frame);
-            return rc;
-        }
+        rc = scale(converter, shell, frame, err);
+    }
+    if (rc == SP_OK && !sp_orientation_is_plain(orientation))
+        rc = turn(shell, orientation, frame, err);
+    if (rc != SP_OK) {
+        av_frame_unref(picture);
+        sp_frame_unref(frame);
+        return rc;
     }
     frame->owner = shell;
     frame->release = give_back;

@@ -14,7 +14,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "frame.h"
+#include "capture/orientation.h"
 
 #include <libavutil/frame.h>
 
@@ -27,8 +27,10 @@ void sp_converter_close(struct sp_converter *converter); /* NULL is fine */
 /* The AVFrame to decode into, the same until finish has taken it; NULL when memory is out. */
 AVFrame *sp_converter_target(struct sp_converter *converter);
 
-/* Planes, size and colour are set, all else is the caller's. `still`: of a still-image codec.
+/* Planes, size and colour are set, all else is the caller's. `still`: of a still-image codec. A
+ * frame that is to be turned or mirrored is copied into the shell's memory; all others are not.
  * The target is empty or another one afterwards, also on failure. SP_ERR_UNSUPPORTED (a pixel
  * format), SP_ERR_NO_MEMORY. */
-int sp_converter_finish(struct sp_converter *converter, bool still, struct sp_frame **out,
+int sp_converter_finish(struct sp_converter *converter, bool still,
+                        struct sp_orientation orientation, struct sp_frame **out,
                         struct sp_error *err);

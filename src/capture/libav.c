@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "capture/libav_display.h"
 #include "capture/libav_log.h"
 #include "capture/libav_memory.h"
 
@@ -259,13 +260,15 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
     return time_us;
 }
 
-/* A picture that the GPU decoded goes into a surface; where there is no room for that, to the
- * host. */
-static int take_surface(struct sp_libav *s, AVFrame *picture, struct spoton_surface **surface,
-                        struct sp_error *err)
+/* A picture that the GPU decoded goes into a surface; where there is no room for that, or it is to
+ * be turned, to the host. */
+static int take_surface(struct sp_libav *s, AVFrame *picture, bool plain,
+                        struct spoton_surface **surface, struct sp_error *err)
 {
-    if (!sp_libav_gpu_has(picture))
+    if (!sp_libav_gpu_has(picture) || (!plain && sp_libav_gpu_bring(picture)))
         return SP_OK;
+    if (!plain)
+        return sp_fail(err, SP_ERR_DEVICE, "a frame cannot be brought from the GPU to be turned");
     int rc = sp_libav_gpu_take(s->gpu, picture, surface, err);
     return rc == SP_ERR_NO_MEMORY && sp_libav_gpu_bring(picture) ? SP_OK : rc;
 }
@@ -275,19 +278,28 @@ static int make_frame(struct sp_libav *s, AVFrame *picture, struct sp_frame **ou
                       struct sp_error *err)
 {
     struct spoton_surface *surface = NULL;
-    int rc = take_surface(s, picture, &surface, err);
+    struct sp_orientation orientation = sp_libav_frame_orientation(picture, s->orientation);
+    AVRational aspect = sp_libav_pixel_aspect(s->format, s->stream, picture, s->still);
+    bool plain = sp_orientation_is_plain(orientation);
+    int rc = take_surface(s, picture, plain, &surface, err);
     if (rc != SP_OK) {
         av_frame_unref(picture);
         return rc;
     }
-    rc = sp_converter_finish(s->converter, s->still, out, err);
+    rc = sp_converter_finish(s->converter, s->still, orientation, out, err);
+    if (rc == SP_OK && aspect.num > 0) {
+        (*out)->pixel_aspect[orientation.transposed ? 1 : 0] = aspect.num;
+        (*out)->pixel_aspect[orientation.transposed ? 0 : 1] = aspect.den;
+    }
     if (surface && rc == SP_OK)
         sp_frame_attach(*out, s->options.gpu.api, surface);
     else if (surface)
         s->options.gpu.api->surface_free(surface);
     if (s->gpu && !surface && !s->told_of_cpu)
-        sp_log(SP_LOG_WARNING, "%s: decoded on the CPU: the GPU refuses this %s, or has no memory",
-               s->name, s->info.codec);
+        sp_log(SP_LOG_WARNING, "%s: %s %s", s->name,
+               plain ? "decoded on the CPU: the GPU has no memory, or refuses this"
+                     : "frames are rotated on the CPU; codec",
+               s->info.codec);
     s->told_of_cpu = s->told_of_cpu || !surface;
     return rc;
 }

@@ -55,7 +55,8 @@ struct sp_libav {
     bool told_of_cpu;               /* … although the GPU was to */
     struct sp_converter *converter;
     bool network;
-    bool still;               /* a still-image codec */
+    struct sp_orientation orientation; /* of the whole stream */
+    bool still;                        /* a still-image codec */
     bool images;              /* … and each picture a file of its own; one thread decodes them */
     int64_t frames_announced; /* by a trustworthy index or header; 0: none */
     int64_t end_announced_us; /* from the stream's start; 0: none */

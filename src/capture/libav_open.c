@@ -4,6 +4,7 @@
 #include "base/redact.h"
 #include "base/url.h"
 #include "capture/libav.h"
+#include "capture/libav_display.h"
 #include "capture/libav_image.h"
 #include "capture/libav_log.h"
 #include "capture/libav_memory.h"
@@ -308,7 +309,7 @@ static int open_decoder(struct sp_libav *s, struct sp_error *err)
     int rc = sp_libav_memory_open(&s->memory, s->decoder, &s->options.memory, err);
     if (rc < 0)
         return rc;
-    if (!s->still)
+    if (!s->still && sp_orientation_is_plain(s->orientation)) /* the CPU turns frames */
         s->gpu = sp_libav_gpu_open(s->decoder, codec, &s->options.gpu, &s->info, s->name);
     rc = avcodec_open2(s->decoder, codec, NULL);
     if (rc < 0) {
@@ -439,8 +440,9 @@ static void describe(struct sp_libav *s)
     struct sp_source_info *info = &s->info;
     snprintf(info->format, sizeof info->format, "%s", s->format->iformat->name);
     snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(parameters->codec_id));
-    info->width_px = parameters->width;
-    info->height_px = parameters->height;
+    s->orientation = sp_libav_stream_orientation(s->stream);
+    info->width_px = s->orientation.transposed ? parameters->height : parameters->width;
+    info->height_px = s->orientation.transposed ? parameters->width : parameters->height;
 }
 
 static int open_all(struct sp_libav *s, struct sp_error *err)

@@ -202,7 +202,9 @@ static int take_picture(struct eval *eval, size_t index, struct sp_error *err)
     int result = read_picture(eval, &eval->data.pictures[index], &frame, err);
     if (result < 0 || !frame)
         return result;
-    result = find_shape(eval, frame->width_px, frame->height_px, index + 1, &shape, err);
+    int width_px, height_px;
+    sp_frame_square_size_px(frame, &width_px, &height_px);
+    result = find_shape(eval, width_px, height_px, index + 1, &shape, err);
     if (result == SP_OK)
         result = infer(eval, shape->detector, frame, index, err);
     if (result == SP_OK) {

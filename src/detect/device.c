@@ -39,7 +39,7 @@ int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geomet
     if (frame->width_px < 1 || frame->height_px < 1)
         return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
                        frame->height_px);
-    sp_letterbox_geometry(geometry, frame->width_px, frame->height_px, width_px, height_px);
+    sp_letterbox_geometry_of(geometry, frame, width_px, height_px);
     *picture = sp_frame_picture(frame);
     picture->left = geometry->left_px;
     picture->top = geometry->top_px;

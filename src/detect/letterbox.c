@@ -39,14 +39,16 @@ static int at_least_one(double value)
     return value < 1 ? 1 : (int)value;
 }
 
-void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_width_px,
-                           int source_height_px, int input_width_px, int input_height_px)
+void sp_letterbox_geometry_of(struct sp_letterbox_geometry *geometry, const struct sp_frame *frame,
+                              int input_width_px, int input_height_px)
 {
-    double gain =
-        fmin((double)input_width_px / source_width_px, (double)input_height_px / source_height_px);
+    double seen_width, seen_height;
+    int source_width_px = frame->width_px, source_height_px = frame->height_px;
+    sp_frame_square_size(frame, &seen_width, &seen_height);
+    double gain = fmin(input_width_px / seen_width, input_height_px / seen_height);
     /* rint() rounds halves to even, as the reference's language does. */
-    int width = at_least_one(rint(source_width_px * gain));
-    int height = at_least_one(rint(source_height_px * gain));
+    int width = at_least_one(rint(seen_width * gain));
+    int height = at_least_one(rint(seen_height * gain));
     *geometry = (struct sp_letterbox_geometry){
         .source_width_px = source_width_px,
         .source_height_px = source_height_px,
@@ -56,8 +58,16 @@ void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_wi
         .top_px = (input_height_px - height) / 2,
         .width_px = width,
         .height_px = height,
-        .gain = gain,
+        .gain_x = gain * (seen_width / source_width_px),
+        .gain_y = gain * (seen_height / source_height_px),
     };
+}
+
+void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_width_px,
+                           int source_height_px, int input_width_px, int input_height_px)
+{
+    struct sp_frame frame = {.width_px = source_width_px, .height_px = source_height_px};
+    sp_letterbox_geometry_of(geometry, &frame, input_width_px, input_height_px);
 }
 
 static int round_up(int value, int step)
@@ -83,9 +93,9 @@ static double clip(double value, double limit)
 void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double box[4])
 {
     for (int i = 0; i < 4; i += 2) {
-        box[i] = clip((box[i] - geometry->left_px) / geometry->gain, geometry->source_width_px);
+        box[i] = clip((box[i] - geometry->left_px) / geometry->gain_x, geometry->source_width_px);
         box[i + 1] =
-            clip((box[i + 1] - geometry->top_px) / geometry->gain, geometry->source_height_px);
+            clip((box[i + 1] - geometry->top_px) / geometry->gain_y, geometry->source_height_px);
     }
 }
 
@@ -200,7 +210,8 @@ static int scale_all(struct sp_letterbox *letterbox, struct picture *picture,
                      const struct sp_letterbox_geometry *geometry, struct sp_error *err)
 {
     int width = geometry->width_px, height = geometry->height_px, chroma = (width + 1) / 2;
-    enum FilterMode filter = geometry->gain >= 0.5 ? kFilterBilinear : kFilterBox;
+    bool fine = geometry->gain_x >= 0.5 || geometry->gain_y >= 0.5;
+    enum FilterMode filter = fine ? kFilterBilinear : kFilterBox;
     int result = reserve_scaled(letterbox, width, height, err);
     if (result < 0)
         return result;
@@ -341,8 +352,7 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
                        frame->height_px);
     struct sp_letterbox_geometry geometry;
     struct picture picture;
-    sp_letterbox_geometry(&geometry, frame->width_px, frame->height_px, input_width_px,
-                          input_height_px);
+    sp_letterbox_geometry_of(&geometry, frame, input_width_px, input_height_px);
     int result = open_picture(letterbox, frame, &picture, err);
     if (result == SP_OK && scales_by_rows(&picture, &geometry))
         result = open_rows(letterbox, &picture, &geometry, err);

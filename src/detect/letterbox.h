@@ -14,11 +14,15 @@ struct sp_letterbox_geometry {
     int input_width_px, input_height_px;
     int left_px, top_px;     /* of the picture inside the input */
     int width_px, height_px; /* of the picture inside the input */
-    double gain;             /* input px per source px */
+    double gain_x, gain_y;   /* input px per source px; they differ where pixels are no squares */
 };
 
 void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_width_px,
                            int source_height_px, int input_width_px, int input_height_px);
+
+/* The same of a frame, whose pixels may be no squares: it is seen in its own aspect. */
+void sp_letterbox_geometry_of(struct sp_letterbox_geometry *geometry, const struct sp_frame *frame,
+                              int input_width_px, int input_height_px);
 
 /* The smallest input, sides multiples of stride_px, longest side `size_px`, that holds a picture of
  * this aspect: 16:9 at 640 is 640x384, 4:3 is 640x480, 9:16 is 384x640. */

@@ -77,9 +77,20 @@ void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source)
     sp_camera_leave_gpu(camera);
 }
 
+/* What a container announces may lie on its side (EXIF says so in the image itself). */
+static void note_size(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    pthread_mutex_lock(&camera->mutex);
+    camera->info.width_px = frame->width_px;
+    camera->info.height_px = frame->height_px;
+    pthread_mutex_unlock(&camera->mutex);
+}
+
 /* Takes the reference. False: nobody wants more. */
 static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct sp_pass *pass)
 {
+    if (pass->next_sequence == 0)
+        note_size(camera, frame);
     frame->sequence += pass->base_sequence;
     frame->pts_us += pass->base_pts_us;
     pass->next_sequence = frame->sequence + 1;

@@ -211,7 +211,9 @@ static void schedule(struct sp_pipeline *p, const struct sp_batch_item *item)
     bool wanted = is_wanted(p, item->camera, frame->sequence, frame->epoch);
     struct sp_lane *lane = NULL;
     if (wanted && !atomic_load(&p->broken)) {
-        lane = sp_lane_for(p, camera, frame->width_px, frame->height_px);
+        int width_px, height_px;
+        sp_frame_square_size_px(frame, &width_px, &height_px);
+        lane = sp_lane_for(p, camera, width_px, height_px);
         if (lane && atomic_load(&lane->state) == SP_LANE_OPENING) {
             drop(p, item);
             return;

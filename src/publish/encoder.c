@@ -120,8 +120,9 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
 {
     int width, height;
     struct sp_frame small;
-    sp_shrink_size(frame->width_px, frame->height_px, options->width_px, options->scale, &width,
-                   &height);
+    int square_width, square_height; /* what shows it knows of no other pixels */
+    sp_frame_square_size_px(frame, &square_width, &square_height);
+    sp_shrink_size(square_width, square_height, options->width_px, options->scale, &width, &height);
     int result = sp_frame_fetch(frame, err);
     if (result == SP_OK)
         result = sp_shrink(&w->shrinker, frame, width, height, &small, err);

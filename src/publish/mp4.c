@@ -118,7 +118,9 @@ static int open_encoder(struct sp_mp4 *mp4, const struct sp_canvas *canvas, stru
     encoder->pix_fmt = AV_PIX_FMT_YUV420P;
     encoder->time_base = (AVRational){1, x264 ? 90000 : 60000}; /* MPEG-4 counts to 65535 */
     encoder->framerate = av_d2q(mp4->frame_rate, 100000);
-    encoder->sample_aspect_ratio = (AVRational){1, 1};
+    encoder->sample_aspect_ratio =
+        canvas->pixel_aspect[0] > 0 ? (AVRational){canvas->pixel_aspect[0], canvas->pixel_aspect[1]}
+                                    : (AVRational){1, 1};
     encoder->gop_size = (int)fmin(fmax(round(2 * mp4->frame_rate), 12), 250);
     encoder->thread_count = 1;
     encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
@@ -163,6 +165,7 @@ static int open_muxer(struct sp_mp4 *mp4, struct sp_error *err)
         return fail_av(mp4, AVERROR(ENOMEM), "MP4", err);
     mp4->stream->time_base = mp4->encoder->time_base;
     mp4->stream->avg_frame_rate = mp4->encoder->framerate;
+    mp4->stream->sample_aspect_ratio = mp4->encoder->sample_aspect_ratio;
     rc = avcodec_parameters_from_context(mp4->stream->codecpar, mp4->encoder);
     if (rc >= 0)
         rc = avio_open(&mp4->muxer->pb, url, AVIO_FLAG_WRITE);

@@ -75,6 +75,7 @@ int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
 
     canvas->matrix = frame->matrix;
     canvas->full_range = frame->full_range;
+    memcpy(canvas->pixel_aspect, frame->pixel_aspect, sizeof canvas->pixel_aspect);
     uint8_t *const *to = canvas->plane;
     const int *stride = canvas->stride_bytes, *from_stride = frame->stride_bytes;
     if (color == SP_CANVAS_JPEG && !sp_color_is_jfif(frame->matrix, frame->full_range)) {

@@ -21,6 +21,7 @@ struct sp_canvas {
     int width_px, height_px;
     bool full_range;
     enum sp_color_matrix matrix;
+    int pixel_aspect[2]; /* as the frame's */
     size_t capacity_bytes;
     uint8_t *memory;
 };

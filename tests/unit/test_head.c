@@ -90,7 +90,7 @@ static size_t slow_decode(const struct sp_model *model, const float *data, int a
         for (int k = 0; k < 4; ++k) {
             double shift = k % 2 ? geometry->top_px : geometry->left_px;
             double limit = k % 2 ? geometry->source_height_px : geometry->source_width_px;
-            out->box[k] = fmin(fmax((out->box[k] - shift) / geometry->gain, 0), limit);
+            out->box[k] = fmin(fmax((out->box[k] - shift) / geometry->gain_x, 0), limit);
         }
         out += out->box[2] > out->box[0] && out->box[3] > out->box[1];
     }

@@ -35,7 +35,7 @@ static void test_geometry_is_that_of_the_reference(void **state)
         assert_int_equal(g.height_px, unpad_h);
         assert_int_equal(g.left_px, half_even(dw - 0.1));
         assert_int_equal(g.top_px, half_even(dh - 0.1));
-        assert_true(g.gain == r);
+        assert_true(g.gain_x == r);
         assert_true(g.width_px + g.left_px <= input_w && g.height_px + g.top_px <= input_h);
     }
 }
@@ -68,7 +68,7 @@ static void test_a_box_goes_there_and_back(void **state)
         sp_letterbox_geometry(&g, w, h, 640, 480);
         double source[4] = {w * 0.25, h * 0.125, w * 0.75, h * 0.875}, box[4];
         for (int k = 0; k < 4; ++k)
-            box[k] = source[k] * g.gain + (k % 2 ? g.top_px : g.left_px);
+            box[k] = source[k] * g.gain_x + (k % 2 ? g.top_px : g.left_px);
         sp_letterbox_to_source(&g, box);
         for (int k = 0; k < 4; ++k)
             assert_true(fabs(box[k] - source[k]) < 1e-9 * 5000);
