@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <libwebsockets.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -25,12 +26,12 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
         return -1;
     snprintf(more, sizeof more, "%sCache-Control: no-cache, no-store, must-revalidate\r\n",
              headers);
-    size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, more);
+    size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, false, more);
     if (!c->head_only) {
         memcpy(out + bytes, SP_PICTURE_BOUNDARY, sizeof SP_PICTURE_BOUNDARY - 1);
         bytes += sizeof SP_PICTURE_BOUNDARY - 1;
     }
-    return sp_connection_write(c, out, bytes, LWS_WRITE_HTTP_HEADERS);
+    return sp_connection_write(c, out, bytes);
 }
 
 int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
@@ -50,12 +51,16 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
     c->deadline_us = sp_clock_us() + PICTURE_TIMEOUT_US;
     c->mode =
         one ? SP_CONNECTION_PICTURE : (c->stream ? SP_CONNECTION_STREAM : SP_CONNECTION_SILENCE);
-    lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
     if (!one) {
         atomic_fetch_add(&c->server->mjpeg_count, 1);
         limit_send_buffer(c->wsi);
-        if (send_stream_head(c, reply->headers) < 0 || head_only)
+        if (send_stream_head(c, reply->headers) < 0)
             return -1;
+        if (head_only) {
+            sp_mjpeg_end(c);
+            c->keep = false;
+            return sp_http_sent(c);
+        }
     }
     if (c->stream && sp_mjpeg_has_news(c))
         sp_connection_want(c);
@@ -99,7 +104,7 @@ static int send_part(struct sp_connection *c, struct sp_picture *picture)
     struct sp_server *server = c->server;
     int64_t begin_us = sp_clock_us();
     c->seen = picture->number;
-    int result = sp_connection_write(c, picture->part, picture->part_bytes, LWS_WRITE_HTTP);
+    int result = sp_connection_write(c, picture->part, picture->part_bytes);
     sp_histogram_add(&sp_hub_times(server->options.hub, c->camera)->send, sp_clock_us() - begin_us);
     sp_picture_unref(picture);
     return result;

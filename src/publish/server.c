@@ -4,16 +4,21 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
+#include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
+
+enum { INPUT_BYTES_MAX = 64 * 1024 }; /* more than the library reads at a time */
+static const int64_t CLOSE_US = 2000000, BUSY_IDLE_US = 5000000;
+
+struct sp_timers {
+    struct sp_server *server;
+    lws_sorted_usec_list_t tick, later;
+};
 
 /* --- connections ------------------------------------------------------------------------------ */
 
@@ -30,6 +35,8 @@ static int connection_open(struct sp_server *server, struct lws *wsi)
         return -1;
     c->server = server;
     c->wsi = wsi;
+    c->secure = lws_is_ssl(wsi) != 0;
+    c->deadline_us = sp_clock_us() + SP_SERVER_REQUEST_S * INT64_C(1000000);
     lws_get_peer_simple(wsi, c->address, sizeof c->address);
     int same = 0;
     for (struct sp_connection *other = server->connections; other; other = other->next)
@@ -58,6 +65,7 @@ static void connection_close(struct sp_connection *c)
         server->connections = c->next;
     atomic_fetch_sub(&server->connection_count, 1);
     lws_set_opaque_user_data(c->wsi, NULL);
+    free(c->input);
     free(c);
 }
 
@@ -73,11 +81,10 @@ uint8_t *sp_server_scratch(struct sp_server *server, size_t bytes)
     return server->scratch ? server->scratch + LWS_PRE : NULL;
 }
 
-int sp_connection_write(struct sp_connection *c, uint8_t *data, size_t bytes,
-                        enum lws_write_protocol kind)
+int sp_connection_write(struct sp_connection *c, uint8_t *data, size_t bytes)
 {
     c->waiting_since_us = 0;
-    if (lws_write(c->wsi, data, bytes, kind) < 0)
+    if (lws_write(c->wsi, data, bytes, LWS_WRITE_RAW) < 0)
         return -1;
     atomic_fetch_add_explicit(&c->server->sent_bytes, bytes, memory_order_relaxed);
     return 0;
@@ -88,6 +95,90 @@ void sp_connection_want(struct sp_connection *c)
     if (c->waiting_since_us == 0)
         c->waiting_since_us = sp_clock_us();
     lws_callback_on_writable(c->wsi);
+}
+
+int sp_connection_finish(struct sp_connection *c)
+{
+    SSL *tls = lws_get_ssl(c->wsi);
+    if (tls)
+        SSL_shutdown(tls); /* says so; the client's answer is read like all else */
+    shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
+    c->mode = SP_CONNECTION_CLOSING;
+    c->deadline_us = sp_clock_us() + CLOSE_US;
+    return 0;
+}
+
+/* --- what arrives ----------------------------------------------------------------------------- */
+
+/* While a reply is made or sent nothing is read: what a client sends ahead waits in the kernel, and
+ * then at the client. The library does not read either while it has something to send, but goes
+ * round without a pause when something is there. */
+static void choose_to_read(struct sp_connection *c)
+{
+    bool busy = c->mode == SP_CONNECTION_PICTURE || c->mode == SP_CONNECTION_SENDING;
+    bool unsent = lws_partial_buffered(c->wsi);
+    lws_rx_flow_control(c->wsi, !busy && !unsent && c->input_bytes == 0);
+    /* The next request of those that came at once, when others have had their turn. */
+    if (unsent || (!busy && c->input_bytes > 0))
+        lws_callback_on_writable(c->wsi);
+}
+
+static int take_input(struct sp_connection *c)
+{
+    int result = 0;
+    switch (c->mode) {
+    case SP_CONNECTION_IDLE:
+    case SP_CONNECTION_REQUEST:
+        result = sp_http_run(c);
+        break;
+    case SP_CONNECTION_WS:
+        result = c->input_bytes > 0 ? sp_ws_receive(c, c->input, c->input_bytes) : 0;
+        c->input_bytes = 0;
+        break;
+    case SP_CONNECTION_STREAM: /* such a reply has no end */
+    case SP_CONNECTION_SILENCE:
+    case SP_CONNECTION_CLOSING:
+        c->input_bytes = 0;
+        break;
+    case SP_CONNECTION_PICTURE:
+    case SP_CONNECTION_SENDING:
+        break;
+    }
+    if (c->input_bytes == 0) {
+        free(c->input);
+        c->input = NULL;
+    }
+    return result;
+}
+
+static int on_receive(struct sp_connection *c, const char *data, size_t bytes)
+{
+    if (c->mode == SP_CONNECTION_WS && c->input_bytes == 0)
+        return sp_ws_receive(c, data, bytes);
+    if (bytes > INPUT_BYTES_MAX - c->input_bytes)
+        return -1;
+    char *grown = realloc(c->input, c->input_bytes + bytes);
+    if (!grown)
+        return -1;
+    memcpy(grown + c->input_bytes, data, bytes);
+    c->input = grown;
+    c->input_bytes += bytes;
+    /* The library's patience after a TLS handshake; from here on it is deadline_us. */
+    lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
+    return take_input(c);
+}
+
+/* All that was written is with the kernel. */
+static int on_writable(struct sp_connection *c)
+{
+    int result = 0;
+    if (c->mode == SP_CONNECTION_SENDING)
+        result = sp_http_sent(c);
+    else if (c->mode == SP_CONNECTION_WS)
+        result = sp_ws_writable(c);
+    else
+        result = sp_mjpeg_writable(c);
+    return result == 0 ? take_input(c) : result;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -124,7 +215,7 @@ static void tell_viewers(struct sp_server *server)
 
 static void on_later(lws_sorted_usec_list_t *list)
 {
-    struct sp_server *server = lws_container_of(list, struct sp_server, later);
+    struct sp_server *server = lws_container_of(list, struct sp_timers, later)->server;
     server->waiting = false;
     tell_viewers(server);
 }
@@ -147,7 +238,7 @@ static void wake_viewers(struct sp_server *server)
         server->paid_until_us = now_us + DEBT_US;
     server->waiting = server->paid_until_us > now_us;
     if (server->waiting)
-        lws_sul_schedule(server->context, 0, &server->later, on_later,
+        lws_sul_schedule(server->context, 0, &server->timers->later, on_later,
                          server->paid_until_us - now_us);
     else
         tell_viewers(server);
@@ -158,8 +249,8 @@ void sp_server_limit(struct sp_server *server, double share)
     server->share = share;
 }
 
-/* Of a viewer the library reads nothing, and so does not see that it has gone until there is a
- * picture to send: of a silent camera that would be never. */
+/* Of a viewer who takes nothing nothing is read either, so that the library does not see that it
+ * has gone. */
 static bool has_left(const struct sp_connection *c)
 {
     struct pollfd wait = {.fd = lws_get_socket_fd(c->wsi), .events = POLLRDHUP};
@@ -167,87 +258,73 @@ static bool has_left(const struct sp_connection *c)
            poll(&wait, 1, 0) > 0;
 }
 
-static void drop_stuck(struct sp_server *server)
+/* 0, or -1: disconnect. */
+static int check(struct sp_connection *c, int64_t now_us)
+{
+    bool stuck = c->waiting_since_us > 0 &&
+                 now_us - c->waiting_since_us > SP_SERVER_STUCK_S * INT64_C(1000000);
+    bool gone = c->stream && sp_hub_generation(c->server->options.hub, c->camera) != c->generation;
+    bool late = now_us > c->deadline_us;
+    bool crowded = atomic_load(&c->server->connection_count) > SP_SERVER_CONNECTIONS / 2;
+    if (stuck || has_left(c)) {
+        atomic_fetch_add(&c->server->stuck, stuck);
+        return -1;
+    }
+    switch (c->mode) {
+    case SP_CONNECTION_IDLE:
+        if (crowded && c->deadline_us > now_us + BUSY_IDLE_US)
+            c->deadline_us = now_us + BUSY_IDLE_US;
+        return late ? -1 : 0;
+    case SP_CONNECTION_REQUEST:
+        return late ? sp_http_late(c) : 0;
+    case SP_CONNECTION_SENDING:
+    case SP_CONNECTION_CLOSING:
+        return late ? -1 : 0;
+    case SP_CONNECTION_WS:
+        return sp_ws_check(c, now_us);
+    case SP_CONNECTION_PICTURE:
+        gone = gone || late;
+        break;
+    case SP_CONNECTION_STREAM:
+    case SP_CONNECTION_SILENCE:
+        break;
+    }
+    if (gone)
+        lws_callback_on_writable(c->wsi);
+    return 0;
+}
+
+static void check_connections(struct sp_server *server)
 {
     int64_t now_us = sp_clock_us();
     for (struct sp_connection *c = server->connections; c; c = c->next) {
-        bool stuck = c->waiting_since_us > 0 &&
-                     now_us - c->waiting_since_us > SP_SERVER_STUCK_S * INT64_C(1000000);
-        bool late = c->mode == SP_CONNECTION_PICTURE && now_us > c->deadline_us;
-        bool gone = c->stream && sp_hub_generation(server->options.hub, c->camera) != c->generation;
-        if (stuck || has_left(c)) {
-            atomic_fetch_add(&server->stuck, stuck);
+        if (check(c, now_us) < 0)
             lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-        } else if (late || gone) {
-            lws_callback_on_writable(c->wsi);
-        } else if (c->mode == SP_CONNECTION_CLOSING && now_us < c->deadline_us) {
-            /* Five seconds from the beginning are the library's own patience. */
-            lws_set_timeout(c->wsi, PENDING_FLUSH_STORED_SEND_BEFORE_CLOSE, 5);
-        }
+        else
+            choose_to_read(c);
     }
 }
 
 static void on_tick(lws_sorted_usec_list_t *list)
 {
-    struct sp_server *server = lws_container_of(list, struct sp_server, tick);
+    struct sp_server *server = lws_container_of(list, struct sp_timers, tick)->server;
     atomic_store(&server->ticked_us, sp_clock_us());
-    drop_stuck(server);
+    check_connections(server);
     if (server->options.site.tick)
         server->options.site.tick(server->options.site.user);
-    lws_sul_schedule(server->context, 0, &server->tick, on_tick, LWS_US_PER_SEC);
+    lws_sul_schedule(server->context, 0, &server->timers->tick, on_tick, LWS_US_PER_SEC);
 }
 
 static void *server_main(void *argument)
 {
     struct sp_server *server = argument;
-    lws_sul_schedule(server->context, 0, &server->tick, on_tick, LWS_US_PER_SEC);
+    lws_sul_schedule(server->context, 0, &server->timers->tick, on_tick, LWS_US_PER_SEC);
     while (!atomic_load(&server->stopping))
         if (lws_service(server->context, 0) < 0)
             break;
-    lws_sul_cancel(&server->tick);
-    lws_sul_cancel(&server->later);
+    lws_sul_cancel(&server->timers->tick);
+    lws_sul_cancel(&server->timers->later);
     return NULL;
-}
-
-/* From the headers, not from what the callback is given: after another protocol's name the library
- * has answered and freed them, and goes on to ask all the same (4.1.6, lws_handshake_server). */
-static bool asks_for_websocket(struct lws *wsi)
-{
-    char protocol[16];
-    return lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) > 0 &&
-           lws_hdr_copy(wsi, protocol, sizeof protocol, WSI_TOKEN_UPGRADE) > 0 &&
-           strcasecmp(protocol, "websocket") == 0;
-}
-
-/* A connection has one request (server_internal.h). */
-static bool is_first(const struct sp_connection *c)
-{
-    return c->mode == SP_CONNECTION_IDLE;
-}
-
-static int on_http(struct sp_connection *c, enum lws_callback_reasons reason, void *in,
-                   size_t bytes)
-{
-    switch (reason) {
-    case LWS_CALLBACK_HTTP:
-        return is_first(c) ? sp_http_begin(c) : -1;
-    case LWS_CALLBACK_HTTP_BODY:
-        return sp_http_body(c, in, bytes);
-    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return sp_http_body_end(c);
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-        return sp_mjpeg_writable(c);
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return is_first(c) && asks_for_websocket(c->wsi) ? sp_ws_upgrade(c) : -1;
-    case LWS_CALLBACK_ESTABLISHED:
-        return sp_ws_open(c);
-    case LWS_CALLBACK_RECEIVE:
-        return sp_ws_receive(c, in, bytes);
-    case LWS_CALLBACK_SERVER_WRITEABLE:
-        return sp_ws_writable(c);
-    default:
-        return 0;
-    }
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -262,7 +339,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         wake_viewers(server);
         return 0;
-    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+    case LWS_CALLBACK_RAW_ADOPT:
         return connection_open(server, wsi);
     default:
         break;
@@ -274,122 +351,46 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         connection_close(c);
         return 0;
     }
-    return on_http(c, reason, in, bytes);
+    int result = 0;
+    if (reason == LWS_CALLBACK_RAW_RX)
+        result = on_receive(c, in, bytes);
+    else if (reason == LWS_CALLBACK_RAW_WRITEABLE)
+        result = on_writable(c);
+    else
+        return 0;
+    if (result == 0)
+        choose_to_read(c);
+    return result;
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
 
+/* A reply goes to the kernel in one piece, if it takes it. */
 static const struct lws_protocols protocols[] = {
-    {.name = "spoton", .callback = callback, .rx_buffer_size = 4096},
+    {.name = "spoton", .callback = callback, .tx_packet_size = 4 * 1024 * 1024},
     {0},
 };
-
-static const lws_retry_bo_t liveness = {.secs_since_valid_ping = 20, .secs_since_valid_hangup = 40};
-
-static void log_line(int level, const char *line)
-{
-    int length = (int)strcspn(line, "\n");
-    (void)level;
-    sp_log(SP_LOG_DEBUG, "network: %.*s", length, line);
-}
-
-/* Resolves, and tries to bind: the library says nothing of why it could not. */
-static int check_address(const struct sp_server_options *options, char address[64], bool *v6,
-                         struct sp_error *err)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    char port[16];
-    snprintf(port, sizeof port, "%d", options->port);
-    int failed = getaddrinfo(options->host, port, &hints, &found);
-    if (failed)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "HTTP_HOST=%s: %s: give a name or an address of this "
-                       "machine",
-                       options->host, gai_strerror(failed));
-    getnameinfo(found->ai_addr, found->ai_addrlen, address, 64, NULL, 0, NI_NUMERICHOST);
-    *v6 = found->ai_family == AF_INET6;
-    int on = 1, result = SP_OK;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1) < 0) {
-        const char *advice = errno == EADDRINUSE ? "; stop what listens there, or choose another "
-                                                   "HTTP_PORT"
-                                                 : "";
-        result = sp_fail(err, SP_ERR_IO, "cannot listen on %s port %d: %s%s", address,
-                         options->port, strerror(errno), advice);
-    }
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
-    return result;
-}
-
-static int check_tls(const struct sp_server_options *options, struct sp_error *err)
-{
-    const char *files[] = {options->tls_cert, options->tls_key};
-    static const char *const keys[] = {"TLS_CERT", "TLS_KEY"};
-    for (int i = 0; i < 2; i++)
-        if (access(files[i], R_OK) != 0)
-            return sp_fail(err, sp_error_from_errno(errno), "%s=%s: %s", keys[i], files[i],
-                           strerror(errno));
-    return SP_OK;
-}
 
 int sp_server_open(struct sp_server **out, const struct sp_server_options *options,
                    struct sp_error *err)
 {
-    char address[64];
-    bool v6 = false, tls = options->tls_cert && options->tls_cert[0];
-    int result = check_address(options, address, &v6, err);
-    if (result == SP_OK && tls)
-        result = check_tls(options, err);
-    if (result < 0)
-        return result;
     struct sp_server *server = calloc(1, sizeof *server);
-    if (!server)
+    struct sp_timers *timers = calloc(1, sizeof *timers);
+    if (!server || !timers) {
+        free(server);
+        free(timers);
         return sp_fail(err, SP_ERR_NO_MEMORY, "server: out of memory");
+    }
+    timers->server = server;
+    server->timers = timers;
     server->options = *options;
     server->made.camera = -1;
-    lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
-    bool any = strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
-    struct lws_context_creation_info info = {
-        .port = options->port,
-        .iface = any ? NULL : address,
-        .protocols = protocols,
-        .user = server,
-        .gid = -1,
-        .uid = -1,
-        .alpn = "http/1.1",
-        .max_http_header_data = SP_SERVER_HEADER_BYTES,
-        .max_http_header_pool = 1024,
-        .timeout_secs = SP_SERVER_REQUEST_S,
-        .ka_time = 60,
-        .ka_probes = 3,
-        .ka_interval = 10,
-        .fd_limit_per_thread = SP_SERVER_CONNECTIONS,
-        .retry_and_idle_policy = &liveness,
-        .options = LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-                   (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6) |
-                   (tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
-        .ssl_cert_filepath = tls ? options->tls_cert : NULL,
-        .ssl_private_key_filepath = tls ? options->tls_key : NULL,
-        .server_string = "spoton",
-    };
-    server->context = lws_create_context(&info);
-    server->vhost = server->context ? lws_get_vhost_by_name(server->context, "default") : NULL;
-    if (!server->vhost) {
+    int result = sp_server_listen(server, protocols, err);
+    if (result < 0)
         sp_server_close(server);
-        if (tls)
-            return sp_fail(err, SP_ERR_IO,
-                           "cannot serve https on %s port %d: TLS_CERT=%s and TLS_KEY=%s: give a "
-                           "certificate and its own key, both in PEM",
-                           address, options->port, options->tls_cert, options->tls_key);
-        return sp_fail(err, SP_ERR_IO, "cannot serve on %s port %d", address, options->port);
-    }
-    server->port = lws_get_vhost_listen_port(server->vhost);
-    *out = server;
-    return SP_OK;
+    else
+        *out = server;
+    return result;
 }
 
 int sp_server_start(struct sp_server *server, struct sp_error *err)
@@ -429,6 +430,7 @@ void sp_server_close(struct sp_server *server)
         lws_context_destroy(server->context);
     sp_json_release(&server->json);
     free(server->scratch);
+    free(server->timers);
     free(server);
 }
 

@@ -1,4 +1,5 @@
-/* The network: HTTP/1.1, WebSocket and TLS on one thread, by libwebsockets.
+/* The network: HTTP/1.1, WebSocket and TLS on one thread: sockets by libwebsockets, requests by
+ * http_parser, frames by wslay.
  *
  * Data flow: request -> site.request fills a reply (a body, or a picture stream to join) -> sent.
  * WebSocket: site.upgrade says what the client gets -> hub and encoder wake the thread -> each
@@ -17,11 +18,12 @@
 
 enum {
     SP_SERVER_BODY_BYTES = 64 * 1024,
-    SP_SERVER_HEADER_BYTES = 8 * 1024,
+    SP_SERVER_HEADER_BYTES = 8 * 1024, /* with the request line */
     SP_SERVER_MESSAGE_BYTES = 64 * 1024,
     SP_SERVER_ADDRESS_CONNECTIONS = 256, /* but loopback's */
     SP_SERVER_CONNECTIONS = 4096,
     SP_SERVER_REQUEST_S = 10,
+    SP_SERVER_IDLE_S = 60, /* between the requests of a connection */
     SP_SERVER_STUCK_S = 10,
 };
 

@@ -3,58 +3,177 @@
 
 #include "base/clock.h"
 
+#include <endian.h>
+#include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <wslay/wslay.h>
 
+enum { FRAME_HEAD_BYTES = 10 };
 static const int SEND_BUFFER_BYTES = 256 * 1024;
+static const int64_t PING_US = 20000000, SILENT_US = 40000000;
 
-_Static_assert(SP_PICTURE_ROOM >= LWS_PRE, "the library writes its header before the data");
+_Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written before the data");
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+/* One message in one frame (RFC 6455, section 5.2). The header is written before `data`, where the
+ * caller left LWS_PRE bytes: so a message is not copied. */
+static int send_frame(struct sp_connection *c, uint8_t *data, size_t bytes, enum wslay_opcode kind)
+{
+    uint8_t head[FRAME_HEAD_BYTES];
+    size_t head_bytes = 2;
+    head[0] = (uint8_t)(0x80 | kind);
+    if (bytes < 126) {
+        head[1] = (uint8_t)bytes;
+    } else if (bytes < 65536) {
+        uint16_t length = htobe16((uint16_t)bytes);
+        head[1] = 126;
+        memcpy(head + 2, &length, sizeof length);
+        head_bytes += sizeof length;
+    } else {
+        uint64_t length = htobe64(bytes);
+        head[1] = 127;
+        memcpy(head + 2, &length, sizeof length);
+        head_bytes += sizeof length;
+    }
+    memcpy(data - head_bytes, head, head_bytes);
+    return sp_connection_write(c, data - head_bytes, head_bytes + bytes);
+}
+
+static ssize_t read_frames(wslay_event_context_ptr frames, uint8_t *out, size_t bytes, int flags,
+                           void *user)
+{
+    struct sp_connection *c = user;
+    struct sp_ws *ws = c->ws;
+    (void)flags;
+    if (ws->rx_bytes == 0) {
+        wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
+    size_t n = bytes < ws->rx_bytes ? bytes : ws->rx_bytes;
+    memcpy(out, ws->rx, n);
+    ws->rx += n;
+    ws->rx_bytes -= n;
+    return (ssize_t)n;
+}
+
+static int write_control(struct sp_connection *c)
+{
+    struct sp_ws *ws = c->ws;
+    size_t bytes = ws->control_bytes;
+    ws->control_bytes = 0;
+    return bytes > 0 ? sp_connection_write(c, ws->control, bytes) : 0;
+}
+
+/* Answers to pings, and the close: never refused, as a frame would be cut by a message of ours.
+ * While the client does not take them nothing more of it is read, so that they do not heap up. */
+static ssize_t send_control(wslay_event_context_ptr frames, const uint8_t *data, size_t bytes,
+                            int flags, void *user)
+{
+    struct sp_connection *c = user;
+    struct sp_ws *ws = c->ws;
+    (void)flags;
+    if (ws->control_bytes == sizeof ws->control && write_control(c) < 0) {
+        wslay_event_set_error(frames, WSLAY_ERR_CALLBACK_FAILURE);
+        return -1;
+    }
+    size_t room = sizeof ws->control - ws->control_bytes, n = bytes < room ? bytes : room;
+    memcpy(ws->control + ws->control_bytes, data, n);
+    ws->control_bytes += n;
+    return (ssize_t)n;
+}
+
+static void on_message(wslay_event_context_ptr frames,
+                       const struct wslay_event_on_msg_recv_arg *message, void *user)
+{
+    struct sp_connection *c = user;
+    const struct sp_site *site = &c->server->options.site;
+    (void)frames;
+    if (message->opcode == WSLAY_TEXT_FRAME && site->message)
+        site->message(site->user, &c->ws->plan, message->msg ? (const char *)message->msg : "",
+                      message->msg_length);
+}
+
+static const struct wslay_event_callbacks callbacks = {
+    .recv_callback = read_frames,
+    .send_callback = send_control,
+    .on_msg_recv_callback = on_message,
+};
+
+/* Sends what wslay has to say; after a close there is nothing more. */
+static int flush_control(struct sp_connection *c)
+{
+    wslay_event_context_ptr frames = c->ws->frames;
+    if ((wslay_event_want_write(frames) && wslay_event_send(frames) != 0) || write_control(c) < 0)
+        return -1;
+    if (wslay_event_want_read(frames))
+        return 0;
+    sp_ws_close(c);
+    c->keep = false;
+    return sp_http_sent(c);
+}
 
 /* --- coming and going ------------------------------------------------------------------------- */
 
-int sp_ws_upgrade(struct sp_connection *c)
+static int accept_client(struct sp_connection *c, const char *key)
 {
-    struct sp_server *server = c->server;
-    struct sp_request *request = malloc(sizeof *request);
-    struct sp_ws *ws = calloc(1, sizeof *ws);
-    struct sp_reply reply = {.status = 400};
-    sp_json_clear(&server->json);
-    reply.body = server->json;
-    bool accepted = false, readable = request && ws && sp_http_read_request(c, request);
-    if (readable) {
-        request->body = "";
-        atomic_fetch_add(&server->requests, 1);
-        accepted = !c->over_limit && server->options.site.upgrade(server->options.site.user,
-                                                                  request, &ws->plan, &reply);
-    }
-    free(request);
-    server->json = reply.body;
-    if (accepted) {
-        sp_ws_close(c);
-        c->ws = ws;
-        return 0;
-    }
-    free(ws);
-    if (c->over_limit)
-        reply.status = 429;
-    return readable ? sp_http_send(c, &reply, false) : -1;
-}
-
-int sp_ws_open(struct sp_connection *c)
-{
+    static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nServer: spoton\r\n"
+                               "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Accept: %s\r\n\r\n";
+    char text[128], accept[64];
+    unsigned char digest[20];
     int bytes = SEND_BUFFER_BYTES;
-    if (!c->ws)
+    int n = snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+    lws_SHA1((const unsigned char *)text, (size_t)n, digest);
+    lws_b64_encode_string((const char *)digest, sizeof digest, accept, sizeof accept);
+    uint8_t *out = sp_server_scratch(c->server, sizeof head + sizeof accept);
+    if (!out)
         return -1;
     setsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    n = snprintf((char *)out, sizeof head + sizeof accept, head, accept);
+    return sp_connection_write(c, out, (size_t)n);
+}
+
+static int open_ws(struct sp_connection *c, struct sp_ws *ws, const char *key)
+{
+    const struct sp_site *site = &c->server->options.site;
+    if (wslay_event_context_server_init(&ws->frames, &callbacks, c) != 0 ||
+        accept_client(c, key) < 0) {
+        wslay_event_context_free(ws->frames);
+        free(ws);
+        return -1;
+    }
+    wslay_event_config_set_max_recv_msg_length(ws->frames, SP_SERVER_MESSAGE_BYTES);
+    ws->heard_us = sp_clock_us();
+    c->ws = ws;
     c->mode = SP_CONNECTION_WS;
     atomic_fetch_add(&c->server->ws_count, 1);
-    const struct sp_site *site = &c->server->options.site;
     if (site->opened)
-        site->opened(site->user, &c->ws->plan);
+        site->opened(site->user, &ws->plan);
     if (sp_ws_has_news(c, UINT64_MAX))
         sp_connection_want(c);
     return 0;
+}
+
+int sp_ws_upgrade(struct sp_connection *c, const struct sp_request *request, const char *key)
+{
+    struct sp_server *server = c->server;
+    struct sp_ws *ws = calloc(1, sizeof *ws);
+    struct sp_reply reply = {.status = 400};
+    if (!ws)
+        return -1;
+    sp_json_clear(&server->json);
+    reply.body = server->json;
+    atomic_fetch_add(&server->requests, 1);
+    bool accepted =
+        server->options.site.upgrade(server->options.site.user, request, &ws->plan, &reply);
+    server->json = reply.body;
+    if (accepted)
+        return open_ws(c, ws, key);
+    free(ws);
+    return sp_http_send(c, &reply, false);
 }
 
 void sp_ws_close(struct sp_connection *c)
@@ -74,7 +193,7 @@ void sp_ws_close(struct sp_connection *c)
             site->closed(site->user, &ws->plan);
         c->mode = SP_CONNECTION_IDLE;
     }
-    free(ws->message);
+    wslay_event_context_free(ws->frames);
     free(ws);
 }
 
@@ -83,30 +202,30 @@ void sp_ws_close(struct sp_connection *c)
 int sp_ws_receive(struct sp_connection *c, const char *data, size_t bytes)
 {
     struct sp_ws *ws = c->ws;
-    const struct sp_site *site = &c->server->options.site;
-    if (!ws)
+    ws->rx = data;
+    ws->rx_bytes = bytes;
+    ws->heard_us = sp_clock_us();
+    ws->pinged = false;
+    int result = wslay_event_recv(ws->frames);
+    ws->rx_bytes = 0;
+    /* Frames that are none: the close that says so is queued. */
+    if (result != 0 && result != WSLAY_ERR_CALLBACK_FAILURE)
         return -1;
-    size_t rest = lws_remaining_packet_payload(c->wsi);
-    if (ws->message_bytes + bytes > SP_SERVER_MESSAGE_BYTES || rest > SP_SERVER_MESSAGE_BYTES) {
-        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
+    return flush_control(c);
+}
+
+int sp_ws_check(struct sp_connection *c, int64_t now_us)
+{
+    static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
+    struct sp_ws *ws = c->ws;
+    if (now_us - ws->heard_us > SILENT_US)
         return -1;
-    }
-    char *grown = realloc(ws->message, ws->message_bytes + bytes + 1);
-    if (!grown)
-        return -1;
-    ws->message = grown;
-    if (bytes > 0)
-        memcpy(ws->message + ws->message_bytes, data, bytes);
-    ws->message_bytes += bytes;
-    ws->message[ws->message_bytes] = '\0';
-    if (!lws_is_final_fragment(c->wsi) || rest > 0)
+    if (ws->pinged || now_us - ws->heard_us < PING_US || lws_partial_buffered(c->wsi))
         return 0;
-    if (site->message && !lws_frame_is_binary(c->wsi))
-        site->message(site->user, &ws->plan, ws->message, ws->message_bytes);
-    free(ws->message);
-    ws->message = NULL;
-    ws->message_bytes = 0;
-    return 0;
+    ws->pinged = true;
+    if (wslay_event_queue_msg(ws->frames, &ping) != 0)
+        return -1;
+    return flush_control(c);
 }
 
 void sp_server_mail(struct sp_server *server, const char *tag, const char *text, size_t bytes)
@@ -239,8 +358,8 @@ static int send_made(struct sp_connection *c, int camera, size_t bytes)
     struct sp_server *server = c->server;
     bool text = c->ws->plan.format == SP_WS_JSON || c->ws->plan.format == SP_WS_SITE;
     int64_t begin_us = sp_clock_us();
-    int result = sp_connection_write(c, server->scratch + LWS_PRE, bytes,
-                                     text ? LWS_WRITE_TEXT : LWS_WRITE_BINARY);
+    int result = send_frame(c, server->scratch + LWS_PRE, bytes,
+                            text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME);
     sp_histogram_add(&sp_hub_times(server->options.hub, camera)->send, sp_clock_us() - begin_us);
     return result;
 }
@@ -279,7 +398,7 @@ static int send_mail(struct sp_connection *c)
     struct sp_ws *ws = c->ws;
     struct sp_mail mail = ws->mail[0];
     memmove(ws->mail, ws->mail + 1, (size_t)--ws->mail_count * sizeof mail);
-    int result = sp_connection_write(c, mail.memory + LWS_PRE, mail.bytes, LWS_WRITE_TEXT);
+    int result = send_frame(c, mail.memory + LWS_PRE, mail.bytes, WSLAY_TEXT_FRAME);
     free(mail.memory);
     return result < 0 ? -1 : 1;
 }

@@ -509,3 +509,43 @@ def test_a_port_in_use_is_told(serve, spoton):
     s = serve({})
     done = spoton("serve", "--http-port", s.port, expect=1)
     assert f"port {s.port}" in done.stderr and "in use" in done.stderr
+
+
+def own_addresses(name):
+    """What `name` means here, and can be listened on."""
+    for family, kind, _, _, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind) as probe:
+            try:
+                probe.bind(address)
+            except OSError:
+                continue
+        yield family, address[0]
+
+
+def test_a_name_is_listened_on_at_every_address(serve, spoton):
+    """A browser may take either of localhost's, and not try the other."""
+    addresses = list(own_addresses("localhost"))
+    assert addresses
+    s = serve({}, {"HTTP_HOST": "localhost"})
+    for family, address in addresses:
+        with socket.socket(family, socket.SOCK_STREAM) as client:
+            client.settimeout(20 * SLOWER)
+            client.connect((address, s.port))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 "), address
+    for family, address in addresses:  # taken on one is taken
+        with socket.socket(family, socket.SOCK_STREAM) as other:
+            other.bind((address, 0))
+            other.listen()
+            port = other.getsockname()[1]
+            done = spoton("serve", "--http-host", "localhost", "--http-port", port, expect=1)
+            assert f"{address} port {port}" in done.stderr and "in use" in done.stderr
+
+
+def test_an_address_of_version_6(serve):
+    if (socket.AF_INET6, "::1") not in list(own_addresses("::1") if socket.has_ipv6 else []):
+        pytest.skip("this machine has no ::1")
+    s = serve({}, {"HTTP_HOST": "::1"})
+    with socket.create_connection(("::1", s.port), timeout=20 * SLOWER) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")

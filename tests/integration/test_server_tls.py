@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import subprocess
+import warnings
 
 import pytest
 from websockets.sync.client import connect
@@ -22,6 +23,9 @@ def certificates(tmp_path_factory):
              "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
              "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / f"{name}.key",
              "-out", folder / f"{name}.pem"], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-keyout", folder / "rsa.key", "-out", folder / "rsa.pem"], check=True, capture_output=True)
     return folder
 
 
@@ -55,15 +59,65 @@ def test_https_and_wss(server, certificates):
             assert b" 200 " not in plain.recv(4096)
         except OSError:
             pass  # plain HTTP gets nothing
-    with pytest.raises(ssl.SSLError):
-        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-        old.set_ciphers("NULL:eNULL:@SECLEVEL=0")
-        old.maximum_version = ssl.TLSVersion.TLSv1_2
-        old.wrap_socket(socket.create_connection(("127.0.0.1", s.port)))
     connection.request("GET", "/healthz")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def handshake(port, version, ciphers=None):
+    """(protocol, cipher) that were agreed on, or None."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # OpenSSL would not try the old ones by itself.
+    context.set_ciphers((ciphers or "ALL") + ":@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOWER) as plain:
+        try:
+            with context.wrap_socket(plain) as client:
+                return client.version(), client.cipher()[0]
+        except (ssl.SSLError, ConnectionError):
+            return None
+
+
+@pytest.mark.parametrize("kind", ["EC", "RSA"])
+def test_only_forward_secrecy(program, tmp_path, certificates, kind):
+    name = {"EC": "a", "RSA": "rsa"}[kind]
+    sign = {"EC": "ECDSA", "RSA": "RSA"}[kind]
+    with Serving(program, tmp_path, {}, {"TLS_CERT": certificates / f"{name}.pem",
+                                         "TLS_KEY": certificates / f"{name}.key"}) as s:
+        version = ssl.TLSVersion
+        for old in (version.TLSv1, version.TLSv1_1):
+            assert handshake(s.port, old) is None
+        for good in (f"ECDHE-{sign}-AES128-GCM-SHA256", f"ECDHE-{sign}-AES256-GCM-SHA384",
+                     f"ECDHE-{sign}-CHACHA20-POLY1305"):
+            assert handshake(s.port, version.TLSv1_2, good) == ("TLSv1.2", good)
+        for bad in ("AES128-GCM-SHA256", "AES256-SHA", "DHE-RSA-AES128-GCM-SHA256", f"ECDHE-{sign}-AES128-SHA",
+                    f"ECDHE-{sign}-AES256-SHA384", "aNULL", "eNULL"):
+            assert handshake(s.port, version.TLSv1_2, bad) is None, bad
+        assert handshake(s.port, version.TLSv1_3)[0] == "TLSv1.3"
+
+
+@pytest.mark.sanitize
+def test_a_connection_is_kept(server, certificates):
+    """A handshake costs more than a hundred requests."""
+    trust = ssl.create_default_context(cafile=certificates / "a.pem")
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trust, timeout=20 * SLOWER)
+    connection.connect()
+    before = connection.sock
+    for _ in range(200):
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+    assert connection.sock is before
+    with trust.wrap_socket(socket.create_connection(("127.0.0.1", server.port)), server_hostname="127.0.0.1",
+                           suppress_ragged_eofs=False) as client:
+        request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        client.sendall((request + b"\r\n") * 20 + request + b"Connection: close\r\n\r\n")
+        data = b""
+        while more := client.recv(65536):  # an end without a close_notify is an SSLError
+            data += more
+    assert data.count(b"HTTP/1.1 200 ") == 21
 
 
 # Not under sanitizers: the library leaks some bytes where it fails to start.

@@ -37,8 +37,8 @@ EXCEPTIONS = {
 # Engines are plugins: they see their runtime and the interface, nothing of the program.
 PLUGIN = re.compile(r"^src/engine/(?!loader\.)")
 RUNTIMES = re.compile(r"^(openvino/|onnxruntime|cuda|NvInfer)")
-WEB = re.compile(r"^libwebsockets|^openssl/")
-WEB_FILES = re.compile(r"^src/publish/(server|server_internal|http|ws|mjpeg)\.[ch]$")
+WEB = re.compile(r"^libwebsockets|^openssl/|^http_parser|^wslay/")
+WEB_FILES = re.compile(r"^src/publish/(server|server_internal|server_listen|http|http_request|ws|mjpeg)\.[ch]$")
 # API v1 stands apart: the rest of the server knows its entry alone, and that in one file.
 V1_ENTRY, V1_USER = "api/v1/v1.h", "src/api/api.c"
 LIBAV = re.compile(r"^lib(av\w+|sw\w+|postproc)/")
