@@ -86,6 +86,9 @@ static void admit(struct sp_libav *s)
         av_packet_unref(packet);
         return;
     }
+    if (s->clockless)
+        packet->pts = packet->dts =
+            av_rescale_q(sp_clock_us(), AV_TIME_BASE_Q, s->stream->time_base);
     int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
     if (time != AV_NOPTS_VALUE) {
         int64_t start = s->stream->start_time != AV_NOPTS_VALUE ? s->stream->start_time : 0;
@@ -104,8 +107,7 @@ static void admit(struct sp_libav *s)
     s->window_count++;
 }
 
-/* SP_OK: a packet more in the window, or the input is over. */
-static int read_packet(struct sp_libav *s, struct sp_error *err)
+int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err)
 {
     AVPacket *packet = s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW].packet;
     int64_t start_us = sp_clock_us();
@@ -175,7 +177,7 @@ static int feed(struct sp_libav *s, struct sp_error *err)
 {
     while (!s->input_over && s->window_count < SP_LIBAV_WINDOW &&
            (s->window_count == 0 || !first_is_placed(s))) {
-        int rc = read_packet(s, err);
+        int rc = sp_libav_read_packet(s, err);
         if (rc != SP_OK)
             return rc;
     }
@@ -234,30 +236,21 @@ static uint64_t number(struct sp_libav *s, const AVFrame *picture)
     return sequence;
 }
 
-/* See source.h for the rule. */
+/* See times.h for the rule. */
 static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
 {
     int64_t stamp = picture->best_effort_timestamp;
     int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
     bool known = time_us > -(INT64_MAX / 4) && time_us < INT64_MAX / 4;
     if (!s->any_picture) {
-        int64_t start_us = s->format->start_time;
+        int64_t start_us = s->info.live ? AV_NOPTS_VALUE : s->format->start_time;
         s->origin_us = start_us != AV_NOPTS_VALUE ? start_us : known ? time_us : 0;
-        s->last_pts_us = known ? time_us - s->origin_us : 0;
-        return s->last_pts_us;
+        s->times.live = s->info.live;
+        s->times.period_us = s->period_us;
+        sp_times_restart(&s->times, known ? time_us - s->origin_us - 1 : -1);
     }
-    int64_t next_us = s->last_pts_us + s->period_us;
-    if (known) {
-        time_us += s->shift_us - s->origin_us;
-        if (time_us <= s->last_pts_us) {
-            s->shift_us += next_us - time_us;
-            time_us = next_us;
-        }
-    } else {
-        time_us = next_us;
-    }
-    s->last_pts_us = time_us;
-    return time_us;
+    return sp_times_next(&s->times, known ? time_us - s->origin_us : INT64_MIN,
+                         s->info.live ? sp_clock_us() : 0);
 }
 
 /* A picture that the GPU decoded goes into a surface; where there is no room for that, or it is to

@@ -6,6 +6,7 @@
 #include "capture/libav_gpu.h"
 #include "capture/order.h"
 #include "capture/source_impl.h"
+#include "capture/times.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -78,7 +79,9 @@ struct sp_libav {
     uint64_t failed;
     struct sp_order order;
     bool any_picture;
-    int64_t origin_us, shift_us, last_pts_us, period_us;
+    int64_t origin_us, period_us;
+    bool clockless; /* live, and only arrival tells when a frame was taken */
+    struct sp_times times;
     int64_t busy_us; /* spent since the last picture was given out */
     struct sp_libav_trouble trouble;
 };
@@ -87,6 +90,12 @@ struct sp_libav {
 int sp_libav_open(void **out, const struct sp_source_options *options,
                   const atomic_bool *interrupted, struct sp_error *err);
 void sp_libav_close(void *self);
+
+/* libav.c: SP_OK: a packet more in the window, or the input is over. */
+int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
+
+/* libav_live.c: fills the window of a live source until its rate can be told by what comes. */
+int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);
 
 /* libav_seek.c */
 int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err);

@@ -368,6 +368,16 @@ static void read_promises(struct sp_libav *s)
                                : 0;
 }
 
+/* Formats whose times FFmpeg counts up by a rate that nobody promised. */
+static bool has_no_clock(const char *format)
+{
+    static const char *const formats[] = {"mpjpeg", "mjpeg", "h264", "hevc"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (strcmp(format, formats[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Pictures of HEVC that no other picture of their temporal layer leans on may still serve a higher
  * layer: only a stream of one layer tells what can be left out. */
 static bool hevc_has_one_layer(const AVCodecParameters *parameters)
@@ -457,6 +467,7 @@ static int open_all(struct sp_libav *s, struct sp_error *err)
         return rc;
     if (s->network && s->format->duration <= 0)
         s->info.live = true;
+    s->clockless = s->info.live && s->network && has_no_clock(s->format->iformat->name);
     read_promises(s);
     describe(s);
     choose_numbering(s);
@@ -468,6 +479,8 @@ static int open_all(struct sp_libav *s, struct sp_error *err)
         if (!s->window[i].packet)
             rc = sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
     }
+    if (rc == SP_OK)
+        rc = sp_libav_measure_rate(s, err);
     atomic_store(&s->deadline_us, 0);
     return rc;
 }

@@ -38,7 +38,6 @@ int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err)
     s->frames_announced = s->end_announced_us = 0;
     s->failed += s->trouble.errors;
     s->trouble = (struct sp_libav_trouble){.first_after = UINT64_MAX};
-    s->shift_us = 0;
-    s->last_pts_us = -s->period_us - 1;
+    sp_times_restart(&s->times, -s->period_us - 1);
     return SP_OK;
 }

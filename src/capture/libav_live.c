@@ -1,0 +1,40 @@
+/* The rate of a live source: what a camera says of itself is often not what it sends. */
+#include "base/clock.h"
+#include "capture/libav.h"
+
+enum { RATE_PACKETS = 12, RATE_PACKETS_MIN = 5 };
+
+static const int64_t ENOUGH_US = 1000000, TOO_LONG_US = 2500000;
+
+/* Much of it has been read already, to find out what the streams are; so this seldom waits. Two
+ * packets may be one frame where there are fields. */
+int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err)
+{
+    int64_t time_us[RATE_PACKETS], begin_us = sp_clock_us();
+    int count = 0;
+    if (!s->info.live || !s->network || s->numbering == SP_NUMBER_BY_COUNT)
+        return SP_OK;
+    while (count < RATE_PACKETS && !s->input_over) {
+        int64_t passed_us = sp_clock_us() - begin_us;
+        if (passed_us > TOO_LONG_US || (passed_us > ENOUGH_US && count >= RATE_PACKETS_MIN))
+            break;
+        int before = s->window_count, rc = sp_libav_read_packet(s, err);
+        if (rc == SP_ERR_TIMEOUT)
+            break; /* the next read says so */
+        if (rc != SP_OK)
+            return rc;
+        const struct sp_libav_waiting *last =
+            &s->window[(s->window_first + s->window_count - 1) % SP_LIBAV_WINDOW];
+        if (s->window_count > before && last->packet->pts != AV_NOPTS_VALUE)
+            time_us[count++] =
+                av_rescale_q(last->packet->pts, s->stream->time_base, AV_TIME_BASE_Q);
+        if (s->window_count == SP_LIBAV_WINDOW)
+            break;
+    }
+    double rate = sp_times_rate(time_us, count, s->info.frame_rate);
+    if (rate > 0) {
+        s->info.frame_rate = rate;
+        s->period_us = (int64_t)(1e6 / rate + 0.5);
+    }
+    return SP_OK;
+}
