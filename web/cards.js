@@ -6,7 +6,7 @@ import {Feed, View, colorOf} from "/view.js";
 
 export const STATE_TEXT = {
   connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
-  offline: "Offline", paused: "Paused", ended: "Ended",
+  offline: "Offline", unauthorized: "Login refused", paused: "Paused", ended: "Ended",
 };
 const DESCRIBE_MS = 5000; // how often a screen reader may find a new description of a picture
 

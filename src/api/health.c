@@ -32,7 +32,8 @@ void sp_health_live(struct sp_call *call)
 }
 
 struct census {
-    int on, delivering; /* cameras that should deliver, and those that do */
+    int on, delivering, refusing; /* cameras that should deliver, those that do, and those that
+                                   * refuse the login */
 };
 
 static struct census count_cameras(struct sp_api *api)
@@ -45,6 +46,7 @@ static struct census count_cameras(struct sp_api *api)
         if (!report.used || report.state == SP_CAMERA_PAUSED || report.state == SP_CAMERA_ENDED)
             continue;
         census.on++;
+        census.refusing += report.state == SP_CAMERA_UNAUTHORIZED;
         census.delivering += report.state == SP_CAMERA_LIVE || report.state == SP_CAMERA_FROZEN ||
                              report.state == SP_CAMERA_BLACK;
     }
@@ -59,7 +61,10 @@ static int find_reasons(struct sp_api *api, char reasons[][300])
     if (!atomic_load(&api->started))
         snprintf(reasons[count++], 300, "starting, or stopping");
     else if (census.on > 0 && census.delivering == 0)
-        snprintf(reasons[count++], 300, "none of %d cameras delivers", census.on);
+        snprintf(reasons[count++], 300,
+                 census.refusing ? "none of %d cameras delivers, %d unauthorized"
+                                 : "none of %d cameras delivers",
+                 census.on, census.refusing);
     else if (census.on > 0 && sp_pipeline_detectors(api->pipeline, detectors) == 0)
         snprintf(reasons[count++], 300, "the model is being compiled");
     return count;

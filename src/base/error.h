@@ -19,7 +19,8 @@
     X(SP_ERR_END, -10, "end of stream")                                                            \
     X(SP_ERR_TIMEOUT, -11, "timed out")                                                            \
     X(SP_ERR_INTERRUPTED, -12, "interrupted")                                                      \
-    X(SP_ERR_DEVICE, -13, "inference device failed")
+    X(SP_ERR_DEVICE, -13, "inference device failed")                                               \
+    X(SP_ERR_UNAUTHORIZED, -14, "access refused")
 
 enum sp_error_code {
     SP_OK = 0,

@@ -163,8 +163,9 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
             "device",
             s->name, reason);
     if (rc == AVERROR_HTTP_UNAUTHORIZED || rc == AVERROR_HTTP_FORBIDDEN)
-        return sp_fail(err, SP_ERR_IO, "%s: access refused (%s); check the user name and password",
-                       s->name, reason);
+        return sp_fail(err, SP_ERR_UNAUTHORIZED,
+                       "%s: access refused (%s); check the user name and password", s->name,
+                       reason);
     if (rc == AVERROR(ENOENT) || rc == AVERROR_HTTP_NOT_FOUND || rc == AVERROR_STREAM_NOT_FOUND)
         return sp_fail(err, SP_ERR_NOT_FOUND, "%s: not found (%s); check the %s", s->name, reason,
                        s->network ? "address" : "path");

@@ -64,7 +64,8 @@ struct sp_source_options {
                                    * reading; sp_source_interrupt sets it */
 };
 
-/* SP_ERR_NOT_FOUND, SP_ERR_FORMAT, SP_ERR_UNSUPPORTED, SP_ERR_IO, SP_ERR_TIMEOUT. */
+/* SP_ERR_NOT_FOUND, SP_ERR_FORMAT, SP_ERR_UNSUPPORTED, SP_ERR_IO, SP_ERR_TIMEOUT,
+ * SP_ERR_UNAUTHORIZED: it wants another user name or password. */
 int sp_source_open(struct sp_source **out, const struct sp_source_options *options,
                    struct sp_error *err);
 void sp_source_close(struct sp_source *source); /* NULL is fine */

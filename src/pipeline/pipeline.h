@@ -92,7 +92,8 @@ void sp_pipeline_close(struct sp_pipeline *pipeline);
     X(SP_CAMERA_STALLED, "stalled") /* connected, and no picture for STALL_TIMEOUT_MS */           \
     X(SP_CAMERA_FROZEN, "frozen")   /* the same picture again and again */                         \
     X(SP_CAMERA_BLACK, "black")                                                                    \
-    X(SP_CAMERA_OFFLINE, "offline") /* not connected; it is tried again */                         \
+    X(SP_CAMERA_OFFLINE, "offline")           /* not connected; it is tried again */               \
+    X(SP_CAMERA_UNAUTHORIZED, "unauthorized") /* refused the login; tried again after minutes */   \
     X(SP_CAMERA_PAUSED, "paused")                                                                  \
     X(SP_CAMERA_ENDED, "ended") /* nothing more comes: a file is over, or the sink refused */
 

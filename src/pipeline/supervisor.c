@@ -28,6 +28,8 @@ static const int64_t GPU_TRUTH_PERIOD_US = 250000;
 static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
 static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
 static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
+/* A camera locks out who logs in wrongly again and again: after each refusal, so long. */
+static const int64_t REFUSED_US[] = {60000000, 300000000, 900000000};
 enum {
     SILENT_READS_MAX = 2, /* stall timeouts in a row until the connection is given up */
     FROZEN_IMAGES = 4,    /* equal ones of a still image, besides the time */
@@ -40,6 +42,7 @@ struct supervisor {
     struct sp_camera *camera;
     struct sp_pass pass;
     struct sp_backoff backoff;
+    unsigned refused; /* logins in a row */
     struct sp_truth_watch watch;
     enum sp_truth truth;  /* what it said last */
     int64_t truth_due_us; /* when a picture on a GPU is next looked at */
@@ -401,6 +404,7 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
     int result = sp_camera_open_source(camera, &s->source, err);
     if (result < 0)
         return result;
+    s->refused = 0;
     sp_source_info(s->source, &s->info);
     sp_truth_restart(&s->watch);
     s->watch.frozen_after_us = 2000LL * camera->pipeline->settings->stall_timeout_ms +
@@ -440,6 +444,11 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
         camera->refused = true;
         pthread_mutex_unlock(&camera->mutex);
         return false;
+    } else if (result == SP_ERR_UNAUTHORIZED) {
+        unsigned last = sizeof REFUSED_US / sizeof REFUSED_US[0] - 1;
+        set_link(camera, SP_CAMERA_UNAUTHORIZED, SP_TRUTH_LIVE, err);
+        wait_backoff(camera, REFUSED_US[s->refused < last ? s->refused : last]);
+        s->refused++;
     } else {
         set_link(camera, SP_CAMERA_OFFLINE, SP_TRUTH_LIVE, err);
         wait_backoff(camera, sp_backoff_next(&s->backoff));

@@ -53,3 +53,37 @@ def test_passwords_that_nobody_escaped_connect_and_are_not_shown(serve, typed, p
                  s.request("GET", "/metrics", headers=headers)[2].decode())
         assert typed not in shown and password not in shown
         assert "hidden-token" not in shown
+
+
+# --- refused logins ---------------------------------------------------------------------------
+
+def states(s):
+    return {c["name"]: c["state"] for c in s.get("/api/v2/cameras")["cameras"]}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_login_is_not_repeated_for_a_minute(serve, status):
+    """A camera locks out who logs in wrongly too often."""
+    def refuse(handler):
+        handler.head(status, WWW_Authenticate='Basic realm="camera"')
+
+    with OddCamera({"/live": refuse}) as camera:
+        s = serve({"gate": camera.url("/live", "admin:wrong@")})
+        s.until(lambda: states(s)["gate"] == "unauthorized")
+        asked = len(camera.asked)
+        assert 1 <= asked <= 2  # the challenge, and the answer to it
+        time.sleep(4)  # a camera that is offline is tried five times meanwhile
+        assert len(camera.asked) == asked
+        gate = s.get("/api/v2/cameras/gate")
+        assert str(status) in gate["reason"] and "password" in gate["reason"]
+        ready = s.request("GET", "/readyz")
+        assert ready[0] == 503 and b"unauthorized" in ready[2]
+        assert b'spoton_camera_state{camera="gate",state="unauthorized"} 1' in s.request(
+            "GET", "/metrics")[2]
+        assert s.log().count("gate is unauthorized") == 1
+        # One with another password is a new camera, and is tried at once.
+        s.request("DELETE", "/api/v2/cameras/gate")
+        camera.paths["/live"] = stream_for("right")
+        s.json("POST", "/api/v2/cameras",
+               {"name": "gate2", "url": camera.url("/live", "admin:right@")}, 201)
+        s.until_live("gate2")
