@@ -1,4 +1,5 @@
 /* Finds the command, owns the signals and the exit code. */
+#include "base/redact.h"
 #include "command/arguments.h"
 #include "command/command.h"
 #include "command/options.h"
@@ -7,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { NAMES_MAX = 32 };
 
 static atomic_int interrupts; /* lock-free, so a handler on any thread may touch it */
 
@@ -22,41 +25,33 @@ static void on_interrupt(int number)
     signal(number, SIG_DFL);
 }
 
-static const struct {
-    const char *name, *what;
-    int (*main)(const struct sp_command_context *context);
-} commands[] = {
-    {"serve", "watch live cameras; dashboard, API and metrics", sp_command_serve_main},
-    {"run", "track people in files, every frame, and write the results", sp_command_run_main},
-    {"track", "run the tracker alone on stored detections", sp_command_track_main},
-    {"eval", "measure a model on labelled pictures, or tracks against the truth",
-     sp_command_eval_main},
-    {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
-    {"tune", "find the settings that serve the most cameras here", sp_command_tune_main},
-    {"export", "compile a model into a bundle, in INT8 too", sp_command_export_main},
-    {"doctor", "say what this machine has and what is wrong", sp_command_doctor_main},
-};
-
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
 static void print_usage(FILE *to)
 {
     fprintf(to, "spoton %s: person detection and tracking over many cameras\n\n", SPOTON_VERSION);
     fprintf(to, "usage: spoton COMMAND [OPTIONS]\n\n");
-    for (int i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
-    fprintf(to, "  %-8s print docs/CONFIG.md, made from the table of settings\n", "config");
-    fprintf(to, "\nspoton COMMAND --help lists a command's options.\n");
+    for (size_t i = 0; i < sp_command_count; i++)
+        fprintf(to, "  %-8s %s\n", sp_commands[i].name, sp_commands[i].what);
+    fprintf(to, "  %-8s print the settings page, docs/CONFIG.md\n", "config");
+    fprintf(to, "\n  spoton COMMAND --help     print the options of a command\n"
+                "  spoton --help-settings    print all settings\n"
+                "  spoton --version          print the version\n");
 }
 
 static int refuse_command(const char *word)
 {
-    const char *names[COMMANDS + 1] = {0};
-    for (int i = 0; i < COMMANDS; i++)
-        names[i] = commands[i].name;
+    static const char *const others[] = {"config", "--help", "--help-settings", "--version"};
+    const char *names[NAMES_MAX] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        names[count++] = others[i];
+    for (size_t i = 0; i < sp_command_count && count + 1 < NAMES_MAX; i++)
+        names[count++] = sp_commands[i].name;
     const char *near = sp_nearest_word(word, names);
-    fprintf(stderr, "spoton: '%s' is not a command%s%s%s; see spoton --help\n", word,
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    char shown[96]; /* a URL in the place of a command may hold a password */
+    sp_redact_url(word, shown, sizeof shown);
+    fprintf(stderr, "spoton: %s: unknown %s; %s%s%s spoton --help\n", shown,
+            *word == '-' ? "option" : "command", near ? "did you mean " : "", near ? near : "",
+            near ? "? See" : "see");
     return SP_EXIT_USAGE;
 }
 
@@ -77,6 +72,10 @@ int main(int argc, char **argv)
         printf("spoton %s\n", SPOTON_VERSION);
         return SP_EXIT_OK;
     }
+    if (strcmp(word, "--help-settings") == 0) {
+        sp_settings_print_help(stdout);
+        return SP_EXIT_OK;
+    }
     if (strcmp(word, "config") == 0) {
         sp_settings_print_markdown(stdout);
         return SP_EXIT_OK;
@@ -85,10 +84,10 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_interrupt);
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a failed write, not our end */
     signal(SIGXFSZ, SIG_IGN); /* so is a limit on file sizes */
-    for (int i = 0; i < COMMANDS; i++) {
-        struct sp_command_context context = {argc - 1, argv + 1, environ, interrupted};
-        if (strcmp(word, commands[i].name) == 0)
-            return commands[i].main(&context);
+    for (size_t i = 0; i < sp_command_count; i++) {
+        struct sp_command_context context = {argc - 1, argv + 1, environ, interrupted, NULL};
+        if (strcmp(word, sp_commands[i].name) == 0)
+            return sp_commands[i].main(&context);
     }
     return refuse_command(word);
 }

@@ -54,7 +54,9 @@ const struct sp_option_row sp_option_table[] = {
     {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
      SP_OPTION_WORD, 0, INTO(env_path)},
     {"--verbose", "-v", NULL, "the same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
-    {"--help", "-h", NULL, "this text", SP_OPTION_SWITCH, 0, INTO(help)},
+    {"--help", "-h", NULL, "print the options of this command", SP_OPTION_SWITCH, 0, INTO(help)},
+    {"--help-settings", NULL, NULL, "print all settings with defaults and ranges", SP_OPTION_SWITCH,
+     0, INTO(help_settings)},
 };
 
 const size_t sp_option_count = sizeof sp_option_table / sizeof sp_option_table[0];
@@ -158,10 +160,10 @@ static int refuse_flag(const struct parser *parser, const char *word,
     const char *near = known ? same_kind(parser->usage, known) : NULL;
     if (!near)
         near = sp_nearest_word(shown, list.word);
-    return sp_fail(parser->err, SP_ERR_INVALID, "%s %s%s%s%s `spoton %s --help` lists all options",
-                   shown, known ? "is not an option of this command" : "is not an option",
-                   near ? "; did you mean " : ".", near ? near : "", near ? "?" : "",
-                   parser->usage->name);
+    return sp_fail(
+        parser->err, SP_ERR_INVALID, "%s: %s; %s%s%s `spoton %s --help` and --help-settings", shown,
+        known ? "not an option of this command" : "unknown option", near ? "did you mean " : "",
+        near ? near : "", near ? "? See" : "see", parser->usage->name);
 }
 
 /* The argument behind "=" or the next word, or NULL with an error. */
@@ -347,7 +349,7 @@ static int read_command_line(struct parser *parser)
                     return refuse_flag(parser, word, NULL);
             }
         }
-        if (result < 0 || parser->options->help)
+        if (result < 0 || parser->options->help || parser->options->help_settings)
             return result;
     }
     if (parser->usage->takes & SP_TAKES_CAMERAS)
@@ -380,7 +382,7 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
     memset(options, 0, sizeof *options);
     sp_settings_default(&options->settings);
     int result = read_command_line(&parser);
-    if (result < 0 || options->help)
+    if (result < 0 || options->help || options->help_settings)
         return result < 0 ? result : SP_OK;
 
     const char *env_path = options->env_path;

@@ -38,6 +38,7 @@ struct sp_command_usage {
 struct sp_options {
     struct sp_settings settings; /* all places applied and checked */
     bool help;                   /* --help, -h: nothing else was read */
+    bool help_settings;          /* --help-settings: likewise */
     const char *env_path;        /* --env, or NULL */
     const char *out_dir;         /* --out, or NULL */
     const char *out_file;        /* -o, or NULL */
@@ -68,7 +69,7 @@ struct sp_options {
 int sp_options_parse(struct sp_options *options, const struct sp_command_usage *usage, int argc,
                      char **argv, char *const *environment, struct sp_error *err);
 
-/* For --help: the usage, the command's own options, all settings. */
+/* For --help: the usage, the command's own options, one line on settings. */
 void sp_options_print_help(const struct sp_command_usage *usage, FILE *to);
 
 /* A camera's name from its URL: the file's base name without its ending, or the host, of safe

@@ -18,11 +18,10 @@ void sp_options_print_help(const struct sp_command_usage *usage, FILE *to)
                  row->argument ? " " : "", row->argument ? row->argument : "");
         fprintf(to, "%-36s%s\n", left, row->meaning);
     }
-    fputs(
-        "\nSettings, also as lines of the .env file and as environment variables: --frame-skip is "
-        "FRAME_SKIP.\n[default; what is allowed]\n\n",
-        to);
-    sp_settings_print_help(to);
+    fprintf(
+        to,
+        "\nSettings are flags too (FRAME_SKIP=2 is --frame-skip 2): spoton %s --help-settings\n",
+        usage->name);
 }
 
 static bool is_safe(char c)

@@ -1,4 +1,4 @@
-/* The options that are no settings; for options.c and options_help.c alone. */
+/* The options that are no settings; for options.c, options_help.c and man.c alone. */
 #pragma once
 
 #include "command/options.h"

@@ -6,6 +6,11 @@
 struct sp_options *sp_command_start(const struct sp_command_context *context,
                                     const struct sp_command_usage *usage, int *exit_code)
 {
+    if (context->usage_out) {
+        *context->usage_out = usage;
+        *exit_code = SP_EXIT_OK;
+        return NULL;
+    }
     struct sp_error err = {0};
     struct sp_options *options = calloc(1, sizeof *options);
     *exit_code = SP_EXIT_OK;
@@ -18,6 +23,8 @@ struct sp_options *sp_command_start(const struct sp_command_context *context,
         *exit_code = SP_EXIT_USAGE;
     } else if (options->help) {
         sp_options_print_help(usage, stdout);
+    } else if (options->help_settings) {
+        sp_settings_print_help(stdout);
     } else {
         return options;
     }

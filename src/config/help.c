@@ -23,6 +23,9 @@ static void print_wrapped(FILE *to, const char *text)
 void sp_settings_print_help(FILE *to)
 {
     const char *group = "";
+    fputs("Settings are flags, lines of the .env file or environment variables: --frame-skip 2 is "
+          "FRAME_SKIP=2.\nIn brackets: the default; what is allowed.\n\n",
+          to);
     for (size_t i = 0; i < sp_setting_count; i++) {
         const struct sp_setting_row *row = &sp_setting_table[i];
         char flag[SP_FLAG_BYTES], allowed[SP_ALLOWED_BYTES], text[1024];

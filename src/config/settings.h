@@ -148,7 +148,7 @@ int sp_settings_check(const struct sp_settings *settings, struct sp_error *err);
 void sp_settings_each(const struct sp_settings *settings,
                       void (*visit)(void *user, const char *key, const char *value), void *user);
 
-void sp_settings_print_help(FILE *to);     /* for --help: a line a flag */
+void sp_settings_print_help(FILE *to);     /* for --help-settings: a line a flag */
 void sp_settings_print_markdown(FILE *to); /* the whole of docs/CONFIG.md */
 
 /* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein), or NULL when none is

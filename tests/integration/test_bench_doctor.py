@@ -143,13 +143,17 @@ def test_doctor_looks_at_a_corrupt_model(spoton, tmp_path):
     assert "cut.onnx" in done.stdout + done.stderr, str(done)
 
 
-@pytest.mark.parametrize("command", ["run", "track", "bench", "doctor"])
-def test_help_lists_the_settings(spoton, command):
+@pytest.mark.parametrize("command", ["serve", "run", "track", "eval", "bench", "tune", "export", "doctor"])
+def test_help_lists_options_and_settings_apart(spoton, command):
     done = spoton(command, "--help", expect=0)
-    assert done.stdout.startswith(("usage", "Usage", "spoton")), str(done)
-    if command in ("run", "bench"):
-        for flag in ("--camera", "--frame-skip", "--yolo-confidence-threshold"):
-            assert flag in done.stdout, str(done)
+    assert done.stdout.startswith(f"Usage: spoton {command} "), str(done)
+    assert "--env FILE" in done.stdout and "--yolo-confidence-threshold" not in done.stdout, str(done)
+    assert ("--camera" in done.stdout) == (command not in ("track", "eval", "export")), str(done)
+    settings = spoton(command, "--help-settings", expect=0).stdout
+    flags = re.findall(r"^\| `[A-Z0-9_]+` \| `(--[a-z0-9-]+)", spoton("config", expect=0).stdout, re.M)
+    assert len(flags) > 40
+    assert re.findall(r"^  (--[a-z0-9-]+)", settings, re.M) == flags
+    assert settings == spoton("--help-settings", expect=0).stdout
 
 
 def test_program_help_and_version(spoton):
@@ -159,12 +163,18 @@ def test_program_help_and_version(spoton):
     assert re.fullmatch(r"spoton \d+\.\d+\.\d+\S*\n", spoton("--version", expect=0).stdout)
 
 
-@pytest.mark.parametrize("args, word", [([], "usage"), (["rnu"], "run"), (["--bogus"], "--bogus")],
-                         ids=["nothing", "typo", "flag"])
+@pytest.mark.parametrize("args, word", [([], "usage"), (["rnu"], "did you mean run?"), (["--bogus"], "--bogus"),
+                                        (["--vresion"], "did you mean --version?")],
+                         ids=["nothing", "typo", "flag", "flag typo"])
 def test_wrong_command(spoton, args, word):
     done = spoton(*args)
     assert done.returncode == 2, str(done)
     assert word in done.stderr, str(done)
+
+
+def test_wrong_command_shows_no_password(spoton):
+    done = spoton("rtsp://user:secret@192.0.2.7/live", expect=2)
+    assert "unknown command" in done.stderr and "secret" not in done.stderr, str(done)
 
 
 def test_config_page_is_printed_by_the_program(spoton):

@@ -89,6 +89,9 @@ static void test_what_other_commands_take(void **state)
     assert_true(options.help);
     assert_int_equal(PARSE(run, &err, "-h"), SP_OK);
     assert_true(options.help);
+    assert_false(options.help_settings);
+    assert_int_equal(PARSE(bare, &err, "--help-settings", "--nonsense"), SP_OK);
+    assert_true(options.help_settings);
     const char *const none[] = {NULL};
     assert_int_equal(parse(&bare, none, &err), SP_OK);
     assert_int_equal(options.settings.frame_skip, 1);
@@ -104,27 +107,31 @@ static void test_refusals(void **state)
     } cases[] = {
         {&run,
          {"--frame-skpi", "2"},
-         "--frame-skpi is not an option; did you mean --frame-skip? "
-         "`spoton run --help` lists all options"},
+         "--frame-skpi: unknown option; did you mean --frame-skip? See `spoton run --help` and "
+         "--help-settings"},
         {&run,
          {"--vidoe"},
-         "--vidoe is not an option; did you mean --video? `spoton run --help` "
-         "lists all options"},
+         "--vidoe: unknown option; did you mean --video? See `spoton run --help` and "
+         "--help-settings"},
+        {&run,
+         {"--help-setings"},
+         "--help-setings: unknown option; did you mean --help-settings? See `spoton run --help` "
+         "and "
+         "--help-settings"},
         {&run,
          {"--xyzzy=rtsp://u:secret@h/"},
-         "--xyzzy is not an option. `spoton run --help` lists all options"},
+         "--xyzzy: unknown option; see `spoton run --help` and --help-settings"},
         {&run,
          {"--json"},
-         "--json is not an option of this command. `spoton run --help` lists all "
-         "options"},
+         "--json: not an option of this command; see `spoton run --help` and --help-settings"},
         {&track,
          {"--out", "x"},
-         "--out is not an option of this command; did you mean -o? `spoton "
-         "track --help` lists all options"},
+         "--out: not an option of this command; did you mean -o? See `spoton track --help` and "
+         "--help-settings"},
         {&track,
          {"--camera", "a=b"},
-         "--camera is not an option of this command. `spoton track "
-         "--help` lists all options"},
+         "--camera: not an option of this command; see `spoton track --help` and "
+         "--help-settings"},
         {&run, {"--out"}, "--out wants DIR, found nothing"},
         {&run, {"--out", "--video"}, "--out wants DIR, found --video"},
         {&run, {"--out", ""}, "--out wants DIR, found nothing"},
@@ -302,7 +309,13 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "\n  -o FILE "));
     assert_non_null(strstr(text, "\n  -v, --verbose "));
     assert_non_null(strstr(text, "\n  --env FILE "));
-    assert_non_null(strstr(text, "\n  --track-dt WORD "));
+    assert_non_null(strstr(text, "\n  --help-settings "));
+    /* settings take one line, which names the page of all */
+    assert_null(strstr(text, "--track-dt"));
+    const char *settings = strstr(text, "\nSettings");
+    assert_non_null(settings);
+    assert_ptr_equal(strchr(settings + 1, '\n'), text + bytes - 1);
+    assert_non_null(strstr(settings, "spoton track --help-settings"));
     assert_null(strstr(text, "--video "));
     assert_null(strstr(text, "--camera"));
     free(text);

@@ -1,0 +1,14 @@
+#include "command/command.h"
+
+const struct sp_command sp_commands[] = {
+    {"serve", "run live cameras; dashboard, API and metrics", sp_command_serve_main},
+    {"run", "track people in files, every frame, and write the results", sp_command_run_main},
+    {"track", "run the tracker alone on stored detections", sp_command_track_main},
+    {"eval", "measure a model or tracks against ground truth", sp_command_eval_main},
+    {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
+    {"tune", "find the settings that serve the most cameras on this machine", sp_command_tune_main},
+    {"export", "compile a model into a bundle; quantize it to INT8", sp_command_export_main},
+    {"doctor", "report what this machine has; check models and sources", sp_command_doctor_main},
+};
+
+const size_t sp_command_count = sizeof sp_commands / sizeof sp_commands[0];
