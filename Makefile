@@ -2,15 +2,18 @@
 
 BUILD = build
 OUT = out/demo
+PREFIX = /usr/local
+DESTDIR =
 # The stages of `make test`; `tests/run --help` lists them.
 STAGES =
 LINT =
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-offline test bench lint sanitize docs setup clean distclean help
+.PHONY: build install release demo demo-offline test bench lint sanitize docs setup clean distclean help
 
 help:
 	@echo 'make            install what is missing and build build/spoton'
+	@echo 'make install    install it: PREFIX (/usr/local), DESTDIR'
 	@echo 'make demo       watch a real clip as four live cameras: prints the address of the dashboard'
 	@echo 'make demo-offline  track people in that clip; ends with a video to look at'
 	@echo 'make test       every test: unit, integration, and under sanitizers'
@@ -25,6 +28,9 @@ setup:
 
 build: setup
 	@tools/build $(BUILD) -Dopenvino=enabled
+
+install: build
+	@tools/install $(BUILD) '$(PREFIX)' '$(DESTDIR)'
 
 demo: build
 	@clip=$$(tools/fetch-demo-clip) && \

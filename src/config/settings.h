@@ -149,6 +149,7 @@ void sp_settings_each(const struct sp_settings *settings,
                       void (*visit)(void *user, const char *key, const char *value), void *user);
 
 void sp_settings_print_help(FILE *to);     /* for --help-settings: a line a flag */
+void sp_settings_print_man(FILE *to);      /* the same for spoton-settings(5), in man(7) */
 void sp_settings_print_markdown(FILE *to); /* the whole of docs/CONFIG.md */
 
 /* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein), or NULL when none is

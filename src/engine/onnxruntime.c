@@ -54,7 +54,7 @@ struct spoton_engine {
 
 static void onnxruntime_probe(struct spoton_engine_probe *probe)
 {
-    const struct ort *ort = ort_get(NULL, probe->reason, sizeof probe->reason);
+    const struct ort *ort = ort_get(probe->reason, sizeof probe->reason);
     if (!ort) {
         probe->score = 0;
         return;
@@ -68,7 +68,7 @@ static void onnxruntime_probe(struct spoton_engine_probe *probe)
 static int onnxruntime_inspect(const char *path, struct spoton_model_info *info, char *error,
                                size_t error_bytes)
 {
-    const struct ort *ort = ort_get(NULL, error, error_bytes);
+    const struct ort *ort = ort_get(error, error_bytes);
     return ort ? ort_inspect(ort, path, NULL, info, error, error_bytes) : -1;
 }
 
@@ -432,7 +432,7 @@ static int onnxruntime_open(struct spoton_engine **out, const struct spoton_engi
     engine->layout = options->layout;
     engine->input_layout = options->input_layout;
     engine->swap_red_blue = options->swap_red_blue != 0;
-    engine->ort = ort_get(NULL, error, error_bytes);
+    engine->ort = ort_get(error, error_bytes);
     int result = engine->ort ? open_session(engine, options, info, error, error_bytes) : -1;
     if (result == 0)
         result = open_slots(engine, error, error_bytes);

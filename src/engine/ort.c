@@ -1,15 +1,12 @@
 #include "ort.h"
 
 #include <dlfcn.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifndef SPOTON_ONNXRUNTIME_LIBRARY
-#define SPOTON_ONNXRUNTIME_LIBRARY ""
-#endif
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ort opened;
@@ -49,24 +46,57 @@ int ort_check(const struct ort *ort, OrtStatus *status, const char *thing, char 
 
 static void *open_library(const char *path, char *error, size_t error_bytes)
 {
-    if (!path || !*path)
-        return NULL;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         ort_fail(error, error_bytes, "ONNX Runtime's library does not load: %s", dlerror());
     return library;
 }
 
-static void *find_library(const char *preferred, char *error, size_t error_bytes)
+/* The newest libonnxruntime.so.1* of a folder, by its path: a bare name would return the library
+ * that another plugin has loaded. */
+static void *open_newest(const char *folder, char *error, size_t error_bytes)
+{
+    char pattern[1024];
+    glob_t found = {0};
+    void *library = NULL;
+    snprintf(pattern, sizeof pattern, "%s/libonnxruntime.so.1*", folder);
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = found.gl_pathc; !library && i > 0; --i)
+            library = open_library(found.gl_pathv[i - 1], error, error_bytes);
+    globfree(&found);
+    return library;
+}
+
+/* Searches where the system's loader would for this plugin: LD_LIBRARY_PATH, the plugin's RUNPATH
+ * (set by engines/meson.build), the system's folders. */
+static void *search_folders(char *error, size_t error_bytes)
+{
+    Dl_info self;
+    Dl_serinfo size, *list = NULL;
+    void *library = NULL, *handle = NULL;
+    if (dladdr(&opened, &self) && self.dli_fname)
+        handle = dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (!handle)
+        handle = dlopen(NULL, RTLD_LAZY); /* linked into a program */
+    if (handle && dlinfo(handle, RTLD_DI_SERINFOSIZE, &size) == 0)
+        list = malloc(size.dls_size);
+    if (list && dlinfo(handle, RTLD_DI_SERINFOSIZE, list) == 0 &&
+        dlinfo(handle, RTLD_DI_SERINFO, list) == 0)
+        for (unsigned i = 0; !library && i < list->dls_cnt; ++i)
+            library = open_newest(list->dls_serpath[i].dls_name, error, error_bytes);
+    free(list);
+    if (handle)
+        dlclose(handle);
+    return library;
+}
+
+static void *find_library(char *error, size_t error_bytes)
 {
     const char *chosen = getenv("SPOTON_ONNXRUNTIME");
     if (chosen && *chosen) /* asked for, so nothing else will do */
         return open_library(chosen, error, error_bytes);
-    static const char *const usual[] = {SPOTON_ONNXRUNTIME_LIBRARY, "libonnxruntime.so.1"};
-    void *library = open_library(preferred, error, error_bytes);
-    for (size_t i = 0; !library && i < sizeof usual / sizeof *usual; ++i)
-        library = open_library(usual[i], error, error_bytes);
-    return library;
+    void *library = search_folders(error, error_bytes);
+    return library ? library : open_library("libonnxruntime.so.1", error, error_bytes);
 }
 
 static int start(struct ort *ort, void *library, char *error, size_t error_bytes)
@@ -102,12 +132,12 @@ static int start(struct ort *ort, void *library, char *error, size_t error_bytes
         "ONNX Runtime does not start", error, error_bytes);
 }
 
-const struct ort *ort_get(const char *preferred, char *error, size_t error_bytes)
+const struct ort *ort_get(char *error, size_t error_bytes)
 {
     pthread_mutex_lock(&lock);
     if (!opened.cpu) {
         struct ort ort = {0};
-        void *library = find_library(preferred, error, error_bytes);
+        void *library = find_library(error, error_bytes);
         if (library && start(&ort, library, error, error_bytes) == 0)
             opened = ort;
     }

@@ -1,9 +1,10 @@
 /* ONNX Runtime's C API for the engines that stand on it: the library, model files, sessions.
  *
  * The library is opened at run time, because the one for CPUs and the one for GPUs have the same
- * name and come from different wheels: $SPOTON_ONNXRUNTIME names a file; else the one that was
- * there when spoton was built; else what the system's loader finds. The API is versioned, so a
- * library of that version or any later one serves.
+ * name and come from different wheels: the file that $SPOTON_ONNXRUNTIME names; else the first
+ * libonnxruntime.so.1* in LD_LIBRARY_PATH, in the folders of the plugin's RUNPATH (lib/spoton/gpu and
+ * lib/spoton/onnxruntime when installed), in the system's. The API is versioned, so a library of
+ * that version or any later one serves.
  *
  * Private to the plugins. Errors as in engine.h: 0 or -1 and a text. */
 #pragma once
@@ -21,9 +22,9 @@ struct ort {
     char library[512]; /* its file */
 };
 
-/* `preferred`: where to look first, or NULL. One library a process and plugin: opened by the first
- * call and kept. NULL with a text when there is none. Any thread. */
-const struct ort *ort_get(const char *preferred, char *error, size_t error_bytes);
+/* One library a process and plugin: opened by the first call and kept. NULL with a text when there
+ * is none. Any thread. */
+const struct ort *ort_get(char *error, size_t error_bytes);
 
 int ort_fail(char *error, size_t error_bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -173,7 +173,7 @@ static void test_onnx_runtime_takes_them(void **state)
 {
     (void)state;
     char folder[512], path[700], text[400] = "";
-    const struct ort *ort = UNDER_TSAN ? NULL : ort_get(NULL, text, sizeof text);
+    const struct ort *ort = UNDER_TSAN ? NULL : ort_get(text, sizeof text);
     if (!ort || !make_models(folder, sizeof folder)) {
         print_message("skipped: %s\n", UNDER_TSAN ? "ThreadSanitizer" : text);
         skip();

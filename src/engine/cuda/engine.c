@@ -19,26 +19,22 @@ enum { SLOTS = 4, BATCH_THAT_PAYS = 16 };
 
 /* ---- the runtime's libraries ---- */
 
-/* What ONNX Runtime's CUDA provider is linked with lies in wheels of its own, where no loader
- * looks; loaded first, they are found by name. */
+/* What ONNX Runtime's CUDA provider is linked with may be in wheels of its own, which this plugin's
+ * RUNPATH names and the provider's does not. Loaded first, they are found by name. */
 static void load_companions(void)
 {
     static const char *const names[] = {
-        "cu13/lib/libcudart.so.13",   "cu13/lib/libnvrtc.so.13",  "cu13/lib/libnvJitLink.so.13",
-        "cu13/lib/libcublasLt.so.13", "cu13/lib/libcublas.so.13", "cu13/lib/libcurand.so.10",
-        "cu13/lib/libcufft.so.12",    "cudnn/lib/libcudnn.so.9",
+        "libcudart.so.13", "libnvrtc.so.13",  "libnvJitLink.so.13", "libcublasLt.so.13",
+        "libcublas.so.13", "libcurand.so.10", "libcufft.so.12",     "libcudnn.so.9",
     };
-    char path[1024];
-    for (size_t i = 0; *SPOTON_CUDA_SITE && i < sizeof names / sizeof *names; ++i) {
-        snprintf(path, sizeof path, "%s/nvidia/%s", SPOTON_CUDA_SITE, names[i]);
-        dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        dlopen(names[i], RTLD_NOW | RTLD_GLOBAL);
 }
 
 static const struct ort *find_ort(char *error, size_t error_bytes)
 {
     load_companions();
-    return ort_get(NULL, error, error_bytes);
+    return ort_get(error, error_bytes);
 }
 
 static bool has_provider(const struct ort *ort, const char *name)

@@ -1,6 +1,5 @@
 #include "jpeg.h"
 
-#include "options.h"
 #include "slots.h"
 
 #include <dlfcn.h>
@@ -35,14 +34,6 @@ static struct {
     char reason[200];
 } nvjpeg;
 
-static void *open_library(void)
-{
-    char path[1024];
-    snprintf(path, sizeof path, "%s/nvidia/cu13/lib/%s", SPOTON_CUDA_SITE, LIBRARY);
-    void *library = *SPOTON_CUDA_SITE ? dlopen(path, RTLD_NOW) : NULL;
-    return library ? library : dlopen(LIBRARY, RTLD_NOW);
-}
-
 /* *function is a pointer to a function, of the size of others on every POSIX system; ISO C has no
  * cast for it. */
 static bool find(void *library, const char *name, void *function)
@@ -56,7 +47,7 @@ static bool find(void *library, const char *name, void *function)
 
 static void load(void)
 {
-    void *library = open_library();
+    void *library = dlopen(LIBRARY, RTLD_NOW); /* this plugin's RUNPATH names its folder */
     if (!library) {
         snprintf(nvjpeg.reason, sizeof nvjpeg.reason, LIBRARY " is missing; run ./setup gpu");
         return;

@@ -6,10 +6,6 @@
 
 #include <stdbool.h>
 
-#ifndef SPOTON_CUDA_SITE
-#define SPOTON_CUDA_SITE "" /* the folder that ./setup gpu installed wheels into */
-#endif
-
 enum { CUDA_OPTIONS_MAX = 32, CUDA_OPTION_BYTES = 512, CUDA_DEVICES_MAX = 32 };
 
 struct cuda_options {
