@@ -20,7 +20,8 @@ help:
 	@echo 'make bench      frames/s and stage times on the demo clip'
 	@echo 'make lint       clang-format and clang-tidy'
 	@echo 'make sanitize   only the tests under AddressSanitizer, UBSan and ThreadSanitizer'
-	@echo 'make docs       write docs/CONFIG.md anew'
+	@echo 'make docs       write docs/CONFIG.md anew and draw docs/pipeline.svg'
+	@echo 'make release    write the source tarball of this commit and its checksum into out/release'
 	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
 
 setup:
@@ -28,6 +29,9 @@ setup:
 
 build: setup
 	@tools/build $(BUILD) -Dopenvino=enabled
+
+release:
+	@tools/release
 
 install: build
 	@tools/install $(BUILD) '$(PREFIX)' '$(DESTDIR)'
@@ -60,6 +64,7 @@ sanitize:
 
 docs: build
 	@tools/update-docs --program $(BUILD)/spoton
+	@tools/draw-diagram
 
 clean:
 	rm -rf build build-asan build-fuzz build-tsan out

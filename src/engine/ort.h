@@ -2,9 +2,9 @@
  *
  * The library is opened at run time, because the one for CPUs and the one for GPUs have the same
  * name and come from different wheels: the file that $SPOTON_ONNXRUNTIME names; else the first
- * libonnxruntime.so.1* in LD_LIBRARY_PATH, in the folders of the plugin's RUNPATH (lib/spoton/gpu and
- * lib/spoton/onnxruntime when installed), in the system's. The API is versioned, so a library of
- * that version or any later one serves.
+ * libonnxruntime.so.1* in LD_LIBRARY_PATH, in the folders of the plugin's RUNPATH (lib/spoton/gpu
+ * and lib/spoton/onnxruntime when installed), in the system's. The API is versioned, so a library
+ * of that version or any later one serves.
  *
  * Private to the plugins. Errors as in engine.h: 0 or -1 and a text. */
 #pragma once

@@ -27,6 +27,11 @@ def test_config_page_is_up_to_date(program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_diagram_is_drawn_from_its_source():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "draw-diagram", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_settings_of_the_first_pages_exist():
     """README and the troubleshooting page advise settings by hand; docs/CONFIG.md is the program's."""
     known = set(re.findall(r"^\| `([A-Z0-9_]+)` \| `--", (ROOT / "docs" / "CONFIG.md").read_text(), re.M))
