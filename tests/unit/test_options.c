@@ -97,41 +97,49 @@ static void test_what_other_commands_take(void **state)
     assert_int_equal(options.settings.frame_skip, 1);
 }
 
+struct refusal {
+    const struct sp_command_usage *usage;
+    const char *words[4];
+    const char *text;
+};
+
+static void expect_refusals(const struct refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sp_error err = {0};
+        assert_true(parse(cases[i].usage, cases[i].words, &err) < 0);
+        assert_string_equal(err.text, cases[i].text);
+        assert_null(strstr(err.text, "secret"));
+    }
+}
+
+static void test_unknown_options(void **state)
+{
+    (void)state;
+#define SEE(command) " `spoton " command " --help` and --help-settings"
+    static const struct refusal cases[] = {
+        {&run,
+         {"--frame-skpi", "2"},
+         "--frame-skpi: unknown option; did you mean --frame-skip? See" SEE("run")},
+        {&run, {"--vidoe"}, "--vidoe: unknown option; did you mean --video? See" SEE("run")},
+        {&run,
+         {"--help-setings"},
+         "--help-setings: unknown option; did you mean --help-settings? See" SEE("run")},
+        {&run, {"--xyzzy=rtsp://u:secret@h/"}, "--xyzzy: unknown option; see" SEE("run")},
+        {&run, {"--json"}, "--json: not an option of this command; see" SEE("run")},
+        {&track,
+         {"--out", "x"},
+         "--out: not an option of this command; did you mean -o? See" SEE("track")},
+        {&track, {"--camera", "a=b"}, "--camera: not an option of this command; see" SEE("track")},
+    };
+#undef SEE
+    expect_refusals(cases, sizeof cases / sizeof cases[0]);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
-    static const struct {
-        const struct sp_command_usage *usage;
-        const char *words[4];
-        const char *text;
-    } cases[] = {
-        {&run,
-         {"--frame-skpi", "2"},
-         "--frame-skpi: unknown option; did you mean --frame-skip? See `spoton run --help` and "
-         "--help-settings"},
-        {&run,
-         {"--vidoe"},
-         "--vidoe: unknown option; did you mean --video? See `spoton run --help` and "
-         "--help-settings"},
-        {&run,
-         {"--help-setings"},
-         "--help-setings: unknown option; did you mean --help-settings? See `spoton run --help` "
-         "and "
-         "--help-settings"},
-        {&run,
-         {"--xyzzy=rtsp://u:secret@h/"},
-         "--xyzzy: unknown option; see `spoton run --help` and --help-settings"},
-        {&run,
-         {"--json"},
-         "--json: not an option of this command; see `spoton run --help` and --help-settings"},
-        {&track,
-         {"--out", "x"},
-         "--out: not an option of this command; did you mean -o? See `spoton track --help` and "
-         "--help-settings"},
-        {&track,
-         {"--camera", "a=b"},
-         "--camera: not an option of this command; see `spoton track --help` and "
-         "--help-settings"},
+    static const struct refusal cases[] = {
         {&run, {"--out"}, "--out wants DIR, found nothing"},
         {&run, {"--out", "--video"}, "--out wants DIR, found --video"},
         {&run, {"--out", ""}, "--out wants DIR, found nothing"},
@@ -173,12 +181,7 @@ static void test_refusals(void **state)
          {"--env", "/nonexistent/.env"},
          "/nonexistent/.env cannot be opened: No such file or directory"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct sp_error err = {0};
-        assert_true(parse(cases[i].usage, cases[i].words, &err) < 0);
-        assert_string_equal(err.text, cases[i].text);
-        assert_null(strstr(err.text, "secret"));
-    }
+    expect_refusals(cases, sizeof cases / sizeof cases[0]);
 }
 
 static void test_the_65th_camera_is_refused(void **state)
@@ -326,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_a_run_takes),
         cmocka_unit_test(test_what_other_commands_take),
+        cmocka_unit_test(test_unknown_options),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_the_65th_camera_is_refused),
         cmocka_unit_test(test_places_in_their_order),
