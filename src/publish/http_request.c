@@ -411,6 +411,8 @@ static int begin_incoming(struct sp_connection *c)
 
 static void consume(struct sp_connection *c, size_t bytes)
 {
+    if (bytes == 0)
+        return; /* there may be no input at all */
     c->input_bytes -= bytes;
     memmove(c->input, c->input + bytes, c->input_bytes);
 }
