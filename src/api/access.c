@@ -1,44 +1,35 @@
 /* Who may do what: token, session cookie, and requests that a foreign page makes. */
 #include "api/internal.h"
 
-#include <errno.h>
+#include "base/clock.h"
+
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
-int sp_access_make_session(char session[65], struct sp_error *err)
+/* The next cookie of ours at or behind `at`, its value with its length; NULL: there is none. */
+static const char *next_session(const char **at, size_t *bytes)
 {
-    unsigned char random[32];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return sp_fail(err, SP_ERR_IO, "no random numbers: %s", strerror(errno));
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(session + 2 * i, 3, "%02x", random[i]);
-    return SP_OK;
-}
-
-/* The time depends on the length of what was given alone, and tells nothing of the secret. */
-static bool is_secret(const char *given, size_t given_bytes, const char *secret)
-{
-    size_t secret_bytes = strlen(secret);
-    volatile unsigned different = given_bytes != secret_bytes;
-    for (size_t i = 0; i < given_bytes; i++)
-        different |=
-            (unsigned char)given[i] ^ (unsigned char)secret[secret_bytes ? i % secret_bytes : 0];
-    return !different;
+    static const char key[] = "spoton_session=";
+    while (**at) {
+        *at += strspn(*at, " ;");
+        const char *cookie = *at;
+        size_t n = strcspn(cookie, ";");
+        *at += n;
+        if (n > sizeof key - 1 && strncmp(cookie, key, sizeof key - 1) == 0) {
+            *bytes = n - (sizeof key - 1);
+            return cookie + sizeof key - 1;
+        }
+    }
+    return NULL;
 }
 
 static bool has_session(const struct sp_api *api, const char *cookies)
 {
-    static const char key[] = "spoton_session=";
-    for (const char *at = cookies; *at;) {
-        at += strspn(at, " ;");
-        size_t n = strcspn(at, ";");
-        if (n > sizeof key - 1 && strncmp(at, key, sizeof key - 1) == 0 &&
-            is_secret(at + sizeof key - 1, n - (sizeof key - 1), api->session))
+    size_t bytes;
+    for (const char *id; (id = next_session(&cookies, &bytes));)
+        if (sp_sessions_has(&api->sessions, sp_clock_us(), id, bytes))
             return true;
-        at += n;
-    }
     return false;
 }
 
@@ -49,7 +40,7 @@ static bool is_known(const struct sp_api *api, const struct sp_request *request)
     if (strncasecmp(token, bearer, sizeof bearer - 1) == 0) {
         token += sizeof bearer - 1;
         token += strspn(token, " ");
-        return is_secret(token, strlen(token), api->settings.api_token);
+        return sp_is_secret(token, strlen(token), api->settings.api_token);
     }
     return has_session(api, request->cookie);
 }
@@ -136,21 +127,52 @@ static void set_cookie(struct sp_call *call, const char *value, int max_age_s)
     call->reply->status = 204;
 }
 
+static void begin_session(struct sp_call *call)
+{
+    char id[SP_SESSION_ID_BYTES];
+    struct sp_error err = {0};
+    if (sp_sessions_begin(&call->api->sessions, sp_clock_us(), id, &err) < 0)
+        sp_call_refuse(call, 503, "%s", err.text);
+    else
+        set_cookie(call, id, SP_SESSION_S);
+}
+
+static void check_token(struct sp_call *call, const char *token)
+{
+    struct sp_sessions *sessions = &call->api->sessions;
+    const char *secret = call->api->settings.api_token, *address = call->request->address;
+    int64_t now_us = sp_clock_us();
+    int wait_s;
+    if (secret[0] == '\0') {
+        call->reply->status = 204; /* there is nothing to sign in to */
+    } else if (!sp_sessions_may_try(sessions, now_us, address, &wait_s)) {
+        sp_sessions_wrong(sessions, now_us, address, false);
+        sp_call_header(call, "Retry-After: %d", wait_s);
+        sp_call_refuse(call, 429, "too many wrong tokens from this address: wait %d s", wait_s);
+    } else if (!sp_is_secret(token, strlen(token), secret)) {
+        sp_sessions_wrong(sessions, now_us, address, true);
+        sp_call_refuse(call, 401, "the token is wrong");
+    } else {
+        begin_session(call);
+    }
+}
+
 void sp_access_login(struct sp_call *call)
 {
     json_t *body = json_loadb(call->request->body, call->request->body_bytes, 0, NULL);
     const char *token = json_string_value(json_object_get(body, "token"));
-    const char *secret = call->api->settings.api_token;
     if (!token || json_object_size(body) != 1)
         sp_call_refuse(call, 400, "the body is {\"token\": \"...\"}");
-    else if (secret[0] != '\0' && !is_secret(token, strlen(token), secret))
-        sp_call_refuse(call, 401, "the token is wrong");
     else
-        set_cookie(call, call->api->session, 30 * 24 * 3600);
+        check_token(call, token);
     json_decref(body);
 }
 
 void sp_access_logout(struct sp_call *call)
 {
+    const char *cookies = call->request->cookie;
+    size_t bytes;
+    for (const char *id; (id = next_session(&cookies, &bytes));)
+        sp_sessions_end(&call->api->sessions, id, bytes);
     set_cookie(call, "", 0);
 }

@@ -93,11 +93,17 @@ static bool matches(const char *pattern, const char *path, struct sp_call *call)
     return *path == '\0';
 }
 
+/* The description has a path of its own, and one as a file of web/. */
+static bool describes_api(const char *path)
+{
+    return strcmp(path, "/api/v2/openapi.json") == 0 || strcmp(path, "/openapi.json") == 0;
+}
+
 static bool send_asset(struct sp_call *call)
 {
     const char *path = call->request->path;
     const char *name = strcmp(path, "/") == 0 ? "index.html" : path + 1;
-    if (strcmp(path, "/api/v2/openapi.json") == 0)
+    if (describes_api(path))
         name = "openapi.json";
     for (size_t i = 0; i < sp_asset_count; i++) {
         if (strcmp(name, sp_assets[i].name) != 0)
@@ -156,9 +162,8 @@ static void take_fresh_settings(struct sp_api *api)
     if (api->has_fresh) {
         struct sp_settings *to = &api->settings, *from = api->fresh;
         /* Who signed in with the old token has to sign in again. */
-        if (strcmp(to->api_token, from->api_token) != 0 &&
-            sp_access_make_session(api->session, NULL) < 0)
-            memset(api->session, 0, sizeof api->session);
+        if (strcmp(to->api_token, from->api_token) != 0)
+            sp_sessions_end_all(&api->sessions);
         memcpy(to->api_token, from->api_token, sizeof to->api_token);
         memcpy(to->video_dir, from->video_dir, sizeof to->video_dir);
         memcpy(to->v4l2_devices, from->v4l2_devices, sizeof to->v4l2_devices);
@@ -185,7 +190,7 @@ static void answer(void *user, const struct sp_request *request, struct sp_reply
             route->answer(&call);
     } else if (allow[0] == '\0' && reads && send_asset(&call)) {
         /* The page itself says nothing of the cameras: it brings the login. */
-        if (strcmp(request->path, "/api/v2/openapi.json") == 0 || !sp_access_allowed(&call, true))
+        if (describes_api(request->path) || !sp_access_allowed(&call, true))
             sp_access_allowed(&call, false);
     } else if (allow[0]) {
         sp_call_header(&call, "Allow: %s", allow);
@@ -239,6 +244,7 @@ static void tick(void *user)
     take_fresh_settings(api);
     sp_box_sample(api);
     sp_load_tick(api);
+    sp_sessions_tick(&api->sessions, sp_clock_us());
     sp_v1_tick(api);
 }
 
@@ -277,8 +283,6 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (names && person >= 0)
         names[person] = "person";
-    if (result == SP_OK)
-        result = sp_access_make_session(api->session, err);
     if (result == SP_OK)
         result = sp_v1_open(api, err);
     if (result < 0)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/sessions.h"
 
 #include <pthread.h>
 
@@ -29,7 +30,7 @@ struct sp_api {
     struct sp_server *server;
     int64_t started_us;
     atomic_bool started;
-    char session[65]; /* the cookie's value, made at the start */
+    struct sp_sessions sessions;
     struct sp_class_names classes;
 
     struct sp_v1 *v1; /* v1/v1.h */
@@ -76,7 +77,6 @@ bool sp_access_allowed(struct sp_call *call, bool open_path); /* else refused */
 bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older);
 void sp_access_login(struct sp_call *call);
 void sp_access_logout(struct sp_call *call);
-int sp_access_make_session(char session[65], struct sp_error *err);
 
 /* cameras.c */
 int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report);

@@ -401,6 +401,7 @@ static int begin_incoming(struct sp_connection *c)
     in->header = -1;
     in->request.method = SP_OTHER;
     in->request.secure = c->secure;
+    memcpy(in->request.address, c->address, sizeof in->request.address);
     if (c->over_limit)
         refuse(in, 429, "too many connections from this address: close some");
     c->incoming = in;

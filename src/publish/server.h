@@ -38,7 +38,8 @@ struct sp_request {
     char authorization[600];
     char cookie[2048];
     char origin[300], host[300];
-    bool secure; /* came over TLS */
+    bool secure;      /* came over TLS */
+    char address[64]; /* of the client */
 };
 
 /* The value of a key in the query or, cut to fit; false: not there. */

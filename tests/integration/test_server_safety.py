@@ -603,3 +603,53 @@ def test_a_new_token_ends_old_sessions(serve, tmp_path):
         assert s.request("GET", "/api/v2/cameras", headers={"Authorization": wrong})[0] == 401
     for wrong in ("spoton_session=", "spoton_session", "=", ";;;", "spoton_session=" + "0" * 64):
         assert s.request("GET", "/api/v2/cameras", headers={"Cookie": wrong})[0] == 401
+
+
+def login(s, token="t", source="127.0.0.1"):
+    connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20 * SLOWER, source_address=(source, 0))
+    connection.request("POST", "/api/v2/login", json.dumps({"token": token}))
+    reply = connection.getresponse()
+    reply.read()
+    connection.close()
+    return reply.status, reply.headers
+
+
+@pytest.mark.sanitize
+def test_a_logout_ends_its_session_alone(serve):
+    s = serve(env={"API_TOKEN": "t"})
+    cookies = [login(s)[1]["Set-Cookie"].split(";")[0] for _ in range(2)]
+    assert cookies[0] != cookies[1]
+
+    def status(cookie):
+        return s.request("GET", "/api/v2/cameras", headers={"Cookie": cookie})[0]
+    assert [status(cookie) for cookie in cookies] == [200, 200]
+    done = s.request("POST", "/api/v2/logout", headers={"Cookie": cookies[0]})
+    assert done[0] == 204 and "Max-Age=0" in done[1]["Set-Cookie"]
+    assert [status(cookie) for cookie in cookies] == [401, 200]
+    assert s.request("POST", "/api/v2/logout", headers={"Origin": "https://evil.example", "Cookie": cookies[1]})[0] == 403
+    assert status(cookies[1]) == 200
+
+
+@pytest.mark.sanitize
+def test_wrong_logins_are_slowed(serve):
+    s = serve(env={"API_TOKEN": "a-right-token"})
+    results = [login(s, f"guess-{i}") for i in range(30)]
+    assert [status for status, _ in results[:10]] == [401] * 10
+    assert [status for status, _ in results].count(401) < 30  # one more every 6 s
+    late = next(headers for status, headers in results if status == 429)
+    assert 1 <= int(late["Retry-After"]) <= 7
+    status, headers = login(s, "a-right-token")
+    assert status == 429 and "Set-Cookie" not in headers  # else a guess would show
+    assert login(s, "a-right-token", source="127.0.0.2")[0] == 204
+    assert s.request("GET", "/api/v2/cameras", headers={"Authorization": "Bearer a-right-token"})[0] == 200
+    assert s.log().count("login: ") == 1 and "from 127.0.0.1" in s.log()
+    assert "guess" not in s.log() and "a-right" not in s.log()
+
+
+def test_the_description_wants_the_token(serve):
+    s = serve(env={"API_TOKEN": "t"})
+    for path in ("/api/v2/openapi.json", "/openapi.json"):
+        assert s.request("GET", path)[0] == 401
+        status, headers, data = s.request("GET", path, headers={"Authorization": "Bearer t"})
+        assert status == 200 and headers["Content-Type"] == "application/json" and json.loads(data)["openapi"]
+    assert s.request("GET", "/")[0] == 200
