@@ -1,0 +1,44 @@
+"""The systemd unit in contrib/: what systemd itself says of it."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+UNIT = ROOT / "contrib" / "spoton.service"
+
+
+@pytest.fixture
+def analyze():
+    program = shutil.which("systemd-analyze")
+    if not program or b"--offline" not in subprocess.run([program, "--help"], capture_output=True).stdout:
+        pytest.skip("there is no systemd-analyze that reads files")
+    return lambda *words: subprocess.run([program, *map(str, words)], capture_output=True, text=True)
+
+
+def test_the_unit_is_confined(analyze):
+    done = analyze("security", "--offline=true", "--no-pager", UNIT)
+    exposure = re.search(r"Overall exposure level for spoton.service: (\d+\.\d)", done.stdout)
+    assert exposure and float(exposure[1]) <= 3.0, done.stdout + done.stderr
+
+
+def test_the_unit_is_understood(analyze, tmp_path):
+    # The program is not installed here, and its user is not known.
+    text = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", UNIT.read_text())
+    copy = tmp_path / "spoton.service"
+    copy.write_text(text)
+    done = analyze("verify", "--man=no", copy)
+    assert done.returncode == 0 and "spoton.service" not in done.stderr, done.stderr
+    copy.write_text(text.replace("StateDirectory=", "StateDirectry="))
+    assert "spoton.service" in analyze("verify", "--man=no", copy).stderr
+
+
+def test_secrets_are_the_services_alone():
+    """A user that stays, so that files of mode 600 can be its own; and a directory for what it writes."""
+    lines = UNIT.read_text().splitlines()
+    assert "User=spoton" in lines and "DynamicUser=yes" not in lines
+    assert "UMask=0077" in lines and "StateDirectory=spoton" in lines and "StateDirectoryMode=0700" in lines
+    assert re.search(r"(?m)^u spoton ", (ROOT / "contrib" / "spoton.sysusers").read_text())
