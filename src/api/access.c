@@ -67,14 +67,29 @@ static bool is_loopback_name(const char *host, size_t n)
            (n == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
-/* A page of this host, or of this machine: the front ends' own servers run on other ports. */
-static bool is_own_origin(const struct sp_request *request)
+static bool is_allowed_origin(const char *list, const char *origin)
+{
+    size_t length = strlen(origin);
+    for (const char *at = list; *at;) {
+        at += strspn(at, " ,");
+        size_t n = strcspn(at, " ,");
+        if ((n == 1 && *at == '*') || (n == length && strncasecmp(at, origin, n) == 0))
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+/* A page of this host, of this machine (the front ends' own servers run on other ports), or of
+ * ALLOWED_ORIGINS. */
+static bool is_own_origin(const struct sp_api *api, const struct sp_request *request)
 {
     const char *origin, *host;
     if (request->origin[0] == '\0')
         return true;
     size_t n = host_of(request->origin, &origin), m = host_of(request->host, &host);
-    return is_loopback_name(origin, n) || (n == m && strncasecmp(origin, host, n) == 0);
+    return is_allowed_origin(api->settings.allowed_origins, request->origin) ||
+           is_loopback_name(origin, n) || (n == m && strncasecmp(origin, host, n) == 0);
 }
 
 /* A foreign name that a page made to mean this machine (DNS rebinding) is no numeric address, no
@@ -92,7 +107,7 @@ static bool is_own_host(const struct sp_api *api, const struct sp_request *reque
 
 bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older)
 {
-    return (older || api->settings.api_token[0] == '\0') && is_own_origin(request);
+    return (older || api->settings.api_token[0] == '\0') && is_own_origin(api, request);
 }
 
 bool sp_access_allowed(struct sp_call *call, bool open_path)
@@ -101,14 +116,15 @@ bool sp_access_allowed(struct sp_call *call, bool open_path)
     const struct sp_request *request = call->request;
     bool guarded = api->settings.api_token[0] != '\0';
     bool changes = request->method == SP_POST || request->method == SP_DELETE;
-    bool foreign = !is_own_origin(request);
+    bool foreign = !is_own_origin(api, request);
     if (!guarded && !api->settings.allow_insecure && !is_own_host(api, request)) {
         sp_call_refuse(call, 403,
                        "unknown host name: use this machine's address, or set API_TOKEN");
         return false;
     }
     if (foreign && changes) {
-        sp_call_refuse(call, 403, "a page of another host may not do this");
+        sp_call_refuse(call, 403,
+                       "a page of another host may not do this, unless ALLOWED_ORIGINS names it");
         return false;
     }
     if (open_path || !guarded || is_known(api, request))

@@ -143,6 +143,8 @@ static const struct sp_route *find_route(struct sp_call *call, char allow[64])
 
 static void add_cors(struct sp_call *call)
 {
+    if (call->request->origin[0]) /* else a cache may give one page's answer to another */
+        sp_call_header(call, "Vary: Origin");
     /* A page of another site cannot read what it embeds, and may not show it either. */
     if (!sp_v1_owns(call->request->path))
         sp_call_header(call, "Cross-Origin-Resource-Policy: same-site");
@@ -166,6 +168,7 @@ static void take_fresh_settings(struct sp_api *api)
             sp_sessions_end_all(&api->sessions);
         memcpy(to->api_token, from->api_token, sizeof to->api_token);
         memcpy(to->video_dir, from->video_dir, sizeof to->video_dir);
+        memcpy(to->allowed_origins, from->allowed_origins, sizeof to->allowed_origins);
         memcpy(to->v4l2_devices, from->v4l2_devices, sizeof to->v4l2_devices);
         to->jpeg_quality = from->jpeg_quality;
         to->stream_max_width_px = from->stream_max_width_px;
@@ -228,7 +231,8 @@ static bool upgrade(void *user, const struct sp_request *request, struct sp_ws_p
     struct sp_call call = {.api = user, .request = request, .reply = reply, .json = &reply->body};
     bool same_origin = request->origin[0] == '\0' || sp_access_cors(call.api, request, true);
     if (!same_origin) {
-        sp_call_refuse(&call, 403, "a page of another host may not watch");
+        sp_call_refuse(&call, 403,
+                       "a page of another host may not watch, unless ALLOWED_ORIGINS names it");
         return false;
     }
     if (!sp_access_allowed(&call, false))

@@ -32,8 +32,8 @@ struct sp_class_names sp_api_classes(const struct sp_api *api);
 /* Before the server starts. */
 void sp_api_attach(struct sp_api *api, struct sp_server *server);
 
-/* Takes over what may change while running: API_TOKEN, VIDEO_DIR, V4L2_DEVICES, the pictures'
- * quality and size. Any thread. */
+/* Takes over what may change while running: API_TOKEN, VIDEO_DIR, V4L2_DEVICES, ALLOWED_ORIGINS,
+ * the pictures' quality and size. Any thread. */
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings);
 
 /* When everything stands (the pipeline is started): readiness asks for it. Any thread. */

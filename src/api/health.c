@@ -53,7 +53,7 @@ static struct census count_cameras(struct sp_api *api)
     return census;
 }
 
-static int find_reasons(struct sp_api *api, char reasons[][300])
+int sp_health_reasons(struct sp_api *api, char reasons[3][300])
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
     int count = sp_health_is_broken(api, reasons[0]);
@@ -73,5 +73,5 @@ static int find_reasons(struct sp_api *api, char reasons[][300])
 void sp_health_ready(struct sp_call *call)
 {
     char reasons[3][300];
-    put_reasons(call, reasons, find_reasons(call->api, reasons));
+    put_reasons(call, reasons, sp_health_reasons(call->api, reasons));
 }

@@ -119,3 +119,5 @@ void sp_health_live(struct sp_call *call);
 void sp_health_ready(struct sp_call *call);
 /* True: the pipeline as a whole has failed. */
 bool sp_health_is_broken(struct sp_api *api, char reason[300]);
+/* Why the server is not ready; their number. */
+int sp_health_reasons(struct sp_api *api, char reasons[3][300]);

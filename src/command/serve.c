@@ -212,9 +212,10 @@ static void reload(struct serve *serve)
     } else {
         sp_log_set_level((enum sp_log_level)fresh->settings.log_level);
         sp_api_reload(serve->api, &fresh->settings);
-        sp_log(SP_LOG_INFO, "settings read again: LOG_LEVEL, API_TOKEN, VIDEO_DIR, V4L2_DEVICES, "
-                            "FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH and STREAM_RESIZE_FACTOR are "
-                            "in force; others want a restart");
+        sp_log(SP_LOG_INFO,
+               "settings read again: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
+               "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH and STREAM_RESIZE_FACTOR are "
+               "in force; others want a restart");
     }
     free(fresh);
     sp_notify(&serve->notify, "READY=1");

@@ -264,5 +264,8 @@ int sp_settings_read_env_file(struct sp_settings *settings, const char *path, st
     if (result == SP_OK)
         result = sp_settings_read_env_text(settings, text, bytes, path, err);
     free(text);
+    const char *slash = strrchr(path, '/');
+    snprintf(settings->folder, sizeof settings->folder, "%.*s", slash ? (int)(slash + 1 - path) : 0,
+             path);
     return result;
 }

@@ -54,7 +54,7 @@ static const struct {
     {"STREAMING_CLIENT_*", NO_TIMEOUT},
     {"DETECTION_CLIENT_*", NO_TIMEOUT},
     {"MAX_CONCURRENT_DETECTION_TASKS",
-     "all cameras always run; a new task of /api/v1 ends the others"},
+     "all cameras always run; each environment has a task of its own in /api/v1"},
     {"ENABLE_PLAYBACK_CONTROL", "cameras can always be paused, and files be seeked in, over HTTP"},
     {"PLAYBACK_CONTROL_TIMEOUT_SECONDS", "requests to pause and seek are answered at once"},
     {"DB_ENABLED", "spoton writes files, not to a database"},

@@ -302,6 +302,23 @@ static bool is_device_list(const char *list)
     }
 }
 
+/* "*", or "https://host:port" again and again, as browsers write them: without a path. */
+static bool is_origin_list(const char *list)
+{
+    while (*list) {
+        list += strspn(list, " ,");
+        size_t n = strcspn(list, " ,");
+        const char *scheme = strstr(list, "://");
+        const char *host = scheme && scheme < list + n ? scheme + 3 : NULL;
+        bool named = host && host > list + 3 && host < list + n &&
+                     strcspn(host, "/?#@ ,") == (size_t)(list + n - host);
+        if (n > 0 && !named && (n != 1 || *list != '*'))
+            return false;
+        list += n;
+    }
+    return true;
+}
+
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
 {
     for (size_t i = 0; i < sp_setting_count; i++) {
@@ -316,6 +333,11 @@ int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID,
                        "DEVICES=%s is not valid: auto, or numbers from 0 on, separated by commas",
                        settings->devices);
+    if (!is_origin_list(settings->allowed_origins))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "ALLOWED_ORIGINS=%.200s is not valid: origins without a path, separated by "
+                       "commas, such as https://front.example.com,http://192.0.2.7:8080; or *",
+                       settings->allowed_origins);
     if (settings->track_low_thresh >= settings->track_high_thresh)
         return sp_fail(
             err, SP_ERR_INVALID,

@@ -79,7 +79,7 @@ struct sp_settings {
     char reid_model[SP_PATH_BYTES];      /* REID_MODEL_PATH; empty: none */
     char reid_mean[64], reid_std[64];    /* REID_MEAN, REID_STD: three numbers */
     int reid_keep_s;                     /* REID_KEEP_SECONDS */
-    int trail_length;                    /* TRAIL_LENGTH: of the older interface */
+    int trail_length;                    /* TRAIL_LENGTH: of API v1 */
 
     /* pictures */
     int jpeg_quality;                  /* FRAME_JPEG_QUALITY */
@@ -99,7 +99,10 @@ struct sp_settings {
     char tls_key[SP_PATH_BYTES];
     char video_dir[SP_PATH_BYTES];         /* VIDEO_DIR: files of cameras added over HTTP */
     char v4l2_devices[1024];               /* V4L2_DEVICES: allowed over HTTP, comma separated */
+    char allowed_origins[1024];            /* ALLOWED_ORIGINS: of pages, comma separated; "*" */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
+    char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE: empty: kept until the end */
+    char folder[SP_PATH_BYTES]; /* of the .env file that was read, with its slash; empty: here */
 
     struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL */
     int camera_count;

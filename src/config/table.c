@@ -219,7 +219,7 @@ const struct sp_setting_row sp_setting_table[] = {
     {"REID_KEEP_SECONDS", MAP, "S", "60",
      "What people look like is forgotten after so long; it is never written anywhere.",
      SP_SETTING_INTEGER, FIELD(reid_keep_s), .low = 1, .high = 3600},
-    {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in the older interface.",
+    {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in API v1.",
      SP_SETTING_INTEGER, FIELD(trail_length), .low = 0, .high = 64},
 
     {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
@@ -264,9 +264,17 @@ const struct sp_setting_row sp_setting_table[] = {
     {"V4L2_DEVICES", SERVER, "LIST", "",
      "Devices that cameras added over HTTP may be, comma separated: /dev/video0,/dev/video2.",
      SP_SETTING_TEXT, FIELD(v4l2_devices)},
+    {"ALLOWED_ORIGINS", SERVER, "LIST", "",
+     "Origins of pages of other hosts that may call the API and open WebSockets, comma separated: "
+     "https://front.example.com,http://192.0.2.7:8080. *: all. Pages of this machine may always.",
+     SP_SETTING_TEXT, FIELD(allowed_origins)},
     {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
-     "JSON with groups of cameras for the older interface; see docs/API.md.", SP_SETTING_TEXT,
+     "JSON with groups of cameras for API v1; see docs/MIGRATION.md.", SP_SETTING_TEXT,
      FIELD(environments_file)},
+    {"FEEDBACK_FILE", SERVER, "FILE", "feedback.jsonl",
+     "JSON Lines with the newest 1000 records of API v1's feedback. A relative name is looked for "
+     "beside the .env file. Empty: they are kept until the end.",
+     SP_SETTING_TEXT, FIELD(feedback_file)},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];

@@ -125,7 +125,8 @@ struct sp_camera_report {
     uint64_t frames_done;  /* given to the sink */
     struct sp_error error; /* code 0: none; live: why it is not live now */
     bool ended;
-    int device; /* index into sp_pipeline_devices(); -1: none yet */
+    bool paused; /* asked for: `state` follows */
+    int device;  /* index into sp_pipeline_devices(); -1: none yet */
 };
 
 /* Slots of cameras, to iterate over; a camera's index is its slot. Offline: the settings' cameras;

@@ -61,6 +61,7 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
         report->info = c->info;
         report->error = c->error;
         report->ended = c->ended;
+        report->paused = c->paused;
     }
     pthread_mutex_unlock(&c->mutex);
     if (!report->used)

@@ -12,12 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char part_head[] = "Content-Type: image/jpeg\r\n\r\n";
 static const char part_tail[] = "\r\n" SP_PICTURE_BOUNDARY;
 
 enum {
     THREADS_MAX = 64,
-    HEAD_BYTES = sizeof part_head - 1,
     TAIL_BYTES = sizeof part_tail - 1,
 };
 
@@ -73,7 +71,7 @@ static struct sp_picture *take_picture(struct sp_encoder *e, size_t jpeg_bytes)
         picture = calloc(1, sizeof *picture);
     if (!picture)
         return NULL;
-    size_t bytes = SP_PICTURE_ROOM + HEAD_BYTES + jpeg_bytes + TAIL_BYTES;
+    size_t bytes = SP_PICTURE_ROOM + jpeg_bytes + TAIL_BYTES;
     if (bytes > picture->capacity_bytes) {
         free(picture->memory);
         bytes += bytes / 4;
@@ -105,11 +103,10 @@ void sp_picture_unref(struct sp_picture *picture)
 static void wrap(struct sp_picture *picture, const uint8_t *jpeg, size_t bytes)
 {
     picture->part = picture->memory + SP_PICTURE_ROOM;
-    picture->part_bytes = HEAD_BYTES + bytes + TAIL_BYTES;
-    memcpy(picture->part, part_head, HEAD_BYTES);
-    memcpy(picture->part + HEAD_BYTES, jpeg, bytes);
-    memcpy(picture->part + HEAD_BYTES + bytes, part_tail, TAIL_BYTES);
-    picture->jpeg = picture->part + HEAD_BYTES;
+    picture->part_bytes = bytes + TAIL_BYTES;
+    memcpy(picture->part, jpeg, bytes);
+    memcpy(picture->part + bytes, part_tail, TAIL_BYTES);
+    picture->jpeg = picture->part;
     picture->jpeg_bytes = bytes;
 }
 
@@ -118,25 +115,27 @@ static void wrap(struct sp_picture *picture, const uint8_t *jpeg, size_t bytes)
 static int draw(struct worker *w, const struct sp_stream_options *options,
                 const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
 {
-    int width, height;
+    struct sp_shrunk size;
     struct sp_frame small;
     int square_width, square_height; /* what shows it knows of no other pixels */
     sp_frame_square_size_px(frame, &square_width, &square_height);
-    sp_shrink_size(square_width, square_height, options->width_px, options->scale, &width, &height);
+    sp_shrink_plan(&size, square_width, square_height, options->width_px, options->scale,
+                   options->wide);
     int result = sp_frame_fetch(frame, err);
     if (result == SP_OK)
-        result = sp_shrink(&w->shrinker, frame, width, height, &small, err);
+        result = sp_shrink(&w->shrinker, frame, &size, &small, err);
     if (result == SP_OK)
         result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
     if (result < 0 || !options->annotated)
         return result;
-    double x_scale = (double)width / frame->width_px, y_scale = (double)height / frame->height_px;
+    double x_scale = (double)size.inner_width_px / frame->width_px;
+    double y_scale = (double)size.inner_height_px / frame->height_px;
     for (size_t i = 0; i < update->track_count; i++) {
         w->tracks[i] = update->tracks[i];
-        w->tracks[i].x1_px *= x_scale;
-        w->tracks[i].x2_px *= x_scale;
-        w->tracks[i].y1_px *= y_scale;
-        w->tracks[i].y2_px *= y_scale;
+        w->tracks[i].x1_px = size.left_px + w->tracks[i].x1_px * x_scale;
+        w->tracks[i].x2_px = size.left_px + w->tracks[i].x2_px * x_scale;
+        w->tracks[i].y1_px = size.top_px + w->tracks[i].y1_px * y_scale;
+        w->tracks[i].y2_px = size.top_px + w->tracks[i].y2_px * y_scale;
     }
     struct sp_draw_style style = {
         .ids = true, .scores = true, .predicted = !update->inferred, .title = update->name};
@@ -366,7 +365,7 @@ void sp_encoder_offer(void *encoder, struct sp_update *update, struct sp_frame *
 static bool is_same(const struct sp_stream_options *a, const struct sp_stream_options *b)
 {
     return a->camera == b->camera && a->width_px == b->width_px && a->scale == b->scale &&
-           a->quality == b->quality && a->annotated == b->annotated;
+           a->quality == b->quality && a->annotated == b->annotated && a->wide == b->wide;
 }
 
 /* The mutex is held. */

@@ -20,9 +20,10 @@ struct sp_picture {
     uint64_t number;          /* within its stream: 1, 2, 3, ... */
     const uint8_t *jpeg;
     size_t jpeg_bytes;
-    /* The same as a part of MJPEG: its header, the JPEG, and the boundary ("--frame") of the next
-     * part, so that a browser shows it at once. Before the first part goes SP_PICTURE_BOUNDARY.
-     * There are SP_PICTURE_ROOM bytes before it that the sender may write to. */
+    /* The same as a part of MJPEG: the JPEG, then boundary and header of the next part, as a
+     * browser shows a part when the header after it arrives. Before the first part goes
+     * SP_PICTURE_BOUNDARY. There are SP_PICTURE_ROOM bytes before it that the sender may write to.
+     */
     uint8_t *part;
     size_t part_bytes;
 
@@ -35,7 +36,7 @@ struct sp_picture {
 };
 
 enum { SP_PICTURE_ROOM = 32, SP_STREAMS_MAX = 256 };
-#define SP_PICTURE_BOUNDARY "--frame\r\n"
+#define SP_PICTURE_BOUNDARY "--frame\r\nContent-Type: image/jpeg\r\n\r\n"
 
 struct sp_encoder_options {
     struct sp_hub *hub;
@@ -66,6 +67,7 @@ struct sp_stream_options {
     double scale; /* of the camera's size, at most 1; 0: 1 */
     int quality;  /* 1..100 */
     bool annotated;
+    bool wide; /* padded with black to 16:9; width_px and scale are those of the padded frame */
 };
 
 /* Joins the stream of these options, or makes it; its first picture is the newest that the camera

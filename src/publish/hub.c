@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@ struct slot {
     struct sp_update *ring[SP_HUB_RING];
     struct sp_frame *frame; /* of the newest */
     struct sp_hub_times times;
+    struct sp_hub_totals totals;
+    uint32_t last_track; /* the highest id so far: trackers count up */
 };
 
 struct sp_hub {
@@ -86,6 +89,7 @@ static void forget(struct slot *slot)
     sp_frame_unref(slot->frame);
     slot->frame = NULL;
     slot->serial = 0;
+    slot->last_track = 0;
 }
 
 void sp_hub_close(struct sp_hub *hub)
@@ -166,6 +170,7 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
     update->inferred = result->inferred;
     update->width_px = frame->width_px;
     update->height_px = frame->height_px;
+    sp_frame_square_size(frame, &update->seen_width_px, &update->seen_height_px);
     update->track_count = result->track_count;
     update->has_places = result->places != NULL;
     for (size_t i = 0; i < result->track_count && result->places; i++)
@@ -179,6 +184,33 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
         track->y2_px = clip(track->y2_px, frame->height_px);
         track->score = clip(track->score, 1);
     }
+}
+
+/* The slot's mutex is held. */
+static void count(struct slot *slot, const struct sp_update *update)
+{
+    struct sp_hub_totals *totals = &slot->totals;
+    uint32_t last = slot->last_track;
+    totals->frames++;
+    totals->inferred += update->inferred;
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *track = &update->tracks[i];
+        totals->tracks += track->id > last;
+        if (track->id > slot->last_track)
+            slot->last_track = track->id;
+        if (!update->inferred)
+            continue;
+        totals->boxes++;
+        totals->confidence_milli += (uint64_t)lround(track->score * 1000);
+    }
+}
+
+void sp_hub_count(struct sp_hub *hub, int camera, struct sp_hub_totals *totals)
+{
+    struct slot *slot = slot_of(hub, camera);
+    pthread_mutex_lock(&slot->mutex);
+    *totals = slot->totals;
+    pthread_mutex_unlock(&slot->mutex);
 }
 
 int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *result)
@@ -200,6 +232,7 @@ int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *r
     memcpy(update->name, slot->name, sizeof update->name);
     update->generation = slot->generation;
     update->serial = ++slot->serial;
+    count(slot, update);
     struct sp_update **place = &slot->ring[update->serial % SP_HUB_RING];
     struct sp_update *old = *place;
     struct sp_frame *old_frame = slot->frame;

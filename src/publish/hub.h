@@ -35,6 +35,7 @@ struct sp_update {
     int64_t wall_us;      /* wall clock when decoded */
     bool inferred;        /* else predicted */
     int width_px, height_px;
+    double seen_width_px, seen_height_px; /* in square pixels */
     size_t track_count;
     struct sp_track tracks[SP_TRACKS_MAX]; /* boxes clipped to the picture */
     bool has_places;                       /* else the camera is on no map */
@@ -104,6 +105,15 @@ bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_update **update,
 
 struct sp_update *sp_update_ref(struct sp_update *update);
 void sp_update_unref(struct sp_update *update); /* NULL is fine */
+
+/* What was published of the cameras in that slot since the hub was opened. */
+struct sp_hub_totals {
+    uint64_t frames, inferred;
+    uint64_t boxes;            /* of tracks, in inferred frames */
+    uint64_t confidence_milli; /* of these boxes, summed */
+    uint64_t tracks;           /* that began */
+};
+void sp_hub_count(struct sp_hub *hub, int camera, struct sp_hub_totals *totals);
 
 /* How long drawing, encoding and sending took, by camera slot; for whoever does it. */
 struct sp_hub_times {

@@ -39,6 +39,9 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
     struct sp_error err = {0};
     bool one = reply->kind == SP_REPLY_PICTURE;
     c->head_only = head_only;
+    memcpy(c->tag, reply->tag, sizeof c->tag);
+    memcpy(c->client, reply->client, sizeof c->client);
+    c->ending = false;
     if (reply->kind != SP_REPLY_SILENCE && !(head_only && !one)) {
         c->camera = reply->stream.camera;
         c->generation = sp_hub_generation(c->server->options.hub, c->camera);
@@ -110,8 +113,21 @@ static int send_part(struct sp_connection *c, struct sp_picture *picture)
     return result;
 }
 
+void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client)
+{
+    for (struct sp_connection *c = server->connections; c; c = c->next) {
+        bool streams = c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE;
+        if (!streams || strcmp(c->tag, tag) != 0 || (client && strcmp(c->client, client) != 0))
+            continue;
+        c->ending = true;
+        sp_connection_want(c);
+    }
+}
+
 int sp_mjpeg_writable(struct sp_connection *c)
 {
+    if (c->ending)
+        return -1;
     if (!c->stream)
         return 0;
     bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;

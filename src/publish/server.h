@@ -61,7 +61,8 @@ struct sp_reply {
     const void *fixed;   /* instead of `body`: outlives the server */
     size_t fixed_bytes;
     struct sp_stream_options stream;
-    char headers[1024]; /* more of them, each ended by "\r\n" */
+    char tag[64], client[160]; /* of a stream, the site's own: sp_server_end_streams */
+    char headers[1024];        /* more of them, each ended by "\r\n" */
 };
 
 /* What a WebSocket client gets. */
@@ -77,7 +78,8 @@ struct sp_ws_plan {
     enum sp_ws_format format;
     char cameras[2048]; /* names, comma separated; empty: all */
     struct sp_stream_options stream;
-    char tag[64]; /* the site's own */
+    char tag[64];               /* the site's own */
+    char client[160], peer[64]; /* the site's own */
 };
 
 struct sp_ws;     /* a connection */
@@ -86,7 +88,8 @@ struct sp_server; /* the network */
 struct sp_site {
     void *user;
     void (*request)(void *user, const struct sp_request *request, struct sp_reply *reply);
-    /* True: accepted, *plan says how. False: `reply` says why not. */
+    /* True: accepted, *plan says how, and the reply's headers are sent with it. False: `reply` says
+     * why not. */
     bool (*upgrade)(void *user, const struct sp_request *request, struct sp_ws_plan *plan,
                     struct sp_reply *reply);
     /* For SP_WS_SITE: one text message; an empty one is not sent. */
@@ -94,7 +97,8 @@ struct sp_site {
                    struct sp_json *json);
     /* A whole text message of a client. Binary ones are ignored. */
     void (*message)(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);
-    void (*opened)(void *user, const struct sp_ws_plan *plan);
+    /* What it writes to `first` is sent to this client before anything else. */
+    void (*opened)(void *user, const struct sp_ws_plan *plan, struct sp_json *first);
     void (*closed)(void *user, const struct sp_ws_plan *plan);
     void (*tick)(void *user); /* once a second */
 };
@@ -130,6 +134,15 @@ void sp_server_close(struct sp_server *server);
 /* On the server's thread: text to all SP_WS_MAIL and SP_WS_SITE clients whose tag is this one. A
  * client that has 16 unread ones loses this one. */
 void sp_server_mail(struct sp_server *server, const char *tag, const char *text, size_t bytes);
+
+/* On the server's thread: ends all streams of this tag (sp_reply) and client; NULL: of any. */
+void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client);
+
+/* On the server's thread: closes the WebSockets that are chosen, with a code of RFC 6455 and a
+ * reason of at most 123 bytes, which stays where it is. */
+void sp_server_close_ws(struct sp_server *server,
+                        bool (*chosen)(void *user, const struct sp_ws_plan *plan), void *user,
+                        int code, const char *reason);
 
 /* On the server's thread: from now on it takes at most so much of a core (CPU seconds a second);
  * what that does not suffice for, viewers miss. 0: no limit. */

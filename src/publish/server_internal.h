@@ -53,6 +53,9 @@ struct sp_ws {
     struct sp_mail mail[SP_WS_MAIL_MAX];
     int mail_count;
     uint64_t missed_told;
+    int close_code;        /* above 0: to be closed as soon as the client can take that */
+    const char *close_why; /* static; set: nothing else is sent any more */
+    int64_t closed_us;     /* when the close was sent; 0: it was not */
 };
 
 struct sp_connection {
@@ -74,7 +77,9 @@ struct sp_connection {
     int camera;
     uint64_t generation, seen;
     bool head_only;
-    char headers[512]; /* of the reply that one picture will be */
+    bool ending;               /* a stream that takes no more */
+    char tag[64], client[160]; /* of a stream, the site's own */
+    char headers[512];         /* of the reply that one picture will be */
     struct sp_ws *ws;
 };
 

@@ -3,6 +3,7 @@
 #include <libyuv.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void sp_shrinker_release(struct sp_shrinker *shrinker)
 {
@@ -11,15 +12,37 @@ void sp_shrinker_release(struct sp_shrinker *shrinker)
     *shrinker = (struct sp_shrinker){0};
 }
 
-void sp_shrink_size(int width_px, int height_px, int max_width_px, double scale, int *to_width_px,
-                    int *to_height_px)
+/* A whole even number of pixels that both planes of colour can begin at. */
+static int margin(int outer_px, int inner_px)
 {
+    return (outer_px - inner_px) / 2 & ~1;
+}
+
+void sp_shrink_plan(struct sp_shrunk *plan, int width_px, int height_px, int max_width_px,
+                    double scale, bool wide)
+{
+    double outer_width = width_px, outer_height = height_px;
+    if (wide && width_px * 9.0 < height_px * 16.0)
+        outer_width = height_px * 16.0 / 9;
+    else if (wide)
+        outer_height = width_px * 9.0 / 16;
     double factor = scale > 0 && scale < 1 ? scale : 1;
-    if (max_width_px > 0 && width_px * factor > max_width_px)
-        factor = (double)max_width_px / width_px;
-    int width = (int)lround(width_px * factor), height = (int)lround(height_px * factor);
-    *to_width_px = width > 1 ? width : 1;
-    *to_height_px = height > 1 ? height : 1;
+    if (max_width_px > 0 && outer_width * factor > max_width_px)
+        factor = max_width_px / outer_width;
+    const double sizes[] = {outer_width, outer_height, width_px, height_px};
+    int *const to[] = {&plan->width_px, &plan->height_px, &plan->inner_width_px,
+                       &plan->inner_height_px};
+    for (int i = 0; i < 4; i++) {
+        int size = (int)lround(sizes[i] * factor);
+        *to[i] = size > 1 ? size : 1;
+    }
+    /* A pixel more or less is rounding, or a decoder's last row, and no other shape. */
+    if (plan->width_px - plan->inner_width_px < 2)
+        plan->inner_width_px = plan->width_px;
+    if (plan->height_px - plan->inner_height_px < 2)
+        plan->inner_height_px = plan->height_px;
+    plan->left_px = margin(plan->width_px, plan->inner_width_px);
+    plan->top_px = margin(plan->height_px, plan->inner_height_px);
 }
 
 static uint8_t *reserve(struct sp_shrinker *shrinker, int which, size_t bytes)
@@ -56,16 +79,22 @@ static int take_apart(struct sp_shrinker *shrinker, const struct sp_frame *frame
     return SP_OK;
 }
 
-int sp_shrink(struct sp_shrinker *shrinker, const struct sp_frame *frame, int width_px,
-              int height_px, struct sp_frame *to, struct sp_error *err)
+static bool is_padded(const struct sp_shrunk *plan)
+{
+    return plan->inner_width_px < plan->width_px || plan->inner_height_px < plan->height_px;
+}
+
+int sp_shrink(struct sp_shrinker *shrinker, const struct sp_frame *frame,
+              const struct sp_shrunk *plan, struct sp_frame *to, struct sp_error *err)
 {
     struct sp_frame from;
+    int width = plan->width_px, height = plan->height_px;
     *to = (struct sp_frame){.format = frame->format,
                             .matrix = frame->matrix,
                             .full_range = frame->full_range,
-                            .width_px = width_px,
-                            .height_px = height_px};
-    if (width_px == frame->width_px && height_px == frame->height_px) {
+                            .width_px = width,
+                            .height_px = height};
+    if (width == frame->width_px && height == frame->height_px) {
         for (int i = 0; i < 3; i++) {
             to->plane[i] = frame->plane[i];
             to->stride_bytes[i] = frame->stride_bytes[i];
@@ -75,26 +104,33 @@ int sp_shrink(struct sp_shrinker *shrinker, const struct sp_frame *frame, int wi
     int result = take_apart(shrinker, frame, &from, err);
     if (result < 0)
         return result;
-    int half = (width_px + 1) / 2;
-    size_t luma_bytes = (size_t)width_px * (size_t)height_px;
-    size_t chroma_bytes = (size_t)half * (size_t)((height_px + 1) / 2);
+    int half = (width + 1) / 2;
+    size_t luma_bytes = (size_t)width * (size_t)height;
+    size_t chroma_bytes = (size_t)half * (size_t)((height + 1) / 2);
     uint8_t *planes = reserve(shrinker, 1, luma_bytes + 2 * chroma_bytes);
     if (!planes)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "picture of %dx%d: out of memory", width_px,
-                       height_px);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "picture of %dx%d: out of memory", width, height);
     uint8_t *u = planes + luma_bytes, *v = u + chroma_bytes;
+    if (is_padded(plan)) {
+        memset(planes, frame->full_range ? 0 : 16, luma_bytes);
+        memset(u, 128, 2 * chroma_bytes);
+    }
+    size_t luma_at = (size_t)plan->top_px * (size_t)width + (size_t)plan->left_px;
+    size_t chroma_at = (size_t)plan->top_px / 2 * (size_t)half + (size_t)plan->left_px / 2;
     /* Two taps are enough down to a half; below that they would skip source pixels. */
-    enum FilterMode filter = width_px * 2 >= frame->width_px ? kFilterBilinear : kFilterBox;
+    enum FilterMode filter =
+        plan->inner_width_px * 2 >= frame->width_px ? kFilterBilinear : kFilterBox;
     if (I420Scale(from.plane[0], from.stride_bytes[0], from.plane[1], from.stride_bytes[1],
-                  from.plane[2], from.stride_bytes[2], frame->width_px, frame->height_px, planes,
-                  width_px, u, half, v, half, width_px, height_px, filter) != 0)
+                  from.plane[2], from.stride_bytes[2], frame->width_px, frame->height_px,
+                  planes + luma_at, width, u + chroma_at, half, v + chroma_at, half,
+                  plan->inner_width_px, plan->inner_height_px, filter) != 0)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be scaled to %dx%d",
-                       frame->width_px, frame->height_px, width_px, height_px);
+                       frame->width_px, frame->height_px, width, height);
     to->format = SP_PIXEL_I420;
     to->plane[0] = planes;
     to->plane[1] = u;
     to->plane[2] = v;
-    to->stride_bytes[0] = width_px;
+    to->stride_bytes[0] = width;
     to->stride_bytes[1] = to->stride_bytes[2] = half;
     return SP_OK;
 }

@@ -12,7 +12,7 @@
 
 enum { FRAME_HEAD_BYTES = 10 };
 static const int SEND_BUFFER_BYTES = 256 * 1024;
-static const int64_t PING_US = 20000000, SILENT_US = 40000000;
+static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 5000000;
 
 _Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written before the data");
 
@@ -117,30 +117,45 @@ static int flush_control(struct sp_connection *c)
 
 /* --- coming and going ------------------------------------------------------------------------- */
 
-static int accept_client(struct sp_connection *c, const char *key)
+static void mail(struct sp_connection *c, const char *text, size_t bytes)
+{
+    struct sp_ws *ws = c->ws;
+    bool takes = ws->mail_count < SP_WS_MAIL_MAX && !ws->close_why;
+    uint8_t *memory = takes ? malloc(LWS_PRE + bytes) : NULL;
+    if (!memory)
+        return;
+    memcpy(memory + LWS_PRE, text, bytes);
+    ws->mail[ws->mail_count++] = (struct sp_mail){bytes, memory};
+    sp_connection_want(c);
+}
+
+/* headers: more of them, each ended by "\r\n". */
+static int accept_client(struct sp_connection *c, const char *key, const char *headers)
 {
     static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nServer: spoton\r\n"
                                "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Accept: %s\r\n\r\n";
+                               "Sec-WebSocket-Accept: %s\r\n%s\r\n";
     char text[128], accept[64];
     unsigned char digest[20];
     int bytes = SEND_BUFFER_BYTES;
     int n = snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
     lws_SHA1((const unsigned char *)text, (size_t)n, digest);
     lws_b64_encode_string((const char *)digest, sizeof digest, accept, sizeof accept);
-    uint8_t *out = sp_server_scratch(c->server, sizeof head + sizeof accept);
+    size_t room = sizeof head + sizeof accept + strlen(headers);
+    uint8_t *out = sp_server_scratch(c->server, room);
     if (!out)
         return -1;
     setsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-    n = snprintf((char *)out, sizeof head + sizeof accept, head, accept);
+    n = snprintf((char *)out, room, head, accept, headers);
     return sp_connection_write(c, out, (size_t)n);
 }
 
-static int open_ws(struct sp_connection *c, struct sp_ws *ws, const char *key)
+static int open_ws(struct sp_connection *c, struct sp_ws *ws, const char *key, const char *headers)
 {
+    struct sp_json *first = &c->server->json;
     const struct sp_site *site = &c->server->options.site;
     if (wslay_event_context_server_init(&ws->frames, &callbacks, c) != 0 ||
-        accept_client(c, key) < 0) {
+        accept_client(c, key, headers) < 0) {
         wslay_event_context_free(ws->frames);
         free(ws);
         return -1;
@@ -150,8 +165,11 @@ static int open_ws(struct sp_connection *c, struct sp_ws *ws, const char *key)
     c->ws = ws;
     c->mode = SP_CONNECTION_WS;
     atomic_fetch_add(&c->server->ws_count, 1);
+    sp_json_clear(first);
     if (site->opened)
-        site->opened(site->user, &ws->plan);
+        site->opened(site->user, &ws->plan, first);
+    if (first->used_bytes > 0 && !first->failed)
+        mail(c, first->text, first->used_bytes);
     if (sp_ws_has_news(c, UINT64_MAX))
         sp_connection_want(c);
     return 0;
@@ -171,7 +189,7 @@ int sp_ws_upgrade(struct sp_connection *c, const struct sp_request *request, con
         server->options.site.upgrade(server->options.site.user, request, &ws->plan, &reply);
     server->json = reply.body;
     if (accepted)
-        return open_ws(c, ws, key);
+        return open_ws(c, ws, key, reply.headers);
     free(ws);
     return sp_http_send(c, &reply, false);
 }
@@ -218,7 +236,8 @@ int sp_ws_check(struct sp_connection *c, int64_t now_us)
 {
     static const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
     struct sp_ws *ws = c->ws;
-    if (now_us - ws->heard_us > SILENT_US)
+    if (now_us - ws->heard_us > SILENT_US ||
+        (ws->closed_us > 0 && now_us - ws->closed_us > CLOSE_US))
         return -1;
     if (ws->pinged || now_us - ws->heard_us < PING_US || lws_partial_buffered(c->wsi))
         return 0;
@@ -232,15 +251,21 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
 {
     for (struct sp_connection *c = server->connections; c; c = c->next) {
         struct sp_ws *ws = c->ws;
-        if (c->mode != SP_CONNECTION_WS || strcmp(ws->plan.tag, tag) != 0 ||
-            (ws->plan.format != SP_WS_MAIL && ws->plan.format != SP_WS_SITE) ||
-            ws->mail_count == SP_WS_MAIL_MAX)
+        if (c->mode == SP_CONNECTION_WS && strcmp(ws->plan.tag, tag) == 0 &&
+            (ws->plan.format == SP_WS_MAIL || ws->plan.format == SP_WS_SITE))
+            mail(c, text, bytes);
+    }
+}
+
+void sp_server_close_ws(struct sp_server *server,
+                        bool (*chosen)(void *user, const struct sp_ws_plan *plan), void *user,
+                        int code, const char *reason)
+{
+    for (struct sp_connection *c = server->connections; c; c = c->next) {
+        if (c->mode != SP_CONNECTION_WS || c->ws->close_why || !chosen(user, &c->ws->plan))
             continue;
-        uint8_t *memory = malloc(LWS_PRE + bytes);
-        if (!memory)
-            continue;
-        memcpy(memory + LWS_PRE, text, bytes);
-        ws->mail[ws->mail_count++] = (struct sp_mail){bytes, memory};
+        c->ws->close_code = code;
+        c->ws->close_why = reason;
         sp_connection_want(c);
     }
 }
@@ -305,6 +330,8 @@ static bool camera_has_news(struct sp_connection *c, int camera)
 
 bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
 {
+    if (c->ws->close_why)
+        return c->ws->close_code > 0;
     if (c->ws->mail_count > 0)
         return true;
     for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
@@ -403,12 +430,28 @@ static int send_mail(struct sp_connection *c)
     return result < 0 ? -1 : 1;
 }
 
+/* Once; after it the client's own is awaited. */
+static int send_close(struct sp_connection *c)
+{
+    struct sp_ws *ws = c->ws;
+    const uint8_t *reason = (const uint8_t *)ws->close_why;
+    if (ws->close_code > 0 && wslay_event_queue_close(ws->frames, (uint16_t)ws->close_code, reason,
+                                                      strlen(ws->close_why)) != 0)
+        return -1;
+    if (ws->close_code > 0)
+        ws->closed_us = sp_clock_us();
+    ws->close_code = 0;
+    return flush_control(c);
+}
+
 int sp_ws_writable(struct sp_connection *c)
 {
     struct sp_ws *ws = c->ws;
     if (!ws)
         return 0;
     c->waiting_since_us = 0;
+    if (ws->close_why)
+        return send_close(c);
     int sent = ws->mail_count > 0 ? send_mail(c) : 0;
     /* By turns, so that a busy camera does not keep the others from a narrow line. */
     for (int i = 1; i <= SP_HUB_CAMERAS_MAX && sent == 0; i++) {

@@ -69,7 +69,10 @@ static void watch(struct sp_request *request, struct sp_reply *reply, const char
     if (site.calls.upgrade(site.calls.user, request, plan, reply)) {
         struct sp_update *update = NULL;
         struct sp_frame *frame = NULL;
-        site.calls.opened(site.calls.user, plan);
+        sp_json_clear(&reply->body);
+        site.calls.opened(site.calls.user, plan, &reply->body);
+        if (reply->body.used_bytes > 0)
+            check_json(&reply->body);
         site.calls.message(site.calls.user, plan, message, bytes);
         FUZZ_CHECK(sp_hub_latest(site.hub, 0, &update, &frame));
         sp_json_clear(&reply->body);

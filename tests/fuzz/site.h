@@ -67,6 +67,7 @@ static inline void site_open(struct site *site, bool guarded)
     snprintf(site->settings.engine, sizeof site->settings.engine, "fake");
     snprintf(site->settings.model_path, sizeof site->settings.model_path, "fake");
     snprintf(site->settings.video_dir, sizeof site->settings.video_dir, "/usr/share/doc");
+    site->settings.feedback_file[0] = '\0';
     if (guarded)
         snprintf(site->settings.api_token, sizeof site->settings.api_token, SITE_SECRET);
     site_add_camera(site, "c01", "sim://still");

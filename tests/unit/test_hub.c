@@ -184,8 +184,11 @@ static void test_pictures_are_made_only_for_viewers_and_once(void **state)
     assert_non_null(picture);
     assert_int_equal(picture->update->sequence, 20);
     assert_memory_equal(picture->jpeg, "\xFF\xD8\xFF", 3);
-    assert_memory_equal(picture->part, "Content-Type: image/jpeg\r\n\r\n\xFF\xD8", 30);
-    assert_memory_equal(picture->part + picture->part_bytes - 11, "\r\n--frame\r\n", 11);
+    /* A browser shows a part when the header of the next one is there. */
+    static const char end[] = "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n";
+    assert_memory_equal(picture->part, "\xFF\xD8", 2);
+    assert_memory_equal(picture->part + picture->part_bytes - (sizeof end - 1), end,
+                        sizeof end - 1);
     assert_null(sp_stream_newest(b, 2));
     sp_picture_unref(picture);
     sp_encoder_count(f->encoder, &counts);
@@ -196,6 +199,27 @@ static void test_pictures_are_made_only_for_viewers_and_once(void **state)
     sp_stream_leave(b);
     sp_encoder_count(f->encoder, &counts);
     assert_int_equal(counts.streams, 0);
+}
+
+/* Tracks 4 and 7 in two frames, track 8 alone in a third. */
+static void test_what_was_published_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_track tracks[] = {{.id = 4, .x2_px = 9, .y2_px = 9, .score = 0.9},
+                                {.id = 7, .x2_px = 9, .y2_px = 9, .score = 0.5}};
+    struct sp_hub_totals totals;
+    sp_hub_begin_camera(f->hub, 3, "door");
+    publish(f, 1, tracks, 2);
+    publish(f, 2, tracks, 2);
+    tracks[0].id = 8;
+    publish(f, 3, tracks, 1);
+    sp_hub_count(f->hub, 3, &totals);
+    assert_int_equal(totals.frames, 3);
+    assert_int_equal(totals.boxes, 5);
+    assert_int_equal(totals.confidence_milli, 900 + 500 + 900 + 500 + 900);
+    assert_int_equal(totals.tracks, 3);
+    sp_hub_count(f->hub, 2, &totals);
+    assert_int_equal(totals.frames, 0);
 }
 
 static void *join_and_leave(void *argument)
@@ -227,15 +251,63 @@ static void test_viewers_come_and_go_while_it_publishes(void **state)
 static void test_sizes_follow_width_and_scale(void **state)
 {
     (void)state;
-    int width, height;
-    sp_shrink_size(1920, 1080, 640, 1, &width, &height);
-    assert_int_equal(width * 10000 + height, 640 * 10000 + 360);
-    sp_shrink_size(1920, 1080, 0, 0.5, &width, &height);
-    assert_int_equal(width * 10000 + height, 960 * 10000 + 540);
-    sp_shrink_size(320, 240, 640, 0, &width, &height);
-    assert_int_equal(width * 10000 + height, 320 * 10000 + 240);
-    sp_shrink_size(4096, 1, 16, 1, &width, &height);
-    assert_int_equal(width * 10000 + height, 16 * 10000 + 1);
+    struct sp_shrunk plan;
+    sp_shrink_plan(&plan, 1920, 1080, 640, 1, false);
+    assert_int_equal(plan.width_px * 10000 + plan.height_px, 640 * 10000 + 360);
+    sp_shrink_plan(&plan, 1920, 1080, 0, 0.5, false);
+    assert_int_equal(plan.width_px * 10000 + plan.height_px, 960 * 10000 + 540);
+    sp_shrink_plan(&plan, 320, 240, 640, 0, false);
+    assert_int_equal(plan.width_px * 10000 + plan.height_px, 320 * 10000 + 240);
+    assert_int_equal(plan.inner_width_px * 10000 + plan.inner_height_px, 320 * 10000 + 240);
+    sp_shrink_plan(&plan, 4096, 1, 16, 1, false);
+    assert_int_equal(plan.width_px * 10000 + plan.height_px, 16 * 10000 + 1);
+}
+
+/* Frame, most wide; then the padded size, and where the frame lies in it. */
+static void test_other_shapes_are_padded_to_16_9(void **state)
+{
+    static const int rows[][9] = {
+        {640, 480, 640, 640, 360, 480, 360, 80, 0},    /* 4:3, pillars */
+        {1920, 1080, 640, 640, 360, 640, 360, 0, 0},   /* nothing to pad */
+        {1366, 768, 640, 640, 360, 640, 360, 0, 0},    /* off by less than a pixel */
+        {2560, 1080, 640, 640, 360, 640, 270, 0, 44},  /* 21:9, bars; even above */
+        {1080, 1920, 640, 640, 360, 203, 360, 218, 0}, /* upright */
+        {320, 240, 640, 427, 240, 320, 240, 52, 0},    /* never enlarged */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const int *r = rows[i];
+        struct sp_shrunk plan;
+        sp_shrink_plan(&plan, r[0], r[1], r[2], 1, true);
+        assert_int_equal(plan.width_px * 10000 + plan.height_px, r[3] * 10000 + r[4]);
+        assert_int_equal(plan.inner_width_px * 10000 + plan.inner_height_px, r[5] * 10000 + r[6]);
+        assert_int_equal(plan.left_px * 10000 + plan.top_px, r[7] * 10000 + r[8]);
+    }
+}
+
+/* White of 4:3 between black. */
+static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
+{
+    enum { W = 64, H = 48, WIDE = 85 };
+    static uint8_t white[W * H], grey[W * H / 4];
+    struct sp_shrinker shrinker = {0};
+    struct sp_shrunk plan;
+    struct sp_frame to, frame = {.format = SP_PIXEL_I420,
+                                 .width_px = W,
+                                 .height_px = H,
+                                 .plane = {white, grey, grey},
+                                 .stride_bytes = {W, W / 2, W / 2}};
+    (void)state;
+    memset(white, 235, sizeof white);
+    memset(grey, 128, sizeof grey);
+    sp_shrink_plan(&plan, W, H, 640, 1, true);
+    assert_int_equal(sp_shrink(&shrinker, &frame, &plan, &to, NULL), SP_OK);
+    assert_int_equal(to.width_px * 1000 + to.height_px, WIDE * 1000 + H);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < WIDE; x++)
+            assert_int_equal(to.plane[0][y * to.stride_bytes[0] + x],
+                             x >= 10 && x < 10 + W ? 235 : 16);
+    sp_shrinker_release(&shrinker);
 }
 
 static void fill(struct sp_update *update, size_t count)
@@ -348,9 +420,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_boxes_are_clipped_to_the_picture, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_pictures_are_made_only_for_viewers_and_once, open_all,
                                         close_all),
+        cmocka_unit_test_setup_teardown(test_what_was_published_is_counted, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_viewers_come_and_go_while_it_publishes, open_all,
                                         close_all),
         cmocka_unit_test(test_sizes_follow_width_and_scale),
+        cmocka_unit_test(test_other_shapes_are_padded_to_16_9),
+        cmocka_unit_test(test_padding_is_black_and_the_frame_in_its_middle),
         cmocka_unit_test(test_binary_is_a_quarter_of_json),
         cmocka_unit_test(test_binary_layout_byte_by_byte),
     };

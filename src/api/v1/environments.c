@@ -31,6 +31,27 @@ bool sp_environment_has(const struct sp_environment *environment, const char *ca
     return environment->all;
 }
 
+bool sp_environment_is_known(const char *name)
+{
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+void sp_environment_members(struct sp_api *api, const struct sp_environment *environment,
+                            struct sp_members *members)
+{
+    int slots = sp_pipeline_camera_slots(api->pipeline);
+    members->count = 0;
+    for (int i = 0; environment && i < slots; i++) {
+        struct sp_camera_report *report = &members->report[members->count];
+        sp_pipeline_camera(api->pipeline, i, report);
+        if (report->used && sp_environment_has(environment, report->name))
+            members->camera[members->count++] = i;
+    }
+}
+
 static bool add_camera(struct sp_environment *environment, const char *name)
 {
     if (!name || environment->camera_count == SP_CAMERAS_MAX || name[0] == '\0' ||

@@ -1,35 +1,99 @@
-/* Which person the viewers of a task look at: /ws/focus. */
+/* Which person the viewers of a task focus on: /ws/focus. With a focus set, /ws/tracking sends that
+ * person alone. */
 #include "api/v1/internal.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOCUS_BYTES = 128 };
+/* "P3": 3; 0 for what is no global id. */
+static uint32_t person_of(const char *id)
+{
+    char name[SP_PERSON_BYTES];
+    if (!id || id[0] != 'P' || strlen(id) > 10)
+        return 0;
+    uint32_t person = (uint32_t)strtoul(id + 1, NULL, 10);
+    return person > 0 && strcmp(sp_person_name(person, name), id) == 0 ? person : 0;
+}
 
-/* Whom one viewer looks at, all others of the task are told. */
+bool sp_focus_shows(const struct sp_focus *focus, const struct sp_update *update, size_t track)
+{
+    uint32_t person = update->has_places ? update->places[track].person : 0;
+    if (!focus->active)
+        return true;
+    if (focus->person && person)
+        return person == focus->person;
+    return focus->track == (int64_t)update->tracks[track].id &&
+           strcmp(focus->camera, update->name) == 0;
+}
+
+void sp_focus_message(const struct sp_focus *focus, struct sp_json *json)
+{
+    char name[SP_PERSON_BYTES];
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "type", "focus_update");
+    sp_json_key(json, "payload");
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "focused_person_id",
+                          focus->person ? sp_person_name(focus->person, name) : NULL);
+    sp_json_member_bool(json, "is_active", focus->active);
+    sp_json_key(json, "person_details");
+    if (focus->details[0])
+        sp_json_raw(json, focus->details);
+    else
+        sp_json_null(json);
+    sp_json_end_object(json);
+    sp_json_end_object(json);
+}
+
+/* Of details that are too long, what identifies the track. */
+static void keep_details(struct sp_focus *focus, json_t *details)
+{
+    size_t bytes = json_dumpb(details, focus->details, sizeof focus->details - 1, JSON_COMPACT);
+    if (bytes == 0 || bytes >= sizeof focus->details) {
+        json_t *less = json_pack("{s:s, s:I}", "camera_id", focus->camera, "track_id",
+                                 (json_int_t)focus->track);
+        bytes =
+            less ? json_dumpb(less, focus->details, sizeof focus->details - 1, JSON_COMPACT) : 0;
+        json_decref(less);
+    }
+    focus->details[bytes < sizeof focus->details ? bytes : 0] = '\0';
+}
+
+/* False: it names neither a person nor a track. */
+static bool read_focus(const json_t *message, struct sp_focus *focus)
+{
+    json_t *details = json_object_get(message, "person_details");
+    const char *camera = json_string_value(json_object_get(details, "camera_id"));
+    const json_t *track = json_object_get(details, "track_id");
+    *focus = (struct sp_focus){.active = true, .track = -1};
+    focus->person = person_of(json_string_value(json_object_get(message, "person_id")));
+    if (camera && strlen(camera) < sizeof focus->camera && json_is_integer(track)) {
+        snprintf(focus->camera, sizeof focus->camera, "%s", camera);
+        focus->track = json_integer_value(track);
+    }
+    if (json_is_object(details))
+        keep_details(focus, details);
+    return focus->person || focus->track >= 0;
+}
+
+/* What one viewer focuses on, all of the task's viewers are told. */
 void sp_v1_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes)
 {
     struct sp_api *api = user;
-    if (plan->format != SP_WS_MAIL)
+    struct sp_task *task = sp_task_of(api, plan);
+    struct sp_focus focus = {.track = -1};
+    struct sp_json reply = {0};
+    if (plan->format != SP_WS_MAIL || !task)
         return; /* "subscribe_tracking": what is asked for comes anyway */
     json_t *message = json_loadb(text, bytes, 0, NULL);
     const char *type = json_string_value(json_object_get(message, "type"));
-    const char *person = json_string_value(json_object_get(message, "person_id"));
-    bool set = type && strcmp(type, "set_focus") == 0 && person && strlen(person) < FOCUS_BYTES;
-    if (set || (type && strcmp(type, "clear_focus") == 0)) {
-        struct sp_task *task = sp_task_of(api, plan);
-        if (task)
-            snprintf(task->focus, sizeof task->focus, "%s", set ? person : "");
-        json_t *details = set ? json_object_get(message, "person_details") : NULL;
-        json_t *reply = json_pack("{s:s, s:{s:s?, s:b, s:O?}}", "type", "focus_update", "payload",
-                                  "focused_person_id", set ? person : NULL, "is_active", set,
-                                  "person_details", details);
-        char *line = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
-        if (line)
-            sp_server_mail(api->server, plan->tag, line, strlen(line));
-        free(line);
-        json_decref(reply);
+    bool sets = type && strcmp(type, "set_focus") == 0 && read_focus(message, &focus);
+    if (sets || (type && strcmp(type, "clear_focus") == 0)) {
+        task->focus = focus;
+        sp_focus_message(&task->focus, &reply);
+        if (!reply.failed)
+            sp_server_mail(api->server, plan->tag, reply.text, reply.used_bytes);
     }
+    sp_json_release(&reply);
     json_decref(message);
 }

@@ -3,13 +3,30 @@
 
 #include "api/v1/v1.h"
 
-enum { SP_TASKS_MAX = 32, SP_ENVIRONMENTS_MAX = 16 };
+#include <jansson.h>
+
+enum {
+    SP_TASKS_MAX = 32,
+    SP_ENVIRONMENTS_MAX = 16,
+    SP_FOCUS_DETAILS_BYTES = 4096,
+    SP_PAGES_MAX = 256,
+    SP_INDEXES_MAX = 2 * SP_CAMERAS_MAX,
+};
 
 struct sp_environment {
     char name[SP_CAMERA_NAME_BYTES];
     char camera[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
     int camera_count;
     bool all; /* every camera there is */
+};
+
+/* The person that the viewers of a task focus on: by global id, or by a camera's track. */
+struct sp_focus {
+    bool active;
+    uint32_t person; /* 0: the client named none */
+    char camera[SP_CAMERA_NAME_BYTES];
+    int64_t track;                        /* -1: none */
+    char details[SP_FOCUS_DETAILS_BYTES]; /* JSON, as the client sent it; empty: none */
 };
 
 /* A viewer's session. */
@@ -21,32 +38,92 @@ struct sp_task {
     int64_t created_us, left_us; /* sp_clock_us(); left: since when there is no client */
     int64_t created_wall_us, transition_wall_us;
     int clients;
-    bool paused;
-    char focus[16]; /* "P3": whom its viewers look at; empty: nobody */
+    bool paused; /* at the last look */
+    struct sp_focus focus;
+};
+
+/* Frame indices of one camera's name, which rise when the camera comes back. */
+struct sp_index {
+    char name[SP_HUB_NAME_BYTES];
+    int camera;
+    uint64_t generation;
+    int64_t base, highest;
+    uint64_t used; /* sp_v1.turn when it was last asked for */
+};
+
+/* A page that is connected. */
+struct sp_page {
+    char client[160]; /* sp_ws_plan's; empty: a free place */
+    char task[SP_TASK_ID_BYTES];
+    char peer[64];
+    uint64_t turn; /* rises with each that opens */
 };
 
 struct sp_v1 {
     struct sp_environment environments[SP_ENVIRONMENTS_MAX];
     int environment_count;
     struct sp_task tasks[SP_TASKS_MAX];
+    struct sp_index indexes[SP_INDEXES_MAX];
+    struct sp_page pages[SP_PAGES_MAX];
+    uint64_t turn;
+    struct sp_analytics *analytics;
+    struct sp_feedback *feedback;
 };
+
+/* reply.c: what FastAPI answers to a request that it cannot read: 422 and
+ * {"detail": [{"loc": [where, name], "msg": ..., "type": ...}, ...]}. */
+struct sp_invalid {
+    struct sp_call *call;
+    int count;
+};
+void sp_invalid_add(struct sp_invalid *invalid, const char *where, const char *name,
+                    const char *type, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+bool sp_invalid_end(struct sp_invalid *invalid); /* true: there were some */
+/* The body if it is an object, else NULL and added. Free it. */
+json_t *sp_invalid_body(struct sp_invalid *invalid);
+/* What stands for {} in the path is a task's id; else refused. */
+bool sp_call_has_task_id(struct sp_call *call);
+
+/* {"status": "success", "data": {...}, "timestamp": ...}: begins and ends around the data. */
+void sp_data_begin(struct sp_json *json);
+void sp_data_end(struct sp_json *json);
+void sp_json_member_time(struct sp_json *json, const char *key, int64_t wall_us);
+
+enum { SP_UUID_BYTES = 37 };
+void sp_uuid_make(char id[SP_UUID_BYTES]);
+bool sp_uuid_is(const char *text);
 
 /* environments.c */
 int sp_environments_read(struct sp_api *api, struct sp_error *err);
 struct sp_environment *sp_environment_find(struct sp_api *api, const char *name);
 /* True when the camera belongs to it. */
 bool sp_environment_has(const struct sp_environment *environment, const char *camera);
+/* True for those that the front end offers, whether or not their cameras are here. */
+bool sp_environment_is_known(const char *name);
+/* The cameras of it that are here: their number, reports[SP_CAMERAS_MAX] and slots. */
+struct sp_members {
+    int count;
+    int camera[SP_CAMERAS_MAX];
+    struct sp_camera_report report[SP_CAMERAS_MAX];
+};
+void sp_environment_members(struct sp_api *api, const struct sp_environment *environment,
+                            struct sp_members *members);
 
 /* tasks.c */
 struct sp_task *sp_task_find(struct sp_api *api, const char *id);
 const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
 /* False too when it is NULL. */
 bool sp_task_is_active(struct sp_api *api, const struct sp_task *task);
+/* Sets task->paused: all of its cameras are. */
+void sp_task_look(struct sp_api *api, struct sp_task *task);
 void sp_tasks_tick(struct sp_api *api);
 void sp_tasks_environments(struct sp_call *call);
 void sp_tasks_list(struct sp_call *call);
 void sp_tasks_start(struct sp_call *call);
+void sp_tasks_get(struct sp_call *call);
 void sp_tasks_status(struct sp_call *call);
+void sp_tasks_stop(struct sp_call *call);
 void sp_tasks_cleanup(struct sp_call *call);
 
 /* controls.c */
@@ -58,8 +135,32 @@ void sp_controls_seek(struct sp_call *call);
 /* stream.c */
 void sp_v1_stream(struct sp_call *call);
 
+/* focus.c */
+bool sp_focus_shows(const struct sp_focus *focus, const struct sp_update *update, size_t track);
+void sp_focus_message(const struct sp_focus *focus, struct sp_json *json);
+
+/* analytics.c, dashboard.c; collect: once a second and before an answer */
+struct sp_analytics;
+int sp_analytics_open(struct sp_analytics **out, struct sp_error *err);
+void sp_analytics_close(struct sp_analytics *analytics); /* NULL is fine */
+void sp_analytics_collect(struct sp_api *api);
+void sp_analytics_dashboard(struct sp_call *call);
+void sp_analytics_statistics(struct sp_call *call);
+
+/* feedback_api.c */
+struct sp_feedback;
+void sp_feedback_post(struct sp_call *call);
+void sp_feedback_list(struct sp_call *call);
+
 /* health.c */
 void sp_v1_health(struct sp_call *call);
+void sp_v1_health_live(struct sp_call *call);
+void sp_v1_health_ready(struct sp_call *call);
+void sp_v1_health_deep(struct sp_call *call);
 
 /* sockets.c */
 struct sp_task *sp_task_of(struct sp_api *api, const struct sp_ws_plan *plan);
+/* Of the page that opened last at this address for the task; NULL: none did. */
+const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer);
+/* Ends its streams, closes its WebSockets. */
+void sp_task_disconnect(struct sp_api *api, const struct sp_task *task);

@@ -1,18 +1,31 @@
-/* Camera frames of a task, as MJPEG without boxes. */
+/* Camera frames of a task, as MJPEG without boxes. The front end draws boxes of 1920x1080 on them,
+ * so frames of another shape are padded to 16:9. */
 #include "api/v1/internal.h"
+
+#include <string.h>
 
 void sp_v1_stream(struct sp_call *call)
 {
     struct sp_api *api = call->api;
     const struct sp_task *task = sp_task_find(api, call->name);
     struct sp_camera_report report;
-    int camera = sp_api_find_camera(api, call->second, &report);
+    if (task && !sp_task_is_active(api, task)) {
+        sp_call_refuse(call, 404, "the task %s has ended: start another one", task->id);
+        return;
+    }
     /* An unknown name is a stream that stays silent: so the front end expects it. */
     call->reply->kind = SP_REPLY_SILENCE;
-    if (!sp_task_is_active(api, task) || camera < 0 || sp_hub_generation(api->hub, camera) == 0 ||
+    if (!task)
+        return;
+    const char *client = sp_page_find(api->v1, task, call->request->address);
+    snprintf(call->reply->tag, sizeof call->reply->tag, "%s", task->id);
+    snprintf(call->reply->client, sizeof call->reply->client, "%s", client ? client : "");
+    int camera = sp_api_find_camera(api, call->second, &report);
+    if (camera < 0 || sp_hub_generation(api->hub, camera) == 0 ||
         !sp_environment_has(sp_environment_find(api, task->environment), call->second))
         return;
     call->reply->kind = SP_REPLY_STREAM;
     call->reply->stream = sp_api_stream_options(api);
     call->reply->stream.camera = camera;
+    call->reply->stream.wide = true;
 }

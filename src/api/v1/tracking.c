@@ -3,8 +3,33 @@
 
 #include <string.h>
 
-/* Boxes are in pixels of this picture, whatever the camera's size. */
+/* Boxes are in pixels of this frame, in whose middle the camera's lies (sp_shrink_plan), whatever
+ * its size. */
 static const double WIDTH_PX = 1920, HEIGHT_PX = 1080;
+
+struct fit {
+    double x, y; /* one factor of what is seen, whose pixels may be no squares */
+    double left_px, top_px;
+};
+
+static struct fit fit_of(const struct sp_update *update)
+{
+    double x = WIDTH_PX / update->seen_width_px, y = HEIGHT_PX / update->seen_height_px;
+    double factor = x < y ? x : y;
+    double width = factor * update->seen_width_px, height = factor * update->seen_height_px;
+    return (struct fit){width / update->width_px, height / update->height_px,
+                        (WIDTH_PX - width) / 2, (HEIGHT_PX - height) / 2};
+}
+
+struct box {
+    double x1, y1, x2, y2;
+};
+
+static struct box box_of(const struct fit *fit, const struct sp_track *track)
+{
+    return (struct box){fit->left_px + track->x1_px * fit->x, fit->top_px + track->y1_px * fit->y,
+                        fit->left_px + track->x2_px * fit->x, fit->top_px + track->y2_px * fit->y};
+}
 
 static void put_number(struct sp_json *json, const char *key, double value)
 {
@@ -38,16 +63,10 @@ static struct sp_place place_of(const struct sp_update *update, size_t index)
     return update->has_places ? update->places[index] : (struct sp_place){0};
 }
 
-static bool is_focus(const struct sp_task *task, const struct sp_place *place)
-{
-    char name[SP_PERSON_BYTES];
-    return place->person && strcmp(sp_person_name(place->person, name), task->focus) == 0;
-}
-
 static void put_tracks(struct sp_json *json, const struct sp_update *update,
                        const struct sp_task *task)
 {
-    double x = WIDTH_PX / update->width_px, y = HEIGHT_PX / update->height_px;
+    struct fit fit = fit_of(update);
     sp_json_key(json, "camera_data");
     sp_json_begin_object(json);
     sp_json_key(json, "tracks");
@@ -55,21 +74,24 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
         const struct sp_place place = place_of(update, i);
+        struct box box = box_of(&fit, track);
+        if (!sp_focus_shows(&task->focus, update, i))
+            continue;
         sp_json_begin_object(json);
         sp_json_member_int(json, "track_id", track->id);
         put_person(json, &place);
         sp_json_key(json, "bbox_xyxy");
         sp_json_begin_array(json);
-        sp_json_number(json, track->x1_px * x, 2);
-        sp_json_number(json, track->y1_px * y, 2);
-        sp_json_number(json, track->x2_px * x, 2);
-        sp_json_number(json, track->y2_px * y, 2);
+        sp_json_number(json, box.x1, 2);
+        sp_json_number(json, box.y1, 2);
+        sp_json_number(json, box.x2, 2);
+        sp_json_number(json, box.y2, 2);
         sp_json_end_array(json);
         sp_json_key(json, "confidence");
         sp_json_number(json, track->score, 3);
         put_map_coords(json, &place);
         sp_json_key(json, "is_focused");
-        sp_json_bool(json, is_focus(task, &place));
+        sp_json_bool(json, task->focus.active);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
@@ -79,9 +101,8 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
 static void put_detection(struct sp_json *json, const struct sp_update *update,
                           const struct sp_track *track, const struct sp_place *place)
 {
-    double x = WIDTH_PX / update->width_px, y = HEIGHT_PX / update->height_px;
-    double x1 = track->x1_px * x, x2 = track->x2_px * x;
-    double y1 = track->y1_px * y, y2 = track->y2_px * y;
+    struct fit fit = fit_of(update);
+    struct box box = box_of(&fit, track);
     char text[SP_HUB_NAME_BYTES + 32];
     sp_json_begin_object(json);
     snprintf(text, sizeof text, "track_%03u", track->id);
@@ -90,14 +111,14 @@ static void put_detection(struct sp_json *json, const struct sp_update *update,
     sp_json_number(json, track->score, 3);
     sp_json_key(json, "bbox");
     sp_json_begin_object(json);
-    put_number(json, "x1", x1);
-    put_number(json, "y1", y1);
-    put_number(json, "x2", x2);
-    put_number(json, "y2", y2);
-    put_number(json, "width", x2 - x1);
-    put_number(json, "height", y2 - y1);
-    put_number(json, "center_x", (x1 + x2) / 2);
-    put_number(json, "center_y", (y1 + y2) / 2);
+    put_number(json, "x1", box.x1);
+    put_number(json, "y1", box.y1);
+    put_number(json, "x2", box.x2);
+    put_number(json, "y2", box.y2);
+    put_number(json, "width", box.x2 - box.x1);
+    put_number(json, "height", box.y2 - box.y1);
+    put_number(json, "center_x", (box.x1 + box.x2) / 2);
+    put_number(json, "center_y", (box.y1 + box.y2) / 2);
     sp_json_end_object(json);
     sp_json_member_int(json, "track_id", track->id);
     put_person(json, place);
@@ -129,12 +150,13 @@ static void put_trail(struct sp_api *api, struct sp_json *json, const struct sp_
     sp_json_end_array(json);
 }
 
-static void put_mapping(struct sp_api *api, struct sp_json *json, const struct sp_update *update)
+static void put_mapping(struct sp_api *api, struct sp_json *json, const struct sp_update *update,
+                        const struct sp_task *task)
 {
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_place place = place_of(update, i);
         char text[32];
-        if (!place.on_map)
+        if (!place.on_map || !sp_focus_shows(&task->focus, update, i))
             continue;
         snprintf(text, sizeof text, "track_%03u", update->tracks[i].id);
         sp_json_begin_object(json);
@@ -148,7 +170,8 @@ static void put_mapping(struct sp_api *api, struct sp_json *json, const struct s
     }
 }
 
-static void put_detections(struct sp_api *api, struct sp_json *json, const struct sp_update *update)
+static void put_detections(struct sp_api *api, struct sp_json *json, const struct sp_update *update,
+                           const struct sp_task *task)
 {
     sp_json_key(json, "detection_data");
     sp_json_begin_object(json);
@@ -156,7 +179,8 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_place place = place_of(update, i);
-        put_detection(json, update, &update->tracks[i], &place);
+        if (sp_focus_shows(&task->focus, update, i))
+            put_detection(json, update, &update->tracks[i], &place);
     }
     sp_json_end_array(json);
     put_number(json, "processing_time_ms",
@@ -167,9 +191,41 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     sp_json_begin_object(json);
     sp_json_key(json, "mapping_coordinates");
     sp_json_begin_array(json);
-    put_mapping(api, json, update);
+    put_mapping(api, json, update, task);
     sp_json_end_array(json);
     sp_json_end_object(json);
+}
+
+/* The frame's number, which rises also when a camera of that name is removed and comes back: the
+ * front end's map takes no point of a lower one. */
+static int64_t index_of(struct sp_v1 *v1, const struct sp_update *update)
+{
+    struct sp_index *index = &v1->indexes[0];
+    v1->turn++;
+    for (int i = 0; i < SP_INDEXES_MAX; i++) {
+        struct sp_index *other = &v1->indexes[i];
+        if (strcmp(other->name, update->name) == 0) {
+            index = other;
+            break;
+        }
+        if (other->used < index->used)
+            index = other;
+    }
+    if (strcmp(index->name, update->name) != 0) {
+        *index = (struct sp_index){
+            .camera = update->camera, .generation = update->generation, .highest = -1};
+        memcpy(index->name, update->name, sizeof index->name);
+    }
+    if (index->camera != update->camera || index->generation != update->generation) {
+        index->camera = update->camera;
+        index->generation = update->generation;
+        index->base = index->highest + 1;
+    }
+    int64_t number = index->base + (int64_t)update->sequence;
+    if (number > index->highest)
+        index->highest = number;
+    index->used = v1->turn;
+    return number;
 }
 
 void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
@@ -178,7 +234,7 @@ void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_upd
     struct sp_api *api = user;
     const struct sp_task *task = sp_task_of(api, plan);
     char time[SP_TIME_BYTES];
-    if (!sp_task_is_active(api, task) || task->paused ||
+    if (!task || !sp_task_is_active(api, task) ||
         !sp_environment_has(sp_environment_find(api, task->environment), update->name))
         return;
     sp_time_format(update->wall_us + (update->published_us - update->received_us), time);
@@ -187,9 +243,9 @@ void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_upd
     sp_json_member_string(json, "mode", "detection_streaming");
     sp_json_member_string(json, "task_id", task->id);
     sp_json_member_string(json, "camera_id", update->name);
-    sp_json_member_int(json, "global_frame_index", (int64_t)update->sequence);
+    sp_json_member_int(json, "global_frame_index", index_of(api->v1, update));
     sp_json_member_string(json, "timestamp_processed_utc", time);
     put_tracks(json, update, task);
-    put_detections(api, json, update);
+    put_detections(api, json, update, task);
     sp_json_end_object(json);
 }

@@ -1,4 +1,4 @@
-/* API v1: the interface that the existing front end speaks (docs/API.md).
+/* API v1: the interface that the existing front end speaks (docs/MIGRATION.md).
  *
  * Data flow: api.c finds a route here, as it does for /api/v2, and hands the WebSockets under /ws/
  * to this folder. A task is a viewer's session on an environment, which is a group of cameras; the
@@ -24,6 +24,6 @@ bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
 void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
                   struct sp_json *json);
 void sp_v1_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);
-void sp_v1_opened(void *api, const struct sp_ws_plan *plan);
-void sp_v1_closed(void *api, const struct sp_ws_plan *plan);
+void sp_v1_opened(void *user, const struct sp_ws_plan *plan, struct sp_json *first);
+void sp_v1_closed(void *user, const struct sp_ws_plan *plan);
 void sp_v1_tick(struct sp_api *api); /* once a second */

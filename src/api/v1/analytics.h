@@ -1,0 +1,26 @@
+/* The server's counts of the cameras by the hour; analytics.c tells how they are kept. All on the
+ * server's thread. */
+#pragma once
+
+#include "api/v1/internal.h"
+
+enum { SP_HOURS = 366 * 24, SP_HISTORIES = SP_CAMERAS_MAX };
+
+/* One hour of one camera, or, as sums, several. */
+struct sp_hour {
+    uint64_t confidence_milli; /* of the boxes, summed */
+    uint64_t boxes, tracks;
+    uint64_t on_ms; /* it should have delivered; of the system: it ran */
+    uint64_t up_ms; /* and did; of the system: it was ready */
+};
+
+/* Hours since the epoch. */
+int64_t sp_analytics_first_hour(const struct sp_analytics *analytics);
+int64_t sp_analytics_last_hour(const struct sp_analytics *analytics);
+
+/* The camera's name, or an empty one; history: 0..SP_HISTORIES-1. */
+const char *sp_analytics_name(const struct sp_analytics *analytics, int history);
+
+/* Adds the hours `first` to `last` to *to. A history of -1 is the system's. */
+void sp_analytics_add(const struct sp_analytics *analytics, int history, int64_t first,
+                      int64_t last, struct sp_hour *to);
