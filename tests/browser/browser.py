@@ -56,11 +56,12 @@ class Browser:
                 return reply["result"]
             self.events.append(reply)
 
-    def page(self, width=1440, height=900, scheme="light", motion="reduce"):
-        context = self.call("Target.createBrowserContext")["browserContextId"]
+    def page(self, width=1440, height=900, scheme="light", motion="reduce", context=None):
+        """context: that of another page, whose cookies it shares."""
+        context = context or self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return Page(self, target, session, width, height, scheme, motion)
+        return Page(self, context, target, session, width, height, scheme, motion)
 
     def close(self):
         if hasattr(self, "open"):
@@ -75,8 +76,8 @@ class Browser:
 
 
 class Page:
-    def __init__(self, browser, target, session, width, height, scheme, motion):
-        self.browser, self.target, self.session = browser, target, session
+    def __init__(self, browser, context, target, session, width, height, scheme, motion):
+        self.browser, self.context, self.target, self.session = browser, context, target, session
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.resize(width, height)
