@@ -131,7 +131,7 @@ static void *writer_main(void *argument)
 /* Takes both, or frees them. False: out of memory. The mutex is held, or there is no writer. */
 static bool keep(struct sp_feedback *feedback, json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
     size_t bytes = text ? strlen(text) : 0;
     char *line = text ? realloc(text, bytes + 2) : NULL;
     if (!line) {

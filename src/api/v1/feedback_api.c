@@ -172,7 +172,7 @@ static json_t *make_record(const json_t *body)
 /* A member as JSON, in its reply's place. */
 static void put_value(struct sp_json *json, const char *key, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     if (key)
         sp_json_key(json, key);
     else if (json->need_comma)
