@@ -6,6 +6,7 @@ import {Card, Enlarged, STATE_TEXT} from "/cards.js";
 import {addDialog, loginDialog, removeDialog} from "/dialogs.js";
 import {Ledger, StagePlots, decimal, number, setFacts, setIcon, setText, systemFacts} from "/panels.js";
 import {Stream} from "/stream.js";
+import {nameClasses} from "/view.js";
 
 const POLL_MS = 1000;
 const STREAM_WIDTHS = [320, 480, 640]; // few, because the server encodes each width once for all
@@ -177,6 +178,7 @@ function showStats(stats) {
   setText($("total-frames"), decimal(stats.frames_per_s));
   setText($("total-inferred"), decimal(stats.inferred_per_s));
   plots.update(stats.batch, Math.max(1, ...stats.engine.inputs.map(({streams}) => streams ?? 1)));
+  nameClasses(stats.engine.classes);
   setFacts($("system"), systemFacts(stats));
 }
 

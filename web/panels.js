@@ -199,6 +199,12 @@ function deviceFacts(devices = []) {
   return devices.map((each) => `${each.device}: ${each.lost ? "failed" : `${each.cameras} cameras`}`).join(", ");
 }
 
+/* Those that are reported; a class without a name by its number. */
+function classFacts(classes = {}) {
+  const names = Object.entries(classes).map(([index, name]) => name ?? index);
+  return names.length > 6 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ") || null;
+}
+
 export function systemFacts(stats) {
   const {engine = {}, viewers = {}, stages = {}} = stats;
   const input = engine.inputs?.[0];
@@ -207,6 +213,7 @@ export function systemFacts(stats) {
     ["Engine", [engine.name, engine.device, engine.precision].filter(Boolean).join(" · ")],
     ["Devices", deviceFacts(engine.devices)],
     ["Model", engine.model],
+    ["Classes", classFacts(engine.classes)],
     ["Input", input ? `${input.width} × ${input.height}, batch ${input.batch}` : null],
     ["Decoded to done", total?.count ? `${milliseconds(total.p50_ms)}, p95 ${milliseconds(total.p95_ms)}` : null],
     ["Memory", isNumber(stats.memory_bytes) ? `${number.format(stats.memory_bytes / 1e6)} MB` : null],

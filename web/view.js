@@ -51,6 +51,13 @@ function invalidate(view) {
   dirty.add(view);
 }
 
+// What the classes of the messages are called: of /api/v2/stats. People alone need no word.
+let classNames = {};
+export function nameClasses(names = {}) {
+  const only = Object.values(names);
+  classNames = only.length === 1 && only[0]?.toLowerCase() === "person" ? {} : names;
+}
+
 // The newest message of a camera; whoever shows the camera is told when a new picture is ready.
 export class Feed {
   message = null; // of the picture
@@ -170,9 +177,10 @@ export class View {
     const text = Math.round(0.8 * rem * scale);
     c.setLineDash(message.inferred ? [] : [3 * line, 2 * line]);
     c.lineJoin = "round";
-    const boxes = message.tracks.map(({id, box}) => {
+    const boxes = message.tracks.map(({id, box, class: number}) => {
       const x = atX(box[0]), y = atY(box[1]);
-      return {id, x, y, w: atX(box[2]) - x, h: atY(box[3]) - y};
+      const name = classNames[number];
+      return {id, text: name ? `${id} ${name}` : String(id), x, y, w: atX(box[2]) - x, h: atY(box[3]) - y};
     });
     for (const pass of ["rim", "line"])
       for (const {id, x, y, w, h} of boxes) {
@@ -184,8 +192,8 @@ export class View {
     c.setLineDash([]);
     c.font = `600 ${text}px system-ui, sans-serif`;
     c.textBaseline = "middle";
-    for (const {id, x, y} of boxes) {
-      const label = String(id), pad = text * 0.35;
+    for (const {id, text: label, x, y} of boxes) {
+      const pad = text * 0.35;
       const w = c.measureText(label).width + 2 * pad, h = text * 1.35;
       const labelX = Math.max(0, Math.min(x - line / 2, this.#canvas.width - w));
       const labelY = y - h >= 0 ? y - h : y;

@@ -28,10 +28,12 @@ export function readMessage(buffer) {
     return flags & PIXELS ? value : value / most * (i % 2 ? height : width);
   };
   const base = count ? view.getUint32(tracksAt - TRACKS_HEAD_BYTES, true) : 0;
+  const first = count ? bytes[tracksAt - 1] : 0; // the class of all tracks, where they have one
   const tracks = [];
   for (let i = 0, at = tracksAt; i < count; i++, at += trackBytes)
     tracks.push({
       id: base + number(at + boxBytes + 1, idBytes),
+      class: flags & HAS_CLASSES ? bytes[classesAt + i] : first,
       score: bytes[at + boxBytes] / 255,
       box: [0, 1, 2, 3].map((i) => corner(at, i)),
     });

@@ -279,14 +279,10 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     pthread_mutex_init(&api->mutex, NULL);
     api->fresh = malloc(sizeof *api->fresh);
     api->stages = calloc(SP_STAGE_COUNT, sizeof api->stages[0]);
-    int person = sp_pipeline_model(api->pipeline)->person_class;
-    const char **names = calloc((size_t)(person + 1) + 1, sizeof names[0]);
-    api->classes = (struct sp_class_names){names, names ? person + 1 : 0};
+    api->classes = &sp_pipeline_model(api->pipeline)->class_names;
     int result = SP_OK;
-    if (!api->fresh || !api->stages || !names)
+    if (!api->fresh || !api->stages)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
-    if (names && person >= 0)
-        names[person] = "person";
     if (result == SP_OK)
         result = sp_v1_open(api, err);
     if (result < 0)
@@ -302,13 +298,12 @@ void sp_api_close(struct sp_api *api)
         return;
     pthread_mutex_destroy(&api->mutex);
     sp_v1_close(api);
-    free((void *)api->classes.name);
     free(api->fresh);
     free(api->stages);
     free(api);
 }
 
-struct sp_class_names sp_api_classes(const struct sp_api *api)
+const struct sp_class_names *sp_api_classes(const struct sp_api *api)
 {
     return api->classes;
 }

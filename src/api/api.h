@@ -26,8 +26,8 @@ void sp_api_close(struct sp_api *api); /* after the server; NULL is fine */
 
 struct sp_site sp_api_site(struct sp_api *api);
 
-/* Names of the model's classes; they live as long as the API. */
-struct sp_class_names sp_api_classes(const struct sp_api *api);
+/* Names of the model's classes; they live as long as the pipeline. */
+const struct sp_class_names *sp_api_classes(const struct sp_api *api);
 
 /* Before the server starts. */
 void sp_api_attach(struct sp_api *api, struct sp_server *server);

@@ -127,6 +127,22 @@ static void put_devices(struct sp_json *json, const struct sp_device_report *dev
     sp_json_end_array(json);
 }
 
+/* What the class numbers of binary messages are called. */
+static void put_classes(const struct sp_api *api, struct sp_json *json)
+{
+    const struct sp_model *model = sp_pipeline_model(api->pipeline);
+    char number[16];
+    sp_json_key(json, "classes");
+    sp_json_begin_object(json);
+    for (int i = 0; i < model->classes; i++) {
+        if (!sp_pipeline_reports_class(api->pipeline, i))
+            continue;
+        sp_json_member_string(json, sp_class_name(NULL, i, number),
+                              sp_class_names_get(api->classes, i));
+    }
+    sp_json_end_object(json);
+}
+
 static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
@@ -145,6 +161,7 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
     sp_json_member_string(json, "precision",
                           count ? sp_precision_name(detectors[0].description.precision) : NULL);
     sp_json_member_string(json, "model", slash ? slash + 1 : path);
+    put_classes(api, json);
     sp_json_key(json, "inputs");
     sp_json_begin_array(json);
     for (int i = 0; i < count; i++) {

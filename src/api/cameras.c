@@ -254,7 +254,7 @@ void sp_cameras_tracks(struct sp_call *call)
         sp_call_refuse(call, 404, "camera %s has given no picture yet", report.name);
         return;
     }
-    put_update(call->json, update, &call->api->classes);
+    put_update(call->json, update, call->api->classes);
     sp_update_unref(update);
     sp_frame_unref(frame);
 }

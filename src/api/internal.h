@@ -31,7 +31,7 @@ struct sp_api {
     int64_t started_us;
     atomic_bool started;
     struct sp_sessions sessions;
-    struct sp_class_names classes;
+    const struct sp_class_names *classes; /* the pipeline's */
 
     struct sp_v1 *v1; /* v1/v1.h */
 

@@ -101,7 +101,7 @@ static int open_round(struct bench *bench, struct sp_error *err)
     };
     result = sp_pipeline_open(&bench->pipeline, &pipeline, err);
     if (result == SP_OK) {
-        sp_outputs_place_jpeg(bench->outputs, bench->pipeline);
+        sp_outputs_attach(bench->outputs, bench->pipeline);
         result = sp_pipeline_start(bench->pipeline, err);
     }
     return result;
@@ -207,7 +207,7 @@ static void print_json(const struct bench *bench)
     sp_report_stages(&json, bench->pipeline, &last->pipeline);
     sp_report_devices(&json, &last->pipeline);
     sp_report_ledger(&json, &ledger);
-    sp_report_model(&json, sp_pipeline_model(bench->pipeline));
+    sp_report_model(&json, bench->pipeline);
     sp_report_engine(&json, bench->pipeline);
     sp_report_settings(&json, bench->settings);
     sp_json_end_object(&json);

@@ -7,6 +7,7 @@
 #include "command/options.h"
 #include "detect/detector.h"
 #include "engine/loader.h"
+#include "pipeline/classes.h"
 #include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
 
@@ -149,6 +150,23 @@ static void say_precision(const struct spoton_engine_api *engine, const struct s
     }
 }
 
+/* All of them, and whether CLASSES is among them. */
+static void say_classes(const struct sp_model *model, const struct sp_settings *settings)
+{
+    static char text[SP_CLASS_TEXT_BYTES + 16 * SP_CLASSES_MAX];
+    struct sp_error err = {0};
+    bool *wanted = NULL;
+    if (model->class_names.count > 0) {
+        sp_classes_text(model, text, sizeof text);
+        printf("%-9s classes: %s\n", "", text);
+    } else {
+        printf("%-9s classes without names: 0 to %d\n", "", model->classes - 1);
+    }
+    if (sp_classes_choose(&wanted, model, settings->classes, &err) < 0)
+        say_problem("model", err.text);
+    free(wanted);
+}
+
 static void look_at_model(const struct spoton_engine_api *engine,
                           const struct sp_settings *settings, const char *path)
 {
@@ -162,6 +180,7 @@ static void look_at_model(const struct spoton_engine_api *engine,
     }
     printf("%-9s %s: %s, %d class%s%s\n", "model", path, sp_model_family_name(model->family),
            model->classes, model->classes == 1 ? "" : "es", model->quantised ? ", INT8" : "");
+    say_classes(model, settings);
     printf("%-9s wants %s in %s\n", "", model->swap_red_blue ? "BGR" : "RGB",
            model->scale == 1.0f ? "0..255" : "0..1");
     if (model->fixed_width_px)

@@ -9,6 +9,7 @@
 #include "detect/detector.h"
 #include "engine/loader.h"
 #include "eval/average_precision.h"
+#include "pipeline/classes.h"
 #include "pipeline/model_choice.h"
 
 #include <errno.h>
@@ -46,6 +47,27 @@ struct eval {
     enum sp_model_family family;     /* with what the first run told */
 };
 
+/* The one that CLASSES names, or people among several. */
+static int choose_class(struct eval *eval, struct sp_error *err)
+{
+    const struct sp_model *model = &eval->choice.model;
+    bool *wanted = NULL;
+    int result = sp_classes_choose(&wanted, model, eval->options->settings.classes, err);
+    if (result < 0)
+        return result;
+    int single = sp_classes_single(model, wanted);
+    free(wanted);
+    eval->class_id = single >= 0 ? single : model->person_class;
+    if (eval->class_id >= 0)
+        return SP_OK;
+    char classes[240];
+    sp_classes_text(model, classes, sizeof classes);
+    return sp_fail(err, SP_ERR_INVALID,
+                   "model %.120s: has no class \"person\"; set CLASSES to the one that the labels "
+                   "are of: %s",
+                   model->path, classes);
+}
+
 static int open_eval(struct eval *eval, const char *data_path, struct sp_error *err)
 {
     const struct sp_settings *s = &eval->options->settings;
@@ -53,9 +75,8 @@ static int open_eval(struct eval *eval, const char *data_path, struct sp_error *
     sp_cpu_read(&cpu);
     eval->threads = s->threads > 0 ? s->threads : cpu.cores_usable;
     int result = sp_model_choose(&eval->choice, s, err);
-    if (result == SP_OK && eval->choice.model.person_class < 0)
-        result = sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: none of its classes is \"person\"",
-                         eval->choice.model.path);
+    if (result == SP_OK)
+        result = choose_class(eval, err);
     if (result == SP_OK)
         result = sp_eval_data_open(&eval->data, data_path, err);
     if (result == SP_OK)
@@ -64,7 +85,6 @@ static int open_eval(struct eval *eval, const char *data_path, struct sp_error *
         result = sp_ap_open(&eval->ap, s->confidence_threshold, err);
     if (result < 0)
         return result;
-    eval->class_id = eval->choice.model.person_class;
     eval->class_wanted = calloc((size_t)eval->choice.model.classes, sizeof *eval->class_wanted);
     eval->engine_ms = calloc(eval->data.count, sizeof *eval->engine_ms);
     if (!eval->class_wanted || !eval->engine_ms)
@@ -275,6 +295,9 @@ static void print_json(struct eval *eval)
     }
     sp_json_end_array(&json);
     add_text(&json, "model", eval->choice.model.path);
+    char number[16];
+    add_text(&json, "class",
+             sp_class_name(&eval->choice.model.class_names, eval->class_id, number));
     add_text(&json, "family", sp_model_family_name(eval->family));
     add_text(&json, "engine", eval->choice.engine->name);
     add_text(&json, "precision_used", sp_precision_name(eval->precision));
@@ -306,7 +329,9 @@ static void print_table(struct eval *eval)
         print_share(result.recall);
         printf("\n");
     }
-    printf("\nprecision and recall at score %g; boxes of IoU %g are right\n",
+    char number[16];
+    printf("\nclass %s; precision and recall at score %g; boxes of IoU %g are right\n",
+           sp_class_name(&eval->choice.model.class_names, eval->class_id, number),
            eval->options->settings.confidence_threshold, 0.5);
     printf("%zu pictures, %zu of them without labels; %s, %s on %s, %s, %.2f ms a picture\n",
            eval->data.count, eval->data.unlabelled, eval->choice.model.path,

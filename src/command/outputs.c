@@ -29,6 +29,7 @@ struct sp_outputs {
     struct sp_outputs_options options;
     struct worker_tools tools[SP_CAMERAS_MAX]; /* never more workers than cameras */
     struct camera_outputs cameras[SP_CAMERAS_MAX];
+    const struct sp_class_names *class_names, *label_names; /* the pipeline's */
 };
 
 /* ids are given out in rising order, so the bits grow with their number. Out of memory: not
@@ -63,6 +64,7 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
         .video = o->options.video,
         .frame_rate = info->frame_rate,
         .video_crf = o->options.settings->video_crf,
+        .class_names = o->class_names,
     };
     int result = sp_files_open(&c->files, &options, err);
     if (result < 0)
@@ -92,6 +94,7 @@ static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct s
     struct sp_draw_style style = {
         .ids = true,
         .scores = true,
+        .names = o->label_names,
         .predicted = !result->inferred,
         .title = o->options.settings->camera[result->camera].name,
         .clock = clock,
@@ -218,8 +221,10 @@ int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *op
     return SP_OK;
 }
 
-void sp_outputs_place_jpeg(struct sp_outputs *outputs, struct sp_pipeline *pipeline)
+void sp_outputs_attach(struct sp_outputs *outputs, struct sp_pipeline *pipeline)
 {
+    outputs->class_names = &sp_pipeline_model(pipeline)->class_names;
+    outputs->label_names = sp_pipeline_label_names(pipeline);
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         if (outputs->tools[i].jpeg)
             sp_jpeg_set_place(outputs->tools[i].jpeg, sp_pipeline_jpeg_place(pipeline, i));

@@ -21,8 +21,9 @@ struct sp_outputs_options {
 /* Opens nothing yet but the font. */
 int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
                     struct sp_error *err);
-/* Before the pipeline starts: pictures are compressed where it says (JPEG_ENCODER). */
-void sp_outputs_place_jpeg(struct sp_outputs *outputs, struct sp_pipeline *pipeline);
+/* Before the pipeline starts: its model's classes have names, and pictures are compressed where it
+ * says (JPEG_ENCODER). */
+void sp_outputs_attach(struct sp_outputs *outputs, struct sp_pipeline *pipeline);
 void sp_outputs_close(struct sp_outputs *outputs); /* after the pipeline; NULL is fine */
 
 /* To be given to the pipeline. */

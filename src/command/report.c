@@ -209,8 +209,10 @@ void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts)
             sp_ledger_balances(counts) ? "" : " (DOES NOT BALANCE)");
 }
 
-void sp_report_model(struct sp_json *json, const struct sp_model *model)
+void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline)
 {
+    const struct sp_model *model = sp_pipeline_model(pipeline);
+    char number[16];
     sp_json_key(json, "model");
     sp_json_begin_object(json);
     sp_json_key(json, "path");
@@ -219,6 +221,15 @@ void sp_report_model(struct sp_json *json, const struct sp_model *model)
     sp_json_string(json, sp_model_family_name(model->family));
     sp_json_key(json, "classes");
     sp_json_int(json, model->classes);
+    sp_json_key(json, "reported");
+    sp_json_begin_object(json);
+    for (int i = 0; i < model->classes; i++) {
+        if (!sp_pipeline_reports_class(pipeline, i))
+            continue;
+        sp_json_key(json, sp_class_name(NULL, i, number));
+        sp_json_string(json, sp_class_names_get(&model->class_names, i));
+    }
+    sp_json_end_object(json);
     sp_json_key(json, "quantised");
     sp_json_bool(json, model->quantised);
     sp_json_end_object(json);

@@ -22,7 +22,8 @@ void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
                       const struct sp_run_measure *measure);
 /* "devices": what each did; "overlap": the stages' time over the run's. */
 void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measure);
-void sp_report_model(struct sp_json *json, const struct sp_model *model);
+/* With the names of the classes that are reported. */
+void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline);
 void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline);
 void sp_report_settings(struct sp_json *json, const struct sp_settings *settings);
 

@@ -157,7 +157,7 @@ static int write_summary(const struct run *run, const struct sp_run_measure *mea
     sp_json_number(&json, (double)measure->inferred / measure->seconds, 2);
     sp_report_stages(&json, run->pipeline, measure);
     sp_people_report(run->people, &json);
-    sp_report_model(&json, sp_pipeline_model(run->pipeline));
+    sp_report_model(&json, run->pipeline);
     sp_report_engine(&json, run->pipeline);
     sp_report_devices(&json, measure);
     sp_report_settings(&json, run->settings);
@@ -241,8 +241,10 @@ static int work(struct run *run, const struct sp_command_context *context, struc
                                            .frame_limit = (uint64_t)run->options->limit};
     run->started_us = sp_clock_us();
     result = sp_pipeline_open(&run->pipeline, &pipeline, err);
-    if (result == SP_OK)
+    if (result == SP_OK) {
+        sp_outputs_attach(run->outputs, run->pipeline);
         result = sp_pipeline_start(run->pipeline, err);
+    }
     if (result == SP_OK)
         result = follow(run, context->interrupted, err);
     return result;

@@ -117,6 +117,8 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
         result = sp_pipeline_open(&serve->pipeline, &pipeline, err);
     encoder.place_user = serve->pipeline;
     if (result == SP_OK)
+        encoder.names = sp_pipeline_label_names(serve->pipeline);
+    if (result == SP_OK)
         result = sp_encoder_open(&serve->encoder, &encoder, err);
     return result;
 }

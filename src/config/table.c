@@ -23,6 +23,8 @@ static const struct sp_setting_choice families[] = {
     {"end-to-end", 3, false},
     {"yolox", 4, false},
     {"rtdetr", 5, false},
+    {"yolov6", 6, false},
+    {"rfdetr", 7, false},
     {"yolov7", 1, true},
     {"yolo11", 2, true},
     {"yolov10", 3, true},
@@ -129,7 +131,8 @@ const struct sp_setting_row sp_setting_table[] = {
      "Of two boxes of one class that overlap more, the weaker is dropped.", SP_SETTING_REAL,
      FIELD(nms_iou), .low = 0, .high = 1},
     {"CLASSES", MODEL, "LIST", "person",
-     "Classes to report, by name or number, comma separated; all: every class of the model.",
+     "Classes to report, by name or number, comma separated; all: every class of the model. Names: "
+     "in any case, with blanks or underscores; `spoton doctor MODEL` lists them.",
      SP_SETTING_LIST, FIELD(classes)},
     {"DEVICES", MODEL, "LIST", "auto",
      "Devices of the engine that cameras are spread over, by number from 0 on, comma separated; "

@@ -1,7 +1,9 @@
 #include "detect/card.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +35,60 @@ static int check_digest(const struct sp_card *card, const char *model_path, cons
     return result;
 }
 
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), tail = strlen(suffix);
+    return length > tail && strcasecmp(name + length - tail, suffix) == 0;
+}
+
+/* The model files of a folder with this ending; the first by name. */
+static int count_models(const char *folder, const char *suffix, char name[SP_CARD_NAME_BYTES])
+{
+    DIR *dir = opendir(folder);
+    int count = 0;
+    const struct dirent *entry;
+    name[0] = '\0';
+    while (dir && (entry = readdir(dir))) {
+        size_t length = strlen(entry->d_name);
+        if (!ends_with(entry->d_name, suffix) || length >= SP_CARD_NAME_BYTES)
+            continue;
+        if (count++ == 0 || strcmp(entry->d_name, name) < 0)
+            memcpy(name, entry->d_name, length + 1);
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+/* A folder that another program exported: best_openvino_model/ holds best.xml, best.bin and
+ * metadata.yaml, best_saved_model/ several precisions of one TFLite model. */
+static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_error *err)
+{
+    static const char *const endings[] = {".xml", "_float32.tflite", ".onnx", ".tflite"};
+    char name[SP_CARD_NAME_BYTES];
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        int count = count_models(path, endings[i], name);
+        if (count > 1)
+            return sp_fail(err, SP_ERR_INVALID,
+                           "model %s: the folder holds %d models (*%s), %s the first; give the "
+                           "file",
+                           path, count, endings[i], name);
+        if (count == 0)
+            continue;
+        size_t length = strlen(path);
+        int written = snprintf(bundle->model_path, sizeof bundle->model_path, "%s%s%s", path,
+                               length > 0 && path[length - 1] == '/' ? "" : "/", name);
+        return written > 0 && (size_t)written < sizeof bundle->model_path
+                   ? SP_OK
+                   : sp_fail(err, SP_ERR_INVALID, "model path of %d characters: too long", written);
+    }
+    return sp_fail(
+        err, SP_ERR_NOT_FOUND,
+        "model %s: the folder holds neither card.json nor a .xml, .onnx or .tflite file; "
+        "give a model file, an exported folder, or a bundle of `spoton export`",
+        path);
+}
+
 static int resolve_folder(struct sp_bundle *bundle, const char *path, struct sp_error *err)
 {
     char card_path[sizeof bundle->model_path];
@@ -40,11 +96,7 @@ static int resolve_folder(struct sp_bundle *bundle, const char *path, struct sp_
     if (length < 0 || (size_t)length >= sizeof card_path)
         return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
     if (access(card_path, F_OK) != 0)
-        return sp_fail(
-            err, SP_ERR_NOT_FOUND,
-            "model %s: is a folder without card.json; give a model file, or a bundle that "
-            "`spoton export` made",
-            path);
+        return resolve_export(bundle, path, err);
     int result = sp_card_read(&bundle->card, card_path, err);
     if (result < 0)
         return result;

@@ -66,8 +66,9 @@ struct sp_bundle {
     char notice[512]; /* empty, or what a user should know */
 };
 
-/* A file without a card is fine. A folder without one, or whose file is not the card's, is
- * SP_ERR_NOT_FOUND or SP_ERR_FORMAT; beside a single file such a card only is a notice. */
+/* A file without a card is fine, and so is a folder that holds one model as other programs export
+ * it. A folder without either is SP_ERR_NOT_FOUND, one with several models SP_ERR_INVALID, one
+ * whose file is not the card's SP_ERR_FORMAT; beside a single file such a card only is a notice. */
 int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_error *err);
 
 /* Whether what lies in cache/ was compiled by this engine on a machine like this; else leaves

@@ -90,6 +90,8 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .extra = options->extra,
         .device = options->device,
     };
+    memcpy(engine_options.mean, model->mean, sizeof engine_options.mean);
+    memcpy(engine_options.deviation, model->deviation, sizeof engine_options.deviation);
     char text[ENGINE_ERROR_BYTES] = "";
     int code = detector->api->open(&detector->engine, &engine_options, text, sizeof text);
     if (code < 0)

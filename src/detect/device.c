@@ -6,7 +6,8 @@ bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struc
                     const struct sp_head_options *options, int width_px, int height_px)
 {
     if ((model->family != SP_FAMILY_YOLOV8 && model->family != SP_FAMILY_END_TO_END) ||
-        model->center_boxes || model->boxes_output != 0 || model->scores_output != 0)
+        model->center_boxes || model->rows_overlap || model->boxes_output != 0 ||
+        model->scores_output != 0)
         return false; /* the others' scores and boxes want more arithmetic */
     /* The smallest float that is not below the threshold, as in sp_head_decode(). */
     float threshold = (float)options->score_threshold;

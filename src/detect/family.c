@@ -5,11 +5,12 @@
 #include <string.h>
 
 #define SUPPORTED                                                                                  \
-    "supported: YOLOv5, v7, v8, v11, YOLO10, YOLO26, YOLOX and RT-DETR with boxes as their "       \
+    "supported: YOLOv5, v6, v7, v8, v11, YOLO10, YOLO26, YOLOX, RT-DETR and RF-DETR as their "     \
     "exporters give them; see docs/MODELS.md"
 
 enum {
     COCO_CLASSES = 80,
+    COCO_CATEGORIES = 91,
     CLASSES_MAX = 1000,
     QUERIES_MAX = 1000, /* boxes of a head without NMS: mostly 300 */
     DETR_QUERIES = 100, /* of heads with softmax and a class "nothing" */
@@ -96,13 +97,16 @@ static bool can_be(enum sp_model_family family, const struct form *form)
     case SP_FAMILY_YOLOV5:
         return form->rows_first && form->values >= 6 && (form->three || !form->size_known);
     case SP_FAMILY_YOLOX:
+    case SP_FAMILY_YOLOV6:
         return form->rows_first && form->values >= 6 && (form->one || !form->size_known);
     case SP_FAMILY_YOLOV8:
         return form->values >= 5 && (form->one || !form->size_known);
     case SP_FAMILY_END_TO_END:
-        return form->values == 6 && is_list_of_queries(form);
+        return form->values == 6 && form->rows_first && !form->three;
     case SP_FAMILY_RTDETR:
         return form->values >= 5 && is_list_of_queries(form);
+    case SP_FAMILY_RFDETR:
+        return false; /* always a pair */
     }
     return false;
 }
@@ -114,9 +118,14 @@ static enum sp_model_family choose(struct sp_model *model, const struct form *fo
     bool named = model->names > 0;
     bool names_fit = named ? model->names == values - 4 : values == 4 + COCO_CLASSES;
     bool names_fit_objectness = named ? model->names == values - 5 : values == 5 + COCO_CLASSES;
+    /* Names with gaps may leave out the last ones, too. */
+    named = named && !model->names_sparse;
     if (values < 5 || values > 5 + CLASSES_MAX)
         return SP_FAMILY_AUTO;
     if (values == 6 && (is_list_of_queries(form) || (form->rows_first && form->boxes < 0)))
+        return SP_FAMILY_END_TO_END;
+    /* The rows are of all cells: of YOLOv8 with two classes, of YOLOX with one, or these. */
+    if (values == 6 && form->rows_first && !form->three && named && model->names > 2)
         return SP_FAMILY_END_TO_END;
     if (!form->rows_first)
         return form->size_known && !form->one ? SP_FAMILY_AUTO : SP_FAMILY_YOLOV8;
@@ -175,7 +184,8 @@ static int recognise_one(struct sp_model *model, const struct spoton_tensor *out
         family = choose(model, &form);
     if (!family)
         return refuse(model, output, 0, why_not(model, &form), err);
-    bool objectness = family == SP_FAMILY_YOLOV5 || family == SP_FAMILY_YOLOX;
+    bool objectness =
+        family == SP_FAMILY_YOLOV5 || family == SP_FAMILY_YOLOX || family == SP_FAMILY_YOLOV6;
     model->family = family;
     model->rows_first = form.rows_first;
     model->classes = family == SP_FAMILY_END_TO_END ? (model->names ? model->names : COCO_CLASSES)
@@ -194,28 +204,55 @@ static int refuse_pair(const struct sp_model *model, const struct spoton_tensor 
                    sp_shape_text(&outputs[1]).text);
 }
 
+static bool is_named(const struct spoton_tensor *output, const char *name)
+{
+    return strstr(output->name, name) != NULL;
+}
+
+/* "dets" and "labels", as RF-DETR's own export calls them: nothing else tells them from RT-DETR's.
+ */
+static bool is_rfdetr(const struct sp_model *model, const struct spoton_tensor *outputs)
+{
+    if (model->wish.family)
+        return model->wish.family == SP_FAMILY_RFDETR;
+    return (is_named(&outputs[0], "dets") && is_named(&outputs[1], "labels")) ||
+           (is_named(&outputs[1], "dets") && is_named(&outputs[0], "labels"));
+}
+
+/* A fine-tuned one has n+1 logits, the last for "nothing"; that of COCO has its 91 categories. */
+static int rfdetr_classes(const struct sp_model *model, int columns)
+{
+    bool all = columns == COCO_CATEGORIES || columns == 1 || model->names == columns;
+    return all ? columns : columns - 1;
+}
+
 /* RT-DETR and D-FINE as Transformers exports them: "logits" [b, queries, classes] and "pred_boxes"
- * [b, queries, 4]. Older DETRs look alike, but want another input and have another score. */
+ * [b, queries, 4]; RF-DETR. With four classes the sizes are the same, and the names tell. Older
+ * DETRs look alike, but want another input and have another score. */
 static int recognise_pair(struct sp_model *model, const struct spoton_tensor *outputs,
                           struct sp_error *err)
 {
     int boxes = outputs[1].rank == 3 && outputs[1].dims[2] == 4 ? 1 : 0;
-    if (outputs[0].rank == 3 && outputs[0].dims[2] == 4 && strstr(outputs[0].name, "box"))
+    if (outputs[0].rank == 3 && outputs[0].dims[2] == 4 &&
+        (is_named(&outputs[0], "box") || is_named(&outputs[0], "dets")))
         boxes = 0;
+    bool rfdetr = is_rfdetr(model, outputs);
     const struct spoton_tensor *box = &outputs[boxes], *score = &outputs[1 - boxes];
     if (box->rank != 3 || score->rank != 3 || box->dims[2] != 4 || box->dims[1] != score->dims[1] ||
         box->dims[1] > QUERIES_MAX || score->dims[2] < 1 || score->dims[2] > CLASSES_MAX ||
-        (model->wish.family && model->wish.family != SP_FAMILY_RTDETR))
+        (model->wish.family && model->wish.family != SP_FAMILY_RTDETR && !rfdetr))
         return refuse_pair(model, outputs, 2, err);
-    bool table_of_91 = score->dims[2] == 91 || score->dims[2] == 92;
-    if (!model->wish.family && (box->dims[1] == DETR_QUERIES || table_of_91))
+    bool table_of_91 = score->dims[2] == COCO_CATEGORIES || score->dims[2] == 92;
+    if (!rfdetr && !model->wish.family && (box->dims[1] == DETR_QUERIES || table_of_91))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: outputs %s and %s are those of DETR, Deformable DETR or RF-DETR, "
-                       "which want pictures with ImageNet's mean taken off; " SUPPORTED,
+                       "model %s: outputs %s and %s are those of DETR or Deformable DETR, or of an "
+                       "RF-DETR whose outputs are not called dets and labels (say "
+                       "MODEL_FAMILY=rfdetr); " SUPPORTED,
                        model->path, sp_shape_text(&outputs[0]).text,
                        sp_shape_text(&outputs[1]).text);
-    model->family = SP_FAMILY_RTDETR;
-    model->classes = (int)score->dims[2];
+    model->family = rfdetr ? SP_FAMILY_RFDETR : SP_FAMILY_RTDETR;
+    model->score_columns = (int)score->dims[2];
+    model->classes = rfdetr ? rfdetr_classes(model, model->score_columns) : model->score_columns;
     model->rows_first = model->relative_boxes = true;
     model->boxes_output = boxes;
     model->scores_output = 1 - boxes;
@@ -235,7 +272,8 @@ static bool are_maps(const struct spoton_tensor *outputs, int count)
 
 static int read_names(struct sp_model *model, struct sp_error *err)
 {
-    if (model->names == 0 || model->names == model->classes)
+    if (model->names == 0 || model->names == model->classes ||
+        (model->names_sparse && model->names < model->classes))
         return SP_OK;
     return sp_fail(err, SP_ERR_UNSUPPORTED,
                    "model %s: names %d classes, but its output has room for %d: a head with more "
@@ -250,6 +288,14 @@ static void read_input(struct sp_model *model)
     if (model->wish.range != SP_RANGE_AUTO)
         bytes = model->wish.range == SP_RANGE_BYTES;
     model->scale = bytes ? 1 : 255;
+    bool normalised =
+        model->family == SP_FAMILY_RFDETR && !bytes && model->wish.range == SP_RANGE_AUTO;
+    for (int i = 0; i < 3; ++i) {
+        static const float mean[] = {0.485f, 0.456f, 0.406f},
+                           deviation[] = {0.229f, 0.224f, 0.225f};
+        model->mean[i] = normalised ? mean[i] : 0;
+        model->deviation[i] = normalised ? deviation[i] : 0;
+    }
     model->swap_red_blue =
         model->wish.color == SP_COLOR_AUTO ? yolox : model->wish.color == SP_COLOR_BGR;
 }
@@ -258,7 +304,7 @@ int sp_family_recognise(struct sp_model *model, const struct spoton_tensor *outp
                         int width_px, int height_px, struct sp_error *err)
 {
     int result;
-    model->unsure = false;
+    model->unsure = model->rows_overlap = false;
     model->boxes_output = model->scores_output = 0;
     if (count < 1)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: has no outputs; " SUPPORTED,

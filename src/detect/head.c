@@ -197,7 +197,8 @@ static bool find_numbers(struct head *head, const struct sp_model_output *output
     const struct sp_model_output *scores = &outputs[model->scores_output];
     bool end_to_end = model->family == SP_FAMILY_END_TO_END, pair = boxes != scores;
     bool rows = model->rows_first || end_to_end;
-    head->objectness = model->family == SP_FAMILY_YOLOV5 || model->family == SP_FAMILY_YOLOX;
+    head->objectness = model->family == SP_FAMILY_YOLOV5 || model->family == SP_FAMILY_YOLOX ||
+                       model->family == SP_FAMILY_YOLOV6;
     int score_from = head->objectness ? 5 : 4;
     int64_t values = pair || end_to_end ? (pair ? 4 : 6) : score_from + (int64_t)model->classes;
     if (boxes->rank != 2 || boxes->dims[rows ? 1 : 0] != values)
@@ -209,10 +210,10 @@ static bool find_numbers(struct head *head, const struct sp_model_output *output
     head->scores = boxes->data + (size_t)score_from * head->value_step;
     if (pair) {
         if (scores->rank != 2 || scores->dims[0] != head->count ||
-            scores->dims[1] != model->classes)
+            scores->dims[1] != model->score_columns || model->score_columns < model->classes)
             return false;
         head->scores = scores->data;
-        head->score_step = (size_t)model->classes;
+        head->score_step = (size_t)model->score_columns;
     }
     if (model->raw_cells)
         head->strides_px = sp_grid_find(head->count, head->geometry->input_width_px,
@@ -253,7 +254,9 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
         scan_columns(&head, wanted, wanted_count, &heap);
     sp_candidate_sort(&heap);
     size_t kept = heap.count;
-    if (model->family != SP_FAMILY_END_TO_END && model->family != SP_FAMILY_RTDETR)
+    bool done = (model->family == SP_FAMILY_END_TO_END && !model->rows_overlap) ||
+                model->family == SP_FAMILY_RTDETR;
+    if (!done)
         kept = sp_nms(candidates, heap.count, options->nms_iou, SP_DETECTIONS_MAX);
     return write_detections(candidates, kept, geometry, detections);
 }

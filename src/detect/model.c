@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* COCO's category ids go up to 90, with gaps, and begin with 1 for "person". */
+enum { COCO_CATEGORIES = 91 };
+
 enum { INPUT_PX_MAX = 8192, BATCH_MAX = 1024, STRIDE_PX = 32 };
 
 static int read_input(struct sp_model *model, const struct spoton_model_info *info,
@@ -82,12 +85,35 @@ static int fail_inspect(const char *path, const char *text, struct sp_error *err
     return sp_fail(err, SP_ERR_FORMAT, "%s", text);
 }
 
+static void find_person(struct sp_model *model)
+{
+    struct sp_class_names *names = &model->class_names;
+    /* The head may still turn out to be YOLOX's, which has a class less; those of TFLite are not.
+     */
+    int fewest = model->classes - (model->unsure && model->layout == SPOTON_LAYOUT_NCHW);
+    model->person_class = -1;
+    if (names->count == 0) {
+        if (fewest == 1 || model->classes == 1 || fewest == 80 || model->classes == 80)
+            model->person_class = 0;
+        if (model->family == SP_FAMILY_RFDETR && model->classes == COCO_CATEGORIES)
+            model->person_class = 1;
+        if (model->person_class >= 0)
+            sp_class_names_set(names, model->person_class, "person", strlen("person"));
+        return;
+    }
+    for (int i = names->count - 1; i >= 0; --i) {
+        const char *name = sp_class_names_get(names, i);
+        if (name && sp_class_names_alike(name, "person"))
+            model->person_class = i;
+    }
+}
+
 static int read_file(struct sp_model *model, const struct spoton_model_info *info,
                      struct sp_error *err)
 {
-    struct sp_model_names names;
-    sp_model_names_find(&names, model->path);
-    model->names = names.count;
+    sp_model_names_find(&model->class_names, model->path);
+    model->names = model->class_names.count;
+    model->names_sparse = model->class_names.named < model->names;
     model->quantised = info->quantised != 0;
     model->relative_boxes = is_tflite(model->path);
     int result = read_input(model, info, err);
@@ -96,8 +122,8 @@ static int read_file(struct sp_model *model, const struct spoton_model_info *inf
                                      info->output_count < SPOTON_TENSORS_MAX ? info->output_count
                                                                              : SPOTON_TENSORS_MAX,
                                      model->fixed_width_px, model->fixed_height_px, err);
-    /* Without names class 0: so in COCO's, and where there is only one. */
-    model->person_class = names.count > 1 ? names.person_class : 0;
+    if (result == SP_OK)
+        find_person(model);
     return result;
 }
 
@@ -128,6 +154,7 @@ const char *sp_model_family_name(enum sp_model_family family)
         [SP_FAMILY_AUTO] = "auto",     [SP_FAMILY_YOLOV5] = "yolov5",
         [SP_FAMILY_YOLOV8] = "yolov8", [SP_FAMILY_END_TO_END] = "end-to-end",
         [SP_FAMILY_YOLOX] = "yolox",   [SP_FAMILY_RTDETR] = "rtdetr",
+        [SP_FAMILY_YOLOV6] = "yolov6", [SP_FAMILY_RFDETR] = "rfdetr",
     };
     return names[family];
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "class_names.h"
 #include "spoton/engine.h"
 
 #include <stdbool.h>
@@ -18,11 +19,15 @@ enum sp_model_family {
     SP_FAMILY_YOLOV5,     /* [b, 3 x cells, 5+classes]: box, objectness, class scores; v5, v7 */
     SP_FAMILY_YOLOV8,     /* [b, 4+classes, cells] or turned: box, class scores; v8, v11, ours */
     SP_FAMILY_END_TO_END, /* [b, 300, 6]: x1 y1 x2 y2 (RT-DETR's of Ultralytics: cx cy w h) score
-                             class, no NMS; YOLO10, YOLO26 */
+                             class, no NMS; YOLO10, YOLO26, exports with NMS. [b, cells, 6]: with */
     SP_FAMILY_YOLOX,      /* [b, cells, 5+classes]: box (mostly as offset in its cell and log size),
                              objectness, class scores; BGR in 0..255 */
     SP_FAMILY_RTDETR, /* [b, 300, 4+classes], or [b, 300, 4] and [b, 300, classes]: relative box,
                          class scores or logits, no NMS */
+    SP_FAMILY_YOLOV6, /* [b, cells, 5+classes]: as YOLOX's in pixels, objectness always 1; RGB in
+                         0..1 */
+    SP_FAMILY_RFDETR, /* RT-DETR's pair; the last logit is no class but in COCO's 91; pictures with
+                         ImageNet's mean and deviation */
 };
 
 /* What a pixel's 255 is for the model, and in which order its colours come. */
@@ -43,23 +48,30 @@ struct sp_model {
     bool rows_first;     /* the head is [b, n, values] */
     bool relative_boxes; /* in 0..1 of the input instead of pixels; sp_detector_open() makes sure */
     bool center_boxes; /* end-to-end: cx cy w h instead of corners; sp_detector_open() makes sure */
+    bool rows_overlap; /* end-to-end: a row a cell, without NMS; sp_detector_open() makes sure */
     bool raw_cells;    /* YOLOX: offsets and log sizes; sp_detector_open() makes sure */
     bool logits;       /* RT-DETR: scores before the sigmoid; sp_detector_open() makes sure */
     bool unsure;       /* the shape is YOLOv8's and YOLOX's: the first run decides, or refuses */
+    int score_columns; /* of the pair's scores; more than classes where the last is none */
     int boxes_output, scores_output; /* indices of outputs: the same but for RT-DETR's pair */
     enum spoton_layout layout;
     bool swap_red_blue;
     float scale;                                      /* 255: the model wants 0..1 */
+    float mean[3], deviation[3];                      /* as in spoton_engine_options */
     int fixed_batch, fixed_height_px, fixed_width_px; /* 0: free */
     int stride_px;                                    /* sides are multiples of it */
     bool quantised;
-    int person_class; /* index of the class "person"; -1: the file names its classes, none so */
+    struct sp_class_names class_names;
+    /* The class "person", in any case. Without names class 0 where there is one class or COCO's 80,
+     * 1 of COCO's 91 (RF-DETR); it then has that name. -1: there is none, or it is not known. */
+    int person_class;
 
     /* For the first run, which may have to decide anew. */
     struct sp_model_wish wish;
     enum spoton_element input_element;
     bool graph_takes_bytes; /* its first operations bring 0..255 down */
     int names;              /* classes that the file names; 0: none */
+    bool names_sparse;      /* not all below `names` have one */
 };
 
 /* wish: what the user says, as sp_pipeline_model_wish() has it from the settings; NULL: nothing.

@@ -12,6 +12,9 @@
 /* Fields of onnx.proto (github.com/onnx/onnx), ModelProto downwards. */
 enum {
     MODEL_GRAPH = 7,
+    MODEL_METADATA = 14,
+    ENTRY_KEY = 1,
+    ENTRY_VALUE = 2,
     GRAPH_NODE = 1,
     GRAPH_INITIALIZER = 5,
     NODE_INPUT = 1,
@@ -216,4 +219,22 @@ bool sp_onnx_takes_bytes(const char *path, const char *input_name)
     }
     close(file);
     return found;
+}
+
+bool sp_onnx_metadata(const char *data, size_t bytes, const char *key, const char **value,
+                      size_t *value_bytes)
+{
+    struct span rest = {(const uint8_t *)data, (const uint8_t *)data + bytes};
+    struct field entry, field;
+    while (next_field(&rest, &entry)) {
+        if (entry.number != MODEL_METADATA || entry.wire != WIRE_BYTES ||
+            !find_field(entry.bytes, ENTRY_KEY, 0, &field) || field.wire != WIRE_BYTES ||
+            !is_text(field.bytes, key) || !find_field(entry.bytes, ENTRY_VALUE, 0, &field) ||
+            field.wire != WIRE_BYTES)
+            continue;
+        *value = (const char *)field.bytes.at;
+        *value_bytes = (size_t)(field.bytes.end - field.bytes.at);
+        return true;
+    }
+    return false;
 }

@@ -179,10 +179,12 @@ static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
 static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
                          const struct boxes *scores, struct sp_error *err)
 {
+    /* RF-DETR adds to its anchors what no sigmoid bounds. */
+    double beyond = model->family == SP_FAMILY_RFDETR ? 1 : SCORE_SLACK;
     for (int64_t i = 0; i < boxes->count; ++i) {
         for (int k = 0; k < 4; ++k) {
             double value = value_of(boxes, i, k);
-            if (value < -SCORE_SLACK || value > 1 + SCORE_SLACK)
+            if (value < -beyond || value > 1 + beyond)
                 return sp_fail(err, SP_ERR_UNSUPPORTED,
                                "model %s: a box holds %g, where RT-DETR has shares of the input in "
                                "0..1; see docs/MODELS.md",
@@ -191,8 +193,60 @@ static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
     }
     if (boxes->data == scores->data)
         return check_scores(model, boxes, 4, err);
-    model->logits = check_scores(model, scores, 0, NULL) != SP_OK;
+    model->logits =
+        model->family == SP_FAMILY_RFDETR || check_scores(model, scores, 0, NULL) != SP_OK;
     return SP_OK;
+}
+
+/* A row a cell of x1 y1 x2 y2 score class: Ultralytics' exports with nms=True dynamic=True away
+ * from the size that they were traced at (its pull request 25843). */
+static bool are_corner_rows(const struct boxes *boxes, int width_px, int height_px)
+{
+    const int *strides_px = sp_grid_find(boxes->count, width_px, height_px);
+    if (boxes->values != 6 || !strides_px)
+        return false;
+    double pixels = 0, relative = 0;
+    int64_t crossed = 0;
+    for (int64_t i = 0; i < boxes->count; ++i) {
+        struct sp_grid_cell cell = sp_grid_locate(strides_px, i, width_px, height_px);
+        double grid_x = (cell.column + 0.5) * cell.stride_px / width_px;
+        double grid_y = (cell.row + 0.5) * cell.stride_px / height_px;
+        double x = (value_of(boxes, i, 0) + value_of(boxes, i, 2)) / 2;
+        double y = (value_of(boxes, i, 1) + value_of(boxes, i, 3)) / 2;
+        double class_id = value_of(boxes, i, 5);
+        if (!isfinite(x + y) || !isfinite(class_id) || class_id != rint(class_id) || class_id < 0)
+            return false;
+        crossed += value_of(boxes, i, 2) < value_of(boxes, i, 0) ||
+                   value_of(boxes, i, 3) < value_of(boxes, i, 1);
+        pixels += (fabs(x / width_px - grid_x) + fabs(y / height_px - grid_y)) / 2;
+        relative += (fabs(x - grid_x) + fabs(y - grid_y)) / 2;
+    }
+    double each = 1.0 / (double)boxes->count;
+    return (double)crossed * each <= CROSSED_MOST && (pixels * each < FAR || relative * each < FAR);
+}
+
+/* YOLOv6 fills the place of the objectness with ones. */
+static bool is_always_an_object(const struct boxes *boxes)
+{
+    for (int64_t i = 0; i < boxes->count; ++i) {
+        if (fabs(value_of(boxes, i, 4) - 1) > 1e-3)
+            return false;
+    }
+    return boxes->values >= 6 && boxes->count > 0;
+}
+
+/* Heads that have the shape of another; the answer stands as a wish for the next time. */
+static enum sp_model_family other_family(const struct sp_model *model, const struct boxes *boxes,
+                                         int width_px, int height_px)
+{
+    bool rows = model->rows_first &&
+                (model->family == SP_FAMILY_YOLOV8 || model->family == SP_FAMILY_YOLOX);
+    if (!rows || model->wish.family)
+        return SP_FAMILY_AUTO;
+    if (are_corner_rows(boxes, width_px, height_px))
+        return SP_FAMILY_END_TO_END;
+    bool may_be_yolox = model->family == SP_FAMILY_YOLOX || model->unsure;
+    return may_be_yolox && is_always_an_object(boxes) ? SP_FAMILY_YOLOV6 : SP_FAMILY_AUTO;
 }
 
 /* The family anew, with dimensions that are all known. */
@@ -228,17 +282,32 @@ int sp_model_verify(struct sp_model *model, const struct sp_model_output *output
     int result = pair ? SP_OK : recognise(model, outputs, count, width_px, height_px, err);
     if (result < 0)
         return result;
+    struct boxes boxes = boxes_of(model, &outputs[model->boxes_output]);
+    enum sp_model_family other =
+        pair ? SP_FAMILY_AUTO : other_family(model, &boxes, width_px, height_px);
+    if (other) {
+        model->wish.family = other;
+        result = recognise(model, outputs, count, width_px, height_px, err);
+        if (result < 0)
+            return result;
+    }
+    if (other == SP_FAMILY_END_TO_END && model->classes > promised)
+        return fail(model,
+                    "its rows may be x1 y1 x2 y2 score class, and the file names no classes: say "
+                    "MODEL_FAMILY=end-to-end",
+                    err);
     if (model->classes > promised) /* others have made lists by the promise */
         return fail(model, "its output has more classes than the file promised", err);
-    struct boxes boxes = boxes_of(model, &outputs[model->boxes_output]);
     struct boxes scores = boxes_of(model, &outputs[model->scores_output]);
     switch (model->family) {
     case SP_FAMILY_END_TO_END:
         result = verify_end_to_end(model, &boxes, err);
+        model->rows_overlap = sp_grid_find(boxes.count, width_px, height_px) != NULL;
         break;
     case SP_FAMILY_RTDETR:
-        if (pair &&
-            (boxes.values != 4 || scores.values != model->classes || boxes.count != scores.count))
+    case SP_FAMILY_RFDETR:
+        if (pair && (boxes.values != 4 || scores.values != model->score_columns ||
+                     boxes.count != scores.count))
             return fail(model, "its outputs have other dimensions than the file promised", err);
         result = verify_rtdetr(model, &boxes, &scores, err);
         break;

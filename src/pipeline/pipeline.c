@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "base/thread.h"
 #include "engine/loader.h"
+#include "pipeline/classes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -88,35 +89,6 @@ void sp_pipeline_worker_done(struct sp_pipeline *pipeline)
 
 /* ---- opening ---- */
 
-static int choose_classes(struct sp_pipeline *p, struct sp_error *err)
-{
-    char words[sizeof p->settings->classes];
-    char *rest, *word;
-    snprintf(words, sizeof words, "%s", p->settings->classes);
-    p->class_wanted = calloc((size_t)p->model.classes, sizeof *p->class_wanted);
-    if (!p->class_wanted)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
-    for (word = strtok_r(words, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest)) {
-        char *end;
-        long number = strtol(word, &end, 10);
-        if (strcmp(word, "all") == 0) {
-            free(p->class_wanted);
-            p->class_wanted = NULL;
-            return SP_OK;
-        }
-        bool is_person = strcmp(word, "person") == 0 && p->model.person_class >= 0;
-        if (is_person)
-            number = p->model.person_class;
-        else if (*end != '\0' || end == word || number < 0 || number >= p->model.classes)
-            return sp_fail(err, SP_ERR_INVALID,
-                           "CLASSES: '%s' is no class of %s; use person, all, or numbers from 0 to "
-                           "%d",
-                           word, p->model.path, p->model.classes - 1);
-        p->class_wanted[number] = true;
-    }
-    return SP_OK;
-}
-
 struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings)
 {
     return (struct sp_model_wish){
@@ -149,7 +121,9 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
     if (result == SP_OK)
         result = sp_model_choice_gate(&p->choice, p->settings, p->cores,
                                       p->cache_dir[0] ? p->cache_dir : NULL, err);
-    return result == SP_OK ? choose_classes(p, err) : result;
+    if (result == SP_OK)
+        result = sp_classes_choose(&p->class_wanted, &p->model, p->settings->classes, err);
+    return result;
 }
 
 static int open_cameras(struct sp_pipeline *p, struct sp_error *err)

@@ -175,6 +175,10 @@ struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline);
 
 int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
+/* Whether this class is reported: CLASSES. */
+bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id);
+/* The names that labels are drawn with; NULL: people alone are reported, which needs no word. */
+const struct sp_class_names *sp_pipeline_label_names(const struct sp_pipeline *pipeline);
 const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
 
 /* Where the thread-th of several compresses pictures: JPEG_ENCODER. user: the pipeline, which

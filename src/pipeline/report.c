@@ -2,6 +2,7 @@
 #include "pipeline/internal.h"
 
 #include "base/clock.h"
+#include "pipeline/classes.h"
 
 #include <string.h>
 
@@ -119,6 +120,19 @@ struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline)
 int sp_pipeline_workers(const struct sp_pipeline *pipeline)
 {
     return pipeline->worker_count;
+}
+
+bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id)
+{
+    return class_id >= 0 && class_id < pipeline->model.classes &&
+           (!pipeline->class_wanted || pipeline->class_wanted[class_id]);
+}
+
+const struct sp_class_names *sp_pipeline_label_names(const struct sp_pipeline *pipeline)
+{
+    const struct sp_model *model = &pipeline->model;
+    int single = sp_classes_single(model, pipeline->class_wanted);
+    return single >= 0 && single == model->person_class ? NULL : &model->class_names;
 }
 
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline)

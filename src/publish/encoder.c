@@ -138,7 +138,12 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
         w->tracks[i].y2_px = size.top_px + w->tracks[i].y2_px * y_scale;
     }
     struct sp_draw_style style = {
-        .ids = true, .scores = true, .predicted = !update->inferred, .title = update->name};
+        .ids = true,
+        .scores = true,
+        .names = w->encoder->options.names,
+        .predicted = !update->inferred,
+        .title = update->name,
+    };
     sp_draw_tracks(&w->canvas, w->text, w->tracks, update->track_count, &style);
     return SP_OK;
 }

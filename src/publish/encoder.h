@@ -43,6 +43,7 @@ struct sp_encoder_options {
     int threads;                                           /* 0: one */
     struct sp_jpeg_place (*place)(void *user, int thread); /* NULL: the CPU */
     void *place_user;
+    const struct sp_class_names *names; /* on labels; outlive the encoder; NULL: none */
 };
 
 int sp_encoder_open(struct sp_encoder **out, const struct sp_encoder_options *options,

@@ -20,7 +20,8 @@ struct sp_files {
     struct sp_part *mot, *journal, *video; /* video: NULL without */
     struct sp_mp4 *mp4;
     struct sp_json line;
-    double frame_rate;       /* nominal; 0: unknown */
+    double frame_rate; /* nominal; 0: unknown */
+    const struct sp_class_names *class_names;
     struct sp_error failure; /* the first; code 0: none */
 };
 
@@ -41,6 +42,7 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
     if (!files)
         return sp_fail(err, SP_ERR_NO_MEMORY, "camera %s: out of memory", options->camera);
     files->frame_rate = options->frame_rate;
+    files->class_names = options->class_names;
     int rc = open_part(&files->mot, options, "txt", err);
     if (!rc)
         rc = open_part(&files->journal, options, "jsonl", err);
@@ -94,6 +96,39 @@ static int write_rows(struct sp_files *files, const struct sp_files_frame *frame
     return rc;
 }
 
+static bool is_in_frame(const struct sp_files_frame *frame, int class_id)
+{
+    for (size_t i = 0; i < frame->detection_count; i++)
+        if (frame->detections[i].class_id == class_id)
+            return true;
+    for (size_t i = 0; i < frame->track_count; i++)
+        if (frame->tracks[i].class_id == class_id)
+            return true;
+    return false;
+}
+
+/* The names of the classes that the line speaks of: "classes": {"2": "person"}. */
+static void write_classes(struct sp_files *files, const struct sp_files_frame *frame)
+{
+    const struct sp_class_names *names = files->class_names;
+    bool any = false;
+    for (int i = 0; names && i < names->count; i++) {
+        char number[16];
+        const char *name = sp_class_names_get(names, i);
+        if (!name || !is_in_frame(frame, i))
+            continue;
+        if (!any) {
+            sp_json_key(&files->line, "classes");
+            sp_json_begin_object(&files->line);
+        }
+        any = true;
+        sp_json_key(&files->line, sp_class_name(NULL, i, number));
+        sp_json_string(&files->line, name);
+    }
+    if (any)
+        sp_json_end_object(&files->line);
+}
+
 /* Detections keep every bit, so that the tracker run again over the journal sees what it saw;
  * tracks are results, of the same precision as in the MOT rows. */
 static int write_line(struct sp_files *files, const struct sp_files_frame *frame,
@@ -141,6 +176,7 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
         sp_json_end_array(json);
     }
     sp_json_end_array(json);
+    write_classes(files, frame);
     sp_json_end_object(json);
     sp_json_raw(json, "\n");
     if (json->failed)

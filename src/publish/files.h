@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "class_names.h"
 #include "detection.h"
 #include "render/draw.h"
 #include "track.h"
@@ -18,8 +19,9 @@ struct sp_files_options {
     const char *dir;    /* exists */
     const char *camera; /* the files' base name */
     bool video;
-    double frame_rate; /* nominal; 0: 25 */
-    int video_crf;     /* 1 (best) .. 51; 0: 23 */
+    double frame_rate;                        /* nominal; 0: 25 */
+    int video_crf;                            /* 1 (best) .. 51; 0: 23 */
+    const struct sp_class_names *class_names; /* outlive the files; NULL: none */
 };
 
 struct sp_files_frame {

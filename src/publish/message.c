@@ -16,14 +16,6 @@ enum {
     PARTS_MAX = 16383, /* 14 bits */
 };
 
-const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16])
-{
-    if (names && class_id >= 0 && class_id < names->count && names->name[class_id])
-        return names->name[class_id];
-    snprintf(number, 16, "%d", class_id);
-    return number;
-}
-
 const char *sp_person_name(uint32_t person, char out[SP_PERSON_BYTES])
 {
     snprintf(out, SP_PERSON_BYTES, "P%u", person);

@@ -2,19 +2,13 @@
 #pragma once
 
 #include "base/json.h"
+#include "class_names.h"
 #include "publish/hub.h"
 
 enum { SP_MESSAGE_SCHEMA = 1, SP_MESSAGE_VERSION = 2 };
 
 /* The largest binary message without its JPEG. */
 enum { SP_MESSAGE_BYTES_MAX = 34 + SP_HUB_NAME_BYTES + 5 + SP_TRACKS_MAX * 14 };
-
-/* Names of the model's classes; an index outside has its number as name. */
-struct sp_class_names {
-    const char *const *name;
-    int count;
-};
-const char *sp_class_name(const struct sp_class_names *names, int class_id, char number[16]);
 
 /* "P3": always text, as a client may take a number for something else. */
 enum { SP_PERSON_BYTES = 16 };

@@ -107,10 +107,10 @@ struct sp_server_options {
     struct sp_hub *hub;
     struct sp_encoder *encoder;
     struct sp_site site;
-    struct sp_class_names classes;  /* outlive the server */
-    const char *host;               /* name or address */
-    int port;                       /* 0: any */
-    const char *tls_cert, *tls_key; /* files; NULL or empty: no TLS */
+    const struct sp_class_names *classes; /* outlive the server; NULL: none */
+    const char *host;                     /* name or address */
+    int port;                             /* 0: any */
+    const char *tls_cert, *tls_key;       /* files; NULL or empty: no TLS */
 };
 
 /* Binds, but serves nobody yet. SP_ERR_IO names the address and what is in the way. */

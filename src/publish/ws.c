@@ -358,7 +358,7 @@ static size_t make(struct sp_connection *c, const struct sp_update *update,
         const struct sp_site *site = &server->options.site;
         sp_json_clear(&server->json);
         if (format == SP_WS_JSON)
-            sp_message_json(&server->json, update, &server->options.classes, sp_clock_us());
+            sp_message_json(&server->json, update, server->options.classes, sp_clock_us());
         else
             site->format(site->user, &ws->plan, update, &server->json);
         bytes = server->json.failed ? 0 : server->json.used_bytes;

@@ -324,20 +324,23 @@ static struct rect place_label(const struct pen *pen, struct rect box, int width
     return first;
 }
 
-/* The id, and the score beside it in a softer ink. */
+/* The id and the class, and the score beside them in a softer ink. */
 static void draw_label(struct pen *pen, const struct sp_track *track, struct rect box,
                        const struct sp_draw_style *style, const uint8_t rgb[3], struct sp_yuv color)
 {
-    char id[16] = "", score[16] = "";
+    char id[SP_CLASS_NAME_BYTES + 20] = "", score[16] = "", number[16];
     if (style->ids)
         snprintf(id, sizeof id, "%u", track->id);
+    if (style->names)
+        snprintf(id + strlen(id), SP_CLASS_NAME_BYTES, "%s%s", style->ids ? " " : "",
+                 sp_class_name(style->names, track->class_id, number));
     if (style->scores)
         snprintf(score, sizeof score, "%.2f", track->score);
 
     int id_width, score_width, ascent, descent;
     sp_text_measure(pen->text, pen->text_px, id, &id_width, &ascent, &descent);
     sp_text_measure(pen->text, pen->text_px, score, &score_width, &ascent, &descent);
-    int gap = style->ids && style->scores ? pen->text_px / 2 : 0;
+    int gap = id[0] && style->scores ? pen->text_px / 2 : 0;
     int width = id_width + gap + score_width;
     int tab_width = (width + 2 * pen->pad_px + 1) & ~1, tab_height = (ascent + descent + 1) & ~1;
     struct rect tab = place_label(pen, box, tab_width, tab_height);
@@ -419,7 +422,7 @@ void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct
         return;
     draw_title(&pen, style);
     /* After all boxes: no line crosses a label. */
-    for (size_t i = 0; (style->ids || style->scores) && i < track_count; i++) {
+    for (size_t i = 0; (style->ids || style->scores || style->names) && i < track_count; i++) {
         if (!box_of(&pen, &tracks[i], &box))
             continue;
         sp_draw_color(tracks[i].id, rgb);

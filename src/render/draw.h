@@ -8,6 +8,7 @@
  * range and matrix in the same pass, and the encoder has nothing left to convert. */
 #pragma once
 
+#include "class_names.h"
 #include "frame.h"
 #include "track.h"
 
@@ -41,9 +42,10 @@ struct sp_text; /* a face with its rendered glyphs at the sizes in use; render/t
 
 struct sp_draw_style {
     bool ids, scores;
-    bool predicted;    /* boxes that were predicted, not inferred: dashed */
-    const char *title; /* camera name, top left; NULL: none */
-    const char *clock; /* under or beside the title; NULL: none */
+    const struct sp_class_names *names; /* beside the id; NULL: no class is written */
+    bool predicted;                     /* boxes that were predicted, not inferred: dashed */
+    const char *title;                  /* camera name, top left; NULL: none */
+    const char *clock;                  /* under or beside the title; NULL: none */
 };
 
 /* Boxes (a colour per id that stays the same), labels, title. Line width and text size follow the

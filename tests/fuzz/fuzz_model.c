@@ -127,9 +127,9 @@ static struct sp_model_wish take_wish(void)
     unsigned wish = (unsigned)fuzz_take(&input, 1);
     if (wish < 0xA0)
         return (struct sp_model_wish){0};
-    return (struct sp_model_wish){.family = (enum sp_model_family)(wish % 6),
-                                  .range = (enum sp_input_range)(wish / 6 % 3),
-                                  .color = (enum sp_input_color)(wish / 18 % 3)};
+    return (struct sp_model_wish){.family = (enum sp_model_family)(wish % 8),
+                                  .range = (enum sp_input_range)(wish / 8 % 3),
+                                  .color = (enum sp_input_color)(wish / 24 % 3)};
 }
 
 /* Values a box of the model's first output, by what the file promised. */
@@ -140,6 +140,7 @@ static int64_t values_of(const struct sp_model *model)
         return 6;
     case SP_FAMILY_YOLOV5:
     case SP_FAMILY_YOLOX:
+    case SP_FAMILY_YOLOV6:
         return 5 + (int64_t)model->classes;
     default:
         return 4 + (int64_t)model->classes;

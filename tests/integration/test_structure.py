@@ -13,7 +13,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 LINES_MAX = 600
 
 # Values that stages hand on: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
-VALUES = {"frame", "surface", "detection", "track", "stage", "place"}
+VALUES = {"class_names", "frame", "surface", "detection", "track", "stage", "place"}
 STAGES = {"capture", "batch", "detect", "embed", "engine", "track", "space", "render", "publish"}
 # Which rooms a room may include, besides itself. "" stands for the values.
 ALLOWED = {

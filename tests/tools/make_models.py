@@ -79,6 +79,32 @@ def rtdetr_heads(classes, queries=300):
     return boxes, scores
 
 
+def yolov6_head(classes):
+    """[336, 5 + classes]: YOLOv6 has no objectness and fills its place with ones."""
+    head = grid_head(classes)
+    return np.concatenate([head[:, :4], np.ones((len(head), 1), np.float32), head[:, 4:]], axis=1)
+
+
+def corner_rows():
+    """[336, 6] x1 y1 x2 y2 score class, a row a cell; two of them are of the same object."""
+    head = grid_head(1)
+    rows = np.zeros((len(head), 6), np.float32)
+    rows[:, :2], rows[:, 2:4] = head[:, :2] - (8, 12), head[:, :2] + (8, 12)
+    rows[:, 4] = head[:, 4]
+    rows[10] = rows[9]
+    rows[10, 4] = 0.8
+    return rows
+
+
+def rfdetr_heads(classes):
+    """As RF-DETR's export: a last logit that is no class, here the highest of all."""
+    boxes, scores = rtdetr_heads(classes + 1)
+    scores[17] = -5
+    scores[17, classes - 1] = np.log(0.9 / 0.1)
+    scores[:, classes] = 5
+    return boxes, scores
+
+
 def end_to_end_head(unit=1.0):
     head = np.zeros((300, 6), np.float32)
     head[:, :4] = (np.array([8, 8, 24, 32], np.float32) + np.arange(300)[:, None] % 30) * unit
@@ -142,6 +168,22 @@ def save_echo(folder, name, shape, element=TensorProto.FLOAT):
     onnx.save(model, str(folder / f"{name}.onnx"))
 
 
+def make_look_alikes(folder):
+    """Heads that have the shape of another."""
+    free = ("b", 3, "h", "w")
+    save(folder, "v6", [yolov6_head(80)])
+    save(folder, "v6_free", [yolov6_head(80)], shape=free, free=True)
+    save(folder, "v6_unnamed", [yolov6_head(2)])
+    save(folder, "v6_one", [yolov6_head(1)], names=["person"])
+    save(folder, "rows_free", [corner_rows()], shape=free, free=True, names=["person"])
+    save(folder, "rows_two", [corner_rows()], shape=free, free=True, names=["person", "dog"])
+    save(folder, "rows_three", [corner_rows()], names=["person", "dog", "cat"])
+    save(folder, "no_rows_unnamed", [corner_rows()])
+    for name, classes in (("rfdetr", 3), ("rfdetr_one", 1)):
+        save(folder, name, list(rfdetr_heads(classes)), out_names=["dets", "labels"])
+    save(folder, "rfdetr_coco", list(rtdetr_heads(91)), out_names=["dets", "labels"])
+
+
 def make_other_families(folder):
     coco = [f"class{i}" if i else "person" for i in range(80)]
     free = ("b", 3, "h", "w")
@@ -193,6 +235,7 @@ def main():
     save(folder, "end_to_end", [end_to_end_head()])
     save(folder, "end_to_end_relative", [end_to_end_head(relative)], names=["bag", "person", "dog"])
     make_other_families(folder)
+    make_look_alikes(folder)
 
     for layout, shape in (("nchw", ("b", 3, "h", "w")), ("nhwc", ("b", "h", "w", 3))):
         save_echo(folder, f"echo_f32_{layout}", shape)

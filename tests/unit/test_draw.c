@@ -306,6 +306,31 @@ static void test_the_label_sits_on_the_box_or_inside_it(void **state)
     sp_text_close(text);
 }
 
+static void test_the_label_names_the_class(void **state)
+{
+    (void)state;
+    static struct sp_class_names names;
+    struct sp_text *text = open_text();
+    assert_true(sp_class_names_set(&names, 1, "forklift", 8));
+    size_t above[3];
+    for (int i = 0; i < 3; i++) { /* without a name, a class that has none, and one that has */
+        struct sp_canvas canvas = grey_canvas(320, 240);
+        struct sp_track track = {.id = 12,
+                                 .x1_px = 100,
+                                 .y1_px = 100,
+                                 .x2_px = 180,
+                                 .y2_px = 200,
+                                 .class_id = i < 2 ? 300 : 1};
+        struct sp_draw_style style = {.ids = true, .names = i > 0 ? &names : NULL};
+        sp_draw_tracks(&canvas, text, &track, 1, &style);
+        above[i] = count_color(&canvas, color_of(&canvas, 12), 88, 99);
+        sp_canvas_release(&canvas);
+    }
+    assert_true(above[1] > above[0] + 20); /* "12 300" */
+    assert_true(above[2] > above[1] + 20); /* "12 forklift" */
+    sp_text_close(text);
+}
+
 static void test_labels_of_equal_boxes_do_not_cover_each_other(void **state)
 {
     (void)state;
@@ -396,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_a_box_over_the_edge_stays_open_there),
         cmocka_unit_test(test_random_boxes_stay_inside_the_planes),
         cmocka_unit_test(test_the_label_sits_on_the_box_or_inside_it),
+        cmocka_unit_test(test_the_label_names_the_class),
         cmocka_unit_test(test_labels_of_equal_boxes_do_not_cover_each_other),
         cmocka_unit_test(test_the_title_darkens_the_top_left_only),
         cmocka_unit_test(test_colors_of_neighbours_are_far_apart),

@@ -350,8 +350,8 @@ static void fill_whole(struct sp_update *update, size_t count)
 static void test_binary_is_a_quarter_of_json(void **state)
 {
     (void)state;
-    static const char *const names[] = {"person"};
-    struct sp_class_names classes = {names, 1};
+    static struct sp_class_names classes;
+    assert_true(sp_class_names_set(&classes, 0, "person", 6));
     struct sp_json json = {0};
     uint8_t out[SP_MESSAGE_BYTES_MAX];
     struct sp_update *update = malloc(sizeof *update);

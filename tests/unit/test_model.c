@@ -1,7 +1,6 @@
 #include "config/settings.h"
 #include "detect/detector.h"
 #include "detect/model.h"
-#include "detect/names.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,36 +58,6 @@ static void test_paths_that_are_no_models(void **state)
     static char longest[5000];
     memset(longest, 'a', sizeof longest - 1);
     assert_int_equal(sp_model_open(&model, load_fake(), longest, NULL, &err), SP_ERR_INVALID);
-}
-
-static void expect_names(const char *text, int count, int person_class)
-{
-    char folder[1024], path[1100];
-    struct sp_model_names names;
-    scratch_folder(folder, sizeof folder, "test-models");
-    snprintf(path, sizeof path, "%s/names.txt", folder);
-    write_file(path, text, strlen(text));
-    sp_model_names_find(&names, path);
-    assert_int_equal(names.count, count);
-    assert_int_equal(names.person_class, person_class);
-}
-
-static void test_names_in_a_file(void **state)
-{
-    (void)state;
-    struct sp_model_names names;
-    expect_names("..names..{0: 'person', 1: 'bicycle', 2: \"driver's seat\"}..", 3, 0);
-    expect_names("{0: 'dog', 1: 'Person'}", 2, 1);
-    expect_names("{0: 'dog', 1: 'persona'}", 2, -1);
-    expect_names("{0: {0: 'person'}", 1, 0);
-    expect_names("{0: 'cut off", 0, -1);
-    expect_names("{0: 'cut off'", 0, -1);
-    expect_names("{0: 'a', 2: 'b'}", 0, -1);
-    expect_names("{0: ", 0, -1);
-    expect_names("{0:", 0, -1);
-    expect_names("", 0, -1);
-    sp_model_names_find(&names, "/nowhere");
-    assert_int_equal(names.count, 0);
 }
 
 static void expect_unreadable(const struct spoton_engine_api *api, const char *path,
@@ -204,7 +173,7 @@ struct reading {
     const char *name;
     enum sp_model_family family;
     int classes, person_class, fixed_batch, quantised, class_id;
-    bool bytes, bgr; /* what the input wants */
+    bool bytes, bgr, normalised; /* what the input wants */
     struct sp_model_wish wish;
 };
 
@@ -226,11 +195,13 @@ static void expect_reading(const struct spoton_engine_api *api, const char *fold
     assert_int_equal(model.quantised, expected->quantised);
     assert_true(model.scale == (expected->bytes ? 1.0f : 255.0f));
     assert_int_equal(model.swap_red_blue, expected->bgr);
+    assert_true(model.mean[0] == (expected->normalised ? 0.485f : 0));
+    assert_true(model.deviation[2] == (expected->normalised ? 0.225f : 0));
     assert_int_equal(found.class_id, expected->class_id);
     assert_true(fabs(found.score - 0.9) < 1e-3);
     /* make_models.py: cell 9 of stride 8 is at (76, 4), clipped at the top */
     double box[4] = {68, 0, 84, 16};
-    if (expected->family == SP_FAMILY_END_TO_END)
+    if (expected->family == SP_FAMILY_END_TO_END && !model.rows_overlap)
         memcpy(box, (double[4]){10, 20, 30, 60}, sizeof box);
     assert_true(fabs(found.x1_px - box[0]) < 0.1 && fabs(found.y1_px - box[1]) < 0.1);
     assert_true(fabs(found.x2_px - box[2]) < 0.1 && fabs(found.y2_px - box[3]) < 0.1);
@@ -244,9 +215,9 @@ static void test_heads_that_are_read(void **state)
     static const struct reading cases[] = {
         {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
         {"v8_free_batch", SP_FAMILY_YOLOV8, 1, 0, 0, 0, 0},
-        {"v8_relative", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_relative", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
         {"v8_rows", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
-        {"v8_rows_relative_nhwc", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1},
+        {"v8_rows_relative_nhwc", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
         {"v8_half", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
         {"v8_u8", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
         {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
@@ -254,22 +225,32 @@ static void test_heads_that_are_read(void **state)
         {"v8_no_person", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
         {"v8_coco", SP_FAMILY_YOLOV8, 80, 0, 1, 0, 79},
         {"v5", SP_FAMILY_YOLOV5, 80, 0, 1, 0, 79},
-        {"v5_unnamed", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
-        {"v5_relative", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"v5_unnamed", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
+        {"v5_relative", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
         {"v5_free", SP_FAMILY_YOLOV5, 80, 0, 0, 0, 79},
-        {"v5_half", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
-        {"v5_maps", SP_FAMILY_YOLOV5, 2, 0, 1, 0, 1},
+        {"v5_half", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
+        {"v5_maps", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
         {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
-        {"yolox_raw", SP_FAMILY_YOLOX, 2, 0, 1, 0, 1, .bytes = true, .bgr = true},
+        {"yolox_raw", SP_FAMILY_YOLOX, 2, -1, 1, 0, 1, .bytes = true, .bgr = true},
         {"yolox_free", SP_FAMILY_YOLOX, 80, 0, 0, 0, 79, .bytes = true, .bgr = true},
         {"yolox_decoded", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
-        {"rtdetr", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1},
-        {"rtdetr_turned", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1},
+        {"rtdetr", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1},
+        {"rtdetr_turned", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1},
         {"rtdetr_one", SP_FAMILY_RTDETR, 80, 0, 1, 0, 79},
         {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
         {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
         {"end_to_end_free", SP_FAMILY_END_TO_END, 80, 0, 0, 0, 0},
         {"end_to_end_centers", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
+        {"v6", SP_FAMILY_YOLOV6, 80, 0, 1, 0, 79},
+        {"v6_free", SP_FAMILY_YOLOV6, 80, 0, 0, 0, 79},
+        {"v6_unnamed", SP_FAMILY_YOLOV6, 2, -1, 1, 0, 1},
+        {"v6_one", SP_FAMILY_YOLOV6, 1, 0, 1, 0, 0},
+        {"rows_free", SP_FAMILY_END_TO_END, 1, 0, 0, 0, 0},
+        {"rows_two", SP_FAMILY_END_TO_END, 2, 0, 0, 0, 0},
+        {"rows_three", SP_FAMILY_END_TO_END, 3, 0, 1, 0, 0},
+        {"rfdetr", SP_FAMILY_RFDETR, 3, -1, 1, 0, 2, .normalised = true},
+        {"rfdetr_one", SP_FAMILY_RFDETR, 1, 0, 1, 0, 0, .normalised = true},
+        {"rfdetr_coco", SP_FAMILY_RFDETR, 91, 1, 1, 0, 90, .normalised = true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
@@ -281,13 +262,13 @@ static void test_what_the_user_says_goes_before_the_file(void **state)
     char folder[512];
     const struct spoton_engine_api *api = prepare(folder, sizeof folder);
     static const struct reading cases[] = {
-        {"v8_unsure", SP_FAMILY_YOLOV8, 2, 0, 1, 0, 1, .wish = {.family = SP_FAMILY_YOLOV8}},
+        {"v8_unsure", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1, .wish = {.family = SP_FAMILY_YOLOV8}},
         {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79,
          .wish = {.range = SP_RANGE_UNIT, .color = SP_COLOR_RGB}},
         {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1, .bytes = true, .bgr = true,
          .wish = {.range = SP_RANGE_BYTES, .color = SP_COLOR_BGR}},
         {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .wish = {.range = SP_RANGE_UNIT}},
-        {"rtdetr", SP_FAMILY_RTDETR, 2, 0, 1, 0, 1, .wish = {.family = SP_FAMILY_RTDETR}},
+        {"rtdetr", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1, .wish = {.family = SP_FAMILY_RTDETR}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
@@ -298,7 +279,7 @@ static void test_the_settings_mean_what_the_model_reads(void **state)
 {
     (void)state;
     static struct sp_settings settings;
-    for (enum sp_model_family family = SP_FAMILY_AUTO; family <= SP_FAMILY_RTDETR; ++family) {
+    for (enum sp_model_family family = SP_FAMILY_AUTO; family <= SP_FAMILY_RFDETR; ++family) {
         const char *name = sp_model_family_name(family);
         assert_int_equal(sp_settings_set(&settings, "MODEL_FAMILY", name, "a test", NULL), SP_OK);
         assert_int_equal(settings.model_family, family);
@@ -360,7 +341,8 @@ static void test_heads_that_are_refused(void **state)
         {"no_nanodet", "NanoDet", {0}},
         {"no_queries", "MODEL_FAMILY=rtdetr", {0}},
         {"no_masks", "masks", {0}},
-        {"no_detr", "ImageNet", {0}},
+        {"no_detr", "DETR or Deformable DETR", {0}},
+        {"no_rows_unnamed", "MODEL_FAMILY=end-to-end", {0}},
         {"no_relative", "shares of the input", {0}},
         {"no_two_outputs", "2 outputs", {0}},
         {"no_two_inputs", "2 inputs", {0}},
@@ -461,7 +443,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_fake_is_a_model_of_one_class),
         cmocka_unit_test(test_paths_that_are_no_models),
-        cmocka_unit_test(test_names_in_a_file),
         cmocka_unit_test(test_files_that_cannot_be_read),
         cmocka_unit_test(test_heads_that_are_read),
         cmocka_unit_test(test_sides_that_fit_no_integer_are_refused),
