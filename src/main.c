@@ -55,9 +55,20 @@ static int refuse_command(const char *word)
     return SP_EXIT_USAGE;
 }
 
+/* A reload that is asked for while the server starts waits until serve has its handler. */
+static void hold_hangups(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hangup, NULL);
+}
+
 int main(int argc, char **argv)
 {
     extern char **environ;
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        hold_hangups();
     if (argc < 2) {
         print_usage(stderr);
         return SP_EXIT_USAGE;

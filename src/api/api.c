@@ -276,12 +276,16 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->hub = options->hub;
     api->encoder = options->encoder;
     api->started_us = sp_clock_us();
+    api->started_wall_us = sp_clock_wall_us();
+    api->probe.struct_bytes = sizeof api->probe;
+    sp_pipeline_engine(api->pipeline)->probe(&api->probe);
     pthread_mutex_init(&api->mutex, NULL);
     api->fresh = malloc(sizeof *api->fresh);
     api->stages = calloc(SP_STAGE_COUNT, sizeof api->stages[0]);
+    api->scratch = calloc(1, sizeof *api->scratch);
     api->classes = &sp_pipeline_model(api->pipeline)->class_names;
     int result = SP_OK;
-    if (!api->fresh || !api->stages)
+    if (!api->fresh || !api->stages || !api->scratch)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (result == SP_OK)
         result = sp_v1_open(api, err);
@@ -300,6 +304,7 @@ void sp_api_close(struct sp_api *api)
     sp_v1_close(api);
     free(api->fresh);
     free(api->stages);
+    free(api->scratch);
     free(api);
 }
 

@@ -73,6 +73,19 @@ static void read_stages(struct sp_api *api)
     }
 }
 
+static const struct {
+    const char *key;
+    double share;
+} percentiles[] = {{"p50_ms", 0.5}, {"p95_ms", 0.95}, {"p99_ms", 0.99}};
+
+/* Since the tick before this one. */
+static bool changed(const struct sp_api *api, int stage)
+{
+    const struct sp_rate_sample *before =
+        &api->sample[(api->samples + SP_RATE_SAMPLES - 2) % SP_RATE_SAMPLES];
+    return api->samples < 2 || before->count[stage] != atomic_load(&api->stages[stage].wall.count);
+}
+
 void sp_box_sample(struct sp_api *api)
 {
     struct sp_rate_sample *sample = &api->sample[api->samples++ % SP_RATE_SAMPLES];
@@ -88,6 +101,9 @@ void sp_box_sample(struct sp_api *api)
     }
     read_stages(api);
     for (int i = 0; i < SP_STAGE_COUNT; i++) {
+        for (int k = 0; k < 3 && changed(api, i); k++)
+            api->percentile_ms[i][k] =
+                sp_histogram_percentile(&api->stages[i].wall, percentiles[k].share) / 1000;
         sample->count[i] = atomic_load(&api->stages[i].wall.count);
         sample->sum_us[i] = atomic_load(&api->stages[i].wall.sum_us);
     }
@@ -147,17 +163,15 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
     struct sp_device_report devices[SP_DEVICES_MAX];
-    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     int count = sp_pipeline_detectors(api->pipeline, detectors);
     int device_count = sp_pipeline_devices(api->pipeline, devices);
     const struct spoton_engine_api *engine = sp_pipeline_engine(api->pipeline);
     const char *path = sp_pipeline_model(api->pipeline)->path, *slash = strrchr(path, '/');
-    engine->probe(&probe);
     *batch = 1;
     sp_json_key(json, "engine");
     sp_json_begin_object(json);
     sp_json_member_string(json, "name", engine->name);
-    sp_json_member_string(json, "device", probe.device);
+    sp_json_member_string(json, "device", api->probe.device);
     sp_json_member_string(json, "precision",
                           count ? sp_precision_name(detectors[0].description.precision) : NULL);
     sp_json_member_string(json, "model", slash ? slash + 1 : path);
@@ -183,11 +197,6 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
 
 static void put_stages(struct sp_api *api, struct sp_json *json)
 {
-    static const struct {
-        const char *key;
-        double share;
-    } shares[] = {{"p50_ms", 0.5}, {"p95_ms", 0.95}, {"p99_ms", 0.99}};
-    read_stages(api);
     sp_json_key(json, "stages");
     sp_json_begin_object(json);
     for (int i = 0; i < SP_STAGE_COUNT; i++) {
@@ -195,8 +204,8 @@ static void put_stages(struct sp_api *api, struct sp_json *json)
         sp_json_key(json, sp_stage_name((enum sp_stage)i));
         sp_json_begin_object(json);
         for (int k = 0; k < 3; k++) {
-            sp_json_key(json, shares[k].key);
-            sp_json_number(json, sp_histogram_percentile(wall, shares[k].share) / 1000, 3);
+            sp_json_key(json, percentiles[k].key);
+            sp_json_number(json, api->percentile_ms[i][k], 3);
         }
         sp_json_member_int(json, "count", (int64_t)atomic_load(&wall->count));
         sp_json_end_object(json);

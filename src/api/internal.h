@@ -28,7 +28,7 @@ struct sp_api {
     struct sp_hub *hub;
     struct sp_encoder *encoder;
     struct sp_server *server;
-    int64_t started_us;
+    int64_t started_us, started_wall_us;
     atomic_bool started;
     struct sp_sessions sessions;
     const struct sp_class_names *classes; /* the pipeline's */
@@ -38,7 +38,10 @@ struct sp_api {
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;
     struct sp_load load;
-    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], scratch */
+    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], over all cameras, of the last tick */
+    struct sp_stage_stats *scratch;
+    double percentile_ms[SP_STAGE_COUNT][3]; /* 0.5, 0.95, 0.99; of the last tick */
+    struct spoton_engine_probe probe;        /* made once: it reads files and may start a runtime */
 
     pthread_mutex_t mutex; /* guards the next two */
     struct sp_settings *fresh;

@@ -18,6 +18,10 @@ static const int64_t buckets_us[] = {100,    250,    500,     1000,    2500,
                                      250000, 500000, 1000000, 2500000, 10000000};
 enum { BUCKETS = sizeof buckets_us / sizeof buckets_us[0] };
 
+/* Of each camera's latency: fewer, because there may be 64 cameras. */
+static const int64_t latency_us[] = {10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000};
+enum { LATENCY_BUCKETS = sizeof latency_us / sizeof latency_us[0] };
+
 struct camera {
     int slot;
     struct sp_camera_report report;
@@ -135,42 +139,53 @@ static void put_cameras(struct page *page)
                  (int)page->cameras[i].report.state == s);
 }
 
-static void put_histogram(struct page *page, const char *camera, const char *stage,
-                          const struct sp_histogram *histogram)
+/* labels: key="value", without the braces. */
+static void put_histogram(struct page *page, const char *name, const char *labels,
+                          const struct sp_histogram *histogram, const int64_t *limit_us, int count)
 {
-    uint64_t below[BUCKETS], all = sp_histogram_below(histogram, buckets_us, BUCKETS, below);
+    uint64_t below[BUCKETS], all = sp_histogram_below(histogram, limit_us, count, below);
     if (all == 0)
         return;
-    for (int i = 0; i < BUCKETS; i++)
-        line(page, "spoton_stage_seconds_bucket{camera=\"%s\",stage=\"%s\",le=\"%g\"} %llu", camera,
-             stage, (double)buckets_us[i] / 1e6, (unsigned long long)below[i]);
-    line(page, "spoton_stage_seconds_bucket{camera=\"%s\",stage=\"%s\",le=\"+Inf\"} %llu", camera,
-         stage, (unsigned long long)all);
-    line(page, "spoton_stage_seconds_sum{camera=\"%s\",stage=\"%s\"} %.9g", camera, stage,
-         (double)atomic_load(&histogram->sum_us) / 1e6);
-    line(page, "spoton_stage_seconds_count{camera=\"%s\",stage=\"%s\"} %llu", camera, stage,
-         (unsigned long long)all);
+    for (int i = 0; i < count; i++)
+        line(page, "%s_bucket{%s,le=\"%g\"} %llu", name, labels, (double)limit_us[i] / 1e6,
+             (unsigned long long)below[i]);
+    line(page, "%s_bucket{%s,le=\"+Inf\"} %llu", name, labels, (unsigned long long)all);
+    line(page, "%s_sum{%s} %.9g", name, labels, (double)atomic_load(&histogram->sum_us) / 1e6);
+    line(page, "%s_count{%s} %llu", name, labels, (unsigned long long)all);
 }
 
+/* Over all cameras, of the last tick: with a histogram for each camera and stage, 64 cameras would
+ * have 14,000 series. */
 static void put_stages(struct page *page)
 {
+    const struct sp_api *api = page->api;
+    struct sp_histogram *send = &api->scratch->wall;
+    char labels[64];
     head(page, "spoton_stage_seconds", "histogram",
-         "Time that a frame spends in a stage; total: decoded to done.");
+         "Time that a frame spends in a stage, over all cameras; total: decoded to done.");
+    for (int s = 0; s < SP_STAGE_COUNT; s++) {
+        snprintf(labels, sizeof labels, "stage=\"%s\"", sp_stage_name((enum sp_stage)s));
+        put_histogram(page, "spoton_stage_seconds", labels, &api->stages[s].wall, buckets_us,
+                      BUCKETS);
+    }
+    memset(send, 0, sizeof *send);
+    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
+        sp_histogram_merge(send, &sp_hub_times(api->hub, i)->send);
+    put_histogram(page, "spoton_stage_seconds", "stage=\"send\"", send, buckets_us, BUCKETS);
+}
+
+static void put_latency(struct page *page)
+{
+    struct sp_histogram *total = &page->api->scratch->wall;
+    char labels[SP_CAMERA_NAME_BYTES + 16];
+    head(page, "spoton_camera_latency_seconds", "histogram", "From decoded to done, of a frame.");
     for (int i = 0; i < page->camera_count; i++) {
-        const char *name = page->cameras[i].report.name;
-        int slot = page->cameras[i].slot;
-        struct sp_hub_times *times = sp_hub_times(page->api->hub, slot);
-        for (int s = 0; s < SP_STAGE_COUNT; s++) {
-            struct sp_histogram *sum = &page->api->stages[0].wall; /* scratch */
-            memset(sum, 0, sizeof *sum);
-            sp_pipeline_stage_histogram(page->api->pipeline, slot, (enum sp_stage)s, sum);
-            if (s == SP_STAGE_DRAW)
-                sp_histogram_merge(sum, &times->draw);
-            if (s == SP_STAGE_ENCODE)
-                sp_histogram_merge(sum, &times->encode);
-            put_histogram(page, name, sp_stage_name((enum sp_stage)s), sum);
-        }
-        put_histogram(page, name, "send", &times->send);
+        memset(total, 0, sizeof *total);
+        sp_pipeline_stage_histogram(page->api->pipeline, page->cameras[i].slot, SP_STAGE_TOTAL,
+                                    total);
+        snprintf(labels, sizeof labels, "camera=\"%s\"", page->cameras[i].report.name);
+        put_histogram(page, "spoton_camera_latency_seconds", labels, total, latency_us,
+                      LATENCY_BUCKETS);
     }
 }
 
@@ -292,7 +307,6 @@ static void put_devices(struct page *page)
 static void put_process(struct page *page)
 {
     struct sp_error error;
-    int64_t uptime_us = sp_clock_us() - page->api->started_us;
     sp_pipeline_error(page->api->pipeline, &error);
     single(page, "spoton_pipeline_failed", "gauge", "1: the pipeline as a whole has failed.",
            error.code != SP_OK);
@@ -302,7 +316,7 @@ static void put_process(struct page *page)
            (double)sp_process_cpu_us() / 1e6);
     single(page, "process_open_fds", "gauge", "Open files.", count_files());
     single(page, "process_start_time_seconds", "gauge", "When it started, since the Unix epoch.",
-           (double)(sp_clock_wall_us() - uptime_us) / 1e6);
+           (double)page->api->started_wall_us / 1e6);
 }
 
 void sp_metrics(struct sp_call *call)
@@ -326,6 +340,7 @@ void sp_metrics(struct sp_call *call)
     line(page, "spoton_build_info{version=\"%s\"} 1", SPOTON_VERSION);
     put_cameras(page);
     put_stages(page);
+    put_latency(page);
     put_viewers(page);
     put_people(page);
     put_devices(page);

@@ -68,9 +68,14 @@ void sp_histogram_clear(struct sp_histogram *histogram)
 
 void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from)
 {
-    for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++)
-        atomic_fetch_add_explicit(&to->bucket[i], atomic_load(&from->bucket[i]),
-                                  memory_order_relaxed);
+    /* `bucket` is added to first and `count` after it: without a count there is next to nothing. */
+    if (atomic_load_explicit(&from->count, memory_order_relaxed) == 0)
+        return;
+    for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++) {
+        uint64_t more = atomic_load_explicit(&from->bucket[i], memory_order_relaxed);
+        if (more > 0)
+            atomic_fetch_add_explicit(&to->bucket[i], more, memory_order_relaxed);
+    }
     atomic_fetch_add(&to->count, atomic_load(&from->count));
     atomic_fetch_add(&to->sum_us, atomic_load(&from->sum_us));
     if (atomic_load(&from->max_us) > atomic_load(&to->max_us))

@@ -284,15 +284,25 @@ static void stop(struct serve *serve)
     sp_hub_close(serve->hub);
 }
 
+/* main() holds the signal back until here. */
+static void take_hangups(void)
+{
+    sigset_t hangup;
+    signal(SIGHUP, on_hangup);
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
 int sp_command_serve_main(const struct sp_command_context *context)
 {
     struct sp_error err = {0};
     int exit_code;
+    take_hangups();
     struct sp_options *options = sp_command_start(context, &usage, &exit_code);
     if (!options)
         return exit_code;
     struct serve serve = {.context = context, .settings = &options->settings};
-    signal(SIGHUP, on_hangup);
     raise_file_limit();
     sp_notify_init(&serve.notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     int code = SP_EXIT_OK;

@@ -1,6 +1,7 @@
 #include "pipeline/map.h"
 
 #include "base/log.h"
+#include "pipeline/map_saver.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct sp_map {
     int cameras;
     struct slot *slots;
     struct sp_calibration *calibration, *scratch; /* guarded */
+    struct sp_map_saver *saver;                   /* NULL: there is no file */
 };
 
 static int read_calibration(struct sp_map *map, struct sp_error *err)
@@ -70,6 +72,8 @@ int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cam
                      : sp_fail(err, SP_ERR_NO_MEMORY, "map: out of memory");
     if (result == SP_OK)
         result = read_calibration(map, err);
+    if (result == SP_OK && map->file[0])
+        result = sp_map_saver_open(&map->saver, map->file, err);
     if (result < 0) {
         sp_map_close(map);
         return result;
@@ -82,6 +86,7 @@ void sp_map_close(struct sp_map *map)
 {
     if (!map)
         return;
+    sp_map_saver_close(map->saver);
     sp_space_close(map->space);
     free(map->slots);
     free(map->calibration);
@@ -169,9 +174,7 @@ void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration)
 
 static int save(struct sp_map *map, struct sp_error *err)
 {
-    if (map->file[0] == '\0')
-        return SP_OK;
-    return sp_calibration_write(map->calibration, map->file, err);
+    return map->saver ? sp_map_saver_put(map->saver, map->calibration, err) : SP_OK;
 }
 
 static int calibrate(struct sp_map *map, const struct sp_map_points *points, struct sp_fit *fit,

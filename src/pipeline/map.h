@@ -2,7 +2,7 @@
  *
  * Data flow: post workers give each finished picture's tracks -> the space stage -> places. The API
  * reads and changes calibrations; they are kept in HOMOGRAPHY_FILE_PATH, if that is set, else until
- * the end. All functions are thread-safe and short. */
+ * the end (map_saver.h writes them). All functions are thread-safe and short. */
 #pragma once
 
 #include "config/settings.h"

@@ -373,17 +373,33 @@ static int write_whole(const char *path, const char *text, size_t bytes)
     return code;
 }
 
-int sp_calibration_write(const struct sp_calibration *calibration, const char *path,
-                         struct sp_error *err)
+int sp_calibration_may_write(const char *path, struct sp_error *err)
 {
-    char part[4096];
     struct stat info;
-    struct sp_json json = {0};
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "HOMOGRAPHY_FILE_PATH=%s is a folder: name one file in it to change "
                        "calibrations",
                        path);
+    int bytes = slash ? (int)(slash + 1 - path) : 1;
+    if (bytes >= (int)sizeof folder)
+        return sp_fail(err, SP_ERR_INVALID, "HOMOGRAPHY_FILE_PATH is too long");
+    snprintf(folder, sizeof folder, "%.*s", bytes, slash ? path : ".");
+    if (access(folder, W_OK | X_OK) < 0)
+        return sp_fail(err, SP_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    return SP_OK;
+}
+
+int sp_calibration_write(const struct sp_calibration *calibration, const char *path,
+                         struct sp_error *err)
+{
+    char part[4096];
+    struct sp_json json = {0};
+    int result = sp_calibration_may_write(path, err);
+    if (result < 0)
+        return result;
     if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
         return sp_fail(err, SP_ERR_INVALID, "HOMOGRAPHY_FILE_PATH is too long");
     put_all(&json, calibration);

@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import ROOT, SLOWER
+from conftest import ROOT, SLOWER, clean_environment
 from serving import STOP_LIMIT_S, Serving, read_parts, read_until, upgrade_request
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
@@ -324,11 +324,50 @@ def test_metrics_are_well_formed(serve):
             assert found[1] in types or types.get(base) == "histogram", line
             if found[1].endswith("_bucket"):
                 labels = re.sub(r',?le="[^"]*"', "", found[2])
-                buckets.setdefault(labels, []).append(float(found[3]))
+                buckets.setdefault(base + "_count" + labels, []).append(float(found[3]))
     assert helped == set(types)
     assert buckets and all(counts == sorted(counts) for counts in buckets.values())
-    for labels, counts in buckets.items():
-        assert f"spoton_stage_seconds_count{labels} {counts[-1]:.0f}" in data.decode()
+    for name, counts in buckets.items():
+        assert f"{name} {counts[-1]:.0f}" in data.decode()
+
+
+def series(server):
+    _, _, data = server.request("GET", "/metrics")
+    return [line for line in data.decode().splitlines() if not line.startswith("#")]
+
+
+def test_metrics_of_64_cameras_are_few(serve):
+    s = serve({f"c{i}": "sim://walk?fps=0.5&width=64&height=64" for i in range(64)})
+
+    def complete():
+        lines = series(s)
+        measured = [line for line in lines if "latency_seconds_count{" in line]
+        stages = [line for line in lines if "stage_seconds_count{" in line]
+        return len(measured) == 64 and len(stages) >= 6 and lines
+    lines = s.until(complete, 60)
+    assert 64 * 10 < len(lines) <= 2500
+    assert not any("stage_seconds" in line and "camera=" in line for line in lines)
+
+
+def test_the_start_time_stays(serve):
+    s = serve({})
+    times = set()
+    for _ in range(20):
+        times |= {line for line in series(s) if line.startswith("process_start_time_seconds")}
+        time.sleep(0.01)
+    assert len(times) == 1
+    assert abs(float(times.pop().split()[1]) - time.time()) < 60 * SLOWER
+
+
+def test_requests_do_not_probe_the_engine(serve, tmp_path):
+    probes = tmp_path / "probes"
+    s = serve({}, {"SPOTON_FAKE_PROBES": str(probes)})
+    before = probes.stat().st_size
+    assert before > 0
+    for _ in range(5):
+        assert s.get("/api/v2/stats")["engine"]["device"] == "none"
+        s.request("GET", "/metrics")
+    assert probes.stat().st_size == before
 
 
 # --- safety -----------------------------------------------------------------------------------
@@ -488,6 +527,26 @@ def test_hangup_reads_the_settings_again(serve, tmp_path):
     s.process.send_signal(signal.SIGHUP)
     s.until(lambda: "the settings stay as they are" in s.log())
     assert s.request("GET", "/api/v2/cameras", headers={"Authorization": "Bearer second"})[0] == 200
+
+
+def test_a_hangup_from_the_first_instruction_on_waits(program, tmp_path):
+    def hang_up():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        os.kill(os.getpid(), signal.SIGHUP)  # pending, and so it stays over exec()
+    env = clean_environment(tmp_path, {"ENGINE": "fake", "HTTP_PORT": "0"})
+    with subprocess.Popen([program, "serve", "--camera", f"c1={SIM}"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=hang_up) as process:
+        try:
+            assert process.stdout.readline().startswith("dashboard: ")
+            said = ""
+            while line := process.stderr.readline():
+                said += line
+                if "settings read again" in said:
+                    break
+            assert "settings read again" in said
+        finally:
+            process.terminate()
 
 
 def test_systemd_is_told(serve, tmp_path):

@@ -1,6 +1,7 @@
 """One person in several cameras of a running server: the map, the people, both protocols."""
 
 import json
+import os
 import sys
 import time
 
@@ -128,6 +129,26 @@ def check_message(message, mapped):
             assert point["frame_offset"] == offset and point["timestamp"].endswith("Z")
 
 
+def written(folder):
+    return [c["id"] for c in json.loads((folder / "map.json").read_text())["cameras"]]
+
+
+def test_nobody_waits_for_the_disk(program, tmp_path):
+    """What a slow disk is to a write, a FIFO without a reader is to its opening: it never ends."""
+    with serving(program, tmp_path) as server:
+        part = tmp_path / "map.json.part"
+        os.mkfifo(part)
+        plane = {"width": 4000, "height": 1600, "units_per_m": 100}
+        assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
+        assert server.get("/healthz")["status"] == "ok"
+        assert server.get("/api/v2/map")["width"] == 4000
+        assert json.loads(part.read_text())["cameras"]  # the saver goes on
+        server.until(lambda: "map.json cannot be written" in server.log())  # a FIFO syncs nothing
+        assert "cannot be written" in server.json("POST", "/api/v2/map", plane, 500)["detail"]
+        server.until(lambda: json.loads((tmp_path / "map.json").read_text())["ground_plane"]["width"] == 4000)
+        assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
+
+
 def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
     with serving(program, tmp_path) as server:
         server.until_live("c05")
@@ -155,12 +176,11 @@ def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
         assert stored["stored"] is True
         server.until(lambda: any(s["camera"] == "c05" for p in server.get("/api/v2/people")["people"]
                                  for s in p["sights"]), 60)
-        written = json.loads((tmp_path / "map.json").read_text())
-        assert [c["id"] for c in written["cameras"]] == [*HALL, "c05"]
+        server.until(lambda: written(tmp_path) == [*HALL, "c05"])
         assert not (tmp_path / "map.json.part").exists()
         server.json("DELETE", path)
         server.json("DELETE", path, status=404)
-        assert len(json.loads((tmp_path / "map.json").read_text())["cameras"]) == 3
+        server.until(lambda: len(written(tmp_path)) == 3)
         plane = {"width": 4000, "height": 1600, "units_per_m": 100}
         assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
         assert "above 0" in server.json("POST", "/api/v2/map", {"width": -1}, 422)["detail"]
