@@ -12,12 +12,19 @@ const FIELDS = [["picture", 0, "Picture x"], ["picture", 1, "Picture y"], ["map"
                 ["map", 1, "Map y"]];
 
 export class Calibration {
-  constructor({tell, changed}) {
-    Object.assign(this, {tell, changed, map: null, points: [], camera: "", plan: null, fit: null,
-                         timer: 0, ownPlane: false});
+  constructor({tell, changed, ready}) {
+    Object.assign(this, {tell, changed, ready, map: null, points: [], camera: "", plan: null, fit: null,
+                         timer: 0, ownPlane: false, wantsStill: false});
     $("camera").addEventListener("change", () => this.choose($("camera").value));
     $("still").addEventListener("click", (event) => this.clickStill(event));
-    $("still").addEventListener("load", () => this.draw());
+    $("still").addEventListener("load", () => {
+      this.showStill(true);
+      this.draw();
+    });
+    $("still").addEventListener("error", () => {
+      this.showStill(false);
+      this.wantsStill = true;
+    });
     $("sheet").addEventListener("click", (event) => this.clickSheet(event));
     $("still-again").addEventListener("click", () => this.takeStill());
     $("point-add").addEventListener("click", () => this.add({picture: [0, 0], map: [0, 0]}));
@@ -43,6 +50,8 @@ export class Calibration {
       $("map-height").value = map.height || "";
       $("map-units").value = map.units_per_m;
     }
+    if (this.wantsStill)
+      this.takeStill();
     $("forget").disabled = !map.cameras.some(({camera}) => camera === this.camera);
     this.drawSheet();
   }
@@ -51,6 +60,8 @@ export class Calibration {
     const stored = this.map.cameras.find(({camera}) => camera === name);
     this.camera = name;
     $("camera").value = name;
+    if (!this.ready(name))
+      this.showStill(false);
     this.points = (stored?.points ?? []).map(({picture, map}) => ({picture, map}));
     this.storedSize = stored?.image_size;
     this.fit = stored?.usable ? stored : null;
@@ -59,8 +70,15 @@ export class Calibration {
     this.list();
   }
 
+  showStill(there) {
+    $("still").hidden = !there;
+    $("still-none").hidden = there;
+  }
+
+  // Of a camera that has given no frame yet as soon as it has.
   takeStill() {
-    if (this.camera)
+    this.wantsStill = Boolean(this.camera) && !this.ready(this.camera);
+    if (this.camera && !this.wantsStill)
       $("still").src = `/api/v2/${cameraPath(this.camera, "/frame.jpg")}?width=1920&at=${Date.now()}`;
   }
 
@@ -179,6 +197,7 @@ export class Calibration {
   list() {
     const rows = this.points.map((point, index) => this.row(point, index));
     $("points").replaceChildren(...rows);
+    $("points-none").hidden = rows.length > 0;
     this.draw();
   }
 

@@ -2,6 +2,7 @@
 
 import {ApiError, call, cameraPath} from "/api.js";
 import {Calibration} from "/calibration.js";
+import {STATE_TEXT} from "/cards.js";
 import {awayText, Labels, pixelOf, placesAround, placesOfBox} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
 import {colorOf} from "/view.js";
@@ -11,7 +12,8 @@ const $ = (id) => document.getElementById(id);
 const EVENTS_SHOWN = 40;
 const boxes = new Map(); // the newest message of each camera
 const shown = new Map(); // and the one that its picture was drawn with
-let map = null, people = [], focused = null, hovered = null, events = [], serial = 0;
+let cameras = new Map(); // by name, as the server describes them
+let map = null, mapped = null, people = [], focused = null, hovered = null, events = [], serial = 0;
 
 const theme = (() => {
   try {
@@ -92,6 +94,7 @@ function drawMap() {
 function listPeople() {
   const list = $("people"), had = document.activeElement?.dataset?.person;
   clear(list);
+  $("people-none").hidden = people.length > 0;
   for (const person of [...people].sort((a, b) => b.visible - a.visible)) {
     const item = document.createElement("li"), button = document.createElement("button");
     const dot = document.createElement("span"), text = document.createElement("span");
@@ -158,6 +161,7 @@ function showEvents(fresh) {
   if (!fresh.length)
     return;
   serial = fresh[fresh.length - 1].serial;
+  $("events-none").hidden = true;
   events = [...events, ...fresh].slice(-EVENTS_SHOWN);
   clear($("events"));
   for (const event of [...events].reverse()) {
@@ -169,38 +173,68 @@ function showEvents(fresh) {
 
 // --- the pictures -----------------------------------------------------------------------------
 
-function showPictures(names) {
+// Of a camera that has given no frame yet there is nothing to ask for.
+const hasFrame = (camera) => Boolean(camera) && (boxes.has(camera.name) || camera.ledger.inferred > 2);
+
+function stateText({state, reason}) {
+  return [STATE_TEXT[state] ?? state, reason].filter(Boolean).join(": ");
+}
+
+function makePicture(name) {
+  const item = document.createElement("li"), figure = document.createElement("figure");
+  const image = document.createElement("img"), caption = document.createElement("figcaption");
+  const state = document.createElement("p");
+  image.alt = `Camera ${name}`;
+  image.hidden = true; // until there is something in it
+  state.className = "state";
+  // One after the other: a stream for each camera would take all connections that a browser
+  // has for a host. The boxes that are drawn on a picture are those that came with it.
+  const next = () => {
+    const camera = cameras.get(name);
+    if (item.isConnected && !document.hidden && hasFrame(camera) && camera.state !== "offline")
+      image.src = `/api/v2/${cameraPath(name, "/frame.jpg")}?width=480&at=${Date.now()}`;
+    else if (item.isConnected)
+      setTimeout(next, PICTURE_MS);
+  };
+  image.addEventListener("load", () => {
+    image.hidden = false;
+    shown.set(name, boxes.get(name));
+    drawBoxes();
+    setTimeout(next, PICTURE_MS);
+  });
+  image.addEventListener("error", () => {
+    image.hidden = true;
+    setTimeout(next, 5 * PICTURE_MS);
+  });
+  queueMicrotask(next);
+  caption.textContent = name;
+  item.dataset.camera = name;
+  figure.append(image, svg("svg", {"aria-hidden": "true"}), state, caption);
+  item.append(figure);
+  return item;
+}
+
+function showPictures() {
   const list = $("pictures");
   for (const item of [...list.children])
-    if (!names.includes(item.dataset.camera))
+    if (!cameras.has(item.dataset.camera)) {
+      boxes.delete(item.dataset.camera);
+      shown.delete(item.dataset.camera);
       item.remove();
-  for (const name of names) {
-    if (list.querySelector(`[data-camera="${CSS.escape(name)}"]`))
-      continue;
-    const item = document.createElement("li"), figure = document.createElement("figure");
-    const image = document.createElement("img"), caption = document.createElement("figcaption");
-    image.alt = `Camera ${name}`;
-    // One after the other: a stream for each camera would take all connections that a browser
-    // has for a host. The boxes that are drawn on a picture are those that came with it.
-    const next = () => {
-      if (item.isConnected && !document.hidden)
-        image.src = `/api/v2/${cameraPath(name, "/frame.jpg")}?width=480&at=${Date.now()}`;
-      else if (item.isConnected)
-        setTimeout(next, PICTURE_MS);
-    };
-    image.addEventListener("load", () => {
-      shown.set(name, boxes.get(name));
-      drawBoxes();
-      setTimeout(next, PICTURE_MS);
-    });
-    image.addEventListener("error", () => setTimeout(next, 5 * PICTURE_MS));
-    queueMicrotask(next);
-    caption.textContent = name;
-    item.dataset.camera = name;
-    figure.append(image, svg("svg", {"aria-hidden": "true"}), caption);
-    item.append(figure);
-    list.append(item);
+    }
+  for (const [name, camera] of cameras) {
+    let item = list.querySelector(`[data-camera="${CSS.escape(name)}"]`);
+    if (!item) {
+      item = makePicture(name);
+      list.append(item);
+    }
+    const state = item.querySelector(".state"), text = stateText(camera);
+    state.hidden = camera.state === "live" && !item.querySelector("img").hidden;
+    if (state.textContent !== text)
+      state.textContent = text;
+    item.classList.toggle("quiet", !state.hidden);
   }
+  $("pictures-none").hidden = cameras.size > 0;
 }
 
 function drawBoxes() {
@@ -253,30 +287,46 @@ function listen() {
 
 const calibration = new Calibration({
   tell,
+  ready: (name) => hasFrame(cameras.get(name)),
   changed: (found) => {
     map = found;
     drawMap();
   },
 });
 
+// Without a map the server has neither people nor calibrations: they are not asked for.
+async function update() {
+  if (mapped === null) {
+    const {settings} = await call("GET", "settings");
+    mapped = settings.SPATIAL_MATCH_ENABLED !== "false";
+    if (!mapped)
+      for (const id of ["map-title", "people-title", "calibration-title"])
+        $(id).closest("section").hidden = true;
+  }
+  const [described, ...found] = await Promise.all([call("GET", "cameras"), ...(mapped
+    ? [call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`)] : [])]);
+  cameras = new Map(described.cameras.map((camera) => [camera.name, camera]));
+  if (mapped) {
+    map = found[0];
+    people = found[1].people;
+  }
+  if (document.hidden)
+    return;
+  showPictures();
+  if (mapped) {
+    drawMap();
+    listPeople();
+    showEvents(found[2].events);
+    calibration.update(map, [...cameras.keys()]);
+  }
+}
+
 async function poll() {
   try {
-    const [ground, found, fresh, cameras] = await Promise.all([
-      call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`),
-      call("GET", "cameras")]);
-    const names = cameras.cameras.map(({name}) => name);
-    map = ground;
-    people = found.people;
-    if (!document.hidden) {
-      drawMap();
-      listPeople();
-      showEvents(fresh.events);
-      showPictures(names);
-      calibration.update(map, names);
-    }
+    await update();
     $("link").dataset.link = "live";
     $("link").textContent = "Connected";
-    tell(null);
+    tell(mapped ? null : "There is no map: SPATIAL_MATCH_ENABLED is off.");
   } catch (error) {
     if (!(error instanceof ApiError))
       throw error;

@@ -20,23 +20,47 @@ CAMERAS = {"c01": 0, "c02": 1, "c03": 2}
 SIZE = (640, 360)
 
 
+def serve(folder, cameras, **settings):
+    """A running server and its address."""
+    command = [str(PROGRAM), "serve"]
+    for name, url in cameras.items():
+        command += ["--camera", f"{name}={url}"]
+    process = subprocess.Popen(command, cwd=folder, text=True,
+                               env={**os.environ, "ENGINE": "fake", "HTTP_PORT": "0", **settings},
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    line = process.stdout.readline()
+    assert line.startswith("dashboard: "), line
+    return process, line.removeprefix("dashboard: ").strip()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Servers of a test's own."""
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM} is not built")
+    started = []
+
+    def begin(cameras, **settings):
+        process, url = serve(tmp_path, cameras, **settings)
+        started.append(process)
+        return url
+    yield begin
+    for process in started:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     if not PROGRAM.exists():
         pytest.skip(f"{PROGRAM} is not built")
     folder = tmp_path_factory.mktemp("map")
     (folder / "map.json").write_text(json.dumps(calibration({"c01": 0, "c02": 1}, *SIZE)))
-    command = [str(PROGRAM), "serve"]
-    for name, view in CAMERAS.items():
-        command += ["--camera", f"{name}=sim://world?camera={view}&seed=4&people=3&fps=8"
-                                f"&width={SIZE[0]}&height={SIZE[1]}"]
-    settings = {**os.environ, "ENGINE": "fake", "HTTP_PORT": "0",
-                "HOMOGRAPHY_FILE_PATH": str(folder / "map.json")}
-    process = subprocess.Popen(command, cwd=folder, env=settings, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    line = process.stdout.readline()
-    assert line.startswith("dashboard: "), line
-    yield line.removeprefix("dashboard: ").strip()
+    cameras = {name: f"sim://world?camera={view}&seed=4&people=3&fps=8&width={SIZE[0]}&height={SIZE[1]}"
+               for name, view in CAMERAS.items()}
+    process, url = serve(folder, cameras, HOMOGRAPHY_FILE_PATH=str(folder / "map.json"))
+    yield url
     process.terminate()
     process.wait(20)
     process.stdout.close()
@@ -191,3 +215,37 @@ def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
     while len(get(world, "api/v2/map")["cameras"]) != 2:
         assert time.monotonic() < limit
         time.sleep(0.1)
+
+
+def test_cameras_without_frames_and_empty_lists_say_so(start, make_page):
+    page = make_page()
+    page.open(start({"gone": "sim://offline", "door": "sim://empty?fps=5&width=320&height=180"}) + "map.html")
+    state = """[...document.querySelectorAll('#pictures li')].map((item) =>
+      [item.dataset.camera, item.querySelector('img').hidden, item.querySelector('.state').hidden])"""
+    page.wait("document.querySelector('#pictures [data-camera=door] img')?.naturalWidth > 0")
+    page.wait("document.querySelector('#pictures [data-camera=door] .state').hidden")
+    assert page.run(state) == [["gone", True, False], ["door", False, True]]
+    assert page.run("document.querySelector('#pictures .state').textContent").startswith("Offline")
+    for name, text in {"people": "Nobody", "events": "No decisions", "points": "no points"}.items():
+        assert not page.run(f"document.querySelector('#{name}-none').hidden")
+        assert text in page.run(f"document.querySelector('#{name}-none').textContent")
+    page.run("""const choice = document.querySelector('#camera'); choice.value = 'gone';
+      choice.dispatchEvent(new Event('change'))""")
+    assert page.run("document.querySelector('#still').hidden")
+    assert "No frame" in page.run("document.querySelector('#still-none').textContent")
+    page.run("""choice.value = 'door'; choice.dispatchEvent(new Event('change'))""")
+    page.wait("!document.querySelector('#still').hidden && document.querySelector('#still-none').hidden")
+    time.sleep(2)
+    assert page.errors() == []
+
+
+def test_without_cameras_or_a_map(start, make_page):
+    page = make_page()
+    page.open(start({}) + "map.html")
+    page.wait("document.querySelector('#pictures-none')?.hidden === false")
+    page.open(start({"door": "sim://empty?fps=5"}, SPATIAL_MATCH_ENABLED="false") + "map.html")
+    page.wait("document.querySelector('#problem')?.textContent.includes('SPATIAL_MATCH_ENABLED')")
+    page.wait("document.querySelector('#pictures img')?.naturalWidth > 0")
+    assert page.run("document.querySelector('#plan').closest('section').hidden")
+    time.sleep(1.5)
+    assert page.errors() == []
