@@ -186,7 +186,7 @@ function makePicture(name) {
   const state = document.createElement("p");
   image.alt = `Camera ${name}`;
   image.hidden = true; // until there is something in it
-  state.className = "state";
+  state.className = "cover";
   // One after the other: a stream for each camera would take all connections that a browser
   // has for a host. The boxes that are drawn on a picture are those that came with it.
   const next = () => {
@@ -228,7 +228,7 @@ function showPictures() {
       item = makePicture(name);
       list.append(item);
     }
-    const state = item.querySelector(".state"), text = stateText(camera);
+    const state = item.querySelector(".cover"), text = stateText(camera);
     state.hidden = camera.state === "live" && !item.querySelector("img").hidden;
     if (state.textContent !== text)
       state.textContent = text;

@@ -49,8 +49,8 @@ int sp_calibration_read(struct sp_calibration *calibration, const char *path, st
 int sp_calibration_parse(struct sp_calibration *calibration, const char *text, size_t bytes,
                          const char *name, struct sp_error *err);
 
-/* What can be seen of the path without writing. SP_ERR_UNSUPPORTED: a folder; SP_ERR_IO: no file
- * can be made beside it. */
+/* What can be seen of the path without writing. SP_ERR_UNSUPPORTED: a folder; SP_ERR_NOT_FOUND,
+ * SP_ERR_IO: no file can be made beside it. */
 int sp_calibration_may_write(const char *path, struct sp_error *err);
 
 /* Beside its name, then renamed: no name ever holds half a file. Waits for the disk. */

@@ -388,7 +388,8 @@ int sp_calibration_may_write(const char *path, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID, "HOMOGRAPHY_FILE_PATH is too long");
     snprintf(folder, sizeof folder, "%.*s", bytes, slash ? path : ".");
     if (access(folder, W_OK | X_OK) < 0)
-        return sp_fail(err, SP_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return sp_fail(err, sp_error_from_errno(errno), "%s cannot be written: %s", path,
+                       strerror(errno));
     return SP_OK;
 }
 

@@ -221,11 +221,11 @@ def test_cameras_without_frames_and_empty_lists_say_so(start, make_page):
     page = make_page()
     page.open(start({"gone": "sim://offline", "door": "sim://empty?fps=5&width=320&height=180"}) + "map.html")
     state = """[...document.querySelectorAll('#pictures li')].map((item) =>
-      [item.dataset.camera, item.querySelector('img').hidden, item.querySelector('.state').hidden])"""
+      [item.dataset.camera, item.querySelector('img').hidden, item.querySelector('.cover').hidden])"""
     page.wait("document.querySelector('#pictures [data-camera=door] img')?.naturalWidth > 0")
-    page.wait("document.querySelector('#pictures [data-camera=door] .state').hidden")
+    page.wait("document.querySelector('#pictures [data-camera=door] .cover').hidden")
     assert page.run(state) == [["gone", True, False], ["door", False, True]]
-    assert page.run("document.querySelector('#pictures .state').textContent").startswith("Offline")
+    assert page.run("document.querySelector('#pictures .cover').textContent").startswith("Offline")
     for name, text in {"people": "Nobody", "events": "No decisions", "points": "no points"}.items():
         assert not page.run(f"document.querySelector('#{name}-none').hidden")
         assert text in page.run(f"document.querySelector('#{name}-none').textContent")
