@@ -10,6 +10,7 @@
 #include "pipeline/classes.h"
 #include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,21 +277,51 @@ static void look_at_speed(const struct sp_model_choice *choice, const struct sp_
 }
 
 /* The model that would be used, with its INT8 form where that is chosen. */
-static void look_at_set_model(const struct sp_settings *settings)
+static struct sp_model_choice *look_at_set_model(const struct sp_settings *settings)
 {
     struct sp_error err = {0};
     struct sp_model_choice *choice = calloc(1, sizeof *choice);
     if (!choice || sp_model_choose(choice, settings, &err) < 0) {
         say_problem("model", choice ? err.text : "out of memory");
         free(choice);
-        return;
+        return NULL;
     }
     look_at_model(choice->engine, settings, choice->model.path);
     if (choice->bundle.notice[0])
         say_problem("model", choice->bundle.notice);
     look_at_batch(choice, settings);
     look_at_speed(choice, settings);
-    free(choice);
+    return choice;
+}
+
+/* A frame of each of the first cameras, with the pool that it is of. */
+static struct {
+    struct sp_frame *frame[SP_READING_FRAMES];
+    struct sp_frame_pool *pool[SP_READING_FRAMES];
+    int count;
+} looked;
+
+/* Whether the model finds anything in the cameras' frames, and if not, whether it would. */
+static void look_at_frames(const struct sp_model_choice *choice, const struct sp_settings *settings)
+{
+    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_reading_options options = {.choice = choice, .settings = settings};
+    struct sp_reading *reading = NULL;
+    char text[SP_READING_TEXT_BYTES];
+    int boxes;
+    int hits = sp_reading_look(choice, settings, &wish, looked.frame, looked.count, &boxes);
+    if (hits > 0)
+        printf("%-9s %d objects in the first frames of %d of %d cameras\n", "finds", boxes, hits,
+               looked.count);
+    if (hits == 0 && sp_reading_open(&reading, &options, NULL) == SP_OK) {
+        for (int i = 0; i < looked.count; i++)
+            sp_reading_note(reading, looked.frame[i], 0);
+        if (sp_reading_try(reading, text))
+            say_problem("model", text);
+        else
+            printf("%-9s nothing in the first frames of %d cameras\n", "finds", looked.count);
+    }
+    sp_reading_close(reading);
 }
 
 static bool is_model_file(const char *url)
@@ -340,8 +371,13 @@ static void look_at_camera(const struct sp_settings *settings, int index)
             printf(", %lld pictures", (long long)info.frames_total);
         printf("\n");
     }
-    sp_frame_unref(frame);
     sp_source_close(source);
+    if (frame && looked.count < SP_READING_FRAMES) {
+        looked.frame[looked.count] = frame;
+        looked.pool[looked.count++] = pool;
+        return;
+    }
+    sp_frame_unref(frame);
     sp_frame_pool_close(pool);
 }
 
@@ -365,9 +401,10 @@ int sp_command_doctor_main(const struct sp_command_context *context)
     look_at_memory();
     look_at_gpu();
     const struct spoton_engine_api *engine = look_at_engines(settings);
+    struct sp_model_choice *choice = NULL;
     if (engine) {
         look_at_devices(engine, settings);
-        look_at_set_model(settings);
+        choice = look_at_set_model(settings);
     }
     for (int i = 0; i < settings->camera_count; i++) {
         const char *url = settings->camera[i].url;
@@ -376,6 +413,13 @@ int sp_command_doctor_main(const struct sp_command_context *context)
         else if (engine)
             look_at_model(engine, settings, url);
     }
+    if (choice && looked.count > 0)
+        look_at_frames(choice, settings);
+    for (int i = 0; i < looked.count; i++) {
+        sp_frame_unref(looked.frame[i]);
+        sp_frame_pool_close(looked.pool[i]);
+    }
+    free(choice);
     printf("\n%s\n", problems ? "There are problems: see above." : "All is well.");
     free(options);
     return problems ? SP_EXIT_FAILED : SP_EXIT_OK;

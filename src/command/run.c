@@ -215,6 +215,9 @@ static int finish(struct run *run)
         sp_log(SP_LOG_ERROR, "%s", err.text);
         code = SP_EXIT_FAILED;
     }
+    char other[400];
+    if (!run->interrupted && sp_pipeline_other_reading(run->pipeline, other, sizeof other))
+        sp_log(SP_LOG_WARNING, "%s", other);
     print_summary(run, &measure);
     if (write_summary(run, &measure, &err) < 0) {
         sp_log(SP_LOG_ERROR, "%s", err.text);

@@ -8,6 +8,7 @@
 #include "pipeline/looks.h"
 #include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reading.h"
 #include "pipeline/speed_log.h"
 #include "track/bytetrack.h"
 #include "track/timestep.h"
@@ -172,6 +173,7 @@ struct sp_pipeline {
     struct sp_speed_log speed_log;
     struct sp_map *map;     /* or NULL */
     struct sp_looks *looks; /* or NULL */
+    struct sp_reading *reading;
 
     pthread_t scheduler;
     bool scheduler_started;

@@ -232,6 +232,10 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
         result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, sp_looks_numbers(p->looks), err);
     if (result == SP_OK && p->looks)
         result = sp_looks_start(p->looks, p->map, err);
+    struct sp_reading_options reading = {
+        .choice = &p->choice, .settings = s, .watch = options->live};
+    if (result == SP_OK)
+        result = sp_reading_open(&p->reading, &reading, err);
     if (result == SP_OK)
         result = sp_devices_open(p, err);
     if (result == SP_OK)
@@ -321,6 +325,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     if (!p)
         return;
     join_threads(p);
+    sp_reading_close(p->reading);
     sp_lanes_close(p);
     for (int i = 0; p->workers && i < p->worker_count; i++)
         sp_queue_free(p->workers[i].jobs);

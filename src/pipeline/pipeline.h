@@ -175,6 +175,10 @@ struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline);
 
 int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
+/* Offline, after the end: true: nothing was found, and the model read in another way would find
+ * something; the text says what to try (pipeline/reading.h). Takes seconds where nothing was found.
+ */
+bool sp_pipeline_other_reading(struct sp_pipeline *pipeline, char *text, size_t bytes);
 /* Whether this class is reported: CLASSES. */
 bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id);
 /* The names that labels are drawn with; NULL: people alone are reported, which needs no word. */

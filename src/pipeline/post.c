@@ -129,6 +129,8 @@ static void finish_frame(struct sp_post_worker *worker, struct sp_job *job)
         .track_count = track(camera, job, inferred, tracks, &track_us),
         .stages = camera->stages,
     };
+    if (inferred)
+        sp_reading_note(p->reading, job->frame, job->detection_count);
     int64_t space_us = find_places(camera, job, inferred, &result, places);
     if (!camera->discarding) {
         const struct sp_pipeline_sink *sink = &p->options.sink;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "pipeline/classes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *sp_camera_state_name(enum sp_camera_state state)
@@ -120,6 +121,15 @@ struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline)
 int sp_pipeline_workers(const struct sp_pipeline *pipeline)
 {
     return pipeline->worker_count;
+}
+
+bool sp_pipeline_other_reading(struct sp_pipeline *pipeline, char *text, size_t bytes)
+{
+    char found[SP_READING_TEXT_BYTES];
+    if (pipeline->options.live || !sp_reading_try(pipeline->reading, found))
+        return false;
+    snprintf(text, bytes, "%s", found);
+    return true;
 }
 
 bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id)
