@@ -157,9 +157,7 @@ static int refuse_flag(const struct parser *parser, const char *word,
     list.word[list.count] = NULL;
     show(word, shown);
     shown[strcspn(shown, "=")] = '\0';
-    const char *near = known ? same_kind(parser->usage, known) : NULL;
-    if (!near)
-        near = sp_nearest_word(shown, list.word);
+    const char *near = known ? same_kind(parser->usage, known) : sp_nearest_word(shown, list.word);
     return sp_fail(
         parser->err, SP_ERR_INVALID, "%s: %s; %s%s%s `spoton %s --help` and --help-settings", shown,
         known ? "not an option of this command" : "unknown option", near ? "did you mean " : "",

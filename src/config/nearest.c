@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { WORD_MAX = 64 };
+enum { WORD_MAX = 64, PART_MIN = 4 };
 
 static char lower(char c)
 {
@@ -41,8 +41,20 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
     return above[b_length];
 }
 
+/* The shortest word that `word`, without its dashes, is a part of: "--port" of "--http-port". */
+static const char *shortest_with(const char *word, const char *const *words)
+{
+    const char *shortest = NULL;
+    word += strspn(word, "-");
+    for (; strlen(word) >= PART_MIN && *words; words++)
+        if (strcasestr(*words, word) && (!shortest || strlen(*words) < strlen(shortest)))
+            shortest = *words;
+    return shortest;
+}
+
 const char *sp_nearest_word(const char *word, const char *const *words)
 {
+    const char *const *all = words;
     size_t length = strlen(word);
     if (length == 0 || length > WORD_MAX)
         return NULL;
@@ -59,5 +71,5 @@ const char *sp_nearest_word(const char *word, const char *const *words)
             limit = d - 1; /* the first of equals stays */
         }
     }
-    return nearest;
+    return nearest ? nearest : shortest_with(word, all);
 }

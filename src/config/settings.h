@@ -155,6 +155,6 @@ void sp_settings_print_help(FILE *to);     /* for --help-settings: a line a flag
 void sp_settings_print_man(FILE *to);      /* the same for spoton-settings(5), in man(7) */
 void sp_settings_print_markdown(FILE *to); /* the whole of docs/CONFIG.md */
 
-/* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein), or NULL when none is
- * near. words: NULL-terminated. For "did you mean". */
+/* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein); else the shortest that
+ * contains it; else NULL. words: NULL-terminated. For "did you mean". */
 const char *sp_nearest_word(const char *word, const char *const *words);

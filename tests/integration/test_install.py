@@ -123,6 +123,9 @@ def test_installed_files(installed):
                  "share/doc/spoton/docs/CONFIG.md", "share/doc/spoton/examples/engine/bright.c",
                  "share/doc/spoton/runtimes/openvino/LICENSE", "share/doc/spoton/runtimes/onnxruntime/LICENSE"):
         assert (installed / name).stat().st_size > 0
+    bundled = {path.name for path in (ROOT / "models").iterdir()
+               if path.suffix in (".onnx", ".json") and path.name.startswith("person")}
+    assert len(bundled) >= 3 and bundled <= {path.name for path in (installed / "share/spoton/models").iterdir()}
     assert not list(installed.rglob("*fake*")) and not list(installed.rglob("*.pt"))
     headers = {path.name for path in (ROOT / "include" / "spoton").iterdir()}
     assert {path.name for path in (installed / "include" / "spoton").iterdir()} == headers

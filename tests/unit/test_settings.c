@@ -447,6 +447,14 @@ static void test_nearest_word(void **state)
         else
             assert_null(near);
     }
+    /* A part of a longer name is too far off to be a slip; the shortest name that holds it is
+     * meant. */
+    static const char *const flags[] = {"--tls-support", "--http-port",
+                                        "--yolo-confidence-threshold", "CAMERA", NULL};
+    assert_string_equal(sp_nearest_word("--port", flags), "--http-port");
+    assert_string_equal(sp_nearest_word("--Confidence", flags), "--yolo-confidence-threshold");
+    assert_null(sp_nearest_word("--tls", flags)); /* too short to tell */
+    assert_null(sp_nearest_word("--", flags));
     char large[1000];
     memset(large, 'r', sizeof large - 1);
     large[sizeof large - 1] = '\0';
