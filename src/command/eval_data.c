@@ -1,5 +1,7 @@
 #include "command/eval_data.h"
 
+#include "base/lines.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -132,7 +134,7 @@ static char *read_text(const struct list *list, FILE *file, size_t bytes, const 
         free(text);
         return NULL;
     }
-    text[bytes] = '\0';
+    text[sp_lines_normalize(text, bytes)] = '\0';
     return text;
 }
 

@@ -1,6 +1,7 @@
 #include "command/identity.h"
 
 #include "base/assign.h"
+#include "base/lines.h"
 #include "eval/boxes.h"
 
 #include <errno.h>
@@ -65,12 +66,16 @@ static int read_rows(struct rows *rows, const char *path, bool truth, int64_t la
     int result = SP_OK, number = 0;
     if (!file)
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", path, strerror(errno));
-    while (result == SP_OK && getline(&line, &capacity, file) > 0) {
+    while (result == SP_OK && sp_line_read(&line, &capacity, file, number == 0) >= 0) {
         struct row row = {0};
         double width, height, flag = 1, class_id = 1, rest;
         ++number;
+        if (line[strspn(line, " \t")] == '\0')
+            continue;
+        for (char *c = line; (c = strchr(c, ',')); c++)
+            *c = ' '; /* blanks separate as well */
         int count =
-            sscanf(line, "%d,%d,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf", &row.frame, &row.id,
+            sscanf(line, "%d %d %lf %lf %lf %lf %lf %lf %lf %lf", &row.frame, &row.id,
                    &row.box.x1_px, &row.box.y1_px, &width, &height, &flag, &class_id, &rest, &rest);
         if (count < 6) {
             result = sp_fail(err, SP_ERR_FORMAT, "%s line %d: no row of tracks", path, number);

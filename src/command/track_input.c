@@ -1,5 +1,7 @@
 #include "command/track_input.h"
 
+#include "base/lines.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -55,11 +57,12 @@ static int parse_mot_row(const char *line, double value[MOT_VALUES], struct sp_e
     for (int i = 0; i < MOT_VALUES; i++) {
         char *end;
         value[i] = strtod(at, &end);
-        int length = (int)strcspn(at, ",\r\n");
+        int length = (int)strcspn(at, ",");
         if (length > 40)
             length = 40;
-        const char *after = end + strspn(end, " \t\r\n");
-        if (end == at || (*after != ',' && *after != '\0') || !isfinite(value[i]))
+        const char *after = end + strspn(end, " \t");
+        bool apart = after > end || *after == ',' || *after == '\0'; /* blanks separate as well */
+        if (end == at || !apart || !isfinite(value[i]))
             return sp_fail(err, SP_ERR_FORMAT,
                            "value %d (%s) is '%.*s', not a number; a row is "
                            "frame,-1,left,top,width,height,score",
@@ -292,7 +295,8 @@ static int read_lines(struct sp_track_input *input, FILE *file, const char *path
     bool first = true;
     int rc = SP_OK;
     errno = 0;
-    for (ssize_t got; rc == SP_OK && (got = getline(&line, &capacity, file)) >= 0;) {
+    for (ssize_t got;
+         rc == SP_OK && (got = sp_line_read(&line, &capacity, file, number == 0)) >= 0;) {
         number++;
         rc = take_line(input, line, (size_t)got, &first, err);
         if (rc)

@@ -1,5 +1,7 @@
 #include "config/env_change.h"
 
+#include "base/lines.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -53,9 +55,9 @@ static bool copy_others(FILE *in, FILE *out, const struct sp_env_line *lines, si
     char *text = NULL;
     size_t capacity = 0;
     bool copied = true;
-    while (copied && getline(&text, &capacity, in) > 0)
+    for (bool first = true; copied && sp_line_read(&text, &capacity, in, first) >= 0; first = false)
         if (!sets_one_of(text, lines, count))
-            copied = fprintf(out, "%s%s", text, strchr(text, '\n') ? "" : "\n") >= 0;
+            copied = fprintf(out, "%s\n", text) >= 0;
     copied = copied && !ferror(in);
     free(text);
     return copied;

@@ -1,3 +1,4 @@
+#include "base/lines.h"
 #include "base/log.h"
 #include "config/table.h"
 
@@ -153,7 +154,7 @@ static int set_key(struct reader *reader, const char *key, const char *at, const
 static int read_line(struct reader *reader, const char *at, const char *end)
 {
     snprintf(reader->where, sizeof reader->where, "%s line %d", reader->name, reader->line);
-    while (end > at && (is_blank(end[-1]) || end[-1] == '\r'))
+    while (end > at && is_blank(end[-1]))
         end--;
     at = skip_blanks(at, end);
     if (at == end || *at == '#')
@@ -192,17 +193,14 @@ int sp_settings_read_env_text(struct sp_settings *settings, const char *text, si
                  name + name_bytes - (sizeof reader.name - 4));
     if (bytes >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0))
         return sp_fail(err, SP_ERR_INVALID, "%s is in UTF-16: save it as UTF-8", reader.name);
-    const char *at = text, *end = text + bytes;
-    if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
-        at += 3;
+    const char *at = text + sp_line_mark_bytes(text, bytes), *end = text + bytes;
     while (at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = newline ? newline : end;
+        size_t next, length = sp_line_bytes(at, (size_t)(end - at), &next);
         reader.line++;
-        int result = read_line(&reader, at, line_end);
+        int result = read_line(&reader, at, at + length);
         if (result != SP_OK)
             return result;
-        at = newline ? newline + 1 : end;
+        at += next;
     }
     return SP_OK;
 }

@@ -1,6 +1,7 @@
 #include "detect/card.h"
 
 #include "base/json.h"
+#include "base/lines.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -157,7 +158,11 @@ int sp_card_read(struct sp_card *card, const char *path, struct sp_error *err)
     if (status.st_size > CARD_BYTES_MAX)
         return sp_fail(err, SP_ERR_FORMAT, "model card %s: %lld bytes are no card", path,
                        (long long)status.st_size);
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    FILE *file = sp_lines_open(path);
+    if (!file)
+        return sp_fail(err, sp_error_from_errno(errno), "model card %s: %s", path, strerror(errno));
+    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    fclose(file);
     if (!root)
         return sp_fail(err, SP_ERR_FORMAT, "model card %s: line %d: %s", path, why.line, why.text);
     struct reader reader = {.path = path, .err = err};

@@ -1,5 +1,7 @@
 #include "eval/mot_file.h"
 
+#include "base/lines.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -165,14 +167,14 @@ int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, str
     int result = SP_OK;
     errno = 0;
     for (long line = 1; result == SP_OK; ++line) {
-        ssize_t length = getline(&text, &room, file);
+        ssize_t length = sp_line_read(&text, &room, file, line == 1);
         if (length < 0)
             break;
         result = strlen(text) == (size_t)length
                      ? take(&reader, text, line, truth, err)
                      : refuse(&reader, line, "not a row of numbers", err);
     }
-    if (result == SP_OK && ferror(file))
+    if (result == SP_OK && (ferror(file) || errno == ENOMEM))
         result = sp_fail(err, SP_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
     if (result == SP_OK)
         result = number_ids(&reader, err);

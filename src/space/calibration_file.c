@@ -1,5 +1,6 @@
 /* Calibrations as JSON. */
 #include "base/json.h"
+#include "base/lines.h"
 #include "space/calibration.h"
 
 #include <dirent.h>
@@ -202,7 +203,8 @@ int sp_calibration_parse(struct sp_calibration *calibration, const char *text, s
 {
     const struct reader r = {calibration, name, err};
     json_error_t where;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &where);
+    size_t mark = sp_line_mark_bytes(text, bytes);
+    json_t *root = json_loadb(text + mark, bytes - mark, JSON_REJECT_DUPLICATES, &where);
     if (!root)
         return sp_fail(err, SP_ERR_FORMAT,
                        "%s, line %d: %s; expected is the JSON of "

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from . import TrainError
 
@@ -34,7 +34,7 @@ class Picture:
 
     def open(self):
         try:
-            return Image.open(io.BytesIO(self.data)).convert("RGB")
+            return ImageOps.exif_transpose(Image.open(io.BytesIO(self.data))).convert("RGB")
         except Exception as error:  # Pillow's plugins raise many kinds
             raise TrainError(f"picture {self.name}: unreadable: {error}") from None
 
@@ -80,7 +80,7 @@ def read_part(path):
         if stem + ".txt" not in files:
             raise TrainError(f"data {path}: {name} has no {Path(stem).name}.txt beside it; "
                              "an empty one says that nobody is there")
-        text = files[stem + ".txt"].decode("utf-8", "replace")
+        text = files[stem + ".txt"].decode("utf-8-sig", "replace")
         pictures.append(Picture(name, files[name], parse_labels(f"{path.name}/{stem}.txt", text)))
     return pictures
 
@@ -189,7 +189,10 @@ class Store:
     @staticmethod
     def _size(picture, canvas):
         try:
-            width, height = Image.open(io.BytesIO(picture.data)).size
+            image = Image.open(io.BytesIO(picture.data))
+            width, height = image.size
+            if image.getexif().get(0x112, 1) in (5, 6, 7, 8):  # it lies on its side
+                width, height = height, width
         except Exception as error:  # Pillow's plugins raise many kinds
             raise TrainError(f"picture {picture.name}: unreadable: {error}") from None
         scale = min(1.0, canvas / max(width, height))

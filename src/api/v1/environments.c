@@ -1,8 +1,10 @@
 /* Groups of cameras. */
 #include "api/v1/internal.h"
 
+#include "base/lines.h"
 #include "config/table.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -125,10 +127,15 @@ int sp_environments_read(struct sp_api *api, struct sp_error *err)
         add_known(api);
         return SP_OK;
     }
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+    FILE *file = sp_lines_open(path);
+    if (!file)
+        return sp_fail(err, sp_error_from_errno(errno), "ENVIRONMENTS_FILE=%s: %s; check the path",
+                       path, strerror(errno));
+    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &where);
+    fclose(file);
     if (!root)
-        return sp_fail(err, where.line > 0 ? SP_ERR_FORMAT : SP_ERR_NOT_FOUND,
-                       "ENVIRONMENTS_FILE=%s: %s (line %d)", path, where.text, where.line);
+        return sp_fail(err, SP_ERR_FORMAT, "ENVIRONMENTS_FILE=%s: %s (line %d)", path, where.text,
+                       where.line);
     int result = read_file(api, root, path, err);
     json_decref(root);
     return result;
