@@ -1,6 +1,7 @@
 /* spoton eval --tracks: MOTA, IDF1 and HOTA of a file of tracks. */
 #include "base/json.h"
 #include "command/eval.h"
+#include "eval/distractors.h"
 #include "eval/tracks.h"
 
 static void add_number(struct sp_json *json, const char *key, double value)
@@ -15,7 +16,7 @@ static void add_count(struct sp_json *json, const char *key, uint64_t value)
     sp_json_int(json, (int64_t)value);
 }
 
-static void print_json(const struct sp_tracks_result *result)
+static void print_json(const struct sp_tracks_result *result, size_t distracted)
 {
     struct sp_json json = {0};
     sp_json_begin_object(&json);
@@ -34,6 +35,7 @@ static void print_json(const struct sp_tracks_result *result)
     add_count(&json, "misses", result->clear.misses);
     add_count(&json, "truth_boxes", result->truth);
     add_count(&json, "tracked_boxes", result->tracked);
+    add_count(&json, "distractor_boxes", distracted);
     add_count(&json, "people", (uint64_t)result->truth_ids);
     add_count(&json, "tracks", (uint64_t)result->tracked_ids);
     sp_json_end_object(&json);
@@ -41,7 +43,7 @@ static void print_json(const struct sp_tracks_result *result)
     sp_json_release(&json);
 }
 
-static void print_table(const struct sp_tracks_result *result)
+static void print_table(const struct sp_tracks_result *result, size_t distracted)
 {
     printf("MOTA         %7.3f   %llu misses, %llu false boxes\n", result->clear.mota,
            (unsigned long long)result->clear.misses,
@@ -56,23 +58,28 @@ static void print_table(const struct sp_tracks_result *result)
     printf("boxes        %7llu   of %d people; %llu of %d tracks\n",
            (unsigned long long)result->truth, result->truth_ids,
            (unsigned long long)result->tracked, result->tracked_ids);
+    if (distracted > 0)
+        printf("left out     %7zu   boxes on distractors (classes 2, 7, 8, 12)\n", distracted);
 }
 
 int sp_eval_tracks(const char *truth_path, const char *tracks_path, bool json, struct sp_error *err)
 {
     struct sp_mot_rows truth = {0}, tracks = {0};
     struct sp_tracks_result result;
+    size_t distracted = 0;
     int code = sp_mot_rows_read(&truth, truth_path, true, err);
     if (code == SP_OK)
         code = sp_mot_rows_read(&tracks, tracks_path, false, err);
     if (code == SP_OK && truth.count == 0)
         code = sp_fail(err, SP_ERR_INVALID, "%s: holds no row that counts as truth", truth_path);
     if (code == SP_OK)
+        code = sp_mot_drop_distractors(&truth, &tracks, &distracted, err);
+    if (code == SP_OK)
         code = sp_tracks_compare(&truth, &tracks, &result, err);
     if (code == SP_OK && json)
-        print_json(&result);
+        print_json(&result, distracted);
     else if (code == SP_OK)
-        print_table(&result);
+        print_table(&result, distracted);
     sp_mot_rows_release(&truth);
     sp_mot_rows_release(&tracks);
     return code;

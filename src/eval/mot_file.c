@@ -15,9 +15,13 @@ struct parsed {
     int count;
 };
 
+/* Classes of MOT16 and MOT17 that look like people and are no mistake to track: a person on a
+ * vehicle, a static person, a distractor, a reflection. */
+static const int distractors[] = {2, 7, 8, 12};
+
 struct reader {
     struct sp_mot_rows *out;
-    size_t capacity;
+    size_t capacity, ignored_capacity;
     long *ids; /* as in the file, one a row */
     long *lines;
     const char *path;
@@ -69,6 +73,25 @@ static bool make_room(struct reader *reader)
     return true;
 }
 
+static int ignore(struct reader *reader, int frame, double class_id, const struct sp_detection *box,
+                  struct sp_error *err)
+{
+    struct sp_mot_rows *out = reader->out;
+    if (out->ignored_count == reader->ignored_capacity) {
+        size_t capacity = reader->ignored_capacity ? 2 * reader->ignored_capacity : 256;
+        struct sp_mot_ignored *grown = realloc(out->ignored, capacity * sizeof *grown);
+        if (!grown)
+            return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", reader->path);
+        out->ignored = grown;
+        reader->ignored_capacity = capacity;
+    }
+    struct sp_mot_ignored *row = &out->ignored[out->ignored_count++];
+    *row = (struct sp_mot_ignored){.frame = frame, .box = *box};
+    for (size_t i = 0; i < sizeof distractors / sizeof distractors[0]; i++)
+        row->distractor = row->distractor || class_id == distractors[i];
+    return SP_OK;
+}
+
 static int take(struct reader *reader, const char *text, long line, bool truth,
                 struct sp_error *err)
 {
@@ -87,21 +110,23 @@ static int take(struct reader *reader, const char *text, long line, bool truth,
         return refuse(reader, line, "the id is no whole number", err);
     if (v[4] < 0 || v[5] < 0)
         return refuse(reader, line, "a box of negative size", err);
+    struct sp_detection box = {
+        .x1_px = v[2], .y1_px = v[3], .x2_px = v[2] + v[4], .y2_px = v[3] + v[5]};
     /* Of 8 or 9 values the eighth is the class (MOT16 and later); of 10 it is a place on the ground
      * (MOT15). */
     bool has_class = parsed.count == 8 || parsed.count == 9;
     bool other_class = has_class && v[7] > 0 && v[7] != 1;
+    reader->out->classes = reader->out->classes || (has_class && v[7] > 0);
     if (truth && ((parsed.count >= 7 && v[6] == 0) || other_class))
-        return SP_OK;
+        return ignore(reader, (int)v[0], other_class ? v[7] : 1, &box, err);
     if (!make_room(reader))
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", reader->path);
     size_t at = reader->out->count++;
     reader->ids[at] = (long)v[1];
     reader->lines[at] = line;
-    reader->out->rows[at] = (struct sp_mot_row){
-        .frame = (int)v[0],
-        .id = (int)at, /* for now: the place of its id */
-        .box = {.x1_px = v[2], .y1_px = v[3], .x2_px = v[2] + v[4], .y2_px = v[3] + v[5]}};
+    reader->out->rows[at] = (struct sp_mot_row){.frame = (int)v[0],
+                                                .id = (int)at, /* for now: the place of its id */
+                                                .box = box};
     return SP_OK;
 }
 
@@ -109,6 +134,12 @@ static int compare_rows(const void *a, const void *b)
 {
     const struct sp_mot_row *x = a, *y = b;
     return x->frame != y->frame ? x->frame - y->frame : x->id - y->id;
+}
+
+static int compare_ignored(const void *a, const void *b)
+{
+    const struct sp_mot_ignored *x = a, *y = b;
+    return x->frame - y->frame;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -121,6 +152,8 @@ static int compare_ids(const void *a, const void *b)
 static int number_ids(struct reader *reader, struct sp_error *err)
 {
     struct sp_mot_rows *out = reader->out;
+    if (out->ignored_count > 0)
+        qsort(out->ignored, out->ignored_count, sizeof *out->ignored, compare_ignored);
     if (out->count == 0 || !reader->ids)
         return SP_OK;
     qsort(out->rows, out->count, sizeof *out->rows, compare_rows);
@@ -188,5 +221,6 @@ int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, str
 void sp_mot_rows_release(struct sp_mot_rows *rows)
 {
     free(rows->rows);
+    free(rows->ignored);
     *rows = (struct sp_mot_rows){0};
 }

@@ -16,14 +16,24 @@ struct sp_mot_row {
     struct sp_detection box;
 };
 
+/* A row of ground truth that is not to be tracked: with flag 0, or of another class. */
+struct sp_mot_ignored {
+    int frame;
+    bool distractor; /* and no mistake to track either */
+    struct sp_detection box;
+};
+
 struct sp_mot_rows {
     struct sp_mot_row *rows; /* by rising frame, of one frame in the file's order */
     size_t count;
     int ids;
+    struct sp_mot_ignored *ignored; /* of ground truth, in the same order */
+    size_t ignored_count;
+    bool classes; /* the file has them: MOT16 and later */
 };
 
-/* truth: rows with flag 0, or of another class than 1 (people) where the file has classes, do not
- * count and are left out. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT (names the line: no numbers,
- * an empty box, an id twice in one frame), SP_ERR_NO_MEMORY. Release it in any case. */
+/* truth: rows with flag 0, or of another class than 1 (people) where the file has classes, go to
+ * `ignored`. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT (names the line: no numbers, an empty box,
+ * an id twice in one frame), SP_ERR_NO_MEMORY. Release it in any case. */
 int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, struct sp_error *err);
 void sp_mot_rows_release(struct sp_mot_rows *rows);

@@ -24,11 +24,13 @@ FIGURES = json.loads((ROOT / "tests" / "data" / "eval" / "figures.json").read_te
 def test_figures_of_tracks(spoton, request, name):
     """As py-motmetrics and TrackEval have them: tests/tools/track_figures.py."""
     folder = ROOT / "tests" / "data" / "eval"
-    if name != "simulated":
+    if name == "mot17":
+        folder = folder / "mot17"
+    elif name != "simulated":
         folder = request.getfixturevalue("shared") / "data" / "tracker" / name
         if not folder.is_dir():
             pytest.skip(f"no sequence {name}")
-    tracks = folder / ("out.txt" if name == "simulated" else "ref.txt")
+    tracks = folder / ("out.txt" if name in ("simulated", "mot17") else "ref.txt")
     got = json.loads(spoton("eval", "--tracks", folder / "gt.txt", tracks, "--json", expect=0).stdout)
     expected = FIGURES[name]
     for key in ("mota", "idf1", "hota", "id_precision", "id_recall", "mota_trackeval",
@@ -52,6 +54,38 @@ def test_the_truth_itself_is_perfect(spoton, tmp_path):
     assert (got["matches"], got["false_positives"], got["misses"]) == (3, 2, 0)
     assert got["mota"] == pytest.approx(1 / 3, abs=1e-4)
     assert got["idf1"] == pytest.approx(6 / 8, abs=1e-4)
+
+
+def row(frame, identity, left, flag=1, cls=1):
+    return f"{frame},{identity},{left},10,20,50,{flag},{cls},1\n"
+
+
+@pytest.mark.sanitize
+def test_distractors_are_no_mistake(spoton, tmp_path):
+    """MOT17, as TrackEval does by default: a track on a static person, a person on a vehicle, a distractor or a
+    reflection counts neither way, whatever its flag; one on a car, an occluder or a row with flag 0 is a false box."""
+    truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
+    rows, found, left_out = "", "", 0
+    for place, (flag, cls) in enumerate([(1, 1), (0, 2), (0, 7), (1, 8), (0, 12), (0, 1), (0, 3), (0, 9), (0, 6)]):
+        rows += row(1, place + 1, 100 * place, flag, cls)
+        found += row(1, place + 50, 100 * place + 1).replace(",1,1\n", "\n")
+        left_out += cls in (2, 7, 8, 12)
+    truth.write_text(rows)
+    tracks.write_text(found + row(2, 99, 0))
+    got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+    assert (got["truth_boxes"], got["distractor_boxes"]) == (1, 4) and left_out == 4
+    assert (got["matches"], got["false_positives"], got["misses"]) == (1, 5, 0)
+    assert (got["people"], got["tracks"]) == (1, 6)
+    assert "4   boxes on distractors" in spoton("eval", "--tracks", truth, tracks, expect=0).stdout
+
+
+def test_a_person_before_a_distractor_keeps_its_track(spoton, tmp_path):
+    """The greatest sum of overlaps says which label a track belongs to."""
+    truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
+    truth.write_text(row(1, 1, 100) + row(1, 2, 104, 0, 7))
+    tracks.write_text(row(1, 1, 101).replace(",1,1\n", "\n"))
+    got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+    assert (got["mota"], got["hota"], got["distractor_boxes"]) == (1.0, pytest.approx(18 / 19, abs=1e-4), 0)
 
 
 @pytest.mark.sanitize

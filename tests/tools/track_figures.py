@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The figures that `spoton eval --tracks` must reproduce, by py-motmetrics and TrackEval.
 
-    track_figures.py DATA [> tests/data/eval/figures.json]
+    track_figures.py [DATA] [> tests/data/eval/figures.json]
 
-Measures tests/data/eval/{gt,out}.txt, and gt.txt with ref.txt of every sequence in DATA
-(../shared/data/tracker). Where gt.txt and out.txt are missing they are simulated first: people who
+Measures tests/data/eval/{gt,out}.txt, the same files in mot17/, whose ground truth has the classes of MOT17, by
+TrackEval's own MotChallenge2DBox with its defaults, and gt.txt with ref.txt of every sequence in DATA
+(../shared/data/tracker; without DATA those figures stay). Where gt.txt and out.txt are missing they are simulated first: people who
 walk and cross, tracks that shake, break off, swap and come back. The committed figures are those of
 motmetrics 1.4.0 and trackeval 1.3.0 (pip install motmetrics==1.4.0 trackeval==1.3.0).
 """
@@ -12,9 +13,11 @@ import contextlib
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
+from trackeval.datasets import MotChallenge2DBox
 from trackeval.metrics import CLEAR, HOTA, Identity
 
 import track_metrics
@@ -49,6 +52,51 @@ def simulate():
             fresh += 1
     for name, rows in (("gt.txt", truth), ("out.txt", tracks)):
         (EVAL / name).write_text("".join(",".join(f"{v:g}" for v in row) + "\n" for row in rows))
+
+
+def simulate_classes(folder):
+    """People, everything else that MOT17 labels, rows with flag 0, and tracks on all of them; some stand so near
+    each other that only the greatest sum of overlaps says which label a track belongs to."""
+    random = np.random.default_rng(17)
+    classes = [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1]
+    frames, count = 60, len(classes)
+    size = np.stack([random.uniform(30, 60, count), random.uniform(80, 140, count)], axis=1)
+    start = np.stack([np.arange(count) * 34.0, random.uniform(50, 70, count)], axis=1)
+    speed = random.uniform(-1.5, 1.5, (count, 2))
+    truth, tracks = [], []
+    for frame in range(1, frames + 1):
+        for i, cls in enumerate(classes):
+            box = np.concatenate([start[i] + speed[i] * frame, size[i]])
+            flag = 1 if cls == 1 and not (i == 15 or (i == 2 and frame > 40)) else 0
+            if cls in (7, 8) and frame % 5 == 0:
+                flag = 1  # such files exist, too
+            truth.append((frame, i + 1, *np.round(box, 2), flag, cls, round(random.random(), 2)))
+            if random.random() > 0.15:
+                shaken = box + random.normal(0, 0.07, 4) * np.tile(size[i], 2)
+                name = i + 1 if frame < 30 or i % 4 else 100 + i
+                tracks.append((frame, name, *np.round(shaken, 2), round(random.uniform(0.5, 1), 2), -1, -1, -1))
+    folder.mkdir(parents=True)
+    for name, rows in (("gt.txt", truth), ("out.txt", tracks)):
+        (folder / name).write_text("".join(",".join(f"{v:g}" for v in row) + "\n" for row in rows))
+
+
+def prepare(truth, tracks, folder):
+    """The rows that TrackEval counts by default, as files without classes."""
+    frames = max(int(float(line.split(",")[0])) for line in truth.read_text().splitlines())
+    for path, text in (("gt/seq/gt/gt.txt", truth), ("out/mine/data/seq.txt", tracks)):
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text.read_text())
+    dataset = MotChallenge2DBox({
+        "GT_FOLDER": str(folder / "gt"), "TRACKERS_FOLDER": str(folder / "out"), "SKIP_SPLIT_FOL": True,
+        "TRACKERS_TO_EVAL": ["mine"], "SEQ_INFO": {"seq": frames}, "PRINT_CONFIG": False})
+    data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("mine", "seq"), "pedestrian")
+    pair = []
+    for ids, dets in (("gt_ids", "gt_dets"), ("tracker_ids", "tracker_dets")):
+        rows = [(frame + 1, identity + 1, *box, 1, -1, -1, -1) for frame in range(frames)
+                for identity, box in zip(data[ids][frame], data[dets][frame])]
+        pair.append(folder / f"{ids}.txt")
+        pair[-1].write_text("".join(",".join(f"{v:.10g}" for v in row) + "\n" for row in rows))
+    return pair
 
 
 def as_trackeval(truth_path, tracks_path):
@@ -90,8 +138,13 @@ def main():
     if not (EVAL / "gt.txt").exists():
         EVAL.mkdir(parents=True, exist_ok=True)
         simulate()
-    table = {"simulated": figures(EVAL / "gt.txt", EVAL / "out.txt")}
-    for truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")):
+    if not (EVAL / "mot17").exists():
+        simulate_classes(EVAL / "mot17")
+    table = json.loads((EVAL / "figures.json").read_text()) if len(sys.argv) < 2 else {}
+    table["simulated"] = figures(EVAL / "gt.txt", EVAL / "out.txt")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        table["mot17"] = figures(*prepare(EVAL / "mot17" / "gt.txt", EVAL / "mot17" / "out.txt", Path(folder)))
+    for truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")) if len(sys.argv) > 1 else []:
         table[truth.parent.name] = figures(truth, truth.parent / "ref.txt")
     rounded = {name: {key: round(value, 6) for key, value in row.items()}
                for name, row in table.items()}
