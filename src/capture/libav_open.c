@@ -332,27 +332,65 @@ static int64_t tagged_duration_us(const AVStream *stream)
     return (int64_t)(((double)hours * 3600 + minutes * 60 + seconds) * 1e6);
 }
 
+/* Packets that an index counts and that hold something: AVI fills gaps with empty ones. */
+static int64_t count_indexed(const AVStream *stream)
+{
+    int entries = avformat_index_get_entries_count(stream);
+    int64_t filled = 0;
+    for (int i = 0; i < entries; i++)
+        filled += avformat_index_get_entry((AVStream *)stream, i)->size > 0;
+    return filled;
+}
+
+/* Shorter than its first RIFF chunk says. */
+static bool is_cut_riff(AVIOContext *io)
+{
+    int64_t bytes = avio_size(io), at = avio_tell(io);
+    if (bytes < 0 || avio_seek(io, 4, SEEK_SET) < 0)
+        return false;
+    int64_t announced = (int64_t)avio_rl32(io) + 8;
+    avio_seek(io, at, SEEK_SET);
+    return bytes < announced;
+}
+
+/* Frames that the container says are in it; 0: it does not say so reliably. */
+static int64_t announced_frames(const struct sp_libav *s)
+{
+    const AVStream *stream = s->stream;
+    const char *name = s->format->iformat->name;
+    int64_t frames = stream->nb_frames;
+    if (strncmp(name, "mov", 3) == 0) /* the header counts what an edit list hides, and not what
+                                         comes in fragments */
+        return frames > 0 && avformat_index_get_entries_count(stream) > 0 ? frames : 0;
+    if (strcmp(name, "avi") == 0) {
+        if (s->format->pb && is_cut_riff(s->format->pb))
+            return frames; /* more than there were, if gaps were filled; but it is cut */
+        int64_t indexed = count_indexed(stream);
+        return indexed > 1 ? indexed : 0; /* one is no index: it is where reading began */
+    }
+    if (strcmp(name, "image2") == 0 && stream->duration > 0)
+        return stream->duration;
+    return frames;
+}
+
 /* What the container promises, so that a cut file is noticed. */
 static void read_promises(struct sp_libav *s)
 {
     const AVFormatContext *format = s->format;
     const AVStream *stream = s->stream;
-    const char *name = format->iformat->name;
-    int64_t frames = stream->nb_frames;
-    if (strncmp(name, "mov", 3) == 0) {
-        /* The header counts what an edit list hides, and not what comes in fragments. */
-        int entries = avformat_index_get_entries_count(stream);
-        frames = frames > 0 && entries > 0 ? entries : 0;
-    }
-    bool images = strcmp(name, "image2") == 0;
-    if (images && stream->duration > 0)
-        frames = stream->duration;
+    int64_t frames = announced_frames(s);
     s->frames_announced = frames > 0 ? frames : 0;
 
+    /* Muxers disagree whether that is a length or, as FFmpeg has it, when the stream ends: a
+     * segment that does not begin at 0 is not longer than its frames. */
+    int64_t start = stream->start_time != AV_NOPTS_VALUE ? stream->start_time : 0;
+    int64_t start_us = av_rescale_q(start, stream->time_base, AV_TIME_BASE_Q);
     int64_t duration_us = tagged_duration_us(stream);
     if (!duration_us && format->nb_streams == 1 && format->duration > 0 &&
         format->duration_estimation_method == AVFMT_DURATION_FROM_STREAM)
         duration_us = format->duration;
+    if (duration_us > start_us && start_us > 0)
+        duration_us -= start_us;
     if (!s->frames_announced && !s->info.live)
         s->end_announced_us = duration_us;
 

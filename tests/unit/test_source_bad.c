@@ -397,12 +397,73 @@ static void test_interrupt_and_read_timeout(void **state)
     }
 }
 
+static void expect_whole(const char *name, int frames)
+{
+    struct reel *reel = read_all(clip(name), (struct read_options){0});
+    if (reel->rc != SP_ERR_END)
+        fail_msg("%s: %s", name, reel->err.text);
+    assert_int_equal(reel->count, frames);
+    free(reel);
+}
+
+/* Matroska's DURATION is when a stream ends: of a segment, not how long it is. */
+static void test_segments_that_do_not_begin_at_zero(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "10", "12") "-c:v libx264 -g 10 -bf 2 -preset ultrafast @/twelve.mp4");
+    make("-i @/twelve.mp4 -c copy -f segment -segment_time 4 @/s%d.mkv");
+    make("-i @/twelve.mp4 -c copy -f segment -segment_time 4 @/s%d.webm.ts");
+    make("-i @/twelve.mp4 -c copy -output_ts_offset 100 @/late.flv");
+    make("-i @/twelve.mp4 -c copy -output_ts_offset 100 @/late.mkv");
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d.mkv", i);
+        expect_whole(name, 40);
+        snprintf(name, sizeof name, "s%d.webm.ts", i);
+        expect_whole(name, 40);
+    }
+    expect_whole("late.mkv", 120);
+    expect_whole("late.flv", 120);
+    /* A segment that is cut is still told. */
+    assert_true(run("head -c $(( $(stat -c %%s '%s') / 2 )) '%s' > '%s'", clip("s2.mkv"),
+                    clip("s2.mkv"), clip("cut.mkv")));
+    struct reel *reel = read_all(clip("cut.mkv"), (struct read_options){0});
+    assert_int_equal(reel->rc, SP_ERR_FORMAT);
+    free(reel);
+}
+
+/* AVI fills gaps with empty chunks, which its headers count. */
+static void test_empty_chunks_are_no_frames(void **state)
+{
+    (void)state;
+    need_ffmpeg();
+    make(MOVING("96x64", "10", "4") "-c:v libx264 -g 10 -bf 2 -preset ultrafast @/four.mp4");
+    make("-i @/four.mp4 -c copy @/h264.avi");
+    make("-i @/four.mp4 -vf \"setpts=PTS+floor(N/10)*0.5/TB\" -vsync vfr -c:v mjpeg @/gaps.avi");
+    expect_whole("h264.avi", 40);
+    expect_whole("gaps.avi", 40);
+    static const char *const names[] = {"h264.avi", "gaps.avi"};
+    for (int i = 0; i < 2; i++) {
+        char whole[512];
+        snprintf(whole, sizeof whole, "%s", clip(names[i]));
+        assert_true(run("head -c $(( $(stat -c %%s '%s') / 2 )) '%s' > '%s'", whole, whole,
+                        clip("cut.avi")));
+        struct reel *reel = read_all(clip("cut.avi"), (struct read_options){0});
+        assert_int_equal(reel->rc, SP_ERR_FORMAT);
+        assert_non_null(strstr(reel->err.text, "missing"));
+        free(reel);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_no_video_is_refused),
         cmocka_unit_test(test_long_names_fit),
         cmocka_unit_test(test_a_cut_file_gives_its_beginning),
+        cmocka_unit_test(test_segments_that_do_not_begin_at_zero),
+        cmocka_unit_test(test_empty_chunks_are_no_frames),
         cmocka_unit_test(test_a_cut_picture_is_told),
         cmocka_unit_test(test_numbers_stay_true_behind_a_hole),
         cmocka_unit_test(test_a_start_between_keyframes_is_no_damage),
