@@ -1,10 +1,12 @@
 #include "base/path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +39,24 @@ int sp_path_make_dirs(const char *path, struct sp_error *err)
         if (kept == '\0')
             return SP_OK;
     }
+}
+
+int sp_path_lock_dir(const char *path, int *lock, struct sp_error *err)
+{
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return sp_fail(err, sp_error_from_errno(errno), "%s: %s; check the folder", path,
+                       strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return SP_OK;
+    int why = errno;
+    close(*lock);
+    *lock = -1;
+    if (why != EWOULDBLOCK) /* what cannot be had is no reason to refuse the work */
+        return SP_OK;
+    return sp_fail(err, SP_ERR_CLOSED,
+                   "%s: another spoton is writing there; wait for it, or give another folder",
+                   path);
 }
 
 int sp_path_program_dir(char *out, size_t out_bytes, struct sp_error *err)

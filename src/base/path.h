@@ -8,6 +8,11 @@
 /* Makes a folder and its parents. SP_ERR_INVALID when something else stands there; SP_ERR_IO. */
 int sp_path_make_dirs(const char *path, struct sp_error *err);
 
+/* Keeps other processes from writing into the folder for as long as *lock, a file descriptor, is
+ * open; it ends with the process, whatever becomes of it. -1 where the file system has no locks.
+ * SP_ERR_CLOSED: another one has it. */
+int sp_path_lock_dir(const char *path, int *lock, struct sp_error *err);
+
 /* The folder the running program lies in, without a slash at the end. */
 int sp_path_program_dir(char *out, size_t out_bytes, struct sp_error *err);
 

@@ -121,6 +121,15 @@ static int check_path(struct sp_libav *s, const AVInputFormat **device, struct s
                        "%s: a directory, not a video; name a file in it, or numbered images such "
                        "as img%%03d.jpg",
                        s->name);
+    if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) /* opening it may wait for ever */
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "%s: %s, neither a file nor a video device; name a file, or a device such as "
+            "/dev/video0",
+            s->name,
+            S_ISFIFO(st.st_mode)   ? "a pipe"
+            : S_ISSOCK(st.st_mode) ? "a socket"
+                                   : "a block device");
     if (S_ISREG(st.st_mode) && st.st_size == 0)
         return sp_fail(err, SP_ERR_FORMAT,
                        "%s: the file is empty (0 bytes); copy or record it again", s->name);

@@ -300,6 +300,9 @@ int sp_eval_data_open(struct sp_eval_data *data, const char *path, struct sp_err
     int result;
     if (S_ISDIR(status.st_mode)) {
         result = read_folder(&list, err);
+    } else if (!S_ISREG(status.st_mode)) {
+        result = sp_fail(err, SP_ERR_INVALID,
+                         "%s: neither a folder nor a file; name a folder or a tar", path);
     } else {
         FILE *file = fopen(real, "rbe");
         result = file ? read_tar(&list, file, err)

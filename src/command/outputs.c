@@ -187,14 +187,15 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     sp_people_end(o->options.people, camera);
     if (!c->files)
         return;
+    struct sp_files_written written = {0};
     if (c->report.error.code != SP_OK) {
         sp_files_abandon(c->files);
-    } else if (sp_files_finish(c->files, &err) < 0) {
+    } else if (sp_files_finish(c->files, &written, &err) < 0) {
         c->report.error = err;
         sp_log(SP_LOG_ERROR, "camera %s: %s", o->options.settings->camera[camera].name, err.text);
-    } else {
-        c->report.finished = true;
     }
+    c->report.finished = written.rows;
+    c->report.video = written.video;
     c->files = NULL;
 }
 

@@ -34,6 +34,7 @@ struct sp_outputs_report {
     uint64_t rows;         /* boxes written */
     struct sp_error error; /* of this camera's files; code 0: none */
     bool finished;         /* the files stand under their names */
+    bool video;            /* so does an .mp4 */
 };
 void sp_outputs_camera(const struct sp_outputs *outputs, int camera,
                        struct sp_outputs_report *report);

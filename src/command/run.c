@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static const int64_t POLL_US = 50000;
+enum { SHOWN_CAMERAS = 8 };
 
 struct run {
     const struct sp_options *options;
@@ -25,6 +26,7 @@ struct run {
     struct sp_measure measure;
     int64_t started_us;
     bool interrupted;
+    int lock; /* on the folder; -1: none */
 };
 
 /* Frames to come over all cameras; 0 as long as one is unknown. */
@@ -170,11 +172,36 @@ static int write_summary(const struct run *run, const struct sp_run_measure *mea
     return result;
 }
 
+/* Only what is there. */
+static void print_written(const struct run *run, bool summary, bool people)
+{
+    const char *dir = run->options->out_dir;
+    int cameras = 0;
+    for (int i = 0; i < run->settings->camera_count; i++) {
+        struct sp_outputs_report outputs;
+        sp_outputs_camera(run->outputs, i, &outputs);
+        cameras += outputs.finished;
+    }
+    if (summary)
+        printf("wrote:  %s/summary.json\n", dir);
+    for (int i = 0; i < run->settings->camera_count; i++) {
+        const char *name = run->settings->camera[i].name;
+        struct sp_outputs_report outputs;
+        sp_outputs_camera(run->outputs, i, &outputs);
+        if (outputs.finished && cameras <= SHOWN_CAMERAS)
+            printf("wrote:  %s/%s.txt and .jsonl%s\n", dir, name, outputs.video ? " and .mp4" : "");
+    }
+    if (cameras > SHOWN_CAMERAS)
+        printf("wrote:  the files of %d of %d cameras in %s\n", cameras,
+               run->settings->camera_count, dir);
+    if (people)
+        printf("people: %s/people.jsonl\n", dir);
+}
+
 static void print_summary(const struct run *run, const struct sp_run_measure *measure)
 {
     struct sp_ledger_counts ledger;
     uint64_t frames;
-    int video = -1;
     for (int i = 0; i < run->settings->camera_count; i++) {
         struct sp_camera_report camera;
         struct sp_outputs_report outputs;
@@ -184,8 +211,6 @@ static void print_summary(const struct run *run, const struct sp_run_measure *me
         printf("%-12s %6llu frames, %4llu tracks, %6llu boxes%s%s\n", run->settings->camera[i].name,
                (unsigned long long)camera.frames_done, (unsigned long long)outputs.track_ids,
                (unsigned long long)outputs.rows, error ? ", FAILED: " : "", error ? error : "");
-        if (video < 0 && run->options->video && outputs.finished)
-            video = i;
     }
     sp_report_totals(run->pipeline, run->settings->camera_count, &ledger, &frames);
     printf("\n");
@@ -198,11 +223,6 @@ static void print_summary(const struct run *run, const struct sp_run_measure *me
     printf("rate:   %.1f frames/s (%.1f inferred) over all cameras, %.1f s in all\n",
            (double)measure->frames / measure->seconds, (double)measure->inferred / measure->seconds,
            (double)(sp_clock_us() - run->started_us) / 1e6);
-    printf("wrote:  %s/summary.json, and .txt and .jsonl of each camera\n", run->options->out_dir);
-    if (run->people)
-        printf("people: %s/people.jsonl\n", run->options->out_dir);
-    if (video >= 0)
-        printf("video:  %s/%s.mp4\n", run->options->out_dir, run->settings->camera[video].name);
 }
 
 static int finish(struct run *run)
@@ -211,18 +231,19 @@ static int finish(struct run *run)
     struct sp_run_measure measure =
         sp_measure_end(&run->measure, run->pipeline, run->settings->camera_count, run->started_us);
     int code = all_complete(run) ? SP_EXIT_OK : SP_EXIT_FAILED;
-    if (sp_people_finish(run->people, &err) < 0) {
+    bool people = sp_people_finish(run->people, &err) == SP_OK;
+    if (!people)
         sp_log(SP_LOG_ERROR, "%s", err.text);
+    bool summary = write_summary(run, &measure, &err) == SP_OK;
+    if (!summary)
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+    if (!people || !summary)
         code = SP_EXIT_FAILED;
-    }
     char other[400];
     if (!run->interrupted && sp_pipeline_other_reading(run->pipeline, other, sizeof other))
         sp_log(SP_LOG_WARNING, "%s", other);
     print_summary(run, &measure);
-    if (write_summary(run, &measure, &err) < 0) {
-        sp_log(SP_LOG_ERROR, "%s", err.text);
-        code = SP_EXIT_FAILED;
-    }
+    print_written(run, summary, people && run->people);
     return run->interrupted ? SP_EXIT_INTERRUPTED : code;
 }
 
@@ -231,6 +252,8 @@ static int work(struct run *run, const struct sp_command_context *context, struc
     struct sp_outputs_options outputs = {
         .settings = run->settings, .dir = run->options->out_dir, .video = run->options->video};
     int result = sp_path_make_dirs(run->options->out_dir, err);
+    if (result == SP_OK)
+        result = sp_path_lock_dir(run->options->out_dir, &run->lock, err);
     if (result == SP_OK)
         result = sp_people_open(&run->people, run->settings, run->options->out_dir, err);
     outputs.people = run->people;
@@ -269,7 +292,7 @@ int sp_command_run_main(const struct sp_command_context *context)
     struct sp_options *options = sp_command_start(context, &usage, &exit_code);
     if (!options)
         return exit_code;
-    struct run run = {.options = options, .settings = &options->settings};
+    struct run run = {.options = options, .settings = &options->settings, .lock = -1};
     bool no_camera = options->settings.camera_count == 0;
     if (no_camera || !options->out_dir) {
         fprintf(stderr, "spoton run: %s\n",
@@ -286,6 +309,8 @@ int sp_command_run_main(const struct sp_command_context *context)
     sp_pipeline_close(run.pipeline);
     sp_outputs_close(run.outputs);
     sp_people_close(run.people);
+    if (run.lock >= 0)
+        close(run.lock);
     free(options);
     return code;
 }

@@ -104,8 +104,9 @@ int sp_mot_drop_distractors(const struct sp_mot_rows *truth, struct sp_mot_rows 
     }
     struct sp_assign *assign = NULL;
     bool *gone = calloc(tracks->count, sizeof *gone);
-    int result = gone ? sp_assign_open(&assign, (int)labels, (int)boxes, err)
-                      : sp_fail(err, SP_ERR_NO_MEMORY, "%zu boxes: out of memory", tracks->count);
+    if (!gone)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%zu boxes: out of memory", tracks->count);
+    int result = sp_assign_open(&assign, (int)labels, (int)boxes, err);
     if (result == SP_OK) {
         f = (struct frame){0};
         while (next_frame(truth, tracks, &f))

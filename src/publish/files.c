@@ -208,7 +208,7 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
 }
 
 /* All are on the disk before the first gets its name. */
-static int finish(struct sp_files *files, struct sp_error *err)
+static int finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)
 {
     bool has_video = false;
     int rc = files->failure.code ? repeat_failure(files, err) : SP_OK;
@@ -224,14 +224,19 @@ static int finish(struct sp_files *files, struct sp_error *err)
         rc = sp_part_publish(files->mot, err);
     if (!rc)
         rc = sp_part_publish(files->journal, err);
+    written->rows = rc == SP_OK;
     if (!rc && has_video)
         rc = sp_part_publish(files->video, err);
+    written->video = rc == SP_OK && has_video;
     return rc;
 }
 
-int sp_files_finish(struct sp_files *files, struct sp_error *err)
+int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)
 {
-    int rc = finish(files, err);
+    struct sp_files_written here = {0};
+    int rc = finish(files, &here, err);
+    if (written)
+        *written = here;
     sp_files_abandon(files); /* removes what did not get its name */
     return rc;
 }

@@ -46,9 +46,14 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame,
                    struct sp_error *err);
 
+struct sp_files_written {
+    bool rows, video; /* .txt and .jsonl; .mp4 */
+};
+
 /* Ends, syncs and renames the files. Closes in any case. On an error the .part files are removed
- * and earlier complete files of these names stay as they were. */
-int sp_files_finish(struct sp_files *files, struct sp_error *err);
+ * and earlier complete files of these names stay as they were. *written (NULL is fine): what now
+ * stands under its name. */
+int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err);
 
 /* Closes without results: removes the .part files. NULL is fine. */
 void sp_files_abandon(struct sp_files *files);

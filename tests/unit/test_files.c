@@ -110,7 +110,7 @@ static void test_rows_and_lines_are_as_documented(void **state)
     assert_int_equal(sp_files_frame(files, &frame, NULL), SP_OK);
     assert_false(exists("a.txt"));
     assert_true(exists("a.txt.part"));
-    assert_int_equal(sp_files_finish(files, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
     assert_false(exists("a.txt.part"));
     assert_contents("a.txt", "1,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n"
                              "1,42,-3.000,1.500,10.000,7.500,1.0000,-1,-1,-1\n"
@@ -142,7 +142,7 @@ static void test_the_journal_keeps_every_bit_of_a_detection(void **state)
     const struct sp_files_frame frame = {
         .inferred = true, .detections = detections, .detection_count = SP_DETECTIONS_MAX};
     assert_int_equal(sp_files_frame(files, &frame, NULL), SP_OK);
-    assert_int_equal(sp_files_finish(files, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
 
     json_t *line = json_load_file(path_of("a.jsonl"), 0, NULL);
     assert_non_null(line);
@@ -299,7 +299,7 @@ static void test_the_video_has_every_picture_at_its_time(void **state)
         pts_us += gaps_us[i % 5];
     }
     struct sp_error err = {0};
-    if (sp_files_finish(files, &err))
+    if (sp_files_finish(files, NULL, &err))
         fail_msg("%s", err.text);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.count, 40);
@@ -328,7 +328,7 @@ static void test_times_that_stand_still_are_moved_on(void **state)
     static const int64_t times_us[] = {0, 0, 0, 40000, 20000, INT64_MIN};
     for (int i = 0; i < 6; i++)
         add_picture(files, 64, 64, i, times_us[i]);
-    assert_int_equal(sp_files_finish(files, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.count, 6);
     for (int i = 1; i < 6; i++)
@@ -343,7 +343,7 @@ static void test_pictures_of_another_size_get_bars(void **state)
     add_picture(files, 120, 240, 1, 40000); /* narrow: bars at the sides */
     add_picture(files, 1, 1, 2, 80000);
     add_picture(files, 640, 480, 3, 120000); /* the same shape: none */
-    assert_int_equal(sp_files_finish(files, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.count, 4);
     assert_int_equal(seen.width, 320);
@@ -363,7 +363,7 @@ static void test_tiny_pictures_end_well_or_say_why(void **state)
         struct sp_error err = {0};
         int rc = sp_files_frame(files, &frame, &err);
         assert_true(rc == SP_OK || (rc == SP_ERR_UNSUPPORTED && strstr(err.text, "a.mp4")));
-        assert_int_equal(sp_files_finish(files, NULL), rc);
+        assert_int_equal(sp_files_finish(files, NULL, NULL), rc);
         if (rc == SP_OK)
             assert_int_equal(watch("a.mp4").count, 1);
         sp_canvas_release(&canvas);
@@ -404,7 +404,7 @@ static void test_the_fallback_encoder_makes_a_video_too(void **state)
 static void test_a_video_without_pictures_is_no_file(void **state)
 {
     (void)state;
-    assert_int_equal(sp_files_finish(open_files("a", true), NULL), SP_OK);
+    assert_int_equal(sp_files_finish(open_files("a", true), NULL, NULL), SP_OK);
     assert_true(exists("a.txt") && exists("a.jsonl"));
     assert_false(exists("a.mp4") || exists("a.mp4.part"));
 }
@@ -417,8 +417,8 @@ static void test_the_same_input_gives_the_same_bytes(void **state)
         add_picture(one, 352, 288, i, i * 40000);
     for (int i = 0; i < 60; i++)
         add_picture(other, 352, 288, i, i * 40000);
-    assert_int_equal(sp_files_finish(one, NULL), SP_OK);
-    assert_int_equal(sp_files_finish(other, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(one, NULL, NULL), SP_OK);
+    assert_int_equal(sp_files_finish(other, NULL, NULL), SP_OK);
     assert_same_bytes("a.txt", "b.txt");
     assert_same_bytes("a.jsonl", "b.jsonl");
     assert_same_bytes("a.mp4", "b.mp4");
@@ -495,7 +495,7 @@ static void fill_the_disk(bool video)
         strcmp(again.text, err.text) != 0)
         _exit(5);
     again = (struct sp_error){0};
-    if (sp_files_finish(files, &again) != wanted || strcmp(again.text, err.text) != 0)
+    if (sp_files_finish(files, NULL, &again) != wanted || strcmp(again.text, err.text) != 0)
         _exit(6);
     if (exists("a.txt.part") || exists("a.jsonl.part") || exists("a.mp4.part") ||
         exists("a.jsonl") || exists("a.mp4"))
@@ -523,7 +523,7 @@ static void fill_the_disk_at_the_end(void)
     for (int i = 0; i < 600; i++) /* within the buffers, but together too much for the disk */
         if (sp_files_frame(files, &frame, NULL))
             _exit(12);
-    if (wanted == SP_ERR_NO_SPACE && sp_files_finish(files, &err) != wanted)
+    if (wanted == SP_ERR_NO_SPACE && sp_files_finish(files, NULL, &err) != wanted)
         _exit(13);
     if (wanted == SP_ERR_NO_SPACE && (exists("a.txt") || exists("a.txt.part")))
         _exit(14);

@@ -1,0 +1,68 @@
+"""What a run reads and writes when the files are not as one would like them."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+from checks import Results, no_leftovers, read_summary
+from conftest import SLOWER
+
+
+def until(check, seconds=15):
+    limit = time.monotonic() + seconds * SLOWER
+    while time.monotonic() < limit:
+        if check():
+            return
+        time.sleep(0.02)
+    raise AssertionError("not in time")
+
+
+def listed(stdout):
+    """The files that "wrote: ..." names."""
+    names = []
+    for line in re.findall(r"^(?:wrote|people):\s+(\S.*)$", stdout, re.M):
+        first, *more = line.split(" and ")
+        names += [first] + [first.rsplit(".", 1)[0] + ending for ending in more]
+    return names
+
+
+def test_a_second_run_into_the_folder_is_refused(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    clip = make_clip("h264", frames=40)
+    command, first = spoton._start(("run", "--camera", "c1=sim://walk?paced=1", "--out", out), None, "fake")
+    until((out / "c1.txt.part").exists)
+    done = spoton("run", "--camera", f"c1={clip}", "--camera", f"c2={clip}", "--out", out, expect=1)
+    assert len(done.error_lines) == 1 and str(out) in done.stderr and "another" in done.stderr, str(done)
+    assert not (out / "c2.txt").exists() and not (out / "summary.json").exists()
+    first.send_signal(signal.SIGINT)
+    spoton._finish(command, first, 20)
+    assert Results(out, "c1").journal and no_leftovers(out)
+    assert [c["name"] for c in read_summary(out)["cameras"]] == ["c1"]
+    spoton("run", "--camera", f"c2={clip}", "--out", out, expect=0)  # it ends with the process
+
+
+def test_pipes_are_refused(spoton, tmp_path):
+    """Opening one would wait for a writer for ever."""
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    begin = time.monotonic()
+    done = spoton("run", "--camera", f"c={pipe}", "--out", tmp_path / "out", expect=1)
+    assert "a pipe, neither a file nor a video device" in done.stderr
+    done = spoton("eval", "fake", pipe, expect=1)
+    assert "neither a folder nor a file" in done.stderr
+    assert time.monotonic() - begin < 30 * SLOWER
+
+
+def test_only_what_is_there_is_listed(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    clip = make_clip("h264", frames=10)
+    done = spoton("run", "--camera", f"good={clip}", "--camera", "bad=/no/such.mp4", "--video", "--out", out,
+                  expect=1)
+    names = listed(done.stdout)
+    assert sorted(names) == sorted([f"{out}/summary.json", f"{out}/good.txt", f"{out}/good.jsonl",
+                                    f"{out}/good.mp4"])
+    assert all(os.path.exists(name) for name in names)
+    done = spoton("run", "--camera", "bad=/no/such.mp4", "--out", tmp_path / "none", expect=1)
+    assert listed(done.stdout) == [f"{tmp_path}/none/summary.json"]
