@@ -176,8 +176,8 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     return failed;
 }
 
-/* What a camera gave before it failed is kept: every frame of it is true. Only files that could not
- * be written are dropped. */
+/* What a camera gave before it failed is kept: every frame of it is true. Of files that could not
+ * be written on, what they held. */
 static void end_camera(void *user, int camera, const struct sp_error *why)
 {
     struct sp_outputs *o = user;
@@ -188,9 +188,8 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     if (!c->files)
         return;
     struct sp_files_written written = {0};
-    if (c->report.error.code != SP_OK) {
-        sp_files_abandon(c->files);
-    } else if (sp_files_finish(c->files, &written, &err) < 0) {
+    bool told = c->report.error.code != SP_OK;
+    if (sp_files_finish(c->files, &written, &err) < 0 && !told) {
         c->report.error = err;
         sp_log(SP_LOG_ERROR, "camera %s: %s", o->options.settings->camera[camera].name, err.text);
     }

@@ -276,12 +276,19 @@ int sp_people_finish(struct sp_people *people, struct sp_error *err)
 {
     if (!people)
         return SP_OK;
-    int result = people->failure.code;
-    if (result < 0 && err)
-        *err = people->failure;
-    if (result == SP_OK)
+    int64_t kept = 0;
+    if (people->failure.code == SP_OK)
+        (void)sp_part_flush(people->part, &people->failure);
+    int result = SP_OK;
+    if (people->failure.code < 0) /* what was written so far stays */
+        result = sp_part_keep_lines(people->part, &kept, err);
+    if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
         result = sp_part_sync(people->part, err);
-    return result == SP_OK ? sp_part_publish(people->part, err) : result;
+    if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
+        result = sp_part_publish(people->part, err);
+    if (people->failure.code < 0 && err)
+        *err = people->failure;
+    return people->failure.code < 0 ? people->failure.code : result;
 }
 
 void sp_people_report(struct sp_people *people, struct sp_json *json)

@@ -14,6 +14,12 @@ enum {
     ROW_BYTES = 2048, /* four doubles of up to 314 digits, and the rest */
     CRF_DEFAULT = 23,
     FRAME_RATE_DEFAULT = 25,
+    MARKS_MAX = 1024,
+};
+
+/* How far the rows and lines of all frames up to one reach. */
+struct mark {
+    int64_t mot, journal;
 };
 
 struct sp_files {
@@ -23,6 +29,9 @@ struct sp_files {
     double frame_rate; /* nominal; 0: unknown */
     const struct sp_class_names *class_names;
     struct sp_error failure; /* the first; code 0: none */
+    /* Of the last frame that is on the disk, and of all that may not be there yet. */
+    struct mark mark[MARKS_MAX];
+    int marks;
 };
 
 static int open_part(struct sp_part **out, const struct sp_files_options *options,
@@ -191,6 +200,30 @@ static int repeat_failure(const struct sp_files *files, struct sp_error *err)
     return files->failure.code;
 }
 
+static bool is_written(const struct sp_files *files, const struct mark *mark)
+{
+    return mark->mot <= sp_part_written(files->mot) &&
+           mark->journal <= sp_part_written(files->journal);
+}
+
+/* The frame's rows and line are whole. */
+static void set_mark(struct sp_files *files)
+{
+    if (files->marks == MARKS_MAX) { /* rows of so many frames fit into a buffer */
+        (void)sp_part_rescue(files->mot);
+        (void)sp_part_rescue(files->journal);
+    }
+    int first = 0; /* those before the last that is written are not wanted any more */
+    while (first + 1 < files->marks && is_written(files, &files->mark[first + 1]))
+        first++;
+    files->marks -= first;
+    memmove(files->mark, files->mark + first, (size_t)files->marks * sizeof *files->mark);
+    if (files->marks == MARKS_MAX) /* a disk that takes nothing: the next write says so */
+        files->marks--;
+    files->mark[files->marks++] =
+        (struct mark){sp_part_bytes(files->mot), sp_part_bytes(files->journal)};
+}
+
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, struct sp_error *err)
 {
     struct sp_error *failure = &files->failure;
@@ -199,6 +232,8 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
     int rc = write_rows(files, frame, failure);
     if (!rc)
         rc = write_line(files, frame, failure);
+    if (!rc)
+        set_mark(files);
     if (!rc && files->mp4)
         rc = frame->picture
                  ? sp_mp4_frame(files->mp4, frame->picture, frame->pts_us, failure)
@@ -207,15 +242,40 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
     return rc ? repeat_failure(files, err) : SP_OK;
 }
 
-/* All are on the disk before the first gets its name. */
+/* After a failure: the rows and lines of the frames that are whole in both files. False: of none.
+ */
+static bool keep_whole_frames(struct sp_files *files)
+{
+    int64_t there = sp_part_rescue(files->journal);
+    for (int last = files->marks - 1; last >= 0; last--) {
+        const struct mark *mark = &files->mark[last];
+        if (mark->journal == 0 || mark->journal > there)
+            continue;
+        if (sp_part_cut(files->journal, mark->journal, NULL) != SP_OK)
+            return false;
+        /* A line less may give the rows their room. */
+        if (sp_part_rescue(files->mot) >= mark->mot)
+            return sp_part_cut(files->mot, mark->mot, NULL) == SP_OK;
+    }
+    return false;
+}
+
+/* All are on the disk before the first gets its name. What failed gives what was whole before, and
+ * its error. */
 static int finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)
 {
     bool has_video = false;
-    int rc = files->failure.code ? repeat_failure(files, err) : SP_OK;
-    if (!rc && files->mp4)
-        rc = sp_mp4_finish(files->mp4, &has_video, err);
-    if (!rc)
-        rc = sp_part_sync(files->mot, err);
+    if (!files->failure.code && files->mp4)
+        (void)sp_mp4_finish(files->mp4, files->video, &has_video, &files->failure);
+    if (files->failure.code && files->mp4) /* first: it may give room for the others */
+        has_video = sp_mp4_rescue(files->mp4, files->video);
+    if (!files->failure.code)
+        (void)sp_part_flush(files->mot, &files->failure);
+    if (!files->failure.code)
+        (void)sp_part_flush(files->journal, &files->failure);
+    if (files->failure.code && !keep_whole_frames(files))
+        return repeat_failure(files, err);
+    int rc = sp_part_sync(files->mot, err);
     if (!rc)
         rc = sp_part_sync(files->journal, err);
     if (!rc && has_video)
@@ -228,7 +288,7 @@ static int finish(struct sp_files *files, struct sp_files_written *written, stru
     if (!rc && has_video)
         rc = sp_part_publish(files->video, err);
     written->video = rc == SP_OK && has_video;
-    return rc;
+    return files->failure.code ? repeat_failure(files, err) : rc;
 }
 
 int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)

@@ -2,7 +2,9 @@
  *
  * Data flow: per frame, in order, from one thread: sp_files_frame. Everything is written beside its
  * name ("NAME.txt.part") and renamed by sp_files_finish, so that a name only ever holds a complete,
- * valid file. A write that fails (disk full) marks this camera's files failed and is reported once.
+ * valid file. A write that fails (disk full) marks this camera's files failed and is reported once;
+ * what was written before is kept. The video is written in fragments of one frame, so that it too
+ * can be ended anywhere, and rewritten as one piece at the end.
  */
 #pragma once
 
@@ -50,9 +52,10 @@ struct sp_files_written {
     bool rows, video; /* .txt and .jsonl; .mp4 */
 };
 
-/* Ends, syncs and renames the files. Closes in any case. On an error the .part files are removed
- * and earlier complete files of these names stay as they were. *written (NULL is fine): what now
- * stands under its name. */
+/* Ends, syncs and renames the files. Closes in any case. After a write that failed (a full disk)
+ * what was written so far stays, up to the last whole frame, and the error is returned; of what has
+ * no whole frame, and on another error, the .part files are removed and earlier complete files of
+ * these names stay as they were. *written (NULL is fine): what now stands under its name. */
 int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err);
 
 /* Closes without results: removes the .part files. NULL is fine. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -25,6 +26,8 @@ struct sp_mp4 {
     AVFrame *picture;
     AVPacket *packet;
     bool header_written, finished;
+    int packets;         /* written without an error */
+    int64_t whole_bytes; /* up to the end of the last whole fragment */
     int64_t first_pts_us, last_pts;
     int64_t gap; /* between the last two pictures: how long the last one stays */
 };
@@ -170,7 +173,8 @@ static int open_muxer(struct sp_mp4 *mp4, struct sp_error *err)
     if (rc >= 0)
         rc = avio_open(&mp4->muxer->pb, url, AVIO_FLAG_WRITE);
     AVDictionary *settings = NULL;
-    av_dict_set(&settings, "movflags", "+faststart", 0);
+    av_dict_set(&settings, "movflags",
+                "+frag_every_frame+delay_moov+default_base_moof+skip_trailer", 0);
     if (rc >= 0)
         rc = avformat_write_header(mp4->muxer, &settings);
     av_dict_free(&settings);
@@ -237,8 +241,11 @@ static int encode(struct sp_mp4 *mp4, const AVFrame *picture, struct sp_error *e
         mp4->packet->duration = mp4->gap;
         av_packet_rescale_ts(mp4->packet, mp4->encoder->time_base, mp4->stream->time_base);
         rc = av_interleaved_write_frame(mp4->muxer, mp4->packet);
+        avio_flush(mp4->muxer->pb); /* that of the frame before: it ends with this one */
         if (rc >= 0 && mp4->muxer->pb->error < 0)
             rc = mp4->muxer->pb->error;
+        if (rc >= 0 && ++mp4->packets > 1)
+            mp4->whole_bytes = avio_tell(mp4->muxer->pb);
     }
     return fail_av(mp4, rc, "encoding", err);
 }
@@ -268,7 +275,87 @@ int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts
     return encode(mp4, mp4->picture, err);
 }
 
-int sp_mp4_finish(struct sp_mp4 *mp4, bool *complete, struct sp_error *err)
+/* All but the last frame stay until the next. */
+static int copy_packets(AVFormatContext *in, AVFormatContext *out, const struct sp_mp4 *mp4)
+{
+    AVPacket *packet = mp4->packet;
+    AVStream *from = in->streams[0], *to = avformat_new_stream(out, NULL);
+    AVDictionary *settings = NULL;
+    if (!to || avcodec_parameters_copy(to->codecpar, from->codecpar) < 0)
+        return AVERROR(ENOMEM);
+    to->codecpar->codec_tag = 0;
+    to->time_base = from->time_base;
+    to->avg_frame_rate = from->avg_frame_rate;
+    to->sample_aspect_ratio = from->sample_aspect_ratio;
+    out->flags |= AVFMT_FLAG_BITEXACT;
+    av_dict_set(&settings, "movflags", "+faststart", 0);
+    int rc = avformat_write_header(out, &settings);
+    av_dict_free(&settings);
+    while (rc >= 0) {
+        rc = av_read_frame(in, packet);
+        if (rc == AVERROR_EOF) {
+            rc = av_write_trailer(out);
+            avio_flush(out->pb);
+            return rc < 0 ? rc : out->pb->error;
+        }
+        if (rc < 0)
+            return rc;
+        packet->pos = -1;
+        av_packet_rescale_ts(packet, from->time_base, to->time_base);
+        packet->duration = av_rescale_q(mp4->gap, mp4->encoder->time_base, to->time_base);
+        rc = av_interleaved_write_frame(out, packet);
+        av_packet_unref(packet);
+        if (rc >= 0)
+            rc = out->pb->error;
+    }
+    return rc;
+}
+
+/* In one piece, beside the fragments. */
+static int rewrite(const char *from, const char *to, const struct sp_mp4 *mp4)
+{
+    AVFormatContext *in = NULL, *out = NULL;
+    int rc = avformat_open_input(&in, from, av_find_input_format("mp4"), NULL);
+    if (rc >= 0 && in->nb_streams != 1)
+        rc = AVERROR_INVALIDDATA;
+    if (rc >= 0)
+        rc = avformat_alloc_output_context2(&out, NULL, "mp4", NULL);
+    if (rc >= 0) {
+        out->url = av_strdup(to); /* where its second pass reads */
+        rc = out->url ? avio_open(&out->pb, to, AVIO_FLAG_WRITE) : AVERROR(ENOMEM);
+    }
+    if (rc >= 0) {
+        in->streams[0]->avg_frame_rate = mp4->encoder->framerate;
+        rc = copy_packets(in, out, mp4);
+    }
+    avformat_close_input(&in);
+    if (out) {
+        int closed = avio_closep(&out->pb);
+        rc = rc < 0 ? rc : closed;
+        avformat_free_context(out);
+    }
+    return rc;
+}
+
+static void make_one_piece(struct sp_mp4 *mp4, struct sp_part *part)
+{
+    char from[4096], to[4096];
+    if (snprintf(from, sizeof from, "file:%s", sp_part_path(part)) >= (int)sizeof from ||
+        snprintf(to, sizeof to, "file:%s2", sp_part_path(part)) >= (int)sizeof to)
+        return;
+    const char *path = to + strlen("file:");
+    if (rewrite(from, to, mp4) < 0 || sp_part_replace(part, path, NULL) != SP_OK)
+        unlink(path); /* no room: the fragments are a whole video as well */
+}
+
+bool sp_mp4_rescue(struct sp_mp4 *mp4, struct sp_part *part)
+{
+    if (mp4->muxer)
+        avio_closep(&mp4->muxer->pb);
+    return sp_part_cut(part, mp4->whole_bytes, NULL) == SP_OK && mp4->whole_bytes > 0;
+}
+
+int sp_mp4_finish(struct sp_mp4 *mp4, struct sp_part *part, bool *complete, struct sp_error *err)
 {
     *complete = false;
     if (!mp4->header_written || mp4->finished)
@@ -284,6 +371,7 @@ int sp_mp4_finish(struct sp_mp4 *mp4, bool *complete, struct sp_error *err)
     int closed = avio_closep(&mp4->muxer->pb);
     if (av < 0 || closed < 0)
         return fail_av(mp4, av < 0 ? av : closed, "MP4", err);
+    make_one_piece(mp4, part);
     *complete = true;
     return SP_OK;
 }

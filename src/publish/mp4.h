@@ -2,7 +2,8 @@
  *
  * Data flow: canvas -> the encoder's own picture (scaled with bars when its size is not the first
  * picture's) -> encoder, one thread, so that the bytes do not depend on the machine's cores -> MP4
- * with the index in front. Times are the pictures' own, from 0. One thread at a time. */
+ * in fragments of one frame, which can be played wherever it ends -> rewritten in one piece with
+ * the index in front. Times are the pictures' own, from 0. One thread at a time. */
 #pragma once
 
 #include "publish/part.h"
@@ -25,7 +26,12 @@ int sp_mp4_open(struct sp_mp4 **out, const struct sp_part *part,
 int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts_us,
                  struct sp_error *err);
 
-/* Writes what the encoder still holds and the index. *complete: there is a video, of at least one
- * picture. */
-int sp_mp4_finish(struct sp_mp4 *mp4, bool *complete, struct sp_error *err);
+/* Writes what the encoder still holds, and the video anew in one piece; where there is no room for
+ * that, it stays in fragments. `part`: the one of open. *complete: there is a video, of at least
+ * one picture. */
+int sp_mp4_finish(struct sp_mp4 *mp4, struct sp_part *part, bool *complete, struct sp_error *err);
+
+/* After a call that failed: the file is cut behind the last fragment that is whole. False: none is.
+ */
+bool sp_mp4_rescue(struct sp_mp4 *mp4, struct sp_part *part);
 void sp_mp4_close(struct sp_mp4 *mp4); /* NULL is fine */

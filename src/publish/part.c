@@ -6,14 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 16 };
+enum {
+    BUFFER_BYTES = 1 << 16,
+    ROOMY = 64, /* on a disk with room for so many buffers, that of the next one is reserved */
+};
 
 struct sp_part {
     int fd;
     bool made, published;
     char *dir, *name, *path, *part_path;
+    bool reserves;
+    int64_t written_bytes;
     size_t used_bytes;
     char buffer[BUFFER_BYTES];
 };
@@ -27,6 +34,16 @@ int sp_part_fail(const struct sp_part *part, int errno_value, struct sp_error *e
                                                     : "check the folder and its permissions";
     return sp_fail(err, code, "%s: %s (in %s); %s", part->name,
                    strerror_r(errno_value, text, sizeof text), part->dir, advice);
+}
+
+/* So that what is in the buffer can always be written: another file may fill the disk meanwhile. */
+static int reserve(struct sp_part *part, struct sp_error *err)
+{
+    if (!part->reserves ||
+        fallocate(part->fd, FALLOC_FL_KEEP_SIZE, part->written_bytes, BUFFER_BYTES) == 0)
+        return SP_OK;
+    part->reserves = false;
+    return errno == ENOSPC || errno == EDQUOT ? sp_part_fail(part, errno, err) : SP_OK;
 }
 
 int sp_part_open(struct sp_part **out, const char *dir, const char *name, struct sp_error *err)
@@ -50,13 +67,17 @@ int sp_part_open(struct sp_part **out, const char *dir, const char *name, struct
         sp_part_close(part);
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", name);
     }
-    part->fd = open(part->part_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    part->fd = open(part->part_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (part->fd < 0) {
         int rc = sp_part_fail(part, errno, err);
         sp_part_close(part);
         return rc;
     }
     part->made = true;
+    struct statvfs disk;
+    part->reserves = fstatvfs(part->fd, &disk) == 0 &&
+                     (uint64_t)disk.f_bavail * disk.f_frsize > (uint64_t)ROOMY * BUFFER_BYTES;
+    (void)reserve(part, NULL);
     *out = part;
     return SP_OK;
 }
@@ -71,36 +92,109 @@ const char *sp_part_name(const struct sp_part *part)
     return part->name;
 }
 
-static int write_all(struct sp_part *part, const char *bytes, size_t count, struct sp_error *err)
+int64_t sp_part_bytes(const struct sp_part *part)
 {
-    while (count > 0) {
-        ssize_t n = write(part->fd, bytes, count);
+    return part->written_bytes + (int64_t)part->used_bytes;
+}
+
+int64_t sp_part_written(const struct sp_part *part)
+{
+    return part->written_bytes;
+}
+
+/* *done: how many of them were written. */
+static int write_all(struct sp_part *part, const char *bytes, size_t count, size_t *done,
+                     struct sp_error *err)
+{
+    for (*done = 0; *done < count;) {
+        ssize_t n = write(part->fd, bytes + *done, count - *done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return sp_part_fail(part, errno, err);
-        bytes += n;
-        count -= (size_t)n;
+        *done += (size_t)n;
+        part->written_bytes += n;
     }
     return SP_OK;
 }
 
 static int flush(struct sp_part *part, struct sp_error *err)
 {
-    size_t used = part->used_bytes;
+    size_t done;
+    int rc = write_all(part, part->buffer, part->used_bytes, &done, err);
+    memmove(part->buffer, part->buffer + done, part->used_bytes - done);
+    part->used_bytes -= done;
+    return rc;
+}
+
+int sp_part_flush(struct sp_part *part, struct sp_error *err)
+{
+    return flush(part, err);
+}
+
+int64_t sp_part_rescue(struct sp_part *part)
+{
+    (void)flush(part, NULL);
+    return part->written_bytes;
+}
+
+int sp_part_cut(struct sp_part *part, int64_t bytes, struct sp_error *err)
+{
     part->used_bytes = 0;
-    return write_all(part, part->buffer, used, err);
+    if (ftruncate(part->fd, bytes) != 0 || lseek(part->fd, bytes, SEEK_SET) < 0)
+        return sp_part_fail(part, errno, err);
+    part->written_bytes = bytes;
+    return SP_OK;
+}
+
+int sp_part_keep_lines(struct sp_part *part, int64_t *bytes, struct sp_error *err)
+{
+    int64_t end = sp_part_rescue(part);
+    char piece[4096];
+    while (end > 0) {
+        size_t wanted = end < (int64_t)sizeof piece ? (size_t)end : sizeof piece;
+        ssize_t got = pread(part->fd, piece, wanted, end - (int64_t)wanted);
+        if (got != (ssize_t)wanted)
+            return sp_part_fail(part, got < 0 ? errno : EIO, err);
+        const char *newline = memrchr(piece, '\n', wanted);
+        if (newline) {
+            end -= (int64_t)(wanted - 1) - (newline - piece);
+            break;
+        }
+        end -= (int64_t)wanted;
+    }
+    *bytes = end;
+    return sp_part_cut(part, end, err);
+}
+
+int sp_part_replace(struct sp_part *part, const char *path, struct sp_error *err)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || rename(path, part->part_path) != 0) {
+        int why = errno;
+        if (fd >= 0)
+            close(fd);
+        return sp_part_fail(part, why, err);
+    }
+    if (part->fd >= 0)
+        close(part->fd);
+    part->fd = fd;
+    part->used_bytes = 0;
+    return SP_OK;
 }
 
 int sp_part_write(struct sp_part *part, const char *bytes, size_t count, struct sp_error *err)
 {
     if (part->used_bytes + count > sizeof part->buffer) {
         int rc = flush(part, err);
+        if (!rc)
+            rc = reserve(part, err);
         if (rc)
             return rc;
     }
+    size_t done;
     if (count > sizeof part->buffer)
-        return write_all(part, bytes, count, err);
+        return write_all(part, bytes, count, &done, err);
     memcpy(part->buffer + part->used_bytes, bytes, count);
     part->used_bytes += count;
     return SP_OK;
@@ -109,6 +203,9 @@ int sp_part_write(struct sp_part *part, const char *bytes, size_t count, struct 
 int sp_part_sync(struct sp_part *part, struct sp_error *err)
 {
     int rc = flush(part, err);
+    struct stat about; /* what was reserved and not used is given back */
+    if (!rc && fstat(part->fd, &about) == 0)
+        (void)!ftruncate(part->fd, about.st_size);
     if (!rc && fsync(part->fd) != 0 && errno != EINVAL && errno != EROFS)
         rc = sp_part_fail(part, errno, err); /* EINVAL: a file system without sync */
     int fd = part->fd;

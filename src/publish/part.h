@@ -8,6 +8,7 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct sp_part;
 
@@ -18,8 +19,26 @@ int sp_part_open(struct sp_part **out, const char *dir, const char *name, struct
 const char *sp_part_path(const struct sp_part *part);
 const char *sp_part_name(const struct sp_part *part);
 
+/* After a write that failed (a full disk) what is on the disk can be kept: rescue writes as much of
+ * the buffer as there is room for and returns how many bytes stand in the file; cut shortens the
+ * file to the last of them that make sense. sync and publish follow. */
+int64_t sp_part_rescue(struct sp_part *part);
+int sp_part_cut(struct sp_part *part, int64_t bytes, struct sp_error *err);
+/* The two together, for a file of lines: to the end of the last whole one. *bytes: what is kept. */
+int sp_part_keep_lines(struct sp_part *part, int64_t *bytes, struct sp_error *err);
+
+/* Of all that was given to write. */
+int64_t sp_part_bytes(const struct sp_part *part);
+/* Of what stands in the file. */
+int64_t sp_part_written(const struct sp_part *part);
+
+/* The file at `path` takes the place of the .part file. */
+int sp_part_replace(struct sp_part *part, const char *path, struct sp_error *err);
+
+/* Of a failed call the bytes from sp_part_written() on may be anything. */
 int sp_part_write(struct sp_part *part, const char *bytes, size_t count, struct sp_error *err);
-int sp_part_sync(struct sp_part *part, struct sp_error *err); /* the last call before publish */
+int sp_part_flush(struct sp_part *part, struct sp_error *err); /* out of the buffer */
+int sp_part_sync(struct sp_part *part, struct sp_error *err);  /* the last call before publish */
 int sp_part_publish(struct sp_part *part, struct sp_error *err);
 void sp_part_close(struct sp_part *part); /* NULL is fine */
 

@@ -2,12 +2,13 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
 
-from checks import Results, no_leftovers, read_summary
-from conftest import SLOWER
+from checks import Results, no_leftovers, probe_video, read_summary
+from conftest import SLOWER, clean_environment
 
 
 def until(check, seconds=15):
@@ -66,3 +67,29 @@ def test_only_what_is_there_is_listed(spoton, make_clip, tmp_path):
     assert all(os.path.exists(name) for name in names)
     done = spoton("run", "--camera", "bad=/no/such.mp4", "--out", tmp_path / "none", expect=1)
     assert listed(done.stdout) == [f"{tmp_path}/none/summary.json"]
+
+
+def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path):
+    """A limit on the size of each file stands in for it, which needs no rights."""
+    out = tmp_path / "out"
+    clip = make_clip("h264", frames=60, size=(640, 480), objects=6, options=("-vf", "noise=alls=30:allf=t"))
+    limit = 600 << 10
+    environment = clean_environment(tmp_path, {"ENGINE": "fake", "VIDEO_CRF": "18"})
+    done = subprocess.run(
+        [program, "run", "--camera", f"c1={clip}", "--video", "--out", out], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, timeout=120 * SLOWER,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert done.returncode == 1, done.stderr
+    assert len(re.findall("File too large", done.stderr)) == 1, done.stderr
+    results = Results(out, "c1")  # every line and row is whole
+    frames = len(results.journal)
+    assert results.sequences == list(range(frames)) and 0 < frames < 60
+    assert {row[0] for row in results.rows} == set(range(1, frames + 1))
+    played = probe_video(results.mp4_path)  # without damage
+    assert 0 < played[0] <= frames and played[1:3] == (640, 480)
+    assert results.mp4_path.stat().st_size <= limit
+    summary = read_summary(out)
+    assert summary["complete"] is False and "c1.mp4" in summary["cameras"][0]["error"]
+    assert sorted(listed(done.stdout)) == sorted(
+        [f"{out}/summary.json", *(f"{out}/c1.{ending}" for ending in ("txt", "jsonl", "mp4"))])
+    assert sorted(path.name for path in out.iterdir()) == ["c1.jsonl", "c1.mp4", "c1.txt", "summary.json"]

@@ -389,7 +389,7 @@ static void test_the_fallback_encoder_makes_a_video_too(void **state)
             fail_msg("%s", err.text);
         sp_canvas_release(&canvas);
     }
-    assert_int_equal(sp_mp4_finish(mp4, &complete, NULL), SP_OK);
+    assert_int_equal(sp_mp4_finish(mp4, part, &complete, NULL), SP_OK);
     assert_true(complete);
     sp_mp4_close(mp4);
     assert_int_equal(sp_part_sync(part, NULL), SP_OK);
@@ -460,6 +460,40 @@ static int make_small_disk(void)
     return SP_ERR_IO;
 }
 
+/* JSON objects of the frames from 0 on; -1: one is not whole. */
+static int whole_lines(const char *name, int most)
+{
+    FILE *file = fopen(path_of(name), "r");
+    static char line[1 << 20];
+    int lines = 0;
+    while (file && lines <= most && fgets(line, sizeof line, file)) {
+        json_t *object = json_loads(line, 0, NULL);
+        if (!object || json_integer_value(json_object_get(object, "sequence")) != lines ||
+            !strchr(line, '\n'))
+            return -1;
+        json_decref(object);
+        lines++;
+    }
+    if (file)
+        fclose(file);
+    return lines;
+}
+
+static int whole_rows(const char *name, int most)
+{
+    FILE *file = fopen(path_of(name), "r");
+    char line[256];
+    int rows = 0;
+    while (file && rows <= most && fgets(line, sizeof line, file)) {
+        if (atoi(line) != rows + 1 || !strstr(line, ",-1,-1,-1\n"))
+            return -1;
+        rows++;
+    }
+    if (file)
+        fclose(file);
+    return rows;
+}
+
 /* Exits with the number of the step that went wrong. */
 static void fill_the_disk(bool video)
 {
@@ -474,14 +508,16 @@ static void fill_the_disk(bool video)
         _exit(2);
     static struct sp_detection detections[SP_DETECTIONS_MAX];
     struct sp_canvas canvas = moving_canvas(320, 240, 0);
-    int rc = SP_OK;
-    for (int i = 0; i < 2000 && !rc; i++) {
+    int rc = SP_OK, frames = 0;
+    for (int i = 0; i < 2000 && !rc; i++, frames++) {
         for (size_t k = 0; k < 320 * 200; k++) /* noise takes room */
             canvas.plane[0][k] = (uint8_t)rand();
         const struct sp_files_frame frame = {.sequence = (uint64_t)i,
                                              .pts_us = i * 40000,
                                              .detections = detections,
                                              .detection_count = video ? 0 : SP_DETECTIONS_MAX,
+                                             .tracks = &(struct sp_track){.id = 1, .score = 1},
+                                             .track_count = 1,
                                              .picture = &canvas};
         rc = sp_files_frame(files, &frame, &err);
     }
@@ -498,11 +534,12 @@ static void fill_the_disk(bool video)
     if (sp_files_finish(files, NULL, &again) != wanted || strcmp(again.text, err.text) != 0)
         _exit(6);
     if (exists("a.txt.part") || exists("a.jsonl.part") || exists("a.mp4.part") ||
-        exists("a.jsonl") || exists("a.mp4"))
+        exists("a.mp4.part2"))
         _exit(7);
-    char old[8] = "";
-    FILE *file = fopen(path_of("a.txt"), "r");
-    if (!file || fread(old, 1, 7, file) != 3 || strcmp(old, "old") != 0)
+    /* What was whole stays: as many lines as fit, the last one too, and rows up to the same frame.
+     */
+    int lines = whole_lines("a.jsonl", frames), rows = whole_rows("a.txt", lines);
+    if (lines < 3 || lines > frames || rows != lines || (!video && lines > frames - 1))
         _exit(8);
     _exit(wanted == SP_ERR_NO_SPACE ? 100 : 101);
 }
@@ -519,13 +556,17 @@ static void fill_the_disk_at_the_end(void)
     if (sp_files_open(&files, &options, NULL))
         _exit(11);
     const struct sp_track track = {.id = 1};
-    const struct sp_files_frame frame = {.tracks = &track, .track_count = 1};
-    for (int i = 0; i < 600; i++) /* within the buffers, but together too much for the disk */
+    for (int i = 0; i < 600; i++) { /* within the buffers, but together too much for the disk */
+        const struct sp_files_frame frame = {
+            .sequence = (uint64_t)i, .tracks = &track, .track_count = 1};
         if (sp_files_frame(files, &frame, NULL))
             _exit(12);
+    }
     if (wanted == SP_ERR_NO_SPACE && sp_files_finish(files, NULL, &err) != wanted)
         _exit(13);
-    if (wanted == SP_ERR_NO_SPACE && (exists("a.txt") || exists("a.txt.part")))
+    int lines = whole_lines("a.jsonl", 600);
+    if (wanted == SP_ERR_NO_SPACE &&
+        (lines < 100 || whole_rows("a.txt", 600) != lines || exists("a.txt.part")))
         _exit(14);
     if (sp_files_write_whole(folder, "summary.json", text, sizeof text, &err) != wanted ||
         strncmp(err.text, "summary.json: ", 14) != 0)
@@ -557,6 +598,8 @@ static void test_a_full_disk_is_found_and_told(void **state)
         unlink(path_of("a.txt"));
         unlink(path_of("a.txt.part")); /* when the size limit stood in */
         unlink(path_of("a.jsonl.part"));
+        unlink(path_of("a.jsonl"));
+        unlink(path_of("a.mp4"));
     }
 }
 
