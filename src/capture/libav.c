@@ -469,6 +469,7 @@ static bool accepts_all(const char *url)
 const struct sp_source_kind sp_source_kind_libav = {
     .accepts = accepts_all,
     .open = sp_libav_open,
+    .adopt = sp_libav_adopt,
     .close = sp_libav_close,
     .info = info_of,
     .read = read_source,

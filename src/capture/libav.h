@@ -89,6 +89,7 @@ struct sp_libav {
 /* libav_open.c */
 int sp_libav_open(void **out, const struct sp_source_options *options,
                   const atomic_bool *interrupted, struct sp_error *err);
+void sp_libav_adopt(void *self, const atomic_bool *interrupted);
 void sp_libav_close(void *self);
 
 /* libav.c: SP_OK: a packet more in the window, or the input is over. */

@@ -570,6 +570,14 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
     return SP_OK;
 }
 
+void sp_libav_adopt(void *self, const atomic_bool *interrupted)
+{
+    struct sp_libav *s = self;
+    s->interrupted = interrupted;
+    s->options.gpu.choose_device = NULL; /* it was for opening alone */
+    s->options.gpu.user = NULL;
+}
+
 bool sp_libav_is_image(const void *source)
 {
     const struct sp_libav *s = source;

@@ -1,6 +1,7 @@
 #include "capture/snapshot.h"
 
 #include "base/clock.h"
+#include "capture/opening.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -183,7 +184,7 @@ static int open_inner(struct snapshot *s, struct sp_error *err)
     int rc = wait_due(s, err);
     if (rc != SP_OK)
         return rc;
-    rc = sp_source_kind_libav.open(&s->inner, &s->options, s->interrupted, err);
+    rc = sp_opening_run(&s->inner, &sp_source_kind_libav, &s->options, s->interrupted, err);
     if (rc == SP_OK) {
         begin_inner(s);
     } else {

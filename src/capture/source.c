@@ -1,6 +1,7 @@
 #include "capture/source.h"
 
 #include "capture/libav_image.h"
+#include "capture/opening.h"
 #include "capture/snapshot.h"
 
 #include <stdlib.h>
@@ -31,7 +32,9 @@ int sp_source_open(struct sp_source **out, const struct sp_source_options *optio
     while (i < last && !kinds[i]->accepts(options->url))
         i++;
     source->kind = kinds[i];
-    int rc = source->kind->open(&source->self, options, source->interrupted, err);
+    int rc = source->kind == &sp_source_kind_libav
+                 ? sp_opening_run(&source->self, source->kind, options, source->interrupted, err)
+                 : source->kind->open(&source->self, options, source->interrupted, err);
     if (rc == SP_OK && options->snapshot_interval_us > 0 && source->kind == &sp_source_kind_libav &&
         sp_libav_is_image(source->self)) {
         source->kind = &sp_source_kind_snapshot;

@@ -13,6 +13,9 @@ struct sp_source_kind {
     bool (*accepts)(const char *url);
     int (*open)(void **out, const struct sp_source_options *options, const atomic_bool *interrupted,
                 struct sp_error *err);
+    /* The flag from now on, where `open` ran in a thread of its own with another one (opening.h).
+     */
+    void (*adopt)(void *self, const atomic_bool *interrupted);
     void (*close)(void *self);
     void (*info)(const void *self, struct sp_source_info *info);
     int (*read)(void *self, struct sp_frame **out, struct sp_error *err);
