@@ -7,6 +7,8 @@
 #include "render/text.h"
 #include "surface.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@ struct worker_tools {
 };
 
 struct camera_outputs {
+    pthread_mutex_t mutex; /* guards the files: sp_outputs_save() comes from another thread */
     struct sp_files *files;
     uint8_t *seen_ids; /* a bit an id */
     size_t seen_bytes;
@@ -30,6 +33,7 @@ struct sp_outputs {
     struct worker_tools tools[SP_CAMERAS_MAX]; /* never more workers than cameras */
     struct camera_outputs cameras[SP_CAMERAS_MAX];
     const struct sp_class_names *class_names, *label_names; /* the pipeline's */
+    atomic_bool saved; /* nothing more is written */
 };
 
 /* ids are given out in rising order, so the bits grow with their number. Out of memory: not
@@ -66,9 +70,12 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
         .video_crf = o->options.settings->video_crf,
         .class_names = o->class_names,
     };
-    int result = sp_files_open(&c->files, &options, err);
+    pthread_mutex_lock(&c->mutex);
+    int result = atomic_load(&o->saved) ? sp_fail(err, SP_ERR_INTERRUPTED, "interrupted")
+                                        : sp_files_open(&c->files, &options, err);
     if (result < 0)
         c->report.error = *err;
+    pthread_mutex_unlock(&c->mutex);
     return result;
 }
 
@@ -135,7 +142,9 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
         .picture = o->options.video ? &o->tools[result->worker].canvas : NULL,
     };
     struct sp_stage_clock begin = sp_stage_begin();
-    int failed = sp_files_frame(c->files, &frame, err);
+    pthread_mutex_lock(&c->mutex);
+    int failed = c->files ? sp_files_frame(c->files, &frame, err) : SP_OK;
+    pthread_mutex_unlock(&c->mutex);
     sp_stage_end(&result->stages[SP_STAGE_WRITE], begin);
     if (failed < 0)
         c->report.error = *err;
@@ -164,13 +173,15 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     struct sp_outputs *o = user;
     struct camera_outputs *c = &o->cameras[result->camera];
     int failed = SP_OK;
+    pthread_mutex_lock(&c->mutex);
     for (size_t i = 0; i < result->track_count; i++)
         count_id(c, result->tracks[i].id);
     c->report.rows += result->track_count;
+    pthread_mutex_unlock(&c->mutex);
     note_size(o, result);
     if (o->options.video || o->options.jpeg)
         failed = make_picture(o, result, err);
-    if (failed == SP_OK && c->files)
+    if (failed == SP_OK && o->options.dir)
         failed = write_files(o, result, err);
     sp_people_add(o->options.people, result);
     return failed;
@@ -185,10 +196,13 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     struct sp_error err = {0};
     (void)why;
     sp_people_end(o->options.people, camera);
-    if (!c->files)
-        return;
     struct sp_files_written written = {0};
+    pthread_mutex_lock(&c->mutex);
     bool told = c->report.error.code != SP_OK;
+    if (!c->files) {
+        pthread_mutex_unlock(&c->mutex);
+        return;
+    }
     if (sp_files_finish(c->files, &written, &err) < 0 && !told) {
         c->report.error = err;
         sp_log(SP_LOG_ERROR, "camera %s: %s", o->options.settings->camera[camera].name, err.text);
@@ -196,6 +210,25 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     c->report.finished = written.rows;
     c->report.video = written.video;
     c->files = NULL;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+void sp_outputs_save(struct sp_outputs *outputs)
+{
+    struct sp_error why = {0};
+    sp_fail(&why, SP_ERR_INTERRUPTED, "interrupted");
+    atomic_store(&outputs->saved, true);
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
+        struct camera_outputs *c = &outputs->cameras[i];
+        if (pthread_mutex_trylock(&c->mutex) != 0)
+            continue;
+        if (c->files) {
+            sp_files_stop(c->files, &why);
+            (void)sp_files_finish(c->files, NULL, NULL);
+            c->files = NULL;
+        }
+        pthread_mutex_unlock(&c->mutex);
+    }
 }
 
 int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
@@ -205,6 +238,8 @@ int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *op
     if (!o)
         return sp_fail(err, SP_ERR_NO_MEMORY, "outputs: out of memory");
     o->options = *options;
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
+        pthread_mutex_init(&o->cameras[i].mutex, NULL);
     int result = SP_OK;
     bool pictures = options->video || options->jpeg;
     for (int i = 0; pictures && i < options->settings->camera_count && result == SP_OK; i++) {
@@ -237,6 +272,7 @@ void sp_outputs_close(struct sp_outputs *outputs)
     for (int i = 0; i < SP_CAMERAS_MAX; i++) {
         sp_files_abandon(outputs->cameras[i].files);
         free(outputs->cameras[i].seen_ids);
+        pthread_mutex_destroy(&outputs->cameras[i].mutex);
         sp_canvas_release(&outputs->tools[i].canvas);
         sp_text_close(outputs->tools[i].text);
         sp_jpeg_close(outputs->tools[i].jpeg);
@@ -253,5 +289,8 @@ struct sp_pipeline_sink sp_outputs_sink(struct sp_outputs *outputs)
 void sp_outputs_camera(const struct sp_outputs *outputs, int camera,
                        struct sp_outputs_report *report)
 {
-    *report = outputs->cameras[camera].report;
+    struct camera_outputs *c = (struct camera_outputs *)&outputs->cameras[camera];
+    pthread_mutex_lock(&c->mutex);
+    *report = c->report;
+    pthread_mutex_unlock(&c->mutex);
 }

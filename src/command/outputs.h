@@ -29,6 +29,11 @@ void sp_outputs_close(struct sp_outputs *outputs); /* after the pipeline; NULL i
 /* To be given to the pipeline. */
 struct sp_pipeline_sink sp_outputs_sink(struct sp_outputs *outputs);
 
+/* Gives the files of all cameras their names, with the frames that are whole; whatever the threads
+ * are doing. The outputs are of no use afterwards: the process ends. A camera whose file is just
+ * being written, by a call that does not return, is left out. Any thread. */
+void sp_outputs_save(struct sp_outputs *outputs);
+
 struct sp_outputs_report {
     uint64_t track_ids;    /* different ids written */
     uint64_t rows;         /* boxes written */

@@ -291,6 +291,12 @@ int sp_people_finish(struct sp_people *people, struct sp_error *err)
     return people->failure.code < 0 ? people->failure.code : result;
 }
 
+void sp_people_save(struct sp_people *people)
+{
+    if (people && pthread_mutex_trylock(&people->mutex) == 0)
+        (void)sp_people_finish(people, NULL);
+}
+
 void sp_people_report(struct sp_people *people, struct sp_json *json)
 {
     struct sp_space_counts counts;

@@ -25,6 +25,9 @@ void sp_people_add(struct sp_people *people, const struct sp_result *result);
 /* It gives no more. */
 void sp_people_end(struct sp_people *people, int camera);
 
+/* As sp_outputs_save(): what is written gets its name, and no more is written. */
+void sp_people_save(struct sp_people *people);
+
 /* After all cameras ended: the file gets its name. */
 int sp_people_finish(struct sp_people *people, struct sp_error *err);
 

@@ -5,11 +5,13 @@
 #include "base/progress.h"
 #include "base/redact.h"
 #include "command/command.h"
+#include "command/deadline.h"
 #include "command/measure.h"
 #include "command/options.h"
 #include "command/outputs.h"
 #include "publish/files.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +27,9 @@ struct run {
     struct sp_pipeline *pipeline;
     struct sp_measure measure;
     int64_t started_us;
-    bool interrupted;
+    atomic_bool interrupted, started; /* the pipeline is */
+    atomic_bool summed;               /* summary.json is written, or about to be */
+    struct sp_deadline *deadline;
     int lock; /* on the folder; -1: none */
 };
 
@@ -234,7 +238,8 @@ static int finish(struct run *run)
     bool people = sp_people_finish(run->people, &err) == SP_OK;
     if (!people)
         sp_log(SP_LOG_ERROR, "%s", err.text);
-    bool summary = write_summary(run, &measure, &err) == SP_OK;
+    bool mine = !atomic_exchange(&run->summed, true);
+    bool summary = !mine || write_summary(run, &measure, &err) == SP_OK;
     if (!summary)
         sp_log(SP_LOG_ERROR, "%s", err.text);
     if (!people || !summary)
@@ -245,6 +250,21 @@ static int finish(struct run *run)
     print_summary(run, &measure);
     print_written(run, summary, people && run->people);
     return run->interrupted ? SP_EXIT_INTERRUPTED : code;
+}
+
+/* In the deadline's thread; what it reads is set before that begins. */
+static void save(void *user)
+{
+    struct run *run = user;
+    sp_outputs_save(run->outputs);
+    sp_people_save(run->people);
+    if (!atomic_load(&run->started) || atomic_exchange(&run->summed, true))
+        return;
+    struct sp_measure so_far = {0}; /* the run's own is the other thread's */
+    atomic_store(&run->interrupted, true);
+    struct sp_run_measure measure =
+        sp_measure_end(&so_far, run->pipeline, run->settings->camera_count, run->started_us);
+    (void)write_summary(run, &measure, NULL);
 }
 
 static int work(struct run *run, const struct sp_command_context *context, struct sp_error *err)
@@ -261,6 +281,9 @@ static int work(struct run *run, const struct sp_command_context *context, struc
         result = sp_outputs_open(&run->outputs, &outputs, err);
     if (result < 0)
         return result;
+    result = sp_deadline_start(&run->deadline, context->interrupted, save, run, err);
+    if (result < 0)
+        return result;
     struct sp_pipeline_options pipeline = {.settings = run->settings,
                                            .sink = sp_outputs_sink(run->outputs),
                                            .environment = "run",
@@ -271,6 +294,7 @@ static int work(struct run *run, const struct sp_command_context *context, struc
         sp_outputs_attach(run->outputs, run->pipeline);
         result = sp_pipeline_start(run->pipeline, err);
     }
+    atomic_store(&run->started, result == SP_OK);
     if (result == SP_OK)
         result = follow(run, context->interrupted, err);
     return result;
@@ -307,6 +331,7 @@ int sp_command_run_main(const struct sp_command_context *context)
     else
         code = finish(&run);
     sp_pipeline_close(run.pipeline);
+    sp_deadline_stop(run.deadline);
     sp_outputs_close(run.outputs);
     sp_people_close(run.people);
     if (run.lock >= 0)

@@ -291,6 +291,12 @@ static int finish(struct sp_files *files, struct sp_files_written *written, stru
     return files->failure.code ? repeat_failure(files, err) : rc;
 }
 
+void sp_files_stop(struct sp_files *files, const struct sp_error *why)
+{
+    if (files->failure.code == SP_OK)
+        files->failure = *why;
+}
+
 int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)
 {
     struct sp_files_written here = {0};

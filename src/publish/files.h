@@ -58,6 +58,10 @@ struct sp_files_written {
  * these names stay as they were. *written (NULL is fine): what now stands under its name. */
 int sp_files_finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err);
 
+/* The error with which later frames are refused and finish keeps what is whole, without taking the
+ * time to rewrite the video. */
+void sp_files_stop(struct sp_files *files, const struct sp_error *why);
+
 /* Closes without results: removes the .part files. NULL is fine. */
 void sp_files_abandon(struct sp_files *files);
 

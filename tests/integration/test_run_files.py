@@ -4,8 +4,11 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import time
+
+import pytest
 
 from checks import Results, no_leftovers, probe_video, read_summary
 from conftest import SLOWER, clean_environment
@@ -93,3 +96,44 @@ def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path
     assert sorted(listed(done.stdout)) == sorted(
         [f"{out}/summary.json", *(f"{out}/c1.{ending}" for ending in ("txt", "jsonl", "mp4"))])
     assert sorted(path.name for path in out.iterdir()) == ["c1.jsonl", "c1.mp4", "c1.txt", "summary.json"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
+    """An engine that takes a minute a frame: the orderly end would wait for it."""
+    out = tmp_path / "out"
+    clip = make_clip("h264", frames=60)
+    command, process = spoton._start(
+        ("run", "--camera", f"c1={clip}", "--video", "--out", out, "--log-level", "debug"),
+        {"FRAME_SKIP": "30", "ENGINE_OPTIONS": "delay_us=60000000"}, "fake")
+    time.sleep(2)  # it is in the engine, or about to be
+    begin = time.monotonic()
+    process.send_signal(number)
+    done = spoton._finish(command, process, 60)
+    assert time.monotonic() - begin < 30
+    assert done.returncode == 130 and "ending now" in done.stderr, str(done)
+    assert no_leftovers(out)
+    assert read_summary(out)["complete"] is False
+
+
+def test_an_interruption_does_not_wait_for_the_model(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    command, process = spoton._start(("run", "--camera", f"c1={make_clip('h264', frames=60)}", "--out", out),
+                                     {"ENGINE_OPTIONS": "open_ms=120000"}, "fake")
+    time.sleep(1)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    done = spoton._finish(command, process, 60)
+    assert time.monotonic() - begin < 60 and done.returncode == 130, str(done)
+    assert no_leftovers(out)
+
+
+def test_a_source_that_never_answers_ends_at_once(spoton, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live"
+        command, process = spoton._start(("run", "--camera", f"c1={url}", "--out", tmp_path / "out"), None, "fake")
+        time.sleep(1)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        done = spoton._finish(command, process, 60)
+    assert time.monotonic() - begin < 8 and done.returncode == 130, str(done)  # FFmpeg's own limit is 10 s
