@@ -1,6 +1,7 @@
 #include "publish/files.h"
 #include "publish/mp4.h"
 
+#include "full_disk.h"
 #include "unit.h"
 
 #include <jansson.h>
@@ -424,80 +425,10 @@ static void test_the_same_input_gives_the_same_bytes(void **state)
     assert_same_bytes("a.mp4", "b.mp4");
 }
 
-static void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    if (!file)
-        return;
-    fputs(text, file);
-    fclose(file);
-}
-
-/* A disk of 64 KB over the folder, seen by this process alone; where that is not allowed, a limit
- * of 64 KB for each file. Returns what a full disk is then called. */
-static int make_small_disk(void)
-{
-    bool root = geteuid() == 0;
-    char users[64], groups[64];
-    snprintf(users, sizeof users, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
-    snprintf(groups, sizeof groups, "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
-    if (unshare(CLONE_NEWNS | (root ? 0 : CLONE_NEWUSER)) == 0) {
-        if (!root) {
-            write_text("/proc/self/uid_map", users);
-            write_text("/proc/self/setgroups", "deny");
-            write_text("/proc/self/gid_map", groups);
-        }
-        if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-            mount("tmpfs", folder, "tmpfs", 0, "size=64k,mode=0777") == 0) {
-            if (access(folder, W_OK) == 0)
-                return SP_ERR_NO_SPACE;
-            umount(folder);
-        }
-    }
-    const struct rlimit limit = {64 << 10, 64 << 10};
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &limit);
-    return SP_ERR_IO;
-}
-
-/* JSON objects of the frames from 0 on; -1: one is not whole. */
-static int whole_lines(const char *name, int most)
-{
-    FILE *file = fopen(path_of(name), "r");
-    static char line[1 << 20];
-    int lines = 0;
-    while (file && lines <= most && fgets(line, sizeof line, file)) {
-        json_t *object = json_loads(line, 0, NULL);
-        if (!object || json_integer_value(json_object_get(object, "sequence")) != lines ||
-            !strchr(line, '\n'))
-            return -1;
-        json_decref(object);
-        lines++;
-    }
-    if (file)
-        fclose(file);
-    return lines;
-}
-
-static int whole_rows(const char *name, int most)
-{
-    FILE *file = fopen(path_of(name), "r");
-    char line[256];
-    int rows = 0;
-    while (file && rows <= most && fgets(line, sizeof line, file)) {
-        if (atoi(line) != rows + 1 || !strstr(line, ",-1,-1,-1\n"))
-            return -1;
-        rows++;
-    }
-    if (file)
-        fclose(file);
-    return rows;
-}
-
 /* Exits with the number of the step that went wrong. */
 static void fill_the_disk(bool video)
 {
-    int wanted = make_small_disk();
+    int wanted = make_small_disk(folder);
     struct sp_files *files;
     struct sp_error err = {0}, again = {0};
     if (sp_files_write_whole(folder, "a.txt", "old", 3, NULL))
@@ -538,7 +469,7 @@ static void fill_the_disk(bool video)
         _exit(7);
     /* What was whole stays: as many lines as fit, the last one too, and rows up to the same frame.
      */
-    int lines = whole_lines("a.jsonl", frames), rows = whole_rows("a.txt", lines);
+    int lines = whole_lines(path_of("a.jsonl"), frames), rows = whole_rows(path_of("a.txt"), lines);
     if (lines < 3 || lines > frames || rows != lines || (!video && lines > frames - 1))
         _exit(8);
     _exit(wanted == SP_ERR_NO_SPACE ? 100 : 101);
@@ -547,7 +478,7 @@ static void fill_the_disk(bool video)
 /* Only what is written at the end does not fit: the last buffers are found out too. */
 static void fill_the_disk_at_the_end(void)
 {
-    int wanted = make_small_disk();
+    int wanted = make_small_disk(folder);
     struct sp_error err = {0};
     static char text[80 << 10];
     memset(text, 'x', sizeof text);
@@ -564,9 +495,9 @@ static void fill_the_disk_at_the_end(void)
     }
     if (wanted == SP_ERR_NO_SPACE && sp_files_finish(files, NULL, &err) != wanted)
         _exit(13);
-    int lines = whole_lines("a.jsonl", 600);
+    int lines = whole_lines(path_of("a.jsonl"), 600);
     if (wanted == SP_ERR_NO_SPACE &&
-        (lines < 100 || whole_rows("a.txt", 600) != lines || exists("a.txt.part")))
+        (lines < 100 || whole_rows(path_of("a.txt"), 600) != lines || exists("a.txt.part")))
         _exit(14);
     if (sp_files_write_whole(folder, "summary.json", text, sizeof text, &err) != wanted ||
         strncmp(err.text, "summary.json: ", 14) != 0)
