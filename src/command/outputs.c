@@ -33,7 +33,7 @@ struct sp_outputs {
     struct worker_tools tools[SP_CAMERAS_MAX]; /* never more workers than cameras */
     struct camera_outputs cameras[SP_CAMERAS_MAX];
     const struct sp_class_names *class_names, *label_names; /* the pipeline's */
-    atomic_bool saved; /* nothing more is written */
+    atomic_bool saved;                                      /* nothing more is written */
 };
 
 /* ids are given out in rising order, so the bits grow with their number. Out of memory: not
