@@ -275,9 +275,10 @@ static void stop(struct serve *serve)
         sp_log(SP_LOG_WARNING, "inference does not end in time: leaving without waiting for it");
         _exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
     }
-    sp_pipeline_close(serve->pipeline);
+    /* Its workers use the pipeline's engine. */
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
+    sp_pipeline_close(serve->pipeline);
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);
     sp_api_close(serve->api);

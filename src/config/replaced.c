@@ -28,7 +28,7 @@ static const struct {
     {"DETECTOR_TYPE", "the kind of detector is read from the model file"},
     {"TRACKER_TYPE", "the tracker is always ByteTrack"},
     {"TRACKING_ENABLED", "people are always tracked"},
-    {"TRACKER_PER_CLASS", "classes are tracked together; choose them with CLASSES"},
+    {"TRACKER_PER_CLASS", "each class is tracked apart from the others; choose classes with CLASSES"},
     {"ENABLE_ENHANCED_VISUALIZATION", NO_TRAILS},
     {"TRAIL_MAX_AGE_SECONDS", NO_TRAILS},
     {"TRAIL_CLEANUP_*", NO_TRAILS},

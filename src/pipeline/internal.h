@@ -280,5 +280,8 @@ void sp_slot_release(struct sp_camera *camera);
 /* Puts a camera into a slot that is free. */
 int sp_slot_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
                  struct sp_error *err);
+/* A camera that was removed is at its end: the slot may be filled again. With the camera's mutex
+ * held. */
+void sp_slot_leave(struct sp_camera *camera);
 /* Starts its thread; with the pipeline's mutex held. */
 int sp_slot_start(struct sp_camera *camera, struct sp_error *err);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WAITING_MAX = 2 * SP_EMBEDDER_BATCH };
+enum { WAITING_MAX = 2 * SP_EMBEDDER_BATCH, WAITING_FOR_NONE = SP_CAMERAS_MAX };
 
 /* Of the process's CPU time; what was not used is saved up for at most so long. */
 static const double SHARE = 0.1, SAVED_MAX_US = 200000;
@@ -23,7 +23,8 @@ static const int64_t LOOK_AGAIN_US = 20000, TOO_OLD_US = 2000000;
 struct crop {
     int camera; /* -1: free */
     uint32_t track_id;
-    bool taken; /* by the thread, or being filled */
+    bool taken;     /* by the thread, or being filled */
+    bool forgotten; /* while it is taken: its camera has gone */
     int64_t at_us;
     struct sp_stage_stats *stage;
     uint8_t *rgb;
@@ -114,7 +115,11 @@ int sp_looks_open(struct sp_looks **out, const struct sp_settings *settings,
         return sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
     pthread_mutex_init(&l->mutex, NULL);
     pthread_mutex_init(&l->filling, NULL);
-    pthread_cond_init(&l->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     struct sp_embedder_options options = {
         .engine = engine, .model_path = settings->reid_model, .cache_dir = cache_dir};
     int result = read_colors("REID_MEAN", settings->reid_mean, -10, options.mean, err);
@@ -178,6 +183,7 @@ static bool take_crop(struct sp_looks *l, const struct sp_frame *frame,
         c->camera = frame->camera;
         c->track_id = track->id;
         c->taken = true;
+        c->forgotten = false;
         c->at_us = sp_clock_us();
         c->stage = stage;
     }
@@ -191,7 +197,7 @@ static bool take_crop(struct sp_looks *l, const struct sp_frame *frame,
     pthread_mutex_unlock(&l->filling);
     pthread_mutex_lock(&l->mutex);
     c->taken = false;
-    if (!filled)
+    if (!filled || c->forgotten)
         c->camera = -1;
     pthread_cond_signal(&l->changed);
     pthread_mutex_unlock(&l->mutex);
@@ -220,6 +226,22 @@ void sp_looks_offer(struct sp_looks *l, const struct sp_frame *frame, const stru
     int64_t spent_us = sp_stage_end(stage, begin);
     pthread_mutex_lock(&l->mutex);
     l->saved_us -= (double)spent_us;
+    pthread_mutex_unlock(&l->mutex);
+}
+
+void sp_looks_forget(struct sp_looks *l, int camera)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->mutex);
+    for (int i = 0; i < WAITING_MAX; i++) {
+        struct crop *c = &l->crop[i];
+        if (c->camera != camera)
+            continue;
+        c->forgotten = c->taken;
+        /* What is taken keeps its place until it is done, under no camera's name. */
+        c->camera = c->taken ? WAITING_FOR_NONE : -1;
+    }
     pthread_mutex_unlock(&l->mutex);
 }
 
@@ -269,15 +291,18 @@ static void look(struct sp_looks *l, struct crop **chosen, int count)
         spent_us = 2 * l->least_us;
     if (result < 0)
         sp_log(SP_LOG_ERROR, "REID_MODEL_PATH: %s; people are told apart without looks", err.text);
+    /* With the mutex, so that none goes to a camera that comes at this moment. */
+    pthread_mutex_lock(&l->mutex);
     for (int i = 0; i < count; i++) {
         struct crop *c = chosen[i];
+        if (c->forgotten)
+            continue;
         if (result == SP_OK)
             sp_space_embed(sp_map_space(l->map), c->camera, c->track_id,
                            embeddings + (size_t)i * (size_t)sp_looks_numbers(l));
         sp_histogram_add(&c->stage->wall, spent_us / count);
         atomic_fetch_add(&c->stage->cpu_us, (uint64_t)(spent_us / count));
     }
-    pthread_mutex_lock(&l->mutex);
     l->saved_us -= (double)spent_us;
     l->failed = l->failed || result < 0;
     for (int i = 0; i < count; i++) {
@@ -314,10 +339,9 @@ static void *looks_main(void *argument)
             count = gather(l, chosen);
         if (count == 0) {
             struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += LOOK_AGAIN_US * 1000;
-            until.tv_sec += until.tv_nsec / 1000000000;
-            until.tv_nsec %= 1000000000;
+            int64_t until_us = sp_clock_us() + LOOK_AGAIN_US;
+            until = (struct timespec){.tv_sec = until_us / 1000000,
+                                      .tv_nsec = (until_us % 1000000) * 1000};
             pthread_cond_timedwait(&l->changed, &l->mutex, &until);
             continue;
         }

@@ -31,5 +31,9 @@ int sp_looks_start(struct sp_looks *looks, struct sp_map *map, struct sp_error *
 void sp_looks_offer(struct sp_looks *looks, const struct sp_frame *frame,
                     const struct sp_track *tracks, size_t count, struct sp_stage_stats *stage);
 
+/* Another camera comes, or the camera leaves: crops of the one before are dropped, also those that
+ * are in the model now. Between its last picture and the first of the next one. NULL is fine. */
+void sp_looks_forget(struct sp_looks *looks, int camera);
+
 /* Joins; before the map is closed. NULL is fine. */
 void sp_looks_close(struct sp_looks *looks);

@@ -166,10 +166,8 @@ static void end_camera(struct sp_camera *camera)
     pthread_mutex_lock(&camera->mutex);
     camera->ended = true;
     bool removed = camera->removed;
-    if (removed && camera->pipeline->map)
-        sp_map_camera(camera->pipeline->map, camera->index, NULL);
     if (removed)
-        camera->busy = false; /* the slot may be filled again from here on */
+        sp_slot_leave(camera);
     pthread_mutex_unlock(&camera->mutex);
 }
 

@@ -33,6 +33,14 @@ void sp_slot_release(struct sp_camera *camera)
     pthread_mutex_destroy(&camera->mutex);
 }
 
+void sp_slot_leave(struct sp_camera *camera)
+{
+    sp_looks_forget(camera->pipeline->looks, camera->index);
+    if (camera->pipeline->map)
+        sp_map_camera(camera->pipeline->map, camera->index, NULL);
+    camera->busy = false;
+}
+
 /* A tracker of its own for each camera, so that one begins with its first number. */
 static int open_tracker(struct sp_camera *camera, struct sp_error *err)
 {
@@ -71,6 +79,7 @@ int sp_slot_fill(struct sp_camera *camera, const struct sp_camera_setting *setti
     atomic_store(&camera->stop, false);
     atomic_store(&camera->interrupted, false);
 
+    sp_looks_forget(camera->pipeline->looks, camera->index);
     if (camera->pipeline->map)
         sp_map_camera(camera->pipeline->map, camera->index, setting->name);
     pthread_mutex_lock(&camera->mutex);
@@ -209,7 +218,7 @@ int sp_pipeline_remove_camera(struct sp_pipeline *pipeline, int index, struct sp
         return result;
     camera->removed = true;
     if (camera->ended)
-        camera->busy = false; /* else when its end is finished */
+        sp_slot_leave(camera); /* else when its end is finished */
     atomic_store(&camera->stop, true);
     atomic_store(&camera->interrupted, true);
     pthread_cond_signal(&camera->wake);

@@ -113,7 +113,8 @@ struct sp_server_options {
     const char *tls_cert, *tls_key;       /* files; NULL or empty: no TLS */
 };
 
-/* Binds, but serves nobody yet. SP_ERR_IO names the address and what is in the way. */
+/* Binds, but serves nobody yet. SP_ERR_INVALID: HTTP_HOST is no address of this machine; SP_ERR_IO
+ * names the address, or the certificate, and what is in the way; SP_ERR_NO_MEMORY. */
 int sp_server_open(struct sp_server **out, const struct sp_server_options *options,
                    struct sp_error *err);
 int sp_server_start(struct sp_server *server, struct sp_error *err);

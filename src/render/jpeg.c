@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <turbojpeg.h>
 
 struct sp_jpeg {
@@ -13,6 +14,7 @@ struct sp_jpeg {
     size_t capacity_bytes;
     struct sp_canvas scratch; /* the planes in JPEG's colours, when the canvas has others */
     struct sp_jpeg_place place;
+    char *extra;             /* a copy of the place's, or NULL */
     struct spoton_jpeg *gpu; /* or NULL */
 };
 
@@ -39,12 +41,18 @@ void sp_jpeg_close(struct sp_jpeg *jpeg)
     tjDestroy(jpeg->compressor);
     sp_canvas_release(&jpeg->scratch);
     free(jpeg->data);
+    free(jpeg->extra);
     free(jpeg);
 }
 
 void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place)
 {
+    free(jpeg->extra);
+    jpeg->extra = place.extra ? strdup(place.extra) : NULL;
     jpeg->place = place;
+    jpeg->place.extra = jpeg->extra;
+    if (place.extra && !jpeg->extra)
+        jpeg->place.api = NULL; /* out of memory: the CPU does it */
 }
 
 /* ---- on a device ---- */

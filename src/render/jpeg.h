@@ -10,11 +10,11 @@ struct sp_jpeg;
 struct sp_jpeg_place {
     const struct spoton_engine_api *api;
     int device;
-    const char *extra; /* the engine's options, or NULL; outlives the encoder */
+    const char *extra; /* the engine's options, or NULL */
 };
 
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
-/* Before the first picture. What the device refuses is compressed on the CPU, and a warning says so
+/* Before the first picture; the options are copied. What the device refuses is compressed on the CPU, and a warning says so
  * once. */
 void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */

@@ -200,3 +200,14 @@ def test_headers_are_included_once_by_pragma():
     for path in c_files():
         if path.endswith(".h") and not path.startswith("include/"):
             assert "#pragma once" in (ROOT / path).read_text(), path
+
+
+def test_waits_do_not_end_by_the_wall_clock():
+    """Who sets the clock would stop a thread that waits, or have it spin: conditions are CLOCK_MONOTONIC's."""
+    waiting = [path for path in SRC.rglob("*.c") if "pthread_cond_timedwait" in path.read_text()]
+    assert len(waiting) >= 4
+    for path in waiting:
+        text = path.read_text()
+        assert "CLOCK_REALTIME" not in text, path
+        # The conditions are opened in the same file, but for those of cameras.
+        assert "CLOCK_MONOTONIC" in text or path.name == "supervisor.c", path

@@ -22,7 +22,7 @@ struct spoton_engine {
     float *output;
 };
 
-static atomic_int runs, engine_fails;
+static atomic_int runs, engine_fails, engine_waits;
 
 static int means_inspect(const char *path, struct spoton_model_info *info, char *error,
                          size_t error_bytes)
@@ -66,6 +66,8 @@ static int means_submit(struct spoton_engine *e, int slot, char *error, size_t e
 {
     (void)slot;
     atomic_fetch_add(&runs, 1);
+    while (atomic_load(&engine_waits))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     if (atomic_load(&engine_fails)) {
         snprintf(error, error_bytes, "it fails, as the test asks for");
         return -1;
@@ -195,11 +197,17 @@ static void open_fixture(struct fixture *f, struct worker workers[CAMERAS])
     }
 }
 
-static void close_fixture(struct fixture *f, struct worker workers[CAMERAS])
+static void stop_workers(struct fixture *f, struct worker workers[CAMERAS])
 {
     atomic_store(&f->stop, true);
     for (int i = 0; i < CAMERAS; i++)
         pthread_join(workers[i].thread, NULL);
+}
+
+static void close_fixture(struct fixture *f, struct worker workers[CAMERAS])
+{
+    if (!atomic_load(&f->stop))
+        stop_workers(f, workers);
     sp_looks_close(f->looks);
     sp_map_close(f->map);
 }
@@ -250,11 +258,42 @@ static void test_a_model_that_fails_is_left_alone(void **state)
     atomic_store(&engine_fails, 0);
 }
 
+/* Of a camera that has left: what waits, and what is in the model, tells nothing of the next one.
+ */
+static void test_crops_are_not_the_next_cameras(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    struct worker workers[CAMERAS];
+    atomic_store(&runs, 0);
+    atomic_store(&engine_waits, 1);
+    open_fixture(&f, workers);
+    int64_t end_us = sp_clock_us() + LIMIT_US;
+    while (atomic_load(&runs) == 0 && sp_clock_us() < end_us)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_int_equal(atomic_load(&runs), 1);
+    stop_workers(&f, workers);
+    uint64_t before = 0, after = 0;
+    for (int i = 0; i < CAMERAS; i++) {
+        before += atomic_load(&f.stage[i].cpu_us);
+        sp_looks_forget(f.looks, i);
+    }
+    atomic_store(&engine_waits, 0);
+    sp_looks_close(f.looks); /* joins: the batch is finished */
+    f.looks = NULL;
+    for (int i = 0; i < CAMERAS; i++)
+        after += atomic_load(&f.stage[i].cpu_us);
+    assert_int_equal(embeddings(&f), 0);
+    assert_true(after == before);
+    close_fixture(&f, workers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crops_of_two_cameras_become_embeddings),
         cmocka_unit_test(test_a_model_that_fails_is_left_alone),
+        cmocka_unit_test(test_crops_are_not_the_next_cameras),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -370,6 +370,43 @@ static void test_adding_while_stopping(void **state)
     live_close(live);
 }
 
+/* An ended one too: its calibration is not the next camera's. */
+static void test_a_removed_camera_leaves_the_map(void **state)
+{
+    (void)state;
+    for (int ended = 0; ended < 2; ended++) {
+        static const struct sp_point corners[] = {{0, 40}, {640, 40}, {640, 360}, {0, 360}};
+        struct live *live = live_prepare("");
+        live->settings.spatial_match = true;
+        live_start(live, false);
+        struct sp_map *map = sp_pipeline_map(live->pipeline);
+        struct sp_map_points points = {.camera = "a",
+                                       .picture = corners,
+                                       .map = corners,
+                                       .count = 4,
+                                       .width_px = 640,
+                                       .height_px = 360};
+        struct sp_error err = {0};
+        if (sp_map_calibrate(map, &points, NULL, &err) < 0)
+            fail_msg("%s", err.text);
+        int camera = live_add(live, "a", ended ? "sim://walk?paced=0&frames=5" : "sim://walk");
+        live_await(&live->camera[camera].results, 1);
+        if (ended)
+            live_await_state(live, camera, SP_CAMERA_ENDED);
+        struct sp_frame frame = {.camera = camera, .width_px = 640, .height_px = 360};
+        if (ended)
+            assert_true(sp_map_places(map, &frame, false, true, NULL, 0, NULL, NULL));
+        assert_int_equal(sp_pipeline_remove_camera(live->pipeline, camera, NULL), SP_OK);
+        live_await(&live->camera[camera].ends, 1);
+        int64_t limit_us = sp_clock_us() + 60000000; /* its place is free just after that */
+        while (sp_map_places(map, &frame, false, true, NULL, 0, NULL, NULL)) {
+            assert_true(sp_clock_us() < limit_us && !ended);
+            usleep(1000);
+        }
+        live_close(live);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_come_and_go),
         cmocka_unit_test(test_a_slot_begins_anew),
         cmocka_unit_test(test_adding_while_stopping),
+        cmocka_unit_test(test_a_removed_camera_leaves_the_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
