@@ -15,6 +15,7 @@ struct mailbox {
     int head, count;
     int out;    /* taken and not done */
     bool ended; /* and the end not yet taken */
+    bool over;  /* its end was taken */
     bool steady;
     int passed_over; /* how often another was preferred to its frame; not steady only */
     bool held;       /* frames of this size */
@@ -28,7 +29,7 @@ struct sp_batcher {
     int cameras, depth, credits;
     int turn;           /* whose turn it is */
     int unsteady_limit; /* frames on their way, while others are steady */
-    bool live, closed;
+    bool live, by_time, closed;
     bool full[SP_GROUPS_MAX];
     struct sp_ledger *ledgers;
     struct mailbox box[];
@@ -50,6 +51,7 @@ int sp_batcher_open(struct sp_batcher **out, const struct sp_batcher_options *op
     b->cameras = options->cameras;
     b->depth = options->mailbox_frames;
     b->live = options->live;
+    b->by_time = options->by_time && !options->live;
     b->credits = options->credits;
     b->unsteady_limit = 1;
     b->ledgers = options->ledgers;
@@ -190,6 +192,28 @@ static int find_turn(const struct sp_batcher *b)
     return first < 0 || overdue ? second : first;
 }
 
+/* The earliest frame, once every camera has one or is over; ends, which want no place, first. */
+static int find_earliest(const struct sp_batcher *b)
+{
+    int earliest = -1;
+    bool waits = false;
+    for (int i = 0; i < b->cameras; i++) {
+        const struct mailbox *box = &b->box[i];
+        if (box->count == 0 && box->ended)
+            return i;
+        if (box->count == 0) {
+            waits = waits || !box->over;
+            continue;
+        }
+        if (earliest < 0 ||
+            box->frames[box->head]->pts_us < b->box[earliest].frames[b->box[earliest].head]->pts_us)
+            earliest = i;
+    }
+    if (earliest < 0 || (waits && !b->closed))
+        return -1;
+    return has_frame(b, &b->box[earliest]) ? earliest : -1;
+}
+
 static void count_passed_over(struct sp_batcher *b, int taken)
 {
     for (int i = 0; i < b->cameras; i++) {
@@ -213,6 +237,7 @@ static void take(struct sp_batcher *b, int camera, struct sp_batch_item *item)
         count_passed_over(b, camera);
     } else {
         box->ended = box->steady = false;
+        box->over = true;
     }
     b->turn = (camera + 1) % b->cameras;
 }
@@ -233,7 +258,7 @@ static int wait_turn(struct sp_batcher *b, int64_t timeout_us)
     struct timespec at = {.tv_sec = deadline_us / 1000000,
                           .tv_nsec = (deadline_us % 1000000) * 1000};
     int camera;
-    while ((camera = find_turn(b)) < 0) {
+    while ((camera = b->by_time ? find_earliest(b) : find_turn(b)) < 0) {
         if (b->closed && is_empty(b))
             return SP_ERR_CLOSED;
         if (timeout_us == 0)
@@ -241,7 +266,7 @@ static int wait_turn(struct sp_batcher *b, int64_t timeout_us)
         if (timeout_us < 0) {
             pthread_cond_wait(&b->has_item, &b->mutex);
         } else if (pthread_cond_timedwait(&b->has_item, &b->mutex, &at) == ETIMEDOUT) {
-            camera = find_turn(b);
+            camera = b->by_time ? find_earliest(b) : find_turn(b);
             return camera < 0 ? SP_ERR_TIMEOUT : camera;
         }
     }

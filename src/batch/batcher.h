@@ -5,7 +5,9 @@
  * take more than its turn, and the order inside a camera is kept. The last thing a camera gives is
  * its end. A pushed frame's reference belongs to the batcher until sp_batcher_next hands it on.
  *
- * Lossless: push waits while the mailbox is full. Live: the oldest frame makes room, settled as
+ * Lossless: push waits while the mailbox is full. With `by_time` frames come in the order of their
+ * pts over all cameras, which waits for a camera that has none and has not ended: whoever wants
+ * them in that order then has nothing to keep. Live: the oldest frame makes room, settled as
  * stale in the camera's ledger: never a packet, always a decoded picture.
  *
  * Live frames are bound late: the scheduler peeks whose turn it is, waits for a place in the
@@ -34,6 +36,7 @@ struct sp_batcher_options {
     int cameras;
     int mailbox_frames; /* depth of each mailbox */
     bool live;
+    bool by_time;              /* lossless only; every camera gives frames or its end */
     int credits;               /* frames of a camera between take and done; 0: no limit */
     struct sp_ledger *ledgers; /* [cameras]; settled here only as stale */
 };

@@ -32,6 +32,7 @@ struct sp_people {
     struct sp_error failure;
     uint64_t event; /* the last that was written */
     struct queue queue[SP_CAMERAS_MAX];
+    int waiting, waiting_most; /* over all queues */
     struct sp_place places[SP_TRACKS_MAX];
 };
 
@@ -210,6 +211,7 @@ static void take_what_is_next(struct sp_people *people)
         q->first = picture->next;
         if (!q->first)
             q->last = NULL;
+        people->waiting--;
         take(people, camera, picture);
         free(picture);
     }
@@ -257,6 +259,9 @@ void sp_people_add(struct sp_people *people, const struct sp_result *result)
         else
             q->first = picture;
         q->last = picture;
+        people->waiting++;
+        if (people->waiting > people->waiting_most)
+            people->waiting_most = people->waiting;
         take_what_is_next(people);
     }
     pthread_mutex_unlock(&people->mutex);
@@ -313,5 +318,6 @@ void sp_people_report(struct sp_people *people, struct sp_json *json)
     sp_json_member_int(json, "moved", (int64_t)counts.moved);
     sp_json_member_int(json, "split", (int64_t)counts.split);
     sp_json_member_int(json, "undone", (int64_t)counts.undone);
+    sp_json_member_int(json, "frames_waiting_most", people->waiting_most);
     sp_json_end_object(json);
 }

@@ -3,7 +3,8 @@
  * Data flow: each camera's tracks, from its post worker -> that camera's queue -> as soon as every
  * camera that goes on has given its next picture, the earliest of all (by time, then by camera) ->
  * the space stage -> a line. So what is written depends on the pictures alone, not on which thread
- * was faster. A queue holds the pictures by which a camera is ahead of the others.
+ * was faster. The pipeline reads in the same order (sp_pipeline_options.by_time), so that a queue
+ * holds what the stages between have in hand, whatever the cameras' rates.
  *
  * Thread-safe but for open and close. */
 #pragma once

@@ -287,7 +287,9 @@ static int work(struct run *run, const struct sp_command_context *context, struc
     struct sp_pipeline_options pipeline = {.settings = run->settings,
                                            .sink = sp_outputs_sink(run->outputs),
                                            .environment = "run",
-                                           .frame_limit = (uint64_t)run->options->limit};
+                                           .by_time = run->people != NULL,
+                                           .frame_limit = (uint64_t)run->options->limit,
+                                           .interrupted = context->interrupted};
     run->started_us = sp_clock_us();
     result = sp_pipeline_open(&run->pipeline, &pipeline, err);
     if (result == SP_OK) {
@@ -325,11 +327,13 @@ int sp_command_run_main(const struct sp_command_context *context)
         free(options);
         return SP_EXIT_USAGE;
     }
-    int code = SP_EXIT_FAILED;
-    if (work(&run, context, &err) < 0)
-        sp_log(SP_LOG_ERROR, "%s", err.text);
-    else
+    int result = work(&run, context, &err), code;
+    if (result == SP_OK) {
         code = finish(&run);
+    } else {
+        sp_log(SP_LOG_ERROR, "%s", err.text);
+        code = result == SP_ERR_INTERRUPTED ? SP_EXIT_INTERRUPTED : SP_EXIT_FAILED;
+    }
     sp_pipeline_close(run.pipeline);
     sp_deadline_stop(run.deadline);
     sp_outputs_close(run.outputs);

@@ -108,6 +108,7 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
         .sink = {.user = serve, .begin = begin_camera, .result = take_result, .end = end_camera},
         .environment = "serve",
         .loop = true,
+        .interrupted = serve->context->interrupted,
     };
     struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2,
                                          .place = sp_pipeline_jpeg_place};
@@ -307,7 +308,10 @@ int sp_command_serve_main(const struct sp_command_context *context)
     raise_file_limit();
     sp_notify_init(&serve.notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     int code = SP_EXIT_OK;
-    if (start(&serve, &err) < 0) {
+    int result = start(&serve, &err);
+    if (result == SP_ERR_INTERRUPTED) {
+        sp_log(SP_LOG_INFO, "interrupted before the start");
+    } else if (result < 0) {
         sp_log(SP_LOG_ERROR, "%s", err.text);
         code = SP_EXIT_FAILED;
     } else {

@@ -30,8 +30,8 @@ static int collect(struct sp_detector *detector, struct sp_detector_slot *slot, 
 }
 
 /* All slots in flight at once, as in the pipeline. */
-static int detect_all(struct sp_detector *detector, const struct sp_pictures *pictures,
-                      struct found *found, struct sp_error *err)
+static int detect_all(struct sp_detector *detector, const struct sp_gate_options *options,
+                      const struct sp_pictures *pictures, struct found *found, struct sp_error *err)
 {
     struct spoton_engine_description description = {.struct_bytes = sizeof description};
     struct sp_detector_slot *slot[SLOTS_MAX];
@@ -43,6 +43,10 @@ static int detect_all(struct sp_detector *detector, const struct sp_pictures *pi
         slot[i] = sp_detector_acquire(detector);
     while (next < pictures->count && result == SP_OK) {
         int used = 0;
+        if (options->interrupted && options->interrupted()) {
+            result = sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
+            break;
+        }
         for (; used < slots && next < pictures->count && result == SP_OK; ++used) {
             first[used] = next;
             slot[used]->images = 0;
@@ -83,7 +87,7 @@ static int run(const struct sp_gate_options *options, const struct sp_model *mod
     };
     int result = sp_detector_open(&detector, &opening, err);
     if (result == SP_OK)
-        result = detect_all(detector, pictures, found, err);
+        result = detect_all(detector, options, pictures, found, err);
     sp_detector_close(detector);
     return result;
 }

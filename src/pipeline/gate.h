@@ -20,6 +20,7 @@ struct sp_gate_options {
     double required;                /* recall and precision, 0..1 */
     const char *const *source_name; /* [sources] of the pictures */
     int sources;
+    bool (*interrupted)(void); /* or NULL */
 };
 
 struct sp_gate_result {
@@ -29,7 +30,7 @@ struct sp_gate_result {
 };
 
 /* Judges too: a model that does not pass is no error. SP_ERR_ENGINE and so on: it could not be
- * judged. */
+ * judged; SP_ERR_INTERRUPTED. */
 int sp_gate_run(struct sp_gate_result *result, const struct sp_gate_options *options,
                 const struct sp_pictures *pictures, struct sp_error *err);
 

@@ -10,7 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PICTURES_A_CAMERA = 4, PICTURES_MAX = 24 };
+/* Of each camera as many as make so many of all, but at least one: so that the gate takes seconds,
+ * whatever their number. */
+enum { PICTURES_A_CAMERA = 4, PICTURES = 24 };
+
+static const int64_t SAMPLING_US = 4000000;
 
 static const double REQUIRED = 0.95, GATE_IOU = 0.5;
 
@@ -164,7 +168,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
 /* ---- the gate at load ---- */
 
 static int judge(const struct sp_gate_options *options, const struct sp_pictures *pictures,
-                 struct sp_error *err)
+                 const char *silent, struct sp_error *err)
 {
     struct sp_gate_result gate;
     const char *path = options->tested->path;
@@ -178,13 +182,15 @@ static int judge(const struct sp_gate_options *options, const struct sp_pictures
                        "model %s is INT8 without a card, and refused: %s; make it with `spoton "
                        "export --precision int8`",
                        path, gate.text);
-    sp_log(SP_LOG_WARNING, "model %s is INT8 without a card; checked now: %s%s", path, gate.text,
+    sp_log(SP_LOG_WARNING, "model %s is INT8 without a card; checked now: %s%s%s", path, gate.text,
+           silent,
            options->reference ? "" : "; INT8_REFERENCE names it, `spoton export` makes a card");
     return SP_OK;
 }
 
 int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
-                         int threads, const char *cache_dir, struct sp_error *err)
+                         int threads, const char *cache_dir, bool (*interrupted)(void),
+                         struct sp_error *err)
 {
     const char *name[SP_CAMERAS_MAX];
     struct sp_samples samples;
@@ -200,18 +206,27 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         return sp_fail_prefix(err, result, "INT8_REFERENCE");
     for (int i = 0; i < cameras; ++i)
         name[i] = settings->camera[i].url;
-    int pictures = cameras * PICTURES_A_CAMERA;
+    char silent_text[64] = "";
+    int silent = 0, each = cameras > 0 ? PICTURES / cameras : 0;
+    each = each < 1 ? 1 : (each > PICTURES_A_CAMERA ? PICTURES_A_CAMERA : each);
     int fixed_width = choice->model.fixed_width_px, fixed_height = choice->model.fixed_height_px;
     struct sp_samples_options sampling = {
         .name = name,
         .name_count = cameras,
-        .wanted = pictures < PICTURES_MAX || cameras > PICTURES_MAX ? pictures : PICTURES_MAX,
+        .wanted = each * cameras,
         .width_px = fixed_width ? fixed_width : size,
         .height_px = fixed_height ? fixed_height : (size * 9 / 16 + 31) / 32 * 32,
         .layout = choice->model.layout,
+        .interrupted = interrupted,
+        .limit_us = SAMPLING_US,
     };
     if (cameras > 0)
-        result = sp_samples_collect(&samples, &sampling, &why);
+        result = sp_samples_first(&samples, &sampling, &silent, &why);
+    if (result == SP_ERR_INTERRUPTED)
+        return sp_fail(err, result, "%s", why.text);
+    if (silent > 0)
+        snprintf(silent_text, sizeof silent_text, "; %d of %d cameras gave no frame in %.0f s",
+                 silent, cameras, SAMPLING_US / 1e6);
     if (cameras == 0 || result < 0) {
         sp_log(SP_LOG_WARNING, "model %s is INT8 without a card, and is used unchecked: %s",
                choice->model.path,
@@ -234,8 +249,9 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         .required = REQUIRED,
         .source_name = name,
         .sources = cameras,
+        .interrupted = interrupted,
     };
-    result = judge(&gate, &samples.gate, err);
+    result = judge(&gate, &samples.gate, silent_text, err);
     sp_samples_release(&samples);
     return result;
 }

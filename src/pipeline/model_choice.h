@@ -35,7 +35,10 @@ static inline const char *sp_model_choice_extra(const struct sp_model_choice *ch
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
                     struct sp_error *err);
 
-/* For INT8 without a card: a few pictures of the settings' cameras, against INT8_REFERENCE when
- * that is given. Refuses with figures; what could not be checked is a warning in the log. */
+/* For INT8 without a card: a few frames of those of the settings' cameras that give any within
+ * seconds, against INT8_REFERENCE when that is given. Refuses with figures; what could not be
+ * checked is a warning in the log. SP_ERR_INTERRUPTED: as `interrupted`, which may be NULL, said.
+ */
 int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
-                         int threads, const char *cache_dir, struct sp_error *err);
+                         int threads, const char *cache_dir, bool (*interrupted)(void),
+                         struct sp_error *err);

@@ -120,7 +120,8 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
     }
     if (result == SP_OK)
         result = sp_model_choice_gate(&p->choice, p->settings, p->cores,
-                                      p->cache_dir[0] ? p->cache_dir : NULL, err);
+                                      p->cache_dir[0] ? p->cache_dir : NULL, p->options.interrupted,
+                                      err);
     if (result == SP_OK)
         result = sp_classes_choose(&p->class_wanted, &p->model, p->settings->classes, err);
     return result;
@@ -143,8 +144,10 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
         result = sp_frame_pool_open(&p->frames, err);
     if (result < 0)
         return result;
-    struct sp_batcher_options options = {
-        .cameras = p->camera_count, .mailbox_frames = MAILBOX_FRAMES, .ledgers = p->ledgers};
+    struct sp_batcher_options options = {.cameras = p->camera_count,
+                                         .mailbox_frames = MAILBOX_FRAMES,
+                                         .ledgers = p->ledgers,
+                                         .by_time = p->options.by_time};
     if (p->options.live) {
         options.live = true;
         options.mailbox_frames = LIVE_MAILBOX_FRAMES;

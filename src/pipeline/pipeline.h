@@ -59,9 +59,11 @@ struct sp_pipeline_options {
     const struct sp_settings *settings; /* outlives the pipeline */
     bool live;
     struct sp_pipeline_sink sink;
-    const char *environment; /* for the speed log */
-    uint64_t frame_limit;    /* of each camera; 0: none */
-    bool loop;               /* files start again at their end */
+    const char *environment;   /* for the speed log */
+    uint64_t frame_limit;      /* of each camera; 0: none */
+    bool loop;                 /* files start again at their end */
+    bool by_time;              /* offline: frames of all cameras in the order of their pts */
+    bool (*interrupted)(void); /* opening ends early; or NULL */
 };
 
 struct sp_pipeline;
@@ -69,7 +71,7 @@ struct sp_pipeline;
 /* What the settings say about the model file. */
 struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings);
 
-/* Loads the engine and recognises the model. */
+/* Loads the engine and recognises the model. SP_ERR_INTERRUPTED: as `interrupted` said. */
 int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options *options,
                      struct sp_error *err);
 int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err);

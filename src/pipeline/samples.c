@@ -37,8 +37,8 @@ static void write_header(struct sp_pictures *set)
     memcpy(set->map + 10, text, HEADER_BYTES - 10);
 }
 
-static int open_set(struct sp_pictures *set, const struct sp_samples_options *options,
-                    const char *path, int capacity, struct sp_error *err)
+int sp_pictures_open(struct sp_pictures *set, const struct sp_samples_options *options,
+                     const char *path, int capacity, struct sp_error *err)
 {
     set->width_px = options->width_px;
     set->height_px = options->height_px;
@@ -63,7 +63,7 @@ static int open_set(struct sp_pictures *set, const struct sp_samples_options *op
     return SP_OK;
 }
 
-static int finish_set(struct sp_pictures *set, struct sp_error *err)
+int sp_pictures_finish(struct sp_pictures *set, struct sp_error *err)
 {
     if (!set->map)
         return SP_OK;
@@ -84,9 +84,14 @@ static void release_set(struct sp_pictures *set)
     *set = (struct sp_pictures){.file = -1};
 }
 
-const uint8_t *sp_picture(const struct sp_pictures *pictures, int index)
+uint8_t *sp_picture_memory(const struct sp_pictures *pictures, int index)
 {
     return pictures->map + HEADER_BYTES + (size_t)index * pictures->picture_bytes;
+}
+
+const uint8_t *sp_picture(const struct sp_pictures *pictures, int index)
+{
+    return sp_picture_memory(pictures, index);
 }
 
 void sp_samples_release(struct sp_samples *samples)
@@ -273,16 +278,16 @@ int sp_samples_collect(struct sp_samples *samples, const struct sp_samples_optio
     if (result == SP_OK)
         result = sp_letterbox_open(&collector.letterbox, err);
     if (result == SP_OK && options->calibration_path)
-        result = open_set(&samples->calibration, options, options->calibration_path,
-                          options->wanted, err);
+        result = sp_pictures_open(&samples->calibration, options, options->calibration_path,
+                                  options->wanted, err);
     if (result == SP_OK)
-        result = open_set(&samples->gate, options, options->gate_path, gate, err);
+        result = sp_pictures_open(&samples->gate, options, options->gate_path, gate, err);
     if (result == SP_OK)
         result = take_all(&collector, err);
     if (result == SP_OK)
-        result = finish_set(&samples->calibration, err);
+        result = sp_pictures_finish(&samples->calibration, err);
     if (result == SP_OK)
-        result = finish_set(&samples->gate, err);
+        result = sp_pictures_finish(&samples->gate, err);
     sp_letterbox_close(collector.letterbox);
     sp_frame_pool_close(collector.pool);
     if (result < 0)

@@ -35,6 +35,7 @@ struct sp_samples_options {
     const char *calibration_path; /* the file to make; NULL: all are the gate's */
     const char *gate_path;        /* NULL: in memory */
     bool (*interrupted)(void);
+    int64_t limit_us; /* sp_samples_first only */
 };
 
 struct sp_samples {
@@ -45,6 +46,16 @@ struct sp_samples {
  * SP_ERR_NO_SPACE, SP_ERR_FORMAT (no picture at all), SP_ERR_INTERRUPTED. */
 int sp_samples_collect(struct sp_samples *samples, const struct sp_samples_options *options,
                        struct sp_error *err);
+/* The first frames of cameras, all of them at once, for the gate alone: takes what came within
+ * limit_us. *silent: how many gave none. The same errors; SP_ERR_IO: none gave any. */
+int sp_samples_first(struct sp_samples *samples, const struct sp_samples_options *options,
+                     int *silent, struct sp_error *err);
 void sp_samples_release(struct sp_samples *samples);
+
+/* For samples.c and first_frames.c. */
+int sp_pictures_open(struct sp_pictures *set, const struct sp_samples_options *options,
+                     const char *path, int capacity, struct sp_error *err);
+int sp_pictures_finish(struct sp_pictures *set, struct sp_error *err);
+uint8_t *sp_picture_memory(const struct sp_pictures *pictures, int index);
 
 const uint8_t *sp_picture(const struct sp_pictures *pictures, int index);

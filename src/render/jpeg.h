@@ -14,8 +14,8 @@ struct sp_jpeg_place {
 };
 
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
-/* Before the first picture; the options are copied. What the device refuses is compressed on the CPU, and a warning says so
- * once. */
+/* Before the first picture; the options are copied. What the device refuses is compressed on the
+ * CPU, and a warning says so once. */
 void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */
 

@@ -70,6 +70,46 @@ static void test_cameras_take_turns(void **state)
     sp_batcher_free(b);
 }
 
+static void push_at(struct sp_batcher *batcher, int camera, uint64_t sequence, int64_t pts_us)
+{
+    struct sp_frame *frame = sp_frame_pool_get(pool);
+    frame->camera = camera;
+    frame->sequence = sequence;
+    frame->pts_us = pts_us;
+    sp_ledger_receive(&ledgers[camera], 1);
+    assert_int_equal(sp_batcher_push(batcher, camera, frame), SP_OK);
+}
+
+/* Whatever the cameras' rates: the earliest of all, and on a tie the first camera's. */
+static void test_by_time(void **state)
+{
+    (void)state;
+    struct sp_batch_item item;
+    struct sp_batcher *b;
+    struct sp_batcher_options options = {
+        .cameras = 3, .mailbox_frames = 4, .by_time = true, .ledgers = ledgers};
+    assert_int_equal(sp_batcher_open(&b, &options, NULL), SP_OK);
+    push_at(b, 0, 0, 0);
+    push_at(b, 0, 1, 40000);
+    push_at(b, 2, 0, 10000);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_TIMEOUT); /* camera 1 may be earlier */
+    push_at(b, 1, 0, 0);
+    expect(b, 0, 0);
+    expect(b, 1, 0);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_TIMEOUT); /* and again */
+    sp_batcher_end_camera(b, 1);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_OK);
+    assert_true(item.camera == 1 && !item.frame);
+    expect(b, 2, 0); /* who is over is not waited for */
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_TIMEOUT);
+    push_at(b, 2, 1, 30000);
+    expect(b, 2, 1);
+    sp_batcher_close(b); /* after a stop nothing more comes: what is there is given out */
+    expect(b, 0, 1);
+    assert_int_equal(sp_batcher_next(b, &item, 0), SP_ERR_CLOSED);
+    sp_batcher_free(b);
+}
+
 static void test_live_keeps_the_newest_and_counts_the_rest(void **state)
 {
     (void)state;
@@ -246,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cameras_take_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_by_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_live_keeps_the_newest_and_counts_the_rest, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_held_camera_is_passed_over, set_up, tear_down),
