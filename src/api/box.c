@@ -99,6 +99,12 @@ void sp_box_sample(struct sp_api *api)
         sample->frames += report.frames_done;
         sample->inferred += report.ledger.settled[SP_OUTCOME_INFERRED];
     }
+    struct sp_device_report devices[SP_DEVICES_MAX];
+    int device_count = sp_pipeline_devices(api->pipeline, devices);
+    for (int i = 0; i < device_count; i++) {
+        sample->images += devices[i].images;
+        sample->batches += devices[i].batches;
+    }
     read_stages(api);
     for (int i = 0; i < SP_STAGE_COUNT; i++) {
         for (int k = 0; k < 3 && changed(api, i); k++)
@@ -136,6 +142,7 @@ static void put_devices(struct sp_json *json, const struct sp_device_report *dev
         sp_json_member_string(json, "name", devices[i].name);
         sp_json_member_int(json, "cameras", devices[i].cameras);
         sp_json_member_int(json, "images", (int64_t)devices[i].images);
+        sp_json_member_int(json, "batches", (int64_t)devices[i].batches);
         sp_json_member_int(json, "decoded", (int64_t)devices[i].decoded);
         sp_json_member_string(json, "lost", devices[i].lost ? devices[i].error.text : NULL);
         sp_json_end_object(json);
@@ -159,7 +166,7 @@ static void put_classes(const struct sp_api *api, struct sp_json *json)
     sp_json_end_object(json);
 }
 
-static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
+static void put_engine(struct sp_api *api, struct sp_json *json)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
     struct sp_device_report devices[SP_DEVICES_MAX];
@@ -167,7 +174,6 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
     int device_count = sp_pipeline_devices(api->pipeline, devices);
     const struct spoton_engine_api *engine = sp_pipeline_engine(api->pipeline);
     const char *path = sp_pipeline_model(api->pipeline)->path, *slash = strrchr(path, '/');
-    *batch = 1;
     sp_json_key(json, "engine");
     sp_json_begin_object(json);
     sp_json_member_string(json, "name", engine->name);
@@ -179,8 +185,6 @@ static void put_engine(struct sp_api *api, struct sp_json *json, int *batch)
     sp_json_key(json, "inputs");
     sp_json_begin_array(json);
     for (int i = 0; i < count; i++) {
-        if (detectors[i].batch > *batch)
-            *batch = detectors[i].batch;
         sp_json_begin_object(json);
         sp_json_member_int(json, "width", detectors[i].width_px);
         sp_json_member_int(json, "height", detectors[i].height_px);
@@ -219,15 +223,19 @@ static void put_ms(struct sp_json *json, const char *key, double ms)
     sp_json_number(json, ms, 3);
 }
 
-static void put_batch(struct sp_json *json, int size, const struct sp_rate_sample *from,
+static void put_batch(struct sp_json *json, const struct sp_rate_sample *from,
                       const struct sp_rate_sample *to)
 {
+    /* As they ran, not as they may be. */
+    double batches = rise(from->batches, to->batches);
+    double size = batches > 0 ? rise(from->images, to->images) / batches : 1;
     double mean[SP_STAGE_COUNT];
     for (int i = 0; i < SP_STAGE_COUNT; i++)
         mean[i] = mean_ms(from->count[i], to->count[i], from->sum_us[i], to->sum_us[i]);
     sp_json_key(json, "batch");
     sp_json_begin_object(json);
-    sp_json_member_int(json, "size", size);
+    sp_json_key(json, "size");
+    sp_json_number(json, size, 2);
     put_ms(json, "detect_ms", mean[SP_STAGE_ENGINE]);
     put_ms(json, "track_ms", mean[SP_STAGE_TRACK] * size);
     put_ms(json, "encode_ms", mean[SP_STAGE_ENCODE] * size);
@@ -242,7 +250,6 @@ void sp_box_stats(struct sp_call *call)
     struct sp_api *api = call->api;
     struct sp_json *json = call->json;
     struct sp_server_counts viewers;
-    int batch;
     uint64_t last = api->samples - 1,
              kept = api->samples < SP_RATE_SAMPLES ? api->samples : SP_RATE_SAMPLES;
     const struct sp_rate_sample *to = kept ? &api->sample[last % SP_RATE_SAMPLES] : &none;
@@ -257,9 +264,9 @@ void sp_box_stats(struct sp_call *call)
     sp_json_number(json, seconds > 0 ? rise(from->frames, to->frames) / seconds : 0, 2);
     sp_json_key(json, "inferred_per_s");
     sp_json_number(json, seconds > 0 ? rise(from->inferred, to->inferred) / seconds : 0, 2);
-    put_engine(api, json, &batch);
+    put_engine(api, json);
     put_stages(api, json);
-    put_batch(json, batch, from, to);
+    put_batch(json, from, to);
     sp_json_member_int(json, "memory_bytes", (int64_t)sp_box_memory_bytes());
     sp_json_key(json, "viewers");
     sp_json_begin_object(json);

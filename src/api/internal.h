@@ -12,6 +12,7 @@ enum { SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
 struct sp_rate_sample {
     int64_t at_us;
     uint64_t frames, inferred;
+    uint64_t images, batches; /* of the engine */
     uint64_t count[SP_STAGE_COUNT], sum_us[SP_STAGE_COUNT];
     uint64_t send_count, send_us;
 };

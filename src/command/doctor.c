@@ -193,6 +193,28 @@ static void look_at_model(const struct spoton_engine_api *engine,
     free(model);
 }
 
+/* What the engine is opened and filled for, and why. */
+static void say_batch(const struct sp_model_choice *choice, const struct sp_settings *settings)
+{
+    int batch = choice->model.fixed_batch ? choice->model.fixed_batch : choice->batch;
+    struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
+    choice->engine->probe(&probe);
+    printf("%-9s batch %d", "choice", batch);
+    if (choice->model.fixed_batch)
+        printf(", fixed by the file\n");
+    else if (settings->engine_batch > 0)
+        printf(" (ENGINE_BATCH)\n");
+    else if (choice->bundle.is_folder)
+        printf(", by the bundle\n");
+    else if (probe.batch <= 1)
+        printf(": fastest on a CPU as measured; BATCH_ACCUMULATION_SIZE has no effect here\n");
+    else if (settings->camera_count == 0 || settings->batch_accumulation == 0)
+        printf(": the engine's best\n");
+    else
+        printf(": %d cameras x %d (BATCH_ACCUMULATION_SIZE)\n", settings->camera_count,
+               settings->batch_accumulation);
+}
+
 /* A batch that the file cannot have runs as the file's own, and slower than was meant. */
 static void look_at_batch(const struct sp_model_choice *choice, const struct sp_settings *settings)
 {
@@ -262,8 +284,9 @@ static void look_at_speed(const struct sp_model_choice *choice, const struct sp_
         return;
     }
     double rate = 1000 / best_ms * d.streams;
-    printf("%-9s %.1f ms a picture in %s, at most %.0f pictures/s on %d streams\n", "speed",
-           best_ms, sp_precision_name(d.precision), rate, d.streams);
+    printf(
+        "%-9s %.1f ms a picture in %s, at most %.0f pictures/s on %d streams, in batches of %d\n",
+        "speed", best_ms, sp_precision_name(d.precision), rate, d.streams, batch);
     double each =
         rate * settings->frame_skip / (settings->camera_count ? settings->camera_count : 1);
     if (settings->camera_count > 0 && each < LOW_RATE) {
@@ -289,6 +312,7 @@ static struct sp_model_choice *look_at_set_model(const struct sp_settings *setti
     look_at_model(choice->engine, settings, choice->model.path);
     if (choice->bundle.notice[0])
         say_problem("model", choice->bundle.notice);
+    say_batch(choice, settings);
     look_at_batch(choice, settings);
     look_at_speed(choice, settings);
     return choice;

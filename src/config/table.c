@@ -144,7 +144,10 @@ const struct sp_setting_row sp_setting_table[] = {
     {"ENGINE_STREAMS", MODEL, "N", "auto",
      "Inferences that run side by side. auto: the engine chooses.", SP_SETTING_INTEGER,
      FIELD(streams), .low = 1, .high = 256, .zero = "auto"},
-    {"ENGINE_BATCH", MODEL, "N", "auto", "Pictures in one tensor. auto: the engine's best.",
+    {"ENGINE_BATCH", MODEL, "N", "auto",
+     "Frames in one batch. auto: on a GPU cameras times BATCH_ACCUMULATION_SIZE, at most 64; on a "
+     "CPU "
+     "1, the fastest as measured.",
      SP_SETTING_INTEGER, FIELD(engine_batch), .low = 1, .high = 256, .zero = "auto"},
     {"ENGINE_OPTIONS", MODEL, "TEXT", "",
      "Options of the engine itself, key=value, separated by semicolons.", SP_SETTING_TEXT,
@@ -154,7 +157,8 @@ const struct sp_setting_row sp_setting_table[] = {
      SP_SETTING_TEXT, FIELD(cache_dir)},
 
     {"BATCH_ACCUMULATION_SIZE", FRAMES, "N", "4",
-     "Frames of one camera in a round of inference. auto: as the cameras deliver.",
+     "Frames of one camera that may gather for a batch, on engines that gain by batches (GPUs): "
+     "cameras times this is ENGINE_BATCH=auto. auto: the engine's best batch. No effect on a CPU.",
      SP_SETTING_INTEGER, FIELD(batch_accumulation), .low = 1, .high = 32, .zero = "auto"},
     {"FRAME_SKIP", FRAMES, "N", "1",
      "Only every N-th frame is inferred; the frames between carry predicted boxes.",

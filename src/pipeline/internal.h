@@ -69,6 +69,7 @@ struct sp_lane { /* a detector on a device, and its slot that is being filled */
     bool told;                    /* and that this was said; the scheduler's */
     struct sp_detector *detector; /* this and the rest: once it is ready */
     struct sp_ticket *open;
+    struct sp_batch_record *record; /* of what is in it; NULL: none is logged */
     _Atomic uint64_t images;
     struct sp_detector_slot *reserved[SP_SLOTS_RESERVED_MAX]; /* live: never filled */
     int reserved_count;
@@ -171,8 +172,9 @@ struct sp_pipeline {
     struct sp_ticket *ticket_memory;
     struct sp_job *job_memory;
     struct sp_speed_log speed_log;
-    struct sp_map *map;     /* or NULL */
-    struct sp_looks *looks; /* or NULL */
+    struct sp_batch_record *loose; /* the scheduler's: frames of cameras without a lane */
+    struct sp_map *map;            /* or NULL */
+    struct sp_looks *looks;        /* or NULL */
     struct sp_reading *reading;
 
     pthread_t scheduler;

@@ -79,11 +79,29 @@ static bool is_fast_in(const struct spoton_engine_api *engine, const char *preci
     return false;
 }
 
-static int best_batch(const struct spoton_engine_api *engine)
+int sp_model_choice_batch(int engine_best, int cameras, int accumulation)
+{
+    if (engine_best <= 1)
+        return 1;
+    if (cameras == 0 || accumulation == 0)
+        return engine_best;
+    int wanted = cameras * accumulation;
+    return wanted < SP_BATCH_FOLLOWED_MAX ? wanted : SP_BATCH_FOLLOWED_MAX;
+}
+
+static int best_batch(const struct spoton_engine_api *engine, const struct sp_settings *settings)
 {
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     engine->probe(&probe);
-    return probe.batch > 0 ? probe.batch : 1;
+    return sp_model_choice_batch(probe.batch, settings->camera_count, settings->batch_accumulation);
+}
+
+int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, int accumulation)
+{
+    int batch = choice->model.fixed_batch ? choice->model.fixed_batch : choice->batch;
+    int each = batch / (cameras > 0 ? cameras : 1);
+    each = each < accumulation ? each : accumulation;
+    return each > 1 ? each : 1;
 }
 
 /* bf16 and f16 keep the results; where both are missing, INT8 is the only fast way. */
@@ -157,7 +175,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
             choice->precision = card->precision;
     }
     if (choice->batch == 0)
-        choice->batch = best_batch(choice->engine);
+        choice->batch = best_batch(choice->engine, settings);
     if (bundle->notice[0])
         sp_log(SP_LOG_WARNING, "%s", bundle->notice);
     choice->gate_needed =

@@ -31,6 +31,15 @@ static inline const char *sp_model_choice_extra(const struct sp_model_choice *ch
     return choice->engine_options[0] ? choice->engine_options : NULL;
 }
 
+/* ENGINE_BATCH=auto. Where the engine gains by batches (its best is above 1: GPUs) cameras times
+ * BATCH_ACCUMULATION_SIZE, within bounds; 1 where it does not (CPUs), whatever is set. */
+enum { SP_BATCH_FOLLOWED_MAX = 64 };
+int sp_model_choice_batch(int engine_best, int cameras, int accumulation);
+
+/* Frames of one live camera that may wait for a batch: as many as a batch has room for, at most
+ * `accumulation`; 1: the newest alone. So none waits for a batch that it would not be in. */
+int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, int accumulation);
+
 /* Says in the log what a user should know. SP_ERR_*: as the parts' own. */
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
                     struct sp_error *err);

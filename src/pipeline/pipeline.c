@@ -20,14 +20,31 @@ enum {
     SLOTS_BUSY = 6,
     JOBS_BESIDE_SLOTS = 24,
     WORKER_QUEUE_JOBS = 8,
-    /* Live: the newest one, bound late; and so few on their way that a slow sink costs little
-     * latency, yet enough for an engine that works on several of one camera. */
-    LIVE_MAILBOX_FRAMES = 1,
+    /* Live: the newest one, bound late, or as many as a batch may hold of one camera; and so few on
+     * their way that a slow sink costs little latency, yet enough for an engine that works on
+     * several of one camera. */
     LIVE_CREDITS = 4,
-    /* Then nobody ever waits for a job, a ticket or a worker's queue: each camera's frames, and its
-     * end. */
-    LIVE_JOBS = SP_CAMERAS_MAX * (LIVE_CREDITS + 1),
 };
+
+static int live_gather(const struct sp_pipeline *p)
+{
+    return sp_model_choice_gather(&p->choice, p->settings->camera_count,
+                                  p->settings->batch_accumulation);
+}
+
+/* Frames of a camera in a batch, and as many in the next one. */
+static int live_credits(const struct sp_pipeline *p)
+{
+    int two_batches = 2 * live_gather(p);
+    return two_batches > LIVE_CREDITS ? two_batches : LIVE_CREDITS;
+}
+
+/* Then nobody ever waits for a job, a ticket or a worker's queue: each camera's frames, and its
+ * end. */
+static size_t live_jobs(const struct sp_pipeline *p)
+{
+    return (size_t)SP_CAMERAS_MAX * (size_t)(live_credits(p) + 1);
+}
 
 /* ---- errors, stopping, waiting ---- */
 
@@ -150,8 +167,8 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
                                          .by_time = p->options.by_time};
     if (p->options.live) {
         options.live = true;
-        options.mailbox_frames = LIVE_MAILBOX_FRAMES;
-        options.credits = LIVE_CREDITS;
+        options.mailbox_frames = live_gather(p);
+        options.credits = live_credits(p);
     }
     return sp_batcher_open(&p->batcher, &options, err);
 }
@@ -164,8 +181,8 @@ static int open_queues(struct sp_pipeline *p, struct sp_error *err)
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     size_t devices = (size_t)p->device_count,
            in_slots = SLOTS_BUSY * (size_t)(batch > 0 ? batch : 1);
-    size_t jobs = live ? LIVE_JOBS : JOBS_BESIDE_SLOTS + devices * in_slots;
-    size_t tickets = live ? LIVE_JOBS : TICKETS * devices;
+    size_t jobs = live ? live_jobs(p) : JOBS_BESIDE_SLOTS + devices * in_slots;
+    size_t tickets = live ? live_jobs(p) : TICKETS * devices;
     int result = sp_queue_open(&p->free_tickets, tickets, err);
     for (int i = 0; i < p->device_count && result == SP_OK; i++)
         result = sp_queue_open(&p->devices[i].tickets, tickets, err);
@@ -225,8 +242,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     p->frame_skip = s->frame_skip;
     p->timestamps = s->track_dt != SP_TRACK_DT_FRAMES;
     p->cores = count_cores(s);
-    sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run",
-                      s->batch_accumulation > 0 ? s->batch_accumulation : 1);
+    sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run");
     bool mapped = options->live && s->spatial_match;
     int result = open_model(p, err);
     if (result == SP_OK && mapped)

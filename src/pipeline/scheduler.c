@@ -25,6 +25,7 @@ void sp_lane_submit(struct sp_pipeline *p, struct sp_lane *lane)
     if (!ticket)
         return;
     lane->open = NULL;
+    sp_speed_log_flush(&p->speed_log, &lane->record);
     if (ticket->slot->images == 0) { /* taken for a picture that then went elsewhere */
         sp_detector_release(ticket->detector, ticket->slot);
         ticket->detector = NULL;
@@ -221,8 +222,8 @@ static void schedule(struct sp_pipeline *p, const struct sp_batch_item *item)
     }
     struct sp_job *job = new_job(p, item);
     sp_histogram_add(&camera->stages[SP_STAGE_WAIT].wall, sp_clock_us() - frame->received_us);
-    job->batch =
-        sp_speed_log_add(&p->speed_log, item->camera, frame->sequence, wanted, frame->decode_us);
+    job->batch = sp_speed_log_add(&p->speed_log, camera->lane ? &camera->lane->record : &p->loose,
+                                  item->camera, frame->sequence, wanted, frame->decode_us);
     if (wanted) {
         camera->next_wanted = frame->sequence + (uint64_t)p->frame_skip;
         camera->scheduled_epoch = frame->epoch;
@@ -292,7 +293,9 @@ void *sp_scheduler_main(void *argument)
             submit_all(p);
     }
     submit_all(p);
-    sp_speed_log_flush(&p->speed_log);
+    for (int i = 0; i < p->lane_count; i++)
+        sp_speed_log_flush(&p->speed_log, &p->lanes[i].record);
+    sp_speed_log_flush(&p->speed_log, &p->loose);
     sp_lanes_stop(p);
     for (int i = 0; i < p->device_count; i++)
         sp_queue_close(p->devices[i].tickets);

@@ -5,11 +5,10 @@
 
 #include <string.h>
 
-void sp_speed_log_init(struct sp_speed_log *log, const char *environment, int accumulation)
+void sp_speed_log_init(struct sp_speed_log *log, const char *environment)
 {
     memset(log, 0, sizeof *log);
     log->environment = environment;
-    log->accumulation = accumulation;
     log->last_done_us = sp_clock_us();
     pthread_mutex_init(&log->mutex, NULL);
 }
@@ -73,26 +72,22 @@ static void drop_hold(struct sp_speed_log *log, struct sp_batch_record *record)
     pthread_mutex_unlock(&log->mutex);
 }
 
-struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, int camera, uint64_t sequence,
-                                         bool inferred, int64_t decode_us)
+struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, struct sp_batch_record **open,
+                                         int camera, uint64_t sequence, bool inferred,
+                                         int64_t decode_us)
 {
     if (!sp_log_enabled(SP_LOG_DEBUG)) {
-        sp_speed_log_flush(log);
+        sp_speed_log_flush(log, open);
         return NULL;
     }
-    struct sp_batch_record *r = log->open;
-    if (r && inferred && r->camera_inferred[camera] >= log->accumulation) {
-        sp_speed_log_flush(log);
-        r = NULL;
-    }
+    struct sp_batch_record *r = *open;
     if (!r)
-        r = log->open = open_record(log, sequence);
+        r = *open = open_record(log, sequence);
     if (!r)
         return NULL;
     atomic_fetch_add(&r->remaining, 1);
     r->frames++;
     r->inferred += inferred;
-    r->camera_inferred[camera] += inferred;
     if (!(r->camera_mask >> camera & 1)) {
         r->camera_mask |= 1ULL << camera;
         r->cameras++;
@@ -105,12 +100,11 @@ struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, int camera, u
     return r;
 }
 
-void sp_speed_log_flush(struct sp_speed_log *log)
+void sp_speed_log_flush(struct sp_speed_log *log, struct sp_batch_record **open)
 {
-    if (!log->open)
-        return;
-    drop_hold(log, log->open);
-    log->open = NULL;
+    if (*open)
+        drop_hold(log, *open);
+    *open = NULL;
 }
 
 void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us, int64_t finished_us)

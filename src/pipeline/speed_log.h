@@ -1,7 +1,7 @@
 /* The line "[SPEED_DEBUG] MEGA-BATCH ...", once a batch.
  *
- * A batch is a run of consecutive frames over all cameras, at most BATCH_ACCUMULATION_SIZE inferred
- * ones of each camera. Batches overlap in time, as the stages do. In the line:
+ * A batch is what the engine gets at once, with the frames between that are not inferred. Batches
+ * overlap in time, as the stages do. In the line:
  *     Frames     the lowest and the highest frame number in the batch
  *     Total      from the scheduler taking the first frame to the last frame being finished
  *     Read       decoding of the batch's frames, added over the cameras' threads
@@ -9,7 +9,7 @@
  *     Track, Enc tracker updates; drawing, encoding and writing: added over the workers' threads
  *     SpaceMatch who is who over all cameras, added over the workers' threads; 0 without a map
  *     WsSend     sending: 0, as the network sends on its own thread, when a viewer can take it
- *     BatchSize  frames inferred
+ *     BatchSize  frames inferred, which is the size that really ran
  *     FPS        inferred frames a second and camera since the batch before ended
  *     Eff        frames with boxes, inferred or predicted, likewise: counted, not multiplied
  *
@@ -24,14 +24,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SP_BATCH_RECORDS = 64, SP_BATCH_CAMERAS_MAX = 64 };
+enum { SP_BATCH_RECORDS = 64 };
 
 struct sp_batch_record {
     atomic_int remaining; /* frames not done, plus one while it is open */
     bool used;
     uint64_t first_sequence, last_sequence;
     int frames, inferred;
-    int camera_inferred[SP_BATCH_CAMERAS_MAX];
     int cameras;
     uint64_t camera_mask;
     int64_t started_us;
@@ -41,23 +40,22 @@ struct sp_batch_record {
 
 struct sp_speed_log {
     const char *environment;
-    int accumulation;
-    struct sp_batch_record *open;
     pthread_mutex_t mutex; /* guards `used` and the rest */
     int64_t last_done_us;
     struct sp_batch_record records[SP_BATCH_RECORDS];
 };
 
-void sp_speed_log_init(struct sp_speed_log *log, const char *environment, int accumulation);
+void sp_speed_log_init(struct sp_speed_log *log, const char *environment);
 void sp_speed_log_release(struct sp_speed_log *log);
 
-/* The batch this frame belongs to, or NULL when none is logged (level above debug). Opens and
- * closes batches as needed. */
-struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, int camera, uint64_t sequence,
-                                         bool inferred, int64_t decode_us);
+/* The batch this frame belongs to, or NULL when none is logged (level above debug). *open: the
+ * batch that is being filled, as left by the call before; opened as needed. */
+struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, struct sp_batch_record **open,
+                                         int camera, uint64_t sequence, bool inferred,
+                                         int64_t decode_us);
 
-/* The last batch ends here. */
-void sp_speed_log_flush(struct sp_speed_log *log);
+/* The batch goes to the engine: what comes next is another one's. */
+void sp_speed_log_flush(struct sp_speed_log *log, struct sp_batch_record **open);
 
 /* What follows takes NULL records and does nothing then. */
 void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us,

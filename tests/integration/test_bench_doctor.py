@@ -134,6 +134,19 @@ def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
     assert "h264" in done.stdout and "320" in done.stdout, str(done)
 
 
+@pytest.mark.parametrize("env, says", [
+    ({}, "batch 1: fastest on a CPU as measured; BATCH_ACCUMULATION_SIZE has no effect here"),
+    ({"SPOTON_FAKE_BATCH": 16}, "batch 8: 2 cameras x 4 (BATCH_ACCUMULATION_SIZE)"),
+    ({"SPOTON_FAKE_BATCH": 16, "BATCH_ACCUMULATION_SIZE": 1}, "batch 2: 2 cameras x 1 (BATCH_ACCUMULATION_SIZE)"),
+    ({"SPOTON_FAKE_BATCH": 16, "BATCH_ACCUMULATION_SIZE": "auto"}, "batch 16: the engine's best"),
+    ({"SPOTON_FAKE_BATCH": 16, "ENGINE_BATCH": 5}, "batch 5 (ENGINE_BATCH)"),
+])
+def test_doctor_tells_the_batch(spoton, env, says):
+    done = spoton("doctor", "--camera", "a=sim://walk", "--camera", "b=sim://walk", env=env, expect=0)
+    assert f"choice    {says}\n" in done.stdout, str(done)
+    assert f"in batches of {re.search(r'batch ([0-9]+)', says)[1]}\n" in done.stdout, str(done)
+
+
 @pytest.mark.openvino
 def test_doctor_looks_at_a_corrupt_model(spoton, tmp_path):
     model = tmp_path / "cut.onnx"

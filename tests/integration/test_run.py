@@ -290,8 +290,9 @@ def test_speed_line_once_a_batch_in_the_known_form(spoton, make_clip, tmp_path):
     clip = make_clip("h264", frames=48)
     cameras = [word for name in ("c1", "c2", "c3", "c4") for word in ("--camera", f"{name}={clip}")]
     done = spoton("run", *cameras, "--out", tmp_path / "out",
-                  env={"LOG_LEVEL": "debug", "BATCH_ACCUMULATION_SIZE": 4, "FRAME_SKIP": 3,
-                       "ENGINE_OPTIONS": "delay_us=2000"}, expect=0)
+                  env={"LOG_LEVEL": "debug", "BATCH_ACCUMULATION_SIZE": 2, "FRAME_SKIP": 3,
+                       "SPOTON_FAKE_BATCH": 16, "ENGINE_OPTIONS": "delay_us=2000"}, expect=0)
+    assert re.search(r"engine fake ready .*batch 8,", done.stderr), str(done)
     lines = [line for line in done.stderr.splitlines() if "MEGA-BATCH" in line]
     assert lines, str(done)
     seen, images = set(), 0
@@ -302,14 +303,16 @@ def test_speed_line_once_a_batch_in_the_known_form(spoton, make_clip, tmp_path):
         assert 0 <= first <= last < 48, line
         seen.update(range(first, last + 1))
         images += int(match["size"])
-        assert 1 <= int(match["cams"]) <= 4 and 1 <= int(match["size"]) <= 16, line
+        assert 1 <= int(match["cams"]) <= 4, line
+        assert int(match["size"]) <= 8, line  # of the engine's batch; the last may be of no inferred frame
         # A run of the fake engine takes at least 2 ms, and is a part of the whole.
-        assert float(match["total"]) >= float(match["det"]) * 0.99 >= 1.9, line
+        if int(match["size"]) > 0:
+            assert float(match["total"]) >= float(match["det"]) * 0.99 >= 1.9, line
     assert seen == set(range(48)), "every frame is in some batch"
     assert images == 4 * 16, "each inferred frame is in one batch"
     # Every frame carries boxes, a third of them is inferred: measured, so only roughly so.
-    match = SPEED.search(lines[-1])
-    assert float(match["eff"]) > float(match["fps"]) > 0, lines[-1]
+    rates = [SPEED.search(line) for line in lines]
+    assert any(float(match["eff"]) > float(match["fps"]) > 0 for match in rates), str(done)
 
 
 def test_speed_line_only_at_debug(spoton, make_clip, tmp_path):

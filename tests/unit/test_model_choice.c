@@ -74,12 +74,45 @@ static void test_on_a_gpu(void **state)
     assert_string_equal(sp_model_choice_extra(&choice), "graphs=0");
 }
 
+/* Cameras times frames of each, where batches are a gain; on a CPU (an engine whose best is 1, or
+ * which knows none) always 1. */
+static void test_the_batch_follows_the_cameras(void **state)
+{
+    (void)state;
+    static const struct {
+        int engine_best, cameras, accumulation, batch;
+    } cases[] = {
+        {0, 16, 4, 1},  {1, 16, 4, 1},   {16, 1, 4, 4},  {16, 2, 4, 8},  {16, 16, 1, 16},
+        {16, 5, 3, 15}, {16, 64, 4, 64}, {16, 0, 4, 16}, {16, 8, 0, 16}, {8, 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(
+            sp_model_choice_batch(cases[i].engine_best, cases[i].cameras, cases[i].accumulation),
+            cases[i].batch);
+    settings.camera_count = 2; /* BATCH_ACCUMULATION_SIZE is 4 */
+    assert_int_equal(choose("fake", "fake", ""), SP_OK);
+    assert_int_equal(choice.batch, 1);
+    assert_int_equal(sp_model_choice_gather(&choice, 2, 4), 1);
+    setenv("SPOTON_FAKE_BATCH", "16", 1);
+    assert_int_equal(choose("fake", "fake", ""), SP_OK);
+    assert_int_equal(choice.batch, 8);
+    assert_int_equal(sp_model_choice_gather(&choice, 2, 4), 4);
+    assert_int_equal(sp_model_choice_gather(&choice, 2, 3), 3);
+    assert_int_equal(sp_model_choice_gather(&choice, 16, 4), 1); /* added while it runs */
+    settings.engine_batch = 6;                                   /* what is asked for counts */
+    assert_int_equal(choose("fake", "fake", ""), SP_OK);
+    assert_int_equal(choice.batch, 6);
+    assert_int_equal(sp_model_choice_gather(&choice, 2, 4), 3);
+    unsetenv("SPOTON_FAKE_BATCH");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_elsewhere_it_means_nothing, set_up),
         cmocka_unit_test_setup(test_engine_files_are_refused, set_up),
         cmocka_unit_test_setup(test_on_a_gpu, set_up),
+        cmocka_unit_test_setup(test_the_batch_follows_the_cameras, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

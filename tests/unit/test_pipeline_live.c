@@ -370,6 +370,45 @@ static void test_adding_while_stopping(void **state)
     live_close(live);
 }
 
+/* What the engine did so far: the mean size of its batches. */
+static double mean_batch(struct live *live)
+{
+    struct sp_device_report devices[SP_DEVICES_MAX];
+    assert_int_equal(sp_pipeline_devices(live->pipeline, devices), 1);
+    return devices[0].batches ? (double)devices[0].images / (double)devices[0].batches : 0;
+}
+
+/* On an engine that gains by batches, frames of one camera gather while it works, as many as are
+ * set and no more; on another one the newest is all that waits, and nothing changes. */
+static void test_frames_gather_for_a_batch(void **state)
+{
+    (void)state;
+    for (int gains = 0; gains < 2; gains++) {
+        struct live *live = live_prepare("delay_us=100000");
+        live->settings.streams = 1;
+        live->settings.batch_accumulation = 3;
+        live->settings.camera_count = 1;
+        snprintf(live->settings.camera[0].name, SP_CAMERA_NAME_BYTES, "a");
+        snprintf(live->settings.camera[0].url, SP_URL_BYTES, "sim://walk?fps=100");
+        if (gains)
+            setenv("SPOTON_FAKE_BATCH", "16", 1);
+        live_start(live, false);
+        unsetenv("SPOTON_FAKE_BATCH");
+        live_await(&live->camera[0].inferred, 30);
+        uint64_t most = most_on_their_way(live, 0, 30);
+        struct sp_detector_report detector[SP_DETECTORS_MAX];
+        assert_int_equal(sp_pipeline_detectors(live->pipeline, detector), 1);
+        assert_int_equal(detector[0].batch, gains ? 3 : 1);
+        double mean = mean_batch(live);
+        print_message("batch %d: %.2f frames in one on average, at most %llu on their way\n",
+                      detector[0].batch, mean, (unsigned long long)most);
+        /* Ten frames come in a run: all batches but the first ones are full. */
+        assert_true(gains ? mean > 2 && mean <= 3 : mean == 1);
+        assert_true(most <= (gains ? 6 + 3 + 1 : 5));
+        live_close(live);
+    }
+}
+
 /* An ended one too: its calibration is not the next camera's. */
 static void test_a_removed_camera_leaves_the_map(void **state)
 {
@@ -425,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_a_slot_begins_anew),
         cmocka_unit_test(test_adding_while_stopping),
         cmocka_unit_test(test_a_removed_camera_leaves_the_map),
+        cmocka_unit_test(test_frames_gather_for_a_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,22 +34,25 @@ static void finish(struct sp_speed_log *log, struct sp_batch_record *record, int
     sp_speed_log_done(log, record);
 }
 
-/* Two cameras, two frames of each a batch, every second frame skipped. */
+/* Two cameras, two frames of each in what the engine gets, every second frame skipped. */
 static void two_batches(struct sp_speed_log *log)
 {
+    struct sp_batch_record *open = NULL;
     for (uint64_t sequence = 60; sequence < 68; sequence++) {
         for (int camera = 0; camera < 2; camera++) {
             bool inferred = sequence % 2 == 0;
             struct sp_batch_record *record =
-                sp_speed_log_add(log, camera, sequence, inferred, 1000);
+                sp_speed_log_add(log, &open, camera, sequence, inferred, 1000);
             assert_non_null(record);
             if (inferred)
                 finish(log, record, 1000);
             else
                 sp_speed_log_done(log, record);
         }
+        if (sequence % 4 == 3) /* it goes to the engine */
+            sp_speed_log_flush(log, &open);
     }
-    sp_speed_log_flush(log);
+    assert_null(open);
 }
 
 static void test_a_line_a_batch_in_the_given_form(void **state)
@@ -58,7 +61,7 @@ static void test_a_line_a_batch_in_the_given_form(void **state)
     struct sp_speed_log *log = calloc(1, sizeof *log);
     regex_t form;
     sp_log_set_level(SP_LOG_DEBUG);
-    sp_speed_log_init(log, "campus", 2);
+    sp_speed_log_init(log, "campus");
     capture_log(two_batches, log);
 
     assert_int_equal(
@@ -87,7 +90,9 @@ static void test_a_line_a_batch_in_the_given_form(void **state)
 
 static void silent_batch(struct sp_speed_log *log)
 {
-    assert_null(sp_speed_log_add(log, 0, 0, true, 1000));
+    struct sp_batch_record *open = NULL;
+    assert_null(sp_speed_log_add(log, &open, 0, 0, true, 1000));
+    assert_null(open);
     finish(log, NULL, 0);
 }
 
@@ -96,7 +101,7 @@ static void test_nothing_above_debug(void **state)
     (void)state;
     struct sp_speed_log *log = calloc(1, sizeof *log);
     sp_log_set_level(SP_LOG_INFO);
-    sp_speed_log_init(log, "campus", 2);
+    sp_speed_log_init(log, "campus");
     capture_log(silent_batch, log);
     assert_string_equal(captured, "");
     sp_speed_log_release(log);
