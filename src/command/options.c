@@ -44,6 +44,8 @@ const struct sp_option_row sp_option_table[] = {
      SP_OPTION_SECONDS, SP_TAKES_EXPORT | SP_TAKES_TUNE, INTO(required)},
     {"--rate", NULL, "N", "frames a second that a camera is to have [25]", SP_OPTION_SECONDS,
      SP_TAKES_TUNE, INTO(rate)},
+    {"--latency", NULL, "MS", "the most that a frame may take in the engine, 95th percentile [250]",
+     SP_OPTION_SECONDS, SP_TAKES_TUNE, INTO(latency_ms)},
     {"--truth", NULL, "DIR",
      "people of the cameras by hand, DIR/CAMERA.txt of MOT rows: IDF1 against them counts",
      SP_OPTION_WORD, SP_TAKES_TUNE, INTO(truth)},

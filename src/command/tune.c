@@ -448,7 +448,7 @@ static int prepare(struct tune *tune, struct sp_settings *settings, struct sp_er
              options->seconds > 0 ? options->seconds : SECONDS);
     tune->rate = options->rate > 0 ? options->rate : RATE;
     tune->floor = options->required > 0 ? options->required : FLOOR;
-    tune->latency_ms = LATENCY_MS;
+    tune->latency_ms = options->latency_ms > 0 ? options->latency_ms : LATENCY_MS;
     snprintf(tune->work, sizeof tune->work, "%s/spoton-tune-XXXXXX", folder ? folder : "/tmp");
     if (!mkdtemp(tune->work))
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", tune->work, strerror(errno));

@@ -6,7 +6,8 @@ import pytest
 
 from conftest import ROOT
 
-QUICK = ("--limit", "30", "--seconds", "0.5")
+# A busy machine takes any time for a frame.
+QUICK = ("--limit", "30", "--seconds", "0.5", "--latency", "60000")
 
 
 @pytest.mark.sanitize
@@ -56,6 +57,14 @@ def test_the_truth_counts_where_it_is_known(spoton, make_clip, tmp_path):
     assert "is it of this camera?" in done.error_lines[-1]
     path.unlink()
     assert "a.txt" in spoton(*words, expect=1).error_lines[-1]
+
+
+def test_a_frame_may_take_so_long(spoton, make_clip, tmp_path):
+    env = tmp_path / "mine.env"
+    done = spoton("tune", "--env", env, make_clip(frames=20), "--limit", "4", "--seconds", "0.1", "--latency",
+                  "10", "--engine-options", "delay_us=30000", timeout=200, expect=1)
+    assert "ms in the engine, at most 10 is wanted" in done.error_lines[-1], str(done)
+    assert not env.exists()
 
 
 @pytest.mark.sanitize
@@ -137,7 +146,7 @@ def test_all_engines_are_tried(spoton, make_clip, tmp_path):
             if re.search(rf"^engine +{name} +[\d:]", listed, re.M)]
     (tmp_path / "mine.env").write_text("")
     done = spoton("tune", "--env", tmp_path / "mine.env", "--camera", f"a={make_clip(frames=10)}",
-                  "--limit", "4", "--seconds", "0.2", "--required", "0.01", "--yolo-model-path",
+                  "--limit", "4", "--seconds", "0.2", "--required", "0.01", "--latency", "60000", "--yolo-model-path",
                   tiny.write(tmp_path / "tiny.onnx"), engine=None, expect=0)
     tried = {line.split()[1] for line in done.stdout.splitlines()
              if re.match(r"(auto|int8|bf16|f16|f32) ", line)}
