@@ -120,7 +120,7 @@ static void *writer_main(void *argument)
         if (result == SP_OK || feedback->stopping)
             continue;
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += RETRY_S;
         pthread_cond_timedwait(&feedback->wake, &feedback->mutex, &until);
     }
@@ -191,7 +191,11 @@ int sp_feedback_open(struct sp_feedback **out, const char *path, struct sp_error
         return sp_fail(err, SP_ERR_NO_MEMORY, "feedback: out of memory");
     snprintf(feedback->path, sizeof feedback->path, "%s", path);
     pthread_mutex_init(&feedback->mutex, NULL);
-    pthread_cond_init(&feedback->wake, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&feedback->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     int result = read_file(feedback, err);
     if (result == SP_OK && path[0]) {
         result = sp_thread_start(&feedback->thread, "feedback", writer_main, feedback, err);
