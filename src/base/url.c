@@ -123,6 +123,33 @@ size_t sp_url_secret_bytes(const char *rest)
     return user_bytes(rest, true);
 }
 
+static long port_of(const char *url, const char *host, size_t host_bytes)
+{
+    if (host[host_bytes] == ':')
+        return strtol(host + host_bytes + 1, NULL, 10);
+    return sp_url_has_scheme(url, "https") ? 443 : sp_url_has_scheme(url, "http") ? 80 : -1;
+}
+
+/* The host's length, *host where it begins; 0: it is no URL. */
+static size_t find_host(const char *url, const char **host)
+{
+    const char *mark = strstr(url, "://");
+    if (!mark)
+        return 0;
+    *host = mark + 3 + sp_url_user_bytes(mark + 3);
+    return **host == '[' ? strcspn(*host, "]/?#") + 1 : strcspn(*host, ":/?#");
+}
+
+bool sp_url_same_server(const char *a, const char *b)
+{
+    const char *host_a, *host_b;
+    size_t n = find_host(a, &host_a);
+    size_t scheme = strcspn(a, ":");
+    return n > 0 && n == find_host(b, &host_b) && strncasecmp(host_a, host_b, n) == 0 &&
+           scheme == strcspn(b, ":") && strncasecmp(a, b, scheme) == 0 &&
+           port_of(a, host_a, n) == port_of(b, host_b, n);
+}
+
 int sp_url_normalise(const char *url, char *out, size_t out_bytes, struct sp_error *err)
 {
     size_t scheme =

@@ -21,6 +21,9 @@ size_t sp_url_user_bytes(const char *rest);
 /* The same for a reader that must not see a secret: in doubt, more. */
 size_t sp_url_secret_bytes(const char *rest);
 
+/* Whether both name the same scheme, host and port. */
+bool sp_url_same_server(const char *a, const char *b);
+
 /* The URL as libraries read it: scheme in lower case, blanks encoded, and in the user part every
  * byte that would end it ('%' before two hexadecimal digits is an encoding already). What begins
  * with no "scheme://" is copied, and so is the path of file://. SP_ERR_INVALID: it does not fit. */

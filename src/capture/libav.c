@@ -86,9 +86,6 @@ static void admit(struct sp_libav *s)
         av_packet_unref(packet);
         return;
     }
-    if (s->clockless)
-        packet->pts = packet->dts =
-            av_rescale_q(sp_clock_us(), AV_TIME_BASE_Q, s->stream->time_base);
     int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
     if (time != AV_NOPTS_VALUE) {
         int64_t start = s->stream->start_time != AV_NOPTS_VALUE ? s->stream->start_time : 0;
@@ -104,6 +101,8 @@ static void admit(struct sp_libav *s)
         last->id = sp_order_add(&s->order,
                                 s->numbering == SP_NUMBER_BY_PTS ? packet->pts : s->packets_read);
     }
+    if (last->id >= 0)
+        s->arrived_us[last->id % SP_ORDER_PENDING_MAX] = sp_clock_us();
     s->window_count++;
 }
 
@@ -219,13 +218,19 @@ static bool is_interlaced(const AVFrame *picture)
 #endif
 }
 
-static uint64_t number(struct sp_libav *s, const AVFrame *picture)
+/* In `order`, of the packet that it came from. */
+static int64_t id_of(const AVFrame *picture)
 {
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
-    int64_t id = (int64_t)(intptr_t)picture->opaque;
+    return (int64_t)(intptr_t)picture->opaque;
 #else
-    int64_t id = picture->reordered_opaque;
+    return picture->reordered_opaque;
 #endif
+}
+
+static uint64_t number(struct sp_libav *s, const AVFrame *picture)
+{
+    int64_t id = id_of(picture);
     if (is_interlaced(picture) && s->order.stopped_id != 0) /* two packets may be one picture */
         sp_order_distrust(&s->order);
     uint64_t before = s->order.next_sequence, lost = s->order.lost, skipped = s->order.skipped;
@@ -239,9 +244,14 @@ static uint64_t number(struct sp_libav *s, const AVFrame *picture)
 /* See times.h for the rule. */
 static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
 {
+    int64_t id = id_of(picture);
     int64_t stamp = picture->best_effort_timestamp;
     int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
     bool known = time_us > -(INT64_MAX / 4) && time_us < INT64_MAX / 4;
+    if (s->clockless && id >= 0) {
+        time_us = s->arrived_us[id % SP_ORDER_PENDING_MAX];
+        known = true;
+    }
     if (!s->any_picture) {
         int64_t start_us = s->info.live ? AV_NOPTS_VALUE : s->format->start_time;
         s->origin_us = start_us != AV_NOPTS_VALUE ? start_us : known ? time_us : 0;

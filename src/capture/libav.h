@@ -49,6 +49,7 @@ struct sp_libav {
     _Atomic int64_t deadline_us; /* of the call into FFmpeg; 0: none */
 
     AVFormatContext *format;
+    struct sp_libav_io *io; /* or NULL: FFmpeg opened the address itself */
     AVStream *stream;
     AVCodecContext *decoder;
     struct sp_libav_memory *memory; /* or NULL */
@@ -82,7 +83,8 @@ struct sp_libav {
     int64_t origin_us, period_us;
     bool clockless; /* live, and only arrival tells when a frame was taken */
     struct sp_times times;
-    int64_t busy_us; /* spent since the last picture was given out */
+    int64_t arrived_us[SP_ORDER_PENDING_MAX]; /* of packets, by their id */
+    int64_t busy_us;                          /* spent since the last picture was given out */
     struct sp_libav_trouble trouble;
 };
 
@@ -94,6 +96,12 @@ void sp_libav_close(void *self);
 
 /* libav.c: SP_OK: a packet more in the window, or the input is over. */
 int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
+
+/* libav_io.c: what the address may open, before avformat_open_input. `url` as FFmpeg gets it.
+ * SP_OK, or FFmpeg's error number; *format stays or is the one that the content is known to have.
+ */
+int sp_libav_io_open(struct sp_libav *s, const char *url, const AVInputFormat **format);
+void sp_libav_io_close(struct sp_libav_io *io); /* after the format; NULL is fine */
 
 /* libav_live.c: fills the window of a live source until its rate can be told by what comes. */
 int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);

@@ -25,7 +25,11 @@ int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err)
             return rc;
         const struct sp_libav_waiting *last =
             &s->window[(s->window_first + s->window_count - 1) % SP_LIBAV_WINDOW];
-        if (s->window_count > before && last->packet->pts != AV_NOPTS_VALUE)
+        if (s->window_count == before || last->id < 0)
+            continue;
+        if (s->clockless)
+            time_us[count++] = s->arrived_us[last->id % SP_ORDER_PENDING_MAX];
+        else if (last->packet->pts != AV_NOPTS_VALUE)
             time_us[count++] =
                 av_rescale_q(last->packet->pts, s->stream->time_base, AV_TIME_BASE_Q);
         if (s->window_count == SP_LIBAV_WINDOW)

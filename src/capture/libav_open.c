@@ -165,6 +165,11 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "%s: a device, but not a video device; name a camera such as /dev/video0",
                        s->name);
+    if (strstr(reason, "on whitelist"))
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "%s: it refers to files or addresses that it may not open; give their own "
+                       "address",
+                       s->name);
     if (rc == AVERROR_PROTOCOL_NOT_FOUND || rc == AVERROR_DEMUXER_NOT_FOUND)
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
@@ -222,9 +227,14 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
     if (device) /* so that a silent device can be interrupted; libav.c waits itself */
         s->format->flags |= AVFMT_FLAG_NONBLOCK;
     AVDictionary *settings = NULL;
-    if (strncmp(s->url, "rtsp", 4) == 0) /* UDP loses packets; a URL that ends in ?udp still wins */
-        av_dict_set(&settings, "rtsp_transport", "tcp", 0);
-    int rc = avformat_open_input(&s->format, url, device, &settings);
+    if (strncmp(s->url, "rtsp", 4) == 0) {
+        /* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
+        av_dict_set(&settings, "rtsp_transport", "udp+tcp", 0);
+        av_dict_set(&settings, "rtsp_flags", "prefer_tcp", 0);
+    }
+    int rc = sp_libav_io_open(s, url, &device);
+    if (rc >= 0)
+        rc = avformat_open_input(&s->format, url, device, &settings);
     av_dict_free(&settings);
     free(url);
     return rc < 0 ? fail_open(s, rc, err) : SP_OK;
@@ -594,6 +604,7 @@ void sp_libav_close(void *self)
     sp_libav_gpu_close(s->gpu);
     sp_libav_memory_close(s->memory);
     avformat_close_input(&s->format);
+    sp_libav_io_close(s->io);
     free(s->url);
     free(s);
 }

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from checks import read_summary
 from odd_camera import OddCamera
 from serving import Serving
 
@@ -87,3 +88,108 @@ def test_a_refused_login_is_not_repeated_for_a_minute(serve, status):
         s.json("POST", "/api/v2/cameras",
                {"name": "gate2", "url": camera.url("/live", "admin:right@")}, 201)
         s.until_live("gate2")
+
+
+# --- MJPEG and still images -------------------------------------------------------------------
+
+@pytest.mark.parametrize("habit", [
+    dict(first=False), dict(part_kind="image/jpg"), dict(part_kind="image/jpeg;charset=UTF-8"),
+    dict(length=False), dict(mark=b"--other"), dict(kind="application/octet-stream"),
+    dict(mark=b"frame", part_kind="Image/JPEG"),
+], ids=["nofirst", "jpgtype", "charset", "nolength", "mismatch", "octet", "nodashes"])
+def test_odd_mjpeg_is_live_and_timed_by_its_arrival(serve, habit):
+    with OddCamera({"/live": lambda handler: handler.parts(**habit)}) as camera:
+        s = serve({"gate": camera.url("/live")})
+        s.until_live("gate")
+        gate = s.until(lambda: [c for c in [s.get("/api/v2/cameras/gate")]
+                                if c["ledger"]["inferred"] >= 20])[0]
+        assert (gate["width"], gate["height"], gate["codec"]) == (160, 120, "mjpeg")
+        assert gate["ledger"]["failed"] == 0 and gate["reconnects"] == 0
+
+
+def test_jpegs_one_after_the_other(serve):
+    def bare(handler):
+        handler.close_connection = True
+        handler.head(200, "video/x-motion-jpeg", None)
+        for number in range(10000):
+            handler.wfile.write(handler.server.jpegs[number % 8])
+            time.sleep(0.1)
+
+    with OddCamera({"/live": bare}) as camera:
+        s = serve({"gate": camera.url("/live")})
+        s.until_live("gate")
+
+
+@pytest.mark.parametrize("path, kind", [("/snap.jpg", "image/jpeg"), ("/snap", "image/jpg"),
+                                        ("/snap.cgi", "image/jpeg; charset=utf-8")])
+def test_still_image_urls_are_paced(serve, path, kind):
+    def still(handler):
+        handler.whole(handler.server.jpegs[len(handler.server.asked) % 8], kind)
+
+    with OddCamera({path: still}) as camera:
+        s = serve({"gate": camera.url(path)}, {"SNAPSHOT_INTERVAL_MS": "200"})
+        s.until_live("gate")
+        s.until(lambda: len(camera.asked) >= 12)
+        times = [at for at, *_ in camera.asked][2:12]
+        assert times[-1] - times[0] > 9 * 0.19  # never faster than asked for
+
+
+# --- what an address may open -----------------------------------------------------------------
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\n{}\n#EXT-X-ENDLIST\n"
+
+
+@pytest.fixture(scope="module")
+def segment(make_clip):
+    return make_clip("h264", frames=20, extension="ts")
+
+
+def test_a_playlist_over_http_reads_its_own_server(spoton, segment, tmp_path):
+    with OddCamera({}) as camera:
+        camera.paths["/seg.ts"] = lambda handler: handler.whole(segment.read_bytes(), "video/mp2t")
+        camera.paths["/list.m3u8"] = lambda handler: handler.whole(
+            HLS.format("seg.ts").encode(), "application/vnd.apple.mpegurl")
+        done = spoton("run", "--camera", "a=" + camera.url("/list.m3u8"), "--out", tmp_path / "o")
+        assert done.returncode == 0, str(done)
+        assert read_summary(tmp_path / "o")["cameras"][0]["frames_out"] == 20
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:{port}/seg.ts", "tcp://127.0.0.1:{port}",
+                                    "crypto+http://127.0.0.1:{port}/seg.ts", "redirect"])
+def test_a_playlist_over_http_leads_nowhere_else(spoton, segment, tmp_path, target):
+    with OddCamera({}) as inside, OddCamera({}) as camera:
+        inside.paths["/seg.ts"] = lambda handler: handler.whole(segment.read_bytes(), "video/mp2t")
+        camera.paths["/away.ts"] = lambda handler: handler.head(302, Location=inside.url("/seg.ts"))
+        name = "away.ts" if target == "redirect" else target.format(port=inside.port)
+        camera.paths["/list.m3u8"] = lambda handler: handler.whole(
+            HLS.format(name).encode(), "application/vnd.apple.mpegurl")
+        done = spoton("run", "--camera", "a=" + camera.url("/list.m3u8"), "--out", tmp_path / "o")
+        assert done.returncode == 1, str(done)
+        assert inside.asked == []
+
+
+@pytest.mark.parametrize("protocol", ["RTP/AVP", "TCP/MP2T"])
+def test_a_session_description_over_http_opens_nothing(spoton, tmp_path, protocol):
+    sdp = f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 45678 {protocol} 33\n"
+    with OddCamera({"/cam": lambda handler: handler.whole(sdp.encode(), "application/sdp")}) as camera:
+        done = spoton("run", "--camera", "a=" + camera.url("/cam"), "--out", tmp_path / "o")
+    assert done.returncode == 1, str(done)
+    assert "it refers to files or addresses that it may not open" in done.stderr
+
+
+@pytest.mark.parametrize("text", [HLS, "ffconcat version 1.0\nfile '{}'\n"], ids=["hls", "concat"])
+def test_a_playlist_in_a_folder_reads_nothing_outside_it(spoton, segment, tmp_path, text):
+    outside, folder = tmp_path / "secret.ts", tmp_path / "videos"
+    folder.mkdir()
+    outside.write_bytes(segment.read_bytes())
+    (folder / "inside.ts").write_bytes(segment.read_bytes())
+    name = "list.m3u8" if "M3U" in text else "list.ffconcat"
+    for target in (outside, "../secret.ts", f"file://{outside}", f"file:{outside}"):
+        (folder / name).write_text(text.format(target))
+        done = spoton("run", "--camera", f"a={folder / name}", "--out", tmp_path / "o")
+        assert done.returncode == 1, str(done)
+        assert read_summary(tmp_path / "o")["cameras"][0]["frames_out"] == 0
+    if "M3U" in text:
+        (folder / name).write_text(text.format("inside.ts"))
+        done = spoton("run", "--camera", f"a={folder / name}", "--out", tmp_path / "o")
+        assert done.returncode == 0, str(done)
