@@ -55,7 +55,8 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     (void)info;
     (void)err;
     sp_pipeline_camera(serve->pipeline, camera, &report);
-    sp_hub_begin_camera(serve->hub, camera, report.name);
+    if (report.used) /* else it was removed before its first result, and has no name any more */
+        sp_hub_begin_camera(serve->hub, camera, report.name);
     return SP_OK;
 }
 

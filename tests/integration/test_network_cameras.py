@@ -2,11 +2,14 @@
 servers that lead elsewhere, hosts that hang."""
 
 import base64
+import json
 import time
 
 import pytest
+from websockets.sync.client import connect
 
 from checks import read_summary
+from conftest import SLOWER
 from odd_camera import OddCamera
 from serving import Serving
 
@@ -88,6 +91,24 @@ def test_a_refused_login_is_not_repeated_for_a_minute(serve, status):
         s.json("POST", "/api/v2/cameras",
                {"name": "gate2", "url": camera.url("/live", "admin:right@")}, 201)
         s.until_live("gate2")
+
+
+# --- cameras that come and go -----------------------------------------------------------------
+
+def test_a_camera_deleted_before_its_first_result_has_no_nameless_messages(serve):
+    s = serve({})
+    names = []
+    with connect(s.ws_url("/api/v2/ws"), max_size=None) as client:
+        for number in range(25):
+            name = f"c{number}"
+            s.json("POST", "/api/v2/cameras", {"name": name, "url": "sim://walk?fps=60"}, 201)
+            s.request("DELETE", f"/api/v2/cameras/{name}")
+        s.until(lambda: not s.get("/api/v2/cameras")["cameras"])
+        s.json("POST", "/api/v2/cameras", {"name": "last", "url": "sim://walk?fps=60"}, 201)
+        while "last" not in names:
+            message = json.loads(client.recv(timeout=20 * SLOWER))
+            names += [message["camera"]] if "camera" in message else []
+    assert "" not in names
 
 
 # --- MJPEG and still images -------------------------------------------------------------------
