@@ -140,6 +140,21 @@ static size_t find_host(const char *url, const char **host)
     return **host == '[' ? strcspn(*host, "]/?#") + 1 : strcspn(*host, ":/?#");
 }
 
+bool sp_url_host(const char *url, char *out, size_t out_bytes)
+{
+    const char *host;
+    size_t n = find_host(url, &host);
+    if (n > 2 && *host == '[') {
+        host++;
+        n -= 2;
+    }
+    if (n == 0 || n >= out_bytes)
+        return false;
+    memcpy(out, host, n);
+    out[n] = '\0';
+    return true;
+}
+
 bool sp_url_same_server(const char *a, const char *b)
 {
     const char *host_a, *host_b;

@@ -21,6 +21,9 @@ size_t sp_url_user_bytes(const char *rest);
 /* The same for a reader that must not see a secret: in doubt, more. */
 size_t sp_url_secret_bytes(const char *rest);
 
+/* The host's name or address, without brackets. False: there is none, or it does not fit. */
+bool sp_url_host(const char *url, char *out, size_t out_bytes);
+
 /* Whether both name the same scheme, host and port. */
 bool sp_url_same_server(const char *a, const char *b);
 

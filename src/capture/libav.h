@@ -97,6 +97,9 @@ void sp_libav_close(void *self);
 /* libav.c: SP_OK: a packet more in the window, or the input is over. */
 int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
 
+/* libav_io.c: that the host's name is resolved, as FFmpeg cannot be interrupted while it asks. */
+int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_error *err);
+
 /* libav_io.c: what the address may open, before avformat_open_input. `url` as FFmpeg gets it.
  * SP_OK, or FFmpeg's error number; *format stays or is the one that the content is known to have.
  */

@@ -10,10 +10,12 @@
 #include "capture/libav.h"
 #include "capture/libav_log.h"
 #include "capture/multipart.h"
+#include "capture/resolve.h"
 
 #include <ctype.h>
 #include <libavutil/opt.h>
 #include <limits.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +231,39 @@ static int open_http(struct sp_libav *s, const char *url, const AVInputFormat **
         avio_open2(&s->io->http, url, AVIO_FLAG_READ, &s->format->interrupt_callback, &options);
     av_dict_free(&options);
     return rc < 0 ? rc : judge_http(s, format);
+}
+
+/* ---- names ---- */
+
+static bool has_proxy(const char *url)
+{
+    const char *proxy = getenv("http_proxy");
+    return proxy && *proxy && strncmp(url, "http", 4) == 0;
+}
+
+int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_error *err)
+{
+    static const char *const schemes[] = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "tcp"};
+    char host[256];
+    bool has_host = false;
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        has_host = has_host || sp_url_has_scheme(s->url, schemes[i]);
+    if (!has_host || has_proxy(s->url) || !sp_url_host(s->url, host, sizeof host))
+        return SP_OK;
+    int rc = sp_resolve(host, give_up, s);
+    if (rc == 0)
+        return SP_OK;
+    if (rc == SP_RESOLVE_GIVEN_UP && atomic_load(s->interrupted))
+        return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
+    if (rc == SP_RESOLVE_GIVEN_UP)
+        return sp_fail(err, SP_ERR_TIMEOUT,
+                       "%s: its name was not resolved within %.1f s; check the name server",
+                       s->name, (double)s->options.open_timeout_us / 1e6);
+    return sp_fail(
+        err, SP_ERR_IO,
+        "%s: cannot be opened (its name is not resolved: %s); check the address, and the "
+        "name server",
+        s->name, gai_strerror(rc));
 }
 
 /* ---- both ---- */

@@ -53,6 +53,11 @@ static int on_interrupt(void *opaque)
     return atomic_load_explicit(s->interrupted, memory_order_acquire) || is_late(s);
 }
 
+static bool gives_up(void *s)
+{
+    return on_interrupt(s) != 0;
+}
+
 static bool is_network(const char *url)
 {
     return strstr(url, "://") && strncmp(url, "file:", 5) != 0;
@@ -217,6 +222,9 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         if (rc != SP_OK)
             return rc;
     }
+    int rc = sp_libav_resolve(s, gives_up, err);
+    if (rc != SP_OK)
+        return rc;
     char *url = ffmpeg_url(s);
     s->format = avformat_alloc_context();
     if (!url || !s->format) {
@@ -232,7 +240,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         av_dict_set(&settings, "rtsp_transport", "udp+tcp", 0);
         av_dict_set(&settings, "rtsp_flags", "prefer_tcp", 0);
     }
-    int rc = sp_libav_io_open(s, url, &device);
+    rc = sp_libav_io_open(s, url, &device);
     if (rc >= 0)
         rc = avformat_open_input(&s->format, url, device, &settings);
     av_dict_free(&settings);
