@@ -214,6 +214,16 @@ static char *ffmpeg_url(const struct sp_libav *s)
     return url;
 }
 
+/* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
+static void choose_transport(const char *url, AVDictionary **settings)
+{
+    const char *query = strrchr(url, '?');
+    bool udp = query && strcmp(query, "?udp") == 0, tcp = query && strcmp(query, "?tcp") == 0;
+    av_dict_set(settings, "rtsp_transport", udp ? "udp" : tcp ? "tcp" : "udp+tcp", 0);
+    if (!udp && !tcp)
+        av_dict_set(settings, "rtsp_flags", "prefer_tcp", 0);
+}
+
 static int open_input(struct sp_libav *s, struct sp_error *err)
 {
     const AVInputFormat *device = NULL;
@@ -235,11 +245,8 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
     if (device) /* so that a silent device can be interrupted; libav.c waits itself */
         s->format->flags |= AVFMT_FLAG_NONBLOCK;
     AVDictionary *settings = NULL;
-    if (strncmp(s->url, "rtsp", 4) == 0) {
-        /* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
-        av_dict_set(&settings, "rtsp_transport", "udp+tcp", 0);
-        av_dict_set(&settings, "rtsp_flags", "prefer_tcp", 0);
-    }
+    if (strncmp(s->url, "rtsp", 4) == 0)
+        choose_transport(s->url, &settings);
     rc = sp_libav_io_open(s, url, &device);
     if (rc >= 0)
         rc = avformat_open_input(&s->format, url, device, &settings);

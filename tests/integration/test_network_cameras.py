@@ -11,6 +11,7 @@ from websockets.sync.client import connect
 from checks import read_summary
 from conftest import SLOWER
 from odd_camera import OddCamera
+from odd_rtsp import OddRtsp
 from serving import Serving
 
 
@@ -214,3 +215,62 @@ def test_a_playlist_in_a_folder_reads_nothing_outside_it(spoton, segment, tmp_pa
         (folder / name).write_text(text.format("inside.ts"))
         done = spoton("run", "--camera", f"a={folder / name}", "--out", tmp_path / "o")
         assert done.returncode == 0, str(done)
+
+
+# --- RTSP -------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def recording(make_clip):
+    """H.264 whose SPS promises 50 frames per second."""
+    return make_clip("h264", frames=40, rate=50, extension="h264", options=(
+        "-x264-params", "bframes=0:keyint=10:slices=1:sliced-threads=0"))
+
+
+def waver(number, t):
+    return t + (number * 7919 % 13 - 6) / 300
+
+
+@pytest.mark.parametrize("stamp", [
+    waver, lambda number, t: t - 2 if number % 10 == 9 else t,
+    lambda number, t: t - 9800 if number % 20 == 15 else t,
+    lambda number, t: t + 36000 if number % 20 == 15 else t,
+    lambda number, t: t - 36000 if number >= 30 else t,
+], ids=["wavers", "back", "far back", "ahead", "set back"])
+def test_rtsp_times_and_the_rate_that_comes(spoton, recording, tmp_path, stamp):
+    out = tmp_path / "o"
+    with OddRtsp(recording, stamp=stamp) as camera:
+        done = spoton("run", "--camera", "a=" + camera.url(), "--limit", "60", "--out", out)
+    assert done.returncode == 0, str(done)
+    assert read_summary(out)["cameras"][0]["frame_rate"] == 10  # not the 50 of the SPS
+    rows = [json.loads(line) for line in (out / "a.jsonl").read_text().splitlines()]
+    times = [row["pts_us"] for row in rows if "pts_us" in row]
+    assert len(times) == 60 and all(a < b for a, b in zip(times, times[1:]))
+    # 59 frames' distance at 10 a second: no outlier shifts it.
+    assert 5.7e6 < times[-1] - times[0] < 6.1e6
+
+
+def test_a_camera_that_refuses_tcp_is_read_over_udp(serve, recording):
+    with OddRtsp(recording, refuse=("TCP",)) as camera:
+        s = serve({"gate": camera.url()})
+        s.until_live("gate")
+        assert s.get("/api/v2/cameras/gate")["reconnects"] == 0
+
+
+def test_the_url_chooses_udp(serve, recording):
+    with OddRtsp(recording, refuse=("TCP",)) as camera:
+        s = serve({"gate": camera.url("/live?udp")})
+        s.until_live("gate")
+        assert camera.asked.count("SETUP") == 1
+
+
+def test_rtsp_passwords_and_refused_logins(serve, recording):
+    with OddRtsp(recording, login=basic("p@ss/w:#%1")) as camera:
+        s = serve({"good": camera.url(user="admin:p@ss/w:#%1@")})
+        s.until_live("good")
+        s.json("POST", "/api/v2/cameras", {"name": "bad", "url": camera.url(user="admin:no@")},
+               201)
+        s.until(lambda: states(s)["bad"] == "unauthorized")
+        asked = camera.asked.count("DESCRIBE") + camera.asked.count("OPTIONS")
+        time.sleep(3)
+        assert camera.asked.count("DESCRIBE") + camera.asked.count("OPTIONS") == asked
+        assert "p@ss" not in s.log() and states(s)["good"] == "live"
