@@ -11,6 +11,7 @@
 static atomic_int lookups;
 
 /* In the place of the system's, for this program and its libraries: one name is never resolved. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): its names are reserved */
 __attribute__((visibility("default"))) int getaddrinfo(const char *host, const char *service,
                                                        const struct addrinfo *hints,
                                                        struct addrinfo **found)
