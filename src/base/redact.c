@@ -182,7 +182,7 @@ static void append_authority(struct text *t, const char **url)
 static bool append_without_scheme(struct text *t, const char **url)
 {
     const char *at = strrchr(*url, '@'), *colon = strchr(*url, ':');
-    if (strchr("/.", **url) || !at || !colon || colon > at)
+    if ((strchr("/.", **url) && strncmp(*url, "//", 2) != 0) || !at || !colon || colon > at)
         return false;
     size_t scheme = strspn(*url, name_bytes);
     size_t slashes = strspn(*url + scheme, ":/\\;");

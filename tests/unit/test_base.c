@@ -91,6 +91,7 @@ static void test_redact_hides_every_secret(void **state)
         /* no URL, but meant as one */
         {"admin:secret@10.0.0.1/live", "***@10.0.0.1/live"},
         {"rtsp:/admin:secret@10.0.0.1/live", "rtsp:/***@10.0.0.1/live"},
+        {"//admin:secret@10.0.0.1/live", "//***@10.0.0.1/live"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[128];
