@@ -185,7 +185,7 @@ def test_http_cameras_that_are_not_there(serve, camera):
 
     def reason(name):
         found = s.get(f"/api/v2/cameras/{name}")
-        return found["reason"] if found["state"] == "offline" else None
+        return found["reason"] if found["state"] in ("offline", "unauthorized") else None
     assert "not found" in s.until(lambda: reason("c1"))
     assert "refused" in s.until(lambda: reason("c2"))
     assert "password" in s.until(lambda: reason("c3"))
