@@ -247,7 +247,7 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
     int64_t id = id_of(picture);
     int64_t stamp = picture->best_effort_timestamp;
     int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
-    bool known = time_us > -(INT64_MAX / 4) && time_us < INT64_MAX / 4;
+    bool known = time_us > -(INT64_MAX / 16) && time_us < INT64_MAX / 16;
     if (s->clockless && id >= 0) {
         time_us = s->arrived_us[id % SP_ORDER_PENDING_MAX];
         known = true;

@@ -5,6 +5,8 @@
 
 /* A live stream's packets come in bursts; its time may be so much ahead of their arrival. */
 static const int64_t BURST_US = 1000000;
+/* No file has such a gap, and sums of steps stay within 64 bits. */
+static const int64_t STEP_MAX_US = 366LL * 86400 * 1000000;
 static const double NEAR_NOMINAL = 0.08, NEAR_USUAL = 0.05; /* a share of the rate */
 enum { RATE_STEPS_MIN = 3 };
 
@@ -24,7 +26,8 @@ static int64_t max_of(int64_t a, int64_t b)
 /* Whether a step of `step_us` of the stream's clock is one that `elapsed_us` allows. */
 static bool is_step(const struct sp_times *t, int64_t step_us, int64_t elapsed_us)
 {
-    return step_us > 0 && (!t->live || step_us <= elapsed_us + BURST_US + 2 * t->period_us);
+    return step_us > 0 && step_us <= STEP_MAX_US &&
+           (!t->live || step_us <= elapsed_us + BURST_US + 2 * t->period_us);
 }
 
 /* For a frame whose own time says nothing: a single one comes when one is due; of a clock that
