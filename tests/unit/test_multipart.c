@@ -36,15 +36,15 @@ static void expect(const char *body, size_t bytes, const char *const *whole, con
     for (int piece = 1; piece <= 4096; piece *= 8) {
         struct input input = {body, bytes, piece, -77};
         struct sp_multipart *multipart = sp_multipart_open(read_input, &input);
-        char out[2048], expected[2048];
+        uint8_t out[2048], expected[2048];
         size_t used = 0, wanted = 0;
         int n;
-        while ((n = sp_multipart_read(multipart, (uint8_t *)out + used, 100)) > 0)
+        while ((n = sp_multipart_read(multipart, out + used, 100)) > 0)
             used += (size_t)n;
         assert_int_equal(n, -77); /* what the reader said */
         for (int i = 0; i < count; i++) {
             wanted += (size_t)snprintf(
-                expected + wanted, sizeof expected - wanted,
+                (char *)expected + wanted, sizeof expected - wanted,
                 "--spoton\r\nContent-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n", length[i]);
             memcpy(expected + wanted, whole[i], length[i]);
             wanted += length[i];
