@@ -30,8 +30,8 @@ static int read_input(void *user, uint8_t *data, int n)
 }
 
 /* `whole`: the JPEGs that are to come out, one after the other. */
-static void expect(const char *body, size_t bytes, const char *const *whole, const size_t *length,
-                   int count)
+static void expect(const char *body, size_t bytes, const char *const *whole,
+                   const size_t *jpeg_bytes, int count)
 {
     for (int piece = 1; piece <= 4096; piece *= 8) {
         struct input input = {body, bytes, piece, -77};
@@ -45,11 +45,12 @@ static void expect(const char *body, size_t bytes, const char *const *whole, con
         for (int i = 0; i < count; i++) {
             wanted += (size_t)snprintf(
                 (char *)expected + wanted, sizeof expected - wanted,
-                "--spoton\r\nContent-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n", length[i]);
-            memcpy(expected + wanted, whole[i], length[i]);
-            wanted += length[i];
-            memcpy(expected + wanted, "\r\n", 2);
-            wanted += 2;
+                "--spoton\r\nContent-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
+                jpeg_bytes[i]);
+            memcpy(expected + wanted, whole[i], jpeg_bytes[i]);
+            wanted += jpeg_bytes[i];
+            expected[wanted++] = '\r';
+            expected[wanted++] = '\n';
         }
         assert_int_equal(used, wanted);
         assert_memory_equal(out, expected, used);
@@ -67,10 +68,10 @@ static void test_every_habit_gives_the_same(void **state)
         "Content-Type: image/jpg\r\nContent-Length: 9\r\n\r\n" JPEG "\nother\n\n" JPEG;
     static const char bare[] = JPEG JPEG;
     static const char *const whole[] = {JPEG, JPEG};
-    static const size_t length[] = {sizeof JPEG - 1, sizeof JPEG - 1};
-    expect(regular, sizeof regular - 1, whole, length, 2);
-    expect(no_first, sizeof no_first - 1, whole, length, 2);
-    expect(bare, sizeof bare - 1, whole, length, 2);
+    static const size_t jpeg_bytes[] = {sizeof JPEG - 1, sizeof JPEG - 1};
+    expect(regular, sizeof regular - 1, whole, jpeg_bytes, 2);
+    expect(no_first, sizeof no_first - 1, whole, jpeg_bytes, 2);
+    expect(bare, sizeof bare - 1, whole, jpeg_bytes, 2);
 }
 
 static void test_a_cut_one_does_not_take_the_next_with_it(void **state)
@@ -78,8 +79,8 @@ static void test_a_cut_one_does_not_take_the_next_with_it(void **state)
     (void)state;
     static const char body[] = CUT JPEG CUT;
     static const char *const whole[] = {CUT, JPEG};
-    static const size_t length[] = {sizeof CUT - 1, sizeof JPEG - 1};
-    expect(body, sizeof body - 1, whole, length, 2);
+    static const size_t jpeg_bytes[] = {sizeof CUT - 1, sizeof JPEG - 1};
+    expect(body, sizeof body - 1, whole, jpeg_bytes, 2);
 }
 
 int main(void)
