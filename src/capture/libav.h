@@ -98,7 +98,8 @@ void sp_libav_close(void *self);
 int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
 
 /* libav_io.c: that the host's name is resolved, as FFmpeg cannot be interrupted while it asks. */
-int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_error *err);
+int sp_libav_resolve(struct sp_libav *s, struct sp_error *err);
+void sp_libav_choose_transport(const char *url, AVDictionary **settings); /* of RTSP */
 
 /* libav_io.c: what the address may open, before avformat_open_input. `url` as FFmpeg gets it.
  * SP_OK, or FFmpeg's error number; *format stays or is the one that the content is known to have.
@@ -106,7 +107,9 @@ int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_err
 int sp_libav_io_open(struct sp_libav *s, const char *url, const AVInputFormat **format);
 void sp_libav_io_close(struct sp_libav_io *io); /* after the format; NULL is fine */
 
-/* libav_live.c: fills the window of a live source until its rate can be told by what comes. */
+/* libav_live.c: whether FFmpeg makes the times of the format up; and what fills the window of a
+ * live source until its rate can be told by what comes. */
+bool sp_libav_has_no_clock(const char *format);
 int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);
 
 /* libav_seek.c */

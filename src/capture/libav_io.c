@@ -4,6 +4,7 @@
  * files of this machine. Each kind of address gets the protocols that it is made of; a playlist may
  * name its own server, a file its own folder. HTTP is opened here, so that the type of the content
  * and its first bytes decide how it is read, and not how the URL ends. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
 #include "base/url.h"
@@ -241,7 +242,14 @@ static bool has_proxy(const char *url)
     return proxy && *proxy && strncmp(url, "http", 4) == 0;
 }
 
-int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_error *err)
+static bool gives_up(void *user)
+{
+    const struct sp_libav *s = user;
+    int64_t deadline_us = atomic_load(&s->deadline_us);
+    return atomic_load(s->interrupted) || (deadline_us != 0 && sp_clock_us() > deadline_us);
+}
+
+int sp_libav_resolve(struct sp_libav *s, struct sp_error *err)
 {
     static const char *const schemes[] = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "tcp"};
     char host[256];
@@ -250,7 +258,7 @@ int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_err
         has_host = has_host || sp_url_has_scheme(s->url, schemes[i]);
     if (!has_host || has_proxy(s->url) || !sp_url_host(s->url, host, sizeof host))
         return SP_OK;
-    int rc = sp_resolve(host, give_up, s);
+    int rc = sp_resolve(host, gives_up, s);
     if (rc == 0)
         return SP_OK;
     if (rc == SP_RESOLVE_GIVEN_UP && atomic_load(s->interrupted))
@@ -264,6 +272,16 @@ int sp_libav_resolve(struct sp_libav *s, bool (*give_up)(void *s), struct sp_err
         "%s: cannot be opened (its name is not resolved: %s); check the address, and the "
         "name server",
         s->name, gai_strerror(rc));
+}
+
+/* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
+void sp_libav_choose_transport(const char *url, AVDictionary **settings)
+{
+    const char *query = strrchr(url, '?');
+    bool udp = query && strcmp(query, "?udp") == 0, tcp = query && strcmp(query, "?tcp") == 0;
+    av_dict_set(settings, "rtsp_transport", udp ? "udp" : tcp ? "tcp" : "udp+tcp", 0);
+    if (!udp && !tcp)
+        av_dict_set(settings, "rtsp_flags", "prefer_tcp", 0);
 }
 
 /* ---- both ---- */

@@ -2,9 +2,21 @@
 #include "base/clock.h"
 #include "capture/libav.h"
 
+#include <string.h>
+
 enum { RATE_PACKETS = 12, RATE_PACKETS_MIN = 5 };
 
 static const int64_t ENOUGH_US = 1000000, TOO_LONG_US = 2500000;
+
+/* Formats whose times FFmpeg counts up by a rate that nobody promised. */
+bool sp_libav_has_no_clock(const char *format)
+{
+    static const char *const formats[] = {"mpjpeg", "mjpeg", "h264", "hevc"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (strcmp(format, formats[i]) == 0)
+            return true;
+    return false;
+}
 
 /* Much of it has been read already, to find out what the streams are; so this seldom waits. Two
  * packets may be one frame where there are fields. */

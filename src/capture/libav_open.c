@@ -53,11 +53,6 @@ static int on_interrupt(void *opaque)
     return atomic_load_explicit(s->interrupted, memory_order_acquire) || is_late(s);
 }
 
-static bool gives_up(void *s)
-{
-    return on_interrupt(s) != 0;
-}
-
 static bool is_network(const char *url)
 {
     return strstr(url, "://") && strncmp(url, "file:", 5) != 0;
@@ -214,16 +209,6 @@ static char *ffmpeg_url(const struct sp_libav *s)
     return url;
 }
 
-/* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
-static void choose_transport(const char *url, AVDictionary **settings)
-{
-    const char *query = strrchr(url, '?');
-    bool udp = query && strcmp(query, "?udp") == 0, tcp = query && strcmp(query, "?tcp") == 0;
-    av_dict_set(settings, "rtsp_transport", udp ? "udp" : tcp ? "tcp" : "udp+tcp", 0);
-    if (!udp && !tcp)
-        av_dict_set(settings, "rtsp_flags", "prefer_tcp", 0);
-}
-
 static int open_input(struct sp_libav *s, struct sp_error *err)
 {
     const AVInputFormat *device = NULL;
@@ -232,7 +217,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         if (rc != SP_OK)
             return rc;
     }
-    int rc = sp_libav_resolve(s, gives_up, err);
+    int rc = sp_libav_resolve(s, err);
     if (rc != SP_OK)
         return rc;
     char *url = ffmpeg_url(s);
@@ -246,7 +231,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         s->format->flags |= AVFMT_FLAG_NONBLOCK;
     AVDictionary *settings = NULL;
     if (strncmp(s->url, "rtsp", 4) == 0)
-        choose_transport(s->url, &settings);
+        sp_libav_choose_transport(s->url, &settings);
     rc = sp_libav_io_open(s, url, &device);
     if (rc >= 0)
         rc = avformat_open_input(&s->format, url, device, &settings);
@@ -441,16 +426,6 @@ static void read_promises(struct sp_libav *s)
                                : 0;
 }
 
-/* Formats whose times FFmpeg counts up by a rate that nobody promised. */
-static bool has_no_clock(const char *format)
-{
-    static const char *const formats[] = {"mpjpeg", "mjpeg", "h264", "hevc"};
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-        if (strcmp(format, formats[i]) == 0)
-            return true;
-    return false;
-}
-
 /* Pictures of HEVC that no other picture of their temporal layer leans on may still serve a higher
  * layer: only a stream of one layer tells what can be left out. */
 static bool hevc_has_one_layer(const AVCodecParameters *parameters)
@@ -540,7 +515,7 @@ static int open_all(struct sp_libav *s, struct sp_error *err)
         return rc;
     if (s->network && s->format->duration <= 0)
         s->info.live = true;
-    s->clockless = s->info.live && s->network && has_no_clock(s->format->iformat->name);
+    s->clockless = s->info.live && s->network && sp_libav_has_no_clock(s->format->iformat->name);
     read_promises(s);
     describe(s);
     choose_numbering(s);
