@@ -52,8 +52,10 @@ static void overwrite(int argc, char **argv)
 
 char **sp_arguments_take(int argc, char **argv)
 {
-    char **copy = calloc((size_t)argc + 1, sizeof *copy);
+    /* Kept until the process ends, also for a leak checker that runs after main's stack is gone. */
+    static char **copy;
     bool together = true;
+    copy = calloc((size_t)argc + 1, sizeof *copy);
     if (!copy)
         return argv;
     for (int i = 0; i < argc; i++) {
@@ -62,6 +64,7 @@ char **sp_arguments_take(int argc, char **argv)
             while (i > 0)
                 free(copy[--i]);
             free(copy);
+            copy = NULL;
             return argv;
         }
         together = together && (i == 0 || argv[i] == argv[i - 1] + strlen(argv[i - 1]) + 1);
