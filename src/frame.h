@@ -1,11 +1,11 @@
-/* A decoded picture, shared by the stages.
+/* A decoded frame, shared by the stages.
  *
  * Data flow: capture makes frames from a pool; every stage that keeps one holds a reference; the
  * last unref hands the planes back to where they came from (the decoder's own buffers: nothing is
  * copied) and the shell back to the pool. Shared means read-only: whoever draws takes its own copy.
  * Planes are 8-bit YUV 4:2:0, chroma (w+1)/2 x (h+1)/2.
  *
- * A picture may lie in a GPU's memory instead, where a decoder there left it: it has a `surface`,
+ * A frame may lie in a GPU's memory instead, where a decoder there left it: it has a `surface`,
  * and no planes until somebody who wants to read them calls sp_frame_fetch() (surface.h). */
 #pragma once
 
@@ -41,16 +41,16 @@ struct sp_frame {
     int64_t received_us; /* sp_clock_us() when decoded */
     int64_t decode_us;   /* time spent on reading and decoding it */
     int camera;          /* index */
-    uint64_t sequence;   /* number of the picture in its video, from 0; true also after gaps */
-    uint32_t epoch;      /* another one than before: it does not follow the last picture (a file
+    uint64_t sequence;   /* number of the frame in its video, from 0; true also after gaps */
+    uint32_t epoch;      /* another one than before: it does not follow the last frame (a file
                           * begins again or goes on elsewhere); set by the pipeline */
-    uint32_t undecoded;  /* pictures before this one that FRAME_SKIP left undecoded */
+    uint32_t undecoded;  /* frames before this one that FRAME_SKIP left undecoded */
 
     struct spoton_surface *surface; /* or NULL */
 
     /* For frame.c, surface.c and the maker only. */
     const struct spoton_engine_api *gpu; /* whose the surface is */
-    pthread_mutex_t fetching;            /* guards the planes of a picture with a surface */
+    pthread_mutex_t fetching;            /* guards the planes of a frame with a surface */
     uint8_t *fetched;                    /* the planes' memory, then */
     atomic_int refs;
     struct sp_frame_pool *pool;
@@ -60,7 +60,7 @@ struct sp_frame {
 };
 
 /* Grows to as many shells as are out at once (the queues between the stages bound that) and keeps
- * them, so the steady state allocates nothing. SP_ERR_NO_MEMORY. */
+ * them, so the healthy state allocates nothing. SP_ERR_NO_MEMORY. */
 int sp_frame_pool_open(struct sp_frame_pool **out, struct sp_error *err);
 
 /* Frames that are still out keep the pool's memory alive until they come back. NULL is fine. */
@@ -79,6 +79,6 @@ void sp_frame_square_size_px(const struct sp_frame *frame, int *width_px, int *h
 
 struct YuvConstants;
 
-/* The picture's matrix for libyuv's RGB24 and ARGB, which write blue first: with this one, and U
+/* The frame's matrix for libyuv's RGB24 and ARGB, which write blue first: with this one, and U
  * and V given in each other's place, they write red first. Lives as long as the program. */
 const struct YuvConstants *sp_frame_red_first(const struct sp_frame *frame);

@@ -16,7 +16,7 @@
     X(SP_STAGE_TRACK, "track")                                                                     \
     X(SP_STAGE_SPACE, "space")   /* who is who over all cameras */                                 \
     X(SP_STAGE_EMBED, "embed")   /* crops and their embeddings: what people look like */           \
-    X(SP_STAGE_DRAW, "draw")     /* copy of the picture and boxes on it */                         \
+    X(SP_STAGE_DRAW, "draw")     /* copy of the frame and boxes on it */                           \
     X(SP_STAGE_ENCODE, "encode") /* JPEG */                                                        \
     X(SP_STAGE_WRITE, "write")   /* files; with video: its encoder */                              \
     X(SP_STAGE_TOTAL, "total")   /* decoded to done */

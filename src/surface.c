@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* Pinned where the engine has such memory: the picture then comes at the bus's full speed. */
+/* Pinned where the engine has such memory: the frame then comes at the bus's full speed. */
 static uint8_t *alloc_host(const struct spoton_engine_api *gpu, size_t bytes)
 {
     return gpu->host_alloc ? gpu->host_alloc(bytes) : malloc(bytes);
@@ -21,14 +21,14 @@ static int gpu_error(int code, const char *text, struct sp_error *err)
     int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
                 : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
                                              : SP_ERR_ENGINE;
-    return sp_fail(err, known, "a picture on a GPU: %s", text);
+    return sp_fail(err, known, "a frame on a GPU: %s", text);
 }
 
-struct spoton_picture sp_frame_picture(const struct sp_frame *frame)
+struct spoton_image sp_frame_image(const struct sp_frame *frame)
 {
     /* Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 */
     static const float red[] = {0.299f, 0.2126f, 0.2627f}, blue[] = {0.114f, 0.0722f, 0.0593f};
-    struct spoton_picture picture = {
+    struct spoton_image image = {
         .width = frame->width_px,
         .height = frame->height_px,
         .interleaved_chroma = frame->format == SP_PIXEL_NV12,
@@ -38,18 +38,18 @@ struct spoton_picture sp_frame_picture(const struct sp_frame *frame)
         .pinned = frame->pinned,
     };
     for (int i = 0; i < 3 && !frame->surface; i++) {
-        picture.plane[i] = frame->plane[i];
-        picture.stride_bytes[i] = frame->stride_bytes[i];
+        image.plane[i] = frame->plane[i];
+        image.stride_bytes[i] = frame->stride_bytes[i];
     }
-    return picture;
+    return image;
 }
 
 int sp_surface_take(struct spoton_surface **out, const struct spoton_engine_api *gpu,
-                    struct spoton_decoding *decoding, const struct spoton_picture *picture,
+                    struct spoton_decoding *decoding, const struct spoton_image *image,
                     struct sp_error *err)
 {
     char text[256] = "";
-    int result = gpu->surface_take(decoding, picture, out, text, sizeof text);
+    int result = gpu->surface_take(decoding, image, out, text, sizeof text);
     return result < 0 ? gpu_error(result, text, err) : SP_OK;
 }
 
@@ -83,7 +83,7 @@ static int fetch(struct sp_frame *frame, struct sp_error *err)
     bool two_planes = frame->format == SP_PIXEL_NV12;
     frame->fetched = alloc_host(frame->gpu, luma + 2 * chroma);
     if (!frame->fetched)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "a picture of %dx%d: out of memory", frame->width_px,
+        return sp_fail(err, SP_ERR_NO_MEMORY, "a frame of %dx%d: out of memory", frame->width_px,
                        frame->height_px);
     int result = frame->gpu->surface_read(frame->surface, frame->fetched, text, sizeof text);
     if (result < 0) {

@@ -8,8 +8,8 @@ FRAMES.npy: u8 [n,3,height,width] or [n,height,width,3], letterboxed RGB as the 
 but for --scale (what a pixel is divided by) and --swap-red-blue. Needs `./setup nncf`.
 
 What lies behind the last convolutions of the head stays in float, and so do these themselves: they turn
-features into pixels and scores, whose range is that of the whole picture. Quantised, boxes right of and
-below the largest picture of the calibration were wrong: AP50 0.19 instead of 0.90 at 640x640 after a
+features into pixels and scores, whose range is that of the whole image. Quantised, boxes right of and
+below the largest image of the calibration were wrong: AP50 0.19 instead of 0.90 at 640x640 after a
 calibration at 640x384.
 """
 import argparse
@@ -28,17 +28,17 @@ COMPARED_FRAMES = 8
 
 
 def prepare(frames, options, element):
-    """Yields one picture after the other as the model wants it, in an order without meaning."""
+    """Yields one image after the other as the model wants it, in an order without meaning."""
     import numpy as np
     for index in np.random.default_rng(0).permutation(len(frames)):
-        picture = frames[index:index + 1]
+        image = frames[index:index + 1]
         if options.swap_red_blue:
-            channels = 1 if picture.shape[1] == 3 else 3
-            picture = np.flip(picture, channels)
+            channels = 1 if image.shape[1] == 3 else 3
+            image = np.flip(image, channels)
         if element == np.uint8:
-            yield np.ascontiguousarray(picture)
+            yield np.ascontiguousarray(image)
         else:
-            yield (picture.astype(np.float32) / np.float32(options.scale)).astype(element)
+            yield (image.astype(np.float32) / np.float32(options.scale)).astype(element)
 
 
 def tail(starts, inputs_of, kind_of, name_of):
@@ -87,8 +87,8 @@ def quantize_onnx(options, frames):
     known = {tensor.name for tensor in model.graph.initializer}
     source = next(entry for entry in model.graph.input if entry.name not in known)
     element = onnx.helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type)
-    pictures = [{source.name: picture} for picture in prepare(frames, options, np.dtype(element))]
-    quantised = nncf.quantize(model, nncf.Dataset(pictures), subset_size=len(frames),
+    images = [{source.name: image} for image in prepare(frames, options, np.dtype(element))]
+    quantised = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
                               ignored_scope=nncf.IgnoredScope(names=ignored, validate=False))
     onnx.checker.check_model(quantised)
     onnx.save(quantised, str(options.out))
@@ -104,8 +104,8 @@ def quantize_ir(options, frames):
     ignored = tail(results,
                    lambda node: [entry.get_source_output().get_node() for entry in node.inputs()],
                    lambda node: node.get_type_name(), lambda node: node.get_friendly_name())
-    pictures = list(prepare(frames, options, element))
-    quantised = nncf.quantize(model, nncf.Dataset(pictures), subset_size=len(frames),
+    images = list(prepare(frames, options, element))
+    quantised = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
                               ignored_scope=nncf.IgnoredScope(names=ignored, validate=False))
     openvino.save_model(quantised, str(options.out), compress_to_fp16=False)
     return len(ignored)
@@ -137,8 +137,8 @@ class OnnxLayers:
     def inputs_of(self, node):
         return [self.producer[name] for name in node.input if name in self.producer]
 
-    def run(self, names, pictures):
-        """Yields the values of all layers, picture by picture."""
+    def run(self, names, images):
+        """Yields the values of all layers, image by image."""
         import onnx
         import onnxruntime
         model = onnx.ModelProto()
@@ -149,8 +149,8 @@ class OnnxLayers:
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(model.SerializeToString(), settings)
-        for picture in pictures:
-            yield session.run(wanted, {self.source.name: picture})
+        for image in images:
+            yield session.run(wanted, {self.source.name: image})
 
 
 class IrLayers:
@@ -176,17 +176,17 @@ class IrLayers:
     def inputs_of(self, node):
         return [entry.get_source_output().get_node() for entry in node.inputs()]
 
-    def run(self, names, pictures):
-        pictures = list(pictures)
-        rows = [[] for _ in pictures]
+    def run(self, names, images):
+        images = list(images)
+        rows = [[] for _ in images]
         for name in names:
             model = self.core.read_model(self.path)
             node = next(op for op in model.get_ops() if op.get_friendly_name() == name)
             count = len(model.outputs)
             model.add_outputs(node.output(0))
             compiled = self.core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-            for row, picture in zip(rows, pictures):
-                row.append(compiled(picture)[count].copy())
+            for row, image in zip(rows, images):
+                row.append(compiled(image)[count].copy())
         yield from rows
 
 
@@ -213,9 +213,9 @@ def worst_layers(options, frames):
     kind = OnnxLayers if onnx_pair else IrLayers
     plain, quantised = kind(options.model), kind(options.out)
     names = [name for name in plain.nodes if name in quantised.nodes]
-    pictures = list(prepare(frames[:COMPARED_FRAMES], options, plain.element()))
+    images = list(prepare(frames[:COMPARED_FRAMES], options, plain.element()))
     apart, whole = np.zeros(len(names)), np.full(len(names), 1e-12)
-    for rows in zip(plain.run(names, pictures), quantised.run(names, pictures)):
+    for rows in zip(plain.run(names, images), quantised.run(names, images)):
         for index, (a, b) in enumerate(zip(*rows)):
             apart[index] += np.square(a - b, dtype=np.float64).sum()
             whole[index] += np.square(a, dtype=np.float64).sum()

@@ -1,4 +1,4 @@
-// The dashboard: asks for the cameras and figures once a second, shows the pictures that the stream
+// The dashboard: asks for the cameras and figures once a second, shows the frames that the stream
 // brings, and sends what the user wants. Nothing is asked for or drawn that nobody sees.
 
 import {ApiError, backOff, call, cameraPath} from "/api.js";
@@ -58,12 +58,12 @@ const stream = new Stream({
     if (wanted === mjpeg || (wanted && poll.lost))
       return;
     mjpeg = wanted;
-    setText($("fallback"), "Pictures come as MJPEG with the boxes drawn by the server, because WebSocket connections fail here.");
+    setText($("fallback"), "Frames come as MJPEG with the boxes drawn by the server, because WebSocket connections fail here.");
     $("fallback").hidden = !wanted;
     choose();
   },
   onUnreadable: (text) => {
-    setText($("fallback"), `The server sends pictures that this page cannot read (${text}); reload the page.`);
+    setText($("fallback"), `The server sends frames that this page cannot read (${text}); reload the page.`);
     $("fallback").hidden = false;
   },
 });
@@ -131,7 +131,7 @@ function removeCard(card) {
     $("cameras").focus();
 }
 
-// Columns for which the pictures are largest while all still fit the window, if they can.
+// Columns for which the frames are largest while all still fit the window, if they can.
 function layOut() {
   const grid = $("grid"), gap = 16, rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const width = grid.clientWidth, height = Math.max(innerHeight - grid.getBoundingClientRect().top - scrollY - gap, 200);

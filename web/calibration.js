@@ -5,10 +5,10 @@ import {Labels, pixelOf, placesAround} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
 
 const TRY_AFTER_MS = 250;
-// On any picture, in both schemes.
+// On any image, in both schemes.
 const FITS = ["#f2b84e"], OFF = ["#b9262b", "#fff"];
 const $ = (id) => document.getElementById(id);
-const FIELDS = [["picture", 0, "Picture x"], ["picture", 1, "Picture y"], ["map", 0, "Map x"],
+const FIELDS = [["image", 0, "Image x"], ["image", 1, "Image y"], ["map", 0, "Map x"],
                 ["map", 1, "Map y"]];
 
 export class Calibration {
@@ -27,7 +27,7 @@ export class Calibration {
     });
     $("sheet").addEventListener("click", (event) => this.clickSheet(event));
     $("still-again").addEventListener("click", () => this.takeStill());
-    $("point-add").addEventListener("click", () => this.add({picture: [0, 0], map: [0, 0]}));
+    $("point-add").addEventListener("click", () => this.add({image: [0, 0], map: [0, 0]}));
     $("save").addEventListener("click", () => this.send(false));
     $("forget").addEventListener("click", () => this.forget());
     $("map-save").addEventListener("click", () => this.resize());
@@ -62,7 +62,7 @@ export class Calibration {
     $("camera").value = name;
     if (!this.ready(name))
       this.showStill(false);
-    this.points = (stored?.points ?? []).map(({picture, map}) => ({picture, map}));
+    this.points = (stored?.points ?? []).map(({image, map}) => ({image, map}));
     this.storedSize = stored?.image_size;
     this.fit = stored?.usable ? stored : null;
     this.say(stored && !stored.usable ? stored.reason : "", true);
@@ -102,7 +102,7 @@ export class Calibration {
   // A click on one side waits for the one on the other.
   clickStill(event) {
     const at = $("still").getBoundingClientRect(), [width, height] = this.size();
-    this.put("picture", [(event.clientX - at.left) / at.width * width,
+    this.put("image", [(event.clientX - at.left) / at.width * width,
                          (event.clientY - at.top) / at.height * height]);
   }
 
@@ -141,7 +141,7 @@ export class Calibration {
   }
 
   async send(only) {
-    const points = this.points.filter(({picture, map}) => picture && map);
+    const points = this.points.filter(({image, map}) => image && map);
     $("save").disabled = true;
     if (points.length < 4) {
       this.say(`${points.length} of at least 4 points.`);
@@ -245,7 +245,7 @@ export class Calibration {
     clear(layer);
     layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const extent = {x: 0, y: 0, width, height};
-    this.marks(layer, "picture", new Labels(extent, pixelOf(layer, extent)));
+    this.marks(layer, "image", new Labels(extent, pixelOf(layer, extent)));
     this.drawSheet();
   }
 
@@ -260,7 +260,7 @@ export class Calibration {
       shown.cameras = [{camera: this.camera, view: this.fit.view}];
     clear(sheet);
     const extent = extentOf(this.map, [], placed), labels = new Labels(extent, pixelOf(sheet, extent));
-    drawGround(sheet, shown, extent, {picture: this.plan, labels});
+    drawGround(sheet, shown, extent, {image: this.plan, labels});
     this.marks(sheet, "map", labels);
   }
 

@@ -8,7 +8,7 @@ export const STATE_TEXT = {
   connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
   offline: "Offline", unauthorized: "Login refused", paused: "Paused", ended: "Ended",
 };
-const DESCRIBE_MS = 5000; // how often a screen reader may find a new description of a picture
+const DESCRIBE_MS = 5000; // how often a screen reader may find a new description of a frame
 
 function showState(node, camera) {
   node.dataset.state = camera.state;
@@ -16,7 +16,7 @@ function showState(node, camera) {
   setText(node.querySelector("span"), STATE_TEXT[camera.state] ?? camera.state);
 }
 
-// What covers the picture while there is something to say; a black or frozen picture stays in sight.
+// What covers the frame while there is something to say; a black or frozen frame stays in sight.
 function showVeil(node, camera) {
   const quiet = camera.state === "live";
   node.hidden = quiet;
@@ -48,7 +48,7 @@ function setImage(stage, name, wanted) {
 function describe(canvas, camera) {
   const people = `${camera.tracks} ${camera.tracks === 1 ? "track" : "tracks"}`;
   canvas.setAttribute("aria-label",
-    `Picture of camera ${camera.name}: ${STATE_TEXT[camera.state] ?? camera.state}, ${people}`);
+    `Frame of camera ${camera.name}: ${STATE_TEXT[camera.state] ?? camera.state}, ${people}`);
 }
 
 export class Card {
@@ -75,9 +75,9 @@ export class Card {
     button("remove").addEventListener("click", onRemove);
     button("pause").addEventListener("click", () => onPause(this.state === "paused" ? "resume" : "pause"));
     // The same as the enlarge button, for the mouse; one stop less for the keyboard.
-    const picture = this.node.querySelector(".picture");
-    picture.tabIndex = -1;
-    picture.addEventListener("click", onEnlarge);
+    const frame = this.node.querySelector(".frame");
+    frame.tabIndex = -1;
+    frame.addEventListener("click", onEnlarge);
   }
 
   get widthPx() {
@@ -181,7 +181,7 @@ export class Enlarged {
     const {ledger} = camera;
     setFacts(document.getElementById("big-facts"), [
       ["Address", camera.url],
-      ["Picture", camera.width ? `${camera.width} × ${camera.height} ${camera.codec ?? ""}` : null],
+      ["Frame", camera.width ? `${camera.width} × ${camera.height} ${camera.codec ?? ""}` : null],
       ["Camera fps", decimal(camera.camera_fps)],
       ["Inferred fps", decimal(camera.inferred_fps)],
       ["Latency p50", milliseconds(camera.latency_ms?.p50)],

@@ -77,7 +77,7 @@ export class Labels {
     return best;
   }
 
-  // Dark on a plate of its own colour, all of which are bright: to be read on any picture.
+  // Dark on a plate of its own colour, all of which are bright: to be read on any frame.
   plate(text, box, colour, ink = DARK) {
     const group = svg("g", {class: "plate"});
     const name = svg("text", {x: box.x + box.width / 2, y: box.y + box.height / 2, fill: ink,

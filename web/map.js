@@ -1,4 +1,4 @@
-// The map: who is where, why, and in which pictures; and the cameras' calibrations.
+// The map: who is where, why, and in which images; and the cameras' calibrations.
 
 import {ApiError, call, cameraPath} from "/api.js";
 import {Calibration} from "/calibration.js";
@@ -7,11 +7,11 @@ import {awayText, Labels, pixelOf, placesAround, placesOfBox} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
 import {colorOf} from "/view.js";
 
-const POLL_MS = 500, PICTURE_MS = 300;
+const POLL_MS = 500, FRAME_MS = 300;
 const $ = (id) => document.getElementById(id);
 const EVENTS_SHOWN = 40;
 const boxes = new Map(); // the newest message of each camera
-const shown = new Map(); // and the one that its picture was drawn with
+const shown = new Map(); // and the one that its image was drawn with
 let cameras = new Map(); // by name, as the server describes them
 let map = null, mapped = null, people = [], focused = null, hovered = null, events = [], serial = 0;
 
@@ -171,7 +171,7 @@ function showEvents(fresh) {
   }
 }
 
-// --- the pictures -----------------------------------------------------------------------------
+// --- the images -----------------------------------------------------------------------------
 
 // Of a camera that has given no frame yet there is nothing to ask for.
 const hasFrame = (camera) => Boolean(camera) && (boxes.has(camera.name) || camera.ledger.inferred > 2);
@@ -188,23 +188,23 @@ function makePicture(name) {
   image.hidden = true; // until there is something in it
   state.className = "cover";
   // One after the other: a stream for each camera would take all connections that a browser
-  // has for a host. The boxes that are drawn on a picture are those that came with it.
+  // has for a host. The boxes that are drawn on a image are those that came with it.
   const next = () => {
     const camera = cameras.get(name);
     if (item.isConnected && !document.hidden && hasFrame(camera) && camera.state !== "offline")
       image.src = `/api/v2/${cameraPath(name, "/frame.jpg")}?width=480&at=${Date.now()}`;
     else if (item.isConnected)
-      setTimeout(next, PICTURE_MS);
+      setTimeout(next, FRAME_MS);
   };
   image.addEventListener("load", () => {
     image.hidden = false;
     shown.set(name, boxes.get(name));
     drawBoxes();
-    setTimeout(next, PICTURE_MS);
+    setTimeout(next, FRAME_MS);
   });
   image.addEventListener("error", () => {
     image.hidden = true;
-    setTimeout(next, 5 * PICTURE_MS);
+    setTimeout(next, 5 * FRAME_MS);
   });
   queueMicrotask(next);
   caption.textContent = name;
@@ -215,7 +215,7 @@ function makePicture(name) {
 }
 
 function showPictures() {
-  const list = $("pictures");
+  const list = $("images");
   for (const item of [...list.children])
     if (!cameras.has(item.dataset.camera)) {
       boxes.delete(item.dataset.camera);
@@ -234,11 +234,11 @@ function showPictures() {
       state.textContent = text;
     item.classList.toggle("quiet", !state.hidden);
   }
-  $("pictures-none").hidden = cameras.size > 0;
+  $("images-none").hidden = cameras.size > 0;
 }
 
 function drawBoxes() {
-  for (const item of $("pictures").children) {
+  for (const item of $("images").children) {
     const message = shown.get(item.dataset.camera), layer = item.querySelector("svg");
     if (!message)
       continue;

@@ -1,4 +1,4 @@
-// The panels beside the pictures: stage times against their targets, the ledger, the server's facts.
+// The panels beside the frames: stage times against their targets, the ledger, the server's facts.
 
 const HISTORY = 120; // samples, one a second
 const SVG_HEIGHT = 40;

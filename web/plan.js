@@ -28,12 +28,12 @@ export function extentOf(map, people = [], marks = []) {
 }
 
 // Grid, plan and what the cameras see; the cameras' names where `labels` finds room for them.
-export function drawGround(plan, map, extent, {picture = null, labels = null} = {}) {
+export function drawGround(plan, map, extent, {image = null, labels = null} = {}) {
   const step = map.units_per_m * (extent.width / map.units_per_m > 100 ? 10 : 1);
   const lines = [];
   plan.setAttribute("viewBox", `${extent.x} ${extent.y} ${extent.width} ${extent.height}`);
-  if (picture)
-    plan.append(svg("image", {href: picture, x: extent.x, y: extent.y, width: extent.width,
+  if (image)
+    plan.append(svg("image", {href: image, x: extent.x, y: extent.y, width: extent.width,
                               height: extent.height, preserveAspectRatio: "none"}));
   for (let x = Math.ceil(extent.x / step) * step; x <= extent.x + extent.width; x += step)
     lines.push(`M${x} ${extent.y}v${extent.height}`);

@@ -1,7 +1,7 @@
-// The WebSocket that carries pictures and tracks of the cameras that can be seen.
+// The WebSocket that carries frames and tracks of the cameras that can be seen.
 //
 // One socket for all of them. When the choice changes, the new socket is opened before the old one is
-// closed, so that no picture flickers. When sockets cannot be had at all although the server answers
+// closed, so that no frame flickers. When sockets cannot be had at all although the server answers
 // (some proxies), `onFallback(true)` asks for MJPEG, and the socket is tried again now and then.
 
 import {backOff} from "/api.js";
@@ -24,7 +24,7 @@ export class Stream {
     this.#handlers = handlers; // onMessage(message), onState("open" | "lost"), onFallback(bool)
   }
 
-  // names: the cameras to have; none: no socket. width: of the widest picture shown, in pixels.
+  // names: the cameras to have; none: no socket. width: of the widest frame shown, in pixels.
   choose(names, width) {
     const query = new URLSearchParams({format: "binary", jpeg: "1"});
     if (width)

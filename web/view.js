@@ -1,4 +1,4 @@
-// One camera's picture with its boxes, on a canvas. A picture and the tracks of the same message are
+// One camera's image with its boxes, on a canvas. A image and the tracks of the same message are
 // decoded, kept and drawn together, so that boxes always belong to what lies under them.
 
 const COLORS_MAX = 4096;
@@ -58,9 +58,9 @@ export function nameClasses(names = {}) {
   classNames = only.length === 1 && only[0]?.toLowerCase() === "person" ? {} : names;
 }
 
-// The newest message of a camera; whoever shows the camera is told when a new picture is ready.
+// The newest message of a camera; whoever shows the camera is told when a new image is ready.
 export class Feed {
-  message = null; // of the picture
+  message = null; // of the image
   bitmap = null;
   views = new Set();
   #waiting = null;
@@ -69,7 +69,7 @@ export class Feed {
 
   push(message) {
     if (!message.jpeg)
-      return; // boxes are never drawn on another frame's picture
+      return; // boxes are never drawn on another frame's image
     this.#waiting = message;
     if (!this.#decoding)
       this.#decode();
@@ -84,7 +84,7 @@ export class Feed {
       try {
         bitmap = await createImageBitmap(new Blob([message.jpeg], {type: "image/jpeg"}));
       } catch {
-        continue; // a broken picture: the one before it stays
+        continue; // a broken image: the one before it stays
       }
       this.bitmap?.close();
       message.jpeg = null;

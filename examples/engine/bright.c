@@ -21,7 +21,7 @@ struct spoton_engine {
 
 static void bright_probe(struct spoton_engine_probe *probe)
 {
-    probe->score = 1; /* it runs everywhere, and every other engine is preferred */
+    probe->preference = 1; /* it runs everywhere, and every other engine is preferred */
     snprintf(probe->version, sizeof probe->version, "1");
     snprintf(probe->device, sizeof probe->device, "CPU");
     snprintf(probe->precisions, sizeof probe->precisions, "f32");
@@ -70,15 +70,15 @@ static void bright_describe(struct spoton_engine *engine,
                             struct spoton_engine_description *description)
 {
     (void)engine;
-    description->slots = description->streams = description->threads = 1;
+    description->requests = description->streams = description->threads = 1;
     description->output_count = 1;
     description->precision = SPOTON_PRECISION_F32;
     snprintf(description->device, sizeof description->device, "CPU");
 }
 
-static uint8_t *bright_input(struct spoton_engine *engine, int slot)
+static uint8_t *bright_input(struct spoton_engine *engine, int request)
 {
-    (void)slot;
+    (void)request;
     return engine->input;
 }
 
@@ -107,9 +107,9 @@ static void find_box(const struct spoton_engine *engine, const uint8_t *image, f
         output[row * COLUMNS] = column[row];
 }
 
-static int bright_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int bright_submit(struct spoton_engine *engine, int request, char *error, size_t error_bytes)
 {
-    (void)slot, (void)error, (void)error_bytes;
+    (void)request, (void)error, (void)error_bytes;
     size_t image_bytes = (size_t)engine->options.width * engine->options.height * 3;
     memset(engine->output, 0,
            (size_t)engine->options.batch * ROWS * COLUMNS * sizeof *engine->output);
@@ -119,16 +119,16 @@ static int bright_submit(struct spoton_engine *engine, int slot, char *error, si
     return 0;
 }
 
-static int bright_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int bright_wait(struct spoton_engine *engine, int request, char *error, size_t error_bytes)
 {
-    (void)engine, (void)slot, (void)error, (void)error_bytes;
+    (void)engine, (void)request, (void)error, (void)error_bytes;
     return 0; /* submit() has done the work */
 }
 
-static int bright_output(struct spoton_engine *engine, int slot, int index, const float **data,
+static int bright_output(struct spoton_engine *engine, int request, int index, const float **data,
                          int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
 {
-    (void)slot, (void)index, (void)error, (void)error_bytes;
+    (void)request, (void)index, (void)error, (void)error_bytes;
     *data = engine->output;
     *rank = 3;
     dims[0] = engine->options.batch;

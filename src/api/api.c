@@ -32,9 +32,9 @@ static const struct sp_route routes[] = {
     {SP_POST, "/api/v2/map", sp_people_resize, 0},
     {SP_POST, "/api/v2/map/cameras/{}", sp_people_calibrate, 0},
     {SP_DELETE, "/api/v2/map/cameras/{}", sp_people_forget, 0},
-    {SP_GET, "/api/v2/ledger", sp_box_ledger, 0},
-    {SP_GET, "/api/v2/settings", sp_box_settings, 0},
-    {SP_GET, "/api/v2/stats", sp_box_stats, 0},
+    {SP_GET, "/api/v2/ledger", sp_system_ledger, 0},
+    {SP_GET, "/api/v2/settings", sp_system_settings, 0},
+    {SP_GET, "/api/v2/stats", sp_system_stats, 0},
 };
 
 enum { ROUTES = sizeof routes / sizeof routes[0] };
@@ -246,8 +246,8 @@ static void tick(void *user)
 {
     struct sp_api *api = user;
     take_fresh_settings(api);
-    sp_box_sample(api);
-    sp_load_tick(api);
+    sp_system_sample(api);
+    sp_viewer_throttle_tick(api);
     sp_sessions_tick(&api->sessions, sp_clock_us());
     sp_v1_tick(api);
 }

@@ -2,7 +2,7 @@
  * files.
  *
  * Data flow: the network (publish/server.h) -> sp_site's functions -> pipeline (cameras, reports),
- * hub and encoder (pictures) -> reply. All of it runs on the server's thread and waits for nothing;
+ * hub and encoder (frames) -> reply. All of it runs on the server's thread and waits for nothing;
  * only sp_api_reload hands something over from another thread. docs/API.md tells what clients see.
  */
 #pragma once
@@ -33,7 +33,7 @@ const struct sp_class_names *sp_api_classes(const struct sp_api *api);
 void sp_api_attach(struct sp_api *api, struct sp_server *server);
 
 /* Takes over what may change while running: API_TOKEN, VIDEO_DIR, V4L2_DEVICES, ALLOWED_ORIGINS,
- * the pictures' quality and size. Any thread. */
+ * the frames' quality and size. Any thread. */
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings);
 
 /* When everything stands (the pipeline is started): readiness asks for it. Any thread. */

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The slot, or -1. */
+/* The index, or -1. */
 int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report)
 {
-    int slots = sp_pipeline_camera_slots(api->pipeline);
-    for (int i = 0; i < slots; i++) {
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
+    for (int i = 0; i < capacity; i++) {
         sp_pipeline_camera(api->pipeline, i, report);
         if (report->used && strcmp(report->name, name) == 0)
             return i;
@@ -70,11 +70,11 @@ static void put_camera(struct sp_json *json, const struct sp_camera_report *repo
 
 void sp_cameras_list(struct sp_call *call)
 {
-    int slots = sp_pipeline_camera_slots(call->api->pipeline);
+    int capacity = sp_pipeline_camera_capacity(call->api->pipeline);
     sp_json_begin_object(call->json);
     sp_json_key(call->json, "cameras");
     sp_json_begin_array(call->json);
-    for (int i = 0; i < slots; i++) {
+    for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         sp_pipeline_camera(call->api->pipeline, i, &report);
         if (report.used)
@@ -114,9 +114,9 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
 static bool has_room(struct sp_call *call)
 {
     struct sp_camera_report report;
-    int used = 0, slots = sp_pipeline_camera_slots(call->api->pipeline);
+    int used = 0, capacity = sp_pipeline_camera_capacity(call->api->pipeline);
     int most = call->api->settings.max_cameras;
-    for (int i = 0; i < slots; i++) {
+    for (int i = 0; i < capacity; i++) {
         sp_pipeline_camera(call->api->pipeline, i, &report);
         used += report.used;
     }
@@ -152,7 +152,7 @@ void sp_cameras_add(struct sp_call *call)
         return;
     }
     sp_pipeline_camera(call->api->pipeline, index, &report);
-    /* Viewers may wait for its first picture from now on. */
+    /* Viewers may wait for its first frame from now on. */
     sp_hub_begin_camera(call->api->hub, index, setting.name);
     call->reply->status = 201;
     sp_call_header(call, "Location: /api/v2/cameras/%s", setting.name);
@@ -233,8 +233,8 @@ static void put_update(struct sp_json *json, const struct sp_update *update,
         sp_json_number(json, track->x2_px, 2);
         sp_json_number(json, track->y2_px, 2);
         sp_json_end_array(json);
-        sp_json_key(json, "score");
-        sp_json_number(json, track->score, 3);
+        sp_json_key(json, "confidence");
+        sp_json_number(json, track->confidence, 3);
         sp_json_member_string(json, "class", sp_class_name(names, track->class_id, number));
         sp_json_end_object(json);
     }
@@ -251,7 +251,7 @@ void sp_cameras_tracks(struct sp_call *call)
     if (camera < 0)
         return;
     if (!sp_hub_latest(call->api->hub, camera, &update, &frame)) {
-        sp_call_refuse(call, 404, "camera %s has given no picture yet", report.name);
+        sp_call_refuse(call, 404, "camera %s has given no frame yet", report.name);
         return;
     }
     put_update(call->json, update, call->api->classes);
@@ -310,8 +310,8 @@ static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)
     bool shown = sp_hub_latest(call->api->hub, camera, &update, &frame);
     sp_update_unref(update);
     sp_frame_unref(frame);
-    if (sp_hub_generation(call->api->hub, camera) == 0 || (kind == SP_REPLY_PICTURE && !shown)) {
-        sp_call_refuse(call, 404, "camera %s has given no picture yet", report.name);
+    if (sp_hub_generation(call->api->hub, camera) == 0 || (kind == SP_REPLY_IMAGE && !shown)) {
+        sp_call_refuse(call, 404, "camera %s has given no frame yet", report.name);
         return;
     }
     options.camera = camera;
@@ -322,12 +322,12 @@ static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)
 
 void sp_cameras_frame(struct sp_call *call)
 {
-    show(call, SP_REPLY_PICTURE, false);
+    show(call, SP_REPLY_IMAGE, false);
 }
 
 void sp_cameras_snapshot(struct sp_call *call)
 {
-    show(call, SP_REPLY_PICTURE, true);
+    show(call, SP_REPLY_IMAGE, true);
 }
 
 void sp_cameras_stream(struct sp_call *call)

@@ -39,8 +39,8 @@ struct census {
 static struct census count_cameras(struct sp_api *api)
 {
     struct census census = {0};
-    int slots = sp_pipeline_camera_slots(api->pipeline);
-    for (int i = 0; i < slots; i++) {
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
+    for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         sp_pipeline_camera(api->pipeline, i, &report);
         if (!report.used || report.state == SP_CAMERA_PAUSED || report.state == SP_CAMERA_ENDED)

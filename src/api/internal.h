@@ -17,9 +17,9 @@ struct sp_rate_sample {
     uint64_t send_count, send_us;
 };
 
-struct sp_load {
+struct sp_viewer_throttle {
     uint64_t received, stale; /* of all cameras, at the last look */
-    int64_t busy_us;          /* when pictures went stale last; 0: never */
+    int64_t busy_us;          /* when frames went stale last; 0: never */
     bool limited;
 };
 
@@ -38,7 +38,7 @@ struct sp_api {
 
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;
-    struct sp_load load;
+    struct sp_viewer_throttle load;
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], over all cameras, of the last tick */
     struct sp_stage_stats *scratch;
     double percentile_ms[SP_STAGE_COUNT][3]; /* 0.5, 0.95, 0.99; of the last tick */
@@ -99,15 +99,15 @@ struct sp_stream_options sp_api_stream_options(const struct sp_api *api);
 /* width, quality, annotated from the query; false: refused. */
 bool sp_call_stream_options(struct sp_call *call, struct sp_stream_options *options);
 
-/* box.c */
-void sp_box_ledger(struct sp_call *call);
-void sp_box_settings(struct sp_call *call);
-void sp_box_stats(struct sp_call *call);
-void sp_box_sample(struct sp_api *api); /* once a second */
-uint64_t sp_box_memory_bytes(void);
+/* system.c */
+void sp_system_ledger(struct sp_call *call);
+void sp_system_settings(struct sp_call *call);
+void sp_system_stats(struct sp_call *call);
+void sp_system_sample(struct sp_api *api); /* once a second */
+uint64_t sp_system_memory_bytes(void);
 
-/* load.c: once a second */
-void sp_load_tick(struct sp_api *api);
+/* viewer_throttle.c: once a second */
+void sp_viewer_throttle_tick(struct sp_api *api);
 
 /* people.c */
 void sp_people_list(struct sp_call *call);

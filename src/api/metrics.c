@@ -23,7 +23,7 @@ static const int64_t latency_us[] = {10000, 25000, 50000, 100000, 250000, 500000
 enum { LATENCY_BUCKETS = sizeof latency_us / sizeof latency_us[0] };
 
 struct camera {
-    int slot;
+    int index;
     struct sp_camera_report report;
 };
 
@@ -123,14 +123,14 @@ static void put_cameras(struct page *page)
     each_camera(page, "spoton_frames_in_flight", "gauge", "Frames on their way.", in_flight);
     each_camera(page, "spoton_camera_reconnects_total", "counter",
                 "Connections after the first one.", reconnects);
-    each_camera(page, "spoton_camera_fps", "gauge", "Pictures a second that come.", camera_fps);
-    each_camera(page, "spoton_camera_inferred_fps", "gauge", "Pictures a second that are inferred.",
+    each_camera(page, "spoton_camera_fps", "gauge", "Frames a second that come.", camera_fps);
+    each_camera(page, "spoton_camera_inferred_fps", "gauge", "Frames a second that are inferred.",
                 inferred_fps);
     each_camera(page, "spoton_camera_tracks", "gauge", "Tracks in the newest result.", tracks);
-    each_camera(page, "spoton_camera_mailbox_depth", "gauge", "Pictures that wait for inference.",
+    each_camera(page, "spoton_camera_mailbox_depth", "gauge", "Frames that wait for inference.",
                 mailbox);
     each_camera(page, "spoton_camera_last_frame_age_seconds", "gauge",
-                "Time since the last picture; NaN: none yet.", age_s);
+                "Time since the last frame; NaN: none yet.", age_s);
     head(page, "spoton_camera_state", "gauge", "1 for the state that the camera is in.");
     for (int i = 0; i < page->camera_count; i++)
         for (int s = SP_CAMERA_CONNECTING; s <= SP_CAMERA_ENDED; s++)
@@ -181,7 +181,7 @@ static void put_latency(struct page *page)
     head(page, "spoton_camera_latency_seconds", "histogram", "From decoded to done, of a frame.");
     for (int i = 0; i < page->camera_count; i++) {
         memset(total, 0, sizeof *total);
-        sp_pipeline_stage_histogram(page->api->pipeline, page->cameras[i].slot, SP_STAGE_TOTAL,
+        sp_pipeline_stage_histogram(page->api->pipeline, page->cameras[i].index, SP_STAGE_TOTAL,
                                     total);
         snprintf(labels, sizeof labels, "camera=\"%s\"", page->cameras[i].report.name);
         put_histogram(page, "spoton_camera_latency_seconds", labels, total, latency_us,
@@ -208,16 +208,16 @@ static void put_viewers(struct page *page)
            "Results that WebSocket clients were too slow for.", (double)server.missed);
     single(page, "spoton_sent_bytes_total", "counter", "Bytes given to the network.",
            (double)server.sent_bytes);
-    single(page, "spoton_jpeg_streams", "gauge", "Kinds of pictures that are encoded.",
+    single(page, "spoton_jpeg_streams", "gauge", "Kinds of frames that are encoded.",
            encoder.streams);
-    single(page, "spoton_jpeg_queue_depth", "gauge", "Pictures that wait for an encoder.",
+    single(page, "spoton_jpeg_queue_depth", "gauge", "Frames that wait for an encoder.",
            encoder.waiting);
-    single(page, "spoton_jpeg_encoded_total", "counter", "Pictures encoded.",
+    single(page, "spoton_jpeg_encoded_total", "counter", "Frames encoded.",
            (double)encoder.encoded);
     single(page, "spoton_jpeg_replaced_total", "counter",
-           "Pictures that gave way to newer ones before they were encoded.",
+           "Frames that gave way to newer ones before they were encoded.",
            (double)encoder.replaced);
-    single(page, "spoton_jpeg_failed_total", "counter", "Pictures that could not be encoded.",
+    single(page, "spoton_jpeg_failed_total", "counter", "Frames that could not be encoded.",
            (double)encoder.failed);
 }
 
@@ -247,9 +247,9 @@ static void put_people(struct page *page)
     const struct {
         const char *what;
         uint64_t count;
-    } decisions[] = {{"born", counts.born},   {"joined", counts.joined},
-                     {"split", counts.split}, {"undone", counts.undone},
-                     {"moved", counts.moved}, {"returned", counts.returned}};
+    } decisions[] = {{"created", counts.created},       {"merged", counts.merged},
+                     {"split", counts.split},           {"reverted", counts.reverted},
+                     {"reassigned", counts.reassigned}, {"returned", counts.returned}};
     for (size_t i = 0; i < sizeof decisions / sizeof decisions[0]; i++)
         line(page, "spoton_people_decisions_total{what=\"%s\"} %llu", decisions[i].what,
              (unsigned long long)decisions[i].count);
@@ -287,8 +287,8 @@ static void put_devices(struct page *page)
         [LOST] = {"spoton_device_lost", "gauge",
                   "1: it failed, and its cameras went on elsewhere."},
         [CAMERAS] = {"spoton_device_cameras", "gauge", "Cameras that are on it."},
-        [IMAGES] = {"spoton_device_images_total", "counter", "Pictures that it inferred."},
-        [DECODED] = {"spoton_device_decoded_total", "counter", "Pictures whose video it decoded."},
+        [IMAGES] = {"spoton_device_images_total", "counter", "Frames that it inferred."},
+        [DECODED] = {"spoton_device_decoded_total", "counter", "Frames whose video it decoded."},
         [BATCHES] = {"spoton_device_batches_total", "counter", "Batches that it inferred."},
         [BUSY] = {"spoton_device_busy_seconds_total", "counter", "Time with a batch on it."},
         [IN_FLIGHT] = {"spoton_device_batch_seconds_total", "counter",
@@ -311,7 +311,7 @@ static void put_process(struct page *page)
     single(page, "spoton_pipeline_failed", "gauge", "1: the pipeline as a whole has failed.",
            error.code != SP_OK);
     single(page, "process_resident_memory_bytes", "gauge", "Resident memory.",
-           (double)sp_box_memory_bytes());
+           (double)sp_system_memory_bytes());
     single(page, "process_cpu_seconds_total", "counter", "CPU time of all threads.",
            (double)sp_process_cpu_us() / 1e6);
     single(page, "process_open_fds", "gauge", "Open files.", count_files());
@@ -328,11 +328,11 @@ void sp_metrics(struct sp_call *call)
     }
     page->api = call->api;
     page->out = call->json;
-    int slots = sp_pipeline_camera_slots(call->api->pipeline);
-    for (int i = 0; i < slots; i++) {
+    int capacity = sp_pipeline_camera_capacity(call->api->pipeline);
+    for (int i = 0; i < capacity; i++) {
         struct camera *camera = &page->cameras[page->camera_count];
         sp_pipeline_camera(call->api->pipeline, i, &camera->report);
-        camera->slot = i;
+        camera->index = i;
         page->camera_count += camera->report.used;
     }
     call->reply->type = "text/plain; version=0.0.4; charset=utf-8";

@@ -16,15 +16,15 @@ static struct sp_map *find_map(struct sp_call *call)
     return map;
 }
 
-/* The cameras' names by slot; those not in use are empty. */
+/* The cameras' names by index; those not in use are empty. */
 struct names {
     char name[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
 };
 
 static void read_names(struct sp_api *api, struct names *names)
 {
-    int slots = sp_pipeline_camera_slots(api->pipeline);
-    for (int i = 0; i < slots; i++) {
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
+    for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         sp_pipeline_camera(api->pipeline, i, &report);
         snprintf(names->name[i], sizeof names->name[i], "%s", report.used ? report.name : "");
@@ -56,15 +56,15 @@ static void put_event(struct sp_json *json, const struct sp_space_event *event,
     sp_json_end_object(json);
 }
 
-static void put_sights(struct sp_json *json, const struct sp_person *person,
-                       const struct names *names)
+static void put_observations(struct sp_json *json, const struct sp_person *person,
+                             const struct names *names)
 {
-    sp_json_key(json, "sights");
+    sp_json_key(json, "observations");
     sp_json_begin_array(json);
-    for (int i = 0; i < person->sight_count; i++) {
+    for (int i = 0; i < person->observation_count; i++) {
         sp_json_begin_object(json);
-        sp_json_member_string(json, "camera", names->name[person->sights[i].camera]);
-        sp_json_member_int(json, "track", person->sights[i].track_id);
+        sp_json_member_string(json, "camera", names->name[person->observations[i].camera]);
+        sp_json_member_int(json, "track", person->observations[i].track_id);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
@@ -81,9 +81,9 @@ static void put_person(struct sp_json *json, const struct sp_person *person,
     sp_json_member_number(json, "speed_x", person->speed_x, 2);
     sp_json_member_number(json, "speed_y", person->speed_y, 2);
     sp_json_member_bool(json, "visible", person->visible);
-    sp_json_member_number(json, "known_s", (double)(now_us - person->born_us) / 1e6, 1);
+    sp_json_member_number(json, "known_s", (double)(now_us - person->created_us) / 1e6, 1);
     sp_json_member_number(json, "unseen_s", (double)(now_us - person->seen_us) / 1e6, 1);
-    put_sights(json, person, names);
+    put_observations(json, person, names);
     sp_json_member_int(json, "embeddings", person->embeddings);
     sp_json_key(json, "trail");
     sp_json_begin_array(json);
@@ -165,24 +165,24 @@ static void put_point(struct sp_json *json, struct sp_point point)
     sp_json_end_array(json);
 }
 
-static void put_fit(struct sp_json *json, const struct sp_fit *fit, const struct sp_point *picture,
+static void put_fit(struct sp_json *json, const struct sp_fit *fit, const struct sp_point *image,
                     const struct sp_point *map, int count, double units_per_m)
 {
     sp_json_key(json, "points");
     sp_json_begin_array(json);
     for (int i = 0; i < count; i++) {
         sp_json_begin_object(json);
-        sp_json_key(json, "picture");
-        put_point(json, picture[i]);
+        sp_json_key(json, "frame");
+        put_point(json, image[i]);
         sp_json_key(json, "map");
         put_point(json, map[i]);
-        sp_json_member_number(json, "error_px", fit->picture_error_px[i], 2);
+        sp_json_member_number(json, "error_px", fit->image_error_px[i], 2);
         sp_json_member_number(json, "error_m", fit->map_error[i] / units_per_m, 3);
         sp_json_member_bool(json, "fits", fit->inlier[i]);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
-    sp_json_member_number(json, "rms_px", fit->rms_picture_px, 2);
+    sp_json_member_number(json, "rms_px", fit->rms_image_px, 2);
     sp_json_member_number(json, "rms_m", fit->rms_map / units_per_m, 3);
 }
 
@@ -209,7 +209,7 @@ static void put_calibrated(struct sp_json *json, const struct sp_calibration *ca
     sp_json_key(json, "image_size");
     put_point(json, (struct sp_point){camera->width_px, camera->height_px});
     if (sp_calibration_ground(calibration, camera, &ground)) {
-        put_fit(json, &camera->fit, camera->picture, camera->map, camera->point_count,
+        put_fit(json, &camera->fit, camera->image, camera->map, camera->point_count,
                 calibration->units_per_m);
         put_view(json, &ground);
     }
@@ -219,11 +219,11 @@ static void put_calibrated(struct sp_json *json, const struct sp_calibration *ca
 static void put_clocks(struct sp_api *api, struct sp_space *space, struct sp_json *json,
                        const struct names *names)
 {
-    int slots = sp_pipeline_camera_slots(api->pipeline);
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
     sp_json_key(json, "clocks");
     sp_json_begin_array(json);
-    for (int a = 0; a < slots; a++)
-        for (int b = a + 1; b < slots; b++) {
+    for (int a = 0; a < capacity; a++)
+        for (int b = a + 1; b < capacity; b++) {
             struct sp_offset_pair pair = {0};
             if (!names->name[a][0] || !names->name[b][0] || !sp_space_pair(space, a, b, &pair))
                 continue;
@@ -334,7 +334,7 @@ static bool take_pair(const json_t *pair, struct sp_point *out)
     return json_is_number(x) && json_is_number(y);
 }
 
-static bool take_points(const json_t *body, struct sp_point *picture, struct sp_point *map,
+static bool take_points(const json_t *body, struct sp_point *image, struct sp_point *map,
                         int *count)
 {
     const json_t *points = json_object_get(body, "points");
@@ -343,7 +343,7 @@ static bool take_points(const json_t *body, struct sp_point *picture, struct sp_
         return false;
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *point = json_array_get(points, i);
-        if (!take_pair(json_object_get(point, "picture"), &picture[i]) ||
+        if (!take_pair(json_object_get(point, "frame"), &image[i]) ||
             !take_pair(json_object_get(point, "map"), &map[i]))
             return false;
         ++*count;
@@ -367,7 +367,7 @@ static void answer_fit(struct sp_call *call, struct sp_map *map, const struct sp
     sp_json_begin_object(call->json);
     sp_json_member_string(call->json, "camera", points->camera);
     sp_json_member_bool(call->json, "stored", !points->only_try);
-    put_fit(call->json, fit, points->picture, points->map, points->count, calibration->units_per_m);
+    put_fit(call->json, fit, points->image, points->map, points->count, calibration->units_per_m);
     put_view(call->json, &ground);
     sp_json_end_object(call->json);
     free(calibration);
@@ -375,7 +375,7 @@ static void answer_fit(struct sp_call *call, struct sp_map *map, const struct sp
 
 void sp_people_calibrate(struct sp_call *call)
 {
-    struct sp_point picture[SP_FIT_POINTS_MAX], spot[SP_FIT_POINTS_MAX], size;
+    struct sp_point image[SP_FIT_POINTS_MAX], spot[SP_FIT_POINTS_MAX], size;
     struct sp_map *map = find_map(call);
     struct sp_camera_report report;
     struct sp_error err = {0};
@@ -390,17 +390,17 @@ void sp_people_calibrate(struct sp_call *call)
     if (!body)
         return;
     struct sp_map_points points = {.camera = call->name,
-                                   .picture = picture,
+                                   .image = image,
                                    .map = spot,
                                    .only_try = json_is_true(json_object_get(body, "try"))};
     const json_t *only_try = json_object_get(body, "try");
-    bool good = take_points(body, picture, spot, &points.count) &&
+    bool good = take_points(body, image, spot, &points.count) &&
                 take_pair(json_object_get(body, "image_size"), &size) &&
                 (!only_try || json_is_boolean(only_try));
     json_decref(body);
     if (!good) {
         sp_call_refuse(call, 422,
-                       "the body is {\"points\": [{\"picture\": [u, v], \"map\": [x, "
+                       "the body is {\"points\": [{\"frame\": [u, v], \"map\": [x, "
                        "y]}, ...], \"image_size\": [w, h]} with at most 64 points");
         return;
     }

@@ -28,14 +28,14 @@ int sp_sessions_begin(struct sp_sessions *sessions, int64_t now_us, char id[SP_S
     unsigned char random[32];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return sp_fail(err, SP_ERR_IO, "no random numbers: %s", strerror(errno));
-    struct sp_session *place = &sessions->session[0];
+    struct sp_session *position = &sessions->session[0];
     for (int i = 1; i < SP_SESSIONS_MAX; i++) /* all last as long: the first to end is the oldest */
-        if (sessions->session[i].ends_us < place->ends_us)
-            place = &sessions->session[i];
+        if (sessions->session[i].ends_us < position->ends_us)
+            position = &sessions->session[i];
     for (size_t i = 0; i < sizeof random; i++)
-        snprintf(place->id + 2 * i, 3, "%02x", random[i]);
-    place->ends_us = now_us + SP_SESSION_S * INT64_C(1000000);
-    memcpy(id, place->id, sizeof place->id);
+        snprintf(position->id + 2 * i, 3, "%02x", random[i]);
+    position->ends_us = now_us + SP_SESSION_S * INT64_C(1000000);
+    memcpy(id, position->id, sizeof position->id);
     return SP_OK;
 }
 
@@ -88,7 +88,7 @@ static struct sp_login_tries *tries_of(struct sp_sessions *sessions, int64_t now
                                        const char *text)
 {
     unsigned char address[16];
-    struct sp_login_tries *place = &sessions->tries[0];
+    struct sp_login_tries *position = &sessions->tries[0];
     read_address(text, address);
     for (int i = 0; i < SP_LOGIN_ADDRESSES; i++) {
         struct sp_login_tries *at = &sessions->tries[i];
@@ -98,13 +98,13 @@ static struct sp_login_tries *tries_of(struct sp_sessions *sessions, int64_t now
             at->at_us = now_us;
             return at;
         }
-        if (at->at_us < place->at_us)
-            place = at;
+        if (at->at_us < position->at_us)
+            position = at;
     }
-    memcpy(place->address, address, sizeof address);
-    place->left = SP_LOGIN_TRIES;
-    place->at_us = now_us;
-    return place;
+    memcpy(position->address, address, sizeof address);
+    position->left = SP_LOGIN_TRIES;
+    position->at_us = now_us;
+    return position;
 }
 
 bool sp_sessions_may_try(struct sp_sessions *sessions, int64_t now_us, const char *address,

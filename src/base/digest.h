@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4) of files: which model a card speaks of. */
+/* SHA-256 (FIPS 180-4) of files: which model a manifest speaks of. */
 #pragma once
 
 #include "base/error.h"

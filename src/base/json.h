@@ -1,4 +1,4 @@
-/* JSON out: appends to one growing buffer that is reused, so that the steady state allocates
+/* JSON out: appends to one growing buffer that is reused, so that the healthy state allocates
  * nothing.
  *
  * The writer puts the commas; the caller pairs begin and end and names members inside objects.

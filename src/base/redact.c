@@ -51,9 +51,9 @@ static bool has_word(const char *key, size_t n, const char *const *words)
 /* Words of a key whose value is never shown. */
 static bool is_secret_key(const char *key, size_t n)
 {
-    static const char *const words[] = {"pas",  "pw",  "psw", "pin",    "code", "token",  "key",
-                                        "auth", "sig", "jwt", "sess",   "sid",  "secret", "cred",
-                                        "otp",  "mac", "sas", "ticket", "hash", "login",  NULL};
+    static const char *const words[] = {"pas",  "pw",  "psw", "pin",   "code", "token",  "key",
+                                        "auth", "sig", "jwt", "sess",  "sid",  "secret", "cred",
+                                        "otp",  "mac", "sas", "batch", "hash", "login",  NULL};
     return has_word(key, n, words);
 }
 

@@ -13,7 +13,7 @@ struct memory {
 };
 
 struct shell {
-    AVFrame *picture;
+    AVFrame *image;
     struct memory converted, turned;
     struct shell *next_free;
     struct shells *shells;
@@ -53,7 +53,7 @@ static void drop_user(struct shells *shells)
     while (shells->free_list) {
         struct shell *shell = shells->free_list;
         shells->free_list = shell->next_free;
-        av_frame_free(&shell->picture);
+        av_frame_free(&shell->image);
         free(shell->converted.data);
         free(shell->turned.data);
         free(shell);
@@ -65,7 +65,7 @@ static void give_back(void *owner)
 {
     struct shell *shell = owner;
     struct shells *shells = shell->shells;
-    av_frame_unref(shell->picture);
+    av_frame_unref(shell->image);
     pthread_mutex_lock(&shells->mutex);
     shell->next_free = shells->free_list;
     shells->free_list = shell;
@@ -78,8 +78,8 @@ static struct shell *new_shell(struct shells *shells)
     if (!shell)
         return NULL;
     shell->shells = shells;
-    shell->picture = av_frame_alloc();
-    if (!shell->picture) {
+    shell->image = av_frame_alloc();
+    if (!shell->image) {
         free(shell);
         return NULL;
     }
@@ -107,7 +107,7 @@ int sp_converter_open(struct sp_converter **out, struct sp_frame_pool *pool, str
     if (!converter || !shells) {
         free(converter);
         free(shells);
-        return sp_fail(err, SP_ERR_NO_MEMORY, "pictures: out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "frames: out of memory");
     }
     pthread_mutex_init(&shells->mutex, NULL);
     shells->users = 1;
@@ -133,7 +133,7 @@ AVFrame *sp_converter_target(struct sp_converter *converter)
 {
     if (!converter->target)
         converter->target = get_shell(converter->shells);
-    return converter->target ? converter->target->picture : NULL;
+    return converter->target ? converter->target->image : NULL;
 }
 
 /* The yuvj formats are the plain ones plus "full range". */
@@ -155,9 +155,9 @@ static enum AVPixelFormat plain_format(enum AVPixelFormat format)
     }
 }
 
-static enum sp_color_matrix matrix_of(const AVFrame *picture)
+static enum sp_color_matrix matrix_of(const AVFrame *image)
 {
-    switch (picture->colorspace) {
+    switch (image->colorspace) {
     case AVCOL_SPC_BT709:
     case AVCOL_SPC_SMPTE240M: /* within 1 % of it */
         return SP_MATRIX_BT709;
@@ -169,28 +169,28 @@ static enum sp_color_matrix matrix_of(const AVFrame *picture)
     case AVCOL_SPC_FCC:
         return SP_MATRIX_BT601;
     default:
-        return picture->width >= 1280 || picture->height > 576 ? SP_MATRIX_BT709 : SP_MATRIX_BT601;
+        return image->width >= 1280 || image->height > 576 ? SP_MATRIX_BT709 : SP_MATRIX_BT601;
     }
 }
 
-static bool is_full_range(const AVFrame *picture, bool still)
+static bool is_full_range(const AVFrame *image, bool still)
 {
-    const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(picture->format);
+    const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(image->format);
     if (format && (format->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)))
         return false; /* we make limited-range YUV of it */
-    if (plain_format(picture->format) != (enum AVPixelFormat)picture->format)
+    if (plain_format(image->format) != (enum AVPixelFormat)image->format)
         return true;
-    if (picture->color_range != AVCOL_RANGE_UNSPECIFIED)
-        return picture->color_range == AVCOL_RANGE_JPEG;
+    if (image->color_range != AVCOL_RANGE_UNSPECIFIED)
+        return image->color_range == AVCOL_RANGE_JPEG;
     return still && format && format->nb_components <= 2; /* grey, with or without alpha */
 }
 
-static bool is_zero_copy(const AVFrame *picture)
+static bool is_zero_copy(const AVFrame *image)
 {
     for (int i = 0; i < 3; i++)
-        if (picture->linesize[i] < 0) /* upside down; nobody after us should have to know */
+        if (image->linesize[i] < 0) /* upside down; nobody after us should have to know */
             return false;
-    switch (picture->format) {
+    switch (image->format) {
     case AV_PIX_FMT_YUV420P:
     case AV_PIX_FMT_YUVJ420P:
     case AV_PIX_FMT_NV12:
@@ -222,7 +222,7 @@ static int make_scaler(struct sp_converter *converter, const struct scaling *wan
         sws_getContext(want->width_px, want->height_px, want->from, want->width_px, want->height_px,
                        AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
     if (!converter->scaler)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "pictures of %dx%d in %s cannot be converted",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "frames of %dx%d in %s cannot be converted",
                        want->width_px, want->height_px, name ? name : "an unknown format");
     static const int spaces[] = {[SP_MATRIX_BT601] = SWS_CS_ITU601,
                                  [SP_MATRIX_BT709] = SWS_CS_ITU709,
@@ -253,7 +253,7 @@ static int give_memory(struct memory *memory, struct sp_frame *frame, struct sp_
         memory->bytes = 0;
         memory->data = aligned_alloc(ALIGN_BYTES, round_up(need));
         if (!memory->data)
-            return sp_fail(err, SP_ERR_NO_MEMORY, "a picture of %dx%d: out of memory",
+            return sp_fail(err, SP_ERR_NO_MEMORY, "a frame of %dx%d: out of memory",
                            frame->width_px, frame->height_px);
         memory->bytes = need;
     }
@@ -277,8 +277,8 @@ static void writable(const struct memory *memory, const struct sp_frame *frame, 
 static int scale(struct sp_converter *converter, struct shell *shell, struct sp_frame *frame,
                  struct sp_error *err)
 {
-    AVFrame *picture = shell->picture;
-    struct scaling want = {frame->width_px, frame->height_px, plain_format(picture->format),
+    AVFrame *image = shell->image;
+    struct scaling want = {frame->width_px, frame->height_px, plain_format(image->format),
                            frame->matrix, frame->full_range};
     int rc = make_scaler(converter, &want, err);
     if (rc == SP_OK)
@@ -288,12 +288,12 @@ static int scale(struct sp_converter *converter, struct shell *shell, struct sp_
     uint8_t *planes[4];
     writable(&shell->converted, frame, planes);
     int strides[4] = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2], 0};
-    int rows = sws_scale(converter->scaler, (const uint8_t *const *)picture->data,
-                         picture->linesize, 0, picture->height, planes, strides);
-    if (rows != picture->height)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "a picture in %s could not be converted",
-                       av_get_pix_fmt_name(picture->format));
-    av_frame_unref(picture);
+    int rows = sws_scale(converter->scaler, (const uint8_t *const *)image->data, image->linesize, 0,
+                         image->height, planes, strides);
+    if (rows != image->height)
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "a frame in %s could not be converted",
+                       av_get_pix_fmt_name(image->format));
+    av_frame_unref(image);
     return SP_OK;
 }
 
@@ -319,7 +319,7 @@ static int turn(struct shell *shell, struct sp_orientation orientation, struct s
     if (!sp_orientation_apply(orientation, &decoded, planes, frame->stride_bytes))
         return sp_fail(err, SP_ERR_UNSUPPORTED, "a frame of %dx%d cannot be turned",
                        decoded.width_px, decoded.height_px);
-    av_frame_unref(shell->picture);
+    av_frame_unref(shell->image);
     return SP_OK;
 }
 
@@ -329,22 +329,22 @@ int sp_converter_finish(struct sp_converter *converter, bool still,
 {
     int rc = SP_OK;
     struct shell *shell = converter->target;
-    AVFrame *picture = shell->picture;
+    AVFrame *image = shell->image;
     struct sp_frame *frame = sp_frame_pool_get(converter->pool);
     if (!frame) {
-        av_frame_unref(picture);
-        return sp_fail(err, SP_ERR_NO_MEMORY, "a picture: out of memory");
+        av_frame_unref(image);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "a frame: out of memory");
     }
-    frame->width_px = picture->width;
-    frame->height_px = picture->height;
-    frame->matrix = matrix_of(picture);
-    frame->full_range = is_full_range(picture, still);
-    if (is_zero_copy(picture)) {
-        bool two_planes = picture->format == AV_PIX_FMT_NV12 || picture->format == AV_PIX_FMT_CUDA;
+    frame->width_px = image->width;
+    frame->height_px = image->height;
+    frame->matrix = matrix_of(image);
+    frame->full_range = is_full_range(image, still);
+    if (is_zero_copy(image)) {
+        bool two_planes = image->format == AV_PIX_FMT_NV12 || image->format == AV_PIX_FMT_CUDA;
         frame->format = two_planes ? SP_PIXEL_NV12 : SP_PIXEL_I420;
         for (int i = 0; i < (two_planes ? 2 : 3); i++) {
-            frame->plane[i] = picture->data[i];
-            frame->stride_bytes[i] = picture->linesize[i];
+            frame->plane[i] = image->data[i];
+            frame->stride_bytes[i] = image->linesize[i];
         }
     } else {
         rc = scale(converter, shell, frame, err);
@@ -352,7 +352,7 @@ int sp_converter_finish(struct sp_converter *converter, bool still,
     if (rc == SP_OK && !sp_orientation_is_plain(orientation))
         rc = turn(shell, orientation, frame, err);
     if (rc != SP_OK) {
-        av_frame_unref(picture);
+        av_frame_unref(image);
         sp_frame_unref(frame);
         return rc;
     }

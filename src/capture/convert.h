@@ -1,12 +1,12 @@
 /* Decoded AVFrames as our frames.
  *
  * Data flow: the decoder fills the converter's empty AVFrame; finish makes a frame of it. 4:2:0
- * pictures (yuv420p, yuvj420p, nv12) are handed on as they are: the frame holds the AVFrame and the
+ * frames (yuv420p, yuvj420p, nv12) are handed on as they are: the frame holds the AVFrame and the
  * last unref gives the planes back to the decoder's pool. All others are scaled into I420 memory
- * that the shells keep, so the steady state allocates nothing here.
+ * that the shells keep, so the healthy state allocates nothing here.
  *
  * Colour: matrix and range as the stream says. Where it is silent, as players do: BT.709 from 1280
- * wide or above 576 high, BT.601 below, limited range; yuvj* and grey pictures of still-image
+ * wide or above 576 high, BT.601 below, limited range; yuvj* and grey frames of still-image
  * codecs are full range. RGB becomes limited-range YUV of that same matrix.
  *
  * One thread at a time, except for the release of frames, which any thread may do at any time, also

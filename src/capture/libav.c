@@ -16,7 +16,7 @@
 
 enum {
     BAD_READS_MAX = 64,   /* damaged packets in a row before the rest is given up */
-    BAD_DRAINS_MAX = 256, /* errors of a decoder that should only hand out its last pictures */
+    BAD_DRAINS_MAX = 256, /* errors of a decoder that should only hand out its last frames */
     DEVICE_WAIT_US = 2000,
 };
 
@@ -31,7 +31,7 @@ static void keep_detail(struct sp_libav *s, int rc)
         sp_libav_reason(rc, s->trouble.detail, sizeof s->trouble.detail);
 }
 
-/* `after`: how many pictures came before it. */
+/* `after`: how many frames came before it. */
 static void note_trouble(struct sp_libav *s, uint64_t after)
 {
     if (after < s->trouble.first_after)
@@ -41,9 +41,9 @@ static void note_trouble(struct sp_libav *s, uint64_t after)
 static void on_decoder_error(struct sp_libav *s, int rc)
 {
     keep_detail(s, rc);
-    /* Elsewhere the missing picture itself is noticed; and a recording may open with pictures that
+    /* Elsewhere the missing frame itself is noticed; and a recording may open with frames that
      * lean on others before its beginning. */
-    if (sp_order_stopped(&s->order) && s->any_picture) {
+    if (sp_order_stopped(&s->order) && s->any_frame) {
         s->trouble.errors++;
         note_trouble(s, s->order.next_sequence);
     }
@@ -82,7 +82,7 @@ static void admit(struct sp_libav *s)
         &s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW];
     AVPacket *packet = last->packet;
     s->packets_read++;
-    if (packet->size == 0) { /* "the same picture again"; the decoder would take it for the end */
+    if (packet->size == 0) { /* "the same frame again"; the decoder would take it for the end */
         av_packet_unref(packet);
         return;
     }
@@ -165,7 +165,7 @@ static bool first_is_placed(const struct sp_libav *s)
 
 static bool is_off_grid(const struct sp_libav *s, int64_t id)
 {
-    /* Before the first picture it is not known which packets have a number at all. */
+    /* Before the first frame it is not known which packets have a number at all. */
     if (!s->may_skip || id < 0 || sp_order_stopped(&s->order) || !s->order.started)
         return false;
     return sp_order_rank(&s->order, id) % (uint64_t)s->options.frame_skip != 0;
@@ -200,7 +200,7 @@ static int feed(struct sp_libav *s, struct sp_error *err)
         s->decoder->reordered_opaque = first->id;
 #endif
         if (s->images)
-            sp_libav_log_clear(); /* so that what it says is about this picture */
+            sp_libav_log_clear(); /* so that what it says is about this frame */
         int rc = avcodec_send_packet(s->decoder, first->packet);
         if (rc < 0)
             on_decoder_error(s, rc);
@@ -209,32 +209,32 @@ static int feed(struct sp_libav *s, struct sp_error *err)
     return SP_OK;
 }
 
-static bool is_interlaced(const AVFrame *picture)
+static bool is_interlaced(const AVFrame *image)
 {
 #ifdef AV_FRAME_FLAG_INTERLACED
-    return picture->flags & AV_FRAME_FLAG_INTERLACED;
+    return image->flags & AV_FRAME_FLAG_INTERLACED;
 #else
-    return picture->interlaced_frame;
+    return image->interlaced_frame;
 #endif
 }
 
 /* In `order`, of the packet that it came from. */
-static int64_t id_of(const AVFrame *picture)
+static int64_t id_of(const AVFrame *image)
 {
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
-    return (int64_t)(intptr_t)picture->opaque;
+    return (int64_t)(intptr_t)image->opaque;
 #else
-    return picture->reordered_opaque;
+    return image->reordered_opaque;
 #endif
 }
 
-static uint64_t number(struct sp_libav *s, const AVFrame *picture)
+static uint64_t number(struct sp_libav *s, const AVFrame *image)
 {
-    int64_t id = id_of(picture);
-    if (is_interlaced(picture) && s->order.stopped_id != 0) /* two packets may be one picture */
+    int64_t id = id_of(image);
+    if (is_interlaced(image) && s->order.stopped_id != 0) /* two packets may be one frame */
         sp_order_distrust(&s->order);
     uint64_t before = s->order.next_sequence, lost = s->order.lost, skipped = s->order.skipped;
-    uint64_t sequence = sp_order_picture(&s->order, id);
+    uint64_t sequence = sp_order_frame(&s->order, id);
     s->undecoded += s->order.skipped - skipped;
     if (s->order.lost > lost)
         note_trouble(s, before);
@@ -242,17 +242,17 @@ static uint64_t number(struct sp_libav *s, const AVFrame *picture)
 }
 
 /* See times.h for the rule. */
-static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
+static int64_t time_of(struct sp_libav *s, const AVFrame *image)
 {
-    int64_t id = id_of(picture);
-    int64_t stamp = picture->best_effort_timestamp;
+    int64_t id = id_of(image);
+    int64_t stamp = image->best_effort_timestamp;
     int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
     bool known = time_us > -(INT64_MAX / 16) && time_us < INT64_MAX / 16;
     if (s->clockless && id >= 0) {
         time_us = s->arrived_us[id % SP_ORDER_PENDING_MAX];
         known = true;
     }
-    if (!s->any_picture) {
+    if (!s->any_frame) {
         int64_t start_us = s->info.live ? AV_NOPTS_VALUE : s->format->start_time;
         s->origin_us = start_us != AV_NOPTS_VALUE ? start_us : known ? time_us : 0;
         s->times.live = s->info.live;
@@ -263,30 +263,30 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *picture)
                          s->info.live ? sp_clock_us() : 0);
 }
 
-/* A picture that the GPU decoded goes into a surface; where there is no room for that, or it is to
+/* A frame that the GPU decoded goes into a surface; where there is no room for that, or it is to
  * be turned, to the host. */
-static int take_surface(struct sp_libav *s, AVFrame *picture, bool plain,
+static int take_surface(struct sp_libav *s, AVFrame *image, bool plain,
                         struct spoton_surface **surface, struct sp_error *err)
 {
-    if (!sp_libav_gpu_has(picture) || (!plain && sp_libav_gpu_bring(picture)))
+    if (!sp_libav_gpu_has(image) || (!plain && sp_libav_gpu_bring(image)))
         return SP_OK;
     if (!plain)
         return sp_fail(err, SP_ERR_DEVICE, "a frame cannot be brought from the GPU to be turned");
-    int rc = sp_libav_gpu_take(s->gpu, picture, surface, err);
-    return rc == SP_ERR_NO_MEMORY && sp_libav_gpu_bring(picture) ? SP_OK : rc;
+    int rc = sp_libav_gpu_take(s->gpu, image, surface, err);
+    return rc == SP_ERR_NO_MEMORY && sp_libav_gpu_bring(image) ? SP_OK : rc;
 }
 
-/* The target's picture as a frame. */
-static int make_frame(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
+/* The target's frame as a frame. */
+static int make_frame(struct sp_libav *s, AVFrame *image, struct sp_frame **out,
                       struct sp_error *err)
 {
     struct spoton_surface *surface = NULL;
-    struct sp_orientation orientation = sp_libav_frame_orientation(picture, s->orientation);
-    AVRational aspect = sp_libav_pixel_aspect(s->format, s->stream, picture, s->still);
+    struct sp_orientation orientation = sp_libav_frame_orientation(image, s->orientation);
+    AVRational aspect = sp_libav_pixel_aspect(s->format, s->stream, image, s->still);
     bool plain = sp_orientation_is_plain(orientation);
-    int rc = take_surface(s, picture, plain, &surface, err);
+    int rc = take_surface(s, image, plain, &surface, err);
     if (rc != SP_OK) {
-        av_frame_unref(picture);
+        av_frame_unref(image);
         return rc;
     }
     rc = sp_converter_finish(s->converter, s->still, orientation, out, err);
@@ -307,14 +307,13 @@ static int make_frame(struct sp_libav *s, AVFrame *picture, struct sp_frame **ou
     return rc;
 }
 
-/* The picture in the converter's target. *out stays NULL when nobody wants it. */
-static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
-                   struct sp_error *err)
+/* The frame in the converter's target. *out stays NULL when nobody wants it. */
+static int deliver(struct sp_libav *s, AVFrame *image, struct sp_frame **out, struct sp_error *err)
 {
-    uint64_t sequence = number(s, picture);
-    int64_t pts_us = time_of(s, picture);
-    s->any_picture = true;
-    bool faulty = (picture->flags & AV_FRAME_FLAG_CORRUPT) || picture->decode_error_flags;
+    uint64_t sequence = number(s, image);
+    int64_t pts_us = time_of(s, image);
+    s->any_frame = true;
+    bool faulty = (image->flags & AV_FRAME_FLAG_CORRUPT) || image->decode_error_flags;
     /* The decoder of an image file fills up what is missing and only complains. */
     if (s->images && sp_libav_log_last()[0] != '\0')
         faulty = true;
@@ -325,12 +324,12 @@ static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
     }
     if (s->options.sparse && sequence % (uint64_t)s->options.frame_skip != 0) {
         s->undecoded++;
-        av_frame_unref(picture);
+        av_frame_unref(image);
         return SP_OK;
     }
     struct sp_frame *frame;
-    int rc = make_frame(s, picture, &frame, err);
-    if (rc == SP_ERR_NO_MEMORY) { /* costs this picture only */
+    int rc = make_frame(s, image, &frame, err);
+    if (rc == SP_ERR_NO_MEMORY) { /* costs this frame only */
         s->failed++;
         note_trouble(s, sequence);
         return SP_OK;
@@ -353,12 +352,12 @@ static int deliver(struct sp_libav *s, AVFrame *picture, struct sp_frame **out,
 static void check_promises(struct sp_libav *s)
 {
     struct sp_libav_trouble *t = &s->trouble;
-    uint64_t pictures = s->order.next_sequence;
+    uint64_t images = s->order.next_sequence;
     if (s->frames_announced > s->packets_read) {
         t->missing = (uint64_t)(s->frames_announced - s->packets_read);
         t->cut = true;
     } else if (s->end_announced_us > 0) {
-        /* Headers round, and the last picture's own length is often unknown. */
+        /* Headers round, and the last frame's own length is often unknown. */
         int64_t slack_us = FFMAX(1000000, 3 * s->period_us);
         int64_t gap_us = s->end_announced_us - s->seen_end_us;
         if (gap_us > slack_us) {
@@ -367,7 +366,7 @@ static void check_promises(struct sp_libav *s)
         }
     }
     if (t->cut)
-        note_trouble(s, pictures);
+        note_trouble(s, images);
 }
 
 static void count_in(char *text, size_t text_bytes, uint64_t n, const char *what)
@@ -391,9 +390,9 @@ static int finish(struct sp_libav *s, struct sp_error *err)
         check_promises(s);
     uint64_t failed = failed_of(s);
 
-    if (!s->any_picture)
+    if (!s->any_frame)
         return sp_fail(err, SP_ERR_FORMAT,
-                       "%s: no picture could be decoded (%s, %" PRId64
+                       "%s: no frame could be decoded (%s, %" PRId64
                        " packets%s%s); check that the file is complete",
                        s->name, s->info.codec, s->packets_read, t->detail[0] ? ", " : "",
                        t->detail);
@@ -408,13 +407,13 @@ static int finish(struct sp_libav *s, struct sp_error *err)
         snprintf(total, sizeof total, " of %" PRId64, s->info.frames_total);
     const char *detail = t->detail[0] ? t->detail : "the data ends early";
     return sp_fail(err, SP_ERR_FORMAT,
-                   "%s: damaged or cut short after picture %" PRIu64 "%s: %s%s%s%s; copy or record "
+                   "%s: damaged or cut short after frame %" PRIu64 "%s: %s%s%s%s; copy or record "
                    "it again",
                    s->name, t->first_after, total, detail, counts[0] ? " (" : "", counts,
                    counts[0] ? ")" : "");
 }
 
-static int read_picture(struct sp_libav *s, struct sp_frame **out, struct sp_error *err)
+static int read_image(struct sp_libav *s, struct sp_frame **out, struct sp_error *err)
 {
     for (;;) {
         if (is_interrupted(s))
@@ -446,7 +445,7 @@ static int read_source(void *self, struct sp_frame **out, struct sp_error *err)
     sp_libav_log_clear();
     struct sp_frame *frame = NULL;
     int64_t start_us = sp_clock_us();
-    int rc = read_picture(s, &frame, err);
+    int rc = read_image(s, &frame, err);
     int64_t now_us = sp_clock_us();
     s->busy_us += now_us - start_us;
     if (rc != SP_OK)

@@ -13,30 +13,30 @@
 
 enum {
     /* Packets read ahead of the decoder to know a packet's place in the order of display: more than
-     * the longest run of B-pictures (16) and the decoder's delay (16) together. */
+     * the longest run of B-frames (16) and the decoder's delay (16) together. */
     SP_LIBAV_WINDOW = 64,
     SP_LIBAV_NAME_BYTES = 224,
 };
 
-/* How packets and pictures belong together. */
+/* How packets and frames belong together. */
 enum sp_libav_numbering {
-    SP_NUMBER_BY_COUNT,   /* unknown: pictures are counted as they come out */
-    SP_NUMBER_BY_ORDINAL, /* one packet is one picture, displayed in the order of decoding */
-    SP_NUMBER_BY_PTS,     /* one packet is one picture, reordered */
+    SP_NUMBER_BY_COUNT,   /* unknown: frames are counted as they come out */
+    SP_NUMBER_BY_ORDINAL, /* one packet is one frame, displayed in the order of decoding */
+    SP_NUMBER_BY_PTS,     /* one packet is one frame, reordered */
 };
 
 struct sp_libav_waiting {
     AVPacket *packet;
-    int64_t id; /* in `order`; -1: gives no picture */
+    int64_t id; /* in `order`; -1: gives no frame */
 };
 
 /* What went wrong on the way, for the one error text at the end. */
 struct sp_libav_trouble {
     bool cut;             /* the input ended with an error or before its announced end */
-    uint64_t damaged;     /* pictures given out that the decoder marked as faulty */
+    uint64_t damaged;     /* frames given out that the decoder marked as faulty */
     uint64_t errors;      /* of the decoder, where `order` does not tell what is lost */
     uint64_t missing;     /* announced by the container and not there */
-    uint64_t first_after; /* good pictures before the first trouble; UINT64_MAX: none */
+    uint64_t first_after; /* good frames before the first trouble; UINT64_MAX: none */
     char detail[256];
 };
 
@@ -59,7 +59,7 @@ struct sp_libav {
     bool network;
     struct sp_orientation orientation; /* of the whole stream */
     bool still;                        /* a still-image codec */
-    bool images;              /* … and each picture a file of its own; one thread decodes them */
+    bool images;              /* … and each frame a file of its own; one thread decodes them */
     int64_t frames_announced; /* by a trustworthy index or header; 0: none */
     int64_t end_announced_us; /* from the stream's start; 0: none */
 
@@ -72,19 +72,19 @@ struct sp_libav {
     int bad_reads, bad_drains;
     bool input_over, draining, over;
 
-    /* Pictures. */
+    /* Frames. */
     enum sp_libav_numbering numbering;
     bool may_skip;      /* packets off the grid need not be decoded */
     bool skip_unsent;   /* … and need not even reach the decoder */
     uint64_t undecoded; /* since the last one given out */
     uint64_t failed;
     struct sp_order order;
-    bool any_picture;
+    bool any_frame;
     int64_t origin_us, period_us;
     bool clockless; /* live, and only arrival tells when a frame was taken */
     struct sp_times times;
     int64_t arrived_us[SP_ORDER_PENDING_MAX]; /* of packets, by their id */
-    int64_t busy_us;                          /* spent since the last picture was given out */
+    int64_t busy_us;                          /* spent since the last frame was given out */
     struct sp_libav_trouble trouble;
 };
 

@@ -25,22 +25,22 @@ struct sp_orientation sp_libav_stream_orientation(const AVStream *stream)
     return matrix ? sp_orientation_from_matrix(matrix) : (struct sp_orientation){0};
 }
 
-struct sp_orientation sp_libav_frame_orientation(const AVFrame *picture,
+struct sp_orientation sp_libav_frame_orientation(const AVFrame *image,
                                                  struct sp_orientation of_stream)
 {
-    const AVFrameSideData *data = av_frame_get_side_data(picture, AV_FRAME_DATA_DISPLAYMATRIX);
+    const AVFrameSideData *data = av_frame_get_side_data(image, AV_FRAME_DATA_DISPLAYMATRIX);
     if (data && data->size >= 9 * sizeof(int32_t))
         return sp_orientation_from_matrix((const int32_t *)data->data);
     /* Some decoders of still images hand on EXIF's tag as it is. */
-    const AVDictionaryEntry *tag = av_dict_get(picture->metadata, "Orientation", NULL, 0);
+    const AVDictionaryEntry *tag = av_dict_get(image->metadata, "Orientation", NULL, 0);
     return tag ? sp_orientation_from_exif(atoi(tag->value)) : of_stream;
 }
 
-AVRational sp_libav_pixel_aspect(AVFormatContext *format, AVStream *stream, AVFrame *picture,
+AVRational sp_libav_pixel_aspect(AVFormatContext *format, AVStream *stream, AVFrame *image,
                                  bool still)
 {
     AVRational aspect =
-        still ? stream->sample_aspect_ratio : av_guess_sample_aspect_ratio(format, stream, picture);
+        still ? stream->sample_aspect_ratio : av_guess_sample_aspect_ratio(format, stream, image);
     if (aspect.num <= 0 || aspect.den <= 0 || aspect.num == aspect.den ||
         aspect.num / aspect.den >= ASPECT_MAX || aspect.den / aspect.num >= ASPECT_MAX)
         return (AVRational){0, 1};

@@ -64,8 +64,8 @@ static bool attach(struct sp_libav_gpu *g, AVCodecContext *decoder, const struct
                    int device, char *why, size_t why_bytes)
 {
     void *context, *stream;
-    if (g->api->decoding_open(&g->decoding, device, gpu->extra, &context, &stream, why, why_bytes) <
-        0)
+    if (g->api->decoding_open(&g->decoding, device, gpu->backend_options, &context, &stream, why,
+                              why_bytes) < 0)
         return false;
     why[0] = '\0';
     if (!context)
@@ -97,7 +97,7 @@ struct sp_libav_gpu *sp_libav_gpu_open(AVCodecContext *decoder, const AVCodec *c
     }
     decoder->get_format = choose_format;
     decoder->extra_hw_frames = SURFACES_AHEAD;
-    decoder->thread_count = 1; /* the GPU does the work; more would only hold pictures back */
+    decoder->thread_count = 1; /* the GPU does the work; more would only hold frames back */
     return g;
 }
 
@@ -109,32 +109,32 @@ void sp_libav_gpu_close(struct sp_libav_gpu *gpu)
     free(gpu);
 }
 
-bool sp_libav_gpu_has(const AVFrame *picture)
+bool sp_libav_gpu_has(const AVFrame *image)
 {
-    return picture->format == AV_PIX_FMT_CUDA;
+    return image->format == AV_PIX_FMT_CUDA;
 }
 
-int sp_libav_gpu_take(struct sp_libav_gpu *gpu, const AVFrame *picture, struct spoton_surface **out,
+int sp_libav_gpu_take(struct sp_libav_gpu *gpu, const AVFrame *image, struct spoton_surface **out,
                       struct sp_error *err)
 {
-    struct spoton_picture where = {
-        .plane = {picture->data[0], picture->data[1]},
-        .stride_bytes = {picture->linesize[0], picture->linesize[1]},
-        .width = picture->width,
-        .height = picture->height,
+    struct spoton_image where = {
+        .plane = {image->data[0], image->data[1]},
+        .stride_bytes = {image->linesize[0], image->linesize[1]},
+        .width = image->width,
+        .height = image->height,
         .interleaved_chroma = 1,
     };
     return sp_surface_take(out, gpu->api, gpu->decoding, &where, err);
 }
 
-bool sp_libav_gpu_bring(AVFrame *picture)
+bool sp_libav_gpu_bring(AVFrame *image)
 {
     AVFrame *host = av_frame_alloc();
-    bool done = host && av_hwframe_transfer_data(host, picture, 0) >= 0 &&
-                av_frame_copy_props(host, picture) >= 0;
+    bool done = host && av_hwframe_transfer_data(host, image, 0) >= 0 &&
+                av_frame_copy_props(host, image) >= 0;
     if (done) {
-        av_frame_unref(picture);
-        av_frame_move_ref(picture, host);
+        av_frame_unref(image);
+        av_frame_move_ref(image, host);
     }
     av_frame_free(&host);
     return done;

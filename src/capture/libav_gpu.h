@@ -1,6 +1,6 @@
 /* Decoding on a GPU (NVDEC by FFmpeg's CUDA device), for capture/libav* alone.
  *
- * Data flow: the decoder leaves a picture in the GPU's memory -> sp_libav_gpu_take() copies it into
+ * Data flow: the decoder leaves a frame in the GPU's memory -> sp_libav_gpu_take() copies it into
  * a surface of the engine's, so that the decoder's few are free again -> the frame holds that.
  * 8-bit 4:2:0 alone; all else, and what the GPU refuses, is decoded on the CPU as ever. */
 #pragma once
@@ -20,12 +20,12 @@ struct sp_libav_gpu *sp_libav_gpu_open(AVCodecContext *decoder, const AVCodec *c
 /* After the decoder is gone. NULL is fine. */
 void sp_libav_gpu_close(struct sp_libav_gpu *gpu);
 
-/* Whether the picture lies in the GPU's memory. */
-bool sp_libav_gpu_has(const AVFrame *picture);
+/* Whether the frame lies in the GPU's memory. */
+bool sp_libav_gpu_has(const AVFrame *image);
 
 /* A copy in a surface, for sp_frame_attach(). SP_ERR_NO_MEMORY, SP_ERR_DEVICE, SP_ERR_ENGINE. */
-int sp_libav_gpu_take(struct sp_libav_gpu *gpu, const AVFrame *picture, struct spoton_surface **out,
+int sp_libav_gpu_take(struct sp_libav_gpu *gpu, const AVFrame *image, struct spoton_surface **out,
                       struct sp_error *err);
 
-/* Brings the picture to the host. False: it cannot be, and is unchanged. */
-bool sp_libav_gpu_bring(AVFrame *picture);
+/* Brings the frame to the host. False: it cannot be, and is unchanged. */
+bool sp_libav_gpu_bring(AVFrame *image);

@@ -9,10 +9,10 @@ enum { ALIGN_BYTES = 64, SLACK_BYTES = 64, BLOCKS_MAX = 128 };
 
 struct sp_libav_memory {
     struct sp_source_memory from;
-    pthread_mutex_t mutex; /* guards the rest: the decoder's threads ask for pictures */
+    pthread_mutex_t mutex; /* guards the rest: the decoder's threads ask for frames */
     AVBufferPool *pool;
     enum AVPixelFormat format;
-    int width_px, height_px; /* of the pool's pictures, with the decoder's margins */
+    int width_px, height_px; /* of the pool's frames, with the decoder's margins */
     int linesize[4];
     size_t plane_bytes[4];
     struct { /* of the pool */
@@ -54,7 +54,7 @@ static AVBufferRef *take_block(void *opaque, size_t size)
     return buffer;
 }
 
-/* As avcodec_default_get_buffer2 lays pictures out. */
+/* As avcodec_default_get_buffer2 lays frames out. */
 static bool make_pool(struct sp_libav_memory *memory, AVCodecContext *decoder, const AVFrame *frame)
 {
     int width = frame->width, height = frame->height, align[AV_NUM_DATA_POINTERS];
@@ -88,7 +88,7 @@ static bool make_pool(struct sp_libav_memory *memory, AVCodecContext *decoder, c
     return memory->pool != NULL;
 }
 
-static bool take_picture(struct sp_libav_memory *memory, AVCodecContext *decoder, AVFrame *frame)
+static bool take_image(struct sp_libav_memory *memory, AVCodecContext *decoder, AVFrame *frame)
 {
     if (!memory->pool || memory->format != frame->format || memory->width_px != frame->width ||
         memory->height_px != frame->height) {
@@ -119,7 +119,7 @@ static int get_buffer(AVCodecContext *decoder, AVFrame *frame, int flags)
     if (!plain || !(decoder->codec->capabilities & AV_CODEC_CAP_DR1))
         return avcodec_default_get_buffer2(decoder, frame, flags);
     pthread_mutex_lock(&memory->mutex);
-    bool taken = take_picture(memory, decoder, frame);
+    bool taken = take_image(memory, decoder, frame);
     pthread_mutex_unlock(&memory->mutex);
     return taken ? 0 : avcodec_default_get_buffer2(decoder, frame, flags);
 }
@@ -131,7 +131,7 @@ int sp_libav_memory_open(struct sp_libav_memory **out, AVCodecContext *decoder,
         return SP_OK;
     struct sp_libav_memory *m = calloc(1, sizeof *m);
     if (!m)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "pictures: out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "frames: out of memory");
     m->from = *memory;
     pthread_mutex_init(&m->mutex, NULL);
     decoder->opaque = m;

@@ -240,7 +240,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
     return rc < 0 ? fail_open(s, rc, err) : SP_OK;
 }
 
-/* The index of the stream to show, or -1. Sound is never read; a cover picture of an audio file is
+/* The index of the stream to show, or -1. Sound is never read; a cover frame of an audio file is
  * not a video. */
 static int find_video(AVFormatContext *format)
 {
@@ -268,7 +268,7 @@ static int fail_no_video(const struct sp_libav *s, struct sp_error *err)
         const char *kind = av_get_media_type_string(stream->codecpar->codec_type);
         bool cover = stream->disposition & AV_DISPOSITION_ATTACHED_PIC;
         int n = snprintf(found + used, sizeof found - used, "%s%s", i ? ", " : "",
-                         cover  ? "cover picture"
+                         cover  ? "cover frame"
                          : kind ? kind
                                 : "data");
         used += n > 0 ? (size_t)n : 0;
@@ -324,7 +324,7 @@ static int open_decoder(struct sp_libav *s, struct sp_error *err)
 #endif
     int threads = s->options.decode_threads;
     s->decoder->thread_count = threads > 0 && !s->images ? threads : 1;
-    /* Frame threads hold back a picture a thread: not for what should be seen at once. */
+    /* Frame threads hold back a frame a thread: not for what should be seen at once. */
     s->decoder->thread_type = s->info.live ? FF_THREAD_SLICE : FF_THREAD_SLICE | FF_THREAD_FRAME;
     int rc = sp_libav_memory_open(&s->memory, s->decoder, &s->options.memory, err);
     if (rc < 0)
@@ -426,7 +426,7 @@ static void read_promises(struct sp_libav *s)
                                : 0;
 }
 
-/* Pictures of HEVC that no other picture of their temporal layer leans on may still serve a higher
+/* Frames of HEVC that no other frame of their temporal layer leans on may still serve a higher
  * layer: only a stream of one layer tells what can be left out. */
 static bool hevc_has_one_layer(const AVCodecParameters *parameters)
 {
@@ -449,7 +449,7 @@ static bool is_image_format(const char *format)
            (length > 5 && strcmp(format + length - 5, "_pipe") == 0);
 }
 
-/* Only where one packet is known to be one picture may packets be counted as pictures. */
+/* Only where one packet is known to be one frame may packets be counted as frames. */
 static void choose_numbering(struct sp_libav *s)
 {
     const AVCodecParameters *parameters = s->stream->codecpar;
@@ -462,7 +462,7 @@ static void choose_numbering(struct sp_libav *s)
     s->still = intra_only;
     s->images = intra_only && is_image_format(s->format->iformat->name);
     if (fields) {
-        /* Two packets may be one picture. */
+        /* Two packets may be one frame. */
     } else if (intra_only) {
         s->numbering = SP_NUMBER_BY_ORDINAL;
         s->skip_unsent = true;
@@ -564,7 +564,7 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
         return rc;
     }
     const struct sp_source_info *info = &s->info;
-    sp_log(SP_LOG_DEBUG, "%s: %s, %s, %dx%d, %.3f pictures/s%s", s->name, info->format, info->codec,
+    sp_log(SP_LOG_DEBUG, "%s: %s, %s, %dx%d, %.3f frames/s%s", s->name, info->format, info->codec,
            info->width_px, info->height_px, info->frame_rate, s->gpu ? ", for the GPU" : "");
     *out = s;
     return SP_OK;

@@ -18,7 +18,7 @@ int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err)
         return sp_fail(err, SP_ERR_UNSUPPORTED, "%s: a camera has no other place to go to",
                        s->name);
     int64_t start_us = s->format->start_time != AV_NOPTS_VALUE ? s->format->start_time : 0;
-    int64_t origin_us = s->any_picture ? s->origin_us : start_us;
+    int64_t origin_us = s->any_frame ? s->origin_us : start_us;
     int64_t at = av_rescale_q(time_us + origin_us, AV_TIME_BASE_Q, s->stream->time_base);
     int rc = av_seek_frame(s->format, s->stream->index, at, AVSEEK_FLAG_BACKWARD);
     if (rc < 0) /* before the first key frame's own time: the beginning */

@@ -18,7 +18,7 @@ static void take(struct sp_order *order, int at)
     order->entry[at] = order->entry[--order->count];
 }
 
-/* The picture of this entry will not come. */
+/* The frame of this entry will not come. */
 static void give_up(struct sp_order *order, int at)
 {
     if (order->started) {
@@ -107,7 +107,7 @@ void sp_order_skip(struct sp_order *order, int64_t id)
         order->entry[at].skipped = true;
 }
 
-uint64_t sp_order_picture(struct sp_order *order, int64_t id)
+uint64_t sp_order_frame(struct sp_order *order, int64_t id)
 {
     if (id >= order->stopped_id) {
         give_up_before(order, INT64_MAX);

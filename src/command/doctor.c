@@ -85,7 +85,7 @@ static const struct spoton_engine_api *look_at_engines(const struct sp_settings 
             say_problem("engine", r->error);
         else if (!r->found)
             printf("%-9s %-12s not there: %s\n", "engine", r->name, r->error);
-        else if (r->probe.score <= 0)
+        else if (r->probe.preference <= 0)
             printf("%-9s %-12s %s: %s\n", "engine", r->name, r->probe.version, r->probe.reason);
         else
             printf("%-9s %-12s %s on %s; fast in %s\n", "engine", r->name, r->probe.version,
@@ -107,13 +107,13 @@ static void look_at_devices(const struct spoton_engine_api *engine,
                             const struct sp_settings *settings)
 {
     bool any = engine->struct_bytes > offsetof(struct spoton_engine_api, device) && engine->device;
-    const char *extra = settings->engine_options[0] ? settings->engine_options : NULL;
+    const char *backend_options = settings->engine_options[0] ? settings->engine_options : NULL;
     char text[200], list[sizeof settings->devices];
     char *rest, *word;
     int count = 0;
     for (; any; count++) {
         struct spoton_device device = {.struct_bytes = sizeof device};
-        if (engine->device(count, extra, &device) < 0)
+        if (engine->device(count, backend_options, &device) < 0)
             break;
         printf("%-9s %d: %s\n", "device", count, device.name);
     }
@@ -179,7 +179,7 @@ static void look_at_model(const struct spoton_engine_api *engine,
         free(model);
         return;
     }
-    printf("%-9s %s: %s, %d class%s%s\n", "model", path, sp_model_family_name(model->family),
+    printf("%-9s %s: %s, %d class%s%s\n", "model", path, sp_head_type_name(model->head_type),
            model->classes, model->classes == 1 ? "" : "es", model->quantised ? ", INT8" : "");
     say_classes(model, settings);
     printf("%-9s wants %s in %s\n", "", model->swap_red_blue ? "BGR" : "RGB",
@@ -222,18 +222,17 @@ static void look_at_batch(const struct sp_model_choice *choice, const struct sp_
     const struct sp_bundle *bundle = &choice->bundle;
     int wanted = settings->engine_batch, fixed = choice->model.fixed_batch;
     if (wanted > 0 && fixed > 0 && wanted != fixed) {
-        snprintf(
-            text, sizeof text,
-            "ENGINE_BATCH=%d, but the file takes %d pictures at a time and no other number: %d "
-            "are used; export the model with a free batch, or set ENGINE_BATCH=%d",
-            wanted, fixed, fixed, fixed);
+        snprintf(text, sizeof text,
+                 "ENGINE_BATCH=%d, but the file takes %d frames at a time and no other number: %d "
+                 "are used; export the model with a free batch, or set ENGINE_BATCH=%d",
+                 wanted, fixed, fixed, fixed);
         say_problem("model", text);
-    } else if (wanted > 0 && bundle->is_folder && wanted != bundle->card.batch) {
+    } else if (wanted > 0 && bundle->is_folder && wanted != bundle->manifest.batch) {
         snprintf(
             text, sizeof text,
             "ENGINE_BATCH=%d, but the bundle was compiled for %d: it is compiled anew at every "
             "start; run `spoton export --batch %d`",
-            wanted, bundle->card.batch, wanted);
+            wanted, bundle->manifest.batch, wanted);
         say_problem("model", text);
     }
 }
@@ -257,7 +256,7 @@ static void look_at_speed(const struct sp_model_choice *choice, const struct sp_
         .height_px = (size * 9 / 16 + 31) / 32 * 32,
         .threads = settings->threads > 0 ? settings->threads : cpu.cores_usable,
         .streams = settings->streams,
-        .extra = sp_model_choice_extra(choice),
+        .backend_options = sp_model_choice_backend_options(choice),
     };
     int result = sp_detector_open(&detector, &options, &err);
     if (result < 0) {
@@ -266,27 +265,26 @@ static void look_at_speed(const struct sp_model_choice *choice, const struct sp_
         say_problem("engine", text);
         return;
     }
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     double best_ms = 1e9;
     for (int i = 0; i < RUNS && result == SP_OK; i++) {
-        result = sp_detector_submit(detector, slot, &err);
+        result = sp_detector_submit(detector, request, &err);
         if (result == SP_OK)
-            result = sp_detector_collect(detector, slot, &err);
-        double ms = (double)(slot->finished_us - slot->submitted_us) / 1e3 / batch;
+            result = sp_detector_collect(detector, request, &err);
+        double ms = (double)(request->finished_us - request->submitted_us) / 1e3 / batch;
         best_ms = ms < best_ms ? ms : best_ms;
     }
     struct spoton_engine_description d = {.struct_bytes = sizeof d};
     sp_detector_describe(detector, &d);
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     sp_detector_close(detector);
     if (result < 0) {
         say_problem("engine", err.text);
         return;
     }
     double rate = 1000 / best_ms * d.streams;
-    printf(
-        "%-9s %.1f ms a picture in %s, at most %.0f pictures/s on %d streams, in batches of %d\n",
-        "speed", best_ms, sp_precision_name(d.precision), rate, d.streams, batch);
+    printf("%-9s %.1f ms a frame in %s, at most %.0f frames/s on %d streams, in batches of %d\n",
+           "speed", best_ms, sp_precision_name(d.precision), rate, d.streams, batch);
     double each =
         rate * settings->frame_skip / (settings->camera_count ? settings->camera_count : 1);
     if (settings->camera_count > 0 && each < LOW_RATE) {
@@ -384,15 +382,15 @@ static void look_at_camera(const struct sp_settings *settings, int index)
     if (!frame) {
         char text[sizeof err.text + SP_CAMERA_NAME_BYTES + 4];
         snprintf(text, sizeof text, "%s: %s", camera->name,
-                 result == SP_ERR_END ? "holds no picture" : err.text);
+                 result == SP_ERR_END ? "holds no frame" : err.text);
         say_problem("camera", text);
     } else {
         struct sp_source_info info;
         sp_source_info(source, &info);
-        printf("%-9s %s (%s): %s in %s, %dx%d, %.3g pictures/s", "camera", camera->name, url,
+        printf("%-9s %s (%s): %s in %s, %dx%d, %.3g frames/s", "camera", camera->name, url,
                info.codec, info.format, frame->width_px, frame->height_px, info.frame_rate);
         if (info.frames_total > 0)
-            printf(", %lld pictures", (long long)info.frames_total);
+            printf(", %lld frames", (long long)info.frames_total);
         printf("\n");
     }
     sp_source_close(source);

@@ -8,9 +8,9 @@ static const struct sp_command_usage usage = {
     .name = "eval",
     .synopsis = "MODEL DATA [-o BOXES.txt]\n       spoton eval --tracks GT.txt OUT.txt",
     .about =
-        "Measures a model on labelled pictures, a folder or a tar file: average precision, and\n"
+        "Measures a model on labelled images, a folder or a tar file: average precision, and\n"
         "precision and recall at YOLO_CONFIDENCE_THRESHOLD, of all people and by their height.\n"
-        "NAME.txt holds the labels of NAME.jpg: lines \"flag cx cy w h\", shares of the picture;\n"
+        "NAME.txt holds the labels of NAME.jpg: lines \"flag cx cy w h\", shares of the image;\n"
         "flag 0 or 1: a person, 2: doubtful, counts neither way.\n"
         "With --tracks: MOTA, IDF1, HOTA and ID switches of tracks, as `run` writes them.\n",
     .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE | SP_TAKES_JSON | SP_TAKES_TRACKS,
@@ -26,7 +26,7 @@ int sp_command_eval_main(const struct sp_command_context *context)
     if (options->input_count != 2) {
         fprintf(stderr, "spoton eval: %s\n",
                 options->tracks ? "name two files: the truth and the tracks"
-                                : "name a model, and a folder or tar file of labelled pictures");
+                                : "name a model, and a folder or tar file of labelled images");
         free(options);
         return SP_EXIT_USAGE;
     }

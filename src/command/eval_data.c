@@ -34,7 +34,7 @@ static bool has_ending(const char *path, const char *ending)
     return length > tail && strcasecmp(path + length - tail, ending) == 0;
 }
 
-static bool is_picture(const char *path)
+static bool is_image(const char *path)
 {
     static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp", ".bmp"};
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
@@ -66,17 +66,17 @@ static int no_memory(const struct list *list, struct sp_error *err)
     return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", list->path);
 }
 
-/* `inside`: the path that pairs pictures and labels. Takes url. For now the key stands in `labels`.
+/* `inside`: the path that pairs images and labels. Takes url. For now the key stands in `labels`.
  */
-static int add_picture(struct list *list, const char *inside, char *url, struct sp_error *err)
+static int add_image(struct list *list, const char *inside, char *url, struct sp_error *err)
 {
     struct sp_eval_data *data = list->data;
     const char *slash = strrchr(inside, '/');
     if (data->count == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        struct sp_eval_picture *grown = realloc(data->pictures, capacity * sizeof *grown);
+        struct sp_eval_image *grown = realloc(data->images, capacity * sizeof *grown);
         if (grown) {
-            data->pictures = grown;
+            data->images = grown;
             list->capacity = capacity;
         }
     }
@@ -90,7 +90,7 @@ static int add_picture(struct list *list, const char *inside, char *url, struct 
     char *dot = strrchr(name, '.');
     if (dot)
         *dot = '\0';
-    data->pictures[data->count++] = (struct sp_eval_picture){name, url, key};
+    data->images[data->count++] = (struct sp_eval_image){name, url, key};
     return SP_OK;
 }
 
@@ -120,7 +120,7 @@ static char *read_text(const struct list *list, FILE *file, size_t bytes, const 
                        struct sp_error *err)
 {
     if (bytes > LABELS_BYTES_MAX) {
-        sp_fail(err, SP_ERR_FORMAT, "%s: %s is %zu bytes long, too long for labels of a picture",
+        sp_fail(err, SP_ERR_FORMAT, "%s: %s is %zu bytes long, too long for labels of a image",
                 list->path, name, bytes);
         return NULL;
     }
@@ -140,8 +140,8 @@ static char *read_text(const struct list *list, FILE *file, size_t bytes, const 
 
 static int add_file(struct list *list, const char *path, struct sp_error *err)
 {
-    if (is_picture(path))
-        return add_picture(list, path, strdup(path), err);
+    if (is_image(path))
+        return add_image(list, path, strdup(path), err);
     if (!has_ending(path, ".txt"))
         return SP_OK;
     FILE *file = fopen(path, "rbe");
@@ -204,11 +204,11 @@ static void take_pax_path(const char *text, char out[PATH_MAX])
 static int take_member(struct list *list, FILE *file, const char *name, long long at,
                        long long bytes, struct sp_error *err)
 {
-    if (is_picture(name)) {
+    if (is_image(name)) {
         char *url = NULL;
         if (asprintf(&url, "subfile,,start,%lld,end,%lld,,:%s", at, at + bytes, list->path) < 0)
             url = NULL;
-        return add_picture(list, name, url, err);
+        return add_image(list, name, url, err);
     }
     if (!has_ending(name, ".txt"))
         return SP_OK;
@@ -264,7 +264,7 @@ static int compare_keys(const void *a, const void *b)
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct sp_eval_picture *x = a, *y = b;
+    const struct sp_eval_image *x = a, *y = b;
     int order = strcmp(x->name, y->name);
     return order ? order : strcmp(x->url, y->url);
 }
@@ -275,16 +275,16 @@ static void pair_labels(struct list *list)
     if (list->label_count > 0)
         qsort(list->labels, list->label_count, sizeof *list->labels, compare_keys);
     for (size_t i = 0; i < list->data->count; i++) {
-        struct sp_eval_picture *picture = &list->data->pictures[i];
-        struct label_file wanted = {.key = picture->labels}, *found = NULL;
+        struct sp_eval_image *image = &list->data->images[i];
+        struct label_file wanted = {.key = image->labels}, *found = NULL;
         if (list->label_count > 0)
             found = bsearch(&wanted, list->labels, list->label_count, sizeof *list->labels,
                             compare_keys);
-        free(picture->labels);
-        picture->labels = found ? found->text : NULL;
+        free(image->labels);
+        image->labels = found ? found->text : NULL;
         if (found)
             found->text = NULL;
-        list->data->unlabelled += picture->labels == NULL;
+        list->data->unlabelled += image->labels == NULL;
     }
 }
 
@@ -320,26 +320,26 @@ int sp_eval_data_open(struct sp_eval_data *data, const char *path, struct sp_err
         return result;
     if (data->count == 0)
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s: holds no pictures (.jpg, .png, .webp, .bmp); give a folder or a tar "
+                       "%s: holds no images (.jpg, .png, .webp, .bmp); give a folder or a tar "
                        "file of them with labels",
                        path);
     if (data->unlabelled == data->count)
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s: none of its %zu pictures has a file of labels (NAME.txt: flag cx cy w "
+                       "%s: none of its %zu images has a file of labels (NAME.txt: flag cx cy w "
                        "h)",
                        path, data->count);
-    qsort(data->pictures, data->count, sizeof *data->pictures, compare_names);
+    qsort(data->images, data->count, sizeof *data->images, compare_names);
     return SP_OK;
 }
 
 void sp_eval_data_release(struct sp_eval_data *data)
 {
     for (size_t i = 0; i < data->count; i++) {
-        free(data->pictures[i].name);
-        free(data->pictures[i].url);
-        free(data->pictures[i].labels);
+        free(data->images[i].name);
+        free(data->images[i].url);
+        free(data->images[i].labels);
     }
-    free(data->pictures);
+    free(data->images);
     *data = (struct sp_eval_data){0};
 }
 
@@ -363,17 +363,17 @@ static bool parse_label(const char *line, size_t length, double value[5])
            (value[0] == 0 || value[0] == 1 || value[0] == 2);
 }
 
-int sp_eval_labels(const struct sp_eval_picture *picture, int width_px, int height_px, int class_id,
+int sp_eval_labels(const struct sp_eval_image *image, int width_px, int height_px, int class_id,
                    struct sp_box_label **labels, size_t *count, struct sp_error *err)
 {
-    const char *text = picture->labels ? picture->labels : "";
+    const char *text = image->labels ? image->labels : "";
     size_t lines = 1, number = 0;
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
     *count = 0;
     *labels = calloc(lines, sizeof **labels);
     if (!*labels)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", picture->name);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", image->name);
     for (const char *line = text; *line;) {
         size_t length = strcspn(line, "\n");
         double v[5];
@@ -383,7 +383,7 @@ int sp_eval_labels(const struct sp_eval_picture *picture, int width_px, int heig
                 return sp_fail(err, SP_ERR_FORMAT,
                                "labels of %s: line %zu is no \"flag cx cy w h\" with flag 0 or 1 "
                                "(a person) or 2 (doubtful)",
-                               picture->name, number);
+                               image->name, number);
             double x = v[1] * width_px, y = v[2] * height_px;
             double half_width = v[3] * width_px / 2, half_height = v[4] * height_px / 2;
             (*labels)[(*count)++] = (struct sp_box_label){

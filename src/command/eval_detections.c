@@ -1,4 +1,4 @@
-/* spoton eval MODEL DATA: average precision of a model on labelled pictures. */
+/* spoton eval MODEL DATA: average precision of a model on labelled images. */
 #include "base/cpu.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -18,16 +18,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Input shapes that stay compiled; pictures of one size mostly stand together. */
+/* Input shapes that stay compiled; images of one size mostly stand together. */
 enum { SHAPES_MAX = 6 };
 
-/* Boxes down to this score make the curve; what is below changes nothing that can be seen. */
-static const double LOWEST_SCORE = 0.001;
+/* Boxes down to this confidence make the curve; what is below changes nothing that can be seen. */
+static const double LOWEST_CONFIDENCE = 0.001;
 
 struct shape {
     int width_px, height_px;
     struct sp_detector *detector;
-    uint64_t used; /* number of the picture that used it last */
+    uint64_t used; /* number of the image that used it last */
 };
 
 struct eval {
@@ -40,11 +40,11 @@ struct eval {
     int class_id, threads;
     char cache_dir[SP_PATH_BYTES];
     struct shape shapes[SHAPES_MAX];
-    double *engine_ms; /* a picture */
+    double *engine_ms; /* a image */
     FILE *boxes;
-    int width_px, height_px;         /* of the last picture's input */
+    int width_px, height_px;         /* of the last image's input */
     enum spoton_precision precision; /* that it really ran in */
-    enum sp_model_family family;     /* with what the first run told */
+    enum sp_head_type head_type;     /* with what the first run told */
 };
 
 /* The one that CLASSES names, or people among several. */
@@ -121,17 +121,17 @@ static int open_shape(struct eval *eval, struct shape *shape, struct sp_error *e
         .width_px = shape->width_px,
         .height_px = shape->height_px,
         .threads = eval->threads,
-        .streams = s->streams > 0 ? s->streams : 1, /* one picture at a time */
+        .streams = s->streams > 0 ? s->streams : 1, /* one image at a time */
         .cache_dir = eval->cache_dir[0] ? eval->cache_dir : NULL,
-        .extra = sp_model_choice_extra(&eval->choice),
-        .head = {.score_threshold = LOWEST_SCORE,
+        .backend_options = sp_model_choice_backend_options(&eval->choice),
+        .head = {.confidence_threshold = LOWEST_CONFIDENCE,
                  .nms_iou = s->nms_iou,
                  .class_wanted = eval->class_wanted},
     };
     return sp_detector_open(&shape->detector, &options, err);
 }
 
-/* The detector for pictures of this size, in the place of the one unused for longest. */
+/* The detector for images of this size, in the place of the one unused for longest. */
 static int find_shape(struct eval *eval, int width_px, int height_px, uint64_t number,
                       struct shape **found, struct sp_error *err)
 {
@@ -166,16 +166,16 @@ static int find_shape(struct eval *eval, int width_px, int height_px, uint64_t n
     return result;
 }
 
-static int read_picture(const struct eval *eval, const struct sp_eval_picture *picture,
-                        struct sp_frame **frame, struct sp_error *err)
+static int read_image(const struct eval *eval, const struct sp_eval_image *image,
+                      struct sp_frame **frame, struct sp_error *err)
 {
     struct sp_source *source = NULL;
-    struct sp_source_options options = {.url = picture->url, .pool = eval->pool, .frame_skip = 1};
+    struct sp_source_options options = {.url = image->url, .pool = eval->pool, .frame_skip = 1};
     int result = sp_source_open(&source, &options, err);
     if (result == SP_OK)
         result = sp_source_read(source, frame, err);
     sp_source_close(source);
-    return result < 0 ? sp_fail_prefix(err, result, "picture %s", picture->name) : SP_OK;
+    return result < 0 ? sp_fail_prefix(err, result, "image %s", image->name) : SP_OK;
 }
 
 static void write_boxes(const struct eval *eval, const char *name, const struct sp_detection *boxes,
@@ -184,42 +184,42 @@ static void write_boxes(const struct eval *eval, const char *name, const struct 
     for (size_t i = 0; i < count;
          i++) /* errors stay with the stream and are asked for at the end */
         (void)fprintf(eval->boxes, "%s %.4f %.4f %.4f %.4f %.9g\n", name, boxes[i].x1_px,
-                      boxes[i].y1_px, boxes[i].x2_px, boxes[i].y2_px, boxes[i].score);
+                      boxes[i].y1_px, boxes[i].x2_px, boxes[i].y2_px, boxes[i].confidence);
 }
 
 static int infer(struct eval *eval, struct sp_detector *detector, const struct sp_frame *frame,
                  size_t index, struct sp_error *err)
 {
-    const struct sp_eval_picture *picture = &eval->data.pictures[index];
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    const struct sp_eval_image *image = &eval->data.images[index];
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     struct sp_box_label *labels = NULL;
     size_t label_count = 0;
-    int result = sp_detector_fill(detector, slot, frame, err);
+    int result = sp_detector_fill(detector, request, frame, err);
     if (result == SP_OK)
-        result = sp_detector_submit(detector, slot, err);
+        result = sp_detector_submit(detector, request, err);
     if (result == SP_OK)
-        result = sp_detector_collect(detector, slot, err);
+        result = sp_detector_collect(detector, request, err);
     if (result == SP_OK)
-        result = sp_eval_labels(picture, frame->width_px, frame->height_px, eval->class_id, &labels,
+        result = sp_eval_labels(image, frame->width_px, frame->height_px, eval->class_id, &labels,
                                 &label_count, err);
     if (result == SP_OK) {
-        eval->engine_ms[index] = (double)(slot->finished_us - slot->submitted_us) / 1e3;
+        eval->engine_ms[index] = (double)(request->finished_us - request->submitted_us) / 1e3;
         if (eval->boxes)
-            write_boxes(eval, picture->name, slot->image[0].detections,
-                        slot->image[0].detection_count);
-        result = sp_ap_add(eval->ap, slot->image[0].detections, slot->image[0].detection_count,
-                           labels, label_count, err);
+            write_boxes(eval, image->name, request->image[0].detections,
+                        request->image[0].detection_count);
+        result = sp_ap_add(eval->ap, request->image[0].detections,
+                           request->image[0].detection_count, labels, label_count, err);
     }
     free(labels);
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     return result;
 }
 
-static int take_picture(struct eval *eval, size_t index, struct sp_error *err)
+static int take_image(struct eval *eval, size_t index, struct sp_error *err)
 {
     struct sp_frame *frame = NULL;
     struct shape *shape = NULL;
-    int result = read_picture(eval, &eval->data.pictures[index], &frame, err);
+    int result = read_image(eval, &eval->data.images[index], &frame, err);
     if (result < 0 || !frame)
         return result;
     int width_px, height_px;
@@ -232,7 +232,7 @@ static int take_picture(struct eval *eval, size_t index, struct sp_error *err)
         sp_detector_describe(shape->detector, &description);
         sp_detector_input_size(shape->detector, &eval->width_px, &eval->height_px);
         eval->precision = description.precision;
-        eval->family = sp_detector_model(shape->detector)->family;
+        eval->head_type = sp_detector_model(shape->detector)->head_type;
     }
     sp_frame_unref(frame);
     return result;
@@ -281,7 +281,7 @@ static void print_json(struct eval *eval)
     sp_ap_compute(eval->ap, 0, &result);
     sp_json_begin_object(&json);
     add_range(&json, &result);
-    sp_json_key(&json, "pictures");
+    sp_json_key(&json, "images");
     sp_json_int(&json, (int64_t)eval->data.count);
     add_number(&json, "threshold", eval->options->settings.confidence_threshold, 4);
     sp_json_key(&json, "by_height");
@@ -298,7 +298,7 @@ static void print_json(struct eval *eval)
     char number[16];
     add_text(&json, "class",
              sp_class_name(&eval->choice.model.class_names, eval->class_id, number));
-    add_text(&json, "family", sp_model_family_name(eval->family));
+    add_text(&json, "family", sp_head_type_name(eval->head_type));
     add_text(&json, "engine", eval->choice.engine->name);
     add_text(&json, "precision_used", sp_precision_name(eval->precision));
     add_number(&json, "engine_ms", median_ms(eval), 3);
@@ -333,9 +333,9 @@ static void print_table(struct eval *eval)
     printf("\nclass %s; precision and recall at score %g; boxes of IoU %g are right\n",
            sp_class_name(&eval->choice.model.class_names, eval->class_id, number),
            eval->options->settings.confidence_threshold, 0.5);
-    printf("%zu pictures, %zu of them without labels; %s, %s on %s, %s, %.2f ms a picture\n",
+    printf("%zu images, %zu of them without labels; %s, %s on %s, %s, %.2f ms a image\n",
            eval->data.count, eval->data.unlabelled, eval->choice.model.path,
-           sp_model_family_name(eval->family), eval->choice.engine->name,
+           sp_head_type_name(eval->head_type), eval->choice.engine->name,
            sp_precision_name(eval->precision), median_ms(eval));
 }
 
@@ -372,7 +372,7 @@ static int take_all(struct eval *eval, bool (*interrupted)(void), struct sp_erro
     int result = SP_OK;
     for (size_t i = 0; i < eval->data.count && result == SP_OK; i++)
         result = interrupted() ? sp_fail(err, SP_ERR_INTERRUPTED, "interrupted")
-                               : take_picture(eval, i, err);
+                               : take_image(eval, i, err);
     if (eval->boxes) {
         int written = finish_boxes(eval, part, result == SP_OK, err);
         result = result == SP_OK ? written : result;

@@ -33,10 +33,10 @@ static void print_json(const struct sp_tracks_result *result, size_t distracted)
     add_count(&json, "matches", result->clear.matches);
     add_count(&json, "false_positives", result->clear.false_positives);
     add_count(&json, "misses", result->clear.misses);
-    add_count(&json, "truth_boxes", result->truth);
+    add_count(&json, "ground_truth_boxes", result->ground_truth);
     add_count(&json, "tracked_boxes", result->tracked);
     add_count(&json, "distractor_boxes", distracted);
-    add_count(&json, "people", (uint64_t)result->truth_ids);
+    add_count(&json, "people", (uint64_t)result->ground_truth_ids);
     add_count(&json, "tracks", (uint64_t)result->tracked_ids);
     sp_json_end_object(&json);
     printf("%s\n", json.failed ? "{}" : json.text);
@@ -56,31 +56,33 @@ static void print_table(const struct sp_tracks_result *result, size_t distracted
            (unsigned long long)result->clear.switches,
            (unsigned long long)result->clear_trackeval.switches, result->clear_trackeval.mota);
     printf("boxes        %7llu   of %d people; %llu of %d tracks\n",
-           (unsigned long long)result->truth, result->truth_ids,
+           (unsigned long long)result->ground_truth, result->ground_truth_ids,
            (unsigned long long)result->tracked, result->tracked_ids);
     if (distracted > 0)
         printf("left out     %7zu   boxes on distractors (classes 2, 7, 8, 12)\n", distracted);
 }
 
-int sp_eval_tracks(const char *truth_path, const char *tracks_path, bool json, struct sp_error *err)
+int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool json,
+                   struct sp_error *err)
 {
-    struct sp_mot_rows truth = {0}, tracks = {0};
+    struct sp_mot_rows ground_truth = {0}, tracks = {0};
     struct sp_tracks_result result;
     size_t distracted = 0;
-    int code = sp_mot_rows_read(&truth, truth_path, true, err);
+    int code = sp_mot_rows_read(&ground_truth, ground_truth_path, true, err);
     if (code == SP_OK)
         code = sp_mot_rows_read(&tracks, tracks_path, false, err);
-    if (code == SP_OK && truth.count == 0)
-        code = sp_fail(err, SP_ERR_INVALID, "%s: holds no row that counts as truth", truth_path);
+    if (code == SP_OK && ground_truth.count == 0)
+        code = sp_fail(err, SP_ERR_INVALID, "%s: holds no row that counts as truth",
+                       ground_truth_path);
     if (code == SP_OK)
-        code = sp_mot_drop_distractors(&truth, &tracks, &distracted, err);
+        code = sp_mot_drop_distractors(&ground_truth, &tracks, &distracted, err);
     if (code == SP_OK)
-        code = sp_tracks_compare(&truth, &tracks, &result, err);
+        code = sp_tracks_compare(&ground_truth, &tracks, &result, err);
     if (code == SP_OK && json)
         print_json(&result, distracted);
     else if (code == SP_OK)
         print_table(&result, distracted);
-    sp_mot_rows_release(&truth);
+    sp_mot_rows_release(&ground_truth);
     sp_mot_rows_release(&tracks);
     return code;
 }

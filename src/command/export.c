@@ -21,7 +21,7 @@
 
 enum { BATCH_MAX = 32, SAMPLES = 375, MEASURED_RUNS = 40, SIDE_MAX = 4096 };
 
-static const double REQUIRED = 0.95, GATE_IOU = 0.5;
+static const double REQUIRED = 0.95, CHECK_IOU = 0.5;
 
 /* ---- folders and files ---- */
 
@@ -115,11 +115,10 @@ static int read_batch(struct sp_export *e, struct sp_error *err)
                        (long long)e->options->batch, BATCH_MAX);
     e->batch = wanted > 0 ? wanted : 1;
     if (e->source.fixed_batch && wanted > 0 && wanted != e->source.fixed_batch)
-        return sp_fail(
-            err, SP_ERR_INVALID,
-            "--batch %d: model %s takes %d pictures and no other number; export it with a "
-            "free batch (dynamic=True), or leave --batch out",
-            wanted, e->source.path, e->source.fixed_batch);
+        return sp_fail(err, SP_ERR_INVALID,
+                       "--batch %d: model %s takes %d images and no other number; export it with a "
+                       "free batch (dynamic=True), or leave --batch out",
+                       wanted, e->source.path, e->source.fixed_batch);
     if (e->source.fixed_batch)
         e->batch = e->source.fixed_batch;
     return SP_OK;
@@ -166,10 +165,9 @@ static int check_wishes(struct sp_export *e, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID, "--required %g is not valid: a share up to 1",
                        e->options->required);
     if (quantises && e->options->calibrate_count == 0)
-        return sp_fail(
-            err, SP_ERR_INVALID,
-            "int8 needs pictures to quantise on: give --calibrate with videos or folders "
-            "of every camera");
+        return sp_fail(err, SP_ERR_INVALID,
+                       "int8 needs images to quantise on: give --calibrate with videos or folders "
+                       "of every camera");
     if (e->model.quantised && !e->options->reference)
         return sp_fail(err, SP_ERR_INVALID,
                        "model %s is quantised already: name its f32 original with --reference, so "
@@ -177,7 +175,7 @@ static int check_wishes(struct sp_export *e, struct sp_error *err)
                        e->model.path);
     if (e->model.quantised && e->options->calibrate_count == 0)
         return sp_fail(err, SP_ERR_INVALID,
-                       "the gate needs pictures: give --calibrate with videos or folders of every "
+                       "the gate needs images: give --calibrate with videos or folders of every "
                        "camera");
     if (e->model.quantised && e->source.quantised)
         return sp_fail(err, SP_ERR_INVALID, "--reference %s is quantised itself", e->source.path);
@@ -200,10 +198,10 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
         e->out[--length] = '\0';
     if (length <= 0 || (size_t)length + 300 > sizeof e->out)
         return sp_fail(err, SP_ERR_INVALID, "--out: the path is empty or too long");
-    char card[PATH_MAX + 16];
+    char manifest[PATH_MAX + 16];
     struct stat status;
-    snprintf(card, sizeof card, "%s/card.json", e->out);
-    if (lstat(e->out, &status) == 0 && access(card, F_OK) != 0)
+    snprintf(manifest, sizeof manifest, "%s/manifest.json", e->out);
+    if (lstat(e->out, &status) == 0 && access(manifest, F_OK) != 0)
         return sp_fail(err, SP_ERR_INVALID,
                        "%s is there already and is no bundle; give another --out", e->out);
     snprintf(e->work, sizeof e->work, "%s.part", e->out);
@@ -211,15 +209,15 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
     return sp_path_make_dirs(e->work, err);
 }
 
-static int collect_samples(struct sp_export *e, struct sp_error *err)
+static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
 {
-    char calibration[PATH_MAX + 32], gate[PATH_MAX + 32];
+    char calibration[PATH_MAX + 32], check[PATH_MAX + 32];
     bool quantises = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
     if (e->options->calibrate_count == 0)
         return SP_OK;
     snprintf(calibration, sizeof calibration, "%s/calibration.npy", e->work);
-    snprintf(gate, sizeof gate, "%s/gate.npy", e->work);
-    struct sp_samples_options options = {
+    snprintf(check, sizeof check, "%s/gate.npy", e->work);
+    struct sp_calibration_frames_options options = {
         .name = e->options->calibrate,
         .name_count = e->options->calibrate_count,
         .wanted = (int)(e->options->samples ? e->options->samples : SAMPLES),
@@ -227,16 +225,16 @@ static int collect_samples(struct sp_export *e, struct sp_error *err)
         .height_px = e->height_px,
         .layout = e->source.layout,
         .calibration_path = quantises ? calibration : NULL,
-        .gate_path = gate,
+        .check_path = check,
         .interrupted = e->interrupted,
     };
     if (!quantises)
-        options.wanted = options.wanted / SP_SAMPLE_GATE_EVERY + 1;
-    int result = sp_samples_collect(&e->samples, &options, err);
-    e->has_samples = result == SP_OK;
-    if (e->has_samples)
-        sp_log(SP_LOG_INFO, "%d pictures to calibrate on, %d others for the gate, of %d sources",
-               e->samples.calibration.count, e->samples.gate.count, options.name_count);
+        options.wanted = options.wanted / SP_CALIBRATION_CHECK_EVERY + 1;
+    int result = sp_calibration_frames_collect(&e->samples, &options, err);
+    e->has_calibration_frames = result == SP_OK;
+    if (e->has_calibration_frames)
+        sp_log(SP_LOG_INFO, "%d images to calibrate on, %d others for the gate, of %d sources",
+               e->samples.calibration.count, e->samples.check.count, options.name_count);
     return result;
 }
 
@@ -265,17 +263,17 @@ static int make_model(struct sp_export *e, struct sp_error *err)
 
 static double measure(struct sp_detector *detector, struct sp_error *err)
 {
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     int64_t best_us = INT64_MAX;
     int result = SP_OK;
     for (int i = 0; i < MEASURED_RUNS && result == SP_OK; ++i) {
-        result = sp_detector_submit(detector, slot, err);
+        result = sp_detector_submit(detector, request, err);
         if (result == SP_OK)
-            result = sp_detector_collect(detector, slot, err);
-        int64_t took_us = slot->finished_us - slot->submitted_us;
+            result = sp_detector_collect(detector, request, err);
+        int64_t took_us = request->finished_us - request->submitted_us;
         best_us = took_us < best_us ? took_us : best_us;
     }
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     return (double)best_us / 1e3 / sp_detector_batch(detector);
 }
 
@@ -302,18 +300,18 @@ static int compile(struct sp_export *e, struct sp_error *err)
             .threads = e->threads,
             .streams = settings->streams,
             .cache_dir = cache,
-            .extra = settings->engine_options[0] ? settings->engine_options : NULL,
-            .head = {.score_threshold = settings->confidence_threshold,
+            .backend_options = settings->engine_options[0] ? settings->engine_options : NULL,
+            .head = {.confidence_threshold = settings->confidence_threshold,
                      .nms_iou = settings->nms_iou},
         };
         int64_t begin_us = sp_clock_us();
         result = sp_detector_open(&detector, &options, &why);
-        e->card.compile_s = (double)(sp_clock_us() - begin_us) / 1e6;
+        e->manifest.compile_s = (double)(sp_clock_us() - begin_us) / 1e6;
         if (result == SP_OK) {
             struct spoton_engine_description d = {.struct_bytes = sizeof d};
             sp_detector_describe(detector, &d);
-            e->card.precision = d.precision;
-            e->card.ms_per_image = measure(detector, err);
+            e->manifest.precision = d.precision;
+            e->manifest.ms_per_image = measure(detector, err);
             sp_detector_close(detector);
             break;
         }
@@ -322,16 +320,16 @@ static int compile(struct sp_export *e, struct sp_error *err)
         sp_log(SP_LOG_WARNING, "batch %d: %s; trying %d", e->batch, why.text, e->batch / 2);
         e->batch /= 2;
     }
-    e->card.cache_bytes = folder_bytes(cache);
+    e->manifest.cache_bytes = folder_bytes(cache);
     return SP_OK;
 }
 
-static int pass_gate(struct sp_export *e, struct sp_error *err)
+static int pass_check(struct sp_export *e, struct sp_error *err)
 {
     const struct sp_settings *settings = &e->options->settings;
-    if (!e->has_samples || e->samples.gate.count == 0)
+    if (!e->has_calibration_frames || e->samples.check.count == 0)
         return SP_OK;
-    struct sp_gate_options options = {
+    struct sp_quantization_check_options options = {
         .engine = e->engine,
         .reference = &e->source,
         .tested = &e->model,
@@ -339,79 +337,80 @@ static int pass_gate(struct sp_export *e, struct sp_error *err)
         .batch = e->batch,
         .threads = e->threads,
         .streams = settings->streams,
-        .extra = settings->engine_options[0] ? settings->engine_options : NULL,
-        .score = settings->confidence_threshold,
-        .iou = GATE_IOU,
+        .backend_options = settings->engine_options[0] ? settings->engine_options : NULL,
+        .confidence = settings->confidence_threshold,
+        .iou = CHECK_IOU,
         .nms_iou = settings->nms_iou,
         .required = e->options->required > 0 ? e->options->required : REQUIRED,
         .source_name = e->options->calibrate,
         .sources = e->options->calibrate_count,
     };
-    int result = sp_gate_run(&e->gate, &options, &e->samples.gate, err);
+    int result = sp_quantization_check_run(&e->check, &options, &e->samples.check, err);
     if (result < 0)
         return result;
-    struct sp_card *card = &e->card;
-    card->gate_frames = (int)e->gate.total.frames;
-    card->gate_boxes = (int64_t)e->gate.total.reference;
-    card->gate_iou = GATE_IOU;
-    card->gate_score = options.score;
-    card->gate_required = options.required;
-    card->gate_recall = sp_agreement_recall(&e->gate.total);
-    card->gate_precision = sp_agreement_precision(&e->gate.total);
-    if (e->gate.passed)
+    struct sp_manifest *manifest = &e->manifest;
+    manifest->check_frames = (int)e->check.total.frames;
+    manifest->check_boxes = (int64_t)e->check.total.reference;
+    manifest->check_iou = CHECK_IOU;
+    manifest->check_score = options.confidence;
+    manifest->check_required = options.required;
+    manifest->check_recall = sp_agreement_recall(&e->check.total);
+    manifest->check_precision = sp_agreement_precision(&e->check.total);
+    if (e->check.passed)
         return SP_OK;
     char worst[300] = "";
     if (e->precision == SPOTON_PRECISION_INT8)
         sp_export_worst_layers(e, worst, sizeof worst);
     return sp_fail(err, SP_ERR_FORMAT, "refused: %s has %s%s%s", base_name(e->model.path),
-                   e->gate.text, worst[0] ? "; worst layers: " : "", worst);
+                   e->check.text, worst[0] ? "; worst layers: " : "", worst);
 }
 
 static void count_sources(struct sp_export *e)
 {
-    struct sp_card *card = &e->card;
-    card->source_count = e->card.calibration_frames ? e->options->calibrate_count : 0;
-    for (int i = 0; i < card->source_count; ++i) {
-        struct sp_card_source *source = &card->source[i];
+    struct sp_manifest *manifest = &e->manifest;
+    manifest->source_count = e->manifest.calibration_frames ? e->options->calibrate_count : 0;
+    for (int i = 0; i < manifest->source_count; ++i) {
+        struct sp_manifest_source *source = &manifest->source[i];
         char shown[PATH_MAX];
         sp_redact_url(e->options->calibrate[i], shown, sizeof shown);
         size_t length = strlen(shown);
         while (length > 1 && shown[length - 1] == '/')
             shown[--length] = '\0';
         snprintf(source->name, sizeof source->name, "%s", base_name(shown));
-        source->recall = sp_agreement_recall(&e->gate.source[i]);
-        source->precision = sp_agreement_precision(&e->gate.source[i]);
+        source->recall = sp_agreement_recall(&e->check.source[i]);
+        source->precision = sp_agreement_precision(&e->check.source[i]);
         for (int k = 0; k < e->samples.calibration.count; ++k)
             source->frames += e->samples.calibration.source[k] == i;
-        for (int k = 0; k < e->samples.gate.count; ++k)
-            source->gate_frames += e->samples.gate.source[k] == i;
+        for (int k = 0; k < e->samples.check.count; ++k)
+            source->check_frames += e->samples.check.source[k] == i;
     }
 }
 
-static int write_card(struct sp_export *e, struct sp_error *err)
+static int write_manifest(struct sp_export *e, struct sp_error *err)
 {
-    struct sp_card *card = &e->card;
+    struct sp_manifest *manifest = &e->manifest;
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     struct stat status;
     char path[PATH_MAX + 16];
     e->engine->probe(&probe);
-    snprintf(card->file, sizeof card->file, "%s", base_name(e->file));
-    snprintf(card->source_file, sizeof card->source_file, "%s", base_name(e->source.path));
-    snprintf(card->family, sizeof card->family, "%s", sp_model_family_name(e->model.family));
-    snprintf(card->engine, sizeof card->engine, "%s", e->engine->name);
-    snprintf(card->engine_version, sizeof card->engine_version, "%s", probe.version);
-    snprintf(card->device, sizeof card->device, "%s", probe.device);
-    card->classes = e->model.classes;
-    card->width_px = e->width_px;
-    card->height_px = e->height_px;
-    card->batch = e->batch;
-    card->bytes = stat(e->file, &status) == 0 ? status.st_size : 0;
+    snprintf(manifest->file, sizeof manifest->file, "%s", base_name(e->file));
+    snprintf(manifest->source_file, sizeof manifest->source_file, "%s", base_name(e->source.path));
+    snprintf(manifest->head_type, sizeof manifest->head_type, "%s",
+             sp_head_type_name(e->model.head_type));
+    snprintf(manifest->engine, sizeof manifest->engine, "%s", e->engine->name);
+    snprintf(manifest->engine_version, sizeof manifest->engine_version, "%s", probe.version);
+    snprintf(manifest->device, sizeof manifest->device, "%s", probe.device);
+    manifest->classes = e->model.classes;
+    manifest->width_px = e->width_px;
+    manifest->height_px = e->height_px;
+    manifest->batch = e->batch;
+    manifest->bytes = stat(e->file, &status) == 0 ? status.st_size : 0;
     count_sources(e);
-    int result = sp_digest_file(e->file, card->sha256, err);
+    int result = sp_digest_file(e->file, manifest->sha256, err);
     if (result == SP_OK)
-        result = sp_digest_file(e->source.path, card->source_sha256, err);
-    snprintf(path, sizeof path, "%s/card.json", e->work);
-    return result == SP_OK ? sp_card_write(card, path, err) : result;
+        result = sp_digest_file(e->source.path, manifest->source_sha256, err);
+    snprintf(path, sizeof path, "%s/manifest.json", e->work);
+    return result == SP_OK ? sp_manifest_write(manifest, path, err) : result;
 }
 
 static int publish(struct sp_export *e, struct sp_error *err)
@@ -436,15 +435,15 @@ static int publish(struct sp_export *e, struct sp_error *err)
 
 static void say_result(const struct sp_export *e)
 {
-    const struct sp_card *card = &e->card;
-    printf("%s: %s, %s on %s, %dx%d, batch %d\n", e->out, card->file,
-           sp_precision_name(card->precision), card->engine, card->width_px, card->height_px,
-           card->batch);
-    printf("compiled in %.1f s, %.2f ms a picture alone, %.1f MB (%.1f MB of it compiled)\n",
-           card->compile_s, card->ms_per_image, (double)folder_bytes(e->out) / 1e6,
-           (double)card->cache_bytes / 1e6);
-    if (card->gate_frames > 0)
-        printf("gate: %s\n", e->gate.text);
+    const struct sp_manifest *manifest = &e->manifest;
+    printf("%s: %s, %s on %s, %dx%d, batch %d\n", e->out, manifest->file,
+           sp_precision_name(manifest->precision), manifest->engine, manifest->width_px,
+           manifest->height_px, manifest->batch);
+    printf("compiled in %.1f s, %.2f ms a image alone, %.1f MB (%.1f MB of it compiled)\n",
+           manifest->compile_s, manifest->ms_per_image, (double)folder_bytes(e->out) / 1e6,
+           (double)manifest->cache_bytes / 1e6);
+    if (manifest->check_frames > 0)
+        printf("gate: %s\n", e->check.text);
     else
         printf("gate: agreement with f32 was not measured; --calibrate PATH measures it\n");
     printf("use it: YOLO_MODEL_PATH=%s\n", e->out);
@@ -462,17 +461,17 @@ static int work(struct sp_export *e, struct sp_error *err)
     if (result == SP_OK)
         result = begin_folder(e, err);
     if (result == SP_OK)
-        result = collect_samples(e, err);
+        result = collect_calibration_frames(e, err);
     if (result == SP_OK)
         result = make_model(e, err);
     if (result == SP_OK)
         result = compile(e, err);
     if (result == SP_OK)
-        result = pass_gate(e, err);
+        result = pass_check(e, err);
     if (result == SP_OK && e->interrupted())
         result = sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
     if (result == SP_OK)
-        result = write_card(e, err);
+        result = write_manifest(e, err);
     if (result == SP_OK)
         result = publish(e, err);
     return result;
@@ -483,7 +482,8 @@ static const struct sp_command_usage usage = {
     .synopsis =
         "[MODEL] [--precision P] [--calibrate PATH]... [--input WxH] [--batch N] [--out DIR]",
     .about =
-        "Compiles a model for this machine and saves it with what was compiled and a card as a\n"
+        "Compiles a model for this machine and saves it with what was compiled and a manifest as "
+        "a\n"
         "folder that YOLO_MODEL_PATH may name. --precision int8 quantises it first (needs\n"
         "`./setup nncf`) and refuses the result when it does not find what the f32 model finds.\n",
     .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_DIR | SP_TAKES_EXPORT,
@@ -503,7 +503,7 @@ int sp_command_export_main(const struct sp_command_context *context)
         e->options = options;
         e->interrupted = context->interrupted;
         e->threads = options->settings.threads > 0 ? options->settings.threads : cpu.cores_usable;
-        e->samples.calibration.file = e->samples.gate.file = -1;
+        e->samples.calibration.file = e->samples.check.file = -1;
     }
     int result = e ? work(e, &err) : sp_fail(&err, SP_ERR_NO_MEMORY, "export: out of memory");
     int code = SP_EXIT_OK;
@@ -515,8 +515,8 @@ int sp_command_export_main(const struct sp_command_context *context)
     } else if (e) {
         say_result(e);
     }
-    if (e && e->has_samples)
-        sp_samples_release(&e->samples);
+    if (e && e->has_calibration_frames)
+        sp_calibration_frames_release(&e->samples);
     if (e && result < 0 && e->work[0])
         sp_remove_folder(e->work);
     free(e);

@@ -1,12 +1,12 @@
 /* What the files of `spoton export` share.
  *
- * Data flow: model file -> [INT8: pictures -> tools/quantize.py -> quantised file] -> compiled into
- * a cache -> [gate] -> card -> a folder that is renamed to its name when it is whole. */
+ * Data flow: model file -> [INT8: images -> tools/quantize.py -> quantised file] -> compiled into
+ * a cache -> [gate] -> manifest -> a folder that is renamed to its name when it is whole. */
 #pragma once
 
 #include "command/options.h"
-#include "detect/card.h"
-#include "pipeline/gate.h"
+#include "detect/manifest.h"
+#include "pipeline/quantization_check.h"
 
 #include <limits.h>
 
@@ -21,10 +21,10 @@ struct sp_export {
     char out[PATH_MAX];  /* the bundle */
     char work[PATH_MAX]; /* its folder until it is whole: OUT.part */
     char file[PATH_MAX]; /* the model inside it */
-    struct sp_samples samples;
-    bool has_samples;
-    struct sp_gate_result gate;
-    struct sp_card card;
+    struct sp_calibration_frames samples;
+    bool has_calibration_frames;
+    struct sp_quantization_check_result check;
+    struct sp_manifest manifest;
 };
 
 /* Writes e->file from e->source and e->samples.calibration. SP_ERR_NOT_FOUND (no Python, no NNCF),

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/path.h"
-#include "command/child.h"
+#include "command/subprocess.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -66,7 +66,7 @@ static int call_tool(struct sp_export *e, bool worst, const char *second, const 
         argument[count++] = "--swap-red-blue";
     argument[count++] = "--scale";
     argument[count++] = scale;
-    result = sp_child_run(argument, report, log, &status, err);
+    result = sp_subprocess_run(argument, report, log, &status, err);
     if (result < 0)
         return result;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -77,7 +77,7 @@ static int call_tool(struct sp_export *e, bool worst, const char *second, const 
         return sp_fail(err, SP_ERR_INTERRUPTED, "quantising %s ended by signal %d%s",
                        e->source.path, WTERMSIG(status),
                        WTERMSIG(status) == 9 ? " (memory? give fewer --samples)" : "");
-    sp_child_last_line(log, NULL, last, sizeof last);
+    sp_subprocess_last_line(log, NULL, last, sizeof last);
     return sp_fail(err, SP_ERR_FORMAT, "quantising %s failed: %s", e->source.path, last);
 }
 
@@ -92,9 +92,9 @@ int sp_export_quantise(struct sp_export *e, struct sp_error *err)
         return result;
     json_t *root = json_load_file(report, 0, &why);
     const char *version = json_string_value(json_object_get(root, "nncf"));
-    snprintf(e->card.calibration_method, sizeof e->card.calibration_method, "NNCF %s post-training",
-             version ? version : "?");
-    e->card.calibration_frames = e->samples.calibration.count;
+    snprintf(e->manifest.calibration_method, sizeof e->manifest.calibration_method,
+             "NNCF %s post-training", version ? version : "?");
+    e->manifest.calibration_frames = e->samples.calibration.count;
     json_decref(root);
     unlink(report);
     return SP_OK;

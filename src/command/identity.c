@@ -57,7 +57,7 @@ static int by_frame(const void *a, const void *b)
     return (left->frame > right->frame) - (left->frame < right->frame);
 }
 
-static int read_rows(struct rows *rows, const char *path, bool truth, int64_t last_frame,
+static int read_rows(struct rows *rows, const char *path, bool ground_truth, int64_t last_frame,
                      struct sp_error *err)
 {
     FILE *file = fopen(path, "re");
@@ -84,7 +84,8 @@ static int read_rows(struct rows *rows, const char *path, bool truth, int64_t la
         /* The class stands in rows of 8 or 9 values; in rows of 10 there is a place on the ground.
          */
         bool other_class = (count == 8 || count == 9) && class_id > 0 && class_id != 1;
-        if (truth && (flag == 0 || other_class || (last_frame > 0 && row.frame > last_frame)))
+        if (ground_truth &&
+            (flag == 0 || other_class || (last_frame > 0 && row.frame > last_frame)))
             continue;
         row.box.x2_px = row.box.x1_px + width;
         row.box.y2_px = row.box.y1_px + height;

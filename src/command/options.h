@@ -22,7 +22,7 @@ enum sp_option_bits {
     SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
     SP_TAKES_JSON = 1u << 8,     /* --json */
     SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
-    SP_TAKES_TUNE = 1u << 11,    /* --rate, --latency, --required, --truth, ... */
+    SP_TAKES_TUNE = 1u << 11,    /* --rate, --latency, --required, --ground truth, ... */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
     SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
@@ -51,15 +51,15 @@ struct sp_options {
     int input_count;
 
     /* export */
-    const char *input_size; /* --input WxH, or NULL */
-    const char *reference;  /* --reference, or NULL */
-    int64_t batch;          /* --batch; 0: not given */
-    int64_t samples;        /* --samples; 0: not given */
-    double required;        /* --required; 0: not given */
-    double rate;            /* --rate; 0: not given */
-    double latency_ms;      /* --latency; 0: not given */
-    bool capacity;          /* --capacity */
-    const char *truth;      /* --truth, or NULL */
+    const char *input_size;   /* --input WxH, or NULL */
+    const char *reference;    /* --reference, or NULL */
+    int64_t batch;            /* --batch; 0: not given */
+    int64_t samples;          /* --samples; 0: not given */
+    double required;          /* --required; 0: not given */
+    double rate;              /* --rate; 0: not given */
+    double latency_ms;        /* --latency; 0: not given */
+    bool capacity;            /* --capacity */
+    const char *ground_truth; /* --ground truth, or NULL */
     const char *calibrate[SP_CAMERAS_MAX];
     int calibrate_count;
 };

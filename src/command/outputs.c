@@ -24,7 +24,7 @@ struct camera_outputs {
     struct sp_files *files;
     uint8_t *seen_ids; /* a bit an id */
     size_t seen_bytes;
-    int width_px, height_px; /* of the picture before */
+    int width_px, height_px; /* of the frame before */
     struct sp_outputs_report report;
 };
 
@@ -79,7 +79,7 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     return result;
 }
 
-/* The picture's own time, as h:mm:ss.mmm since its first frame. */
+/* The frame's own time, as h:mm:ss.mmm since its first frame. */
 static void format_clock(int64_t pts_us, char out[32])
 {
     int64_t ms = pts_us > 0 ? pts_us / 1000 : 0;
@@ -100,7 +100,7 @@ static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct s
     format_clock(result->frame->pts_us, clock);
     struct sp_draw_style style = {
         .ids = true,
-        .scores = true,
+        .confidences = true,
         .names = o->label_names,
         .predicted = !result->inferred,
         .title = o->options.settings->camera[result->camera].name,
@@ -110,7 +110,7 @@ static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct s
     return SP_OK;
 }
 
-static int make_picture(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
+static int make_image(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
 {
     struct worker_tools *tools = &o->tools[result->worker];
     struct sp_stage_clock begin = sp_stage_begin();
@@ -139,7 +139,7 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
         .detection_count = result->inferred ? result->detection_count : 0,
         .tracks = result->tracks,
         .track_count = result->track_count,
-        .picture = o->options.video ? &o->tools[result->worker].canvas : NULL,
+        .image = o->options.video ? &o->tools[result->worker].canvas : NULL,
     };
     struct sp_stage_clock begin = sp_stage_begin();
     pthread_mutex_lock(&c->mutex);
@@ -151,7 +151,7 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
     return failed;
 }
 
-/* No fault of the results: boxes are in pixels of their own picture. But who reads them should
+/* No fault of the results: boxes are in pixels of their own frame. But who reads them should
  * know. */
 static void note_size(struct sp_outputs *o, const struct sp_result *result)
 {
@@ -159,7 +159,7 @@ static void note_size(struct sp_outputs *o, const struct sp_result *result)
     const struct sp_frame *frame = result->frame;
     if (c->width_px && (c->width_px != frame->width_px || c->height_px != frame->height_px))
         sp_log(SP_LOG_WARNING,
-               "camera %s: picture %llu is %dx%d, those before were %dx%d; boxes follow the new "
+               "camera %s: frame %llu is %dx%d, those before were %dx%d; boxes follow the new "
                "size%s",
                o->options.settings->camera[result->camera].name,
                (unsigned long long)frame->sequence + 1, frame->width_px, frame->height_px,
@@ -180,7 +180,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     pthread_mutex_unlock(&c->mutex);
     note_size(o, result);
     if (o->options.video || o->options.jpeg)
-        failed = make_picture(o, result, err);
+        failed = make_image(o, result, err);
     if (failed == SP_OK && o->options.dir)
         failed = write_files(o, result, err);
     sp_people_add(o->options.people, result);
@@ -241,8 +241,8 @@ int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *op
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         pthread_mutex_init(&o->cameras[i].mutex, NULL);
     int result = SP_OK;
-    bool pictures = options->video || options->jpeg;
-    for (int i = 0; pictures && i < options->settings->camera_count && result == SP_OK; i++) {
+    bool images = options->video || options->jpeg;
+    for (int i = 0; images && i < options->settings->camera_count && result == SP_OK; i++) {
         struct sp_error no_font = {0};
         if (sp_text_open(&o->tools[i].text, NULL, &no_font) < 0 && i == 0)
             sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
@@ -262,7 +262,7 @@ void sp_outputs_attach(struct sp_outputs *outputs, struct sp_pipeline *pipeline)
     outputs->label_names = sp_pipeline_label_names(pipeline);
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         if (outputs->tools[i].jpeg)
-            sp_jpeg_set_place(outputs->tools[i].jpeg, sp_pipeline_jpeg_place(pipeline, i));
+            sp_jpeg_set_device(outputs->tools[i].jpeg, sp_pipeline_jpeg_device(pipeline, i));
 }
 
 void sp_outputs_close(struct sp_outputs *outputs)

@@ -1,6 +1,6 @@
 /* The consumer of finished frames for the offline commands: draws, encodes, writes.
  *
- * Data flow: pipeline sink -> [worker's canvas, if a picture is wanted] -> tracks drawn -> JPEG
+ * Data flow: pipeline sink -> [worker's canvas, if a frame is wanted] -> tracks drawn -> JPEG
  * (bench) or the camera's files (run). A worker's tools are touched by that worker only, a camera's
  * files by its worker only. */
 #pragma once
@@ -21,7 +21,7 @@ struct sp_outputs_options {
 /* Opens nothing yet but the font. */
 int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *options,
                     struct sp_error *err);
-/* Before the pipeline starts: its model's classes have names, and pictures are compressed where it
+/* Before the pipeline starts: its model's classes have names, and frames are compressed where it
  * says (JPEG_ENCODER). */
 void sp_outputs_attach(struct sp_outputs *outputs, struct sp_pipeline *pipeline);
 void sp_outputs_close(struct sp_outputs *outputs); /* after the pipeline; NULL is fine */

@@ -2,14 +2,14 @@
 
 #include "base/log.h"
 #include "pipeline/map.h"
-#include "publish/part.h"
+#include "publish/atomic_file.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct picture {
-    struct picture *next;
+struct image {
+    struct image *next;
     uint64_t sequence;
     int64_t pts_us;
     int width_px, height_px;
@@ -20,20 +20,20 @@ struct picture {
 
 struct queue {
     bool ended;
-    struct picture *first, *last;
+    struct image *first, *last;
 };
 
 struct sp_people {
     pthread_mutex_t mutex;
     const struct sp_settings *settings;
     struct sp_map *map;
-    struct sp_part *part;
+    struct sp_atomic_file *part;
     struct sp_json line;
     struct sp_error failure;
     uint64_t event; /* the last that was written */
     struct queue queue[SP_CAMERAS_MAX];
     int waiting, waiting_most; /* over all queues */
-    struct sp_place places[SP_TRACKS_MAX];
+    struct sp_world_position positions[SP_TRACKS_MAX];
 };
 
 static bool any_calibrated(struct sp_people *people, struct sp_error *err)
@@ -79,7 +79,7 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
         return why.code;
     }
     if (result == SP_OK)
-        result = sp_part_open(&people->part, dir, "people.jsonl", err);
+        result = sp_atomic_file_open(&people->part, dir, "people.jsonl", err);
     if (result < 0) {
         sp_people_close(people);
         return result;
@@ -93,12 +93,12 @@ void sp_people_close(struct sp_people *people)
     if (!people)
         return;
     for (int c = 0; c < SP_CAMERAS_MAX; c++)
-        for (struct picture *p = people->queue[c].first, *next; p; p = next) {
+        for (struct image *p = people->queue[c].first, *next; p; p = next) {
             next = p->next;
             free(p);
         }
     sp_map_close(people->map);
-    sp_part_close(people->part);
+    sp_atomic_file_close(people->part);
     sp_json_release(&people->line);
     pthread_mutex_destroy(&people->mutex);
     free(people);
@@ -113,7 +113,7 @@ static void write_line(struct sp_people *people)
     if (people->failure.code == SP_OK && json->failed)
         sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
     if (people->failure.code == SP_OK)
-        sp_part_write(people->part, json->text, json->used_bytes, &people->failure);
+        sp_atomic_file_write(people->part, json->text, json->used_bytes, &people->failure);
     sp_json_clear(json);
 }
 
@@ -136,27 +136,27 @@ static void write_event(struct sp_people *people, const struct sp_space_event *e
     write_line(people);
 }
 
-static void write_picture(struct sp_people *people, int camera, const struct picture *picture)
+static void write_image(struct sp_people *people, int camera, const struct image *image)
 {
     struct sp_json *json = &people->line;
     sp_json_begin_object(json);
     sp_json_key(json, "camera");
     sp_json_string(json, people->settings->camera[camera].name);
-    sp_json_member_int(json, "sequence", (int64_t)picture->sequence);
-    sp_json_member_int(json, "pts_us", picture->pts_us);
+    sp_json_member_int(json, "sequence", (int64_t)image->sequence);
+    sp_json_member_int(json, "pts_us", image->pts_us);
     sp_json_key(json, "people"); /* [track, person or null, x or null, y or null] */
     sp_json_begin_array(json);
-    for (size_t i = 0; i < picture->count; i++) {
-        const struct sp_place *place = &people->places[i];
+    for (size_t i = 0; i < image->count; i++) {
+        const struct sp_world_position *position = &people->positions[i];
         sp_json_begin_array(json);
-        sp_json_int(json, picture->tracks[i].id);
-        if (place->person)
-            sp_json_int(json, place->person);
+        sp_json_int(json, image->tracks[i].id);
+        if (position->person)
+            sp_json_int(json, position->person);
         else
             sp_json_null(json);
         for (int k = 0; k < 2; k++) {
-            if (place->on_map)
-                sp_json_number(json, k ? place->y : place->x, 2);
+            if (position->on_map)
+                sp_json_number(json, k ? position->y : position->x, 2);
             else
                 sp_json_null(json);
         }
@@ -169,26 +169,26 @@ static void write_picture(struct sp_people *people, int camera, const struct pic
 
 /* ---- in order ---- */
 
-static void take(struct sp_people *people, int camera, const struct picture *p)
+static void take(struct sp_people *people, int camera, const struct image *p)
 {
     struct sp_space *space = sp_map_space(people->map);
-    struct sp_space_picture picture = {.time_us = p->pts_us,
-                                       .width_px = p->width_px,
-                                       .height_px = p->height_px,
-                                       .tracks = p->tracks,
-                                       .count = p->count};
-    bool mapped = p->inferred ? sp_space_update(space, camera, &picture, people->places)
-                              : sp_space_look(space, camera, &picture, people->places);
+    struct sp_space_frame image = {.time_us = p->pts_us,
+                                   .width_px = p->width_px,
+                                   .height_px = p->height_px,
+                                   .tracks = p->tracks,
+                                   .count = p->count};
+    bool mapped = p->inferred ? sp_space_update(space, camera, &image, people->positions)
+                              : sp_space_look(space, camera, &image, people->positions);
     struct sp_space_event event;
     while (sp_space_events(space, people->event, &event, 1) == 1) {
         people->event = event.serial;
         write_event(people, &event);
     }
     if (mapped)
-        write_picture(people, camera, p);
+        write_image(people, camera, p);
 }
 
-/* The camera whose picture is next, or -1: one may still give an earlier one. */
+/* The camera whose frame is next, or -1: one may still give an earlier one. */
 static int next_camera(const struct sp_people *people)
 {
     int next = -1;
@@ -207,30 +207,29 @@ static void take_what_is_next(struct sp_people *people)
     int camera;
     while ((camera = next_camera(people)) >= 0) {
         struct queue *q = &people->queue[camera];
-        struct picture *picture = q->first;
-        q->first = picture->next;
+        struct image *image = q->first;
+        q->first = image->next;
         if (!q->first)
             q->last = NULL;
         people->waiting--;
-        take(people, camera, picture);
-        free(picture);
+        take(people, camera, image);
+        free(image);
     }
 }
 
-static struct picture *copy_of(const struct sp_result *result)
+static struct image *copy_of(const struct sp_result *result)
 {
-    struct picture *picture =
-        malloc(sizeof *picture + result->track_count * sizeof picture->tracks[0]);
-    if (!picture)
+    struct image *image = malloc(sizeof *image + result->track_count * sizeof image->tracks[0]);
+    if (!image)
         return NULL;
-    *picture = (struct picture){.sequence = result->frame->sequence,
-                                .pts_us = result->frame->pts_us,
-                                .width_px = result->frame->width_px,
-                                .height_px = result->frame->height_px,
-                                .inferred = result->inferred,
-                                .count = result->track_count};
+    *image = (struct image){.sequence = result->frame->sequence,
+                            .pts_us = result->frame->pts_us,
+                            .width_px = result->frame->width_px,
+                            .height_px = result->frame->height_px,
+                            .inferred = result->inferred,
+                            .count = result->track_count};
     for (size_t i = 0; i < result->track_count; i++) {
-        struct sp_track *track = &picture->tracks[i];
+        struct sp_track *track = &image->tracks[i];
         *track = result->tracks[i];
         if (!result->inferred || track->detection == 0)
             continue;
@@ -240,25 +239,25 @@ static struct picture *copy_of(const struct sp_result *result)
         track->x2_px = d->x2_px;
         track->y2_px = d->y2_px;
     }
-    return picture;
+    return image;
 }
 
 void sp_people_add(struct sp_people *people, const struct sp_result *result)
 {
     if (!people)
         return;
-    struct picture *picture = copy_of(result);
+    struct image *image = copy_of(result);
     pthread_mutex_lock(&people->mutex);
     struct queue *q = &people->queue[result->camera];
-    if (!picture) {
+    if (!image) {
         if (people->failure.code == SP_OK)
             sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
     } else {
         if (q->last)
-            q->last->next = picture;
+            q->last->next = image;
         else
-            q->first = picture;
-        q->last = picture;
+            q->first = image;
+        q->last = image;
         people->waiting++;
         if (people->waiting > people->waiting_most)
             people->waiting_most = people->waiting;
@@ -283,14 +282,14 @@ int sp_people_finish(struct sp_people *people, struct sp_error *err)
         return SP_OK;
     int64_t kept = 0;
     if (people->failure.code == SP_OK)
-        (void)sp_part_flush(people->part, &people->failure);
+        (void)sp_atomic_file_flush(people->part, &people->failure);
     int result = SP_OK;
     if (people->failure.code < 0) /* what was written so far stays */
-        result = sp_part_keep_lines(people->part, &kept, err);
+        result = sp_atomic_file_keep_lines(people->part, &kept, err);
     if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
-        result = sp_part_sync(people->part, err);
+        result = sp_atomic_file_sync(people->part, err);
     if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
-        result = sp_part_publish(people->part, err);
+        result = sp_atomic_file_publish(people->part, err);
     if (people->failure.code < 0 && err)
         *err = people->failure;
     return people->failure.code < 0 ? people->failure.code : result;
@@ -312,12 +311,12 @@ void sp_people_report(struct sp_people *people, struct sp_json *json)
     }
     sp_space_count(sp_map_space(people->map), &counts);
     sp_json_begin_object(json);
-    sp_json_member_int(json, "born", (int64_t)counts.born);
-    sp_json_member_int(json, "joined", (int64_t)counts.joined);
+    sp_json_member_int(json, "created", (int64_t)counts.created);
+    sp_json_member_int(json, "merged", (int64_t)counts.merged);
     sp_json_member_int(json, "returned", (int64_t)counts.returned);
-    sp_json_member_int(json, "moved", (int64_t)counts.moved);
+    sp_json_member_int(json, "reassigned", (int64_t)counts.reassigned);
     sp_json_member_int(json, "split", (int64_t)counts.split);
-    sp_json_member_int(json, "undone", (int64_t)counts.undone);
+    sp_json_member_int(json, "reverted", (int64_t)counts.reverted);
     sp_json_member_int(json, "frames_waiting_most", people->waiting_most);
     sp_json_end_object(json);
 }

@@ -1,8 +1,8 @@
 /* Who is who over the cameras of an offline run: DIR/people.jsonl.
  *
  * Data flow: each camera's tracks, from its post worker -> that camera's queue -> as soon as every
- * camera that goes on has given its next picture, the earliest of all (by time, then by camera) ->
- * the space stage -> a line. So what is written depends on the pictures alone, not on which thread
+ * camera that goes on has given its next frame, the earliest of all (by time, then by camera) ->
+ * the space stage -> a line. So what is written depends on the frames alone, not on which thread
  * was faster. The pipeline reads in the same order (sp_pipeline_options.by_time), so that a queue
  * holds what the stages between have in hand, whatever the cameras' rates.
  *
@@ -20,7 +20,7 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
                    struct sp_error *err);
 void sp_people_close(struct sp_people *people); /* NULL is fine, here and below */
 
-/* A camera's next picture. Errors of the file are kept, and told by finish. */
+/* A camera's next frame. Errors of the file are kept, and told by finish. */
 void sp_people_add(struct sp_people *people, const struct sp_result *result);
 
 /* It gives no more. */

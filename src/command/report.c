@@ -131,10 +131,10 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
 }
 
 struct device_figures {
-    double share;     /* of all pictures */
+    double share;     /* of all frames */
     double busy;      /* of the run's time, with at least one batch on it */
     double in_flight; /* batches on it, on average */
-    double batch;     /* pictures in one, on average */
+    double batch;     /* frames in one, on average */
 };
 
 static struct device_figures figures_of(const struct sp_run_measure *measure, int index)
@@ -190,8 +190,8 @@ void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure)
         const struct sp_device_report *d = &measure->device[i];
         struct device_figures figures = figures_of(measure, i);
         fprintf(to,
-                "device: %d%s%s: %.1f%% of the pictures, busy %.1f%% of the time, %.2f batches of "
-                "%.1f in flight, %llu pictures decoded%s%s\n",
+                "device: %d%s%s: %.1f%% of the frames, busy %.1f%% of the time, %.2f batches of "
+                "%.1f in flight, %llu frames decoded%s%s\n",
                 d->number, d->name[0] ? " " : "", d->name, 100 * figures.share, 100 * figures.busy,
                 figures.in_flight, figures.batch, (unsigned long long)d->decoded,
                 d->lost ? "; LOST: " : "", d->lost ? d->error.text : "");
@@ -218,7 +218,7 @@ void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline)
     sp_json_key(json, "path");
     sp_json_string(json, model->path);
     sp_json_key(json, "family");
-    sp_json_string(json, sp_model_family_name(model->family));
+    sp_json_string(json, sp_head_type_name(model->head_type));
     sp_json_key(json, "classes");
     sp_json_int(json, model->classes);
     sp_json_key(json, "reported");
@@ -272,8 +272,8 @@ void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline)
         sp_json_int(json, d->streams);
         sp_json_key(json, "threads");
         sp_json_int(json, d->threads);
-        sp_json_key(json, "slots");
-        sp_json_int(json, d->slots);
+        sp_json_key(json, "requests");
+        sp_json_int(json, d->requests);
         sp_json_key(json, "images");
         sp_json_int(json, (int64_t)detectors[i].images);
         sp_json_end_object(json);

@@ -26,7 +26,7 @@ static void on_hangup(int number)
 static const struct sp_command_usage usage = {
     .name = "serve",
     .synopsis = "[--camera NAME=URL]... [URL...]",
-    .about = "Watches live cameras (or files, again and again) and serves a dashboard, pictures,\n"
+    .about = "Watches live cameras (or files, again and again) and serves a dashboard, frames,\n"
              "tracks, an API and metrics on HTTP_HOST:HTTP_PORT, until Ctrl-C or SIGTERM. SIGHUP\n"
              "reads the settings again.\n",
     .takes = SP_TAKES_CAMERAS,
@@ -70,7 +70,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
         .inferred = result->inferred,
         .tracks = result->tracks,
         .track_count = result->track_count,
-        .places = result->places,
+        .positions = result->positions,
     };
     (void)err;
     sp_hub_publish(serve->hub, result->camera, &published);
@@ -112,12 +112,12 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
         .interrupted = serve->context->interrupted,
     };
     struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2,
-                                         .place = sp_pipeline_jpeg_place};
+                                         .device = sp_pipeline_jpeg_device};
     int result = sp_hub_open(&serve->hub, err);
     encoder.hub = serve->hub;
     if (result == SP_OK)
         result = sp_pipeline_open(&serve->pipeline, &pipeline, err);
-    encoder.place_user = serve->pipeline;
+    encoder.device_user = serve->pipeline;
     if (result == SP_OK)
         encoder.names = sp_pipeline_label_names(serve->pipeline);
     if (result == SP_OK)
@@ -150,8 +150,8 @@ static int open_server(struct serve *serve, struct sp_error *err)
         return result;
     struct sp_hub_options listeners = {.wake = sp_server_wake,
                                        .user = serve->server,
-                                       .picture = sp_encoder_offer,
-                                       .picture_user = serve->encoder};
+                                       .image = sp_encoder_offer,
+                                       .image_user = serve->encoder};
     sp_hub_listen(serve->hub, &listeners);
     sp_encoder_listen(serve->encoder, sp_server_wake, serve->server);
     sp_api_attach(serve->api, serve->server);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct job {
+struct task {
     const struct sp_settings *settings;
     const struct sp_track_input *input;
     struct sp_tracker *tracker;
@@ -26,64 +26,64 @@ struct job {
     struct sp_track tracks[SP_TRACKS_MAX];
 };
 
-static void write_rows(struct job *job, uint64_t sequence, size_t count)
+static void write_rows(struct task *task, uint64_t sequence, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct sp_track *t = &job->tracks[i];
+        const struct sp_track *t = &task->tracks[i];
         /* Errors stay with the stream and are asked for at the end. */
-        (void)fprintf(job->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
+        (void)fprintf(task->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
                       (unsigned long long)sequence + 1, t->id, t->x1_px, t->y1_px,
-                      t->x2_px - t->x1_px, t->y2_px - t->y1_px, t->score);
-        if (t->id > job->highest_id)
-            job->highest_id = t->id;
+                      t->x2_px - t->x1_px, t->y2_px - t->y1_px, t->confidence);
+        if (t->id > task->highest_id)
+            task->highest_id = t->id;
     }
-    job->rows += count;
+    task->rows += count;
 }
 
-/* `frame` may be NULL: a picture in which nothing was detected. */
-static void update(struct job *job, uint64_t sequence, const struct sp_track_input_frame *frame)
+/* `frame` may be NULL: a frame in which nothing was detected. */
+static void update(struct task *task, uint64_t sequence, const struct sp_track_input_frame *frame)
 {
     size_t count = frame ? frame->detection_count : 0;
     const struct sp_detection *detections =
-        count ? &job->input->detections[frame->first_detection] : NULL;
-    if (count > SP_DETECTIONS_MAX && !job->warned) {
-        job->warned = true;
+        count ? &task->input->detections[frame->first_detection] : NULL;
+    if (count > SP_DETECTIONS_MAX && !task->warned) {
+        task->warned = true;
         sp_log(SP_LOG_WARNING,
                "frame %llu has %zu detections; of each frame the %d with the highest scores count",
                (unsigned long long)sequence + 1, count, SP_DETECTIONS_MAX);
     }
-    double dt_frames = sp_timestep_next(&job->step, sequence, frame ? frame->pts_us : 0);
+    double dt_frames = sp_timestep_next(&task->step, sequence, frame ? frame->pts_us : 0);
     int64_t start_us = sp_clock_us();
-    size_t tracks = sp_tracker_update(job->tracker, detections, count, dt_frames, job->tracks);
-    job->update_us += sp_clock_us() - start_us;
-    job->updates++;
-    write_rows(job, sequence, tracks);
+    size_t tracks = sp_tracker_update(task->tracker, detections, count, dt_frames, task->tracks);
+    task->update_us += sp_clock_us() - start_us;
+    task->updates++;
+    write_rows(task, sequence, tracks);
 }
 
-static void predict(struct job *job, uint64_t sequence, int64_t pts_us)
+static void predict(struct task *task, uint64_t sequence, int64_t pts_us)
 {
-    if (job->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED || !job->step.started)
+    if (task->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED || !task->step.started)
         return;
-    double ahead_frames = sp_timestep_ahead(&job->step, sequence, pts_us);
-    write_rows(job, sequence, sp_tracker_predict(job->tracker, ahead_frames, job->tracks));
+    double ahead_frames = sp_timestep_ahead(&task->step, sequence, pts_us);
+    write_rows(task, sequence, sp_tracker_predict(task->tracker, ahead_frames, task->tracks));
 }
 
-static void track_journal(struct job *job)
+static void track_results_log(struct task *task)
 {
-    for (size_t i = 0; i < job->input->frame_count; i++) {
-        const struct sp_track_input_frame *frame = &job->input->frames[i];
-        if (frame->inferred && frame->sequence % (uint64_t)job->every == 0)
-            update(job, frame->sequence, frame);
+    for (size_t i = 0; i < task->input->frame_count; i++) {
+        const struct sp_track_input_frame *frame = &task->input->frames[i];
+        if (frame->inferred && frame->sequence % (uint64_t)task->every == 0)
+            update(task, frame->sequence, frame);
         else
-            predict(job, frame->sequence, frame->pts_us);
+            predict(task, frame->sequence, frame->pts_us);
     }
 }
 
-static void track_mot(struct job *job)
+static void track_mot(struct task *task)
 {
-    const struct sp_track_input *input = job->input;
-    uint64_t skip = (uint64_t)job->every;
-    bool only_with_rows = job->step.timestamps && skip == 1;
+    const struct sp_track_input *input = task->input;
+    uint64_t skip = (uint64_t)task->every;
+    bool only_with_rows = task->step.timestamps && skip == 1;
     uint64_t end = input->frame_count ? input->frames[input->frame_count - 1].sequence + 1 : 0;
     size_t next = 0;
     for (uint64_t sequence = 0; sequence < end; sequence++) {
@@ -91,17 +91,18 @@ static void track_mot(struct job *job)
         if (input->frames[next].sequence == sequence)
             frame = &input->frames[next++];
         if (sequence % skip != 0)
-            predict(job, sequence, 0);
+            predict(task, sequence, 0);
         else if (frame || !only_with_rows)
-            update(job, sequence, frame);
+            update(task, sequence, frame);
     }
 }
 
-static int close_output(struct job *job, const char *part, const char *output, struct sp_error *err)
+static int close_output(struct task *task, const char *part, const char *output,
+                        struct sp_error *err)
 {
-    bool failed = fflush(job->out) != 0 || ferror(job->out);
+    bool failed = fflush(task->out) != 0 || ferror(task->out);
     int problem = errno;
-    if (fclose(job->out) != 0 && !failed) {
+    if (fclose(task->out) != 0 && !failed) {
         failed = true;
         problem = errno;
     }
@@ -116,27 +117,27 @@ static int close_output(struct job *job, const char *part, const char *output, s
                    strerror(problem));
 }
 
-static int track_to_file(struct job *job, const char *output, struct sp_error *err)
+static int track_to_file(struct task *task, const char *output, struct sp_error *err)
 {
     char part[SP_PATH_BYTES + 8];
     if ((size_t)snprintf(part, sizeof part, "%s.part", output) >= sizeof part)
         return sp_fail(err, SP_ERR_INVALID, "output: the path is longer than %d bytes",
                        SP_PATH_BYTES);
-    job->out = fopen(part, "we");
-    if (!job->out)
+    task->out = fopen(part, "we");
+    if (!task->out)
         return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", part,
                        strerror(errno));
     errno = 0;
-    if (job->input->journal)
-        track_journal(job);
+    if (task->input->journal)
+        track_results_log(task);
     else
-        track_mot(job);
-    return close_output(job, part, output, err);
+        track_mot(task);
+    return close_output(task, part, output, err);
 }
 
-static void prepare(struct job *job, struct sp_tracker_params *params)
+static void prepare(struct task *task, struct sp_tracker_params *params)
 {
-    const struct sp_settings *s = job->settings;
+    const struct sp_settings *s = task->settings;
     sp_tracker_params_default(params);
     params->high_thresh = s->track_high_thresh;
     params->low_thresh = s->track_low_thresh;
@@ -145,14 +146,14 @@ static void prepare(struct job *job, struct sp_tracker_params *params)
     params->buffer_frames = s->track_buffer_frames;
 
     int skip = s->frame_skip > 1 ? s->frame_skip : 1;
-    job->every = skip;
-    if (job->input->inferred_every > skip)
-        skip = job->input->inferred_every;
-    job->step = (struct sp_timestep){
+    task->every = skip;
+    if (task->input->inferred_every > skip)
+        skip = task->input->inferred_every;
+    task->step = (struct sp_timestep){
         /* Automatic is what the pipeline does; MOT rows have no time. */
         .timestamps = s->track_dt == SP_TRACK_DT_TIMESTAMPS ||
-                      (s->track_dt == SP_TRACK_DT_AUTO && job->input->journal),
-        .frame_rate = job->input->frame_rate, /* 0 for MOT rows: frames are counted */
+                      (s->track_dt == SP_TRACK_DT_AUTO && task->input->journal),
+        .frame_rate = task->input->frame_rate, /* 0 for MOT rows: frames are counted */
         .frame_skip = skip,
     };
 }
@@ -161,22 +162,22 @@ int sp_command_track(const struct sp_settings *settings, const char *input, cons
                      struct sp_error *err)
 {
     struct sp_track_input detections = {0};
-    struct job job = {.settings = settings, .input = &detections};
+    struct task task = {.settings = settings, .input = &detections};
     int rc = sp_track_input_read(&detections, input, err);
     if (rc == SP_OK) {
         struct sp_tracker_params params;
-        prepare(&job, &params);
-        rc = sp_tracker_open(&job.tracker, &params, err);
+        prepare(&task, &params);
+        rc = sp_tracker_open(&task.tracker, &params, err);
     }
     if (rc == SP_OK)
-        rc = track_to_file(&job, output, err);
+        rc = track_to_file(&task, output, err);
     if (rc == SP_OK)
         sp_log(SP_LOG_INFO,
                "%s: %llu frames tracked, %.1f us a frame; %llu rows, ids up to %u, in %s", input,
-               (unsigned long long)job.updates,
-               job.updates ? (double)job.update_us / (double)job.updates : 0,
-               (unsigned long long)job.rows, job.highest_id, output);
-    sp_tracker_close(job.tracker);
+               (unsigned long long)task.updates,
+               task.updates ? (double)task.update_us / (double)task.updates : 0,
+               (unsigned long long)task.rows, task.highest_id, output);
+    sp_tracker_close(task.tracker);
     sp_track_input_release(&detections);
     return rc;
 }

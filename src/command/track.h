@@ -1,12 +1,12 @@
 /* `spoton track DETS -o OUT.txt`: the tracker alone, without inference.
  *
  * Data flow: a file of detections (command/track_input.h) -> tracker -> MOT Challenge rows
- * "frame,id,left,top,width,height,score,-1,-1,-1", frames from 1. OUT is written beside its name
- * (OUT.part) and renamed, so that it only ever holds a complete result.
+ * "frame,id,left,top,width,height,confidence,-1,-1,-1", frames from 1. OUT is written beside its
+ * name (OUT.part) and renamed, so that it only ever holds a complete result.
  *
- * Which pictures are fed, and with what steps, is decided by TRACK_DT, FRAME_SKIP and
+ * Which frames are fed, and with what steps, is decided by TRACK_DT, FRAME_SKIP and
  * OUTPUT_FRAMES:
- *  - a journal: the pictures that were inferred and whose sequence FRAME_SKIP divides; the others
+ *  - a results log: the frames that were inferred and whose sequence FRAME_SKIP divides; the others
  *    get predicted boxes, unless OUTPUT_FRAMES=inferred. TRACK_DT auto means
  *    timestamps, as in `run`.
  *  - a MOT file with FRAME_SKIP=1: under `frames` (auto means that) every frame from 1 to the last,

@@ -46,10 +46,10 @@ static int add_frame(struct sp_track_input *input, const struct sp_track_input_f
 
 /* ---- MOT Challenge ---- */
 
-enum { MOT_FRAME, MOT_ID, MOT_LEFT, MOT_TOP, MOT_WIDTH, MOT_HEIGHT, MOT_SCORE, MOT_VALUES };
+enum { MOT_FRAME, MOT_ID, MOT_LEFT, MOT_TOP, MOT_WIDTH, MOT_HEIGHT, MOT_CONFIDENCE, MOT_VALUES };
 
-static const char *const MOT_NAME[MOT_VALUES] = {"frame", "id",     "left", "top",
-                                                 "width", "height", "score"};
+static const char *const MOT_NAME[MOT_VALUES] = {"frame", "id",     "left",      "top",
+                                                 "width", "height", "confidence"};
 
 static int parse_mot_row(const char *line, double value[MOT_VALUES], struct sp_error *err)
 {
@@ -100,7 +100,7 @@ static int take_mot_line(struct sp_track_input *input, const char *line, struct 
         .y1_px = value[MOT_TOP],
         .x2_px = value[MOT_LEFT] + value[MOT_WIDTH],
         .y2_px = value[MOT_TOP] + value[MOT_HEIGHT],
-        .score = value[MOT_SCORE],
+        .confidence = value[MOT_CONFIDENCE],
     };
     rc = add_detection(input, &detection, err);
     return rc ? rc : add_frame(input, &frame, err);
@@ -142,14 +142,14 @@ static int join_mot_frames(struct sp_track_input *input, struct sp_error *err)
     return SP_OK;
 }
 
-/* ---- journal ---- */
+/* ---- results log ---- */
 
-static int take_journal_detections(struct sp_track_input *input, const json_t *list,
-                                   struct sp_error *err)
+static int take_results_log_detections(struct sp_track_input *input, const json_t *list,
+                                       struct sp_error *err)
 {
     if (!json_is_array(list))
         return sp_fail(err, SP_ERR_FORMAT,
-                       "\"detections\" is not a list; an inferred picture needs "
+                       "\"detections\" is not a list; an inferred frame needs "
                        "[[x1,y1,x2,y2,score,class],...]");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
@@ -167,7 +167,7 @@ static int take_journal_detections(struct sp_track_input *input, const json_t *l
             .y1_px = value[1],
             .x2_px = value[2],
             .y2_px = value[3],
-            .score = value[4],
+            .confidence = value[4],
             .class_id = (int)value[5],
         };
         int rc = add_detection(input, &detection, err);
@@ -177,8 +177,8 @@ static int take_journal_detections(struct sp_track_input *input, const json_t *l
     return SP_OK;
 }
 
-static int take_journal_object(struct sp_track_input *input, const json_t *object,
-                               struct sp_error *err)
+static int take_results_log_object(struct sp_track_input *input, const json_t *object,
+                                   struct sp_error *err)
 {
     const json_t *sequence = json_object_get(object, "sequence");
     const json_t *pts_us = json_object_get(object, "pts_us");
@@ -205,7 +205,7 @@ static int take_journal_object(struct sp_track_input *input, const json_t *objec
     if (frame_rate > 0)
         input->frame_rate = frame_rate;
     if (frame.inferred) {
-        int rc = take_journal_detections(input, json_object_get(object, "detections"), err);
+        int rc = take_results_log_detections(input, json_object_get(object, "detections"), err);
         if (rc)
             return rc;
     }
@@ -213,7 +213,8 @@ static int take_journal_object(struct sp_track_input *input, const json_t *objec
     return add_frame(input, &frame, err);
 }
 
-static int take_journal_line(struct sp_track_input *input, const char *line, struct sp_error *err)
+static int take_results_log_line(struct sp_track_input *input, const char *line,
+                                 struct sp_error *err)
 {
     json_error_t problem;
     json_t *object = json_loads(line, 0, &problem);
@@ -221,7 +222,7 @@ static int take_journal_line(struct sp_track_input *input, const char *line, str
         return sp_fail(err, SP_ERR_FORMAT, "not a JSON object: %s at column %d", problem.text,
                        problem.column);
     int rc = json_is_object(object)
-                 ? take_journal_object(input, object, err)
+                 ? take_results_log_object(input, object, err)
                  : sp_fail(err, SP_ERR_FORMAT, "a JSON value, but not an object");
     json_decref(object);
     return rc;
@@ -233,7 +234,7 @@ static int compare_doubles(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* The least distance between two: pictures that failed leave wider ones. */
+/* The least distance between two: frames that failed leave wider ones. */
 static int least_distance(const struct sp_track_input *input)
 {
     const struct sp_track_input_frame *last = NULL;
@@ -249,7 +250,7 @@ static int least_distance(const struct sp_track_input *input)
     return least == UINT64_MAX ? 1 : (int)least;
 }
 
-/* From the median time a picture. */
+/* From the median time a frame. */
 static int measure_frame_rate(struct sp_track_input *input, struct sp_error *err)
 {
     if (input->frame_rate > 0 || input->frame_count < 2)
@@ -257,7 +258,7 @@ static int measure_frame_rate(struct sp_track_input *input, struct sp_error *err
     size_t count = input->frame_count - 1;
     double *period_us = malloc(count * sizeof *period_us);
     if (!period_us)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "journal: out of memory at %zu pictures", count);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "journal: out of memory at %zu frames", count);
     for (size_t i = 0; i < count; i++) {
         const struct sp_track_input_frame *a = &input->frames[i], *b = a + 1;
         period_us[i] =
@@ -284,7 +285,8 @@ static int take_line(struct sp_track_input *input, const char *line, size_t byte
     if (*first)
         input->journal = *text == '{';
     *first = false;
-    return input->journal ? take_journal_line(input, text, err) : take_mot_line(input, text, err);
+    return input->journal ? take_results_log_line(input, text, err)
+                          : take_mot_line(input, text, err);
 }
 
 static int read_lines(struct sp_track_input *input, FILE *file, const char *path,

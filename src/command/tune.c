@@ -2,18 +2,18 @@
  *
  * Each try is a process of its own, so that one that fails ends nothing else: `spoton run` on the
  * first frames of the cameras, whose tracks are held against those of f32 on every frame (or both
- * against the truth, where that is known, with tracker settings that suit the try), then `spoton
- * bench`, which makes a JPEG of every frame.
- * One setting after the other is tried from the best so far, in the order of what they usually win.
+ * against the ground truth, where that is known, with tracker settings that suit the try), then
+ * `spoton bench`, which makes a JPEG of every frame. One setting after the other is tried from the
+ * best so far, in the order of what they usually win.
  */
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "command/child.h"
 #include "command/command.h"
 #include "command/identity.h"
 #include "command/options.h"
 #include "command/remove.h"
+#include "command/subprocess.h"
 #include "command/tune_tracker.h"
 #include "config/env_change.h"
 #include "engine/loader.h"
@@ -64,7 +64,7 @@ struct
 try {
     const char *value[KNOBS];
     double frames_per_s, idf1, latency_ms;
-    struct sp_tune_tracker tracker; /* with --truth, once `tracked` */
+    struct sp_tune_tracker tracker; /* with --ground truth, once `tracked` */
     bool tracked, good;
     char lost[200]; /* why; empty: the best so far when it was tried */
 };
@@ -79,7 +79,7 @@ struct tune {
     char *flag[FLAGS_MAX]; /* all other settings, "--track-dt=auto" */
     int flags;
     double rate, floor, latency_ms;
-    double truth_f1[SP_CAMERAS_MAX]; /* of f32 on every frame; used with --truth */
+    double ground_truth_f1[SP_CAMERAS_MAX]; /* of f32 on every frame; used with --ground truth */
     char frames[WORD_BYTES], seconds[WORD_BYTES];
     char engine[MACHINE_VALUES][32], threads[MACHINE_VALUES][WORD_BYTES];
     int engines, thread_counts;
@@ -129,13 +129,13 @@ static int run(struct tune *tune, const char *const *word, char *out, struct sp_
     int status = 0;
     snprintf(out, PATH_MAX + 16, "%s/out", tune->work);
     snprintf(log, sizeof log, "%s/log", tune->work);
-    int result = sp_child_run(word, out, log, &status, err);
+    int result = sp_subprocess_run(word, out, log, &status, err);
     if (tune->interrupted())
         return sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
     if (result < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return result;
     char last[160];
-    sp_child_last_line(log, "[ERROR] ", last, sizeof last);
+    sp_subprocess_last_line(log, "[ERROR] ", last, sizeof last);
     return sp_fail(err, SP_ERR_ENGINE, "%s", last);
 }
 
@@ -155,24 +155,24 @@ static int camera_f1(struct tune *tune, const char *run_name, int camera, double
                      struct sp_error *err)
 {
     char reference[PATH_MAX + 128], tested[PATH_MAX + 128];
-    const char *truth = tune->options->truth, *name = tune->name[camera];
-    snprintf(reference, sizeof reference, "%s%s/%s.txt", truth ? truth : tune->work,
-             truth ? "" : "/reference", name);
+    const char *ground_truth = tune->options->ground_truth, *name = tune->name[camera];
+    snprintf(reference, sizeof reference, "%s%s/%s.txt", ground_truth ? ground_truth : tune->work,
+             ground_truth ? "" : "/reference", name);
     snprintf(tested, sizeof tested, "%s/%s/%s.txt", tune->work, run_name, name);
     return sp_identity_f1(reference, tested, atoll(tune->frames), idf1, err);
 }
 
-/* With --truth: how good the reference itself is. */
+/* With --ground truth: how good the reference itself is. */
 static int judge_reference(struct tune *tune, struct sp_error *err)
 {
     int result = SP_OK;
-    for (int i = 0; tune->options->truth && i < tune->cameras && result == SP_OK; i++) {
-        result = camera_f1(tune, "reference", i, &tune->truth_f1[i], err);
-        if (result == SP_OK && tune->truth_f1[i] <= 0)
+    for (int i = 0; tune->options->ground_truth && i < tune->cameras && result == SP_OK; i++) {
+        result = camera_f1(tune, "reference", i, &tune->ground_truth_f1[i], err);
+        if (result == SP_OK && tune->ground_truth_f1[i] <= 0)
             result = sp_fail(err, SP_ERR_INVALID,
                              "--truth: none of the people in %s/%s.txt is found by f32 in the "
                              "first %s frames; is it of this camera?",
-                             tune->options->truth, tune->name[i], tune->frames);
+                             tune->options->ground_truth, tune->name[i], tune->frames);
     }
     return result;
 }
@@ -186,7 +186,7 @@ static int judge_try(void *user, double *idf1, struct sp_error *err)
     for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
         double one = 0;
         result = camera_f1(tune, "try", i, &one, err);
-        sum += tune->options->truth ? one / tune->truth_f1[i] : one;
+        sum += tune->options->ground_truth ? one / tune->ground_truth_f1[i] : one;
     }
     *idf1 = sum / tune->cameras;
     return result;
@@ -196,7 +196,7 @@ static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err
 {
     char folder[PATH_MAX + 16];
     int result = track(tune, try, "try", err);
-    if (result < 0 || !tune->options->truth)
+    if (result < 0 || !tune->options->ground_truth)
         return result < 0 ? result : judge_try(tune, &try->idf1, err);
     snprintf(folder, sizeof folder, "%s/try", tune->work);
     result = sp_tune_tracker(&try->tracker, tune->settings, folder, tune->name, tune->cameras,
@@ -242,7 +242,7 @@ static int attempt(struct tune *tune, const struct try *best, struct try *try, s
     bool right = result == SP_OK && try->idf1 >= tune->floor;
     if (result == SP_OK && !right)
         snprintf(try->lost, sizeof try->lost, "tracks: IDF1 %.3f %s f32, at least %.2f is wanted",
-                 try->idf1, tune->options->truth ? "times that of" : "against", tune->floor);
+                 try->idf1, tune->options->ground_truth ? "times that of" : "against", tune->floor);
     if (right)
         result = measure_speed(tune, try, &why);
     if (result == SP_ERR_INTERRUPTED) {
@@ -262,12 +262,12 @@ static int attempt(struct tune *tune, const struct try *best, struct try *try, s
     return SP_OK;
 }
 
-static void print_head(bool truth)
+static void print_head(bool ground_truth)
 {
     for (int i = 0; i < KNOBS; i++)
         printf("%*s ", knobs[i].width, knobs[i].title);
     printf("%9s %8s %7s %8s%s\n", "frames/s", "cameras", "IDF1", "p95 ms",
-           truth ? " match high" : "");
+           ground_truth ? " match high" : "");
 }
 
 static void print_try(const struct tune *tune, const struct try *try)
@@ -276,7 +276,7 @@ static void print_try(const struct tune *tune, const struct try *try)
         printf("%*s ", knobs[i].width, try->value[i]);
     printf("%9.1f %8d %7.3f %8.1f", try->frames_per_s, cameras_served(tune, try), try->idf1,
            try->latency_ms);
-    if (tune->options->truth)
+    if (tune->options->ground_truth)
         printf(" %5s %4s", try->tracked ? sp_tune_tracker_match(try->tracker.match) : "",
                try->tracked ? sp_tune_tracker_high(try->tracker.high) : "");
     printf("  %s\n", try->good ? "best so far" : try->lost);
@@ -309,8 +309,8 @@ static int look_at_machine(struct tune *tune, const struct sp_settings *settings
     int count = strcmp(settings->engine, "auto") == 0 ? sp_engine_list(reports, MACHINE_VALUES) : 0;
     for (int i = 0; i < count && tune->engines < MACHINE_VALUES; i++) {
         const struct sp_engine_report *report = &reports[i];
-        if (report->found && report->probe.score > 0 && strcmp(report->name, chosen->name) != 0 &&
-            strcmp(report->name, "fake") != 0)
+        if (report->found && report->probe.preference > 0 &&
+            strcmp(report->name, chosen->name) != 0 && strcmp(report->name, "fake") != 0)
             snprintf(tune->engine[tune->engines++], sizeof tune->engine[0], "%s", report->name);
     }
     sp_cpu_read(&cpu);
@@ -466,7 +466,7 @@ static int tune_all(struct tune *tune, struct sp_error *err)
     int result = sp_env_check_place(path, err);
     if (result < 0)
         return result;
-    print_head(tune->options->truth != NULL);
+    print_head(tune->options->ground_truth != NULL);
     result = track(tune, &f32, "reference", err);
     if (result == SP_OK)
         result = judge_reference(tune, err);

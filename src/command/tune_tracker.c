@@ -86,7 +86,7 @@ int sp_tune_tracker(struct sp_tune_tracker *out, const struct sp_settings *setti
     if (!changed)
         return sp_fail(err, SP_ERR_NO_MEMORY, "tune: out of memory");
     *changed = *settings;
-    changed->frame_skip = 1; /* the journal says what was inferred */
+    changed->frame_skip = 1; /* the results log says what was inferred */
     /* Each replay would say what it did. */
     bool said = sp_log_enabled(SP_LOG_INFO), debug = sp_log_enabled(SP_LOG_DEBUG);
     if (said)

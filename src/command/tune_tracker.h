@@ -1,5 +1,6 @@
-/* Tracker settings by the truth, without inference: the journals of a run through the tracker again
- * (command/track.h), once for each pair of TRACK_MATCH_THRESHOLD and TRACK_HIGH_THRESHOLD.
+/* Tracker settings by the ground truth, without inference: the journals of a run through the
+ * tracker again (command/track.h), once for each pair of TRACK_MATCH_THRESHOLD and
+ * TRACK_HIGH_THRESHOLD.
  *
  * One exchange of two people changes all that follows, so a single best pair is often luck: chosen
  * is the pair whose own IDF1, with those of its neighbours, is highest on average. */

@@ -17,7 +17,7 @@ static int cannot_write(const char *path, int why, struct sp_error *err)
 }
 
 /* The file beside, which is renamed when it is whole; NULL and errno. */
-static FILE *open_part(char part[PATH_MAX], const char *path)
+static FILE *open_atomic_file(char part[PATH_MAX], const char *path)
 {
     if (snprintf(part, PATH_MAX, "%s.part", path) >= PATH_MAX) {
         errno = ENAMETOOLONG;
@@ -29,7 +29,7 @@ static FILE *open_part(char part[PATH_MAX], const char *path)
 int sp_env_check_place(const char *path, struct sp_error *err)
 {
     char part[PATH_MAX];
-    FILE *out = open_part(part, path);
+    FILE *out = open_atomic_file(part, path);
     if (!out)
         return cannot_write(path, errno, err);
     fclose(out);
@@ -78,7 +78,7 @@ int sp_env_change(const char *path, const struct sp_env_line *lines, size_t coun
                   struct sp_error *err)
 {
     char part[PATH_MAX];
-    FILE *out = open_part(part, path);
+    FILE *out = open_atomic_file(part, path);
     if (!out)
         return cannot_write(path, errno, err);
     FILE *in = fopen(path, "re");

@@ -125,7 +125,7 @@ static int *line_of_key(struct reader *reader, const char *key)
 
 static int set_key(struct reader *reader, const char *key, const char *at, const char *end)
 {
-    const char *advice = sp_setting_replaced(key);
+    const char *advice = sp_setting_legacy(key);
     const int *before = line_of_key(reader, key);
     if (!before && advice) {
         sp_log(SP_LOG_WARNING, "%s: %s has no effect in spoton: %s", reader->where, key, advice);

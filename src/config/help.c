@@ -55,7 +55,7 @@ static void print_row(FILE *to, const struct sp_setting_row *row)
             row->meaning);
 }
 
-static void print_replaced(void *user, const char *key, const char *advice)
+static void print_legacy(void *user, const char *key, const char *advice)
 {
     fprintf(user, "| `%s` | %s |\n", key, advice);
 }
@@ -135,5 +135,5 @@ void sp_settings_print_markdown(FILE *to)
           "the start; a `*` stands for the rest of a name.\n\n"
           "| Setting | Instead |\n|---|---|\n",
           to);
-    sp_setting_each_replaced(print_replaced, to);
+    sp_setting_each_legacy(print_legacy, to);
 }

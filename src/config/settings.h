@@ -36,7 +36,7 @@ struct sp_settings {
     bool use_tensorrt;                       /* USE_TENSORRT: on an NVIDIA GPU, where it is found */
     char tensorrt_model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH_TENSORRT: empty: model_path */
     char int8_reference[SP_PATH_BYTES];      /* INT8_REFERENCE: the f32 original of an INT8 model */
-    int model_family;                        /* MODEL_FAMILY: enum sp_model_family */
+    int head_type;                           /* MODEL_FAMILY: enum sp_head_type */
     int model_input_range;                   /* MODEL_INPUT_RANGE: enum sp_input_range */
     int model_input_color;                   /* MODEL_INPUT_COLOR: enum sp_input_color */
     char engine[32];                         /* ENGINE: auto, openvino, fake, ... */
@@ -81,7 +81,7 @@ struct sp_settings {
     int reid_keep_s;                     /* REID_KEEP_SECONDS */
     int trail_length;                    /* TRAIL_LENGTH: of API v1 */
 
-    /* pictures */
+    /* frames */
     int jpeg_quality;                  /* FRAME_JPEG_QUALITY */
     enum sp_jpeg_encoder jpeg_encoder; /* JPEG_ENCODER: cpu, gpu */
     double stream_resize_factor;       /* STREAM_RESIZE_FACTOR */

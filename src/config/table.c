@@ -79,7 +79,7 @@ static const struct sp_setting_choice log_levels[] = {
 #define LIVE "Live cameras"
 #define TRACKER "Tracker"
 #define MAP "Map of all cameras"
-#define PICTURES "Pictures and log"
+#define PICTURES "Frames and log"
 #define SERVER "Server"
 
 const struct sp_setting_row sp_setting_table[] = {
@@ -97,7 +97,7 @@ const struct sp_setting_row sp_setting_table[] = {
      SP_SETTING_TEXT, FIELD(tensorrt_model_path)},
     {"MODEL_FAMILY", MODEL, "WORD", "auto",
      "What kind of head the model has. auto: recognised from the file, or refused.",
-     SP_SETTING_CHOICE, FIELD(model_family), .choices = families},
+     SP_SETTING_CHOICE, FIELD(head_type), .choices = families},
     {"MODEL_INPUT_RANGE", MODEL, "WORD", "auto",
      "The values of pixels that the model wants. auto: 0..255 for YOLOX, for bytes and where the "
      "graph itself brings them down; else 0..1.",
@@ -106,7 +106,8 @@ const struct sp_setting_row sp_setting_table[] = {
      "The order of colours that the model wants. auto: bgr for YOLOX, else rgb.", SP_SETTING_CHOICE,
      FIELD(model_input_color), .choices = input_colors},
     {"INT8_REFERENCE", MODEL, "FILE", "",
-     "The f32 original of an INT8 model that has no card: the two are compared on pictures of the "
+     "The f32 original of an INT8 model that has no manifest: the two are compared on frames of "
+     "the "
      "cameras before it is used.",
      SP_SETTING_TEXT, FIELD(int8_reference)},
     {"ENGINE", MODEL, "NAME", "auto",
@@ -178,7 +179,7 @@ const struct sp_setting_row sp_setting_table[] = {
      "Cameras that this machine can serve, as `spoton tune` measures it; one more is refused.",
      SP_SETTING_INTEGER, FIELD(max_cameras), .low = 1, .high = SP_CAMERAS_MAX},
     {"STALL_TIMEOUT_MS", LIVE, "MS", "5000",
-     "A camera without a new picture for that long is stalled; for twice that long, it is "
+     "A camera without a new frame for that long is stalled; for twice that long, it is "
      "connected "
      "anew.",
      SP_SETTING_INTEGER, FIELD(stall_timeout_ms), .low = 100, .high = 600000},
@@ -202,7 +203,7 @@ const struct sp_setting_row sp_setting_table[] = {
      "Highest cost (1 - IoU, weighted by score) of a first match.", SP_SETTING_REAL,
      FIELD(track_match_thresh), .low = 0, .high = 1},
     {"TRACK_DT", TRACKER, "WORD", "auto",
-     "Time steps of the motion model: frames counts pictures, as the reference does; timestamps "
+     "Time steps of the motion model: frames counts frames, as the reference does; timestamps "
      "uses real time, and is the same where every frame is inferred at an even rate. auto: "
      "timestamps; frames for `spoton track` on MOT files, which hold no times.",
      SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
@@ -229,21 +230,21 @@ const struct sp_setting_row sp_setting_table[] = {
     {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in API v1.",
      SP_SETTING_INTEGER, FIELD(trail_length), .low = 0, .high = 64},
 
-    {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG pictures.", SP_SETTING_INTEGER,
+    {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG frames.", SP_SETTING_INTEGER,
      FIELD(jpeg_quality), .low = 1, .high = 100},
     {"JPEG_ENCODER", PICTURES, "WORD", "cpu",
-     "Where JPEG pictures are compressed. gpu: by nvJPEG on the engine's GPU, which takes work "
+     "Where JPEG frames are compressed. gpu: by nvJPEG on the engine's GPU, which takes work "
      "from "
      "the CPU.",
      SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders},
     {"STREAM_RESIZE_FACTOR", PICTURES, "FACTOR", "1",
-     "Size of the pictures shown, as a part of the camera's.", SP_SETTING_REAL,
+     "Size of the frames shown, as a part of the camera's.", SP_SETTING_REAL,
      FIELD(stream_resize_factor), .low = 0.1, .high = 1},
     {"VIDEO_CRF", PICTURES, "N", "23",
      "Quality of the annotated MP4, on the scale of x264: lower is better and larger.",
      SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51},
     {"STREAM_MAX_WIDTH", PICTURES, "PIXELS", "640",
-     "Pictures for viewers are at most that wide; their height follows.", SP_SETTING_INTEGER,
+     "Frames for viewers are at most that wide; their height follows.", SP_SETTING_INTEGER,
      FIELD(stream_max_width_px), .low = 16, .high = 8192},
     {"LOG_LEVEL", PICTURES, "WORD", "info", "The least important messages that are logged.",
      SP_SETTING_CHOICE, FIELD(log_level), .choices = log_levels},

@@ -81,9 +81,9 @@ int sp_setting_camera(const struct sp_settings *settings, const char *name);
 
 /* Why a key of the system that spoton replaces does nothing here, and what to use instead; NULL
  * when the key is none of those. */
-const char *sp_setting_replaced(const char *key);
+const char *sp_setting_legacy(const char *key);
 
-/* Visits the list behind sp_setting_replaced; a key that ends in '*' stands for all that begin
+/* Visits the list behind sp_setting_legacy; a key that ends in '*' stands for all that begin
  * so. */
-void sp_setting_each_replaced(void (*visit)(void *user, const char *key, const char *advice),
-                              void *user);
+void sp_setting_each_legacy(void (*visit)(void *user, const char *key, const char *advice),
+                            void *user);

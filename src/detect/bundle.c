@@ -1,4 +1,4 @@
-#include "detect/card.h"
+#include "detect/manifest.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -21,17 +21,17 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-static int check_digest(const struct sp_card *card, const char *model_path, const char *card_path,
-                        struct sp_error *err)
+static int check_digest(const struct sp_manifest *manifest, const char *model_path,
+                        const char *manifest_path, struct sp_error *err)
 {
     char digest[SP_DIGEST_TEXT_BYTES];
     int result = sp_digest_file(model_path, digest, err);
-    if (result == SP_OK && strcmp(digest, card->sha256) != 0)
+    if (result == SP_OK && strcmp(digest, manifest->sha256) != 0)
         return sp_fail(
             err, SP_ERR_FORMAT,
-            "model card %s: %s has SHA-256 %.12s..., the card speaks of %.12s...: export "
+            "model manifest %s: %s has SHA-256 %.12s..., the manifest speaks of %.12s...: export "
             "the model again",
-            card_path, model_path, digest, card->sha256);
+            manifest_path, model_path, digest, manifest->sha256);
     return result;
 }
 
@@ -42,7 +42,7 @@ static bool ends_with(const char *name, const char *suffix)
 }
 
 /* The model files of a folder with this ending; the first by name. */
-static int count_models(const char *folder, const char *suffix, char name[SP_CARD_NAME_BYTES])
+static int count_models(const char *folder, const char *suffix, char name[SP_MANIFEST_NAME_BYTES])
 {
     DIR *dir = opendir(folder);
     int count = 0;
@@ -50,7 +50,7 @@ static int count_models(const char *folder, const char *suffix, char name[SP_CAR
     name[0] = '\0';
     while (dir && (entry = readdir(dir))) {
         size_t length = strlen(entry->d_name);
-        if (!ends_with(entry->d_name, suffix) || length >= SP_CARD_NAME_BYTES)
+        if (!ends_with(entry->d_name, suffix) || length >= SP_MANIFEST_NAME_BYTES)
             continue;
         if (count++ == 0 || strcmp(entry->d_name, name) < 0)
             memcpy(name, entry->d_name, length + 1);
@@ -65,7 +65,7 @@ static int count_models(const char *folder, const char *suffix, char name[SP_CAR
 static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_error *err)
 {
     static const char *const endings[] = {".xml", "_float32.tflite", ".onnx", ".tflite"};
-    char name[SP_CARD_NAME_BYTES];
+    char name[SP_MANIFEST_NAME_BYTES];
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         int count = count_models(path, endings[i], name);
         if (count > 1)
@@ -84,26 +84,26 @@ static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_
     }
     return sp_fail(
         err, SP_ERR_NOT_FOUND,
-        "model %s: the folder holds neither card.json nor a .xml, .onnx or .tflite file; "
+        "model %s: the folder holds neither manifest.json nor a .xml, .onnx or .tflite file; "
         "give a model file, an exported folder, or a bundle of `spoton export`",
         path);
 }
 
 static int resolve_folder(struct sp_bundle *bundle, const char *path, struct sp_error *err)
 {
-    char card_path[sizeof bundle->model_path];
-    int length = snprintf(card_path, sizeof card_path, "%s/card.json", path);
-    if (length < 0 || (size_t)length >= sizeof card_path)
+    char manifest_path[sizeof bundle->model_path];
+    int length = snprintf(manifest_path, sizeof manifest_path, "%s/manifest.json", path);
+    if (length < 0 || (size_t)length >= sizeof manifest_path)
         return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
-    if (access(card_path, F_OK) != 0)
+    if (access(manifest_path, F_OK) != 0)
         return resolve_export(bundle, path, err);
-    int result = sp_card_read(&bundle->card, card_path, err);
+    int result = sp_manifest_read(&bundle->manifest, manifest_path, err);
     if (result < 0)
         return result;
-    bundle->is_folder = bundle->has_card = true;
-    snprintf(bundle->model_path, sizeof bundle->model_path, "%s/%s", path, bundle->card.file);
+    bundle->is_folder = bundle->has_manifest = true;
+    snprintf(bundle->model_path, sizeof bundle->model_path, "%s/%s", path, bundle->manifest.file);
     snprintf(bundle->cache_dir, sizeof bundle->cache_dir, "%s/cache", path);
-    return check_digest(&bundle->card, bundle->model_path, card_path, err);
+    return check_digest(&bundle->manifest, bundle->model_path, manifest_path, err);
 }
 
 int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_error *err)
@@ -114,17 +114,17 @@ int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_erro
     if (is_folder(path))
         return resolve_folder(bundle, path, err);
     snprintf(bundle->model_path, sizeof bundle->model_path, "%s", path);
-    char card_path[sizeof bundle->model_path + 8];
-    snprintf(card_path, sizeof card_path, "%.*s.json", (int)stem_bytes(path), path);
+    char manifest_path[sizeof bundle->model_path + 8];
+    snprintf(manifest_path, sizeof manifest_path, "%.*s.json", (int)stem_bytes(path), path);
     struct sp_error why = {0};
-    if (access(card_path, F_OK) != 0 || access(path, F_OK) != 0)
+    if (access(manifest_path, F_OK) != 0 || access(path, F_OK) != 0)
         return SP_OK;
-    int result = sp_card_read(&bundle->card, card_path, &why);
+    int result = sp_manifest_read(&bundle->manifest, manifest_path, &why);
     if (result == SP_OK)
-        result = check_digest(&bundle->card, path, card_path, &why);
-    bundle->has_card = result == SP_OK;
+        result = check_digest(&bundle->manifest, path, manifest_path, &why);
+    bundle->has_manifest = result == SP_OK;
     /* Any program may keep a .json beside a model. */
-    if (result < 0 && bundle->card.file[0])
+    if (result < 0 && bundle->manifest.file[0])
         snprintf(bundle->notice, sizeof bundle->notice, "%s", why.text);
     return SP_OK;
 }
@@ -132,17 +132,17 @@ int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_erro
 void sp_bundle_check_cache(struct sp_bundle *bundle, const struct spoton_engine_api *engine)
 {
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
-    const struct sp_card *card = &bundle->card;
+    const struct sp_manifest *manifest = &bundle->manifest;
     if (!bundle->is_folder)
         return;
     engine->probe(&probe);
     const char *what = NULL, *was = NULL, *is = NULL;
-    if (strcmp(card->engine, engine->name) != 0)
-        what = "the engine", was = card->engine, is = engine->name;
-    else if (strcmp(card->engine_version, probe.version) != 0)
-        what = "another version", was = card->engine_version, is = probe.version;
-    else if (strcmp(card->device, probe.device) != 0)
-        what = "another machine", was = card->device, is = probe.device;
+    if (strcmp(manifest->engine, engine->name) != 0)
+        what = "the engine", was = manifest->engine, is = engine->name;
+    else if (strcmp(manifest->engine_version, probe.version) != 0)
+        what = "another version", was = manifest->engine_version, is = probe.version;
+    else if (strcmp(manifest->device, probe.device) != 0)
+        what = "another machine", was = manifest->device, is = probe.device;
     else if (!is_folder(bundle->cache_dir))
         what = "no cache", was = "none", is = "cache/";
     if (!what)
@@ -155,19 +155,20 @@ void sp_bundle_check_cache(struct sp_bundle *bundle, const struct spoton_engine_
 
 bool sp_bundle_find_int8(struct sp_bundle *int8, const char *model_path)
 {
-    char card_path[sizeof int8->model_path + 16], digest[SP_DIGEST_TEXT_BYTES];
+    char manifest_path[sizeof int8->model_path + 16], digest[SP_DIGEST_TEXT_BYTES];
     const char *slash = strrchr(model_path, '/');
     int folder = slash ? (int)(slash + 1 - model_path) : 0;
     *int8 = (struct sp_bundle){0};
-    snprintf(card_path, sizeof card_path, "%.*s-int8.json", (int)stem_bytes(model_path),
+    snprintf(manifest_path, sizeof manifest_path, "%.*s-int8.json", (int)stem_bytes(model_path),
              model_path);
-    if (sp_card_read(&int8->card, card_path, NULL) < 0 ||
-        int8->card.precision != SPOTON_PRECISION_INT8 || !sp_card_passed_gate(&int8->card))
+    if (sp_manifest_read(&int8->manifest, manifest_path, NULL) < 0 ||
+        int8->manifest.precision != SPOTON_PRECISION_INT8 ||
+        !sp_manifest_passed_check(&int8->manifest))
         return false;
     snprintf(int8->model_path, sizeof int8->model_path, "%.*s%s", folder, model_path,
-             int8->card.file);
-    int8->has_card = true;
+             int8->manifest.file);
+    int8->has_manifest = true;
     return sp_digest_file(model_path, digest, NULL) == SP_OK &&
-           strcmp(digest, int8->card.source_sha256) == 0 &&
-           check_digest(&int8->card, int8->model_path, card_path, NULL) == SP_OK;
+           strcmp(digest, int8->manifest.source_sha256) == 0 &&
+           check_digest(&int8->manifest, int8->model_path, manifest_path, NULL) == SP_OK;
 }

@@ -28,9 +28,9 @@ struct sp_detector {
     struct spoton_engine_description description;
     struct sp_letterbox *letterbox;
     pthread_mutex_t letterbox_lock;
-    struct sp_detector_slot *slots; /* [description.slots] */
-    struct sp_queue *free_slots;
-    bool pictures; /* the engine takes them, and gives boxes */
+    struct sp_detector_request *requests; /* [description.requests] */
+    struct sp_queue *free_requests;
+    bool images; /* the engine takes them, and gives boxes */
 };
 
 /* The plugin's text, and what its code means here. */
@@ -87,7 +87,7 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .threads = options->threads > 0 ? options->threads : 1,
         .streams = options->streams,
         .cache_dir = options->cache_dir,
-        .extra = options->extra,
+        .backend_options = options->backend_options,
         .device = options->device,
     };
     memcpy(engine_options.mean, model->mean, sizeof engine_options.mean);
@@ -98,44 +98,44 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         return engine_error(detector->api, code, text, err);
     detector->description.struct_bytes = sizeof detector->description;
     detector->api->describe(detector->engine, &detector->description);
-    assert(detector->description.slots > 0);
+    assert(detector->description.requests > 0);
     return SP_OK;
 }
 
-static int open_slots(struct sp_detector *detector, struct sp_error *err)
+static int open_requests(struct sp_detector *detector, struct sp_error *err)
 {
-    size_t count = (size_t)detector->description.slots;
-    detector->slots = calloc(count, sizeof *detector->slots);
-    if (!detector->slots)
+    size_t count = (size_t)detector->description.requests;
+    detector->requests = calloc(count, sizeof *detector->requests);
+    if (!detector->requests)
         return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
-    int result = sp_queue_open(&detector->free_slots, count, err);
+    int result = sp_queue_open(&detector->free_requests, count, err);
     for (size_t i = 0; i < count && result == SP_OK; ++i) {
-        struct sp_detector_slot *slot = &detector->slots[i];
-        slot->index = (int)i;
-        slot->image = calloc((size_t)detector->batch, sizeof *slot->image);
-        if (!slot->image)
+        struct sp_detector_request *request = &detector->requests[i];
+        request->index = (int)i;
+        request->image = calloc((size_t)detector->batch, sizeof *request->image);
+        if (!request->image)
             return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
-        /* Pictures of a batch that is not full: the same every time. */
+        /* Images of a batch that is not full: the same every time. */
         memset(detector->api->input(detector->engine, (int)i), GREY,
                (size_t)detector->batch * image_bytes(detector));
-        result = sp_queue_push(detector->free_slots, slot);
+        result = sp_queue_push(detector->free_requests, request);
     }
     return result;
 }
 
-/* The first `count` outputs, of the batch's first picture. */
-static int wait_and_get(struct sp_detector *detector, int slot, struct sp_model_output *outputs,
+/* The first `count` outputs, of the batch's first image. */
+static int wait_and_get(struct sp_detector *detector, int request, struct sp_model_output *outputs,
                         int count, struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    int code = detector->api->wait(detector->engine, slot, text, sizeof text);
+    int code = detector->api->wait(detector->engine, request, text, sizeof text);
     if (code < 0)
         return engine_error(detector->api, code, text, err);
     for (int i = 0; i < count; ++i) {
         int64_t dims[SPOTON_RANK_MAX] = {0};
         int rank = 0;
-        code = detector->api->output(detector->engine, slot, i, &outputs[i].data, dims, &rank, text,
-                                     sizeof text);
+        code = detector->api->output(detector->engine, request, i, &outputs[i].data, dims, &rank,
+                                     text, sizeof text);
         if (code < 0)
             return engine_error(detector->api, code, text, err);
         if (rank < 1 || dims[0] != detector->batch)
@@ -148,18 +148,18 @@ static int wait_and_get(struct sp_detector *detector, int slot, struct sp_model_
     return SP_OK;
 }
 
-/* All outputs of the model, on a picture that shows nothing. */
+/* All outputs of the model, on a image that shows nothing. */
 static int run_first(struct sp_detector *detector, struct sp_error *err)
 {
-    struct sp_detector_slot *slot = &detector->slots[0];
+    struct sp_detector_request *request = &detector->requests[0];
     struct sp_model_output outputs[SPOTON_TENSORS_MAX];
     int count = detector->description.output_count;
     if (count > SPOTON_TENSORS_MAX)
         count = SPOTON_TENSORS_MAX;
     memset(outputs, 0, sizeof outputs);
-    int result = sp_detector_submit(detector, slot, err);
+    int result = sp_detector_submit(detector, request, err);
     if (result == SP_OK)
-        result = wait_and_get(detector, slot->index, outputs, count, err);
+        result = wait_and_get(detector, request->index, outputs, count, err);
     if (result == SP_OK)
         result = sp_model_verify(&detector->model, outputs, count, detector->width_px,
                                  detector->height_px, err);
@@ -171,13 +171,13 @@ static void close_engine(struct sp_detector *detector)
     if (detector->engine)
         detector->api->close(detector->engine);
     detector->engine = NULL;
-    for (int i = 0; detector->slots && i < detector->description.slots; ++i)
-        free(detector->slots[i].image);
-    free(detector->slots);
-    detector->slots = NULL;
-    if (detector->free_slots)
-        sp_queue_free(detector->free_slots);
-    detector->free_slots = NULL;
+    for (int i = 0; detector->requests && i < detector->description.requests; ++i)
+        free(detector->requests[i].image);
+    free(detector->requests);
+    detector->requests = NULL;
+    if (detector->free_requests)
+        sp_queue_free(detector->free_requests);
+    detector->free_requests = NULL;
 }
 
 /* Where the file left open what kind of head it has, the first run may tell that the input reads in
@@ -191,7 +191,7 @@ static int open_and_run(struct sp_detector *detector, const struct sp_detector_o
         bool swap = detector->model.swap_red_blue;
         result = open_engine(detector, options, err);
         if (result == SP_OK)
-            result = open_slots(detector, err);
+            result = open_requests(detector, err);
         if (result == SP_OK)
             result = run_first(detector, err);
         if (detector->model.scale == scale && detector->model.swap_red_blue == swap)
@@ -203,21 +203,21 @@ static int open_and_run(struct sp_detector *detector, const struct sp_detector_o
 }
 
 /* After the first run, which told what the boxes' numbers mean. */
-static void use_pictures(struct sp_detector *detector)
+static void use_images(struct sp_detector *detector)
 {
     char text[ENGINE_ERROR_BYTES] = "";
     struct spoton_head head;
-    if (!spoton_engine_takes_pictures(detector->api))
+    if (!spoton_engine_takes_images(detector->api))
         return;
     uint8_t *wanted = calloc((size_t)detector->model.classes, 1);
     if (!wanted || !sp_device_head(&head, wanted, &detector->model, &detector->head,
                                    detector->width_px, detector->height_px))
         snprintf(text, sizeof text, "a head of this kind is read on the CPU");
     else if (detector->api->use_head(detector->engine, &head, text, sizeof text) == 0)
-        detector->pictures = true;
+        detector->images = true;
     free(wanted);
-    if (!detector->pictures)
-        sp_log(SP_LOG_WARNING, "engine %s works with pictures and outputs on the CPU: %s",
+    if (!detector->images)
+        sp_log(SP_LOG_WARNING, "engine %s works with images and outputs on the CPU: %s",
                detector->api->name, text);
     detector->api->describe(detector->engine, &detector->description);
 }
@@ -238,7 +238,7 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
     if (result == SP_OK)
         result = open_and_run(detector, options, err);
     if (result == SP_OK)
-        use_pictures(detector);
+        use_images(detector);
     if (result < 0) {
         sp_detector_close(detector);
         return result;
@@ -274,137 +274,138 @@ void sp_detector_input_size(const struct sp_detector *detector, int *width_px, i
     *height_px = detector->height_px;
 }
 
-static struct sp_detector_slot *take_slot(struct sp_detector *detector, int64_t timeout_us)
+static struct sp_detector_request *take_request(struct sp_detector *detector, int64_t timeout_us)
 {
     void *item = NULL;
-    if (sp_queue_pop(detector->free_slots, &item, timeout_us) < 0)
+    if (sp_queue_pop(detector->free_requests, &item, timeout_us) < 0)
         return NULL;
-    struct sp_detector_slot *slot = item;
-    slot->images = 0;
-    slot->given = false;
-    return slot;
+    struct sp_detector_request *request = item;
+    request->images = 0;
+    request->given = false;
+    return request;
 }
 
-struct sp_detector_slot *sp_detector_acquire(struct sp_detector *detector)
+struct sp_detector_request *sp_detector_acquire(struct sp_detector *detector)
 {
-    struct sp_detector_slot *slot = take_slot(detector, -1);
-    assert(slot);
-    return slot;
+    struct sp_detector_request *request = take_request(detector, -1);
+    assert(request);
+    return request;
 }
 
-struct sp_detector_slot *sp_detector_acquire_within(struct sp_detector *detector,
-                                                    int64_t timeout_us)
+struct sp_detector_request *sp_detector_acquire_within(struct sp_detector *detector,
+                                                       int64_t timeout_us)
 {
-    return take_slot(detector, timeout_us);
+    return take_request(detector, timeout_us);
 }
 
-void sp_detector_release(struct sp_detector *detector, struct sp_detector_slot *slot)
+void sp_detector_release(struct sp_detector *detector, struct sp_detector_request *request)
 {
-    int result = sp_queue_try_push(detector->free_slots, slot);
+    int result = sp_queue_try_push(detector->free_requests, request);
     assert(result == SP_OK); /* else it was released twice */
     (void)result;
 }
 
-static int put_picture(struct sp_detector *detector, struct sp_detector_slot *slot,
-                       const struct sp_frame *frame, struct sp_error *err)
+static int put_image(struct sp_detector *detector, struct sp_detector_request *request,
+                     const struct sp_frame *frame, struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    struct spoton_picture picture;
-    int result = sp_device_picture(&picture, &slot->image[slot->images].geometry, frame,
-                                   detector->width_px, detector->height_px, err);
+    struct spoton_image image;
+    int result = sp_device_image(&image, &request->image[request->images].geometry, frame,
+                                 detector->width_px, detector->height_px, err);
     if (result < 0)
         return result;
     if (frame->surface && frame->gpu == detector->api)
-        result = detector->api->put_surface(detector->engine, slot->index, slot->images, &picture,
-                                            frame->surface, text, sizeof text);
+        result = detector->api->put_surface(detector->engine, request->index, request->images,
+                                            &image, frame->surface, text, sizeof text);
     else
-        result = detector->api->put_picture(detector->engine, slot->index, slot->images, &picture,
-                                            text, sizeof text);
+        result = detector->api->put_image(detector->engine, request->index, request->images, &image,
+                                          text, sizeof text);
     if (result < 0)
         return engine_error(detector->api, result, text, err);
-    slot->image[slot->images++].detection_count = 0;
+    request->image[request->images++].detection_count = 0;
     return SP_OK;
 }
 
-int sp_detector_fill(struct sp_detector *detector, struct sp_detector_slot *slot,
+int sp_detector_fill(struct sp_detector *detector, struct sp_detector_request *request,
                      const struct sp_frame *frame, struct sp_error *err)
 {
-    assert(slot->images < detector->batch);
-    if (detector->pictures)
-        return put_picture(detector, slot, frame, err);
-    uint8_t *input = detector->api->input(detector->engine, slot->index) +
-                     (size_t)slot->images * image_bytes(detector);
+    assert(request->images < detector->batch);
+    if (detector->images)
+        return put_image(detector, request, frame, err);
+    uint8_t *input = detector->api->input(detector->engine, request->index) +
+                     (size_t)request->images * image_bytes(detector);
     int result = sp_frame_fetch(frame, err);
     if (result < 0)
         return result;
     pthread_mutex_lock(&detector->letterbox_lock);
     result = sp_letterbox_fill(detector->letterbox, frame, input, detector->model.layout,
                                detector->width_px, detector->height_px,
-                               &slot->image[slot->images].geometry, err);
+                               &request->image[request->images].geometry, err);
     pthread_mutex_unlock(&detector->letterbox_lock);
     if (result == SP_OK)
-        slot->image[slot->images++].detection_count = 0;
+        request->image[request->images++].detection_count = 0;
     return result;
 }
 
-void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_slot *slot,
-                            const uint8_t *picture)
+void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_request *request,
+                            const uint8_t *image)
 {
-    assert(slot->images < detector->batch);
+    assert(request->images < detector->batch);
     size_t bytes = image_bytes(detector);
-    memcpy(detector->api->input(detector->engine, slot->index) + (size_t)slot->images * bytes,
-           picture, bytes);
-    struct sp_letterbox_geometry *geometry = &slot->image[slot->images].geometry;
+    memcpy(detector->api->input(detector->engine, request->index) + (size_t)request->images * bytes,
+           image, bytes);
+    struct sp_letterbox_geometry *geometry = &request->image[request->images].geometry;
     sp_letterbox_geometry(geometry, detector->width_px, detector->height_px, detector->width_px,
                           detector->height_px);
-    slot->given = true;
-    slot->image[slot->images++].detection_count = 0;
+    request->given = true;
+    request->image[request->images++].detection_count = 0;
 }
 
-int sp_detector_submit(struct sp_detector *detector, struct sp_detector_slot *slot,
+int sp_detector_submit(struct sp_detector *detector, struct sp_detector_request *request,
                        struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    slot->submitted_us = slot->finished_us = sp_clock_us();
-    int result = detector->pictures && slot->images == 0
-                     ? detector->api->submit_again(detector->engine, slot->index, detector->batch,
-                                                   text, sizeof text)
-                     : detector->api->submit(detector->engine, slot->index, text, sizeof text);
+    request->submitted_us = request->finished_us = sp_clock_us();
+    int result = detector->images && request->images == 0
+                     ? detector->api->submit_again(detector->engine, request->index,
+                                                   detector->batch, text, sizeof text)
+                     : detector->api->submit(detector->engine, request->index, text, sizeof text);
     return result < 0 ? engine_error(detector->api, result, text, err) : SP_OK;
 }
 
-static int collect_boxes(struct sp_detector *detector, struct sp_detector_slot *slot,
+static int collect_boxes(struct sp_detector *detector, struct sp_detector_request *request,
                          struct sp_error *err)
 {
     char text[ENGINE_ERROR_BYTES] = "";
-    int result = detector->api->wait(detector->engine, slot->index, text, sizeof text);
-    slot->finished_us = sp_clock_us();
-    for (int i = 0; i < slot->images && result >= 0; ++i) {
+    int result = detector->api->wait(detector->engine, request->index, text, sizeof text);
+    request->finished_us = sp_clock_us();
+    for (int i = 0; i < request->images && result >= 0; ++i) {
         const struct spoton_box *boxes = NULL;
-        result = detector->api->boxes(detector->engine, slot->index, i, &boxes, text, sizeof text);
+        result =
+            detector->api->boxes(detector->engine, request->index, i, &boxes, text, sizeof text);
         if (result >= 0)
-            slot->image[i].detection_count = sp_device_detections(
-                boxes, result, &slot->image[i].geometry, slot->image[i].detections);
+            request->image[i].detection_count = sp_device_detections(
+                boxes, result, &request->image[i].geometry, request->image[i].detections);
     }
     if (result >= 0)
         return SP_OK;
-    for (int i = 0; i < slot->images; ++i)
-        slot->image[i].detection_count = 0;
+    for (int i = 0; i < request->images; ++i)
+        request->image[i].detection_count = 0;
     return engine_error(detector->api, result, text, err);
 }
 
-int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *slot,
+int sp_detector_collect(struct sp_detector *detector, struct sp_detector_request *request,
                         struct sp_error *err)
 {
     struct sp_model_output outputs[HEAD_OUTPUTS_MAX] = {0};
     size_t step[HEAD_OUTPUTS_MAX];
-    int count = 1 + (detector->model.boxes_output != detector->model.scores_output);
-    for (int i = 0; i < slot->images; ++i)
-        slot->image[i].detection_count = 0;
-    if (detector->pictures && !slot->given)
-        return collect_boxes(detector, slot, err);
-    int result = wait_and_get(detector, slot->index, outputs, count, err);
-    slot->finished_us = sp_clock_us();
+    int count = 1 + (detector->model.boxes_output != detector->model.confidences_output);
+    for (int i = 0; i < request->images; ++i)
+        request->image[i].detection_count = 0;
+    if (detector->images && !request->given)
+        return collect_boxes(detector, request, err);
+    int result = wait_and_get(detector, request->index, outputs, count, err);
+    request->finished_us = sp_clock_us();
     if (result < 0)
         return result;
     for (int k = 0; k < count; ++k) {
@@ -412,10 +413,10 @@ int sp_detector_collect(struct sp_detector *detector, struct sp_detector_slot *s
         for (int i = 0; i < outputs[k].rank; ++i)
             step[k] *= (size_t)outputs[k].dims[i];
     }
-    for (int i = 0; i < slot->images; ++i) {
-        slot->image[i].detection_count =
-            sp_head_decode(&detector->model, outputs, &detector->head, &slot->image[i].geometry,
-                           slot->image[i].detections);
+    for (int i = 0; i < request->images; ++i) {
+        request->image[i].detection_count =
+            sp_head_decode(&detector->model, outputs, &detector->head, &request->image[i].geometry,
+                           request->image[i].detections);
         for (int k = 0; k < count; ++k)
             outputs[k].data += step[k];
     }

@@ -5,22 +5,22 @@
 bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struct sp_model *model,
                     const struct sp_head_options *options, int width_px, int height_px)
 {
-    if ((model->family != SP_FAMILY_YOLOV8 && model->family != SP_FAMILY_END_TO_END) ||
+    if ((model->head_type != SP_HEAD_YOLOV8 && model->head_type != SP_HEAD_END_TO_END) ||
         model->center_boxes || model->rows_overlap || model->boxes_output != 0 ||
-        model->scores_output != 0)
-        return false; /* the others' scores and boxes want more arithmetic */
+        model->confidences_output != 0)
+        return false; /* the others' confidences and boxes want more arithmetic */
     /* The smallest float that is not below the threshold, as in sp_head_decode(). */
-    float threshold = (float)options->score_threshold;
-    if ((double)threshold < options->score_threshold)
+    float threshold = (float)options->confidence_threshold;
+    if ((double)threshold < options->confidence_threshold)
         threshold = nextafterf(threshold, 2.0f);
     *head = (struct spoton_head){
         .struct_bytes = sizeof *head,
-        .kind = model->family == SP_FAMILY_YOLOV8 ? SPOTON_HEAD_CENTERS : SPOTON_HEAD_CORNERS,
+        .kind = model->head_type == SP_HEAD_YOLOV8 ? SPOTON_HEAD_CENTERS : SPOTON_HEAD_CORNERS,
         .classes = model->classes,
         .rows_first = model->rows_first,
         .unit_x = model->relative_boxes ? (float)width_px : 1.0f,
         .unit_y = model->relative_boxes ? (float)height_px : 1.0f,
-        .score_threshold = threshold,
+        .confidence_threshold = threshold,
         .nms_iou = options->nms_iou,
         .candidates_max = SP_CANDIDATES_MAX,
         .boxes_max = SP_DETECTIONS_MAX,
@@ -33,19 +33,18 @@ bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struc
     return true;
 }
 
-int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geometry *geometry,
-                      const struct sp_frame *frame, int width_px, int height_px,
-                      struct sp_error *err)
+int sp_device_image(struct spoton_image *image, struct sp_letterbox_geometry *geometry,
+                    const struct sp_frame *frame, int width_px, int height_px, struct sp_error *err)
 {
     if (frame->width_px < 1 || frame->height_px < 1)
-        return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
+        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d: empty", frame->width_px,
                        frame->height_px);
     sp_letterbox_geometry_of(geometry, frame, width_px, height_px);
-    *picture = sp_frame_picture(frame);
-    picture->left = geometry->left_px;
-    picture->top = geometry->top_px;
-    picture->scaled_width = geometry->width_px;
-    picture->scaled_height = geometry->height_px;
+    *image = sp_frame_image(frame);
+    image->left = geometry->left_px;
+    image->top = geometry->top_px;
+    image->scaled_width = geometry->width_px;
+    image->scaled_height = geometry->height_px;
     return SP_OK;
 }
 
@@ -64,7 +63,7 @@ size_t sp_device_detections(const struct spoton_box *boxes, int count,
             .y1_px = box[1],
             .x2_px = box[2],
             .y2_px = box[3],
-            .score = boxes[i].score,
+            .confidence = boxes[i].confidence,
             .class_id = boxes[i].class_id,
         };
     }

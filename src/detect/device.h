@@ -1,4 +1,4 @@
-/* Engines that take pictures and give boxes (spoton/engine.h): what they must be told, and how
+/* Engines that take images and give boxes (spoton/engine.h): what they must be told, and how
  * their boxes become detections. Pure functions. */
 #pragma once
 
@@ -13,9 +13,9 @@ bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struc
                     const struct sp_head_options *options, int width_px, int height_px);
 
 /* The planes stay the frame's. SP_ERR_INVALID: an empty frame. */
-int sp_device_picture(struct spoton_picture *picture, struct sp_letterbox_geometry *geometry,
-                      const struct sp_frame *frame, int width_px, int height_px,
-                      struct sp_error *err);
+int sp_device_image(struct spoton_image *image, struct sp_letterbox_geometry *geometry,
+                    const struct sp_frame *frame, int width_px, int height_px,
+                    struct sp_error *err);
 
 /* Returns how many; boxes that lie in the bars alone go, as in sp_head_decode(). */
 size_t sp_device_detections(const struct spoton_box *boxes, int count,

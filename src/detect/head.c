@@ -7,14 +7,14 @@
 enum { CANDIDATES_MAX = 4096, BLOCK = 256, CLASSES_MAX = 1024 };
 
 /* The head's numbers, however they lie: value v of box i is boxes[v * value_step + i * box_step],
- * its score for class c scores[c * value_step + i * score_step]. */
+ * its confidence for class c confidences[c * value_step + i * confidence_step]. */
 struct head {
     const struct sp_model *model;
     const struct sp_letterbox_geometry *geometry;
-    const float *boxes, *scores;
-    size_t value_step, box_step, score_step;
+    const float *boxes, *confidences;
+    size_t value_step, box_step, confidence_step;
     int64_t count;
-    bool objectness;       /* value 4, a factor of all scores */
+    bool objectness;       /* value 4, a factor of all confidences */
     float unit[2];         /* pixels of a box's numbers */
     const int *strides_px; /* of YOLOX's raw cells */
     float threshold;
@@ -40,8 +40,8 @@ static size_t list_wanted(const struct sp_model *model, const struct sp_head_opt
 static void add_box(struct sp_candidate_heap *heap, struct sp_candidate box)
 {
     if (isfinite(box.x1) && isfinite(box.y1) && isfinite(box.x2) && isfinite(box.y2) &&
-        isfinite(box.score) && box.x2 > box.x1 && box.y2 > box.y1) {
-        box.score = fminf(box.score, 1.0f);
+        isfinite(box.confidence) && box.x2 > box.x1 && box.y2 > box.y1) {
+        box.confidence = fminf(box.confidence, 1.0f);
         sp_candidate_add(heap, &box);
     }
 }
@@ -60,7 +60,7 @@ static void place_in_cell(const struct head *head, int64_t box, float center[2],
 }
 
 static void add_center_box(struct sp_candidate_heap *heap, const struct head *head, int64_t box,
-                           float score, int class_id)
+                           float confidence, int class_id)
 {
     const float *at = head->boxes + (size_t)box * head->box_step;
     float center[2] = {at[0], at[head->value_step]};
@@ -74,13 +74,13 @@ static void add_center_box(struct sp_candidate_heap *heap, const struct head *he
                       .y1 = y - half_height,
                       .x2 = x + half_width,
                       .y2 = y + half_height,
-                      .score = score,
+                      .confidence = confidence,
                       .class_id = class_id,
                       .anchor = (int32_t)box,
                   });
 }
 
-/* Nearly all boxes are under the threshold, so a block's scores are only compared at first, in
+/* Nearly all boxes are under the threshold, so a block's confidences are only compared at first, in
  * loops that vectorise; comparisons with NaN are false, so NaN never passes. */
 static void scan_columns(const struct head *head, const int *wanted, size_t wanted_count,
                          struct sp_candidate_heap *heap)
@@ -91,9 +91,10 @@ static void scan_columns(const struct head *head, const int *wanted, size_t want
         int count = head->count - start < BLOCK ? (int)(head->count - start) : BLOCK;
         int passed = 0;
         for (size_t w = 0; w < wanted_count; ++w) {
-            const float *scores = head->scores + (size_t)wanted[w] * head->value_step + start;
+            const float *confidences =
+                head->confidences + (size_t)wanted[w] * head->value_step + start;
             for (int i = 0; i < count; ++i)
-                passed |= scores[i] >= head->threshold;
+                passed |= confidences[i] >= head->threshold;
         }
         if (!passed)
             continue;
@@ -102,10 +103,11 @@ static void scan_columns(const struct head *head, const int *wanted, size_t want
             best_class[i] = 0;
         }
         for (size_t w = 0; w < wanted_count; ++w) {
-            const float *scores = head->scores + (size_t)wanted[w] * head->value_step + start;
+            const float *confidences =
+                head->confidences + (size_t)wanted[w] * head->value_step + start;
             for (int i = 0; i < count; ++i) {
-                bool better = scores[i] > best[i];
-                best[i] = better ? scores[i] : best[i];
+                bool better = confidences[i] > best[i];
+                best[i] = better ? confidences[i] : best[i];
                 best_class[i] = better ? wanted[w] : best_class[i];
             }
         }
@@ -120,15 +122,15 @@ static void scan_rows(const struct head *head, const int *wanted, size_t wanted_
                       struct sp_candidate_heap *heap)
 {
     for (int64_t i = 0; i < head->count; ++i) {
-        const float *scores = head->scores + (size_t)i * head->score_step;
+        const float *confidences = head->confidences + (size_t)i * head->confidence_step;
         float factor = head->objectness ? head->boxes[(size_t)i * head->box_step + 4] : 1;
-        if (!(factor >= head->threshold)) /* class scores are at most 1 */
+        if (!(factor >= head->threshold)) /* class confidences are at most 1 */
             continue;
         float best = -INFINITY;
         int best_class = 0;
         for (size_t w = 0; w < wanted_count; ++w) {
-            if (scores[wanted[w]] > best) {
-                best = scores[wanted[w]];
+            if (confidences[wanted[w]] > best) {
+                best = confidences[wanted[w]];
                 best_class = wanted[w];
             }
         }
@@ -159,7 +161,7 @@ static void scan_end_to_end(const struct head *head, const struct sp_head_option
                               .y1 = row[1] * head->unit[1],
                               .x2 = row[2] * head->unit[0],
                               .y2 = row[3] * head->unit[1],
-                              .score = row[4],
+                              .confidence = row[4],
                               .class_id = class_id,
                               .anchor = (int32_t)i,
                           });
@@ -182,7 +184,7 @@ static size_t write_detections(const struct sp_candidate *candidates, size_t cou
             .y1_px = box[1],
             .x2_px = box[2],
             .y2_px = box[3],
-            .score = candidates[i].score,
+            .confidence = candidates[i].confidence,
             .class_id = candidates[i].class_id,
         };
     }
@@ -194,26 +196,27 @@ static bool find_numbers(struct head *head, const struct sp_model_output *output
 {
     const struct sp_model *model = head->model;
     const struct sp_model_output *boxes = &outputs[model->boxes_output];
-    const struct sp_model_output *scores = &outputs[model->scores_output];
-    bool end_to_end = model->family == SP_FAMILY_END_TO_END, pair = boxes != scores;
+    const struct sp_model_output *confidences = &outputs[model->confidences_output];
+    bool end_to_end = model->head_type == SP_HEAD_END_TO_END, pair = boxes != confidences;
     bool rows = model->rows_first || end_to_end;
-    head->objectness = model->family == SP_FAMILY_YOLOV5 || model->family == SP_FAMILY_YOLOX ||
-                       model->family == SP_FAMILY_YOLOV6;
-    int score_from = head->objectness ? 5 : 4;
-    int64_t values = pair || end_to_end ? (pair ? 4 : 6) : score_from + (int64_t)model->classes;
+    head->objectness = model->head_type == SP_HEAD_YOLOV5 || model->head_type == SP_HEAD_YOLOX ||
+                       model->head_type == SP_HEAD_YOLOV6;
+    int confidence_from = head->objectness ? 5 : 4;
+    int64_t values =
+        pair || end_to_end ? (pair ? 4 : 6) : confidence_from + (int64_t)model->classes;
     if (boxes->rank != 2 || boxes->dims[rows ? 1 : 0] != values)
         return false;
     head->count = boxes->dims[rows ? 0 : 1];
     head->boxes = boxes->data;
     head->value_step = rows ? 1 : (size_t)head->count;
-    head->box_step = head->score_step = rows ? (size_t)values : 1;
-    head->scores = boxes->data + (size_t)score_from * head->value_step;
+    head->box_step = head->confidence_step = rows ? (size_t)values : 1;
+    head->confidences = boxes->data + (size_t)confidence_from * head->value_step;
     if (pair) {
-        if (scores->rank != 2 || scores->dims[0] != head->count ||
-            scores->dims[1] != model->score_columns || model->score_columns < model->classes)
+        if (confidences->rank != 2 || confidences->dims[0] != head->count ||
+            confidences->dims[1] != model->score_columns || model->score_columns < model->classes)
             return false;
-        head->scores = scores->data;
-        head->score_step = (size_t)model->score_columns;
+        head->confidences = confidences->data;
+        head->confidence_step = (size_t)model->score_columns;
     }
     if (model->raw_cells)
         head->strides_px = sp_grid_find(head->count, head->geometry->input_width_px,
@@ -231,11 +234,11 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
         .geometry = geometry,
         .unit = {model->relative_boxes ? (float)geometry->input_width_px : 1.0f,
                  model->relative_boxes ? (float)geometry->input_height_px : 1.0f},
-        .threshold = (float)options->score_threshold,
+        .threshold = (float)options->confidence_threshold,
     };
-    /* The smallest float that is not below the threshold, so that "score >= threshold" holds in
-     * double as well. */
-    if ((double)head.threshold < options->score_threshold)
+    /* The smallest float that is not below the threshold, so that "confidence >= threshold" holds
+     * in double as well. */
+    if ((double)head.threshold < options->confidence_threshold)
         head.threshold = nextafterf(head.threshold, 2.0f);
     if (!find_numbers(&head, outputs))
         return 0;
@@ -246,7 +249,7 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
     size_t wanted_count = list_wanted(model, options, wanted);
     if (wanted_count == 0)
         return 0;
-    if (model->family == SP_FAMILY_END_TO_END)
+    if (model->head_type == SP_HEAD_END_TO_END)
         scan_end_to_end(&head, options, &heap);
     else if (head.value_step == 1 && head.box_step > 1)
         scan_rows(&head, wanted, wanted_count, &heap);
@@ -254,8 +257,8 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
         scan_columns(&head, wanted, wanted_count, &heap);
     sp_candidate_sort(&heap);
     size_t kept = heap.count;
-    bool done = (model->family == SP_FAMILY_END_TO_END && !model->rows_overlap) ||
-                model->family == SP_FAMILY_RTDETR;
+    bool done = (model->head_type == SP_HEAD_END_TO_END && !model->rows_overlap) ||
+                model->head_type == SP_HEAD_RTDETR;
     if (!done)
         kept = sp_nms(candidates, heap.count, options->nms_iou, SP_DETECTIONS_MAX);
     return write_detections(candidates, kept, geometry, detections);

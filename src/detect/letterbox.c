@@ -20,15 +20,15 @@ struct plane {
 };
 
 struct sp_letterbox {
-    struct plane chroma[2]; /* U and V of an NV12 picture, taken apart */
+    struct plane chroma[2]; /* U and V of an NV12 image, taken apart */
     struct plane scaled[3]; /* STRIP_ROWS rows, or all */
     struct plane blended;   /* one row of the source's width, between two of its rows */
     struct plane argb;      /* STRIP_ROWS rows */
     struct sp_resampler luma_row, chroma_row;
 };
 
-/* A picture in planes, whoever owns them. */
-struct picture {
+/* A image in planes, whoever owns them. */
+struct image {
     const uint8_t *plane[3];
     int stride_bytes[3];
     int width_px, height_px;
@@ -136,10 +136,10 @@ static int reserve(struct plane *plane, int stride_bytes, int height_px, struct 
     return SP_OK;
 }
 
-static int open_picture(struct sp_letterbox *letterbox, const struct sp_frame *frame,
-                        struct picture *picture, struct sp_error *err)
+static int open_image(struct sp_letterbox *letterbox, const struct sp_frame *frame,
+                      struct image *image, struct sp_error *err)
 {
-    *picture = (struct picture){
+    *image = (struct image){
         .plane = {frame->plane[0], frame->plane[1], frame->plane[2]},
         .stride_bytes = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2]},
         .width_px = frame->width_px,
@@ -147,36 +147,35 @@ static int open_picture(struct sp_letterbox *letterbox, const struct sp_frame *f
     };
     if (frame->format == SP_PIXEL_I420)
         return SP_OK;
-    /* Taken apart first: libyuv scales interleaved chroma with a poorer filter, and a picture must
+    /* Taken apart first: libyuv scales interleaved chroma with a poorer filter, and a image must
      * not give other boxes because of the decoder that made it. */
     int width = (frame->width_px + 1) / 2, height = (frame->height_px + 1) / 2;
     for (int i = 0; i < 2; ++i) {
         int result = reserve(&letterbox->chroma[i], width, height, err);
         if (result < 0)
             return result;
-        picture->plane[1 + i] = letterbox->chroma[i].data;
-        picture->stride_bytes[1 + i] = width;
+        image->plane[1 + i] = letterbox->chroma[i].data;
+        image->stride_bytes[1 + i] = width;
     }
     SplitUVPlane(frame->plane[1], frame->stride_bytes[1], letterbox->chroma[0].data, width,
                  letterbox->chroma[1].data, width, width, height);
     return SP_OK;
 }
 
-static bool has_size(const struct picture *picture, const struct sp_letterbox_geometry *geometry)
+static bool has_size(const struct image *image, const struct sp_letterbox_geometry *geometry)
 {
-    return picture->width_px == geometry->width_px && picture->height_px == geometry->height_px;
+    return image->width_px == geometry->width_px && image->height_px == geometry->height_px;
 }
 
 /* By rows as they are wanted: they stay in the cache until they are colours. What libyuv has
  * special code for (a half), what needs more taps, and what grows is left to it. */
-static bool scales_by_rows(const struct picture *picture,
-                           const struct sp_letterbox_geometry *geometry)
+static bool scales_by_rows(const struct image *image, const struct sp_letterbox_geometry *geometry)
 {
-    int from_w = picture->width_px, w = geometry->width_px;
-    int from_h = picture->height_px, h = geometry->height_px;
+    int from_w = image->width_px, w = geometry->width_px;
+    int from_h = image->height_px, h = geometry->height_px;
     bool halves = from_w == 2 * w && from_h == 2 * h;
-    return !has_size(picture, geometry) && !halves && w <= from_w && from_w <= 2 * w &&
-           h <= from_h && from_h <= 2 * h;
+    return !has_size(image, geometry) && !halves && w <= from_w && from_w <= 2 * w && h <= from_h &&
+           from_h <= 2 * h;
 }
 
 static int reserve_scaled(struct sp_letterbox *letterbox, int width, int height,
@@ -189,16 +188,16 @@ static int reserve_scaled(struct sp_letterbox *letterbox, int width, int height,
     return result;
 }
 
-static int open_rows(struct sp_letterbox *letterbox, const struct picture *picture,
+static int open_rows(struct sp_letterbox *letterbox, const struct image *image,
                      const struct sp_letterbox_geometry *geometry, struct sp_error *err)
 {
     int width = geometry->width_px;
-    int result = sp_resampler_set(&letterbox->luma_row, picture->width_px, width, err);
+    int result = sp_resampler_set(&letterbox->luma_row, image->width_px, width, err);
     if (result == SP_OK)
-        result = sp_resampler_set(&letterbox->chroma_row, (picture->width_px + 1) / 2,
+        result = sp_resampler_set(&letterbox->chroma_row, (image->width_px + 1) / 2,
                                   (width + 1) / 2, err);
     if (result == SP_OK)
-        result = reserve(&letterbox->blended, picture->width_px + SP_RESAMPLE_READS_PAST, 1, err);
+        result = reserve(&letterbox->blended, image->width_px + SP_RESAMPLE_READS_PAST, 1, err);
     if (result == SP_OK)
         result =
             reserve_scaled(letterbox, round_up(width, 2 * SP_RESAMPLE_WRITES), STRIP_ROWS, err);
@@ -206,7 +205,7 @@ static int open_rows(struct sp_letterbox *letterbox, const struct picture *pictu
 }
 
 /* Two taps are enough down to a half; below that they would skip source pixels. */
-static int scale_all(struct sp_letterbox *letterbox, struct picture *picture,
+static int scale_all(struct sp_letterbox *letterbox, struct image *image,
                      const struct sp_letterbox_geometry *geometry, struct sp_error *err)
 {
     int width = geometry->width_px, height = geometry->height_px, chroma = (width + 1) / 2;
@@ -215,14 +214,13 @@ static int scale_all(struct sp_letterbox *letterbox, struct picture *picture,
     int result = reserve_scaled(letterbox, width, height, err);
     if (result < 0)
         return result;
-    if (I420Scale(picture->plane[0], picture->stride_bytes[0], picture->plane[1],
-                  picture->stride_bytes[1], picture->plane[2], picture->stride_bytes[2],
-                  picture->width_px, picture->height_px, letterbox->scaled[0].data, width,
-                  letterbox->scaled[1].data, chroma, letterbox->scaled[2].data, chroma, width,
-                  height, filter) != 0)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be scaled to %dx%d",
-                       picture->width_px, picture->height_px, width, height);
-    *picture = (struct picture){
+    if (I420Scale(image->plane[0], image->stride_bytes[0], image->plane[1], image->stride_bytes[1],
+                  image->plane[2], image->stride_bytes[2], image->width_px, image->height_px,
+                  letterbox->scaled[0].data, width, letterbox->scaled[1].data, chroma,
+                  letterbox->scaled[2].data, chroma, width, height, filter) != 0)
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot be scaled to %dx%d",
+                       image->width_px, image->height_px, width, height);
+    *image = (struct image){
         .plane = {letterbox->scaled[0].data, letterbox->scaled[1].data, letterbox->scaled[2].data},
         .stride_bytes = {width, chroma, chroma},
         .width_px = width,
@@ -271,30 +269,30 @@ static void scale_plane_rows(struct sp_letterbox *letterbox, const struct sp_res
     }
 }
 
-/* Rows of the scaled picture, as a picture of their own. first_row is even. */
-static struct picture take_strip(struct sp_letterbox *letterbox, const struct picture *picture,
-                                 const struct sp_letterbox_geometry *geometry, int first_row,
-                                 int rows)
+/* Rows of the scaled image, as a image of their own. first_row is even. */
+static struct image take_strip(struct sp_letterbox *letterbox, const struct image *image,
+                               const struct sp_letterbox_geometry *geometry, int first_row,
+                               int rows)
 {
-    struct picture strip = {.width_px = geometry->width_px, .height_px = rows};
-    bool ready = has_size(picture, geometry);
+    struct image strip = {.width_px = geometry->width_px, .height_px = rows};
+    bool ready = has_size(image, geometry);
     for (int i = 0; i < 3; ++i) {
-        int first = i ? first_row / 2 : first_row, stride = picture->stride_bytes[i];
+        int first = i ? first_row / 2 : first_row, stride = image->stride_bytes[i];
         strip.plane[i] =
-            ready ? picture->plane[i] + (ptrdiff_t)first * stride : letterbox->scaled[i].data;
+            ready ? image->plane[i] + (ptrdiff_t)first * stride : letterbox->scaled[i].data;
         strip.stride_bytes[i] =
             ready ? stride : round_up(geometry->width_px, 2 * SP_RESAMPLE_WRITES) / (i ? 2 : 1);
         if (!ready)
             scale_plane_rows(
-                letterbox, i ? &letterbox->chroma_row : &letterbox->luma_row, picture->plane[i],
-                stride, i ? (picture->height_px + 1) / 2 : picture->height_px,
+                letterbox, i ? &letterbox->chroma_row : &letterbox->luma_row, image->plane[i],
+                stride, i ? (image->height_px + 1) / 2 : image->height_px,
                 i ? (geometry->height_px + 1) / 2 : geometry->height_px, first,
                 i ? (rows + 1) / 2 : rows, letterbox->scaled[i].data, strip.stride_bytes[i]);
     }
     return strip;
 }
 
-static bool to_interleaved(const struct picture *strip, uint8_t *rgb, int stride_bytes,
+static bool to_interleaved(const struct image *strip, uint8_t *rgb, int stride_bytes,
                            const struct YuvConstants *matrix)
 {
     return I420ToRGB24Matrix(strip->plane[0], strip->stride_bytes[0], strip->plane[2],
@@ -303,7 +301,7 @@ static bool to_interleaved(const struct picture *strip, uint8_t *rgb, int stride
 }
 
 /* "ARGB" lies in memory as B, G, R, A, and sp_frame_red_first() has put red first. */
-static bool to_planes(struct plane *argb, const struct picture *strip, uint8_t *red,
+static bool to_planes(struct plane *argb, const struct image *strip, uint8_t *red,
                       size_t plane_bytes, int stride_bytes, const struct YuvConstants *matrix)
 {
     int argb_stride = strip->width_px * ARGB_BYTES;
@@ -318,7 +316,7 @@ static bool to_planes(struct plane *argb, const struct picture *strip, uint8_t *
 }
 
 /* Strip by strip, so that all between the source's rows and the input stays in the cache. */
-static int convert(struct sp_letterbox *letterbox, const struct picture *picture,
+static int convert(struct sp_letterbox *letterbox, const struct image *image,
                    const struct sp_letterbox_geometry *geometry, uint8_t *input, bool planar,
                    const struct YuvConstants *matrix, struct sp_error *err)
 {
@@ -330,14 +328,13 @@ static int convert(struct sp_letterbox *letterbox, const struct picture *picture
     int result = reserve(&letterbox->argb, width * ARGB_BYTES, STRIP_ROWS, err);
     for (int row = 0; row < height && result == SP_OK; row += STRIP_ROWS) {
         int rows = height - row < STRIP_ROWS ? height - row : STRIP_ROWS;
-        struct picture strip = take_strip(letterbox, picture, geometry, row, rows);
+        struct image strip = take_strip(letterbox, image, geometry, row, rows);
         bool done =
             planar ? to_planes(&letterbox->argb, &strip, out, plane_bytes, stride_bytes, matrix)
                    : to_interleaved(&strip, out, stride_bytes, matrix);
         if (!done)
-            result =
-                sp_fail(err, SP_ERR_UNSUPPORTED, "picture of %dx%d: cannot be converted to RGB",
-                        geometry->source_width_px, geometry->source_height_px);
+            result = sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot be converted to RGB",
+                             geometry->source_width_px, geometry->source_height_px);
         out += (ptrdiff_t)rows * stride_bytes;
     }
     return result;
@@ -348,16 +345,16 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
                       struct sp_letterbox_geometry *last, struct sp_error *err)
 {
     if (frame->width_px < 1 || frame->height_px < 1)
-        return sp_fail(err, SP_ERR_INVALID, "picture of %dx%d: empty", frame->width_px,
+        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d: empty", frame->width_px,
                        frame->height_px);
     struct sp_letterbox_geometry geometry;
-    struct picture picture;
+    struct image image;
     sp_letterbox_geometry_of(&geometry, frame, input_width_px, input_height_px);
-    int result = open_picture(letterbox, frame, &picture, err);
-    if (result == SP_OK && scales_by_rows(&picture, &geometry))
-        result = open_rows(letterbox, &picture, &geometry, err);
-    else if (result == SP_OK && !has_size(&picture, &geometry))
-        result = scale_all(letterbox, &picture, &geometry, err);
+    int result = open_image(letterbox, frame, &image, err);
+    if (result == SP_OK && scales_by_rows(&image, &geometry))
+        result = open_rows(letterbox, &image, &geometry, err);
+    else if (result == SP_OK && !has_size(&image, &geometry))
+        result = scale_all(letterbox, &image, &geometry, err);
     if (result < 0)
         return result;
     bool planar = layout == SPOTON_LAYOUT_NCHW;
@@ -366,5 +363,5 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
             paint_bars(input + i * (size_t)input_width_px * (size_t)input_height_px, &geometry,
                        planar ? 1 : 3);
     *last = geometry;
-    return convert(letterbox, &picture, &geometry, input, planar, sp_frame_red_first(frame), err);
+    return convert(letterbox, &image, &geometry, input, planar, sp_frame_red_first(frame), err);
 }

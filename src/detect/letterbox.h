@@ -1,4 +1,4 @@
-/* The letterbox: a camera's picture scaled, with its aspect kept, into the middle of the model's
+/* The letterbox: a camera's image scaled, with its aspect kept, into the middle of the model's
  * input.
  *
  * Data flow: YUV planes -> scaled planes (scratch memory of the letterbox) -> RGB written straight
@@ -12,8 +12,8 @@
 struct sp_letterbox_geometry {
     int source_width_px, source_height_px;
     int input_width_px, input_height_px;
-    int left_px, top_px;     /* of the picture inside the input */
-    int width_px, height_px; /* of the picture inside the input */
+    int left_px, top_px;     /* of the image inside the input */
+    int width_px, height_px; /* of the image inside the input */
     double gain_x, gain_y;   /* input px per source px; they differ where pixels are no squares */
 };
 
@@ -24,12 +24,12 @@ void sp_letterbox_geometry(struct sp_letterbox_geometry *geometry, int source_wi
 void sp_letterbox_geometry_of(struct sp_letterbox_geometry *geometry, const struct sp_frame *frame,
                               int input_width_px, int input_height_px);
 
-/* The smallest input, sides multiples of stride_px, longest side `size_px`, that holds a picture of
+/* The smallest input, sides multiples of stride_px, longest side `size_px`, that holds a image of
  * this aspect: 16:9 at 640 is 640x384, 4:3 is 640x480, 9:16 is 384x640. */
 void sp_letterbox_input_shape(int source_width_px, int source_height_px, int size_px, int stride_px,
                               int *width_px, int *height_px);
 
-/* From input pixels to source pixels, clipped to the picture. box: x1 y1 x2 y2. */
+/* From input pixels to source pixels, clipped to the image. box: x1 y1 x2 y2. */
 void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double box[4]);
 
 struct sp_letterbox; /* scratch planes, one per thread that fills */

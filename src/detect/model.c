@@ -1,5 +1,5 @@
 #include "detect/model.h"
-#include "detect/family.h"
+#include "detect/head_type.h"
 #include "detect/names.h"
 #include "detect/onnx_input.h"
 
@@ -19,17 +19,16 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
 {
     const struct spoton_tensor *input = &info->input[0];
     if (info->input_count != 1)
-        return sp_fail(
-            err, SP_ERR_UNSUPPORTED,
-            "model %s: has %d inputs, \"%s\" and \"%s\"; one picture is supported: export "
-            "it without its postprocessing; see docs/MODELS.md",
-            model->path, info->input_count, input->name,
-            info->input_count > 1 ? info->input[1].name : "");
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "model %s: has %d inputs, \"%s\" and \"%s\"; one image is supported: export "
+                       "it without its postprocessing; see docs/MODELS.md",
+                       model->path, info->input_count, input->name,
+                       info->input_count > 1 ? info->input[1].name : "");
     bool nchw = input->rank == 4 && input->dims[1] == 3;
     bool nhwc = input->rank == 4 && input->dims[3] == 3;
     if (!nchw && !nhwc)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: input \"%s\" is %s, not a picture; supported: [b,3,height,width] "
+                       "model %s: input \"%s\" is %s, not a image; supported: [b,3,height,width] "
                        "or [b,height,width,3]; see docs/MODELS.md",
                        model->path, input->name, sp_shape_text(input).text);
     switch (input->element) {
@@ -53,11 +52,11 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
     model->layout = nchw ? SPOTON_LAYOUT_NCHW : SPOTON_LAYOUT_NHWC;
     int64_t height = input->dims[nchw ? 2 : 1], width = input->dims[nchw ? 3 : 2];
     if (input->dims[0] > BATCH_MAX || height > INPUT_PX_MAX || width > INPUT_PX_MAX)
-        return sp_fail(
-            err, SP_ERR_UNSUPPORTED,
-            "model %s: input \"%s\" is %s; supported: up to %d pictures of up to %d px a "
-            "side",
-            model->path, input->name, sp_shape_text(input).text, BATCH_MAX, INPUT_PX_MAX);
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "model %s: input \"%s\" is %s; supported: up to %d images of up to %d px a "
+                       "side",
+                       model->path, input->name, sp_shape_text(input).text, BATCH_MAX,
+                       INPUT_PX_MAX);
     model->fixed_batch = input->dims[0] > 0 ? (int)input->dims[0] : 0;
     model->fixed_height_px = height > 0 ? (int)height : 0;
     model->fixed_width_px = width > 0 ? (int)width : 0;
@@ -95,7 +94,7 @@ static void find_person(struct sp_model *model)
     if (names->count == 0) {
         if (fewest == 1 || model->classes == 1 || fewest == 80 || model->classes == 80)
             model->person_class = 0;
-        if (model->family == SP_FAMILY_RFDETR && model->classes == COCO_CATEGORIES)
+        if (model->head_type == SP_HEAD_RFDETR && model->classes == COCO_CATEGORIES)
             model->person_class = 1;
         if (model->person_class >= 0)
             sp_class_names_set(names, model->person_class, "person", strlen("person"));
@@ -118,10 +117,10 @@ static int read_file(struct sp_model *model, const struct spoton_model_info *inf
     model->relative_boxes = is_tflite(model->path);
     int result = read_input(model, info, err);
     if (result == SP_OK)
-        result = sp_family_recognise(model, info->output,
-                                     info->output_count < SPOTON_TENSORS_MAX ? info->output_count
-                                                                             : SPOTON_TENSORS_MAX,
-                                     model->fixed_width_px, model->fixed_height_px, err);
+        result = sp_head_type_recognize(
+            model, info->output,
+            info->output_count < SPOTON_TENSORS_MAX ? info->output_count : SPOTON_TENSORS_MAX,
+            model->fixed_width_px, model->fixed_height_px, err);
     if (result == SP_OK)
         find_person(model);
     return result;
@@ -148,13 +147,13 @@ int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine
     return result;
 }
 
-const char *sp_model_family_name(enum sp_model_family family)
+const char *sp_head_type_name(enum sp_head_type head_type)
 {
     static const char *const names[] = {
-        [SP_FAMILY_AUTO] = "auto",     [SP_FAMILY_YOLOV5] = "yolov5",
-        [SP_FAMILY_YOLOV8] = "yolov8", [SP_FAMILY_END_TO_END] = "end-to-end",
-        [SP_FAMILY_YOLOX] = "yolox",   [SP_FAMILY_RTDETR] = "rtdetr",
-        [SP_FAMILY_YOLOV6] = "yolov6", [SP_FAMILY_RFDETR] = "rfdetr",
+        [SP_HEAD_AUTO] = "auto",     [SP_HEAD_YOLOV5] = "yolov5",
+        [SP_HEAD_YOLOV8] = "yolov8", [SP_HEAD_END_TO_END] = "end-to-end",
+        [SP_HEAD_YOLOX] = "yolox",   [SP_HEAD_RTDETR] = "rtdetr",
+        [SP_HEAD_YOLOV6] = "yolov6", [SP_HEAD_RFDETR] = "rfdetr",
     };
-    return names[family];
+    return names[head_type];
 }

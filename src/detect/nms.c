@@ -4,7 +4,7 @@
 
 static bool is_better(const struct sp_candidate *a, const struct sp_candidate *b)
 {
-    return a->score != b->score ? a->score > b->score : a->anchor < b->anchor;
+    return a->confidence != b->confidence ? a->confidence > b->confidence : a->anchor < b->anchor;
 }
 
 /* The worst candidate is at the root. */

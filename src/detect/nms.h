@@ -1,5 +1,5 @@
 /* Greedy non-maximum suppression (Neubeck & Van Gool 2006, section 2): of boxes of one class that
- * overlap, the one with the highest score stays. Pure functions, no allocation. */
+ * overlap, the one with the highest confidence stays. Pure functions, no allocation. */
 #pragma once
 
 #include <stddef.h>
@@ -8,7 +8,7 @@
 /* A box the head proposes, in input pixels. */
 struct sp_candidate {
     float x1, y1, x2, y2;
-    float score;
+    float confidence;
     int class_id;
     int32_t
         anchor; /* its place in the output: decides ties, so that results are the same anywhere */
@@ -22,7 +22,7 @@ struct sp_candidate_heap {
 
 void sp_candidate_add(struct sp_candidate_heap *heap, const struct sp_candidate *candidate);
 
-/* By falling score. The heap is a plain sorted array afterwards. */
+/* By falling confidence. The heap is a plain sorted array afterwards. */
 void sp_candidate_sort(struct sp_candidate_heap *heap);
 
 /* Keeps at most `capacity` of the sorted candidates at the front of the array; returns how many. */

@@ -1,4 +1,4 @@
-/* What an ONNX graph does to its picture first: exporters that bring 0..255 down to 0..1 inside the
+/* What an ONNX graph does to its image first: exporters that bring 0..255 down to 0..1 inside the
  * graph leave no other trace of it. */
 #pragma once
 

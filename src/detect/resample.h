@@ -1,4 +1,4 @@
-/* Scaling of bytes by two taps, down to a half: what the letterbox does to most cameras' pictures.
+/* Scaling of bytes by two taps, down to a half: what the letterbox does to most cameras' images.
  *
  * Data flow: two rows are blended into one (libyuv's InterpolatePlane), which then is resampled
  * here. libyuv's own way along a row takes two pixels at a time and was two thirds of the whole

@@ -1,6 +1,6 @@
 #include "detect/verify.h"
-#include "detect/family.h"
 #include "detect/grid.h"
+#include "detect/head_type.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ static const double OFFSET_MOST = 3, LOG_SIZE_MOST = 6;
 static const double CROSSED_MOST = 0.2;
 
 /* Rounding may carry a probability that far beyond 0 and 1. */
-static const double SCORE_SLACK = 0.02;
+static const double CONFIDENCE_SLACK = 0.02;
 
 /* The boxes of one output, whatever its orientation. */
 struct boxes {
@@ -59,18 +59,18 @@ static int fail(const struct sp_model *model, const char *what, struct sp_error 
     return sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: %s; see docs/MODELS.md", model->path, what);
 }
 
-static int check_scores(const struct sp_model *model, const struct boxes *boxes, int from,
-                        struct sp_error *err)
+static int check_confidences(const struct sp_model *model, const struct boxes *boxes, int from,
+                             struct sp_error *err)
 {
     for (int64_t i = 0; i < boxes->count; ++i) {
         for (int64_t k = from; k < boxes->values; ++k) {
-            double score = value_of(boxes, i, k);
-            if (score < -SCORE_SLACK || score > 1 + SCORE_SLACK)
+            double confidence = value_of(boxes, i, k);
+            if (confidence < -CONFIDENCE_SLACK || confidence > 1 + CONFIDENCE_SLACK)
                 return sp_fail(
                     err, SP_ERR_UNSUPPORTED,
                     "model %s: a score is %g, not in 0..1: a head of another kind, or an "
                     "export without its sigmoid; see docs/MODELS.md",
-                    model->path, score);
+                    model->path, confidence);
         }
     }
     return SP_OK;
@@ -118,19 +118,19 @@ static struct distance measure(const struct boxes *boxes, int anchors_a_cell, in
 static int verify_grid(struct sp_model *model, const struct boxes *boxes, int width_px,
                        int height_px, struct sp_error *err)
 {
-    int anchors = model->family == SP_FAMILY_YOLOV5 ? 3 : 1;
+    int anchors = model->head_type == SP_HEAD_YOLOV5 ? 3 : 1;
     int64_t usual = anchors * sp_grid_usual_cells(width_px, height_px);
     if (boxes->count % anchors != 0 || !sp_grid_find(boxes->count / anchors, width_px, height_px))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "model %s: %lld boxes at %dx%d px, where a head of this family (%s) has "
                        "%lld; see docs/MODELS.md",
                        model->path, (long long)boxes->count, width_px, height_px,
-                       sp_model_family_name(model->family), (long long)usual);
+                       sp_head_type_name(model->head_type), (long long)usual);
     struct distance mean = measure(boxes, anchors, width_px, height_px);
     bool in_pixels = mean.pixels < FAR, in_relative = mean.relative < FAR;
     bool raw =
         !in_pixels && !in_relative && mean.offset < OFFSET_MOST && mean.log_sizes < LOG_SIZE_MOST;
-    bool may_be_yolox = model->family == SP_FAMILY_YOLOX || model->unsure;
+    bool may_be_yolox = model->head_type == SP_HEAD_YOLOX || model->unsure;
     if (model->unsure && in_pixels) /* YOLOX's own decoding gives pixels, too */
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
@@ -141,13 +141,13 @@ static int verify_grid(struct sp_model *model, const struct boxes *boxes, int wi
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "model %s: its boxes do not lie on the grid of a %s head, in pixels or "
                        "relative; see docs/MODELS.md",
-                       model->path, sp_model_family_name(model->family));
+                       model->path, sp_head_type_name(model->head_type));
     model->raw_cells = raw;
     model->relative_boxes = !raw && in_relative;
     return SP_OK;
 }
 
-/* The best 300 boxes of any picture are spread over it, so one of them ends beyond pixel 2. A
+/* The best 300 boxes of any image are spread over it, so one of them ends beyond pixel 2. A
  * class that is no whole number belongs to another kind of head. Corners are in order, but a centre
  * lies beyond the size nearly everywhere: RT-DETR's rows as Ultralytics exports them. */
 static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
@@ -175,12 +175,13 @@ static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
     return SP_OK;
 }
 
-/* Boxes in 0..1; scores in 0..1 are none before the sigmoid: there nearly all are far below 0. */
+/* Boxes in 0..1; confidences in 0..1 are none before the sigmoid: there nearly all are far below 0.
+ */
 static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
-                         const struct boxes *scores, struct sp_error *err)
+                         const struct boxes *confidences, struct sp_error *err)
 {
     /* RF-DETR adds to its anchors what no sigmoid bounds. */
-    double beyond = model->family == SP_FAMILY_RFDETR ? 1 : SCORE_SLACK;
+    double beyond = model->head_type == SP_HEAD_RFDETR ? 1 : CONFIDENCE_SLACK;
     for (int64_t i = 0; i < boxes->count; ++i) {
         for (int k = 0; k < 4; ++k) {
             double value = value_of(boxes, i, k);
@@ -191,15 +192,15 @@ static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
                                model->path, value);
         }
     }
-    if (boxes->data == scores->data)
-        return check_scores(model, boxes, 4, err);
-    model->logits =
-        model->family == SP_FAMILY_RFDETR || check_scores(model, scores, 0, NULL) != SP_OK;
+    if (boxes->data == confidences->data)
+        return check_confidences(model, boxes, 4, err);
+    model->logits = model->head_type == SP_HEAD_RFDETR ||
+                    check_confidences(model, confidences, 0, NULL) != SP_OK;
     return SP_OK;
 }
 
-/* A row a cell of x1 y1 x2 y2 score class: Ultralytics' exports with nms=True dynamic=True away
- * from the size that they were traced at (its pull request 25843). */
+/* A row a cell of x1 y1 x2 y2 confidence class: Ultralytics' exports with nms=True dynamic=True
+ * away from the size that they were traced at (its pull request 25843). */
 static bool are_corner_rows(const struct boxes *boxes, int width_px, int height_px)
 {
     const int *strides_px = sp_grid_find(boxes->count, width_px, height_px);
@@ -236,20 +237,20 @@ static bool is_always_an_object(const struct boxes *boxes)
 }
 
 /* Heads that have the shape of another; the answer stands as a wish for the next time. */
-static enum sp_model_family other_family(const struct sp_model *model, const struct boxes *boxes,
-                                         int width_px, int height_px)
+static enum sp_head_type other_family(const struct sp_model *model, const struct boxes *boxes,
+                                      int width_px, int height_px)
 {
     bool rows = model->rows_first &&
-                (model->family == SP_FAMILY_YOLOV8 || model->family == SP_FAMILY_YOLOX);
-    if (!rows || model->wish.family)
-        return SP_FAMILY_AUTO;
+                (model->head_type == SP_HEAD_YOLOV8 || model->head_type == SP_HEAD_YOLOX);
+    if (!rows || model->wish.head_type)
+        return SP_HEAD_AUTO;
     if (are_corner_rows(boxes, width_px, height_px))
-        return SP_FAMILY_END_TO_END;
-    bool may_be_yolox = model->family == SP_FAMILY_YOLOX || model->unsure;
-    return may_be_yolox && is_always_an_object(boxes) ? SP_FAMILY_YOLOV6 : SP_FAMILY_AUTO;
+        return SP_HEAD_END_TO_END;
+    bool may_be_yolox = model->head_type == SP_HEAD_YOLOX || model->unsure;
+    return may_be_yolox && is_always_an_object(boxes) ? SP_HEAD_YOLOV6 : SP_HEAD_AUTO;
 }
 
-/* The family anew, with dimensions that are all known. */
+/* The head type anew, with dimensions that are all known. */
 static int recognise(struct sp_model *model, const struct sp_model_output *outputs, int count,
                      int width_px, int height_px, struct sp_error *err)
 {
@@ -262,7 +263,7 @@ static int recognise(struct sp_model *model, const struct sp_model_output *outpu
         memcpy(tensors[i].dims + 1, outputs[i].dims,
                sizeof tensors[i].dims - sizeof tensors[i].dims[0]);
     }
-    return sp_family_recognise(model, tensors, count, width_px, height_px, err);
+    return sp_head_type_recognize(model, tensors, count, width_px, height_px, err);
 }
 
 int sp_model_verify(struct sp_model *model, const struct sp_model_output *outputs, int count,
@@ -273,7 +274,7 @@ int sp_model_verify(struct sp_model *model, const struct sp_model_output *output
         any = any || !is_all_zero(&outputs[i]);
     if (!any)
         return SP_OK;
-    bool pair = model->boxes_output != model->scores_output;
+    bool pair = model->boxes_output != model->confidences_output;
     for (int i = 0; pair && i < 2; ++i) {
         if (outputs[i].rank != 2)
             return fail(model, "its outputs have other dimensions than the file promised", err);
@@ -283,42 +284,42 @@ int sp_model_verify(struct sp_model *model, const struct sp_model_output *output
     if (result < 0)
         return result;
     struct boxes boxes = boxes_of(model, &outputs[model->boxes_output]);
-    enum sp_model_family other =
-        pair ? SP_FAMILY_AUTO : other_family(model, &boxes, width_px, height_px);
+    enum sp_head_type other =
+        pair ? SP_HEAD_AUTO : other_family(model, &boxes, width_px, height_px);
     if (other) {
-        model->wish.family = other;
+        model->wish.head_type = other;
         result = recognise(model, outputs, count, width_px, height_px, err);
         if (result < 0)
             return result;
     }
-    if (other == SP_FAMILY_END_TO_END && model->classes > promised)
+    if (other == SP_HEAD_END_TO_END && model->classes > promised)
         return fail(model,
                     "its rows may be x1 y1 x2 y2 score class, and the file names no classes: say "
                     "MODEL_FAMILY=end-to-end",
                     err);
     if (model->classes > promised) /* others have made lists by the promise */
         return fail(model, "its output has more classes than the file promised", err);
-    struct boxes scores = boxes_of(model, &outputs[model->scores_output]);
-    switch (model->family) {
-    case SP_FAMILY_END_TO_END:
+    struct boxes confidences = boxes_of(model, &outputs[model->confidences_output]);
+    switch (model->head_type) {
+    case SP_HEAD_END_TO_END:
         result = verify_end_to_end(model, &boxes, err);
         model->rows_overlap = sp_grid_find(boxes.count, width_px, height_px) != NULL;
         break;
-    case SP_FAMILY_RTDETR:
-    case SP_FAMILY_RFDETR:
-        if (pair && (boxes.values != 4 || scores.values != model->score_columns ||
-                     boxes.count != scores.count))
+    case SP_HEAD_RTDETR:
+    case SP_HEAD_RFDETR:
+        if (pair && (boxes.values != 4 || confidences.values != model->score_columns ||
+                     boxes.count != confidences.count))
             return fail(model, "its outputs have other dimensions than the file promised", err);
-        result = verify_rtdetr(model, &boxes, &scores, err);
+        result = verify_rtdetr(model, &boxes, &confidences, err);
         break;
     default:
         result = verify_grid(model, &boxes, width_px, height_px, err);
         if (result == SP_OK && model->unsure && model->raw_cells) {
-            model->wish.family = SP_FAMILY_YOLOX; /* no other head is raw */
+            model->wish.head_type = SP_HEAD_YOLOX; /* no other head is raw */
             result = recognise(model, outputs, count, width_px, height_px, err);
         }
         if (result == SP_OK)
-            result = check_scores(model, &boxes, 4, err);
+            result = check_confidences(model, &boxes, 4, err);
     }
     return result;
 }

@@ -1,4 +1,4 @@
-/* What people look like: a model of crops, any that takes pictures of a fixed size and gives one
+/* What people look like: a model of crops, any that takes images of a fixed size and gives one
  * row of numbers each.
  *
  * Data flow: a person's box on a frame's planes -> scaled and converted into a crop (u8 RGB,
@@ -44,7 +44,7 @@ struct sp_crop_scratch; /* planes; one a thread */
 int sp_crop_scratch_open(struct sp_crop_scratch **out, struct sp_error *err);
 void sp_crop_scratch_close(struct sp_crop_scratch *scratch); /* NULL is fine */
 
-/* The part of the picture that the box (corners, px) covers, stretched to width x height, as u8 RGB
+/* The part of the image that the box (corners, px) covers, stretched to width x height, as u8 RGB
  * [3][height][width]. SP_ERR_INVALID: the box covers less than 8 x 8 px of it. */
 int sp_crop_fill(struct sp_crop_scratch *scratch, const struct sp_frame *frame,
                  const double box_px[4], int width_px, int height_px, uint8_t *rgb,

@@ -17,7 +17,7 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* Of values that a picture has: finite, not negative, not over 65504. Rounds half to even. */
+/* Of values that a image has: finite, not negative, not over 65504. Rounds half to even. */
 static uint16_t half_of(float value)
 {
     if (value < 0x1p-14f) /* subnormal: steps of 2^-24 */
@@ -75,7 +75,7 @@ bool convert_normalise(struct convert_table *table, float mean, float deviation)
     return true;
 }
 
-/* One colour of one picture: `from_step` bytes and `to_step` elements between pixels. */
+/* One colour of one image: `from_step` bytes and `to_step` elements between pixels. */
 static void convert_color(const struct convert_table *table, const uint8_t *from, size_t from_step,
                           void *to, size_t first, size_t to_step, size_t pixels)
 {
@@ -102,9 +102,9 @@ static void convert_color(const struct convert_table *table, const uint8_t *from
     }
 }
 
-void convert_picture(const struct convert_table *table, const uint8_t *from,
-                     enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
-                     bool swap_red_blue, int height, int width)
+void convert_image(const struct convert_table *table, const uint8_t *from,
+                   enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
+                   bool swap_red_blue, int height, int width)
 {
     size_t pixels = (size_t)height * (size_t)width;
     bool from_planar = from_layout == SPOTON_LAYOUT_NCHW,

@@ -17,17 +17,17 @@ struct convert_table {
     } to;
 };
 
-/* False: not an element that a picture can have. */
+/* False: not an element that a image can have. */
 bool convert_prepare(struct convert_table *table, enum spoton_element element, float scale);
 
 /* For f32 alone: less a mean and over a deviation, as spoton_engine_options says. */
 bool convert_normalise(struct convert_table *table, float mean, float deviation);
 
-/* One picture of u8 RGB in `from_layout` to the model's layout and colour order; table[3]: of the
+/* One image of u8 RGB in `from_layout` to the model's layout and colour order; table[3]: of the
  * model's colours. */
-void convert_picture(const struct convert_table *table, const uint8_t *from,
-                     enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
-                     bool swap_red_blue, int height, int width);
+void convert_image(const struct convert_table *table, const uint8_t *from,
+                   enum spoton_layout from_layout, void *to, enum spoton_layout to_layout,
+                   bool swap_red_blue, int height, int width);
 
 /* Any element to f32; not for SPOTON_ELEMENT_OTHER. */
 void convert_to_f32(float *to, const void *from, enum spoton_element element, size_t count);

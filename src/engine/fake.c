@@ -1,18 +1,18 @@
 /* A deterministic engine for tests: finds bright rectangles for real, without a model.
  *
- * A picture is cut into blocks of 8x8; blocks with a mean luma of 200 or more that touch by an edge
- * are one candidate; its score says how much of its bounding box is bright. The result has the
- * shape of a YOLOv8 head, [batch][5][100]: cx, cy, w, h in input pixels, score; unused columns are
- * 0.
+ * A image is cut into blocks of 8x8; blocks with a mean luma of 200 or more that touch by an edge
+ * are one candidate; its confidence says how much of its bounding box is bright. The result has the
+ * shape of a YOLOv8 head, [batch][5][100]: cx, cy, w, h in input pixels, confidence; unused columns
+ * are 0.
  *
- * Streams are worker threads, so that slots really run at once, as in an engine that matters.
+ * Streams are worker threads, so that requests really run at once, as in an engine that matters.
  * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
  * N-th submit fails), fail_after=N (that of the N-th and all that follow), break_after=N (the same,
  * because the device is lost), open_ms=N (opening takes at least that long), open_together=N (an
  * opening ends when N are under way at the same time, and fails after a minute alone),
  * open_file=PATH (an opening ends when such a file is there), refuse_height=N (an input of that
  * height cannot be opened), memory_images=N (memory suffices for a batch of N), devices=N (there
- * are N), only_device=N (all other options hold on that one alone). Pictures that were decoded "on
+ * are N), only_device=N (all other options hold on that one alone). Images that were decoded "on
  * a device" are copies in the host's memory. Any file that exists is a model, and so is the word
  * "fake". A mean and deviation are refused. */
 #include "spoton/engine.h"
@@ -35,28 +35,28 @@ struct options {
     char open_file[FILE_BYTES]; /* empty: none */
 };
 
-enum slot_state { IDLE, QUEUED, DONE };
+enum request_state { IDLE, QUEUED, DONE };
 
-struct slot {
+struct request {
     uint8_t *input;
     float *output;
     uint8_t *bright;  /* [rows of blocks][columns of blocks] */
     int32_t *pending; /* blocks of a component still to visit */
-    enum slot_state state;
+    enum request_state state;
     bool failed, lost;
 };
 
 struct spoton_engine {
-    int batch, height_px, width_px, streams, slots, threads;
+    int batch, height_px, width_px, streams, requests, threads;
     enum spoton_precision precision;
-    bool planar; /* the slots' memory */
+    bool planar; /* the requests' memory */
     struct options options;
     int device;
-    struct slot *slot;
+    struct request *request;
 
-    pthread_mutex_t lock; /* guards all below and the slots' state */
+    pthread_mutex_t lock; /* guards all below and the requests' state */
     pthread_cond_t queued, done;
-    int *queue; /* ring of slot numbers; a slot is in it at most once */
+    int *queue; /* ring of request numbers; a request is in it at most once */
     int head, waiting;
     long submits;
     bool closing;
@@ -72,7 +72,7 @@ static int fail(char *error, size_t error_bytes, const char *thing, const char *
 
 static void fake_probe(struct spoton_engine_probe *probe)
 {
-    probe->score = 0;
+    probe->preference = 0;
     snprintf(probe->version, sizeof probe->version, "1");
     snprintf(probe->device, sizeof probe->device, "none");
     snprintf(probe->precisions, sizeof probe->precisions, "f32,bf16,f16,int8");
@@ -108,7 +108,7 @@ static int fake_inspect(const char *path, struct spoton_model_info *info, char *
     return 0;
 }
 
-/* Where the numbers of a pixel lie, in a planar or an interleaved picture. */
+/* Where the numbers of a pixel lie, in a planar or an interleaved image. */
 struct steps {
     size_t row_bytes, pixel_bytes, color_bytes;
 };
@@ -129,14 +129,14 @@ static bool block_is_bright(const uint8_t *input, const struct steps *step, int 
 }
 
 /* Visits one component, clearing it; writes its column of the result. */
-static void take_component(struct slot *slot, int columns, int rows, int start, float *out)
+static void take_component(struct request *request, int columns, int rows, int start, float *out)
 {
     int left = columns, right = -1, top = rows, bottom = -1, count = 0;
     int pending = 0;
-    slot->pending[pending++] = start;
-    slot->bright[start] = 0;
+    request->pending[pending++] = start;
+    request->bright[start] = 0;
     while (pending > 0) {
-        int at = slot->pending[--pending];
+        int at = request->pending[--pending];
         int x = at % columns, y = at / columns;
         ++count;
         left = x < left ? x : left;
@@ -146,9 +146,9 @@ static void take_component(struct slot *slot, int columns, int rows, int start, 
         const int near[4] = {x > 0 ? at - 1 : -1, x + 1 < columns ? at + 1 : -1,
                              y > 0 ? at - columns : -1, y + 1 < rows ? at + columns : -1};
         for (int i = 0; i < 4; ++i) {
-            if (near[i] >= 0 && slot->bright[near[i]]) {
-                slot->bright[near[i]] = 0;
-                slot->pending[pending++] = near[i];
+            if (near[i] >= 0 && request->bright[near[i]]) {
+                request->bright[near[i]] = 0;
+                request->pending[pending++] = near[i];
             }
         }
     }
@@ -160,7 +160,7 @@ static void take_component(struct slot *slot, int columns, int rows, int start, 
     out[4 * COLUMNS] = 0.5f + 0.45f * (float)count / (float)(width * height);
 }
 
-static void detect(const struct spoton_engine *engine, struct slot *slot)
+static void detect(const struct spoton_engine *engine, struct request *request)
 {
     int columns = (engine->width_px + BLOCK_PX - 1) / BLOCK_PX;
     int rows = (engine->height_px + BLOCK_PX - 1) / BLOCK_PX;
@@ -168,23 +168,23 @@ static void detect(const struct spoton_engine *engine, struct slot *slot)
     struct steps step = {width * 3, 3, 1};
     if (engine->planar)
         step = (struct steps){width, 1, width * (size_t)engine->height_px};
-    memset(slot->output, 0, sizeof(float) * (size_t)engine->batch * ROWS * COLUMNS);
-    for (int image = 0; image < engine->batch; ++image) {
-        const uint8_t *input = slot->input + (size_t)image * image_bytes;
+    memset(request->output, 0, sizeof(float) * (size_t)engine->batch * ROWS * COLUMNS);
+    for (int image_index = 0; image_index < engine->batch; ++image_index) {
+        const uint8_t *input = request->input + (size_t)image_index * image_bytes;
         for (int y = 0; y < rows; ++y) {
             for (int x = 0; x < columns; ++x) {
                 int wide = engine->width_px - x * BLOCK_PX, high = engine->height_px - y * BLOCK_PX;
-                slot->bright[y * columns + x] = block_is_bright(
+                request->bright[y * columns + x] = block_is_bright(
                     input + (size_t)y * BLOCK_PX * step.row_bytes +
                         (size_t)x * BLOCK_PX * step.pixel_bytes,
                     &step, wide < BLOCK_PX ? wide : BLOCK_PX, high < BLOCK_PX ? high : BLOCK_PX);
             }
         }
-        float *out = slot->output + (size_t)image * ROWS * COLUMNS;
+        float *out = request->output + (size_t)image_index * ROWS * COLUMNS;
         int found = 0;
         for (int at = 0; at < rows * columns && found < COLUMNS; ++at) {
-            if (slot->bright[at])
-                take_component(slot, columns, rows, at, out + found++);
+            if (request->bright[at])
+                take_component(request, columns, rows, at, out + found++);
         }
     }
 }
@@ -198,15 +198,15 @@ static void *run_worker(void *argument)
             pthread_cond_wait(&engine->queued, &engine->lock);
         if (!engine->waiting)
             break;
-        struct slot *slot = &engine->slot[engine->queue[engine->head]];
-        engine->head = (engine->head + 1) % engine->slots;
+        struct request *request = &engine->request[engine->queue[engine->head]];
+        engine->head = (engine->head + 1) % engine->requests;
         --engine->waiting;
         pthread_mutex_unlock(&engine->lock);
-        detect(engine, slot);
+        detect(engine, request);
         if (engine->options.delay_us > 0)
             usleep((useconds_t)engine->options.delay_us);
         pthread_mutex_lock(&engine->lock);
-        slot->state = DONE;
+        request->state = DONE;
         pthread_cond_broadcast(&engine->done);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -223,21 +223,22 @@ static void fake_close(struct spoton_engine *engine)
     pthread_mutex_unlock(&engine->lock);
     for (int i = 0; i < engine->workers; ++i)
         pthread_join(engine->worker[i], NULL);
-    for (int i = 0; engine->slot && i < engine->slots; ++i) {
-        free(engine->slot[i].input);
-        free(engine->slot[i].output);
-        free(engine->slot[i].bright);
-        free(engine->slot[i].pending);
+    for (int i = 0; engine->request && i < engine->requests; ++i) {
+        free(engine->request[i].input);
+        free(engine->request[i].output);
+        free(engine->request[i].bright);
+        free(engine->request[i].pending);
     }
     pthread_cond_destroy(&engine->queued);
     pthread_cond_destroy(&engine->done);
     pthread_mutex_destroy(&engine->lock);
-    free(engine->slot);
+    free(engine->request);
     free(engine->queue);
     free(engine);
 }
 
-static int parse_extra(struct options *options, const char *extra, char *error, size_t error_bytes)
+static int parse_backend_options(struct options *options, const char *backend_options, char *error,
+                                 size_t error_bytes)
 {
     *options = (struct options){.devices = 1, .only_device = -1};
     const struct {
@@ -250,32 +251,32 @@ static int parse_extra(struct options *options, const char *extra, char *error, 
         {"break_after=", &options->break_after},     {"devices=", &options->devices},
         {"only_device=", &options->only_device},     {"open_together=", &options->open_together},
     };
-    while (extra && *extra) {
+    while (backend_options && *backend_options) {
         int used = 0;
-        if (sscanf(extra, "open_file=%255[^;]%n", options->open_file, &used) != 1)
+        if (sscanf(backend_options, "open_file=%255[^;]%n", options->open_file, &used) != 1)
             used = 0;
         for (size_t i = 0; i < sizeof known / sizeof known[0] && used == 0; ++i) {
             size_t bytes = strlen(known[i].name);
-            if (strncmp(extra, known[i].name, bytes) == 0 &&
-                sscanf(extra + bytes, "%d%n", known[i].value, &used) == 1)
+            if (strncmp(backend_options, known[i].name, bytes) == 0 &&
+                sscanf(backend_options + bytes, "%d%n", known[i].value, &used) == 1)
                 used += (int)bytes;
         }
         if (used == 0)
-            return fail(error, error_bytes, extra,
+            return fail(error, error_bytes, backend_options,
                         "not an option of this engine, which has delay_us=N, fail_every=N, "
                         "fail_after=N, open_ms=N, refuse_height=N, memory_images=N, break_after=N, "
                         "devices=N, only_device=N, open_together=N and open_file=PATH");
-        extra += used;
-        extra += *extra == ';';
+        backend_options += used;
+        backend_options += *backend_options == ';';
     }
     return 0;
 }
 
-static int fake_device(int index, const char *extra, struct spoton_device *device)
+static int fake_device(int index, const char *backend_options, struct spoton_device *device)
 {
     struct options options;
     char error[256];
-    if (parse_extra(&options, extra, error, sizeof error) < 0)
+    if (parse_backend_options(&options, backend_options, error, sizeof error) < 0)
         options.devices = 1; /* open() says what is wrong */
     if (index < 0 || index >= options.devices)
         return -1;
@@ -284,22 +285,22 @@ static int fake_device(int index, const char *extra, struct spoton_device *devic
     return 0;
 }
 
-static bool allocate_slots(struct spoton_engine *engine)
+static bool allocate_requests(struct spoton_engine *engine)
 {
     size_t pixels = (size_t)engine->width_px * (size_t)engine->height_px;
     size_t blocks = (size_t)((engine->width_px + BLOCK_PX - 1) / BLOCK_PX) *
                     (size_t)((engine->height_px + BLOCK_PX - 1) / BLOCK_PX);
-    engine->queue = calloc((size_t)engine->slots, sizeof *engine->queue);
-    engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
-    if (!engine->queue || !engine->slot)
+    engine->queue = calloc((size_t)engine->requests, sizeof *engine->queue);
+    engine->request = calloc((size_t)engine->requests, sizeof *engine->request);
+    if (!engine->queue || !engine->request)
         return false;
-    for (int i = 0; i < engine->slots; ++i) {
-        struct slot *slot = &engine->slot[i];
-        slot->input = calloc((size_t)engine->batch, pixels * 3);
-        slot->output = calloc((size_t)engine->batch, sizeof(float) * ROWS * COLUMNS);
-        slot->bright = calloc(blocks, 1);
-        slot->pending = calloc(blocks, sizeof *slot->pending);
-        if (!slot->input || !slot->output || !slot->bright || !slot->pending)
+    for (int i = 0; i < engine->requests; ++i) {
+        struct request *request = &engine->request[i];
+        request->input = calloc((size_t)engine->batch, pixels * 3);
+        request->output = calloc((size_t)engine->batch, sizeof(float) * ROWS * COLUMNS);
+        request->bright = calloc(blocks, 1);
+        request->pending = calloc(blocks, sizeof *request->pending);
+        if (!request->input || !request->output || !request->bright || !request->pending)
             return false;
     }
     return true;
@@ -338,14 +339,14 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     engine->threads = options->threads;
     engine->streams = options->streams > 0 ? options->streams : options->threads;
     engine->streams = engine->streams > STREAMS_MAX ? STREAMS_MAX : engine->streams;
-    engine->slots = engine->streams + 2;
+    engine->requests = engine->streams + 2;
     engine->precision =
         options->precision == SPOTON_PRECISION_AUTO ? SPOTON_PRECISION_F32 : options->precision;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->queued, NULL);
     pthread_cond_init(&engine->done, NULL);
     struct options *own = &engine->options;
-    if (parse_extra(own, options->extra, error, error_bytes) < 0) {
+    if (parse_backend_options(own, options->backend_options, error, error_bytes) < 0) {
         fake_close(engine);
         return -1;
     }
@@ -370,7 +371,7 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
         return fail(error, error_bytes, "fake engine",
                     "alone, where open_together asks for others");
     }
-    bool ready = allocate_slots(engine);
+    bool ready = allocate_requests(engine);
     while (ready && engine->workers < engine->streams) {
         ready = pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) == 0;
         engine->workers += ready;
@@ -386,7 +387,7 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
 static void fake_describe(struct spoton_engine *engine,
                           struct spoton_engine_description *description)
 {
-    description->slots = engine->slots;
+    description->requests = engine->requests;
     description->streams = engine->streams;
     description->threads = engine->threads;
     description->output_count = 1;
@@ -397,27 +398,27 @@ static void fake_describe(struct spoton_engine *engine,
         snprintf(description->device, sizeof description->device, "none");
 }
 
-static uint8_t *fake_input(struct spoton_engine *engine, int slot)
+static uint8_t *fake_input(struct spoton_engine *engine, int request)
 {
-    return engine->slot[slot].input;
+    return engine->request[request].input;
 }
 
-static int fake_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int fake_submit(struct spoton_engine *engine, int request, char *error, size_t error_bytes)
 {
     int result = 0;
     const struct options *options = &engine->options;
     pthread_mutex_lock(&engine->lock);
-    if (engine->slot[slot].state == QUEUED) {
-        result = fail(error, error_bytes, "submit", "the slot is in flight");
+    if (engine->request[request].state == QUEUED) {
+        result = fail(error, error_bytes, "submit", "the request is in flight");
     } else {
         ++engine->submits;
-        engine->slot[slot].failed =
+        engine->request[request].failed =
             (options->fail_every > 0 && engine->submits % options->fail_every == 0) ||
             (options->fail_after > 0 && engine->submits >= options->fail_after);
-        engine->slot[slot].lost =
+        engine->request[request].lost =
             options->break_after > 0 && engine->submits >= options->break_after;
-        engine->slot[slot].state = QUEUED;
-        engine->queue[(engine->head + engine->waiting) % engine->slots] = slot;
+        engine->request[request].state = QUEUED;
+        engine->queue[(engine->head + engine->waiting) % engine->requests] = request;
         ++engine->waiting;
         pthread_cond_signal(&engine->queued);
     }
@@ -425,13 +426,13 @@ static int fake_submit(struct spoton_engine *engine, int slot, char *error, size
     return result;
 }
 
-static int fake_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int fake_wait(struct spoton_engine *engine, int request, char *error, size_t error_bytes)
 {
     pthread_mutex_lock(&engine->lock);
-    while (engine->slot[slot].state == QUEUED)
+    while (engine->request[request].state == QUEUED)
         pthread_cond_wait(&engine->done, &engine->lock);
-    bool failed = engine->slot[slot].failed || engine->slot[slot].state != DONE;
-    bool lost = engine->slot[slot].lost;
+    bool failed = engine->request[request].failed || engine->request[request].state != DONE;
+    bool lost = engine->request[request].lost;
     pthread_mutex_unlock(&engine->lock);
     if (lost) {
         fail(error, error_bytes, "run", "the device is lost, as break_after asks for");
@@ -441,12 +442,12 @@ static int fake_wait(struct spoton_engine *engine, int slot, char *error, size_t
                   : 0;
 }
 
-static int fake_output(struct spoton_engine *engine, int slot, int index, const float **data,
+static int fake_output(struct spoton_engine *engine, int request, int index, const float **data,
                        int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
 {
     if (index != 0)
         return fail(error, error_bytes, "output", "there is only one");
-    *data = engine->slot[slot].output;
+    *data = engine->request[request].output;
     *rank = 3;
     dims[0] = engine->batch;
     dims[1] = ROWS;
@@ -465,11 +466,11 @@ struct spoton_surface {
     uint8_t planes[];
 };
 
-static int fake_decoding_open(struct spoton_decoding **out, int device, const char *extra,
+static int fake_decoding_open(struct spoton_decoding **out, int device, const char *backend_options,
                               void **context, void **stream, char *error, size_t error_bytes)
 {
     struct spoton_device about;
-    if (fake_device(device, extra, &about) < 0)
+    if (fake_device(device, backend_options, &about) < 0)
         return fail(error, error_bytes, "fake engine", "there is no such device");
     struct spoton_decoding *decoding = calloc(1, sizeof *decoding);
     if (!decoding)
@@ -485,12 +486,12 @@ static void fake_decoding_close(struct spoton_decoding *decoding)
     free(decoding);
 }
 
-static int fake_surface_take(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+static int fake_surface_take(struct spoton_decoding *decoding, const struct spoton_image *image,
                              struct spoton_surface **out, char *error, size_t error_bytes)
 {
-    size_t half = ((size_t)picture->width + 1) / 2, rows = ((size_t)picture->height + 1) / 2;
-    size_t luma = (size_t)picture->width * (size_t)picture->height;
-    int planes = picture->interleaved_chroma ? 2 : 3;
+    size_t half = ((size_t)image->width + 1) / 2, rows = ((size_t)image->height + 1) / 2;
+    size_t luma = (size_t)image->width * (size_t)image->height;
+    int planes = image->interleaved_chroma ? 2 : 3;
     struct spoton_surface *surface = malloc(sizeof *surface + luma + 2 * half * rows);
     if (!surface) {
         fail(error, error_bytes, "fake engine", "out of memory");
@@ -500,10 +501,10 @@ static int fake_surface_take(struct spoton_decoding *decoding, const struct spot
     surface->bytes = luma + 2 * half * rows;
     uint8_t *to = surface->planes;
     for (int i = 0; i < planes; ++i) {
-        size_t width = i == 0 ? (size_t)picture->width : (planes == 2 ? 2 * half : half);
-        size_t height = i == 0 ? (size_t)picture->height : rows;
+        size_t width = i == 0 ? (size_t)image->width : (planes == 2 ? 2 * half : half);
+        size_t height = i == 0 ? (size_t)image->height : rows;
         for (size_t y = 0; y < height; ++y, to += width)
-            memcpy(to, picture->plane[i] + (ptrdiff_t)y * picture->stride_bytes[i], width);
+            memcpy(to, image->plane[i] + (ptrdiff_t)y * image->stride_bytes[i], width);
     }
     *out = surface;
     return 0;

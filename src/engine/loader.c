@@ -157,7 +157,8 @@ static void add_name(char names[PLUGINS_MAX][NAME_BYTES], int *count, const char
         snprintf(names[(*count)++], NAME_BYTES, "%s", name);
 }
 
-/* The names of all plugin files, sorted, so that a tie of scores is decided the same everywhere. */
+/* The names of all plugin files, sorted, so that a tie of confidences is decided the same
+ * everywhere. */
 static int find_names(const struct folders *folders, char names[PLUGINS_MAX][NAME_BYTES])
 {
     int count = 0;
@@ -198,10 +199,10 @@ static int load_best(const struct spoton_engine_api **out, const struct folders 
         load_named(&api, names[i], folders, &why);
         if (api)
             api->probe(&probe);
-        if (probe.score > best) {
-            best = probe.score;
+        if (probe.preference > best) {
+            best = probe.preference;
             *out = api;
-        } else if (probe.score <= 0 && used < sizeof reasons) {
+        } else if (probe.preference <= 0 && used < sizeof reasons) {
             int n = snprintf(reasons + used, sizeof reasons - used, "; %s: %s", names[i],
                              api ? probe.reason : why.text);
             used += n > 0 ? (size_t)n : 0;

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "spoton/engine.h"
 
-/* `name` is a plugin's name, or "auto": the one with the highest probe score. The result is never
- * freed. SP_ERR_NOT_FOUND names the folders searched and, for auto, each plugin's reason. */
+/* `name` is a plugin's name, or "auto": the one with the highest probe confidence. The result is
+ * never freed. SP_ERR_NOT_FOUND names the folders searched and, for auto, each plugin's reason. */
 int sp_engine_load(const struct spoton_engine_api **out, const char *name, struct sp_error *err);
 
 /* One line of `doctor`: every known engine, found or not. */

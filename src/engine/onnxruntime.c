@@ -4,7 +4,7 @@
  * So a stream is a thread of ours, and the pool has what is left of the threads granted; up to
  * STREAMS_OF_ONE_THREAD, each stream is one thread without helpers, which has no barrier to wait at
  * when the cores also decode and letterbox. Helpers sleep instead of spinning for the same reason.
- * Pictures become the model's numbers on the stream's thread: the graph is taken as it is. */
+ * Images become the model's numbers on the stream's thread: the graph is taken as it is. */
 #include "convert.h"
 #include "ort.h"
 
@@ -15,7 +15,7 @@
 
 enum { STREAMS_OF_ONE_THREAD = 4, STREAMS_MAX = 64, ERROR_BYTES = 300, ALIGNMENT_BYTES = 64 };
 
-enum slot_state { IDLE, QUEUED, DONE, FAILED };
+enum request_state { IDLE, QUEUED, DONE, FAILED };
 
 struct tensor {
     void *data; /* the model's numbers */
@@ -23,10 +23,10 @@ struct tensor {
     OrtValue *value;
 };
 
-struct slot {
-    uint8_t *picture;
+struct request {
+    uint8_t *image;
     struct tensor input, output[SPOTON_TENSORS_MAX];
-    enum slot_state state;
+    enum request_state state;
     char error[ERROR_BYTES];
 };
 
@@ -37,15 +37,15 @@ struct spoton_engine {
     int batch, height, width;
     enum spoton_layout layout, input_layout;
     bool swap_red_blue;
-    bool direct; /* the slots' memory is the model's input */
-    int streams, threads, slots;
+    bool direct; /* the requests' memory is the model's input */
+    int streams, threads, requests;
     struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* as they come */
     size_t output_count[SPOTON_TENSORS_MAX];         /* elements */
-    struct slot *slot;
+    struct request *request;
 
-    pthread_mutex_t lock; /* guards all below and the slots' state */
+    pthread_mutex_t lock; /* guards all below and the requests' state */
     pthread_cond_t queued, done;
-    int *queue; /* ring of slot numbers; a slot is in it at most once */
+    int *queue; /* ring of request numbers; a request is in it at most once */
     int head, waiting;
     bool closing;
     pthread_t worker[STREAMS_MAX];
@@ -56,10 +56,10 @@ static void onnxruntime_probe(struct spoton_engine_probe *probe)
 {
     const struct ort *ort = ort_get(probe->reason, sizeof probe->reason);
     if (!ort) {
-        probe->score = 0;
+        probe->preference = 0;
         return;
     }
-    probe->score = 50; /* openvino, where it is, knows CPUs better */
+    probe->preference = 50; /* openvino, where it is, knows CPUs better */
     snprintf(probe->version, sizeof probe->version, "%s", ort->version);
     snprintf(probe->device, sizeof probe->device, "CPU");
     snprintf(probe->precisions, sizeof probe->precisions, "f32");
@@ -74,26 +74,26 @@ static int onnxruntime_inspect(const char *path, struct spoton_model_info *info,
 
 /* ---- running ---- */
 
-static size_t picture_bytes(const struct spoton_engine *engine)
+static size_t image_bytes(const struct spoton_engine *engine)
 {
     return (size_t)engine->height * (size_t)engine->width * 3;
 }
 
-static void fill_input(struct spoton_engine *engine, struct slot *slot)
+static void fill_input(struct spoton_engine *engine, struct request *request)
 {
-    size_t bytes = picture_bytes(engine);
+    size_t bytes = image_bytes(engine);
     size_t numbers = bytes * ort_element_bytes(engine->table[0].element);
     for (size_t i = 0; !engine->direct && i < (size_t)engine->batch; ++i)
-        convert_picture(engine->table, slot->picture + i * bytes, engine->input_layout,
-                        (char *)slot->input.data + i * numbers, engine->layout,
-                        engine->swap_red_blue, engine->height, engine->width);
+        convert_image(engine->table, request->image + i * bytes, engine->input_layout,
+                      (char *)request->input.data + i * numbers, engine->layout,
+                      engine->swap_red_blue, engine->height, engine->width);
 }
 
-static int run_session(struct spoton_engine *engine, struct slot *slot,
+static int run_session(struct spoton_engine *engine, struct request *request,
                        OrtValue *outputs[SPOTON_TENSORS_MAX], char *error, size_t error_bytes)
 {
     const struct ort_session *session = &engine->session;
-    const OrtValue *inputs[1] = {slot->input.value};
+    const OrtValue *inputs[1] = {request->input.value};
     return ort_check(engine->ort,
                      engine->ort->api->Run(session->session, NULL, &session->input_name, inputs, 1,
                                            session->output_name, (size_t)session->info.output_count,
@@ -101,19 +101,19 @@ static int run_session(struct spoton_engine *engine, struct slot *slot,
                      "inference", error, error_bytes);
 }
 
-static int run_slot(struct spoton_engine *engine, struct slot *slot)
+static int run_request(struct spoton_engine *engine, struct request *request)
 {
     OrtValue *outputs[SPOTON_TENSORS_MAX];
     int count = engine->session.info.output_count;
     for (int i = 0; i < count; ++i)
-        outputs[i] = slot->output[i].value;
-    fill_input(engine, slot);
-    if (run_session(engine, slot, outputs, slot->error, sizeof slot->error) < 0)
+        outputs[i] = request->output[i].value;
+    fill_input(engine, request);
+    if (run_session(engine, request, outputs, request->error, sizeof request->error) < 0)
         return -1;
     for (int i = 0; i < count; ++i)
         if (engine->output[i].element != SPOTON_ELEMENT_F32)
-            convert_to_f32(slot->output[i].f32, slot->output[i].data, engine->output[i].element,
-                           engine->output_count[i]);
+            convert_to_f32(request->output[i].f32, request->output[i].data,
+                           engine->output[i].element, engine->output_count[i]);
     return 0;
 }
 
@@ -126,13 +126,13 @@ static void *run_worker(void *argument)
             pthread_cond_wait(&engine->queued, &engine->lock);
         if (!engine->waiting)
             break;
-        struct slot *slot = &engine->slot[engine->queue[engine->head]];
-        engine->head = (engine->head + 1) % engine->slots;
+        struct request *request = &engine->request[engine->queue[engine->head]];
+        engine->head = (engine->head + 1) % engine->requests;
         --engine->waiting;
         pthread_mutex_unlock(&engine->lock);
-        int result = run_slot(engine, slot);
+        int result = run_request(engine, request);
         pthread_mutex_lock(&engine->lock);
-        slot->state = result == 0 ? DONE : FAILED;
+        request->state = result == 0 ? DONE : FAILED;
         pthread_cond_broadcast(&engine->done);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -163,13 +163,13 @@ static int check_precision(const struct spoton_engine_options *options,
     return 0;
 }
 
-static int set_extra(const struct ort *ort, OrtSessionOptions *settings, const char *extra,
-                     char *error, size_t error_bytes)
+static int set_backend_options(const struct ort *ort, OrtSessionOptions *settings,
+                               const char *backend_options, char *error, size_t error_bytes)
 {
-    while (extra && *extra) {
+    while (backend_options && *backend_options) {
         char pair[256];
-        size_t length = strcspn(extra, ";");
-        snprintf(pair, sizeof pair, "%.*s", (int)length, extra);
+        size_t length = strcspn(backend_options, ";");
+        snprintf(pair, sizeof pair, "%.*s", (int)length, backend_options);
         char *equals = strchr(pair, '=');
         if (length >= sizeof pair || !equals)
             return ort_fail(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
@@ -177,8 +177,8 @@ static int set_extra(const struct ort *ort, OrtSessionOptions *settings, const c
         if (ort_check(ort, ort->api->AddSessionConfigEntry(settings, pair, equals + 1), pair, error,
                       error_bytes) < 0)
             return -1;
-        extra += length;
-        extra += *extra == ';';
+        backend_options += length;
+        backend_options += *backend_options == ';';
     }
     return 0;
 }
@@ -206,7 +206,7 @@ static int configure(struct spoton_engine *engine, const struct spoton_engine_op
         ort_check(ort, api->AddSessionConfigEntry(settings, "session.intra_op.allow_spinning", "0"),
                   "spinning", error, error_bytes) < 0)
         return -1;
-    return set_extra(ort, settings, options->extra, error, error_bytes);
+    return set_backend_options(ort, settings, options->backend_options, error, error_bytes);
 }
 
 static int prepare_tables(struct spoton_engine *engine, const struct spoton_engine_options *options,
@@ -271,7 +271,7 @@ static int make_value(const struct ort *ort, struct tensor *tensor,
 }
 
 /* What came out of the first run is what comes out of all: outputs that depend on what is in the
- * picture are refused here or, with an error, when they change. */
+ * image are refused here or, with an error, when they change. */
 static int keep_output(struct spoton_engine *engine, int index, const OrtValue *value, char *error,
                        size_t error_bytes)
 {
@@ -310,8 +310,8 @@ static int learn_outputs(struct spoton_engine *engine, char *error, size_t error
 {
     OrtValue *outputs[SPOTON_TENSORS_MAX] = {0};
     int count = engine->session.info.output_count;
-    fill_input(engine, &engine->slot[0]);
-    int result = run_session(engine, &engine->slot[0], outputs, error, error_bytes);
+    fill_input(engine, &engine->request[0]);
+    int result = run_session(engine, &engine->request[0], outputs, error, error_bytes);
     for (int i = 0; i < count && result == 0; ++i)
         result = keep_output(engine, i, outputs[i], error, error_bytes);
     for (int i = 0; i < count; ++i)
@@ -320,29 +320,29 @@ static int learn_outputs(struct spoton_engine *engine, char *error, size_t error
     return result;
 }
 
-static int open_input(struct spoton_engine *engine, struct slot *slot, char *error,
+static int open_input(struct spoton_engine *engine, struct request *request, char *error,
                       size_t error_bytes)
 {
-    size_t bytes = (size_t)engine->batch * picture_bytes(engine);
+    size_t bytes = (size_t)engine->batch * image_bytes(engine);
     const int64_t nchw[4] = {engine->batch, 3, engine->height, engine->width};
     const int64_t nhwc[4] = {engine->batch, engine->height, engine->width, 3};
     struct spoton_tensor shape = {.element = engine->table[0].element, .rank = 4};
     memcpy(shape.dims, engine->layout == SPOTON_LAYOUT_NCHW ? nchw : nhwc, sizeof nchw);
-    slot->picture = allocate(bytes);
-    if (!slot->picture)
-        return ort_fail(error, error_bytes, "no memory for %zu bytes of pictures", bytes);
-    memset(slot->picture, 0, bytes);
+    request->image = allocate(bytes);
+    if (!request->image)
+        return ort_fail(error, error_bytes, "no memory for %zu bytes of images", bytes);
+    memset(request->image, 0, bytes);
     if (engine->direct)
-        slot->input.data = slot->picture;
-    return make_value(engine->ort, &slot->input, &shape, error, error_bytes);
+        request->input.data = request->image;
+    return make_value(engine->ort, &request->input, &shape, error, error_bytes);
 }
 
-static int open_outputs(struct spoton_engine *engine, struct slot *slot, char *error,
+static int open_outputs(struct spoton_engine *engine, struct request *request, char *error,
                         size_t error_bytes)
 {
     int result = 0;
     for (int i = 0; i < engine->session.info.output_count && result == 0; ++i) {
-        struct tensor *output = &slot->output[i];
+        struct tensor *output = &request->output[i];
         result = make_value(engine->ort, output, &engine->output[i], error, error_bytes);
         if (result == 0 && engine->output[i].element == SPOTON_ELEMENT_F32)
             output->f32 = output->data;
@@ -353,20 +353,20 @@ static int open_outputs(struct spoton_engine *engine, struct slot *slot, char *e
     return result;
 }
 
-static int open_slots(struct spoton_engine *engine, char *error, size_t error_bytes)
+static int open_requests(struct spoton_engine *engine, char *error, size_t error_bytes)
 {
-    engine->slots = engine->streams + 2; /* one is filled and one read while all streams run */
-    engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
-    engine->queue = calloc((size_t)engine->slots, sizeof *engine->queue);
-    if (!engine->slot || !engine->queue)
+    engine->requests = engine->streams + 2; /* one is filled and one read while all streams run */
+    engine->request = calloc((size_t)engine->requests, sizeof *engine->request);
+    engine->queue = calloc((size_t)engine->requests, sizeof *engine->queue);
+    if (!engine->request || !engine->queue)
         return ort_fail(error, error_bytes, "out of memory");
     int result = 0;
-    for (int i = 0; i < engine->slots && result == 0; ++i)
-        result = open_input(engine, &engine->slot[i], error, error_bytes);
+    for (int i = 0; i < engine->requests && result == 0; ++i)
+        result = open_input(engine, &engine->request[i], error, error_bytes);
     if (result == 0)
         result = learn_outputs(engine, error, error_bytes);
-    for (int i = 0; i < engine->slots && result == 0; ++i)
-        result = open_outputs(engine, &engine->slot[i], error, error_bytes);
+    for (int i = 0; i < engine->requests && result == 0; ++i)
+        result = open_outputs(engine, &engine->request[i], error, error_bytes);
     while (result == 0 && engine->workers < engine->streams) {
         if (pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) != 0)
             result = ort_fail(error, error_bytes, "no thread for stream %d", engine->workers);
@@ -396,19 +396,19 @@ static void onnxruntime_close(struct spoton_engine *engine)
     pthread_mutex_unlock(&engine->lock);
     for (int i = 0; i < engine->workers; ++i)
         pthread_join(engine->worker[i], NULL);
-    for (int i = 0; engine->slot && i < engine->slots; ++i) {
-        struct slot *slot = &engine->slot[i];
-        close_tensor(engine->ort, &slot->input, slot->input.data != slot->picture);
+    for (int i = 0; engine->request && i < engine->requests; ++i) {
+        struct request *request = &engine->request[i];
+        close_tensor(engine->ort, &request->input, request->input.data != request->image);
         for (int k = 0; k < SPOTON_TENSORS_MAX; ++k)
-            close_tensor(engine->ort, &slot->output[k], true);
-        free(slot->picture);
+            close_tensor(engine->ort, &request->output[k], true);
+        free(request->image);
     }
     if (engine->ort)
         ort_session_close(engine->ort, &engine->session);
     pthread_cond_destroy(&engine->queued);
     pthread_cond_destroy(&engine->done);
     pthread_mutex_destroy(&engine->lock);
-    free(engine->slot);
+    free(engine->request);
     free(engine->queue);
     free(engine);
 }
@@ -435,7 +435,7 @@ static int onnxruntime_open(struct spoton_engine **out, const struct spoton_engi
     engine->ort = ort_get(error, error_bytes);
     int result = engine->ort ? open_session(engine, options, info, error, error_bytes) : -1;
     if (result == 0)
-        result = open_slots(engine, error, error_bytes);
+        result = open_requests(engine, error, error_bytes);
     free(info);
     if (result == 0)
         *out = engine;
@@ -449,7 +449,7 @@ static int onnxruntime_open(struct spoton_engine **out, const struct spoton_engi
 static void onnxruntime_describe(struct spoton_engine *engine,
                                  struct spoton_engine_description *description)
 {
-    description->slots = engine->slots;
+    description->requests = engine->requests;
     description->streams = engine->streams;
     description->threads = engine->threads;
     description->output_count = engine->session.info.output_count;
@@ -458,21 +458,21 @@ static void onnxruntime_describe(struct spoton_engine *engine,
     snprintf(description->device, sizeof description->device, "CPU");
 }
 
-static uint8_t *onnxruntime_input(struct spoton_engine *engine, int slot)
+static uint8_t *onnxruntime_input(struct spoton_engine *engine, int request)
 {
-    return engine->slot[slot].picture;
+    return engine->request[request].image;
 }
 
-static int onnxruntime_submit(struct spoton_engine *engine, int slot, char *error,
+static int onnxruntime_submit(struct spoton_engine *engine, int request, char *error,
                               size_t error_bytes)
 {
     int result = 0;
     pthread_mutex_lock(&engine->lock);
-    if (engine->slot[slot].state == QUEUED) {
-        result = ort_fail(error, error_bytes, "submit: the slot is in flight");
+    if (engine->request[request].state == QUEUED) {
+        result = ort_fail(error, error_bytes, "submit: the request is in flight");
     } else {
-        engine->slot[slot].state = QUEUED;
-        engine->queue[(engine->head + engine->waiting) % engine->slots] = slot;
+        engine->request[request].state = QUEUED;
+        engine->queue[(engine->head + engine->waiting) % engine->requests] = request;
         ++engine->waiting;
         pthread_cond_signal(&engine->queued);
     }
@@ -480,13 +480,14 @@ static int onnxruntime_submit(struct spoton_engine *engine, int slot, char *erro
     return result;
 }
 
-static int onnxruntime_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int onnxruntime_wait(struct spoton_engine *engine, int request, char *error,
+                            size_t error_bytes)
 {
-    struct slot *at = &engine->slot[slot];
+    struct request *at = &engine->request[request];
     pthread_mutex_lock(&engine->lock);
     while (at->state == QUEUED)
         pthread_cond_wait(&engine->done, &engine->lock);
-    enum slot_state state = at->state;
+    enum request_state state = at->state;
     pthread_mutex_unlock(&engine->lock);
     if (state == DONE)
         return 0;
@@ -494,13 +495,13 @@ static int onnxruntime_wait(struct spoton_engine *engine, int slot, char *error,
                     state == FAILED ? at->error : "wait: nothing was submitted");
 }
 
-static int onnxruntime_output(struct spoton_engine *engine, int slot, int index, const float **data,
-                              int64_t dims[SPOTON_RANK_MAX], int *rank, char *error,
-                              size_t error_bytes)
+static int onnxruntime_output(struct spoton_engine *engine, int request, int index,
+                              const float **data, int64_t dims[SPOTON_RANK_MAX], int *rank,
+                              char *error, size_t error_bytes)
 {
     if (index < 0 || index >= engine->session.info.output_count)
         return ort_fail(error, error_bytes, "no such output");
-    *data = engine->slot[slot].output[index].f32;
+    *data = engine->request[request].output[index].f32;
     *rank = engine->output[index].rank;
     memcpy(dims, engine->output[index].dims, sizeof engine->output[index].dims);
     return 0;

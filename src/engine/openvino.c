@@ -16,24 +16,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STREAMS_OF_ONE_THREAD = 4, SLOTS_MAX = 256 };
+enum { STREAMS_OF_ONE_THREAD = 4, REQUESTS_MAX = 256 };
 
-struct slot {
+struct request {
     ov_infer_request_t *request;
     ov_tensor_t *input;
     ov_tensor_t *output[SPOTON_TENSORS_MAX];
-    void *data;       /* what the request reads */
-    uint8_t *picture; /* what the caller fills: data, or memory of our own */
+    void *data;     /* what the request reads */
+    uint8_t *image; /* what the caller fills: data, or memory of our own */
 };
 
 struct spoton_engine {
     ov_core_t *core;
     ov_compiled_model_t *compiled;
-    struct slot *slot;
-    int slots, streams, threads, output_count;
-    enum ov_pictures pictures;
+    struct request *request;
+    int requests, streams, threads, output_count;
+    enum ov_images images;
     bool swap_red_blue;
-    size_t batch, pixels; /* of a picture */
+    size_t batch, pixels; /* of a image */
     enum spoton_precision precision;
     char device[128];
     struct {
@@ -142,10 +142,10 @@ static void openvino_probe(struct spoton_engine_probe *probe)
     ov_core_t *core = NULL;
     struct cpu cpu;
     if (ov_core_create(&core) != OK || !get_capabilities(core, &cpu)) {
-        probe->score = 0;
+        probe->preference = 0;
         ov_fail(probe->reason, sizeof probe->reason, "OpenVINO has no CPU device here");
     } else {
-        probe->score = 100;
+        probe->preference = 100;
         name_device(&cpu, probe->device, sizeof probe->device);
         snprintf(probe->precisions, sizeof probe->precisions, "%s%s%sf32", cpu.i8 ? "int8," : "",
                  cpu.bf16 ? "bf16," : "", cpu.f16 ? "f16," : "");
@@ -178,20 +178,21 @@ static int set_property(ov_core_t *core, const char *key, const char *value, cha
     return ov_fail(error, error_bytes, thing);
 }
 
-static int set_extra(ov_core_t *core, const char *extra, char *error, size_t error_bytes)
+static int set_backend_options(ov_core_t *core, const char *backend_options, char *error,
+                               size_t error_bytes)
 {
-    while (extra && *extra) {
+    while (backend_options && *backend_options) {
         char pair[256];
-        size_t length = strcspn(extra, ";");
-        snprintf(pair, sizeof pair, "%.*s", (int)length, extra);
+        size_t length = strcspn(backend_options, ";");
+        snprintf(pair, sizeof pair, "%.*s", (int)length, backend_options);
         char *equals = strchr(pair, '=');
         if (length >= sizeof pair || !equals)
             return fail(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
         *equals = '\0';
         if (set_property(core, pair, equals + 1, error, error_bytes) < 0)
             return -1;
-        extra += length;
-        extra += *extra == ';';
+        backend_options += length;
+        backend_options += *backend_options == ';';
     }
     return 0;
 }
@@ -232,8 +233,8 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     if (stream_count <= 0 && options->threads <= STREAMS_OF_ONE_THREAD)
         stream_count = options->threads;
     /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights that
-     * it unpacks (TFLite files, for one) about half of them come out wrong: scores of 1.0 all over.
-     * One stream has always been right, and costs 3 %. */
+     * it unpacks (TFLite files, for one) about half of them come out wrong: confidences of 1.0 all
+     * over. One stream has always been right, and costs 3 %. */
     if (sp_model_file_unpacks_weights(options->model_path))
         stream_count = 1;
     snprintf(threads, sizeof threads, "%d", options->threads);
@@ -256,7 +257,7 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
             set_property(core, properties[i].key, properties[i].value, error, error_bytes) < 0)
             return -1;
     }
-    return set_extra(core, options->extra, error, error_bytes);
+    return set_backend_options(core, options->backend_options, error, error_bytes);
 }
 
 static int get_number(const ov_compiled_model_t *compiled, const char *key, int otherwise)
@@ -284,8 +285,8 @@ static enum spoton_precision real_precision(const ov_compiled_model_t *compiled,
     return precision;
 }
 
-/* All slots have the same shapes: the input's is fixed, and outputs that would depend on what is in
- * the picture are refused. */
+/* All requests have the same shapes: the input's is fixed, and outputs that would depend on what is
+ * in the image are refused. */
 static int keep_output_shape(struct spoton_engine *engine, int index, const ov_tensor_t *tensor,
                              char *error, size_t error_bytes)
 {
@@ -304,44 +305,44 @@ static int keep_output_shape(struct spoton_engine *engine, int index, const ov_t
     return 0;
 }
 
-static int open_slot(struct spoton_engine *engine, struct slot *slot, char *error,
-                     size_t error_bytes)
+static int open_request(struct spoton_engine *engine, struct request *request, char *error,
+                        size_t error_bytes)
 {
     size_t bytes = 0, numbers = engine->batch * engine->pixels * 3;
-    bool bf16 = engine->pictures == OV_PICTURES_BF16;
-    if (ov_compiled_model_create_infer_request(engine->compiled, &slot->request) != OK ||
-        ov_infer_request_get_input_tensor(slot->request, &slot->input) != OK ||
-        ov_tensor_data(slot->input, &slot->data) != OK ||
-        ov_tensor_get_byte_size(slot->input, &bytes) != OK)
+    bool bf16 = engine->images == OV_IMAGES_BF16;
+    if (ov_compiled_model_create_infer_request(engine->compiled, &request->request) != OK ||
+        ov_infer_request_get_input_tensor(request->request, &request->input) != OK ||
+        ov_tensor_data(request->input, &request->data) != OK ||
+        ov_tensor_get_byte_size(request->input, &bytes) != OK)
         return ov_fail(error, error_bytes, "infer request");
     if (bytes != numbers * (bf16 ? sizeof(uint16_t) : 1))
         return fail(error, error_bytes, "the input of the compiled model has another size");
-    slot->picture = bf16 ? malloc(numbers) : slot->data;
-    if (!slot->picture)
+    request->image = bf16 ? malloc(numbers) : request->data;
+    if (!request->image)
         return fail(error, error_bytes, "out of memory");
     for (int i = 0; i < engine->output_count; ++i) {
-        if (ov_infer_request_get_output_tensor_by_index(slot->request, (size_t)i,
-                                                        &slot->output[i]) != OK)
+        if (ov_infer_request_get_output_tensor_by_index(request->request, (size_t)i,
+                                                        &request->output[i]) != OK)
             return ov_fail(error, error_bytes, "output tensor");
-        if (keep_output_shape(engine, i, slot->output[i], error, error_bytes) < 0)
+        if (keep_output_shape(engine, i, request->output[i], error, error_bytes) < 0)
             return -1;
     }
     return 0;
 }
 
-static int open_slots(struct spoton_engine *engine, const struct spoton_engine_options *options,
-                      char *error, size_t error_bytes)
+static int open_requests(struct spoton_engine *engine, const struct spoton_engine_options *options,
+                         char *error, size_t error_bytes)
 {
     engine->streams = get_number(engine->compiled, "NUM_STREAMS", 1);
     engine->threads = get_number(engine->compiled, "INFERENCE_NUM_THREADS", options->threads);
-    engine->slots = engine->streams + 2;
-    if (engine->slots > SLOTS_MAX)
-        engine->slots = SLOTS_MAX;
-    engine->slot = calloc((size_t)engine->slots, sizeof *engine->slot);
-    if (!engine->slot)
+    engine->requests = engine->streams + 2;
+    if (engine->requests > REQUESTS_MAX)
+        engine->requests = REQUESTS_MAX;
+    engine->request = calloc((size_t)engine->requests, sizeof *engine->request);
+    if (!engine->request)
         return fail(error, error_bytes, "out of memory");
-    for (int i = 0; i < engine->slots; ++i) {
-        if (open_slot(engine, &engine->slot[i], error, error_bytes) < 0)
+    for (int i = 0; i < engine->requests; ++i) {
+        if (open_request(engine, &engine->request[i], error, error_bytes) < 0)
             return -1;
     }
     return 0;
@@ -371,7 +372,7 @@ static int prepare_model(ov_model_t **model, const struct spoton_engine *engine,
     snprintf(thing, sizeof thing, "model %s at %d x %dx%d px", options->model_path, options->batch,
              options->width, options->height);
     if (!ov_set_shape(*model, options) ||
-        !ov_add_conversions(model, options, engine->pictures, engine->output_count))
+        !ov_add_conversions(model, options, engine->images, engine->output_count))
         return ov_fail(error, error_bytes, thing);
     return 0;
 }
@@ -380,18 +381,18 @@ static void openvino_close(struct spoton_engine *engine)
 {
     if (!engine)
         return;
-    for (int i = 0; engine->slot && i < engine->slots; ++i) {
-        struct slot *slot = &engine->slot[i];
-        if (slot->request)
-            ov_infer_request_wait(slot->request);
+    for (int i = 0; engine->request && i < engine->requests; ++i) {
+        struct request *request = &engine->request[i];
+        if (request->request)
+            ov_infer_request_wait(request->request);
         for (int k = 0; k < engine->output_count; ++k)
-            ov_tensor_free(slot->output[k]);
-        if (slot->picture != slot->data)
-            free(slot->picture);
-        ov_tensor_free(slot->input);
-        ov_infer_request_free(slot->request);
+            ov_tensor_free(request->output[k]);
+        if (request->image != request->data)
+            free(request->image);
+        ov_tensor_free(request->input);
+        ov_infer_request_free(request->request);
     }
-    free(engine->slot);
+    free(engine->request);
     ov_compiled_model_free(engine->compiled);
     ov_core_free(engine->core);
     free(engine);
@@ -434,13 +435,13 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         const char *hint =
             choose_hint(&cpu, options->precision, info->quantised, error, error_bytes);
         if (hint)
-            engine->pictures = ov_choose_pictures(options, info, hint);
+            engine->images = ov_choose_images(options, info, hint);
         if (hint && configure(engine->core, options, hint, error, error_bytes) == 0 &&
             prepare_model(&model, engine, options, error, error_bytes) == 0) {
             if (!compile(engine, model, options->cache_dir))
                 ov_fail(error, error_bytes, "compiling the model");
             else
-                result = open_slots(engine, options, error, error_bytes);
+                result = open_requests(engine, options, error, error_bytes);
         }
     }
     if (result == 0) {
@@ -459,7 +460,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
 static void openvino_describe(struct spoton_engine *engine,
                               struct spoton_engine_description *description)
 {
-    description->slots = engine->slots;
+    description->requests = engine->requests;
     description->streams = engine->streams;
     description->threads = engine->threads;
     description->output_count = engine->output_count;
@@ -467,37 +468,38 @@ static void openvino_describe(struct spoton_engine *engine,
     snprintf(description->device, sizeof description->device, "%s", engine->device);
 }
 
-static uint8_t *openvino_input(struct spoton_engine *engine, int slot)
+static uint8_t *openvino_input(struct spoton_engine *engine, int request)
 {
-    return engine->slot[slot].picture;
+    return engine->request[request].image;
 }
 
-static int openvino_submit(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int openvino_submit(struct spoton_engine *engine, int request, char *error,
+                           size_t error_bytes)
 {
-    const struct slot *s = &engine->slot[slot];
-    for (size_t i = 0; engine->pictures == OV_PICTURES_BF16 && i < engine->batch; ++i)
+    const struct request *s = &engine->request[request];
+    for (size_t i = 0; engine->images == OV_IMAGES_BF16 && i < engine->batch; ++i)
         ov_fill_bf16((uint16_t *)s->data + i * engine->pixels * 3,
-                     s->picture + i * engine->pixels * 3, engine->swap_red_blue, engine->pixels);
+                     s->image + i * engine->pixels * 3, engine->swap_red_blue, engine->pixels);
     if (ov_infer_request_start_async(s->request) == OK)
         return 0;
     return ov_fail(error, error_bytes, "start");
 }
 
-static int openvino_wait(struct spoton_engine *engine, int slot, char *error, size_t error_bytes)
+static int openvino_wait(struct spoton_engine *engine, int request, char *error, size_t error_bytes)
 {
-    if (ov_infer_request_wait(engine->slot[slot].request) == OK)
+    if (ov_infer_request_wait(engine->request[request].request) == OK)
         return 0;
     return ov_fail(error, error_bytes, "inference");
 }
 
-static int openvino_output(struct spoton_engine *engine, int slot, int index, const float **data,
+static int openvino_output(struct spoton_engine *engine, int request, int index, const float **data,
                            int64_t dims[SPOTON_RANK_MAX], int *rank, char *error,
                            size_t error_bytes)
 {
     if (index < 0 || index >= engine->output_count)
         return fail(error, error_bytes, "no such output");
     void *memory = NULL;
-    if (ov_tensor_data(engine->slot[slot].output[index], &memory) != OK)
+    if (ov_tensor_data(engine->request[request].output[index], &memory) != OK)
         return ov_fail(error, error_bytes, "output");
     *data = memory;
     *rank = engine->output[index].rank;

@@ -24,13 +24,13 @@ static bool get_element_type(const ov_model_t *model, ov_element_type_e *type)
 }
 
 static bool set_steps(ov_preprocess_input_info_t *input,
-                      const struct spoton_engine_options *options, enum ov_pictures pictures,
+                      const struct spoton_engine_options *options, enum ov_images images,
                       ov_element_type_e type)
 {
-    bool swap = options->swap_red_blue && pictures == OV_PICTURES_AS_THEY_ARE;
+    bool swap = options->swap_red_blue && images == OV_IMAGES_AS_THEY_ARE;
     ov_preprocess_preprocess_steps_t *steps = NULL;
     bool done = ov_preprocess_input_info_get_preprocess_steps(input, &steps) == OK;
-    if (done && type != (pictures == OV_PICTURES_BF16 ? BF16 : U8))
+    if (done && type != (images == OV_IMAGES_BF16 ? BF16 : U8))
         done = ov_preprocess_preprocess_steps_convert_element_type(steps, type) == OK;
     if (done && swap)
         done = ov_preprocess_preprocess_steps_reverse_channels(steps) == OK;
@@ -50,10 +50,10 @@ static const char *layout_name(enum spoton_layout layout)
 }
 
 static bool set_input(ov_preprocess_prepostprocessor_t *graph,
-                      const struct spoton_engine_options *options, enum ov_pictures pictures,
+                      const struct spoton_engine_options *options, enum ov_images images,
                       ov_element_type_e type)
 {
-    bool bf16 = pictures == OV_PICTURES_BF16;
+    bool bf16 = images == OV_IMAGES_BF16;
     enum spoton_layout lies = bf16 ? SPOTON_LAYOUT_NHWC : options->input_layout;
     ov_preprocess_input_info_t *input = NULL;
     ov_preprocess_input_tensor_info_t *tensor = NULL;
@@ -67,7 +67,7 @@ static bool set_input(ov_preprocess_prepostprocessor_t *graph,
                 ov_preprocess_input_tensor_info_set_layout(tensor, memory) == OK &&
                 ov_preprocess_input_info_get_model_info(input, &model) == OK &&
                 ov_preprocess_input_model_info_set_layout(model, layout) == OK &&
-                set_steps(input, options, pictures, type);
+                set_steps(input, options, images, type);
     ov_preprocess_input_model_info_free(model);
     ov_preprocess_input_tensor_info_free(tensor);
     ov_preprocess_input_info_free(input);
@@ -90,14 +90,14 @@ static bool set_output(ov_preprocess_prepostprocessor_t *graph, size_t index)
 }
 
 bool ov_add_conversions(ov_model_t **model, const struct spoton_engine_options *options,
-                        enum ov_pictures pictures, int outputs)
+                        enum ov_images images, int outputs)
 {
     ov_preprocess_prepostprocessor_t *graph = NULL;
     ov_model_t *built = NULL;
     ov_element_type_e type;
     bool done = get_element_type(*model, &type) &&
                 ov_preprocess_prepostprocessor_create(*model, &graph) == OK &&
-                set_input(graph, options, pictures, type);
+                set_input(graph, options, images, type);
     for (int i = 0; done && i < outputs; ++i)
         done = set_output(graph, (size_t)i);
     done = done && ov_preprocess_prepostprocessor_build(graph, &built) == OK;
@@ -109,8 +109,8 @@ bool ov_add_conversions(ov_model_t **model, const struct spoton_engine_options *
     return done;
 }
 
-enum ov_pictures ov_choose_pictures(const struct spoton_engine_options *options,
-                                    const struct spoton_model_info *info, const char *hint)
+enum ov_images ov_choose_images(const struct spoton_engine_options *options,
+                                const struct spoton_model_info *info, const char *hint)
 {
 #if defined(__x86_64__)
     enum spoton_element element = info->input[0].element;
@@ -120,12 +120,12 @@ enum ov_pictures ov_choose_pictures(const struct spoton_engine_options *options,
                 element == SPOTON_ELEMENT_BF16;
     if (strcmp(hint, "bf16") == 0 && !info->quantised && planes && real &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return OV_PICTURES_BF16;
+        return OV_IMAGES_BF16;
 #endif
     (void)options;
     (void)info;
     (void)hint;
-    return OV_PICTURES_AS_THEY_ARE;
+    return OV_IMAGES_AS_THEY_ARE;
 }
 
 #if defined(__x86_64__)
@@ -138,7 +138,7 @@ static inline uint16_t bf16_of(uint8_t value)
     return (uint16_t)(bits >> 16);
 }
 
-/* A plain loop that is made to be vectorised; see ov_choose_pictures() for who may call it. */
+/* A plain loop that is made to be vectorised; see ov_choose_images() for who may call it. */
 #if !defined(__clang__)
 __attribute__((optimize("O3"), target("avx512bw,avx512vl")))
 #else

@@ -39,7 +39,7 @@ typedef int ort_prepare_fn(const struct ort *ort, OrtSessionOptions *settings, c
                            size_t error_bytes);
 
 /* The file's tensors. Outputs whose shape the file leaves open are looked at in trial runs on black
- * pictures, which takes some ten milliseconds. prepare: for the session to look at, or NULL. */
+ * images, which takes some ten milliseconds. prepare: for the session to look at, or NULL. */
 int ort_inspect(const struct ort *ort, const char *path, ort_prepare_fn *prepare,
                 struct spoton_model_info *info, char *error, size_t error_bytes);
 
@@ -55,7 +55,7 @@ struct ort_session {
 };
 
 /* Names the free dimensions of the input with the sizes wanted, so that the graph is built for
- * fixed shapes; refuses inputs that are no picture of that size. */
+ * fixed shapes; refuses inputs that are no image of that size. */
 int ort_fix_shape(const struct ort *ort, OrtSessionOptions *settings,
                   const struct spoton_engine_options *options, ort_prepare_fn *prepare,
                   struct spoton_model_info *info, char *error, size_t error_bytes);

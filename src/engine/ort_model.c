@@ -389,8 +389,8 @@ int ort_fix_shape(const struct ort *ort, OrtSessionOptions *settings,
         *info = plain->info;
         if (info->input_count != 1 || info->output_count < 1 ||
             info->output_count > SPOTON_TENSORS_MAX || info->input[0].rank != 4)
-            result = ort_fail(error, error_bytes,
-                              "only models with one input, a picture, are supported");
+            result =
+                ort_fail(error, error_bytes, "only models with one input, a image, are supported");
         if (result == 0)
             result = ort_check(ort, ort->api->SessionGetInputTypeInfo(plain->session, 0, &type),
                                "type", error, error_bytes);

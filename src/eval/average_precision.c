@@ -12,18 +12,18 @@ const struct sp_ap_range sp_ap_ranges[SP_AP_RANGES] = {
 };
 
 struct entry {
-    double score;
-    uint64_t order;               /* of equal scores the earlier comes first */
+    double confidence;
+    uint64_t order;               /* of equal confidences the earlier comes first */
     uint16_t right[SP_AP_RANGES]; /* a bit an IoU */
     uint16_t ignored[SP_AP_RANGES];
 };
 
 struct sp_ap {
-    double score_threshold;
+    double confidence_threshold;
     struct entry *entries;
     size_t count, capacity;
-    uint64_t pictures, labels[SP_AP_RANGES], doubtful[SP_AP_RANGES];
-    /* Scratch of one picture. */
+    uint64_t images, labels[SP_AP_RANGES], doubtful[SP_AP_RANGES];
+    /* Scratch of one image. */
     struct sp_box_label *label;
     bool *taken;
     enum sp_box_verdict *verdicts;
@@ -35,12 +35,12 @@ static double iou_at(int index)
     return (50 + 5 * index) / 100.0;
 }
 
-int sp_ap_open(struct sp_ap **out, double score_threshold, struct sp_error *err)
+int sp_ap_open(struct sp_ap **out, double confidence_threshold, struct sp_error *err)
 {
     struct sp_ap *ap = calloc(1, sizeof *ap);
     if (!ap)
         return sp_fail(err, SP_ERR_NO_MEMORY, "evaluation: out of memory");
-    ap->score_threshold = score_threshold;
+    ap->confidence_threshold = confidence_threshold;
     *out = ap;
     return SP_OK;
 }
@@ -123,24 +123,24 @@ int sp_ap_add(struct sp_ap *ap, const struct sp_detection *boxes, size_t box_cou
         return sp_fail(err, SP_ERR_NO_MEMORY, "evaluation: out of memory");
     for (size_t i = 0; i < box_count; ++i)
         ap->entries[ap->count + i] =
-            (struct entry){.score = boxes[i].score, .order = ap->count + i};
+            (struct entry){.confidence = boxes[i].confidence, .order = ap->count + i};
     for (int range = 0; range < SP_AP_RANGES; ++range)
         add_range(ap, range, boxes, box_count, labels, label_count);
     ap->count += box_count;
-    ++ap->pictures;
+    ++ap->images;
     return SP_OK;
 }
 
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
+    if (x->confidence != y->confidence)
+        return x->confidence < y->confidence ? 1 : -1;
     return x->order < y->order ? -1 : 1;
 }
 
 /* Each recall point gets the best precision at that recall or a higher one. Walking back from the
- * lowest score, `best` is that precision; the points between two recalls share it. */
+ * lowest confidence, `best` is that precision; the points between two recalls share it. */
 static double average(const struct sp_ap *ap, int range, int iou)
 {
     uint64_t labels = ap->labels[range], right = 0, counted = 0;
@@ -176,7 +176,7 @@ void sp_ap_compute(struct sp_ap *ap, int range, struct sp_ap_result *result)
     if (ap->count > 0)
         qsort(ap->entries, ap->count, sizeof *ap->entries, compare_entries);
     *result = (struct sp_ap_result){
-        .pictures = ap->pictures,
+        .images = ap->images,
         .labels = ap->labels[range],
         .doubtful = ap->doubtful[range],
     };
@@ -187,7 +187,8 @@ void sp_ap_compute(struct sp_ap *ap, int range, struct sp_ap_result *result)
     }
     result->ap50 = result->ap[0];
     result->ap50_95 = sum / SP_AP_IOUS;
-    for (size_t i = 0; i < ap->count && ap->entries[i].score >= ap->score_threshold; ++i) {
+    for (size_t i = 0; i < ap->count && ap->entries[i].confidence >= ap->confidence_threshold;
+         ++i) {
         if (ap->entries[i].ignored[range] & 1)
             continue;
         bool right = ap->entries[i].right[range] & 1;

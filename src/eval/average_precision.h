@@ -1,10 +1,10 @@
-/* Average precision of a detector over labelled pictures.
+/* Average precision of a detector over labelled images.
  *
- * Data flow: open -> one picture after the other -> compute -> close. Precision over recall with
+ * Data flow: open -> one image after the other -> compute -> close. Precision over recall with
  * 101-point interpolation, at IoU 0.50, 0.55, ... 0.95 (COCO's AP: Lin et al., "Microsoft COCO",
  * 2014, and its evaluation code); doubtful labels count neither way.
  *
- * Beside all people, ranges of their height in the picture are kept apart: there, labels outside
+ * Beside all people, ranges of their height in the image are kept apart: there, labels outside
  * the range are doubtful and boxes outside it that hit nothing are left out, as COCO treats sizes.
  * One thread. */
 #pragma once
@@ -22,20 +22,20 @@ struct sp_ap_range {
 extern const struct sp_ap_range sp_ap_ranges[SP_AP_RANGES]; /* the first: all */
 
 struct sp_ap_result {
-    uint64_t pictures, labels, doubtful;
+    uint64_t images, labels, doubtful;
     double ap[SP_AP_IOUS];         /* at each IoU; NAN without labels */
     double ap50, ap50_95;          /* the first, and their mean */
-    double precision, recall;      /* at IoU 0.5 and the score threshold; NAN: of nothing */
+    double precision, recall;      /* at IoU 0.5 and the confidence threshold; NAN: of nothing */
     uint64_t right, wrong, missed; /* likewise */
 };
 
 struct sp_ap;
 
 /* SP_ERR_NO_MEMORY. */
-int sp_ap_open(struct sp_ap **out, double score_threshold, struct sp_error *err);
+int sp_ap_open(struct sp_ap **out, double confidence_threshold, struct sp_error *err);
 void sp_ap_close(struct sp_ap *ap); /* NULL is fine */
 
-/* boxes: by falling score. SP_ERR_NO_MEMORY. */
+/* boxes: by falling confidence. SP_ERR_NO_MEMORY. */
 int sp_ap_add(struct sp_ap *ap, const struct sp_detection *boxes, size_t box_count,
               const struct sp_box_label *labels, size_t label_count, struct sp_error *err);
 

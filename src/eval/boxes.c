@@ -59,11 +59,11 @@ size_t sp_boxes_match(const struct sp_detection *boxes, size_t box_count,
     return right;
 }
 
-static size_t count_above(const struct sp_detection *boxes, size_t count, double score)
+static size_t count_above(const struct sp_detection *boxes, size_t count, double confidence)
 {
     size_t above = 0;
     count = count < SP_DETECTIONS_MAX ? count : SP_DETECTIONS_MAX;
-    while (above < count && boxes[above].score >= score)
+    while (above < count && boxes[above].confidence >= confidence)
         ++above;
     return above;
 }
@@ -82,13 +82,13 @@ static size_t count_found(const struct sp_detection *wanted, size_t wanted_count
 
 void sp_agreement_add(struct sp_agreement *sum, const struct sp_detection *reference,
                       size_t reference_count, const struct sp_detection *tested,
-                      size_t tested_count, double iou, double score, double margin)
+                      size_t tested_count, double iou, double confidence, double margin)
 {
     assert(margin >= 0);
-    size_t reference_wanted = count_above(reference, reference_count, score);
-    size_t tested_wanted = count_above(tested, tested_count, score);
-    size_t reference_all = count_above(reference, reference_count, score - margin);
-    size_t tested_all = count_above(tested, tested_count, score - margin);
+    size_t reference_wanted = count_above(reference, reference_count, confidence);
+    size_t tested_wanted = count_above(tested, tested_count, confidence);
+    size_t reference_all = count_above(reference, reference_count, confidence - margin);
+    size_t tested_all = count_above(tested, tested_count, confidence - margin);
     ++sum->frames;
     sum->reference += reference_wanted;
     sum->tested += tested_wanted;

@@ -9,13 +9,13 @@
 static const double RIGHT = 0.5 - DBL_EPSILON;
 
 struct frame {                   /* rows of one frame, as ranges */
-    size_t first, end;           /* of truth->rows */
-    size_t ignored, ignored_end; /* of truth->ignored */
+    size_t first, end;           /* of ground truth->rows */
+    size_t ignored, ignored_end; /* of ground truth->ignored */
     size_t tracks, tracks_end;   /* of tracks->rows */
 };
 
 /* The next frame with tracks; false behind the last. */
-static bool next_frame(const struct sp_mot_rows *truth, const struct sp_mot_rows *tracks,
+static bool next_frame(const struct sp_mot_rows *ground_truth, const struct sp_mot_rows *tracks,
                        struct frame *f)
 {
     f->first = f->end;
@@ -26,14 +26,16 @@ static bool next_frame(const struct sp_mot_rows *truth, const struct sp_mot_rows
     int number = tracks->rows[f->tracks].frame;
     while (f->tracks_end < tracks->count && tracks->rows[f->tracks_end].frame == number)
         f->tracks_end++;
-    while (f->first < truth->count && truth->rows[f->first].frame < number)
+    while (f->first < ground_truth->count && ground_truth->rows[f->first].frame < number)
         f->first++;
-    for (f->end = f->first; f->end < truth->count && truth->rows[f->end].frame == number;)
+    for (f->end = f->first;
+         f->end < ground_truth->count && ground_truth->rows[f->end].frame == number;)
         f->end++;
-    while (f->ignored < truth->ignored_count && truth->ignored[f->ignored].frame < number)
+    while (f->ignored < ground_truth->ignored_count &&
+           ground_truth->ignored[f->ignored].frame < number)
         f->ignored++;
-    for (f->ignored_end = f->ignored;
-         f->ignored_end < truth->ignored_count && truth->ignored[f->ignored_end].frame == number;)
+    for (f->ignored_end = f->ignored; f->ignored_end < ground_truth->ignored_count &&
+                                      ground_truth->ignored[f->ignored_end].frame == number;)
         f->ignored_end++;
     return true;
 }
@@ -49,20 +51,20 @@ static void add_row(struct sp_assign *assign, int row, const struct sp_detection
 }
 
 /* gone[tracks->count] */
-static void match(struct sp_assign *assign, const struct sp_mot_rows *truth,
+static void match(struct sp_assign *assign, const struct sp_mot_rows *ground_truth,
                   const struct sp_mot_rows *tracks, const struct frame *f, bool *gone)
 {
     const int *column_of_row, *row_of_column;
     int people = (int)(f->end - f->first), others = (int)(f->ignored_end - f->ignored);
     sp_assign_begin(assign, people + others, (int)(f->tracks_end - f->tracks), 0);
     for (int i = 0; i < people; i++)
-        add_row(assign, i, &truth->rows[f->first + (size_t)i].box, tracks, f);
+        add_row(assign, i, &ground_truth->rows[f->first + (size_t)i].box, tracks, f);
     for (int i = 0; i < others; i++)
-        add_row(assign, people + i, &truth->ignored[f->ignored + (size_t)i].box, tracks, f);
+        add_row(assign, people + i, &ground_truth->ignored[f->ignored + (size_t)i].box, tracks, f);
     sp_assign_solve(assign, &column_of_row, &row_of_column);
     for (int i = 0; i < others; i++) {
         int column = column_of_row[people + i];
-        if (column >= 0 && truth->ignored[f->ignored + (size_t)i].distractor)
+        if (column >= 0 && ground_truth->ignored[f->ignored + (size_t)i].distractor)
             gone[f->tracks + (size_t)column] = true;
     }
 }
@@ -89,15 +91,15 @@ static int compact(struct sp_mot_rows *tracks, const bool *gone, struct sp_error
     return SP_OK;
 }
 
-int sp_mot_drop_distractors(const struct sp_mot_rows *truth, struct sp_mot_rows *tracks,
+int sp_mot_drop_distractors(const struct sp_mot_rows *ground_truth, struct sp_mot_rows *tracks,
                             size_t *removed, struct sp_error *err)
 {
     struct frame f = {0};
     size_t labels = 1, boxes = 1, before = tracks->count;
     *removed = 0;
-    if (!truth->classes || tracks->count == 0)
+    if (!ground_truth->classes || tracks->count == 0)
         return SP_OK;
-    while (next_frame(truth, tracks, &f)) {
+    while (next_frame(ground_truth, tracks, &f)) {
         size_t all = f.end - f.first + f.ignored_end - f.ignored, here = f.tracks_end - f.tracks;
         labels = all > labels ? all : labels;
         boxes = here > boxes ? here : boxes;
@@ -109,8 +111,8 @@ int sp_mot_drop_distractors(const struct sp_mot_rows *truth, struct sp_mot_rows 
     int result = sp_assign_open(&assign, (int)labels, (int)boxes, err);
     if (result == SP_OK) {
         f = (struct frame){0};
-        while (next_frame(truth, tracks, &f))
-            match(assign, truth, tracks, &f, gone);
+        while (next_frame(ground_truth, tracks, &f))
+            match(assign, ground_truth, tracks, &f, gone);
         sp_assign_close(assign);
         result = compact(tracks, gone, err);
         *removed = before - tracks->count;

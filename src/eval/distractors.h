@@ -11,5 +11,5 @@
 
 /* Takes such rows out of `tracks`, and numbers its ids anew. *removed: how many.
  * SP_ERR_NO_MEMORY. */
-int sp_mot_drop_distractors(const struct sp_mot_rows *truth, struct sp_mot_rows *tracks,
+int sp_mot_drop_distractors(const struct sp_mot_rows *ground_truth, struct sp_mot_rows *tracks,
                             size_t *removed, struct sp_error *err);

@@ -92,7 +92,7 @@ static int ignore(struct reader *reader, int frame, double class_id, const struc
     return SP_OK;
 }
 
-static int take(struct reader *reader, const char *text, long line, bool truth,
+static int take(struct reader *reader, const char *text, long line, bool ground_truth,
                 struct sp_error *err)
 {
     struct parsed parsed;
@@ -117,7 +117,7 @@ static int take(struct reader *reader, const char *text, long line, bool truth,
     bool has_class = parsed.count == 8 || parsed.count == 9;
     bool other_class = has_class && v[7] > 0 && v[7] != 1;
     reader->out->classes = reader->out->classes || (has_class && v[7] > 0);
-    if (truth && ((parsed.count >= 7 && v[6] == 0) || other_class))
+    if (ground_truth && ((parsed.count >= 7 && v[6] == 0) || other_class))
         return ignore(reader, (int)v[0], other_class ? v[7] : 1, &box, err);
     if (!make_room(reader))
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", reader->path);
@@ -187,7 +187,8 @@ static int number_ids(struct reader *reader, struct sp_error *err)
     return result;
 }
 
-int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, struct sp_error *err)
+int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool ground_truth,
+                     struct sp_error *err)
 {
     *rows = (struct sp_mot_rows){0};
     FILE *file = fopen(path, "rbe");
@@ -204,7 +205,7 @@ int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, str
         if (length < 0)
             break;
         result = strlen(text) == (size_t)length
-                     ? take(&reader, text, line, truth, err)
+                     ? take(&reader, text, line, ground_truth, err)
                      : refuse(&reader, line, "not a row of numbers", err);
     }
     if (result == SP_OK && (ferror(file) || errno == ENOMEM))

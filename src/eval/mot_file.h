@@ -1,5 +1,6 @@
-/* Rows of the MOT Challenge format: "frame,id,left,top,width,height[,flag or score[,class[,...]]]",
- * frames and ids from 1, in any order; blank lines and those that begin with # are left out.
+/* Rows of the MOT Challenge format: "frame,id,left,top,width,height[,flag or
+ * confidence[,class[,...]]]", frames and ids from 1, in any order; blank lines and those that begin
+ * with # are left out.
  *
  * Data flow: file -> rows by rising frame, ids numbered from 0 -> eval/tracks.h. */
 #pragma once
@@ -32,8 +33,9 @@ struct sp_mot_rows {
     bool classes; /* the file has them: MOT16 and later */
 };
 
-/* truth: rows with flag 0, or of another class than 1 (people) where the file has classes, go to
- * `ignored`. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT (names the line: no numbers, an empty box,
- * an id twice in one frame), SP_ERR_NO_MEMORY. Release it in any case. */
-int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool truth, struct sp_error *err);
+/* ground truth: rows with flag 0, or of another class than 1 (people) where the file has classes,
+ * go to `ignored`. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_FORMAT (names the line: no numbers, an empty
+ * box, an id twice in one frame), SP_ERR_NO_MEMORY. Release it in any case. */
+int sp_mot_rows_read(struct sp_mot_rows *rows, const char *path, bool ground_truth,
+                     struct sp_error *err);
 void sp_mot_rows_release(struct sp_mot_rows *rows);

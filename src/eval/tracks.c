@@ -12,13 +12,13 @@ static const double RIGHT = 0.5;
 
 /* A match of HOTA: of one frame, before the IoU is asked for. */
 struct hota_match {
-    int truth_id, track_id;
+    int ground_truth_id, track_id;
     double iou;
 };
 
 struct work {
-    const struct sp_mot_rows *truth, *tracks;
-    size_t truth_at, tracks_at;
+    const struct sp_mot_rows *ground_truth, *tracks;
+    size_t ground_truth_at, tracks_at;
     /* The frame. */
     const struct sp_mot_row *g, *t;
     int g_count, t_count;
@@ -27,15 +27,15 @@ struct work {
     double *g_sum, *t_sum;
     struct sp_assign *assign;
     /* Of the whole. */
-    double *pairs; /* [truth ids][track ids] */
+    double *pairs; /* [ground truth ids][track ids] */
     int *g_boxes, *t_boxes;
     struct hota_match *matches;
     size_t match_count;
 };
 
-static double *pair_at(const struct work *work, int truth_id, int track_id)
+static double *pair_at(const struct work *work, int ground_truth_id, int track_id)
 {
-    return &work->pairs[(size_t)truth_id * (size_t)work->tracks->ids + (size_t)track_id];
+    return &work->pairs[(size_t)ground_truth_id * (size_t)work->tracks->ids + (size_t)track_id];
 }
 
 static int slice(const struct sp_mot_rows *rows, size_t *at, int frame)
@@ -49,22 +49,22 @@ static int slice(const struct sp_mot_rows *rows, size_t *at, int frame)
 /* The next frame that has rows; false behind the last. */
 static bool next_frame(struct work *work)
 {
-    size_t g = work->truth_at, t = work->tracks_at;
-    if (g == work->truth->count && t == work->tracks->count)
+    size_t g = work->ground_truth_at, t = work->tracks_at;
+    if (g == work->ground_truth->count && t == work->tracks->count)
         return false;
-    int g_frame = g < work->truth->count ? work->truth->rows[g].frame : INT32_MAX;
+    int g_frame = g < work->ground_truth->count ? work->ground_truth->rows[g].frame : INT32_MAX;
     int t_frame = t < work->tracks->count ? work->tracks->rows[t].frame : INT32_MAX;
     int frame = g_frame < t_frame ? g_frame : t_frame;
-    work->g = work->truth->rows + g;
+    work->g = work->ground_truth->rows + g;
     work->t = work->tracks->rows + t;
-    work->g_count = slice(work->truth, &work->truth_at, frame);
+    work->g_count = slice(work->ground_truth, &work->ground_truth_at, frame);
     work->t_count = slice(work->tracks, &work->tracks_at, frame);
     return true;
 }
 
 static void rewind_frames(struct work *work)
 {
-    work->truth_at = work->tracks_at = 0;
+    work->ground_truth_at = work->tracks_at = 0;
 }
 
 static double *iou_at(const struct work *work, int g, int t)
@@ -80,15 +80,15 @@ static void measure_overlaps(struct work *work)
     }
 }
 
-static void finish_clear(struct sp_clear *clear, uint64_t truth, uint64_t tracked)
+static void finish_clear(struct sp_clear *clear, uint64_t ground_truth, uint64_t tracked)
 {
-    clear->misses = truth - clear->matches;
+    clear->misses = ground_truth - clear->matches;
     clear->false_positives = tracked - clear->matches;
     uint64_t wrong = clear->misses + clear->false_positives + clear->switches;
-    clear->mota = truth ? 1 - (double)wrong / (double)truth : NAN;
+    clear->mota = ground_truth ? 1 - (double)wrong / (double)ground_truth : NAN;
 }
 
-/* track_of[truth ids]: the track each person had last, or -1. */
+/* track_of[ground truth ids]: the track each person had last, or -1. */
 static void match_again(struct work *work, int *track_of, bool *g_done, bool *t_done,
                         struct sp_clear *clear)
 {
@@ -131,7 +131,7 @@ static void match_rest(struct work *work, int *track_of, const bool *g_done, con
 static void count_clear(struct work *work, int *track_of, bool *done, struct sp_clear *clear)
 {
     bool *t_done = done + work->g_most;
-    for (int i = 0; i < work->truth->ids; ++i)
+    for (int i = 0; i < work->ground_truth->ids; ++i)
         track_of[i] = -1;
     rewind_frames(work);
     while (next_frame(work)) {
@@ -143,11 +143,11 @@ static void count_clear(struct work *work, int *track_of, bool *done, struct sp_
     }
 }
 
-/* TrackEval: metrics/clear.py. track_of[2 * truth ids]: ever, and in the frame before. */
+/* TrackEval: metrics/clear.py. track_of[2 * ground truth ids]: ever, and in the frame before. */
 static void count_clear_trackeval(struct work *work, int *track_of, struct sp_clear *clear)
 {
     const int *column_of_row, *row_of_column;
-    int ids = work->truth->ids, *just = track_of + ids;
+    int ids = work->ground_truth->ids, *just = track_of + ids;
     for (int i = 0; i < 2 * ids; ++i)
         track_of[i] = -1;
     rewind_frames(work);
@@ -184,7 +184,7 @@ static int count_identities(struct work *work, struct sp_tracks_result *result,
 {
     const int *column_of_row, *row_of_column;
     struct sp_assign *assign = NULL;
-    int rows = work->truth->ids, columns = work->tracks->ids;
+    int rows = work->ground_truth->ids, columns = work->tracks->ids;
     rewind_frames(work);
     while (next_frame(work)) {
         measure_overlaps(work);
@@ -214,10 +214,10 @@ static int count_identities(struct work *work, struct sp_tracks_result *result,
     return SP_OK;
 }
 
-/* How well each pair of identities fits over all frames: HOTA's global alignment score. */
+/* How well each pair of identities fits over all frames: HOTA's global alignment confidence. */
 static void align(struct work *work)
 {
-    for (size_t i = 0; i < (size_t)work->truth->ids * (size_t)work->tracks->ids; ++i)
+    for (size_t i = 0; i < (size_t)work->ground_truth->ids * (size_t)work->tracks->ids; ++i)
         work->pairs[i] = 0;
     rewind_frames(work);
     while (next_frame(work)) {
@@ -243,7 +243,7 @@ static void align(struct work *work)
             }
         }
     }
-    for (int g = 0; g < work->truth->ids; ++g) {
+    for (int g = 0; g < work->ground_truth->ids; ++g) {
         for (int t = 0; t < work->tracks->ids; ++t) {
             double *pair = pair_at(work, g, t);
             *pair /= work->g_boxes[g] + work->t_boxes[t] - *pair;
@@ -277,7 +277,7 @@ static void match_hota(struct work *work)
 
 static void score_hota(struct work *work, struct sp_tracks_result *result)
 {
-    size_t pairs = (size_t)work->truth->ids * (size_t)work->tracks->ids;
+    size_t pairs = (size_t)work->ground_truth->ids * (size_t)work->tracks->ids;
     for (int a = 0; a < ALPHAS; ++a) {
         double alpha = 0.05 + a * 0.05, right = 0, association = 0;
         for (size_t i = 0; i < pairs; ++i)
@@ -285,11 +285,11 @@ static void score_hota(struct work *work, struct sp_tracks_result *result)
         for (size_t i = 0; i < work->match_count; ++i) {
             const struct hota_match *match = &work->matches[i];
             if (match->iou >= alpha - DBL_EPSILON) {
-                ++*pair_at(work, match->truth_id, match->track_id);
+                ++*pair_at(work, match->ground_truth_id, match->track_id);
                 ++right;
             }
         }
-        for (int g = 0; g < work->truth->ids; ++g) {
+        for (int g = 0; g < work->ground_truth->ids; ++g) {
             for (int t = 0; t < work->tracks->ids; ++t) {
                 double both = *pair_at(work, g, t);
                 if (both > 0)
@@ -297,7 +297,7 @@ static void score_hota(struct work *work, struct sp_tracks_result *result)
             }
         }
         association = right > 0 ? association / right : 0;
-        double all = (double)(result->truth + result->tracked) - right;
+        double all = (double)(result->ground_truth + result->tracked) - right;
         double detection = all > 0 ? right / all : 0;
         result->hota += sqrt(detection * association) / ALPHAS;
         result->detection_accuracy += detection / ALPHAS;
@@ -311,9 +311,9 @@ static int open_work(struct work *work, struct sp_error *err)
         work->g_most = work->g_count > work->g_most ? work->g_count : work->g_most;
         work->t_most = work->t_count > work->t_most ? work->t_count : work->t_most;
     }
-    size_t g_ids = (size_t)work->truth->ids, t_ids = (size_t)work->tracks->ids;
-    size_t matches =
-        work->truth->count < work->tracks->count ? work->truth->count : work->tracks->count;
+    size_t g_ids = (size_t)work->ground_truth->ids, t_ids = (size_t)work->tracks->ids;
+    size_t matches = work->ground_truth->count < work->tracks->count ? work->ground_truth->count
+                                                                     : work->tracks->count;
     work->iou = calloc((size_t)work->g_most * (size_t)work->t_most + 1, sizeof *work->iou);
     work->g_sum = calloc((size_t)work->g_most + 1, sizeof *work->g_sum);
     work->t_sum = calloc((size_t)work->t_most + 1, sizeof *work->t_sum);
@@ -323,8 +323,8 @@ static int open_work(struct work *work, struct sp_error *err)
     work->matches = calloc(matches + 1, sizeof *work->matches);
     if (!work->iou || !work->g_sum || !work->t_sum || !work->pairs || !work->g_boxes ||
         !work->t_boxes || !work->matches)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%d x %d identities: out of memory", work->truth->ids,
-                       work->tracks->ids);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%d x %d identities: out of memory",
+                       work->ground_truth->ids, work->tracks->ids);
     return sp_assign_open(&work->assign, work->g_most > 0 ? work->g_most : 1,
                           work->t_most > 0 ? work->t_most : 1, err);
 }
@@ -341,31 +341,31 @@ static void close_work(struct work *work)
     sp_assign_close(work->assign);
 }
 
-int sp_tracks_compare(const struct sp_mot_rows *truth, const struct sp_mot_rows *tracks,
+int sp_tracks_compare(const struct sp_mot_rows *ground_truth, const struct sp_mot_rows *tracks,
                       struct sp_tracks_result *result, struct sp_error *err)
 {
-    struct work work = {.truth = truth, .tracks = tracks};
-    *result = (struct sp_tracks_result){.truth = truth->count,
+    struct work work = {.ground_truth = ground_truth, .tracks = tracks};
+    *result = (struct sp_tracks_result){.ground_truth = ground_truth->count,
                                         .tracked = tracks->count,
-                                        .truth_ids = truth->ids,
+                                        .ground_truth_ids = ground_truth->ids,
                                         .tracked_ids = tracks->ids};
     int code = open_work(&work, err);
-    int *track_of = calloc(2 * (size_t)truth->ids + 1, sizeof *track_of);
+    int *track_of = calloc(2 * (size_t)ground_truth->ids + 1, sizeof *track_of);
     bool *done = calloc((size_t)work.g_most + (size_t)work.t_most + 1, sizeof *done);
     if (code == SP_OK && (!track_of || !done))
-        code = sp_fail(err, SP_ERR_NO_MEMORY, "%d identities: out of memory", truth->ids);
+        code = sp_fail(err, SP_ERR_NO_MEMORY, "%d identities: out of memory", ground_truth->ids);
     if (code == SP_OK)
         code = count_identities(&work, result, err);
     if (code == SP_OK) {
         count_clear(&work, track_of, done, &result->clear);
         count_clear_trackeval(&work, track_of, &result->clear_trackeval);
-        finish_clear(&result->clear, truth->count, tracks->count);
-        finish_clear(&result->clear_trackeval, truth->count, tracks->count);
+        finish_clear(&result->clear, ground_truth->count, tracks->count);
+        finish_clear(&result->clear_trackeval, ground_truth->count, tracks->count);
         double right = (double)result->id_true;
-        double both = (double)(truth->count + tracks->count);
+        double both = (double)(ground_truth->count + tracks->count);
         result->idf1 = both > 0 ? 2 * right / both : NAN;
         result->id_precision = tracks->count ? right / (double)tracks->count : NAN;
-        result->id_recall = truth->count ? right / (double)truth->count : NAN;
+        result->id_recall = ground_truth->count ? right / (double)ground_truth->count : NAN;
         align(&work);
         match_hota(&work);
         score_hota(&work, result);

@@ -1,4 +1,4 @@
-/* How good tracks are, against the truth.
+/* How good tracks are, against the ground truth.
  *
  * MOTA and ID switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking
  * Performance: The CLEAR MOT Metrics", 2008. IDF1: Ristani et al., "Performance Measures and a Data
@@ -17,12 +17,12 @@
 
 struct sp_clear {
     uint64_t matches, false_positives, misses, switches;
-    double mota; /* NAN without truth, as all shares of nothing */
+    double mota; /* NAN without ground truth, as all shares of nothing */
 };
 
 struct sp_tracks_result {
-    uint64_t truth, tracked; /* boxes */
-    int truth_ids, tracked_ids;
+    uint64_t ground_truth, tracked; /* boxes */
+    int ground_truth_ids, tracked_ids;
     struct sp_clear clear;           /* as py-motmetrics */
     struct sp_clear clear_trackeval; /* as TrackEval */
     uint64_t id_true;                /* boxes with the right identity */
@@ -31,5 +31,5 @@ struct sp_tracks_result {
 };
 
 /* SP_ERR_NO_MEMORY. */
-int sp_tracks_compare(const struct sp_mot_rows *truth, const struct sp_mot_rows *tracks,
+int sp_tracks_compare(const struct sp_mot_rows *ground_truth, const struct sp_mot_rows *tracks,
                       struct sp_tracks_result *result, struct sp_error *err);

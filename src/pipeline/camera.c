@@ -1,4 +1,4 @@
-/* A camera's thread: opens the source and pushes its pictures to the batcher. Of a live pipeline:
+/* A camera's thread: opens the source and pushes its frames to the scheduler. Of a live pipeline:
  * supervisor.c. */
 #include "pipeline/internal.h"
 
@@ -51,7 +51,7 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .gpu = sp_camera_gpu(camera),
         .interrupted = &camera->interrupted,
     };
-    if (spoton_engine_takes_pictures(p->engine))
+    if (spoton_engine_takes_images(p->engine))
         options.memory = (struct sp_source_memory){.alloc = p->engine->host_alloc,
                                                    .release = p->engine->host_free};
     int result = sp_source_open(source, &options, err);
@@ -99,13 +99,13 @@ static bool hand_on(struct sp_camera *camera, struct sp_frame *frame, struct sp_
     sp_camera_count_decoded(camera, frame);
     sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
     sp_ledger_receive(camera->ledger, 1);
-    if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
+    if (sp_frame_scheduler_push(camera->pipeline->scheduler, camera->index, frame) == SP_OK)
         return true;
-    sp_ledger_settle(camera->ledger, SP_OUTCOME_STALE, 1);
+    sp_ledger_settle(camera->ledger, SP_OUTCOME_DROPPED, 1);
     return false;
 }
 
-/* One pass over the source. SP_OK: it ended well, or was told to stop; *again: it gave pictures,
+/* One pass over the source. SP_OK: it ended well, or was told to stop; *again: it gave frames,
  * and may be read from its beginning. */
 static int play(struct sp_camera *camera, struct sp_source *source, struct sp_pass *pass,
                 bool *again, struct sp_error *err)
@@ -153,9 +153,9 @@ void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass)
 void sp_camera_end(struct sp_camera *camera)
 {
     struct sp_pipeline *p = camera->pipeline;
-    sp_batcher_end_camera(p->batcher, camera->index);
+    sp_frame_scheduler_end_camera(p->scheduler, camera->index);
     if (atomic_fetch_sub(&p->cameras_reading, 1) == 1)
-        sp_batcher_close(p->batcher);
+        sp_frame_scheduler_close(p->scheduler);
 }
 
 /* Passes over the source, until its end or over and over. It is rewound, not opened anew: a decoder

@@ -24,7 +24,7 @@ static bool look_at(const struct sp_pipeline *p, int number, struct spoton_devic
     *about = (struct spoton_device){.struct_bytes = sizeof *about};
     if (api->struct_bytes <= offsetof(struct spoton_engine_api, device) || !api->device)
         return number == 0;
-    return api->device(number, sp_model_choice_extra(&p->choice), about) >= 0;
+    return api->device(number, sp_model_choice_backend_options(&p->choice), about) >= 0;
 }
 
 static int add(struct sp_pipeline *p, int number, struct sp_error *err)
@@ -108,14 +108,14 @@ struct sp_device *sp_device_choose(struct sp_camera *camera, const bool *usable,
 {
     struct sp_pipeline *p = camera->pipeline;
     struct sp_device *own = camera->device;
-    struct sp_room rooms[SP_DEVICES_MAX];
+    struct sp_device_capacity rooms[SP_DEVICES_MAX];
     int decoded_on = atomic_load(&camera->decoded_on);
     if (own && usable[own->index])
         return own;
     if (!own && decoded_on >= 0 && usable[decoded_on])
         return &p->devices[decoded_on];
     for (int i = 0; i < p->device_count; i++)
-        rooms[i] = (struct sp_room){
+        rooms[i] = (struct sp_device_capacity){
             .usable = usable[i], .power = p->devices[i].about.power, .load = p->devices[i].load};
     int best = sp_placement_choose(rooms, p->device_count, load);
     return best < 0 ? NULL : &p->devices[best];
@@ -166,17 +166,17 @@ bool sp_device_retries(struct sp_device *device, int result)
     return result == SP_ERR_DEVICE && !device->pipeline->options.live && atomic_load(&device->lost);
 }
 
-void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot)
+void sp_device_count(struct sp_device *device, const struct sp_detector_request *request)
 {
-    int64_t begin_us =
-        slot->submitted_us > device->busy_until_us ? slot->submitted_us : device->busy_until_us;
-    if (slot->finished_us > begin_us) {
-        atomic_fetch_add(&device->busy_us, (uint64_t)(slot->finished_us - begin_us));
-        device->busy_until_us = slot->finished_us;
+    int64_t begin_us = request->submitted_us > device->busy_until_us ? request->submitted_us
+                                                                     : device->busy_until_us;
+    if (request->finished_us > begin_us) {
+        atomic_fetch_add(&device->busy_us, (uint64_t)(request->finished_us - begin_us));
+        device->busy_until_us = request->finished_us;
     }
-    atomic_fetch_add(&device->flight_us, (uint64_t)(slot->finished_us - slot->submitted_us));
+    atomic_fetch_add(&device->flight_us, (uint64_t)(request->finished_us - request->submitted_us));
     atomic_fetch_add(&device->batches, 1);
-    atomic_fetch_add(&device->images, (uint64_t)slot->images);
+    atomic_fetch_add(&device->images, (uint64_t)request->images);
 }
 
 int sp_pipeline_devices(struct sp_pipeline *pipeline,

@@ -1,24 +1,24 @@
-/* The limit the pipeline is measured against: the same engine, slots and input memory, with nothing
- * before or behind them. */
+/* The limit the pipeline is measured against: the same engine, requests and input memory, with
+ * nothing before or behind them. */
 #include "pipeline/internal.h"
 
 #include "base/clock.h"
 
-/* Keeps every slot in flight until the deadline, then takes what is left. Slots hold no images of
- * their own, so collecting decodes nothing. */
-static int keep_busy(struct sp_detector *detector, struct sp_detector_slot **slots, int count,
+/* Keeps every request in flight until the deadline, then takes what is left. Slots hold no images
+ * of their own, so collecting decodes nothing. */
+static int keep_busy(struct sp_detector *detector, struct sp_detector_request **requests, int count,
                      int64_t duration_us, uint64_t *runs, int64_t *spent_us, struct sp_error *err)
 {
     int in_flight = 0, oldest = 0, result = SP_OK;
     int64_t begin_us = sp_clock_us();
     for (; in_flight < count && result == SP_OK; in_flight++)
-        result = sp_detector_submit(detector, slots[in_flight], err);
+        result = sp_detector_submit(detector, requests[in_flight], err);
     while (in_flight > 0 && result == SP_OK) {
-        result = sp_detector_collect(detector, slots[oldest], err);
+        result = sp_detector_collect(detector, requests[oldest], err);
         in_flight--;
         ++*runs;
         if (result == SP_OK && sp_clock_us() - begin_us < duration_us) {
-            result = sp_detector_submit(detector, slots[oldest], err);
+            result = sp_detector_submit(detector, requests[oldest], err);
             in_flight++;
         }
         oldest = (oldest + 1) % count;
@@ -30,19 +30,19 @@ static int keep_busy(struct sp_detector *detector, struct sp_detector_slot **slo
 int sp_pipeline_engine_alone(struct sp_pipeline *pipeline, int index, int64_t duration_us,
                              double *images_per_s, struct sp_error *err)
 {
-    enum { SLOTS_MAX = 256 };
-    struct sp_detector *detector = sp_lane_ready(pipeline, index)->detector;
-    struct sp_detector_slot *slots[SLOTS_MAX];
+    enum { REQUESTS_MAX = 256 };
+    struct sp_detector *detector = sp_instance_ready(pipeline, index)->detector;
+    struct sp_detector_request *requests[REQUESTS_MAX];
     struct spoton_engine_description description = {.struct_bytes = sizeof description};
     uint64_t runs = 0;
     int64_t spent_us = 0;
     sp_detector_describe(detector, &description);
-    int count = description.slots < SLOTS_MAX ? description.slots : SLOTS_MAX;
+    int count = description.requests < REQUESTS_MAX ? description.requests : REQUESTS_MAX;
     for (int i = 0; i < count; i++)
-        slots[i] = sp_detector_acquire(detector);
-    int result = keep_busy(detector, slots, count, duration_us, &runs, &spent_us, err);
+        requests[i] = sp_detector_acquire(detector);
+    int result = keep_busy(detector, requests, count, duration_us, &runs, &spent_us, err);
     for (int i = 0; i < count; i++)
-        sp_detector_release(detector, slots[i]);
+        sp_detector_release(detector, requests[i]);
     if (spent_us < 1)
         spent_us = 1;
     *images_per_s = (double)runs * sp_detector_batch(detector) * 1e6 / (double)spent_us;

@@ -1,5 +1,5 @@
 /* The first frames of all cameras, each read by a thread of its own. */
-#include "pipeline/samples.h"
+#include "pipeline/calibration_frames.h"
 
 #include "base/clock.h"
 #include "base/redact.h"
@@ -16,8 +16,8 @@ enum { STRIDE = 12 };
 static const useconds_t POLL_US = 10000;
 
 struct reader {
-    const struct sp_samples_options *options;
-    struct sp_pictures *set;
+    const struct sp_calibration_frames_options *options;
+    struct sp_images *set;
     int camera, wanted, taken;
     pthread_t thread;
     bool started;
@@ -31,7 +31,7 @@ struct reader {
 static int take(struct reader *r, const struct sp_frame *frame)
 {
     struct sp_letterbox_geometry geometry = {0};
-    uint8_t *to = sp_picture_memory(r->set, r->camera * r->wanted + r->taken);
+    uint8_t *to = sp_image_memory(r->set, r->camera * r->wanted + r->taken);
     int result = sp_letterbox_fill(r->letterbox, frame, to, r->set->layout, r->set->width_px,
                                    r->set->height_px, &geometry, &r->error);
     r->taken += result == SP_OK;
@@ -102,12 +102,12 @@ static bool all_done(const struct reader *readers, int count)
     return true;
 }
 
-static bool is_interrupted(const struct sp_samples_options *options)
+static bool is_interrupted(const struct sp_calibration_frames_options *options)
 {
     return options->interrupted && options->interrupted();
 }
 
-static void read_all(struct reader *readers, const struct sp_samples_options *options)
+static void read_all(struct reader *readers, const struct sp_calibration_frames_options *options)
 {
     int64_t until_us = sp_clock_us() + options->limit_us;
     for (int i = 0; i < options->name_count; i++)
@@ -124,36 +124,37 @@ static void read_all(struct reader *readers, const struct sp_samples_options *op
 }
 
 /* Moves what is there together; returns how many cameras gave nothing. */
-static int close_ranks(struct sp_pictures *set, const struct reader *readers, int count)
+static int close_ranks(struct sp_images *set, const struct reader *readers, int count)
 {
     int silent = 0;
     for (int i = 0; i < count; i++) {
         const struct reader *r = &readers[i];
         silent += r->taken == 0;
         for (int k = 0; k < r->taken; k++) {
-            memmove(sp_picture_memory(set, set->count), sp_picture_memory(set, i * r->wanted + k),
-                    set->picture_bytes);
+            memmove(sp_image_memory(set, set->count), sp_image_memory(set, i * r->wanted + k),
+                    set->image_bytes);
             set->source[set->count++] = (uint8_t)i;
         }
     }
     return silent;
 }
 
-int sp_samples_first(struct sp_samples *samples, const struct sp_samples_options *options,
-                     int *silent, struct sp_error *err)
+int sp_calibration_frames_first(struct sp_calibration_frames *samples,
+                                const struct sp_calibration_frames_options *options, int *silent,
+                                struct sp_error *err)
 {
     int cameras = options->name_count, each = options->wanted / cameras;
-    *samples = (struct sp_samples){.calibration.file = -1, .gate.file = -1};
+    *samples = (struct sp_calibration_frames){.calibration.file = -1, .check.file = -1};
     struct reader *readers = calloc((size_t)cameras, sizeof *readers);
     if (!readers)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", cameras);
-    int result = sp_pictures_open(&samples->gate, options, NULL, each * cameras, err);
+    int result = sp_images_open(&samples->check, options, NULL, each * cameras, err);
     for (int i = 0; i < cameras; i++)
-        readers[i] =
-            (struct reader){.options = options, .set = &samples->gate, .camera = i, .wanted = each};
+        readers[i] = (struct reader){
+            .options = options, .set = &samples->check, .camera = i, .wanted = each};
     if (result == SP_OK) {
         read_all(readers, options);
-        *silent = close_ranks(&samples->gate, readers, cameras);
+        *silent = close_ranks(&samples->check, readers, cameras);
     }
     if (result == SP_OK && is_interrupted(options))
         result = sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
@@ -165,9 +166,9 @@ int sp_samples_first(struct sp_samples *samples, const struct sp_samples_options
                      : sp_fail(err, SP_ERR_IO, "no camera gave a frame: %s", shown);
     }
     if (result == SP_OK)
-        result = sp_pictures_finish(&samples->gate, err);
+        result = sp_images_finish(&samples->check, err);
     free(readers);
     if (result < 0)
-        sp_samples_release(samples);
+        sp_calibration_frames_release(samples);
     return result;
 }

@@ -42,15 +42,15 @@ static int choose_device(void *user, const struct sp_source_info *info)
 {
     struct sp_camera *camera = user;
     struct sp_pipeline *p = camera->pipeline;
-    struct sp_room rooms[SP_DEVICES_MAX];
+    struct sp_device_capacity rooms[SP_DEVICES_MAX];
     double load = load_of(camera, info);
     int inferred_on = atomic_load(&camera->device_shown);
     pthread_mutex_lock(&p->mutex);
     leave(camera);
     for (int i = 0; i < p->device_count; i++)
-        rooms[i] = (struct sp_room){.usable = !atomic_load(&p->devices[i].lost),
-                                    .power = p->devices[i].about.power,
-                                    .load = p->devices[i].decoding};
+        rooms[i] = (struct sp_device_capacity){.usable = !atomic_load(&p->devices[i].lost),
+                                               .power = p->devices[i].about.power,
+                                               .load = p->devices[i].decoding};
     int best = inferred_on >= 0 && rooms[inferred_on].usable
                    ? inferred_on
                    : sp_placement_choose(rooms, p->device_count, load);
@@ -70,20 +70,20 @@ struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera)
         return (struct sp_source_gpu){0};
     return (struct sp_source_gpu){
         .api = p->engine,
-        .extra = sp_model_choice_extra(&p->choice),
+        .backend_options = sp_model_choice_backend_options(&p->choice),
         .user = camera,
         .choose_device = choose_device,
     };
 }
 
-struct sp_jpeg_place sp_pipeline_jpeg_place(void *user, int thread)
+struct sp_jpeg_device sp_pipeline_jpeg_device(void *user, int thread)
 {
     const struct sp_pipeline *p = user;
     if (p->settings->jpeg_encoder != SP_JPEG_ENCODER_GPU || !spoton_engine_makes_jpeg(p->engine))
-        return (struct sp_jpeg_place){0};
-    return (struct sp_jpeg_place){.api = p->engine,
-                                  .device = p->devices[thread % p->device_count].number,
-                                  .extra = sp_model_choice_extra(&p->choice)};
+        return (struct sp_jpeg_device){0};
+    return (struct sp_jpeg_device){.api = p->engine,
+                                   .device = p->devices[thread % p->device_count].number,
+                                   .backend_options = sp_model_choice_backend_options(&p->choice)};
 }
 
 void sp_camera_leave_gpu(struct sp_camera *camera)

@@ -2,14 +2,14 @@
 #pragma once
 
 #include "base/queue.h"
-#include "batch/batcher.h"
-#include "capture/truth.h"
-#include "pipeline/lately.h"
-#include "pipeline/looks.h"
+#include "capture/camera_health.h"
+#include "pipeline/embedding_worker.h"
 #include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/rate_window.h"
 #include "pipeline/reading.h"
 #include "pipeline/speed_log.h"
+#include "schedule/frame_scheduler.h"
 #include "track/bytetrack.h"
 #include "track/timestep.h"
 
@@ -17,35 +17,35 @@
 #include <stdatomic.h>
 
 /* One frame on its way from the scheduler to its post worker. Jobs come from a fixed pool. */
-struct sp_job {
+struct sp_frame_task {
     struct sp_frame *frame; /* NULL: the camera's end */
     int camera;
-    int image; /* in its ticket's slot, or -1: not inferred */
+    int image; /* in its batch's request, or -1: not inferred */
     bool failed;
     bool again;                    /* its device was lost before it was inferred */
     struct sp_batch_record *batch; /* NULL for ends */
-    struct sp_job *next;           /* in its ticket, in order */
+    struct sp_frame_task *next;    /* in its batch, in order */
     size_t detection_count;
     struct sp_detection detections[SP_DETECTIONS_MAX];
 };
 
-/* What the collector takes in one step: a slot with its images' jobs and the skipped frames between
- * them, or skipped frames alone. */
-struct sp_ticket {
-    struct sp_lane *lane;
-    struct sp_detector *detector; /* the lane's; NULL: no slot */
-    struct sp_detector_slot *slot;
-    struct sp_job *first, *last;
+/* What the collector takes in one step: a request with its images' tasks and the skipped frames
+ * between them, or skipped frames alone. */
+struct sp_batch {
+    struct sp_detector_instance *instance;
+    struct sp_detector *detector; /* the instance's; NULL: no request */
+    struct sp_detector_request *request;
+    struct sp_frame_task *first, *last;
 };
 
-enum { SP_SLOTS_RESERVED_MAX = 16, SP_DEVICE_WORDS_BYTES = 128 };
+enum { SP_REQUESTS_RESERVED_MAX = 16, SP_DEVICE_WORDS_BYTES = 128 };
 
 struct sp_device {
     struct sp_pipeline *pipeline;
     int index, number; /* in the pipeline; the engine's */
     struct spoton_device about;
-    struct sp_queue *to_open; /* lanes */
-    struct sp_queue *tickets; /* scheduler -> collector, in order */
+    struct sp_queue *to_open;     /* instances */
+    struct sp_queue *batch_queue; /* scheduler -> collector, in order */
     pthread_t opener, collector;
     bool opener_started, collector_started;
     atomic_bool lost;
@@ -56,27 +56,33 @@ struct sp_device {
     atomic_int cameras;
     _Atomic uint64_t batches, images, decoded, busy_us, flight_us;
     struct sp_error error; /* why it is lost */
-    int room_frames; /* that it works on at once; 0: none yet; the pipeline's mutex guards both */
+    int capacity_frames; /* that it works on at once; 0: none yet; the pipeline's mutex guards both
+                          */
 };
 
-enum sp_lane_state { SP_LANE_UNUSED, SP_LANE_OPENING, SP_LANE_READY, SP_LANE_REFUSED };
+enum sp_instance_state {
+    SP_INSTANCE_UNUSED,
+    SP_INSTANCE_OPENING,
+    SP_INSTANCE_READY,
+    SP_INSTANCE_REFUSED
+};
 
-struct sp_lane { /* a detector on a device, and its slot that is being filled */
+struct sp_detector_instance { /* a detector on a device, and its request that is being filled */
     atomic_int state;
     struct sp_device *device;
     int width_px, height_px;
     struct sp_error error;        /* why it was refused */
     bool told;                    /* and that this was said; the scheduler's */
     struct sp_detector *detector; /* this and the rest: once it is ready */
-    struct sp_ticket *open;
+    struct sp_batch *open;
     struct sp_batch_record *record; /* of what is in it; NULL: none is logged */
     _Atomic uint64_t images;
-    struct sp_detector_slot *reserved[SP_SLOTS_RESERVED_MAX]; /* live: never filled */
+    struct sp_detector_request *reserved[SP_REQUESTS_RESERVED_MAX]; /* live: never filled */
     int reserved_count;
 };
 
-/* A slot for a camera. What belongs to a thread is set anew before that thread's first frame of
- * the next camera in the slot. */
+/* A request for a camera. What belongs to a thread is set anew before that thread's first frame of
+ * the next camera in the request. */
 struct sp_camera {
     struct sp_pipeline *pipeline;
     int index;
@@ -86,12 +92,12 @@ struct sp_camera {
     struct sp_stage_stats stages[SP_STAGE_COUNT];
 
     /* Scheduler's. */
-    struct sp_lane *lane;
-    struct sp_device *device;          /* that the lane is on, or is opened on; NULL: none yet */
-    double load;                       /* what it costs there */
-    struct sp_device *route;           /* whose collector its jobs go through */
-    int lane_width_px, lane_height_px; /* of the picture that it was chosen for */
-    uint64_t next_wanted;              /* live: the number from which a picture is inferred */
+    struct sp_detector_instance *instance;
+    struct sp_device *device; /* that the instance is on, or is opened on; NULL: none yet */
+    double load;              /* what it costs there */
+    struct sp_device *route;  /* whose collector its tasks go through */
+    int instance_width_px, instance_height_px; /* of the frame that it was chosen for */
+    uint64_t next_wanted;                      /* live: the number from which a frame is inferred */
     uint32_t scheduled_epoch;
 
     /* Post worker's. */
@@ -99,17 +105,17 @@ struct sp_camera {
     bool begun;
     struct sp_timestep step;
     bool discarding; /* the sink refused: later frames are not given out */
-    bool forget;     /* the next inferred picture begins a new scene */
+    bool forget;     /* the next inferred frame begins a new scene */
     uint32_t tracked_epoch;
     int tracked_width_px, tracked_height_px;
-    struct sp_lately latency;
+    struct sp_rate_window latency;
 
     _Atomic uint64_t frames_done;
     _Atomic uint32_t active_tracks;
     atomic_int device_shown; /* its index; -1: none */
     atomic_int decoded_on;   /* the device that decodes it; -1: none */
     double decoding_load;    /* what it costs there; the pipeline's mutex */
-    atomic_int undelivered;  /* jobs between the scheduler and the post worker */
+    atomic_int undelivered;  /* tasks between the scheduler and the post worker */
     atomic_bool stop;
     atomic_bool interrupted; /* the source's flag */
 
@@ -125,21 +131,21 @@ struct sp_camera {
     bool ended;
 
     /* Live. */
-    bool paused;               /* as asked for */
-    int64_t seek_frame;        /* asked for and not done; -1: none */
-    enum sp_camera_state link; /* by the connection */
-    enum sp_truth truth;       /* by the pictures */
-    uint64_t connections;      /* after the first, tried */
-    int64_t last_frame_us;     /* 0: none */
-    int64_t file_position;     /* -1: none */
+    bool paused;                  /* as asked for */
+    int64_t seek_frame;           /* asked for and not done; -1: none */
+    enum sp_camera_state link;    /* by the connection */
+    enum sp_camera_health health; /* by the frames */
+    uint64_t connections;         /* after the first, tried */
+    int64_t last_frame_us;        /* 0: none */
+    int64_t file_position;        /* -1: none */
     struct sp_rate came, inferred;
 };
 
-struct sp_post_worker {
+struct sp_tracking_worker {
     struct sp_pipeline *pipeline;
     int index;
     pthread_t thread;
-    struct sp_queue *jobs;
+    struct sp_queue *tasks;
 };
 
 struct sp_pipeline {
@@ -156,38 +162,38 @@ struct sp_pipeline {
 
     struct sp_camera *cameras;
     struct sp_ledger *ledgers; /* [camera_count] */
-    int camera_count;          /* slots */
+    int camera_count;          /* requests */
     struct sp_frame_pool *frames;
-    struct sp_batcher *batcher;
+    struct sp_frame_scheduler *scheduler;
 
-    struct sp_lane lanes[SP_DETECTORS_MAX];
-    int lane_count; /* the scheduler's */
+    struct sp_detector_instance instances[SP_DETECTORS_MAX];
+    int instance_count; /* the scheduler's */
     struct sp_device devices[SP_DEVICES_MAX];
     int device_count;
-    pthread_cond_t lane_opened; /* with the mutex */
-    atomic_bool lanes_stopped;
+    pthread_cond_t instance_opened; /* with the mutex */
+    atomic_bool pool_stopped;
 
-    struct sp_queue *free_tickets;
-    struct sp_queue *free_jobs;
-    struct sp_ticket *ticket_memory;
-    struct sp_job *job_memory;
+    struct sp_queue *free_batches;
+    struct sp_queue *free_tasks;
+    struct sp_batch *batch_memory;
+    struct sp_frame_task *task_memory;
     struct sp_speed_log speed_log;
-    struct sp_batch_record *loose; /* the scheduler's: frames of cameras without a lane */
+    struct sp_batch_record *loose; /* the scheduler's: frames of cameras without a instance */
     struct sp_map *map;            /* or NULL */
-    struct sp_looks *looks;        /* or NULL */
+    struct sp_embedding_worker *embedding_worker; /* or NULL */
     struct sp_reading *reading;
 
-    pthread_t scheduler;
-    bool scheduler_started;
+    pthread_t dispatcher;
+    bool dispatcher_started;
     atomic_int collectors_running; /* the last to end closes the workers' queues */
-    struct sp_post_worker *workers;
+    struct sp_tracking_worker *workers;
     int worker_count, workers_started;
     atomic_int workers_running; /* the last to end says done */
 
-    atomic_int cameras_reading; /* the last to end closes the batcher; live: and one until stop */
+    atomic_int cameras_reading; /* the last to end closes the scheduler; live: and one until stop */
     atomic_bool broken;         /* by an error of the whole pipeline: nothing more is inferred */
 
-    pthread_mutex_t mutex; /* guards the rest, and who comes into which slot */
+    pthread_mutex_t mutex; /* guards the rest, and who comes into which request */
     bool started, stopping;
     pthread_cond_t done_changed;
     bool done;
@@ -201,28 +207,30 @@ struct sp_pass {
 };
 
 /* Thread bodies. */
-void *sp_camera_main(void *argument);     /* struct sp_camera; camera.c: offline */
-void *sp_supervisor_main(void *argument); /* struct sp_camera; supervisor.c: live */
-void *sp_scheduler_main(void *argument);  /* struct sp_pipeline; scheduler.c */
-void *sp_collector_main(void *argument);  /* struct sp_device; collector.c */
-void *sp_post_main(void *argument);       /* struct sp_post_worker; post.c */
+void *sp_camera_main(void *argument);          /* struct sp_camera; camera.c: offline */
+void *sp_supervisor_main(void *argument);      /* struct sp_camera; supervisor.c: live */
+void *sp_dispatcher_main(void *argument);      /* struct sp_pipeline; dispatcher.c */
+void *sp_collector_main(void *argument);       /* struct sp_device; collector.c */
+void *sp_tracking_worker_main(void *argument); /* struct sp_tracking_worker; tracking_worker.c */
 
-/* scheduler.c */
-void sp_lane_submit(struct sp_pipeline *pipeline, struct sp_lane *lane); /* its open slot, if any */
-/* The camera's jobs go through this device's collector from now on; waits for those that are on
+/* dispatcher.c */
+void sp_instance_submit(struct sp_pipeline *pipeline,
+                        struct sp_detector_instance *instance); /* its open request, if any */
+/* The camera's tasks go through this device's collector from now on; waits for those that are on
  * their way through another one, so that none is overtaken. */
 void sp_camera_route(struct sp_camera *camera, struct sp_device *device);
 
-/* lanes.c. Between start and stop. */
-int sp_lanes_start(struct sp_pipeline *pipeline, struct sp_error *err);
-void sp_lanes_stop(struct sp_pipeline *pipeline);  /* opens no more; the scheduler's, at its end */
-void sp_lanes_close(struct sp_pipeline *pipeline); /* joins and frees */
+/* detector_pool.c. Between start and stop. */
+int sp_detector_pool_start(struct sp_pipeline *pipeline, struct sp_error *err);
+void sp_detector_pool_stop(
+    struct sp_pipeline *pipeline); /* opens no more; the scheduler's, at its end */
+void sp_detector_pool_close(struct sp_pipeline *pipeline); /* joins and frees */
 /* The index-th one that is ready, or NULL. Any thread. */
-struct sp_lane *sp_lane_ready(struct sp_pipeline *pipeline, int index);
-/* For a picture of this size: by the camera's first one; live also anew when the size changes. It
+struct sp_detector_instance *sp_instance_ready(struct sp_pipeline *pipeline, int index);
+/* For a frame of this size: by the camera's first one; live also anew when the size changes. It
  * is ready, or live perhaps being opened; NULL when the pipeline has failed. The scheduler's. */
-struct sp_lane *sp_lane_for(struct sp_pipeline *pipeline, struct sp_camera *camera, int width_px,
-                            int height_px);
+struct sp_detector_instance *sp_instance_for(struct sp_pipeline *pipeline, struct sp_camera *camera,
+                                             int width_px, int height_px);
 
 /* devices.c. Between open and close. */
 int sp_devices_open(struct sp_pipeline *pipeline, struct sp_error *err); /* as DEVICES says */
@@ -237,14 +245,14 @@ void sp_device_leave(struct sp_camera *camera);
 void sp_device_note(struct sp_device *device, int result, const struct sp_error *why);
 void sp_device_lose(struct sp_device *device, const struct sp_error *why);
 /* A batch that is done; the collector's. */
-void sp_device_count(struct sp_device *device, const struct sp_detector_slot *slot);
+void sp_device_count(struct sp_device *device, const struct sp_detector_request *request);
 
 /* gpu.c */
 /* DECODER and JPEG_ENCODER. */
 int sp_gpu_check(const struct sp_pipeline *pipeline, struct sp_error *err);
 struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera); /* for its source's options */
 void sp_camera_leave_gpu(struct sp_camera *camera);           /* its source is closed */
-/* A picture that was read. */
+/* A frame that was read. */
 void sp_camera_count_decoded(struct sp_camera *camera, const struct sp_frame *frame);
 
 /* Keeps the first error of the whole pipeline and stops it. */
@@ -258,10 +266,10 @@ void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err);
 /* What is to become of what was to be inferred on the device, after the error: offline it is
  * inferred elsewhere, if the device is lost and another one is not. */
 bool sp_device_retries(struct sp_device *device, int result);
-/* Every job of the ticket that was to be inferred: it is to be inferred again, or is failed, with
+/* Every task of the batch that was to be inferred: it is to be inferred again, or is failed, with
  * its camera. */
-void sp_ticket_fail(struct sp_pipeline *pipeline, struct sp_ticket *ticket, int result,
-                    const struct sp_error *err);
+void sp_batch_fail(struct sp_pipeline *pipeline, struct sp_batch *batch, int result,
+                   const struct sp_error *err);
 
 /* Makes the camera's thread stop reading. */
 void sp_camera_stop(struct sp_camera *camera);
@@ -276,14 +284,14 @@ int64_t sp_camera_snapshot_us(const struct sp_camera *camera);
 void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass);
 void sp_camera_end(struct sp_camera *camera);
 
-/* slots.c */
-void sp_slot_init(struct sp_pipeline *pipeline, int index);
-void sp_slot_release(struct sp_camera *camera);
-/* Puts a camera into a slot that is free. */
-int sp_slot_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
-                 struct sp_error *err);
-/* A camera that was removed is at its end: the slot may be filled again. With the camera's mutex
+/* camera_registry.c */
+void sp_camera_init(struct sp_pipeline *pipeline, int index);
+void sp_camera_release(struct sp_camera *camera);
+/* Puts a camera into a request that is free. */
+int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
+                   struct sp_error *err);
+/* A camera that was removed is at its end: the request may be filled again. With the camera's mutex
  * held. */
 void sp_slot_leave(struct sp_camera *camera);
 /* Starts its thread; with the pipeline's mutex held. */
-int sp_slot_start(struct sp_camera *camera, struct sp_error *err);
+int sp_camera_start(struct sp_camera *camera, struct sp_error *err);

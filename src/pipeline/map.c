@@ -11,7 +11,7 @@
  * seen lately is the camera's own. */
 static const int64_t DRIFT_US_A_SECOND = 1000, NEW_START_US = 2000000;
 
-struct slot {
+struct entry {
     char name[SP_CALIBRATION_NAME_BYTES]; /* empty: free */
     bool timed;
     int64_t base_us, last_pts_us; /* post worker's: received less presented, at its least */
@@ -22,7 +22,7 @@ struct sp_map {
     struct sp_space *space;
     char file[SP_PATH_BYTES];
     int cameras;
-    struct slot *slots;
+    struct entry *entries;
     struct sp_calibration *calibration, *scratch; /* guarded */
     struct sp_map_saver *saver;                   /* NULL: there is no file */
 };
@@ -64,10 +64,10 @@ int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cam
     pthread_mutex_init(&map->mutex, NULL);
     snprintf(map->file, sizeof map->file, "%s", settings->homography_file);
     map->cameras = cameras;
-    map->slots = calloc((size_t)cameras, sizeof *map->slots);
+    map->entries = calloc((size_t)cameras, sizeof *map->entries);
     map->calibration = malloc(sizeof *map->calibration);
     map->scratch = malloc(sizeof *map->scratch);
-    int result = map->slots && map->calibration && map->scratch
+    int result = map->entries && map->calibration && map->scratch
                      ? sp_space_open(&map->space, &space, err)
                      : sp_fail(err, SP_ERR_NO_MEMORY, "map: out of memory");
     if (result == SP_OK)
@@ -88,18 +88,18 @@ void sp_map_close(struct sp_map *map)
         return;
     sp_map_saver_close(map->saver);
     sp_space_close(map->space);
-    free(map->slots);
+    free(map->entries);
     free(map->calibration);
     free(map->scratch);
     pthread_mutex_destroy(&map->mutex);
     free(map);
 }
 
-/* With the mutex held: what the calibration says of the camera in this slot, into use. */
+/* With the mutex held: what the calibration says of the camera in this entry, into use. */
 static void apply(struct sp_map *map, int camera)
 {
     struct sp_ground ground;
-    const char *name = map->slots[camera].name;
+    const char *name = map->entries[camera].name;
     const struct sp_calibrated *found =
         name[0] ? sp_calibration_find(map->calibration, name) : NULL;
     bool usable = found && sp_calibration_ground(map->calibration, found, &ground);
@@ -109,50 +109,50 @@ static void apply(struct sp_map *map, int camera)
 static void apply_name(struct sp_map *map, const char *name)
 {
     for (int i = 0; i < map->cameras; i++)
-        if (strcmp(map->slots[i].name, name) == 0)
+        if (strcmp(map->entries[i].name, name) == 0)
             apply(map, i);
 }
 
 void sp_map_camera(struct sp_map *map, int camera, const char *name)
 {
     pthread_mutex_lock(&map->mutex);
-    snprintf(map->slots[camera].name, sizeof map->slots[camera].name, "%s", name ? name : "");
-    map->slots[camera].timed = false;
+    snprintf(map->entries[camera].name, sizeof map->entries[camera].name, "%s", name ? name : "");
+    map->entries[camera].timed = false;
     apply(map, camera);
     pthread_mutex_unlock(&map->mutex);
 }
 
-/* The time at which the picture was taken, but for a delay that the camera always has: that is
+/* The time at which the frame was taken, but for a delay that the camera always has: that is
  * found as a difference of clocks, later. */
-static int64_t time_of(struct slot *slot, const struct sp_frame *frame)
+static int64_t time_of(struct entry *entry, const struct sp_frame *frame)
 {
     int64_t delay_us = frame->received_us - frame->pts_us;
-    int64_t passed_us = frame->pts_us - slot->last_pts_us;
-    bool follows = slot->timed && passed_us >= 0 && passed_us < NEW_START_US &&
-                   delay_us < slot->base_us + NEW_START_US;
+    int64_t passed_us = frame->pts_us - entry->last_pts_us;
+    bool follows = entry->timed && passed_us >= 0 && passed_us < NEW_START_US &&
+                   delay_us < entry->base_us + NEW_START_US;
     if (follows)
-        slot->base_us += passed_us * DRIFT_US_A_SECOND / 1000000;
-    if (!follows || delay_us < slot->base_us)
-        slot->base_us = delay_us;
-    slot->timed = true;
-    slot->last_pts_us = frame->pts_us;
-    return frame->pts_us + slot->base_us;
+        entry->base_us += passed_us * DRIFT_US_A_SECOND / 1000000;
+    if (!follows || delay_us < entry->base_us)
+        entry->base_us = delay_us;
+    entry->timed = true;
+    entry->last_pts_us = frame->pts_us;
+    return frame->pts_us + entry->base_us;
 }
 
-bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
-                   const struct sp_track *tracks, size_t count,
-                   const struct sp_detection *detections, struct sp_place *places)
+bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
+                      const struct sp_track *tracks, size_t count,
+                      const struct sp_detection *detections, struct sp_world_position *positions)
 {
-    struct sp_space_picture picture = {
-        .time_us = live ? time_of(&map->slots[frame->camera], frame) : frame->pts_us,
+    struct sp_space_frame image = {
+        .time_us = live ? time_of(&map->entries[frame->camera], frame) : frame->pts_us,
         .width_px = frame->width_px,
         .height_px = frame->height_px,
         .tracks = tracks,
         .count = count,
         .detections = detections,
     };
-    return inferred ? sp_space_update(map->space, frame->camera, &picture, places)
-                    : sp_space_look(map->space, frame->camera, &picture, places);
+    return inferred ? sp_space_update(map->space, frame->camera, &image, positions)
+                    : sp_space_look(map->space, frame->camera, &image, positions);
 }
 
 struct sp_space *sp_map_space(struct sp_map *map)
@@ -183,8 +183,8 @@ static int calibrate(struct sp_map *map, const struct sp_map_points *points, str
     struct sp_calibration *into = points->only_try ? map->scratch : map->calibration;
     if (points->only_try)
         *map->scratch = *map->calibration;
-    int result = sp_calibration_set(into, points->camera, points->picture, points->map,
-                                    points->count, points->width_px, points->height_px, err);
+    int result = sp_calibration_set(into, points->camera, points->image, points->map, points->count,
+                                    points->width_px, points->height_px, err);
     if (result < 0)
         return result;
     if (fit)

@@ -1,15 +1,15 @@
 /* The map of all cameras: calibrations, who is where, and the times of live cameras.
  *
- * Data flow: post workers give each finished picture's tracks -> the space stage -> places. The API
+ * Data flow: post workers give each finished frame's tracks -> the space stage -> places. The API
  * reads and changes calibrations; they are kept in HOMOGRAPHY_FILE_PATH, if that is set, else until
  * the end (map_saver.h writes them). All functions are thread-safe and short. */
 #pragma once
 
 #include "config/settings.h"
 #include "frame.h"
-#include "place.h"
 #include "space/calibration.h"
 #include "space/space.h"
+#include "world_position.h"
 
 struct sp_map;
 
@@ -19,14 +19,14 @@ int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cam
                 int embedding_numbers, struct sp_error *err);
 void sp_map_close(struct sp_map *map); /* NULL is fine */
 
-/* A camera comes into a slot; NULL: it leaves. */
+/* A camera comes into a camera index; NULL: it leaves. */
 void sp_map_camera(struct sp_map *map, int camera, const char *name);
 
 /* places[count]; false: the camera has no map. `live`: times are made even by the clock at which
- * pictures came. */
-bool sp_map_places(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
-                   const struct sp_track *tracks, size_t count,
-                   const struct sp_detection *detections, struct sp_place *places);
+ * frames came. */
+bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
+                      const struct sp_track *tracks, size_t count,
+                      const struct sp_detection *detections, struct sp_world_position *positions);
 
 struct sp_space *sp_map_space(struct sp_map *map);
 
@@ -40,7 +40,7 @@ void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration);
  * may be NULL. An error of the file leaves the new points in use. */
 struct sp_map_points {
     const char *camera;
-    const struct sp_point *picture, *map;
+    const struct sp_point *image, *map;
     int count;
     double width_px, height_px;
     bool only_try;

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "engine/loader.h"
-#include "pipeline/gate.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/quantization_check.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +12,11 @@
 
 /* Of each camera as many as make so many of all, but at least one: so that the gate takes seconds,
  * whatever their number. */
-enum { PICTURES_A_CAMERA = 4, PICTURES = 24 };
+enum { FRAMES_A_CAMERA = 4, PICTURES = 24 };
 
 static const int64_t SAMPLING_US = 4000000;
 
-static const double REQUIRED = 0.95, GATE_IOU = 0.5;
+static const double REQUIRED = 0.95, CHECK_IOU = 0.5;
 
 static int load_engine(struct sp_model_choice *choice, const struct sp_settings *settings,
                        struct sp_error *err)
@@ -25,7 +25,7 @@ static int load_engine(struct sp_model_choice *choice, const struct sp_settings 
     bool automatic = strcmp(settings->engine, "auto") == 0;
     struct sp_error why = {0};
     if (automatic && bundle->is_folder) {
-        if (sp_engine_load(&choice->engine, bundle->card.engine, &why) == SP_OK)
+        if (sp_engine_load(&choice->engine, bundle->manifest.engine, &why) == SP_OK)
             return SP_OK;
         sp_log(SP_LOG_WARNING, "%s: exported for another engine than there is: %s",
                bundle->model_path, why.text);
@@ -123,8 +123,8 @@ static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_
         return SP_OK;
     bool found = sp_bundle_find_int8(&form, choice->model.path);
     if (found && sp_model_open(&model, choice->engine, form.model_path, wish, &why) == SP_OK) {
-        sp_log(SP_LOG_INFO, "%s: recall %.3f and precision %.3f against f32 by its card",
-               form.model_path, form.card.gate_recall, form.card.gate_precision);
+        sp_log(SP_LOG_INFO, "%s: recall %.3f and precision %.3f against f32 by its manifest",
+               form.model_path, form.manifest.check_recall, form.manifest.check_precision);
         choice->bundle = form;
         choice->model = model;
         choice->int8_form = true;
@@ -167,56 +167,58 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
     if (result < 0)
         return result;
     if (bundle->is_folder) {
-        const struct sp_card *card = &bundle->card;
+        const struct sp_manifest *manifest = &bundle->manifest;
         sp_bundle_check_cache(bundle, choice->engine);
-        choice->input_size_px = card->width_px > card->height_px ? card->width_px : card->height_px;
-        choice->batch = choice->batch > 0 ? choice->batch : card->batch;
+        choice->input_size_px =
+            manifest->width_px > manifest->height_px ? manifest->width_px : manifest->height_px;
+        choice->batch = choice->batch > 0 ? choice->batch : manifest->batch;
         if (choice->precision == SPOTON_PRECISION_AUTO)
-            choice->precision = card->precision;
+            choice->precision = manifest->precision;
     }
     if (choice->batch == 0)
         choice->batch = best_batch(choice->engine, settings);
     if (bundle->notice[0])
         sp_log(SP_LOG_WARNING, "%s", bundle->notice);
-    choice->gate_needed =
-        choice->model.quantised && !(bundle->has_card && sp_card_passed_gate(&bundle->card));
+    choice->check_needed = choice->model.quantised &&
+                           !(bundle->has_manifest && sp_manifest_passed_check(&bundle->manifest));
     return SP_OK;
 }
 
 /* ---- the gate at load ---- */
 
-static int judge(const struct sp_gate_options *options, const struct sp_pictures *pictures,
-                 const char *silent, struct sp_error *err)
+static int judge(const struct sp_quantization_check_options *options,
+                 const struct sp_images *images, const char *silent, struct sp_error *err)
 {
-    struct sp_gate_result gate;
+    struct sp_quantization_check_result check;
     const char *path = options->tested->path;
-    int result = options->reference ? sp_gate_run(&gate, options, pictures, err)
-                                    : sp_gate_run_alone(&gate, options, pictures, err);
+    int result = options->reference ? sp_quantization_check_run(&check, options, images, err)
+                                    : sp_quantization_check_run_alone(&check, options, images, err);
     if (result < 0)
         return result;
-    bool too_few = options->reference && !gate.passed && gate.total.reference < 20;
-    if (!gate.passed && !too_few)
+    bool too_few = options->reference && !check.passed && check.total.reference < 20;
+    if (!check.passed && !too_few)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s is INT8 without a card, and refused: %s; make it with `spoton "
+                       "model %s is INT8 without a manifest, and refused: %s; make it with `spoton "
                        "export --precision int8`",
-                       path, gate.text);
-    sp_log(SP_LOG_WARNING, "model %s is INT8 without a card; checked now: %s%s%s", path, gate.text,
-           silent,
-           options->reference ? "" : "; INT8_REFERENCE names it, `spoton export` makes a card");
+                       path, check.text);
+    sp_log(SP_LOG_WARNING, "model %s is INT8 without a manifest; checked now: %s%s%s", path,
+           check.text, silent,
+           options->reference ? "" : "; INT8_REFERENCE names it, `spoton export` makes a manifest");
     return SP_OK;
 }
 
-int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
-                         int threads, const char *cache_dir, bool (*interrupted)(void),
-                         struct sp_error *err)
+int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
+                                       const struct sp_settings *settings, int threads,
+                                       const char *cache_dir, bool (*interrupted)(void),
+                                       struct sp_error *err)
 {
     const char *name[SP_CAMERAS_MAX];
-    struct sp_samples samples;
+    struct sp_calibration_frames samples;
     struct sp_model reference;
     struct sp_model_wish wish = sp_pipeline_model_wish(settings);
     struct sp_error why = {0};
     int cameras = settings->camera_count, result = SP_OK, size = choice->input_size_px;
-    if (!choice->gate_needed)
+    if (!choice->check_needed)
         return SP_OK;
     if (settings->int8_reference[0])
         result = sp_model_open(&reference, choice->engine, settings->int8_reference, &wish, err);
@@ -226,9 +228,9 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         name[i] = settings->camera[i].url;
     char silent_text[64] = "";
     int silent = 0, each = cameras > 0 ? PICTURES / cameras : 0;
-    each = each < 1 ? 1 : (each > PICTURES_A_CAMERA ? PICTURES_A_CAMERA : each);
+    each = each < 1 ? 1 : (each > FRAMES_A_CAMERA ? FRAMES_A_CAMERA : each);
     int fixed_width = choice->model.fixed_width_px, fixed_height = choice->model.fixed_height_px;
-    struct sp_samples_options sampling = {
+    struct sp_calibration_frames_options sampling = {
         .name = name,
         .name_count = cameras,
         .wanted = each * cameras,
@@ -239,19 +241,19 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         .limit_us = SAMPLING_US,
     };
     if (cameras > 0)
-        result = sp_samples_first(&samples, &sampling, &silent, &why);
+        result = sp_calibration_frames_first(&samples, &sampling, &silent, &why);
     if (result == SP_ERR_INTERRUPTED)
         return sp_fail(err, result, "%s", why.text);
     if (silent > 0)
         snprintf(silent_text, sizeof silent_text, "; %d of %d cameras gave no frame in %.0f s",
                  silent, cameras, SAMPLING_US / 1e6);
     if (cameras == 0 || result < 0) {
-        sp_log(SP_LOG_WARNING, "model %s is INT8 without a card, and is used unchecked: %s",
+        sp_log(SP_LOG_WARNING, "model %s is INT8 without a manifest, and is used unchecked: %s",
                choice->model.path,
-               cameras == 0 ? "there is no camera yet to take pictures of" : why.text);
+               cameras == 0 ? "there is no camera yet to take frames of" : why.text);
         return SP_OK;
     }
-    struct sp_gate_options gate = {
+    struct sp_quantization_check_options check = {
         .engine = choice->engine,
         .reference = settings->int8_reference[0] ? &reference : NULL,
         .tested = &choice->model,
@@ -260,16 +262,16 @@ int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_s
         .threads = threads,
         .streams = settings->streams,
         .cache_dir = cache_dir,
-        .extra = sp_model_choice_extra(choice),
-        .score = settings->confidence_threshold,
-        .iou = GATE_IOU,
+        .backend_options = sp_model_choice_backend_options(choice),
+        .confidence = settings->confidence_threshold,
+        .iou = CHECK_IOU,
         .nms_iou = settings->nms_iou,
         .required = REQUIRED,
         .source_name = name,
         .sources = cameras,
         .interrupted = interrupted,
     };
-    result = judge(&gate, &samples.gate, silent_text, err);
-    sp_samples_release(&samples);
+    result = judge(&check, &samples.check, silent_text, err);
+    sp_calibration_frames_release(&samples);
     return result;
 }

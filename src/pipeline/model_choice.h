@@ -4,11 +4,12 @@
  * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> with
  * USE_TENSORRT on a GPU YOLO_MODEL_PATH_TENSORRT instead -> the file's
  * INT8 form instead, where that is asked for, or the CPU has neither bf16 nor f16 units and the
- * form passed its gate -> the model, opened -> [INT8 without a card: the gate, here and now]. */
+ * form passed its gate -> the model, opened -> [INT8 without a manifest: the gate, here and now].
+ */
 #pragma once
 
 #include "config/settings.h"
-#include "detect/card.h"
+#include "detect/manifest.h"
 #include "detect/model.h"
 
 enum { SP_ENGINE_OPTIONS_BYTES = 640 };
@@ -19,14 +20,14 @@ struct sp_model_choice {
     struct sp_bundle bundle;
     enum spoton_precision precision;
     int input_size_px,
-        batch;        /* what is asked for, or the engine's best; the file may fix another */
-    bool int8_form;   /* the INT8 form beside the file that was named */
-    bool gate_needed; /* INT8, and no card tells how good */
+        batch;         /* what is asked for, or the engine's best; the file may fix another */
+    bool int8_form;    /* the INT8 form beside the file that was named */
+    bool check_needed; /* INT8, and no manifest tells how good */
     char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS, and what USE_TENSORRT adds */
 };
 
 /* The engine's options as it takes them: NULL for none. Lives with the choice. */
-static inline const char *sp_model_choice_extra(const struct sp_model_choice *choice)
+static inline const char *sp_model_choice_backend_options(const struct sp_model_choice *choice)
 {
     return choice->engine_options[0] ? choice->engine_options : NULL;
 }
@@ -44,10 +45,11 @@ int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, in
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
                     struct sp_error *err);
 
-/* For INT8 without a card: a few frames of those of the settings' cameras that give any within
+/* For INT8 without a manifest: a few frames of those of the settings' cameras that give any within
  * seconds, against INT8_REFERENCE when that is given. Refuses with figures; what could not be
  * checked is a warning in the log. SP_ERR_INTERRUPTED: as `interrupted`, which may be NULL, said.
  */
-int sp_model_choice_gate(const struct sp_model_choice *choice, const struct sp_settings *settings,
-                         int threads, const char *cache_dir, bool (*interrupted)(void),
-                         struct sp_error *err);
+int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
+                                       const struct sp_settings *settings, int threads,
+                                       const char *cache_dir, bool (*interrupted)(void),
+                                       struct sp_error *err);

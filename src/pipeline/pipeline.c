@@ -16,10 +16,10 @@
 
 enum {
     MAILBOX_FRAMES = 4, /* enough for the engine never to wait for a decode thread's turn */
-    TICKETS = 32,       /* and this many batches are in or around the slots, for each device */
-    SLOTS_BUSY = 6,
-    JOBS_BESIDE_SLOTS = 24,
-    WORKER_QUEUE_JOBS = 8,
+    BATCHES = 32,       /* and this many batches are in or around the capacity, for each device */
+    REQUESTS_BUSY = 6,
+    TASKS_BESIDE_REQUESTS = 24,
+    WORKER_QUEUE_TASKS = 8,
     /* Live: the newest one, bound late, or as many as a batch may hold of one camera; and so few on
      * their way that a slow sink costs little latency, yet enough for an engine that works on
      * several of one camera. */
@@ -39,7 +39,7 @@ static int live_credits(const struct sp_pipeline *p)
     return two_batches > LIVE_CREDITS ? two_batches : LIVE_CREDITS;
 }
 
-/* Then nobody ever waits for a job, a ticket or a worker's queue: each camera's frames, and its
+/* Then nobody ever waits for a task, a batch or a worker's queue: each camera's frames, and its
  * end. */
 static size_t live_jobs(const struct sp_pipeline *p)
 {
@@ -75,7 +75,7 @@ void sp_pipeline_stop(struct sp_pipeline *pipeline)
     pipeline->stopping = true;
     pthread_mutex_unlock(&pipeline->mutex);
     if (waits_for_stop && atomic_fetch_sub(&pipeline->cameras_reading, 1) == 1)
-        sp_batcher_close(pipeline->batcher);
+        sp_frame_scheduler_close(pipeline->scheduler);
     for (int i = 0; i < pipeline->camera_count; i++)
         sp_camera_stop(&pipeline->cameras[i]);
 }
@@ -109,7 +109,7 @@ void sp_pipeline_worker_done(struct sp_pipeline *pipeline)
 struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings)
 {
     return (struct sp_model_wish){
-        .family = (enum sp_model_family)settings->model_family,
+        .head_type = (enum sp_head_type)settings->head_type,
         .range = (enum sp_input_range)settings->model_input_range,
         .color = (enum sp_input_color)settings->model_input_color,
     };
@@ -136,9 +136,9 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
         result = open_cache(p, err);
     }
     if (result == SP_OK)
-        result = sp_model_choice_gate(&p->choice, p->settings, p->cores,
-                                      p->cache_dir[0] ? p->cache_dir : NULL, p->options.interrupted,
-                                      err);
+        result = sp_model_choice_check_quantization(&p->choice, p->settings, p->cores,
+                                                    p->cache_dir[0] ? p->cache_dir : NULL,
+                                                    p->options.interrupted, err);
     if (result == SP_OK)
         result = sp_classes_choose(&p->class_wanted, &p->model, p->settings->classes, err);
     return result;
@@ -147,30 +147,30 @@ static int open_model(struct sp_pipeline *p, struct sp_error *err)
 static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
 {
     const struct sp_settings *s = p->settings;
-    int slots = p->options.live ? SP_CAMERAS_MAX : s->camera_count;
-    p->ledgers = calloc((size_t)slots, sizeof *p->ledgers);
-    p->cameras = calloc((size_t)slots, sizeof *p->cameras);
+    int capacity = p->options.live ? SP_CAMERAS_MAX : s->camera_count;
+    p->ledgers = calloc((size_t)capacity, sizeof *p->ledgers);
+    p->cameras = calloc((size_t)capacity, sizeof *p->cameras);
     if (!p->cameras || !p->ledgers)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", slots);
-    for (; p->camera_count < slots; p->camera_count++)
-        sp_slot_init(p, p->camera_count);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", capacity);
+    for (; p->camera_count < capacity; p->camera_count++)
+        sp_camera_init(p, p->camera_count);
     int result = SP_OK;
     for (int i = 0; i < s->camera_count && result == SP_OK; i++)
-        result = sp_slot_fill(&p->cameras[i], &s->camera[i], err);
+        result = sp_camera_fill(&p->cameras[i], &s->camera[i], err);
     if (result == SP_OK)
         result = sp_frame_pool_open(&p->frames, err);
     if (result < 0)
         return result;
-    struct sp_batcher_options options = {.cameras = p->camera_count,
-                                         .mailbox_frames = MAILBOX_FRAMES,
-                                         .ledgers = p->ledgers,
-                                         .by_time = p->options.by_time};
+    struct sp_frame_scheduler_options options = {.cameras = p->camera_count,
+                                                 .mailbox_frames = MAILBOX_FRAMES,
+                                                 .ledgers = p->ledgers,
+                                                 .by_time = p->options.by_time};
     if (p->options.live) {
         options.live = true;
         options.mailbox_frames = live_gather(p);
         options.credits = live_credits(p);
     }
-    return sp_batcher_open(&p->batcher, &options, err);
+    return sp_frame_scheduler_open(&p->scheduler, &options, err);
 }
 
 /* The queues between the threads and the pools of what moves in them. A pool's queue is as long as
@@ -180,32 +180,32 @@ static int open_queues(struct sp_pipeline *p, struct sp_error *err)
     bool live = p->options.live;
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     size_t devices = (size_t)p->device_count,
-           in_slots = SLOTS_BUSY * (size_t)(batch > 0 ? batch : 1);
-    size_t jobs = live ? live_jobs(p) : JOBS_BESIDE_SLOTS + devices * in_slots;
-    size_t tickets = live ? live_jobs(p) : TICKETS * devices;
-    int result = sp_queue_open(&p->free_tickets, tickets, err);
+           in_requests = REQUESTS_BUSY * (size_t)(batch > 0 ? batch : 1);
+    size_t tasks = live ? live_jobs(p) : TASKS_BESIDE_REQUESTS + devices * in_requests;
+    size_t batch_queue = live ? live_jobs(p) : BATCHES * devices;
+    int result = sp_queue_open(&p->free_batches, batch_queue, err);
     for (int i = 0; i < p->device_count && result == SP_OK; i++)
-        result = sp_queue_open(&p->devices[i].tickets, tickets, err);
+        result = sp_queue_open(&p->devices[i].batch_queue, batch_queue, err);
     for (int i = 0; i < p->camera_count; i++)
         p->cameras[i].route = &p->devices[0];
     if (result == SP_OK)
-        result = sp_queue_open(&p->free_jobs, jobs, err);
+        result = sp_queue_open(&p->free_tasks, tasks, err);
     if (result < 0)
         return result;
-    p->ticket_memory = calloc(tickets, sizeof *p->ticket_memory);
-    p->job_memory = calloc(jobs, sizeof *p->job_memory);
+    p->batch_memory = calloc(batch_queue, sizeof *p->batch_memory);
+    p->task_memory = calloc(tasks, sizeof *p->task_memory);
     p->worker_count = p->camera_count < p->cores ? p->camera_count : p->cores;
     p->workers = calloc((size_t)p->worker_count, sizeof *p->workers);
-    if (!p->ticket_memory || !p->job_memory || !p->workers)
+    if (!p->batch_memory || !p->task_memory || !p->workers)
         return sp_fail(err, SP_ERR_NO_MEMORY, "pipeline: out of memory");
-    for (size_t i = 0; i < tickets; i++)
-        sp_queue_push(p->free_tickets, &p->ticket_memory[i]);
-    for (size_t i = 0; i < jobs; i++)
-        sp_queue_push(p->free_jobs, &p->job_memory[i]);
+    for (size_t i = 0; i < batch_queue; i++)
+        sp_queue_push(p->free_batches, &p->batch_memory[i]);
+    for (size_t i = 0; i < tasks; i++)
+        sp_queue_push(p->free_tasks, &p->task_memory[i]);
     for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
         p->workers[i].pipeline = p;
         p->workers[i].index = i;
-        result = sp_queue_open(&p->workers[i].jobs, live ? jobs : WORKER_QUEUE_JOBS, err);
+        result = sp_queue_open(&p->workers[i].tasks, live ? tasks : WORKER_QUEUE_TASKS, err);
     }
     return result;
 }
@@ -235,7 +235,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->done_changed, &monotonic);
-    pthread_cond_init(&p->lane_opened, NULL);
+    pthread_cond_init(&p->instance_opened, NULL);
     pthread_condattr_destroy(&monotonic);
     p->options = *options;
     p->settings = s;
@@ -246,11 +246,13 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     bool mapped = options->live && s->spatial_match;
     int result = open_model(p, err);
     if (result == SP_OK && mapped)
-        result = sp_looks_open(&p->looks, s, p->engine, p->cache_dir[0] ? p->cache_dir : NULL, err);
+        result = sp_embedding_worker_open(&p->embedding_worker, s, p->engine,
+                                          p->cache_dir[0] ? p->cache_dir : NULL, err);
     if (result == SP_OK && mapped)
-        result = sp_map_open(&p->map, s, SP_CAMERAS_MAX, sp_looks_numbers(p->looks), err);
-    if (result == SP_OK && p->looks)
-        result = sp_looks_start(p->looks, p->map, err);
+        result = sp_map_open(&p->map, s, SP_CAMERAS_MAX,
+                             sp_embedding_worker_stats(p->embedding_worker), err);
+    if (result == SP_OK && p->embedding_worker)
+        result = sp_embedding_worker_start(p->embedding_worker, p->map, err);
     struct sp_reading_options reading = {
         .choice = &p->choice, .settings = s, .watch = options->live};
     if (result == SP_OK)
@@ -280,7 +282,8 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
     char name[16];
     for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
         snprintf(name, sizeof name, "post-%d", i);
-        result = sp_thread_start(&p->workers[i].thread, name, sp_post_main, &p->workers[i], err);
+        result = sp_thread_start(&p->workers[i].thread, name, sp_tracking_worker_main,
+                                 &p->workers[i], err);
         if (result == SP_OK)
             p->workers_started++;
     }
@@ -290,14 +293,14 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
         device->collector_started = result == SP_OK;
     }
     if (result == SP_OK)
-        result = sp_lanes_start(p, err);
+        result = sp_detector_pool_start(p, err);
     if (result == SP_OK) {
-        result = sp_thread_start(&p->scheduler, "scheduler", sp_scheduler_main, p, err);
-        p->scheduler_started = result == SP_OK;
+        result = sp_thread_start(&p->dispatcher, "scheduler", sp_dispatcher_main, p, err);
+        p->dispatcher_started = result == SP_OK;
     }
     pthread_mutex_lock(&p->mutex);
     for (int i = 0; i < p->settings->camera_count && result == SP_OK; i++)
-        result = sp_slot_start(&p->cameras[i], err);
+        result = sp_camera_start(&p->cameras[i], err);
     pthread_mutex_unlock(&p->mutex);
     return result;
 }
@@ -321,19 +324,19 @@ static void join_threads(struct sp_pipeline *p)
     for (int i = 0; i < p->camera_count; i++)
         if (p->cameras[i].thread_started)
             pthread_join(p->cameras[i].thread, NULL);
-    if (p->batcher)
-        sp_batcher_close(p->batcher);
+    if (p->scheduler)
+        sp_frame_scheduler_close(p->scheduler);
     /* A stage that never started cannot close the queue behind it. */
-    if (p->scheduler_started)
-        pthread_join(p->scheduler, NULL);
+    if (p->dispatcher_started)
+        pthread_join(p->dispatcher, NULL);
     for (int i = 0; i < p->device_count; i++) {
-        if (p->devices[i].tickets)
-            sp_queue_close(p->devices[i].tickets);
+        if (p->devices[i].batch_queue)
+            sp_queue_close(p->devices[i].batch_queue);
         if (p->devices[i].collector_started)
             pthread_join(p->devices[i].collector, NULL);
     }
     for (int i = 0; i < p->workers_started; i++) {
-        sp_queue_close(p->workers[i].jobs);
+        sp_queue_close(p->workers[i].tasks);
         pthread_join(p->workers[i].thread, NULL);
     }
 }
@@ -345,27 +348,27 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
         return;
     join_threads(p);
     sp_reading_close(p->reading);
-    sp_lanes_close(p);
+    sp_detector_pool_close(p);
     for (int i = 0; p->workers && i < p->worker_count; i++)
-        sp_queue_free(p->workers[i].jobs);
+        sp_queue_free(p->workers[i].tasks);
     free(p->workers);
     for (int i = 0; i < p->device_count; i++)
-        sp_queue_free(p->devices[i].tickets);
-    sp_queue_free(p->free_tickets);
-    sp_queue_free(p->free_jobs);
-    free(p->ticket_memory);
-    free(p->job_memory);
-    sp_batcher_free(p->batcher);
+        sp_queue_free(p->devices[i].batch_queue);
+    sp_queue_free(p->free_batches);
+    sp_queue_free(p->free_tasks);
+    free(p->batch_memory);
+    free(p->task_memory);
+    sp_frame_scheduler_free(p->scheduler);
     sp_frame_pool_close(p->frames);
     for (int i = 0; i < p->camera_count; i++)
-        sp_slot_release(&p->cameras[i]);
+        sp_camera_release(&p->cameras[i]);
     free(p->cameras);
     free(p->ledgers);
     free(p->class_wanted);
-    sp_looks_close(p->looks);
+    sp_embedding_worker_close(p->embedding_worker);
     sp_map_close(p->map);
     sp_speed_log_release(&p->speed_log);
-    pthread_cond_destroy(&p->lane_opened);
+    pthread_cond_destroy(&p->instance_opened);
     pthread_cond_destroy(&p->done_changed);
     pthread_mutex_destroy(&p->mutex);
     free(p);

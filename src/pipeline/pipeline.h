@@ -2,28 +2,28 @@
  *
  * Data flow, each arrow a bounded queue:
  *
- *     camera threads ─► batcher ─► scheduler ─► engine ─► collector ─► post workers ─► sink
+ *     camera threads ─► scheduler ─► scheduler ─► engine ─► collector ─► post workers ─► sink
  *
- * Camera threads open and decode; the batcher has their mailboxes; the scheduler letterboxes into
- * an engine's slot; the collector makes detections of its outputs; post workers track; the sink
- * draws, encodes, publishes, writes files.
+ * Camera threads open and decode; the scheduler has their mailboxes; the scheduler letterboxes into
+ * an engine's camera index; the collector makes detections of its outputs; post workers track; the
+ * sink draws, encodes, publishes, writes files.
  *
  * A camera is pinned to one post worker, so its frames reach the sink in order, predicted ones
  * between the inferred ones. Stopping closes the queues from upstream to downstream: what was
  * decoded is finished, nothing is dropped. Memory and threads are taken in open and by the first
- * frames; the steady state allocates nothing. */
+ * frames; the healthy state allocates nothing. */
 #pragma once
 
-#include "batch/ledger.h"
 #include "capture/source.h"
 #include "config/settings.h"
 #include "detect/detector.h"
 #include "detection.h"
 #include "pipeline/map.h"
-#include "place.h"
 #include "render/jpeg.h"
+#include "schedule/ledger.h"
 #include "stage.h"
 #include "track.h"
+#include "world_position.h"
 
 /* One frame, finished. All pointers are valid during the call only. */
 struct sp_result {
@@ -36,7 +36,7 @@ struct sp_result {
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
-    const struct sp_place *places; /* [track_count]; live only: offline NULL */
+    const struct sp_world_position *positions; /* [track_count]; live only: offline NULL */
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera: the sink adds its own */
 };
 
@@ -52,7 +52,7 @@ struct sp_pipeline_sink {
     void (*end)(void *user, int camera, const struct sp_error *why);
 };
 
-/* Live: mailboxes keep the newest picture, cameras reconnect, files are paced by their timestamps,
+/* Live: mailboxes keep the newest frame, cameras reconnect, files are paced by their timestamps,
  * cameras come and go (the settings' are the first ones, and may be none), and the pipeline runs
  * until it is stopped. Else everything is read once, and nothing is dropped. */
 struct sp_pipeline_options {
@@ -87,12 +87,12 @@ void sp_pipeline_close(struct sp_pipeline *pipeline);
 
 /* The rest: any thread, any time between open and close. */
 
-/* What a live camera really does; told by its connection and by the pictures themselves. */
+/* What a live camera really does; told by its connection and by the frames themselves. */
 #define SP_CAMERA_STATES(X)                                                                        \
     X(SP_CAMERA_CONNECTING, "connecting")                                                          \
     X(SP_CAMERA_LIVE, "live")                                                                      \
-    X(SP_CAMERA_STALLED, "stalled") /* connected, and no picture for STALL_TIMEOUT_MS */           \
-    X(SP_CAMERA_FROZEN, "frozen")   /* the same picture again and again */                         \
+    X(SP_CAMERA_STALLED, "stalled") /* connected, and no frame for STALL_TIMEOUT_MS */             \
+    X(SP_CAMERA_FROZEN, "frozen")   /* the same frame again and again */                           \
     X(SP_CAMERA_BLACK, "black")                                                                    \
     X(SP_CAMERA_OFFLINE, "offline")           /* not connected; it is tried again */               \
     X(SP_CAMERA_UNAUTHORIZED, "unauthorized") /* refused the login; tried again after minutes */   \
@@ -110,19 +110,19 @@ const char *sp_camera_state_name(enum sp_camera_state state); /* "live" */
 enum { SP_CAMERA_SHOWN_URL_BYTES = 512 };
 
 struct sp_camera_report {
-    bool used; /* else the slot is free, and the rest is zero */
+    bool used; /* else the camera index is free, and the rest is zero */
     char name[SP_CAMERA_NAME_BYTES];
     char url[SP_CAMERA_SHOWN_URL_BYTES]; /* without secrets, cut to fit */
     enum sp_camera_state state;
     uint64_t reconnects;       /* connections after the first one, tried and failed ones too */
-    int64_t last_frame_age_us; /* since the last picture came; -1: none yet */
-    double camera_fps;         /* pictures that came, lately; live only */
-    double inferred_fps;       /* pictures that were inferred, lately; live only */
+    int64_t last_frame_age_us; /* since the last frame came; -1: none yet */
+    double camera_fps;         /* frames that came, lately; live only */
+    double inferred_fps;       /* frames that were inferred, lately; live only */
     double latency_p50_us, latency_p95_us; /* decoded to done, lately; offline: of the whole run */
     uint32_t active_tracks;                /* in the last result */
-    int mailbox_depth;                     /* pictures that wait */
-    int64_t file_position;                 /* number in the file of the last picture; -1: no file */
-    struct sp_source_info info;            /* zeroed until opened; its size follows the pictures */
+    int mailbox_depth;                     /* frames that wait */
+    int64_t file_position;                 /* number in the file of the last frame; -1: no file */
+    struct sp_source_info info;            /* zeroed until opened; its size follows the frames */
     struct sp_ledger_counts ledger;
     uint64_t frames_done;  /* given to the sink */
     struct sp_error error; /* code 0: none; live: why it is not live now */
@@ -131,31 +131,32 @@ struct sp_camera_report {
     int device;  /* index into sp_pipeline_devices(); -1: none yet */
 };
 
-/* Slots of cameras, to iterate over; a camera's index is its slot. Offline: the settings' cameras;
- * live: SP_CAMERAS_MAX, most of them unused. */
-int sp_pipeline_camera_slots(const struct sp_pipeline *pipeline);
+/* Slots of cameras, to iterate over; a camera's index is its camera index. Offline: the settings'
+ * cameras; live: SP_CAMERAS_MAX, most of them unused. */
+int sp_pipeline_camera_capacity(const struct sp_pipeline *pipeline);
 
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report);
 
 /* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once and disturb no
- * other camera; what they ask for follows. A slot that is not in use is SP_ERR_NOT_FOUND. */
+ * other camera; what they ask for follows. A camera index that is not in use is SP_ERR_NOT_FOUND.
+ */
 
 /* Copies the setting. SP_ERR_INVALID: a bad name, one in use, an empty address; SP_ERR_NO_SPACE:
- * all slots are taken; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
+ * all camera indices are taken; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
 int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
                            int *index, struct sp_error *err);
 
-/* What it has decoded is finished, then sink.end is called, then the slot is free. */
+/* What it has decoded is finished, then sink.end is called, then the camera index is free. */
 int sp_pipeline_remove_camera(struct sp_pipeline *pipeline, int index, struct sp_error *err);
 
-/* A file stays where it is; a camera is disconnected, so that it goes on with the newest picture.
+/* A file stays where it is; a camera is disconnected, so that it goes on with the newest frame.
  * Idempotent. SP_ERR_INVALID: it has ended. */
 int sp_pipeline_pause_camera(struct sp_pipeline *pipeline, int index, bool paused,
                              struct sp_error *err);
 
-/* The file goes on from this picture (by time: its number over the nominal rate) and is paused no
+/* The file goes on from this frame (by time: its number over the nominal rate) and is paused no
  * more. sequence and pts_us of its frames keep rising. SP_ERR_UNSUPPORTED: not a file;
- * SP_ERR_INVALID: before the first or behind the last picture, not opened yet, or ended. */
+ * SP_ERR_INVALID: before the first or behind the last frame, not opened yet, or ended. */
 int sp_pipeline_seek_camera(struct sp_pipeline *pipeline, int index, int64_t frame_index,
                             struct sp_error *err);
 
@@ -187,9 +188,9 @@ bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id)
 const struct sp_class_names *sp_pipeline_label_names(const struct sp_pipeline *pipeline);
 const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
 
-/* Where the thread-th of several compresses pictures: JPEG_ENCODER. user: the pipeline, which
+/* Where the thread-th of several compresses frames: JPEG_ENCODER. user: the pipeline, which
  * outlives who asks. */
-struct sp_jpeg_place sp_pipeline_jpeg_place(void *user, int thread);
+struct sp_jpeg_device sp_pipeline_jpeg_device(void *user, int thread);
 
 /* What the engine runs on, in the order of DEVICES. */
 enum { SP_DEVICES_MAX = 16 };
@@ -200,7 +201,7 @@ struct sp_device_report {
     struct sp_error error; /* why */
     int cameras;           /* that are on it now */
     uint64_t batches, images;
-    uint64_t decoded;  /* pictures whose video it decoded */
+    uint64_t decoded;  /* frames whose video it decoded */
     int64_t busy_us;   /* at least one batch was on it */
     int64_t flight_us; /* of all batches together: above busy_us, they overlap */
 };
@@ -218,7 +219,8 @@ struct sp_detector_report {
 int sp_pipeline_detectors(struct sp_pipeline *pipeline,
                           struct sp_detector_report reports[SP_DETECTORS_MAX]);
 
-/* Runs the engine of detector `index` alone for duration_us, all slots in flight, on what lies in
- * its input memory; images a second. Only while nothing else runs (after sp_pipeline_wait). */
+/* Runs the engine of detector `index` alone for duration_us, all camera indices in flight, on what
+ * lies in its input memory; images a second. Only while nothing else runs (after sp_pipeline_wait).
+ */
 int sp_pipeline_engine_alone(struct sp_pipeline *pipeline, int index, int64_t duration_us,
                              double *images_per_s, struct sp_error *err);

@@ -1,6 +1,6 @@
 #include "pipeline/placement.h"
 
-int sp_placement_choose(const struct sp_room *rooms, int count, double weight)
+int sp_placement_choose(const struct sp_device_capacity *rooms, int count, double weight)
 {
     int best = -1;
     double least = 0;

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-struct sp_room {
+struct sp_device_capacity {
     bool usable;
     double power; /* beside the others; 0: not known, counts as 1 */
     double load;  /* of the cameras it has, in the unit of `weight` */
@@ -11,4 +11,4 @@ struct sp_room {
 
 /* The one that a camera of this weight leaves with the most room, the first of equals; -1: none is
  * usable. */
-int sp_placement_choose(const struct sp_room *rooms, int count, double weight);
+int sp_placement_choose(const struct sp_device_capacity *rooms, int count, double weight);

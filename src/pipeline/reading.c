@@ -60,9 +60,9 @@ void sp_reading_note(struct sp_reading *reading, struct sp_frame *frame, size_t 
     if (number > SP_READING_FRAMES && (number & (number - 1)) != 0)
         return;
     pthread_mutex_lock(&reading->mutex);
-    struct sp_frame **place = &reading->frame[reading->kept++ % SP_READING_FRAMES];
-    sp_frame_unref(*place);
-    *place = sp_frame_ref(frame);
+    struct sp_frame **position = &reading->frame[reading->kept++ % SP_READING_FRAMES];
+    sp_frame_unref(*position);
+    *position = sp_frame_ref(frame);
     pthread_mutex_unlock(&reading->mutex);
 }
 
@@ -70,7 +70,7 @@ void sp_reading_note(struct sp_reading *reading, struct sp_frame *frame, size_t 
 
 static int infer(struct sp_detector *detector, const struct sp_frame *frame, size_t *boxes)
 {
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *slot = sp_detector_acquire(detector);
     int result = sp_detector_fill(detector, slot, frame, NULL);
     if (result == SP_OK)
         result = sp_detector_submit(detector, slot, NULL);
@@ -94,8 +94,8 @@ static int open_detector(struct sp_detector **detector, const struct sp_model_ch
         .height_px = choice->input_size_px,
         .threads = 1,
         .streams = 1,
-        .extra = sp_model_choice_extra(choice),
-        .head = {.score_threshold = settings->confidence_threshold,
+        .backend_options = sp_model_choice_backend_options(choice),
+        .head = {.confidence_threshold = settings->confidence_threshold,
                  .nms_iou = settings->nms_iou,
                  .class_wanted = wanted},
     };
@@ -155,10 +155,10 @@ static int list_alternatives(const struct sp_model *model, const struct sp_model
         list[count] = *now;
         list[count++].range = SP_RANGE_UNIT;
     }
-    for (int family = SP_FAMILY_YOLOV5; family <= SP_FAMILY_RFDETR && count < ALTERNATIVES_MAX;
-         family++) {
-        if (family != (int)model->family)
-            list[count++] = (struct sp_model_wish){.family = (enum sp_model_family)family};
+    for (int head_type = SP_HEAD_YOLOV5; head_type <= SP_HEAD_RFDETR && count < ALTERNATIVES_MAX;
+         head_type++) {
+        if (head_type != (int)model->head_type)
+            list[count++] = (struct sp_model_wish){.head_type = (enum sp_head_type)head_type};
     }
     return count;
 }
@@ -170,9 +170,9 @@ static void describe(char text[SP_READING_TEXT_BYTES], const struct sp_model_cho
     char settings[120] = "";
     size_t used = 0, room = sizeof settings;
     const char *slash = strrchr(choice->model.path, '/');
-    if (other->family != now->family)
+    if (other->head_type != now->head_type)
         used += (size_t)snprintf(settings + used, room - used, " MODEL_FAMILY=%s",
-                                 sp_model_family_name(other->family));
+                                 sp_head_type_name(other->head_type));
     if (other->range != now->range)
         used += (size_t)snprintf(settings + used, room - used, " MODEL_INPUT_RANGE=%s",
                                  other->range == SP_RANGE_UNIT    ? "0..1"

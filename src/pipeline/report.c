@@ -17,7 +17,7 @@ const char *sp_camera_state_name(enum sp_camera_state state)
     return names[state];
 }
 
-int sp_pipeline_camera_slots(const struct sp_pipeline *pipeline)
+int sp_pipeline_camera_capacity(const struct sp_pipeline *pipeline)
 {
     return pipeline->camera_count;
 }
@@ -38,9 +38,9 @@ static enum sp_camera_state state_of(const struct sp_camera *c, int64_t now_us)
     if (now_us - c->last_frame_us >
         p->settings->stall_timeout_ms * 1000LL + sp_camera_snapshot_us(c))
         return SP_CAMERA_STALLED;
-    return c->truth == SP_TRUTH_BLACK    ? SP_CAMERA_BLACK
-           : c->truth == SP_TRUTH_FROZEN ? SP_CAMERA_FROZEN
-                                         : SP_CAMERA_LIVE;
+    return c->health == SP_HEALTH_BLACK    ? SP_CAMERA_BLACK
+           : c->health == SP_HEALTH_FROZEN ? SP_CAMERA_FROZEN
+                                           : SP_CAMERA_LIVE;
 }
 
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report)
@@ -71,10 +71,10 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     report->frames_done = atomic_load(&c->frames_done);
     report->device = atomic_load(&c->device_shown);
     report->active_tracks = atomic_load(&c->active_tracks);
-    report->mailbox_depth = (int)sp_batcher_depth(pipeline->batcher, camera);
+    report->mailbox_depth = (int)sp_frame_scheduler_depth(pipeline->scheduler, camera);
     sp_ledger_read(c->ledger, &report->ledger);
     if (pipeline->options.live)
-        sp_lately_read(&c->latency, &latency);
+        sp_rate_window_read(&c->latency, &latency);
     else
         sp_histogram_merge(&latency, &c->stages[SP_STAGE_TOTAL].wall);
     report->latency_p50_us = sp_histogram_percentile(&latency, 0.5);
@@ -159,17 +159,17 @@ int sp_pipeline_detectors(struct sp_pipeline *pipeline,
                           struct sp_detector_report reports[SP_DETECTORS_MAX])
 {
     int count = 0;
-    struct sp_lane *lane;
-    for (; (lane = sp_lane_ready(pipeline, count)); count++) {
+    struct sp_detector_instance *instance;
+    for (; (instance = sp_instance_ready(pipeline, count)); count++) {
         reports[count] = (struct sp_detector_report){
-            .device = lane->device->index,
-            .width_px = lane->width_px,
-            .height_px = lane->height_px,
-            .batch = sp_detector_batch(lane->detector),
-            .images = atomic_load(&lane->images),
+            .device = instance->device->index,
+            .width_px = instance->width_px,
+            .height_px = instance->height_px,
+            .batch = sp_detector_batch(instance->detector),
+            .images = atomic_load(&instance->images),
             .description = {.struct_bytes = sizeof reports[count].description},
         };
-        sp_detector_describe(lane->detector, &reports[count].description);
+        sp_detector_describe(instance->detector, &reports[count].description);
     }
     return count;
 }

@@ -119,7 +119,7 @@ void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us, 
         ;
 }
 
-void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_t encode_us)
+void sp_batch_note_tracking(struct sp_batch_record *record, int64_t track_us, int64_t encode_us)
 {
     if (!record)
         return;

@@ -60,7 +60,7 @@ void sp_speed_log_flush(struct sp_speed_log *log, struct sp_batch_record **open)
 /* What follows takes NULL records and does nothing then. */
 void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us,
                           int64_t finished_us);
-void sp_batch_note_post(struct sp_batch_record *record, int64_t track_us, int64_t encode_us);
+void sp_batch_note_tracking(struct sp_batch_record *record, int64_t track_us, int64_t encode_us);
 
 void sp_batch_note_space(struct sp_batch_record *record, int64_t space_us);
 

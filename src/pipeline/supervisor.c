@@ -20,11 +20,11 @@
 static const int64_t BACKOFF_FIRST_US = 500000;
 static const int64_t BACKOFF_LIMIT_US = 10000000;
 static const int64_t STABLE_US = 5000000; /* a connection that holds so long is a success */
-/* A camera is steady when it has been trouble-free for so long; a gap of so long is trouble. */
-static const int64_t STEADY_AFTER_US = 3000000;
+/* A camera is healthy when it has been trouble-free for so long; a gap of so long is trouble. */
+static const int64_t HEALTHY_AFTER_US = 3000000;
 static const int64_t GAP_US = 1000000;
 static const int64_t BLACK_AFTER_US = 1000000;
-static const int64_t GPU_TRUTH_PERIOD_US = 250000;
+static const int64_t GPU_HEALTH_PERIOD_US = 250000;
 static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
 static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
 static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
@@ -43,15 +43,15 @@ struct supervisor {
     struct sp_pass pass;
     struct sp_backoff backoff;
     unsigned refused; /* logins in a row */
-    struct sp_truth_watch watch;
-    enum sp_truth truth;  /* what it said last */
-    int64_t truth_due_us; /* when a picture on a GPU is next looked at */
+    struct sp_health_watch watch;
+    enum sp_camera_health health; /* what it said last */
+    int64_t health_due_us;        /* when a frame on a GPU is next looked at */
     uint32_t epoch;
-    int64_t last_came_us; /* of the last picture; 0: none yet */
+    int64_t last_came_us; /* of the last frame; 0: none yet */
     uint64_t failed;      /* of this connection, already in the ledger */
     int64_t trouble_us;   /* the last one */
     int64_t last_failed_us;
-    bool steady;
+    bool healthy;
 
     /* The connection. */
     struct sp_source *source;
@@ -59,21 +59,21 @@ struct supervisor {
     bool rebased;  /* base_pts_us is set for this connection */
     bool anchored; /* a file's pace: anchor_us is when its time 0 is due */
     int64_t anchor_us;
-    int64_t target_pts_us; /* after a seek: pictures before it are passed over; -1: none */
-    int64_t position_base; /* number in the file of the stream's picture 0 */
-    bool find_position;    /* after a seek, from the next picture's time */
-    uint64_t pictures;
+    int64_t target_pts_us; /* after a seek: frames before it are passed over; -1: none */
+    int64_t position_base; /* number in the file of the stream's frame 0 */
+    bool find_position;    /* after a seek, from the next frame's time */
+    uint64_t images;
 };
 
 /* ---- states ---- */
 
-static void set_link(struct sp_camera *camera, enum sp_camera_state link, enum sp_truth truth,
-                     const struct sp_error *why)
+static void set_link(struct sp_camera *camera, enum sp_camera_state link,
+                     enum sp_camera_health health, const struct sp_error *why)
 {
     pthread_mutex_lock(&camera->mutex);
-    bool changed = camera->link != link || camera->truth != truth;
+    bool changed = camera->link != link || camera->health != health;
     camera->link = link;
-    camera->truth = truth;
+    camera->health = health;
     if (why)
         camera->error = *why;
     else if (changed && link == SP_CAMERA_LIVE)
@@ -81,10 +81,11 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link, enum s
     pthread_mutex_unlock(&camera->mutex);
     if (!changed)
         return;
-    const char *name = truth == SP_TRUTH_BLACK    ? "black"
-                       : truth == SP_TRUTH_FROZEN ? "frozen"
-                                                  : sp_camera_state_name(link);
-    bool good = (link == SP_CAMERA_LIVE && truth == SP_TRUTH_LIVE) || link == SP_CAMERA_CONNECTING;
+    const char *name = health == SP_HEALTH_BLACK    ? "black"
+                       : health == SP_HEALTH_FROZEN ? "frozen"
+                                                    : sp_camera_state_name(link);
+    bool good =
+        (link == SP_CAMERA_LIVE && health == SP_HEALTH_LIVE) || link == SP_CAMERA_CONNECTING;
     sp_log(good ? SP_LOG_INFO : SP_LOG_WARNING, "camera %s is %s%s%s", camera->setting.name, name,
            why ? ": " : "", why ? why->text : "");
 }
@@ -96,25 +97,25 @@ static int64_t period_us(const struct supervisor *s)
 
 /* ---- steadiness ---- */
 
-static void set_steady(struct supervisor *s, bool steady)
+static void set_healthy(struct supervisor *s, bool healthy)
 {
-    if (s->steady != steady)
-        sp_batcher_set_steady(s->camera->pipeline->batcher, s->camera->index, steady);
-    s->steady = steady;
+    if (s->healthy != healthy)
+        sp_frame_scheduler_set_healthy(s->camera->pipeline->scheduler, s->camera->index, healthy);
+    s->healthy = healthy;
 }
 
 /* It connects, is silent, or sends what cannot be decoded. */
 static void note_trouble(struct supervisor *s)
 {
     s->trouble_us = sp_clock_us();
-    set_steady(s, false);
+    set_healthy(s, false);
 }
 
 /* One that is lost now and then is none. */
 static void note_failed(struct supervisor *s)
 {
     int64_t now_us = sp_clock_us();
-    if (s->last_failed_us != 0 && now_us - s->last_failed_us < STEADY_AFTER_US)
+    if (s->last_failed_us != 0 && now_us - s->last_failed_us < HEALTHY_AFTER_US)
         note_trouble(s);
     s->last_failed_us = now_us;
 }
@@ -124,8 +125,8 @@ static void look_at_steadiness(struct supervisor *s, int64_t now_us)
     int64_t gap_us = GAP_US + (s->info.snapshot ? period_us(s) : 0);
     if (s->info.live && s->last_came_us != 0 && now_us - s->last_came_us > gap_us)
         note_trouble(s);
-    else if (!s->steady && now_us - s->trouble_us >= STEADY_AFTER_US)
-        set_steady(s, true);
+    else if (!s->healthy && now_us - s->trouble_us >= HEALTHY_AFTER_US)
+        set_healthy(s, true);
 }
 
 /* ---- waiting ---- */
@@ -160,7 +161,7 @@ static bool wait_while_paused(struct sp_camera *camera)
 
 enum pace { PACE_DUE, PACE_DROP };
 
-/* Keeps a file's picture until its time; through a pause, too. Drop: a stop or a seek came. */
+/* Keeps a file's frame until its time; through a pause, too. Drop: a stop or a seek came. */
 static enum pace wait_due(struct supervisor *s, int64_t pts_us)
 {
     struct sp_camera *camera = s->camera;
@@ -190,7 +191,7 @@ static enum pace wait_due(struct supervisor *s, int64_t pts_us)
     return PACE_DUE;
 }
 
-/* ---- pictures ---- */
+/* ---- frames ---- */
 
 /* Numbers and times as of the whole life of the camera. */
 static void renumber(struct supervisor *s, struct sp_frame *frame)
@@ -229,26 +230,26 @@ static void count_failed(struct supervisor *s)
     s->failed = failed;
 }
 
-/* A picture on a GPU is brought from there to be looked at: now and then is enough. */
-static enum sp_truth look_at_truth(struct supervisor *s, const struct sp_frame *frame)
+/* A frame on a GPU is brought from there to be looked at: now and then is enough. */
+static enum sp_camera_health observe_health(struct supervisor *s, const struct sp_frame *frame)
 {
     struct sp_error err;
     if (frame->surface) {
-        if (s->watch.any && frame->received_us < s->truth_due_us)
-            return s->truth;
-        s->truth_due_us = frame->received_us + GPU_TRUTH_PERIOD_US;
+        if (s->watch.any && frame->received_us < s->health_due_us)
+            return s->health;
+        s->health_due_us = frame->received_us + GPU_HEALTH_PERIOD_US;
         if (sp_frame_fetch(frame, &err) < 0)
-            return s->truth; /* whoever needs it more will say so */
+            return s->health; /* whoever needs it more will say so */
     }
-    s->truth = sp_truth_look(&s->watch, frame);
-    return s->truth;
+    s->health = sp_health_observe(&s->watch, frame);
+    return s->health;
 }
 
 /* Takes the reference. False: nobody wants more. */
 static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t position)
 {
     struct sp_camera *camera = s->camera;
-    enum sp_truth truth = look_at_truth(s, frame);
+    enum sp_camera_health health = observe_health(s, frame);
     look_at_steadiness(s, frame->received_us);
     renumber(s, frame);
     pthread_mutex_lock(&camera->mutex);
@@ -258,20 +259,20 @@ static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t positi
     camera->info.height_px = frame->height_px;
     sp_rate_add(&camera->came, frame->received_us);
     pthread_mutex_unlock(&camera->mutex);
-    set_link(camera, SP_CAMERA_LIVE, truth, NULL);
+    set_link(camera, SP_CAMERA_LIVE, health, NULL);
 
     sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
     sp_camera_count_decoded(camera, frame);
     sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
     sp_ledger_receive(camera->ledger, 1);
-    if (sp_batcher_push(camera->pipeline->batcher, camera->index, frame) == SP_OK)
+    if (sp_frame_scheduler_push(camera->pipeline->scheduler, camera->index, frame) == SP_OK)
         return true;
-    sp_ledger_settle(camera->ledger, SP_OUTCOME_STALE, 1);
+    sp_ledger_settle(camera->ledger, SP_OUTCOME_DROPPED, 1);
     return false;
 }
 
-/* A picture that was read. SP_OK: go on. */
-static int take_picture(struct supervisor *s, struct sp_frame *frame)
+/* A frame that was read. SP_OK: go on. */
+static int take_image(struct supervisor *s, struct sp_frame *frame)
 {
     const struct sp_pipeline *p = s->camera->pipeline;
     int64_t position = -1;
@@ -297,7 +298,7 @@ static int take_picture(struct supervisor *s, struct sp_frame *frame)
         sp_frame_unref(frame);
         return OVER;
     }
-    s->pictures++;
+    s->images++;
     return hand_on(s, frame, position) ? SP_OK : OVER;
 }
 
@@ -325,7 +326,7 @@ static int follow_seek(struct supervisor *s, struct sp_error *err)
     return SP_OK;
 }
 
-/* What a read said that gave no picture. SP_OK: read again. */
+/* What a read said that gave no frame. SP_OK: read again. */
 static int judge_read(struct supervisor *s, int result, int *silent, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
@@ -335,7 +336,7 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
     if (result == SP_ERR_TIMEOUT)
         note_trouble(s);
     if (result == SP_ERR_TIMEOUT && ++*silent < SILENT_READS_MAX) {
-        set_link(camera, SP_CAMERA_STALLED, SP_TRUTH_LIVE, err);
+        set_link(camera, SP_CAMERA_STALLED, SP_HEALTH_LIVE, err);
         return SP_OK;
     }
     if (result == SP_ERR_END) {
@@ -343,7 +344,7 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
         sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, tail);
         s->pass.next_sequence += tail;
     }
-    bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->pictures > 0);
+    bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->images > 0);
     if (s->info.live || !over)
         return result == SP_ERR_END
                    ? sp_fail(err, SP_ERR_IO, "%s: the stream was closed", camera->shown_url)
@@ -353,8 +354,8 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
             return result;
         sp_log(SP_LOG_WARNING, "camera %s: %s", camera->setting.name, err->text);
     }
-    if (s->pictures == 0) /* or it would be opened again and again at once */
-        return sp_fail(err, SP_ERR_FORMAT, "%s: there is no picture in it", camera->shown_url);
+    if (s->images == 0) /* or it would be opened again and again at once */
+        return sp_fail(err, SP_ERR_FORMAT, "%s: there is no frame in it", camera->shown_url);
     return loop ? AGAIN : OVER;
 }
 
@@ -390,7 +391,7 @@ static int read_on(struct supervisor *s, struct sp_error *err)
             result = judge_read(s, result, &silent, err);
         } else {
             silent = 0;
-            result = take_picture(s, frame);
+            result = take_image(s, frame);
         }
         if (result != SP_OK)
             return result;
@@ -400,13 +401,13 @@ static int read_on(struct supervisor *s, struct sp_error *err)
 static int connect_and_read(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
-    s->pictures = 0; /* also when it does not open: what the one before gave does not count */
+    s->images = 0; /* also when it does not open: what the one before gave does not count */
     int result = sp_camera_open_source(camera, &s->source, err);
     if (result < 0)
         return result;
     s->refused = 0;
     sp_source_info(s->source, &s->info);
-    sp_truth_restart(&s->watch);
+    sp_health_restart(&s->watch);
     s->watch.frozen_after_us = 2000LL * camera->pipeline->settings->stall_timeout_ms +
                                (s->info.snapshot ? FROZEN_IMAGES * period_us(s) : 0);
     s->rebased = s->anchored = s->find_position = false;
@@ -419,7 +420,7 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
     count_failed(s);
     sp_source_close(s->source);
     sp_camera_leave_gpu(camera);
-    if (s->pictures > 0 && s->last_came_us - opened_us >= STABLE_US)
+    if (s->images > 0 && s->last_came_us - opened_us >= STABLE_US)
         sp_backoff_succeed(&s->backoff);
     return result;
 }
@@ -437,8 +438,8 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
     }
     note_trouble(s);
     if (result == LEFT || result == SP_ERR_INTERRUPTED) {
-        set_link(camera, SP_CAMERA_CONNECTING, SP_TRUTH_LIVE, NULL);
-    } else if (result == SP_ERR_FORMAT && s->pictures > 0 && !s->info.live) {
+        set_link(camera, SP_CAMERA_CONNECTING, SP_HEALTH_LIVE, NULL);
+    } else if (result == SP_ERR_FORMAT && s->images > 0 && !s->info.live) {
         sp_camera_fail(camera, err); /* a damaged file that is played once */
         pthread_mutex_lock(&camera->mutex);
         camera->refused = true;
@@ -446,11 +447,11 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
         return false;
     } else if (result == SP_ERR_UNAUTHORIZED) {
         unsigned last = sizeof REFUSED_US / sizeof REFUSED_US[0] - 1;
-        set_link(camera, SP_CAMERA_UNAUTHORIZED, SP_TRUTH_LIVE, err);
+        set_link(camera, SP_CAMERA_UNAUTHORIZED, SP_HEALTH_LIVE, err);
         wait_backoff(camera, REFUSED_US[s->refused < last ? s->refused : last]);
         s->refused++;
     } else {
-        set_link(camera, SP_CAMERA_OFFLINE, SP_TRUTH_LIVE, err);
+        set_link(camera, SP_CAMERA_OFFLINE, SP_HEALTH_LIVE, err);
         wait_backoff(camera, sp_backoff_next(&s->backoff));
     }
     if (result != LEFT) {

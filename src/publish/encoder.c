@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
-#include "publish/shrink.h"
+#include "publish/downscale.h"
 #include "render/draw.h"
 #include "render/text.h"
 #include "surface.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char part_tail[] = "\r\n" SP_PICTURE_BOUNDARY;
+static const char part_tail[] = "\r\n" SP_IMAGE_BOUNDARY;
 
 enum {
     THREADS_MAX = 64,
@@ -23,18 +23,18 @@ struct sp_stream {
     struct sp_encoder *encoder;
     struct sp_stream_options options;
     int viewers;
-    struct sp_update *update; /* what waits, with its picture */
+    struct sp_update *update; /* what waits, with its image */
     struct sp_frame *frame;
     bool queued, busy;
     struct sp_stream *next_queued;
-    struct sp_picture *newest;
+    struct sp_image *newest;
     uint64_t number;
 };
 
 struct worker {
     struct sp_encoder *encoder;
     pthread_t thread;
-    struct sp_shrinker shrinker;
+    struct sp_downscaler downscaler;
     struct sp_canvas canvas;
     struct sp_text *text;
     struct sp_jpeg *jpeg;
@@ -54,60 +54,60 @@ struct sp_encoder {
     bool stopping;
     struct sp_stream *streams[SP_STREAMS_MAX];
     struct sp_stream *first_queued, *last_queued;
-    struct sp_picture *free_pictures;
+    struct sp_image *free_images;
     uint64_t encoded, replaced, failed;
 };
 
-/* --- pictures --------------------------------------------------------------------------------- */
+/* --- images --------------------------------------------------------------------------------- */
 
-static struct sp_picture *take_picture(struct sp_encoder *e, size_t jpeg_bytes)
+static struct sp_image *take_image(struct sp_encoder *e, size_t jpeg_bytes)
 {
     pthread_mutex_lock(&e->mutex);
-    struct sp_picture *picture = e->free_pictures;
-    if (picture)
-        e->free_pictures = picture->next_free;
+    struct sp_image *image = e->free_images;
+    if (image)
+        e->free_images = image->next_free;
     pthread_mutex_unlock(&e->mutex);
-    if (!picture)
-        picture = calloc(1, sizeof *picture);
-    if (!picture)
+    if (!image)
+        image = calloc(1, sizeof *image);
+    if (!image)
         return NULL;
-    size_t bytes = SP_PICTURE_ROOM + jpeg_bytes + TAIL_BYTES;
-    if (bytes > picture->capacity_bytes) {
-        free(picture->memory);
+    size_t bytes = SP_IMAGE_HEADROOM + jpeg_bytes + TAIL_BYTES;
+    if (bytes > image->capacity_bytes) {
+        free(image->memory);
         bytes += bytes / 4;
-        picture->memory = malloc(bytes);
-        picture->capacity_bytes = picture->memory ? bytes : 0;
+        image->memory = malloc(bytes);
+        image->capacity_bytes = image->memory ? bytes : 0;
     }
-    if (!picture->memory) {
-        free(picture);
+    if (!image->memory) {
+        free(image);
         return NULL;
     }
-    picture->encoder = e;
-    atomic_init(&picture->refs, 1);
-    return picture;
+    image->encoder = e;
+    atomic_init(&image->refs, 1);
+    return image;
 }
 
-void sp_picture_unref(struct sp_picture *picture)
+void sp_image_unref(struct sp_image *image)
 {
-    if (!picture || atomic_fetch_sub_explicit(&picture->refs, 1, memory_order_acq_rel) != 1)
+    if (!image || atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) != 1)
         return;
-    struct sp_encoder *e = picture->encoder;
-    sp_update_unref(picture->update);
-    picture->update = NULL;
+    struct sp_encoder *e = image->encoder;
+    sp_update_unref(image->update);
+    image->update = NULL;
     pthread_mutex_lock(&e->mutex);
-    picture->next_free = e->free_pictures;
-    e->free_pictures = picture;
+    image->next_free = e->free_images;
+    e->free_images = image;
     pthread_mutex_unlock(&e->mutex);
 }
 
-static void wrap(struct sp_picture *picture, const uint8_t *jpeg, size_t bytes)
+static void wrap(struct sp_image *image, const uint8_t *jpeg, size_t bytes)
 {
-    picture->part = picture->memory + SP_PICTURE_ROOM;
-    picture->part_bytes = bytes + TAIL_BYTES;
-    memcpy(picture->part, jpeg, bytes);
-    memcpy(picture->part + bytes, part_tail, TAIL_BYTES);
-    picture->jpeg = picture->part;
-    picture->jpeg_bytes = bytes;
+    image->part = image->memory + SP_IMAGE_HEADROOM;
+    image->part_bytes = bytes + TAIL_BYTES;
+    memcpy(image->part, jpeg, bytes);
+    memcpy(image->part + bytes, part_tail, TAIL_BYTES);
+    image->jpeg = image->part;
+    image->jpeg_bytes = bytes;
 }
 
 /* --- workers ---------------------------------------------------------------------------------- */
@@ -123,7 +123,7 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
                    options->wide);
     int result = sp_frame_fetch(frame, err);
     if (result == SP_OK)
-        result = sp_shrink(&w->shrinker, frame, &size, &small, err);
+        result = sp_downscale(&w->downscaler, frame, &size, &small, err);
     if (result == SP_OK)
         result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
     if (result < 0 || !options->annotated)
@@ -139,7 +139,7 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
     }
     struct sp_draw_style style = {
         .ids = true,
-        .scores = true,
+        .confidences = true,
         .names = w->encoder->options.names,
         .predicted = !update->inferred,
         .title = update->name,
@@ -149,8 +149,8 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
 }
 
 /* NULL: it failed, which is logged once a while by its count only. */
-static struct sp_picture *encode(struct worker *w, const struct sp_stream_options *options,
-                                 struct sp_update *update, const struct sp_frame *frame)
+static struct sp_image *encode(struct worker *w, const struct sp_stream_options *options,
+                               struct sp_update *update, const struct sp_frame *frame)
 {
     struct sp_encoder *e = w->encoder;
     struct sp_hub_times *times = sp_hub_times(e->options.hub, options->camera);
@@ -164,15 +164,15 @@ static struct sp_picture *encode(struct worker *w, const struct sp_stream_option
     if (result == SP_OK)
         result = sp_jpeg_encode(w->jpeg, &w->canvas, options->quality, &jpeg, &bytes, &err);
     sp_histogram_add(&times->encode, sp_stage_begin().wall_us - drawn.wall_us);
-    struct sp_picture *picture = result == SP_OK ? take_picture(e, bytes) : NULL;
-    if (!picture) {
+    struct sp_image *image = result == SP_OK ? take_image(e, bytes) : NULL;
+    if (!image) {
         sp_log(SP_LOG_DEBUG, "camera %s: no JPEG: %s", update->name,
                result < 0 ? err.text : "out of memory");
         return NULL;
     }
-    wrap(picture, jpeg, bytes);
-    picture->update = sp_update_ref(update);
-    return picture;
+    wrap(image, jpeg, bytes);
+    image->update = sp_update_ref(update);
+    return image;
 }
 
 /* The mutex is held. */
@@ -209,28 +209,28 @@ static void work_on(struct worker *w, struct sp_stream *stream)
     stream->busy = true;
     pthread_mutex_unlock(&e->mutex);
 
-    struct sp_picture *picture = encode(w, &options, update, frame);
+    struct sp_image *image = encode(w, &options, update, frame);
     sp_update_unref(update);
     sp_frame_unref(frame);
 
     pthread_mutex_lock(&e->mutex);
     stream->busy = false;
-    e->encoded += picture != NULL;
-    e->failed += picture == NULL;
-    struct sp_picture *old = picture;
+    e->encoded += image != NULL;
+    e->failed += image == NULL;
+    struct sp_image *old = image;
     bool gone = stream->viewers == 0;
-    if (!gone && picture) {
+    if (!gone && image) {
         old = stream->newest;
-        stream->newest = picture;
-        picture->number = ++stream->number;
+        stream->newest = image;
+        image->number = ++stream->number;
     }
     if (!gone && stream->frame)
         enqueue(e, stream);
     pthread_mutex_unlock(&e->mutex);
-    sp_picture_unref(old);
+    sp_image_unref(old);
     if (gone)
         free_stream(stream);
-    else if (picture && e->wake)
+    else if (image && e->wake)
         e->wake(e->wake_user, options.camera);
     pthread_mutex_lock(&e->mutex);
 }
@@ -266,8 +266,8 @@ static int open_worker(struct sp_encoder *e, int index, struct sp_error *err)
     if (sp_text_open(&w->text, NULL, &no_font) < 0 && index == 0)
         sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
     int result = sp_jpeg_open(&w->jpeg, err);
-    if (result == SP_OK && e->options.place)
-        sp_jpeg_set_place(w->jpeg, e->options.place(e->options.place_user, index));
+    if (result == SP_OK && e->options.device)
+        sp_jpeg_set_device(w->jpeg, e->options.device(e->options.device_user, index));
     if (result == SP_OK)
         result = sp_thread_start(&w->thread, "jpeg", worker_main, w, err);
     e->workers_started += result == SP_OK;
@@ -324,16 +324,16 @@ void sp_encoder_close(struct sp_encoder *e)
     sp_encoder_stop(e);
     assert(atomic_load(&e->stream_count) == 0);
     for (int i = 0; i < e->worker_count; i++) {
-        sp_shrinker_release(&e->workers[i].shrinker);
+        sp_downscaler_release(&e->workers[i].downscaler);
         sp_canvas_release(&e->workers[i].canvas);
         sp_text_close(e->workers[i].text);
         sp_jpeg_close(e->workers[i].jpeg);
     }
-    while (e->free_pictures) {
-        struct sp_picture *picture = e->free_pictures;
-        e->free_pictures = picture->next_free;
-        free(picture->memory);
-        free(picture);
+    while (e->free_images) {
+        struct sp_image *image = e->free_images;
+        e->free_images = image->next_free;
+        free(image->memory);
+        free(image);
     }
     pthread_cond_destroy(&e->work);
     pthread_mutex_destroy(&e->mutex);
@@ -377,15 +377,15 @@ static bool is_same(const struct sp_stream_options *a, const struct sp_stream_op
 static struct sp_stream *find_or_make(struct sp_encoder *e, const struct sp_stream_options *options,
                                       struct sp_error *err)
 {
-    int place = -1;
+    int device = -1;
     for (int i = SP_STREAMS_MAX - 1; i >= 0; i--) {
         if (!e->streams[i])
-            place = i;
+            device = i;
         else if (is_same(&e->streams[i]->options, options))
             return e->streams[i];
     }
-    if (place < 0) {
-        sp_fail(err, SP_ERR_NO_SPACE, "%d kinds of pictures are being watched already",
+    if (device < 0) {
+        sp_fail(err, SP_ERR_NO_SPACE, "%d kinds of images are being watched already",
                 SP_STREAMS_MAX);
         return NULL;
     }
@@ -396,7 +396,7 @@ static struct sp_stream *find_or_make(struct sp_encoder *e, const struct sp_stre
     }
     stream->encoder = e;
     stream->options = *options;
-    e->streams[place] = stream;
+    e->streams[device] = stream;
     atomic_fetch_add(&e->stream_count, 1);
     return stream;
 }
@@ -448,7 +448,7 @@ void sp_stream_leave(struct sp_stream *stream)
     struct sp_encoder *e = stream->encoder;
     pthread_mutex_lock(&e->mutex);
     bool last = --stream->viewers == 0;
-    struct sp_picture *newest = NULL;
+    struct sp_image *newest = NULL;
     bool busy = stream->busy;
     if (last) {
         for (int i = 0; i < SP_STREAMS_MAX; i++)
@@ -460,7 +460,7 @@ void sp_stream_leave(struct sp_stream *stream)
         newest = stream->newest;
     }
     pthread_mutex_unlock(&e->mutex);
-    sp_picture_unref(newest);
+    sp_image_unref(newest);
     if (last && !busy) /* else its worker frees it */
         free_stream(stream);
 }
@@ -473,16 +473,16 @@ uint64_t sp_stream_number(struct sp_stream *stream)
     return number;
 }
 
-struct sp_picture *sp_stream_newest(struct sp_stream *stream, uint64_t seen)
+struct sp_image *sp_stream_newest(struct sp_stream *stream, uint64_t seen)
 {
-    struct sp_picture *picture = NULL;
+    struct sp_image *image = NULL;
     pthread_mutex_lock(&stream->encoder->mutex);
     if (stream->newest && stream->number > seen) {
-        picture = stream->newest;
-        atomic_fetch_add_explicit(&picture->refs, 1, memory_order_relaxed);
+        image = stream->newest;
+        atomic_fetch_add_explicit(&image->refs, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&stream->encoder->mutex);
-    return picture;
+    return image;
 }
 
 void sp_encoder_count(struct sp_encoder *e, struct sp_encoder_counts *counts)

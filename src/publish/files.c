@@ -1,8 +1,8 @@
 #include "publish/files.h"
 
 #include "base/json.h"
+#include "publish/atomic_file.h"
 #include "publish/mp4.h"
-#include "publish/part.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ struct mark {
 };
 
 struct sp_files {
-    struct sp_part *mot, *journal, *video; /* video: NULL without */
+    struct sp_atomic_file *mot, *journal, *video; /* video: NULL without */
     struct sp_mp4 *mp4;
     struct sp_json line;
     double frame_rate; /* nominal; 0: unknown */
@@ -34,14 +34,14 @@ struct sp_files {
     int marks;
 };
 
-static int open_part(struct sp_part **out, const struct sp_files_options *options,
-                     const char *extension, struct sp_error *err)
+static int open_atomic_file(struct sp_atomic_file **out, const struct sp_files_options *options,
+                            const char *extension, struct sp_error *err)
 {
     char name[NAME_BYTES];
     if (snprintf(name, sizeof name, "%s.%s", options->camera, extension) >= (int)sizeof name)
         return sp_fail(err, SP_ERR_INVALID, "camera %.40s...: the name is too long for a file",
                        options->camera);
-    return sp_part_open(out, options->dir, name, err);
+    return sp_atomic_file_open(out, options->dir, name, err);
 }
 
 int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
@@ -52,9 +52,9 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
         return sp_fail(err, SP_ERR_NO_MEMORY, "camera %s: out of memory", options->camera);
     files->frame_rate = options->frame_rate;
     files->class_names = options->class_names;
-    int rc = open_part(&files->mot, options, "txt", err);
+    int rc = open_atomic_file(&files->mot, options, "txt", err);
     if (!rc)
-        rc = open_part(&files->journal, options, "jsonl", err);
+        rc = open_atomic_file(&files->journal, options, "jsonl", err);
     if (!rc && options->video) {
         int crf = options->video_crf == 0 ? CRF_DEFAULT : options->video_crf;
         const struct sp_mp4_options video = {
@@ -63,7 +63,7 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
                    : crf > 51 ? 51
                               : crf,
         };
-        rc = open_part(&files->video, options, "mp4", err);
+        rc = open_atomic_file(&files->video, options, "mp4", err);
         if (!rc)
             rc = sp_mp4_open(&files->mp4, files->video, &video, err);
     }
@@ -80,9 +80,9 @@ void sp_files_abandon(struct sp_files *files)
     if (!files)
         return;
     sp_mp4_close(files->mp4);
-    sp_part_close(files->mot);
-    sp_part_close(files->journal);
-    sp_part_close(files->video);
+    sp_atomic_file_close(files->mot);
+    sp_atomic_file_close(files->journal);
+    sp_atomic_file_close(files->video);
     sp_json_release(&files->line);
     free(files);
 }
@@ -99,8 +99,8 @@ static int write_rows(struct sp_files *files, const struct sp_files_frame *frame
         int n =
             snprintf(row, sizeof row, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
                      (unsigned long long)frame->sequence + 1, track->id, track->x1_px, track->y1_px,
-                     track->x2_px - track->x1_px, track->y2_px - track->y1_px, track->score);
-        rc = sp_part_write(files->mot, row, (size_t)n, err);
+                     track->x2_px - track->x1_px, track->y2_px - track->y1_px, track->confidence);
+        rc = sp_atomic_file_write(files->mot, row, (size_t)n, err);
     }
     return rc;
 }
@@ -138,7 +138,7 @@ static void write_classes(struct sp_files *files, const struct sp_files_frame *f
         sp_json_end_object(&files->line);
 }
 
-/* Detections keep every bit, so that the tracker run again over the journal sees what it saw;
+/* Detections keep every bit, so that the tracker run again over the results log sees what it saw;
  * tracks are results, of the same precision as in the MOT rows. */
 static int write_line(struct sp_files *files, const struct sp_files_frame *frame,
                       struct sp_error *err)
@@ -165,7 +165,7 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
         sp_json_double(json, d->y1_px);
         sp_json_double(json, d->x2_px);
         sp_json_double(json, d->y2_px);
-        sp_json_double(json, d->score);
+        sp_json_double(json, d->confidence);
         sp_json_int(json, d->class_id);
         sp_json_end_array(json);
     }
@@ -180,7 +180,7 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
         sp_json_number(json, t->y1_px, 3);
         sp_json_number(json, t->x2_px, 3);
         sp_json_number(json, t->y2_px, 3);
-        sp_json_number(json, t->score, 4);
+        sp_json_number(json, t->confidence, 4);
         sp_json_int(json, t->class_id);
         sp_json_end_array(json);
     }
@@ -189,8 +189,9 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     sp_json_end_object(json);
     sp_json_raw(json, "\n");
     if (json->failed)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_part_name(files->journal));
-    return sp_part_write(files->journal, json->text, json->used_bytes, err);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory",
+                       sp_atomic_file_name(files->journal));
+    return sp_atomic_file_write(files->journal, json->text, json->used_bytes, err);
 }
 
 static int repeat_failure(const struct sp_files *files, struct sp_error *err)
@@ -202,16 +203,16 @@ static int repeat_failure(const struct sp_files *files, struct sp_error *err)
 
 static bool is_written(const struct sp_files *files, const struct mark *mark)
 {
-    return mark->mot <= sp_part_written(files->mot) &&
-           mark->journal <= sp_part_written(files->journal);
+    return mark->mot <= sp_atomic_file_written(files->mot) &&
+           mark->journal <= sp_atomic_file_written(files->journal);
 }
 
 /* The frame's rows and line are whole. */
 static void set_mark(struct sp_files *files)
 {
     if (files->marks == MARKS_MAX) { /* rows of so many frames fit into a buffer */
-        (void)sp_part_rescue(files->mot);
-        (void)sp_part_rescue(files->journal);
+        (void)sp_atomic_file_rescue(files->mot);
+        (void)sp_atomic_file_rescue(files->journal);
     }
     int first = 0; /* those before the last that is written are not wanted any more */
     while (first + 1 < files->marks && is_written(files, &files->mark[first + 1]))
@@ -221,7 +222,7 @@ static void set_mark(struct sp_files *files)
     if (files->marks == MARKS_MAX) /* a disk that takes nothing: the next write says so */
         files->marks--;
     files->mark[files->marks++] =
-        (struct mark){sp_part_bytes(files->mot), sp_part_bytes(files->journal)};
+        (struct mark){sp_atomic_file_bytes(files->mot), sp_atomic_file_bytes(files->journal)};
 }
 
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, struct sp_error *err)
@@ -235,10 +236,10 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
     if (!rc)
         set_mark(files);
     if (!rc && files->mp4)
-        rc = frame->picture
-                 ? sp_mp4_frame(files->mp4, frame->picture, frame->pts_us, failure)
-                 : sp_fail(failure, SP_ERR_INVALID, "%s: picture %llu is missing",
-                           sp_part_name(files->video), (unsigned long long)frame->sequence);
+        rc = frame->image
+                 ? sp_mp4_frame(files->mp4, frame->image, frame->pts_us, failure)
+                 : sp_fail(failure, SP_ERR_INVALID, "%s: frame %llu is missing",
+                           sp_atomic_file_name(files->video), (unsigned long long)frame->sequence);
     return rc ? repeat_failure(files, err) : SP_OK;
 }
 
@@ -246,16 +247,16 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
  */
 static bool keep_whole_frames(struct sp_files *files)
 {
-    int64_t there = sp_part_rescue(files->journal);
+    int64_t there = sp_atomic_file_rescue(files->journal);
     for (int last = files->marks - 1; last >= 0; last--) {
         const struct mark *mark = &files->mark[last];
         if (mark->journal == 0 || mark->journal > there)
             continue;
-        if (sp_part_cut(files->journal, mark->journal, NULL) != SP_OK)
+        if (sp_atomic_file_cut(files->journal, mark->journal, NULL) != SP_OK)
             return false;
         /* A line less may give the rows their room. */
-        if (sp_part_rescue(files->mot) >= mark->mot)
-            return sp_part_cut(files->mot, mark->mot, NULL) == SP_OK;
+        if (sp_atomic_file_rescue(files->mot) >= mark->mot)
+            return sp_atomic_file_cut(files->mot, mark->mot, NULL) == SP_OK;
     }
     return false;
 }
@@ -270,23 +271,23 @@ static int finish(struct sp_files *files, struct sp_files_written *written, stru
     if (files->failure.code && files->mp4) /* first: it may give room for the others */
         has_video = sp_mp4_rescue(files->mp4, files->video);
     if (!files->failure.code)
-        (void)sp_part_flush(files->mot, &files->failure);
+        (void)sp_atomic_file_flush(files->mot, &files->failure);
     if (!files->failure.code)
-        (void)sp_part_flush(files->journal, &files->failure);
+        (void)sp_atomic_file_flush(files->journal, &files->failure);
     if (files->failure.code && !keep_whole_frames(files))
         return repeat_failure(files, err);
-    int rc = sp_part_sync(files->mot, err);
+    int rc = sp_atomic_file_sync(files->mot, err);
     if (!rc)
-        rc = sp_part_sync(files->journal, err);
+        rc = sp_atomic_file_sync(files->journal, err);
     if (!rc && has_video)
-        rc = sp_part_sync(files->video, err);
+        rc = sp_atomic_file_sync(files->video, err);
     if (!rc)
-        rc = sp_part_publish(files->mot, err);
+        rc = sp_atomic_file_publish(files->mot, err);
     if (!rc)
-        rc = sp_part_publish(files->journal, err);
+        rc = sp_atomic_file_publish(files->journal, err);
     written->rows = rc == SP_OK;
     if (!rc && has_video)
-        rc = sp_part_publish(files->video, err);
+        rc = sp_atomic_file_publish(files->video, err);
     written->video = rc == SP_OK && has_video;
     return files->failure.code ? repeat_failure(files, err) : rc;
 }
@@ -310,15 +311,15 @@ int sp_files_finish(struct sp_files *files, struct sp_files_written *written, st
 int sp_files_write_whole(const char *dir, const char *name, const char *text, size_t bytes,
                          struct sp_error *err)
 {
-    struct sp_part *part;
-    int rc = sp_part_open(&part, dir, name, err);
+    struct sp_atomic_file *part;
+    int rc = sp_atomic_file_open(&part, dir, name, err);
     if (rc)
         return rc;
-    rc = sp_part_write(part, text, bytes, err);
+    rc = sp_atomic_file_write(part, text, bytes, err);
     if (!rc)
-        rc = sp_part_sync(part, err);
+        rc = sp_atomic_file_sync(part, err);
     if (!rc)
-        rc = sp_part_publish(part, err);
-    sp_part_close(part);
+        rc = sp_atomic_file_publish(part, err);
+    sp_atomic_file_close(part);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* The files of one camera: MOT Challenge rows, a journal, an annotated video.
+/* The files of one camera: MOT Challenge rows, a results log, an annotated video.
  *
  * Data flow: per frame, in order, from one thread: sp_files_frame. Everything is written beside its
  * name ("NAME.txt.part") and renamed by sp_files_finish, so that a name only ever holds a complete,
@@ -34,7 +34,7 @@ struct sp_files_frame {
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
-    const struct sp_canvas *picture; /* annotated; needed with video */
+    const struct sp_canvas *image; /* annotated; needed with video */
 };
 
 /* SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_UNSUPPORTED (no encoder), SP_ERR_INVALID (a camera whose name
@@ -42,9 +42,9 @@ struct sp_files_frame {
 int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
                   struct sp_error *err);
 
-/* After a failure every later call returns the same error at once. A picture of another size than
- * the video's first is scaled to it, between bars. Rows and journal lines are written whether or
- * not there are tracks to tell of; pts_us gives the video's timing. */
+/* After a failure every later call returns the same error at once. A frame of another size than
+ * the video's first is scaled to it, between bars. Rows and results log lines are written whether
+ * or not there are tracks to tell of; pts_us gives the video's timing. */
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame,
                    struct sp_error *err);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct slot {
+struct entry {
     pthread_mutex_t mutex;
     bool used;
     char name[SP_HUB_NAME_BYTES];
@@ -24,7 +24,7 @@ struct slot {
 
 struct sp_hub {
     struct sp_hub_options options;
-    struct slot slots[SP_HUB_CAMERAS_MAX];
+    struct entry entries[SP_HUB_CAMERAS_MAX];
     pthread_mutex_t mutex; /* guards the free list */
     struct sp_update *free_list;
 };
@@ -36,7 +36,7 @@ int sp_hub_open(struct sp_hub **out, struct sp_error *err)
         return sp_fail(err, SP_ERR_NO_MEMORY, "hub: out of memory");
     pthread_mutex_init(&hub->mutex, NULL);
     for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
-        pthread_mutex_init(&hub->slots[i].mutex, NULL);
+        pthread_mutex_init(&hub->entries[i].mutex, NULL);
     *out = hub;
     return SP_OK;
 }
@@ -79,17 +79,17 @@ void sp_update_unref(struct sp_update *update)
     pthread_mutex_unlock(&hub->mutex);
 }
 
-/* The slot's mutex is held. */
-static void forget(struct slot *slot)
+/* The entry's mutex is held. */
+static void forget(struct entry *entry)
 {
     for (int i = 0; i < SP_HUB_RING; i++) {
-        sp_update_unref(slot->ring[i]);
-        slot->ring[i] = NULL;
+        sp_update_unref(entry->ring[i]);
+        entry->ring[i] = NULL;
     }
-    sp_frame_unref(slot->frame);
-    slot->frame = NULL;
-    slot->serial = 0;
-    slot->last_track = 0;
+    sp_frame_unref(entry->frame);
+    entry->frame = NULL;
+    entry->serial = 0;
+    entry->last_track = 0;
 }
 
 void sp_hub_close(struct sp_hub *hub)
@@ -97,8 +97,8 @@ void sp_hub_close(struct sp_hub *hub)
     if (!hub)
         return;
     for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++) {
-        forget(&hub->slots[i]);
-        pthread_mutex_destroy(&hub->slots[i].mutex);
+        forget(&hub->entries[i]);
+        pthread_mutex_destroy(&hub->entries[i].mutex);
     }
     while (hub->free_list) {
         struct sp_update *update = hub->free_list;
@@ -109,44 +109,44 @@ void sp_hub_close(struct sp_hub *hub)
     free(hub);
 }
 
-static struct slot *slot_of(struct sp_hub *hub, int camera)
+static struct entry *entry_of(struct sp_hub *hub, int camera)
 {
     assert(camera >= 0 && camera < SP_HUB_CAMERAS_MAX);
-    return &hub->slots[camera];
+    return &hub->entries[camera];
 }
 
 void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name)
 {
-    struct slot *slot = slot_of(hub, camera);
-    pthread_mutex_lock(&slot->mutex);
-    if (slot->used && strcmp(slot->name, name) == 0) {
-        pthread_mutex_unlock(&slot->mutex);
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    if (entry->used && strcmp(entry->name, name) == 0) {
+        pthread_mutex_unlock(&entry->mutex);
         return;
     }
-    forget(slot);
-    slot->used = true;
-    slot->generation++;
-    size_t length = strnlen(name, sizeof slot->name - 1);
-    memset(slot->name, 0, sizeof slot->name);
-    memcpy(slot->name, name, length);
-    pthread_mutex_unlock(&slot->mutex);
+    forget(entry);
+    entry->used = true;
+    entry->generation++;
+    size_t length = strnlen(name, sizeof entry->name - 1);
+    memset(entry->name, 0, sizeof entry->name);
+    memcpy(entry->name, name, length);
+    pthread_mutex_unlock(&entry->mutex);
 }
 
 void sp_hub_end_camera(struct sp_hub *hub, int camera)
 {
-    struct slot *slot = slot_of(hub, camera);
-    pthread_mutex_lock(&slot->mutex);
-    forget(slot);
-    slot->used = false;
-    pthread_mutex_unlock(&slot->mutex);
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    forget(entry);
+    entry->used = false;
+    pthread_mutex_unlock(&entry->mutex);
 }
 
 uint64_t sp_hub_generation(struct sp_hub *hub, int camera)
 {
-    struct slot *slot = slot_of(hub, camera);
-    pthread_mutex_lock(&slot->mutex);
-    uint64_t generation = slot->used ? slot->generation : 0;
-    pthread_mutex_unlock(&slot->mutex);
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    uint64_t generation = entry->used ? entry->generation : 0;
+    pthread_mutex_unlock(&entry->mutex);
     return generation;
 }
 
@@ -172,9 +172,9 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
     update->height_px = frame->height_px;
     sp_frame_square_size(frame, &update->seen_width_px, &update->seen_height_px);
     update->track_count = result->track_count;
-    update->has_places = result->places != NULL;
-    for (size_t i = 0; i < result->track_count && result->places; i++)
-        update->places[i] = result->places[i];
+    update->has_world_positions = result->positions != NULL;
+    for (size_t i = 0; i < result->track_count && result->positions; i++)
+        update->positions[i] = result->positions[i];
     for (size_t i = 0; i < result->track_count; i++) {
         struct sp_track *track = &update->tracks[i];
         *track = result->tracks[i];
@@ -182,70 +182,70 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
         track->y1_px = clip(track->y1_px, frame->height_px);
         track->x2_px = clip(track->x2_px, frame->width_px);
         track->y2_px = clip(track->y2_px, frame->height_px);
-        track->score = clip(track->score, 1);
+        track->confidence = clip(track->confidence, 1);
     }
 }
 
-/* The slot's mutex is held. */
-static void count(struct slot *slot, const struct sp_update *update)
+/* The entry's mutex is held. */
+static void count(struct entry *entry, const struct sp_update *update)
 {
-    struct sp_hub_totals *totals = &slot->totals;
-    uint32_t last = slot->last_track;
+    struct sp_hub_totals *totals = &entry->totals;
+    uint32_t last = entry->last_track;
     totals->frames++;
     totals->inferred += update->inferred;
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
         totals->tracks += track->id > last;
-        if (track->id > slot->last_track)
-            slot->last_track = track->id;
+        if (track->id > entry->last_track)
+            entry->last_track = track->id;
         if (!update->inferred)
             continue;
         totals->boxes++;
-        totals->confidence_milli += (uint64_t)lround(track->score * 1000);
+        totals->confidence_milli += (uint64_t)lround(track->confidence * 1000);
     }
 }
 
 void sp_hub_count(struct sp_hub *hub, int camera, struct sp_hub_totals *totals)
 {
-    struct slot *slot = slot_of(hub, camera);
-    pthread_mutex_lock(&slot->mutex);
-    *totals = slot->totals;
-    pthread_mutex_unlock(&slot->mutex);
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    *totals = entry->totals;
+    pthread_mutex_unlock(&entry->mutex);
 }
 
 int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *result)
 {
-    struct slot *slot = slot_of(hub, camera);
+    struct entry *entry = entry_of(hub, camera);
     struct sp_update *update = take_free(hub);
     if (!update)
         return SP_ERR_NO_MEMORY;
     struct sp_frame *frame = sp_frame_ref((struct sp_frame *)result->frame);
     fill(update, camera, result);
 
-    pthread_mutex_lock(&slot->mutex);
-    if (!slot->used) {
-        pthread_mutex_unlock(&slot->mutex);
+    pthread_mutex_lock(&entry->mutex);
+    if (!entry->used) {
+        pthread_mutex_unlock(&entry->mutex);
         sp_update_unref(update);
         sp_frame_unref(frame);
         return SP_ERR_NOT_FOUND;
     }
-    memcpy(update->name, slot->name, sizeof update->name);
-    update->generation = slot->generation;
-    update->serial = ++slot->serial;
-    count(slot, update);
-    struct sp_update **place = &slot->ring[update->serial % SP_HUB_RING];
-    struct sp_update *old = *place;
-    struct sp_frame *old_frame = slot->frame;
-    *place = update;
-    slot->frame = frame;
+    memcpy(update->name, entry->name, sizeof update->name);
+    update->generation = entry->generation;
+    update->serial = ++entry->serial;
+    count(entry, update);
+    struct sp_update **position = &entry->ring[update->serial % SP_HUB_RING];
+    struct sp_update *old = *position;
+    struct sp_frame *old_frame = entry->frame;
+    *position = update;
+    entry->frame = frame;
     sp_update_ref(update); /* for the listener */
     sp_frame_ref(frame);
-    pthread_mutex_unlock(&slot->mutex);
+    pthread_mutex_unlock(&entry->mutex);
 
     sp_update_unref(old);
     sp_frame_unref(old_frame);
-    if (hub->options.picture)
-        hub->options.picture(hub->options.picture_user, update, frame);
+    if (hub->options.image)
+        hub->options.image(hub->options.image_user, update, frame);
     if (hub->options.wake)
         hub->options.wake(hub->options.user, camera);
     sp_frame_unref(frame);
@@ -255,51 +255,51 @@ int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *r
 
 bool sp_hub_has_next(struct sp_hub *hub, int camera, const struct sp_hub_cursor *cursor)
 {
-    struct slot *slot = slot_of(hub, camera);
-    uint64_t serial = atomic_load(&slot->serial);
+    struct entry *entry = entry_of(hub, camera);
+    uint64_t serial = atomic_load(&entry->serial);
     return serial > 0 &&
-           (cursor->generation != atomic_load(&slot->generation) || cursor->serial < serial);
+           (cursor->generation != atomic_load(&entry->generation) || cursor->serial < serial);
 }
 
 struct sp_update *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_cursor *cursor)
 {
-    struct slot *slot = slot_of(hub, camera);
+    struct entry *entry = entry_of(hub, camera);
     struct sp_update *update = NULL;
-    pthread_mutex_lock(&slot->mutex);
-    if (slot->serial > 0) {
-        uint64_t next = slot->serial;
-        if (cursor->generation == slot->generation && cursor->serial > 0) {
+    pthread_mutex_lock(&entry->mutex);
+    if (entry->serial > 0) {
+        uint64_t next = entry->serial;
+        if (cursor->generation == entry->generation && cursor->serial > 0) {
             next = cursor->serial + 1;
-            if (slot->serial >= next + SP_HUB_RING) { /* it has left the ring */
-                cursor->missed += slot->serial - next;
-                next = slot->serial;
+            if (entry->serial >= next + SP_HUB_RING) { /* it has left the ring */
+                cursor->missed += entry->serial - next;
+                next = entry->serial;
             }
         }
-        if (next <= slot->serial) {
-            update = sp_update_ref(slot->ring[next % SP_HUB_RING]);
-            cursor->generation = slot->generation;
+        if (next <= entry->serial) {
+            update = sp_update_ref(entry->ring[next % SP_HUB_RING]);
+            cursor->generation = entry->generation;
             cursor->serial = next;
         }
     }
-    pthread_mutex_unlock(&slot->mutex);
+    pthread_mutex_unlock(&entry->mutex);
     return update;
 }
 
 bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_update **update,
                    struct sp_frame **frame)
 {
-    struct slot *slot = slot_of(hub, camera);
-    pthread_mutex_lock(&slot->mutex);
-    bool found = slot->serial > 0;
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    bool found = entry->serial > 0;
     if (found) {
-        *update = sp_update_ref(slot->ring[slot->serial % SP_HUB_RING]);
-        *frame = slot->frame ? sp_frame_ref(slot->frame) : NULL;
+        *update = sp_update_ref(entry->ring[entry->serial % SP_HUB_RING]);
+        *frame = entry->frame ? sp_frame_ref(entry->frame) : NULL;
     }
-    pthread_mutex_unlock(&slot->mutex);
+    pthread_mutex_unlock(&entry->mutex);
     return found;
 }
 
 struct sp_hub_times *sp_hub_times(struct sp_hub *hub, int camera)
 {
-    return &slot_of(hub, camera)->times;
+    return &entry_of(hub, camera)->times;
 }

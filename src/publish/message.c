@@ -38,26 +38,26 @@ static void put_member(struct sp_json *json, const char *key, int64_t value)
 }
 
 /* Only those who are somewhere or someone. */
-static void put_places(struct sp_json *json, const struct sp_update *update)
+static void put_world_positions(struct sp_json *json, const struct sp_update *update)
 {
     char text[SP_PERSON_BYTES];
     sp_json_key(json, "people");
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_place *place = &update->places[i];
-        if (!place->on_map && place->person == 0)
+        const struct sp_world_position *position = &update->positions[i];
+        if (!position->on_map && position->person == 0)
             continue;
         sp_json_begin_object(json);
         put_member(json, "track", update->tracks[i].id);
-        if (place->person) {
+        if (position->person) {
             sp_json_key(json, "person");
-            sp_json_string(json, sp_person_name(place->person, text));
+            sp_json_string(json, sp_person_name(position->person, text));
         }
-        if (place->on_map) {
+        if (position->on_map) {
             sp_json_key(json, "x");
-            sp_json_number(json, place->x, 2);
+            sp_json_number(json, position->x, 2);
             sp_json_key(json, "y");
-            sp_json_number(json, place->y, 2);
+            sp_json_number(json, position->y, 2);
         }
         sp_json_end_object(json);
     }
@@ -92,13 +92,13 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
         sp_json_number(json, track->y1_px, 2);
         sp_json_number(json, track->x2_px, 2);
         sp_json_number(json, track->y2_px, 2);
-        sp_json_number(json, track->score, 3);
+        sp_json_number(json, track->confidence, 3);
         sp_json_string(json, sp_class_name(names, track->class_id, number));
         sp_json_end_array(json);
     }
     sp_json_end_array(json);
-    if (update->has_places)
-        put_places(json, update);
+    if (update->has_world_positions)
+        put_world_positions(json, update);
     sp_json_end_object(json);
 }
 
@@ -170,7 +170,7 @@ static uint8_t *put_tracks(uint8_t *at, const struct sp_update *update, const st
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
         at = put_box(at, update, track, span->whole_pixels);
-        at = put(at, (uint64_t)lround(track->score * 255), 1);
+        at = put(at, (uint64_t)lround(track->confidence * 255), 1);
         at = put(at, track->id - span->lowest, id_bytes);
     }
     for (size_t i = 0; i < update->track_count && !span->one_class; i++)

@@ -1,4 +1,4 @@
-/* Viewers of pictures over HTTP: one picture, or MJPEG without end. */
+/* Viewers of images over HTTP: one image, or MJPEG without end. */
 #include "publish/server_internal.h"
 
 #include "base/clock.h"
@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 
 enum { SEND_BUFFER_BYTES = 256 * 1024 };
-static const int64_t PICTURE_TIMEOUT_US = 5000000;
+static const int64_t FRAME_TIMEOUT_US = 5000000;
 static const char stream_type[] = "multipart/x-mixed-replace; boundary=frame";
 
-/* A picture that lies in the kernel's buffer only gets older. */
+/* A image that lies in the kernel's buffer only gets older. */
 static void limit_send_buffer(struct lws *wsi)
 {
     int bytes = SEND_BUFFER_BYTES;
@@ -28,8 +28,8 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
              headers);
     size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, false, more);
     if (!c->head_only) {
-        memcpy(out + bytes, SP_PICTURE_BOUNDARY, sizeof SP_PICTURE_BOUNDARY - 1);
-        bytes += sizeof SP_PICTURE_BOUNDARY - 1;
+        memcpy(out + bytes, SP_IMAGE_BOUNDARY, sizeof SP_IMAGE_BOUNDARY - 1);
+        bytes += sizeof SP_IMAGE_BOUNDARY - 1;
     }
     return sp_connection_write(c, out, bytes);
 }
@@ -37,7 +37,7 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
 int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
 {
     struct sp_error err = {0};
-    bool one = reply->kind == SP_REPLY_PICTURE;
+    bool one = reply->kind == SP_REPLY_IMAGE;
     c->head_only = head_only;
     memcpy(c->tag, reply->tag, sizeof c->tag);
     memcpy(c->client, reply->client, sizeof c->client);
@@ -51,9 +51,9 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
     }
     if (one)
         snprintf(c->headers, sizeof c->headers, "%s", reply->headers);
-    c->deadline_us = sp_clock_us() + PICTURE_TIMEOUT_US;
+    c->deadline_us = sp_clock_us() + FRAME_TIMEOUT_US;
     c->mode =
-        one ? SP_CONNECTION_PICTURE : (c->stream ? SP_CONNECTION_STREAM : SP_CONNECTION_SILENCE);
+        one ? SP_CONNECTION_IMAGE : (c->stream ? SP_CONNECTION_STREAM : SP_CONNECTION_SILENCE);
     if (!one) {
         atomic_fetch_add(&c->server->mjpeg_count, 1);
         limit_send_buffer(c->wsi);
@@ -85,31 +85,31 @@ void sp_mjpeg_end(struct sp_connection *c)
         c->mode = SP_CONNECTION_IDLE;
 }
 
-static int send_picture(struct sp_connection *c, struct sp_picture *picture)
+static int send_image(struct sp_connection *c, struct sp_image *image)
 {
     struct sp_reply reply = {.status = 200,
                              .type = "image/jpeg",
-                             .fixed = picture->jpeg,
-                             .fixed_bytes = picture->jpeg_bytes};
+                             .fixed = image->jpeg,
+                             .fixed_bytes = image->jpeg_bytes};
     char time[SP_TIME_BYTES];
-    sp_time_format(picture->update->wall_us, time);
+    sp_time_format(image->update->wall_us, time);
     snprintf(reply.headers, sizeof reply.headers,
              "%sCache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n", c->headers,
-             (unsigned long long)picture->update->sequence, time);
+             (unsigned long long)image->update->sequence, time);
     sp_mjpeg_end(c);
     int result = sp_http_send(c, &reply, c->head_only);
-    sp_picture_unref(picture);
+    sp_image_unref(image);
     return result;
 }
 
-static int send_part(struct sp_connection *c, struct sp_picture *picture)
+static int send_part(struct sp_connection *c, struct sp_image *image)
 {
     struct sp_server *server = c->server;
     int64_t begin_us = sp_clock_us();
-    c->seen = picture->number;
-    int result = sp_connection_write(c, picture->part, picture->part_bytes);
+    c->seen = image->number;
+    int result = sp_connection_write(c, image->part, image->part_bytes);
     sp_histogram_add(&sp_hub_times(server->options.hub, c->camera)->send, sp_clock_us() - begin_us);
-    sp_picture_unref(picture);
+    sp_image_unref(image);
     return result;
 }
 
@@ -131,19 +131,19 @@ int sp_mjpeg_writable(struct sp_connection *c)
     if (!c->stream)
         return 0;
     bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;
-    struct sp_picture *picture = gone ? NULL : sp_stream_newest(c->stream, c->seen);
-    if (picture && picture->update->generation != c->generation) {
-        /* Of the camera that was in this slot before. */
-        c->seen = picture->number;
-        sp_picture_unref(picture);
-        picture = NULL;
+    struct sp_image *image = gone ? NULL : sp_stream_newest(c->stream, c->seen);
+    if (image && image->update->generation != c->generation) {
+        /* Of the camera that was in this camera index before. */
+        c->seen = image->number;
+        sp_image_unref(image);
+        image = NULL;
     }
     if (c->mode == SP_CONNECTION_STREAM)
-        return gone ? -1 : (picture ? send_part(c, picture) : 0);
-    if (picture)
-        return send_picture(c, picture);
+        return gone ? -1 : (image ? send_part(c, image) : 0);
+    if (image)
+        return send_image(c, image);
     if (!gone && sp_clock_us() < c->deadline_us)
         return 0;
     sp_mjpeg_end(c);
-    return sp_http_refuse(c, 503, "no picture came in time", c->head_only);
+    return sp_http_refuse(c, 503, "no image came in time", c->head_only);
 }

@@ -16,33 +16,33 @@
 enum { QUIET = 100 /* lowers what the encoder says below every log level */ };
 
 struct sp_mp4 {
-    const struct sp_part *part;
+    const struct sp_atomic_file *part;
     const AVCodec *codec;
     double frame_rate;
     int crf;
-    AVCodecContext *encoder; /* NULL until the first picture */
+    AVCodecContext *encoder; /* NULL until the first frame */
     AVFormatContext *muxer;
     AVStream *stream;
-    AVFrame *picture;
+    AVFrame *image;
     AVPacket *packet;
     bool header_written, finished;
     int packets;         /* written without an error */
     int64_t whole_bytes; /* up to the end of the last whole fragment */
     int64_t first_pts_us, last_pts;
-    int64_t gap; /* between the last two pictures: how long the last one stays */
+    int64_t gap; /* between the last two frames: how long the last one stays */
 };
 
 /* FFmpeg's codes are negative errno values or tags of its own. */
 static int fail_av(const struct sp_mp4 *mp4, int av_error, const char *what, struct sp_error *err)
 {
     if (av_error < 0 && av_error > -4096 && AVUNERROR(av_error) != EINVAL)
-        return sp_part_fail(mp4->part, AVUNERROR(av_error), err);
+        return sp_atomic_file_fail(mp4->part, AVUNERROR(av_error), err);
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     av_strerror(av_error, text, sizeof text);
-    return sp_fail(err, SP_ERR_IO, "%s: %s: %s", sp_part_name(mp4->part), what, text);
+    return sp_fail(err, SP_ERR_IO, "%s: %s: %s", sp_atomic_file_name(mp4->part), what, text);
 }
 
-int sp_mp4_open(struct sp_mp4 **out, const struct sp_part *part,
+int sp_mp4_open(struct sp_mp4 **out, const struct sp_atomic_file *part,
                 const struct sp_mp4_options *options, struct sp_error *err)
 {
     const AVCodec *codec =
@@ -53,20 +53,20 @@ int sp_mp4_open(struct sp_mp4 **out, const struct sp_part *part,
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "%s: this FFmpeg has no video encoder %s; run without video or install "
                        "FFmpeg's full libavcodec",
-                       sp_part_name(part),
+                       sp_atomic_file_name(part),
                        options->encoder ? options->encoder : "libx264 or mpeg4");
     struct sp_mp4 *mp4 = calloc(1, sizeof *mp4);
     if (!mp4)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_part_name(part));
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_atomic_file_name(part));
     mp4->part = part;
     mp4->codec = codec;
     mp4->frame_rate = options->frame_rate;
     mp4->crf = options->crf;
     mp4->packet = av_packet_alloc();
-    mp4->picture = av_frame_alloc();
-    if (!mp4->packet || !mp4->picture) {
+    mp4->image = av_frame_alloc();
+    if (!mp4->packet || !mp4->image) {
         sp_mp4_close(mp4);
-        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_part_name(part));
+        return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", sp_atomic_file_name(part));
     }
     *out = mp4;
     return SP_OK;
@@ -82,7 +82,7 @@ void sp_mp4_close(struct sp_mp4 *mp4)
     }
     avcodec_free_context(&mp4->encoder);
     av_packet_free(&mp4->packet);
-    av_frame_free(&mp4->picture);
+    av_frame_free(&mp4->image);
     free(mp4);
 }
 
@@ -147,8 +147,8 @@ static int open_encoder(struct sp_mp4 *mp4, const struct sp_canvas *canvas, stru
         char text[AV_ERROR_MAX_STRING_SIZE] = "";
         av_strerror(rc, text, sizeof text);
         return sp_fail(err, SP_ERR_UNSUPPORTED, "%s: the encoder %s does not take %dx%d: %s",
-                       sp_part_name(mp4->part), mp4->codec->name, encoder->width, encoder->height,
-                       text);
+                       sp_atomic_file_name(mp4->part), mp4->codec->name, encoder->width,
+                       encoder->height, text);
     }
     return SP_OK;
 }
@@ -159,7 +159,7 @@ static int open_muxer(struct sp_mp4 *mp4, struct sp_error *err)
     int rc = avformat_alloc_output_context2(&mp4->muxer, NULL, "mp4", NULL);
     if (rc < 0)
         return fail_av(mp4, rc, "MP4", err);
-    if (snprintf(url, sizeof url, "file:%s", sp_part_path(mp4->part)) >= (int)sizeof url)
+    if (snprintf(url, sizeof url, "file:%s", sp_atomic_file_path(mp4->part)) >= (int)sizeof url)
         return fail_av(mp4, AVERROR(ENAMETOOLONG), "MP4", err);
     mp4->muxer->url = av_strdup(url);
     mp4->muxer->flags |= AVFMT_FLAG_BITEXACT;
@@ -191,19 +191,19 @@ static int start(struct sp_mp4 *mp4, const struct sp_canvas *canvas, struct sp_e
         rc = open_muxer(mp4, err);
     if (rc)
         return rc;
-    mp4->picture->format = AV_PIX_FMT_YUV420P;
-    mp4->picture->width = mp4->encoder->width;
-    mp4->picture->height = mp4->encoder->height;
-    mp4->picture->color_range = mp4->encoder->color_range;
-    mp4->picture->colorspace = mp4->encoder->colorspace;
-    int av = av_frame_get_buffer(mp4->picture, 0);
-    return av < 0 ? fail_av(mp4, av, "picture", err) : SP_OK;
+    mp4->image->format = AV_PIX_FMT_YUV420P;
+    mp4->image->width = mp4->encoder->width;
+    mp4->image->height = mp4->encoder->height;
+    mp4->image->color_range = mp4->encoder->color_range;
+    mp4->image->colorspace = mp4->encoder->colorspace;
+    int av = av_frame_get_buffer(mp4->image, 0);
+    return av < 0 ? fail_av(mp4, av, "frame", err) : SP_OK;
 }
 
 /* Copies the canvas, or fits it in between black bars when its size is not the video's. */
-static void take_picture(const struct sp_mp4 *mp4, const struct sp_canvas *canvas)
+static void take_image(const struct sp_mp4 *mp4, const struct sp_canvas *canvas)
 {
-    AVFrame *to = mp4->picture;
+    AVFrame *to = mp4->image;
     uint8_t *const *in = canvas->plane;
     const int *stride = canvas->stride_bytes;
     int width = to->width, height = to->height;
@@ -227,10 +227,10 @@ static void take_picture(const struct sp_mp4 *mp4, const struct sp_canvas *canva
               inner_width, inner_height, kFilterBox);
 }
 
-/* `picture` NULL: the encoder gives all it still holds. */
-static int encode(struct sp_mp4 *mp4, const AVFrame *picture, struct sp_error *err)
+/* `frame` NULL: the encoder gives all it still holds. */
+static int encode(struct sp_mp4 *mp4, const AVFrame *image, struct sp_error *err)
 {
-    int rc = avcodec_send_frame(mp4->encoder, picture);
+    int rc = avcodec_send_frame(mp4->encoder, image);
     while (rc >= 0) {
         rc = avcodec_receive_packet(mp4->encoder, mp4->packet);
         if (rc == AVERROR(EAGAIN) || rc == AVERROR_EOF)
@@ -267,12 +267,12 @@ int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts
             pts = mp4->last_pts + 1;
         mp4->gap = pts - mp4->last_pts;
     }
-    int rc = av_frame_make_writable(mp4->picture); /* the encoder may still read the last one */
+    int rc = av_frame_make_writable(mp4->image); /* the encoder may still read the last one */
     if (rc < 0)
-        return fail_av(mp4, rc, "picture", err);
-    take_picture(mp4, canvas);
-    mp4->picture->pts = mp4->last_pts = pts;
-    return encode(mp4, mp4->picture, err);
+        return fail_av(mp4, rc, "frame", err);
+    take_image(mp4, canvas);
+    mp4->image->pts = mp4->last_pts = pts;
+    return encode(mp4, mp4->image, err);
 }
 
 /* All but the last frame stay until the next. */
@@ -337,25 +337,26 @@ static int rewrite(const char *from, const char *to, const struct sp_mp4 *mp4)
     return rc;
 }
 
-static void make_one_piece(struct sp_mp4 *mp4, struct sp_part *part)
+static void make_one_piece(struct sp_mp4 *mp4, struct sp_atomic_file *part)
 {
     char from[4096], to[4096];
-    if (snprintf(from, sizeof from, "file:%s", sp_part_path(part)) >= (int)sizeof from ||
-        snprintf(to, sizeof to, "file:%s2", sp_part_path(part)) >= (int)sizeof to)
+    if (snprintf(from, sizeof from, "file:%s", sp_atomic_file_path(part)) >= (int)sizeof from ||
+        snprintf(to, sizeof to, "file:%s2", sp_atomic_file_path(part)) >= (int)sizeof to)
         return;
     const char *path = to + strlen("file:");
-    if (rewrite(from, to, mp4) < 0 || sp_part_replace(part, path, NULL) != SP_OK)
+    if (rewrite(from, to, mp4) < 0 || sp_atomic_file_replace(part, path, NULL) != SP_OK)
         unlink(path); /* no room: the fragments are a whole video as well */
 }
 
-bool sp_mp4_rescue(struct sp_mp4 *mp4, struct sp_part *part)
+bool sp_mp4_rescue(struct sp_mp4 *mp4, struct sp_atomic_file *part)
 {
     if (mp4->muxer)
         avio_closep(&mp4->muxer->pb);
-    return sp_part_cut(part, mp4->whole_bytes, NULL) == SP_OK && mp4->whole_bytes > 0;
+    return sp_atomic_file_cut(part, mp4->whole_bytes, NULL) == SP_OK && mp4->whole_bytes > 0;
 }
 
-int sp_mp4_finish(struct sp_mp4 *mp4, struct sp_part *part, bool *complete, struct sp_error *err)
+int sp_mp4_finish(struct sp_mp4 *mp4, struct sp_atomic_file *part, bool *complete,
+                  struct sp_error *err)
 {
     *complete = false;
     if (!mp4->header_written || mp4->finished)

@@ -115,7 +115,7 @@ int sp_connection_finish(struct sp_connection *c)
  * round without a pause when something is there. */
 static void choose_to_read(struct sp_connection *c)
 {
-    bool busy = c->mode == SP_CONNECTION_PICTURE || c->mode == SP_CONNECTION_SENDING;
+    bool busy = c->mode == SP_CONNECTION_IMAGE || c->mode == SP_CONNECTION_SENDING;
     bool unsent = lws_partial_buffered(c->wsi);
     lws_rx_flow_control(c->wsi, !busy && !unsent && c->input_bytes == 0);
     /* The next request of those that came at once, when others have had their turn. */
@@ -140,7 +140,7 @@ static int take_input(struct sp_connection *c)
     case SP_CONNECTION_CLOSING:
         c->input_bytes = 0;
         break;
-    case SP_CONNECTION_PICTURE:
+    case SP_CONNECTION_IMAGE:
     case SP_CONNECTION_SENDING:
         break;
     }
@@ -282,7 +282,7 @@ static int check(struct sp_connection *c, int64_t now_us)
         return late ? -1 : 0;
     case SP_CONNECTION_WS:
         return sp_ws_check(c, now_us);
-    case SP_CONNECTION_PICTURE:
+    case SP_CONNECTION_IMAGE:
         gone = gone || late;
         break;
     case SP_CONNECTION_STREAM:

@@ -1,15 +1,15 @@
 /* The network: HTTP/1.1, WebSocket and TLS on one thread: sockets by libwebsockets, requests by
  * http_parser, frames by wslay.
  *
- * Data flow: request -> site.request fills a reply (a body, or a picture stream to join) -> sent.
+ * Data flow: request -> site.request fills a reply (a body, or a frame stream to join) -> sent.
  * WebSocket: site.upgrade says what the client gets -> hub and encoder wake the thread -> each
- * connection that can take more gets its next message, or the newest picture. The network knows no
+ * connection that can take more gets its next message, or the newest frame. The network knows no
  * path and no meaning; the site (src/api) knows no socket. All functions of the site are called on
  * the server's thread, one at a time.
  *
  * Limits: headers, bodies, messages, connections of an address, and time for a request to arrive; a
  * viewer that takes nothing for SP_SERVER_STUCK_S is disconnected. A connection holds at most one
- * message or picture of ours in memory. */
+ * message or frame of ours in memory. */
 #pragma once
 
 #include "base/json.h"
@@ -48,7 +48,7 @@ bool sp_request_query(const struct sp_request *request, const char *key, char *o
 
 enum sp_reply_kind {
     SP_REPLY_BODY,
-    SP_REPLY_PICTURE, /* the newest picture of `stream`, then done */
+    SP_REPLY_IMAGE,   /* the newest frame of `stream`, then done */
     SP_REPLY_STREAM,  /* MJPEG of `stream`, without end */
     SP_REPLY_SILENCE, /* MJPEG that never shows anything */
 };
@@ -69,7 +69,7 @@ struct sp_reply {
 enum sp_ws_format {
     SP_WS_JSON,
     SP_WS_BINARY,
-    SP_WS_BINARY_JPEG, /* with the picture; `stream` but its camera says which */
+    SP_WS_BINARY_JPEG, /* with the frame; `stream` but its camera says which */
     SP_WS_SITE,        /* text that site.format makes */
     SP_WS_MAIL,        /* only what sp_server_mail sends */
 };

@@ -22,7 +22,7 @@ enum sp_connection_mode {
     SP_CONNECTION_IDLE,    /* between requests */
     SP_CONNECTION_REQUEST, /* the rest of one is awaited */
     SP_CONNECTION_SENDING, /* a reply */
-    SP_CONNECTION_PICTURE, /* one picture is awaited */
+    SP_CONNECTION_IMAGE,   /* one frame is awaited */
     SP_CONNECTION_STREAM,  /* MJPEG */
     SP_CONNECTION_SILENCE,
     SP_CONNECTION_WS,
@@ -79,7 +79,7 @@ struct sp_connection {
     bool head_only;
     bool ending;               /* a stream that takes no more */
     char tag[64], client[160]; /* of a stream, the site's own */
-    char headers[512];         /* of the reply that one picture will be */
+    char headers[512];         /* of the reply that one frame will be */
     struct sp_ws *ws;
 };
 

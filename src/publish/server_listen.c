@@ -51,7 +51,7 @@ static bool is_known(const struct address *addresses, int count, const char *tex
 }
 
 /* The addresses of HTTP_HOST that can be bound, or why there is none. A name may have an address of
- * a family that this machine does not speak. */
+ * a head type that this machine does not speak. */
 static int find_addresses(const struct sp_server_options *options,
                           struct address addresses[SP_SERVER_ADDRESSES], struct sp_error *err)
 {

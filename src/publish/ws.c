@@ -286,7 +286,7 @@ static bool is_wanted(const struct sp_ws_plan *plan, const char *name)
     return false;
 }
 
-/* With pictures: joins the stream of the camera that is in this slot now, if it is wanted. */
+/* With frames: joins the stream of the camera that is in this camera index now, if it is wanted. */
 static void follow_camera(struct sp_connection *c, int camera)
 {
     struct sp_ws *ws = c->ws;
@@ -342,7 +342,7 @@ bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
 
 /* Makes the message in the scratch, if it is not the one that is there. Its bytes, or 0. */
 static size_t make(struct sp_connection *c, const struct sp_update *update,
-                   const struct sp_picture *picture)
+                   const struct sp_image *image)
 {
     struct sp_server *server = c->server;
     struct sp_ws *ws = c->ws;
@@ -367,13 +367,13 @@ static size_t make(struct sp_connection *c, const struct sp_update *update,
             return 0;
         memcpy(out, server->json.text, bytes);
     } else {
-        size_t jpeg_bytes = picture ? picture->jpeg_bytes : 0;
+        size_t jpeg_bytes = image ? image->jpeg_bytes : 0;
         out = sp_server_scratch(server, SP_MESSAGE_BYTES_MAX + jpeg_bytes);
         if (!out)
             return 0;
-        bytes = sp_message_binary(out, update, picture != NULL, sp_clock_us());
-        if (picture)
-            memcpy(out + bytes, picture->jpeg, jpeg_bytes);
+        bytes = sp_message_binary(out, update, image != NULL, sp_clock_us());
+        if (image)
+            memcpy(out + bytes, image->jpeg, jpeg_bytes);
         bytes += jpeg_bytes;
     }
     *made = (struct sp_made){update->camera, update->generation, update->serial, format, bytes};
@@ -396,13 +396,13 @@ static int send_camera(struct sp_connection *c, int camera)
 {
     struct sp_ws *ws = c->ws;
     struct sp_update *update;
-    struct sp_picture *picture = NULL;
+    struct sp_image *image = NULL;
     if (ws->plan.format == SP_WS_BINARY_JPEG) {
-        picture = sp_stream_newest(ws->stream[camera], ws->seen[camera]);
-        if (!picture)
+        image = sp_stream_newest(ws->stream[camera], ws->seen[camera]);
+        if (!image)
             return 0;
-        ws->seen[camera] = picture->number;
-        update = sp_update_ref(picture->update);
+        ws->seen[camera] = image->number;
+        update = sp_update_ref(image->update);
     } else {
         uint64_t missed = ws->cursor[camera].missed;
         update = sp_hub_next(c->server->options.hub, camera, &ws->cursor[camera]);
@@ -411,10 +411,10 @@ static int send_camera(struct sp_connection *c, int camera)
         atomic_fetch_add(&c->server->missed, ws->cursor[camera].missed - missed);
     }
     bool wanted = is_wanted(&ws->plan, update->name) &&
-                  (!picture || update->generation == ws->stream_generation[camera]);
-    size_t bytes = wanted ? make(c, update, picture) : 0;
+                  (!image || update->generation == ws->stream_generation[camera]);
+    size_t bytes = wanted ? make(c, update, image) : 0;
     sp_update_unref(update);
-    sp_picture_unref(picture);
+    sp_image_unref(image);
     if (bytes == 0)
         return 0;
     return send_made(c, camera, bytes) < 0 ? -1 : 1;

@@ -66,9 +66,8 @@ int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
     if (width < 1 || height < 1 || width > SIDE_MAX_PX || height > SIDE_MAX_PX ||
         !frame->plane[0] || !frame->plane[1] ||
         (frame->format == SP_PIXEL_I420 && !frame->plane[2]))
-        return sp_fail(err, SP_ERR_INVALID,
-                       "picture of %dx%d cannot be drawn on; 1..%d is possible", width, height,
-                       SIDE_MAX_PX);
+        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d cannot be drawn on; 1..%d is possible",
+                       width, height, SIDE_MAX_PX);
     int rc = lay_out(canvas, width, height, err);
     if (rc)
         return rc;

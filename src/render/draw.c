@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    FAR_PX = 1 << 20,   /* beyond any picture, and sums of it stay far from INT_MAX */
+    FAR_PX = 1 << 20,   /* beyond any image, and sums of it stay far from INT_MAX */
     PLACED_MAX = 128,   /* labels that later labels keep clear of */
     OUTLINE_KEEP = 120, /* of 256: how much luma stays beside a line and under the title */
     PLATE_KEEP = 84,
@@ -18,11 +18,11 @@ struct rect {
     int x0, y0, x1, y1; /* x1 and y1 are outside */
 };
 
-/* Everything that follows from the picture's size. */
+/* Everything that follows from the image's size. */
 struct pen {
     struct sp_canvas *canvas;
     struct sp_text *text;
-    struct rect picture;
+    struct rect image;
     int line_px;    /* even, so that chroma ends where luma does */
     int outline_px; /* a darker rim keeps a line visible on a ground of its own colour */
     int text_px;
@@ -79,7 +79,7 @@ static struct rect chroma_of(struct rect r)
 
 static void fill(const struct pen *pen, struct rect r, struct sp_yuv color)
 {
-    r = intersect(r, pen->picture);
+    r = intersect(r, pen->image);
     if (is_empty(r))
         return;
     struct sp_canvas *canvas = pen->canvas;
@@ -106,7 +106,7 @@ static int black_of(const struct sp_canvas *canvas)
 
 static void darken(const struct pen *pen, struct rect r, int keep)
 {
-    r = intersect(r, pen->picture);
+    r = intersect(r, pen->image);
     if (!is_empty(r))
         fade_plane(pen->canvas->plane[0], pen->canvas->stride_bytes[0], r, keep,
                    black_of(pen->canvas));
@@ -143,13 +143,13 @@ static void solid_frame(const struct pen *pen, struct rect box, struct sp_yuv co
         fill(pen, side[i], color);
 }
 
-/* Dashes start at the box's own corner, so that they move with it. Only those inside the picture
+/* Dashes start at the box's own corner, so that they move with it. Only those inside the image
  * are visited: a box may be far larger. */
 static void dash_side(const struct pen *pen, struct rect side, bool across, struct sp_yuv color)
 {
     int dash = 4 * pen->line_px, period = 7 * pen->line_px / 2 * 2;
     int from = across ? side.x0 : side.y0, to = across ? side.x1 : side.y1;
-    int last = min_int(to, across ? pen->picture.x1 : pen->picture.y1);
+    int last = min_int(to, across ? pen->image.x1 : pen->image.y1);
     int first = from < -period ? from + (-from / period) * period : from;
     for (int at = first; at < last; at += period) {
         int end = min_int(at + dash, to);
@@ -190,7 +190,7 @@ static bool box_of(const struct pen *pen, const struct sp_track *track, struct r
                          even(track->y2_px)};
     box->x1 = max_int(box->x1, box->x0 + 2 * pen->line_px);
     box->y1 = max_int(box->y1, box->y0 + 2 * pen->line_px);
-    return !is_empty(intersect(*box, pen->picture));
+    return !is_empty(intersect(*box, pen->image));
 }
 
 /* Linear sRGB of an OKLab colour (Ottosson 2020); false outside the gamut. */
@@ -250,7 +250,7 @@ static void blend_glyph(void *user, int x_px, int y_px, int width_px, int height
     const struct pen *pen = user;
     struct sp_canvas *canvas = pen->canvas;
     struct rect r =
-        intersect((struct rect){x_px, y_px, x_px + width_px, y_px + height_px}, pen->picture);
+        intersect((struct rect){x_px, y_px, x_px + width_px, y_px + height_px}, pen->image);
     if (is_empty(r))
         return;
     blend_plane(canvas->plane[0], canvas->stride_bytes[0], r, x_px, y_px, coverage, stride_bytes,
@@ -293,9 +293,9 @@ static void keep_clear(struct pen *pen, struct rect r)
         pen->placed[pen->placed_count++] = r;
 }
 
-/* On the box's top edge if there is room, else at the next place that is in the picture and clear
+/* On the box's top edge if there is room, else at the next place that is in the image and clear
  * of the labels before; inside the box, where it hides the person, only when all else is taken. A
- * box that begins at or above the picture's top has its label just inside. */
+ * box that begins at or above the image's top has its label just inside. */
 static struct rect place_label(const struct pen *pen, struct rect box, int width, int height)
 {
     const int above = box.y0 - height, inside = max_int(box.y0, 0), below = box.y1;
@@ -310,8 +310,8 @@ static struct rect place_label(const struct pen *pen, struct rect box, int width
         {box.x0, inside},
         {box.x0, box.y1 - height},
     };
-    const int right = max_int(pen->picture.x1 - width, 0);
-    const int lowest = max_int(pen->picture.y1 - height, 0);
+    const int right = max_int(pen->image.x1 - width, 0);
+    const int lowest = max_int(pen->image.y1 - height, 0);
     struct rect first = {0, 0, 0, 0};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         int x = clamp_int(places[i].x, 0, right), y = clamp_int(places[i].y, 0, lowest);
@@ -324,24 +324,24 @@ static struct rect place_label(const struct pen *pen, struct rect box, int width
     return first;
 }
 
-/* The id and the class, and the score beside them in a softer ink. */
+/* The id and the class, and the confidence beside them in a softer ink. */
 static void draw_label(struct pen *pen, const struct sp_track *track, struct rect box,
                        const struct sp_draw_style *style, const uint8_t rgb[3], struct sp_yuv color)
 {
-    char id[SP_CLASS_NAME_BYTES + 20] = "", score[16] = "", number[16];
+    char id[SP_CLASS_NAME_BYTES + 20] = "", confidence[16] = "", number[16];
     if (style->ids)
         snprintf(id, sizeof id, "%u", track->id);
     if (style->names)
         snprintf(id + strlen(id), SP_CLASS_NAME_BYTES, "%s%s", style->ids ? " " : "",
                  sp_class_name(style->names, track->class_id, number));
-    if (style->scores)
-        snprintf(score, sizeof score, "%.2f", track->score);
+    if (style->confidences)
+        snprintf(confidence, sizeof confidence, "%.2f", track->confidence);
 
-    int id_width, score_width, ascent, descent;
+    int id_width, confidence_width, ascent, descent;
     sp_text_measure(pen->text, pen->text_px, id, &id_width, &ascent, &descent);
-    sp_text_measure(pen->text, pen->text_px, score, &score_width, &ascent, &descent);
-    int gap = id[0] && style->scores ? pen->text_px / 2 : 0;
-    int width = id_width + gap + score_width;
+    sp_text_measure(pen->text, pen->text_px, confidence, &confidence_width, &ascent, &descent);
+    int gap = id[0] && style->confidences ? pen->text_px / 2 : 0;
+    int width = id_width + gap + confidence_width;
     int tab_width = (width + 2 * pen->pad_px + 1) & ~1, tab_height = (ascent + descent + 1) & ~1;
     struct rect tab = place_label(pen, box, tab_width, tab_height);
     keep_clear(pen, tab);
@@ -351,10 +351,10 @@ static void draw_label(struct pen *pen, const struct sp_track *track, struct rec
     bool light = 299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] > 120 * 1000;
     int x = tab.x0 + (tab_width - width) / 2, baseline = tab.y0 + ascent;
     write_text(pen, x, baseline, id, light ? 10 : 255);
-    write_text(pen, x + id_width + gap, baseline, score, light ? 42 : 225);
+    write_text(pen, x + id_width + gap, baseline, confidence, light ? 42 : 225);
 }
 
-/* A plate that lets the picture through, with the name and, beside it or under it, the clock. */
+/* A plate that lets the image through, with the name and, beside it or under it, the clock. */
 static void draw_title(struct pen *pen, const struct sp_draw_style *style)
 {
     const char *title = style->title ? style->title : "", *clock = style->clock ? style->clock : "";
@@ -365,12 +365,12 @@ static void draw_title(struct pen *pen, const struct sp_draw_style *style)
         return;
     int line = ascent + descent, gap = title_width && clock_width ? pen->text_px : 0;
     int width = title_width + gap + clock_width + 4 * pen->pad_px;
-    bool two_lines = gap && width > pen->picture.x1;
+    bool two_lines = gap && width > pen->image.x1;
     if (two_lines)
         width = max_int(title_width, clock_width) + 4 * pen->pad_px;
     int height = (two_lines ? 2 : 1) * line + pen->pad_px;
     struct rect plate =
-        intersect((struct rect){0, 0, (width + 1) & ~1, (height + 1) & ~1}, pen->picture);
+        intersect((struct rect){0, 0, (width + 1) & ~1, (height + 1) & ~1}, pen->image);
     keep_clear(pen, plate);
     if (is_empty(plate))
         return;
@@ -392,7 +392,7 @@ static struct pen pen_for(struct sp_canvas *canvas, struct sp_text *text)
     return (struct pen){
         .canvas = canvas,
         .text = text,
-        .picture = {0, 0, (canvas->width_px + 1) & ~1, (height + 1) & ~1},
+        .image = {0, 0, (canvas->width_px + 1) & ~1, (height + 1) & ~1},
         .line_px = line,
         .outline_px = max_int(1, line / 4),
         .text_px = text_px,
@@ -422,7 +422,7 @@ void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct
         return;
     draw_title(&pen, style);
     /* After all boxes: no line crosses a label. */
-    for (size_t i = 0; (style->ids || style->scores || style->names) && i < track_count; i++) {
+    for (size_t i = 0; (style->ids || style->confidences || style->names) && i < track_count; i++) {
         if (!box_of(&pen, &tracks[i], &box))
             continue;
         sp_draw_color(tracks[i].id, rgb);

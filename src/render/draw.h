@@ -1,10 +1,10 @@
-/* Draws tracks on the planes of a picture: no conversion to RGB and back.
+/* Draws tracks on the planes of a image: no conversion to RGB and back.
  *
  * Data flow: shared frame -> sp_canvas_load copies its planes (I420) -> sp_draw_* -> JPEG or video
  * encoder read the canvas. A canvas belongs to one thread; it allocates only when the size grows.
  *
  * A canvas says itself what its numbers mean (full_range, matrix): drawing, JPEG and video all
- * follow it. Load it as SP_CANVAS_JPEG when its pictures become JPEG only: the copy then expands
+ * follow it. Load it as SP_CANVAS_JPEG when its images become JPEG only: the copy then expands
  * range and matrix in the same pass, and the encoder has nothing left to convert. */
 #pragma once
 
@@ -41,7 +41,7 @@ int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
 struct sp_text; /* a face with its rendered glyphs at the sizes in use; render/text.h */
 
 struct sp_draw_style {
-    bool ids, scores;
+    bool ids, confidences;
     const struct sp_class_names *names; /* beside the id; NULL: no class is written */
     bool predicted;                     /* boxes that were predicted, not inferred: dashed */
     const char *title;                  /* camera name, top left; NULL: none */
@@ -49,7 +49,7 @@ struct sp_draw_style {
 };
 
 /* Boxes (a colour per id that stays the same), labels, title. Line width and text size follow the
- * picture's height: crisp at 360p and at 2160p. Boxes are clipped to the picture. `text` may be
+ * image's height: crisp at 360p and at 2160p. Boxes are clipped to the image. `text` may be
  * NULL: no labels. */
 void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct sp_track *tracks,
                     size_t track_count, const struct sp_draw_style *style);

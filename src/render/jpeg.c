@@ -13,8 +13,8 @@ struct sp_jpeg {
     unsigned char *data; /* large enough for any content: turbojpeg never reallocates it */
     size_t capacity_bytes;
     struct sp_canvas scratch; /* the planes in JPEG's colours, when the canvas has others */
-    struct sp_jpeg_place place;
-    char *extra;             /* a copy of the place's, or NULL */
+    struct sp_jpeg_device place;
+    char *backend_options;   /* a copy of the place's, or NULL */
     struct spoton_jpeg *gpu; /* or NULL */
 };
 
@@ -41,17 +41,17 @@ void sp_jpeg_close(struct sp_jpeg *jpeg)
     tjDestroy(jpeg->compressor);
     sp_canvas_release(&jpeg->scratch);
     free(jpeg->data);
-    free(jpeg->extra);
+    free(jpeg->backend_options);
     free(jpeg);
 }
 
-void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place)
+void sp_jpeg_set_device(struct sp_jpeg *jpeg, struct sp_jpeg_device place)
 {
-    free(jpeg->extra);
-    jpeg->extra = place.extra ? strdup(place.extra) : NULL;
+    free(jpeg->backend_options);
+    jpeg->backend_options = place.backend_options ? strdup(place.backend_options) : NULL;
     jpeg->place = place;
-    jpeg->place.extra = jpeg->extra;
-    if (place.extra && !jpeg->extra)
+    jpeg->place.backend_options = jpeg->backend_options;
+    if (place.backend_options && !jpeg->backend_options)
         jpeg->place.api = NULL; /* out of memory: the CPU does it */
 }
 
@@ -81,16 +81,17 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
     int result = 0;
     struct spoton_jpeg *gpu = NULL;
     if (!jpeg->gpu)
-        result = api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.extra, why, sizeof why);
+        result =
+            api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.backend_options, why, sizeof why);
     if (gpu && result == 0)
         jpeg->gpu = gpu;
-    struct spoton_picture picture = {.width = canvas->width_px, .height = canvas->height_px};
+    struct spoton_image image = {.width = canvas->width_px, .height = canvas->height_px};
     for (int i = 0; i < 3; i++) {
-        picture.plane[i] = canvas->plane[i];
-        picture.stride_bytes[i] = canvas->stride_bytes[i];
+        image.plane[i] = canvas->plane[i];
+        image.stride_bytes[i] = canvas->stride_bytes[i];
     }
     if (result == 0)
-        result = api->jpeg_encode(jpeg->gpu, &picture, quality, data, bytes, why, sizeof why);
+        result = api->jpeg_encode(jpeg->gpu, &image, quality, data, bytes, why, sizeof why);
     if (result < 0)
         give_up(jpeg, why);
     return result == 0;
@@ -136,7 +137,7 @@ int sp_jpeg_encode(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int qua
     if (quality < 1 || quality > 100)
         return sp_fail(err, SP_ERR_INVALID, "JPEG quality %d: must be 1..100", quality);
     if (!canvas->memory)
-        return sp_fail(err, SP_ERR_INVALID, "JPEG of an empty canvas: load a picture first");
+        return sp_fail(err, SP_ERR_INVALID, "JPEG of an empty canvas: load a image first");
     int rc = SP_OK;
     if (!sp_color_is_jfif(canvas->matrix, canvas->full_range)) {
         rc = convert(jpeg, canvas, err);

@@ -7,16 +7,16 @@
 struct sp_jpeg;
 
 /* Where to compress: on an engine's device, or with api NULL on the CPU. */
-struct sp_jpeg_place {
+struct sp_jpeg_device {
     const struct spoton_engine_api *api;
     int device;
-    const char *extra; /* the engine's options, or NULL */
+    const char *backend_options; /* the engine's options, or NULL */
 };
 
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
-/* Before the first picture; the options are copied. What the device refuses is compressed on the
+/* Before the first image; the options are copied. What the device refuses is compressed on the
  * CPU, and a warning says so once. */
-void sp_jpeg_set_place(struct sp_jpeg *jpeg, struct sp_jpeg_place place);
+void sp_jpeg_set_device(struct sp_jpeg *jpeg, struct sp_jpeg_device place);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */
 
 /* *data stays the encoder's and is valid until the next call. quality 1..100. JPEG means full

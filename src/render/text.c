@@ -11,8 +11,8 @@
 #include FT_FREETYPE_H
 
 enum {
-    SIZES_MAX = 6,    /* labels, title and some change of picture size between cameras */
-    SLOTS = 512,      /* power of two */
+    SIZES_MAX = 6,    /* labels, title and some change of image size between cameras */
+    ENTRIES = 512,    /* power of two */
     GLYPHS_MAX = 384, /* a size; a fuller table starts again from nothing */
     SIZE_MIN_PX = 4,
     SIZE_MAX_PX = 256,
@@ -20,7 +20,7 @@ enum {
 };
 
 struct glyph {
-    uint32_t codepoint; /* + 1, so that 0 is a free slot */
+    uint32_t codepoint; /* + 1, so that 0 is a free entry */
     int left_px, top_px, width_px, height_px, advance_px;
     uint8_t *coverage; /* [height][width]; NULL when blank */
 };
@@ -30,7 +30,7 @@ struct size {
     uint64_t used_at;
     int ascent_px, descent_px;
     int glyph_count;
-    struct glyph slots[SLOTS];
+    struct glyph entries[ENTRIES];
 };
 
 struct sp_text {
@@ -41,7 +41,7 @@ struct sp_text {
     struct size sizes[SIZES_MAX];
 };
 
-/* Bold first: thin stems drown in a moving picture. */
+/* Bold first: thin stems drown in a moving image. */
 static const char *const known_fonts[] = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf",
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
@@ -143,9 +143,9 @@ int sp_text_open(struct sp_text **out, const char *path, struct sp_error *err)
 
 static void forget_glyphs(struct size *size)
 {
-    for (int i = 0; i < SLOTS; i++)
-        free(size->slots[i].coverage);
-    memset(size->slots, 0, sizeof size->slots);
+    for (int i = 0; i < ENTRIES; i++)
+        free(size->entries[i].coverage);
+    memset(size->entries, 0, sizeof size->entries);
     size->glyph_count = 0;
 }
 
@@ -196,23 +196,23 @@ static struct size *size_for(struct sp_text *text, int size_px)
     return oldest;
 }
 
-/* Renders into the slot; what cannot be rendered stays blank. */
+/* Renders into the entry; what cannot be rendered stays blank. */
 static void render_glyph(struct sp_text *text, int size_px, uint32_t codepoint, struct glyph *glyph)
 {
     *glyph = (struct glyph){.codepoint = codepoint + 1};
     if (!set_face_size(text, size_px) ||
         FT_Load_Char(text->face, codepoint, FT_LOAD_RENDER | FT_LOAD_TARGET_LIGHT))
         return;
-    const FT_GlyphSlot slot = text->face->glyph;
-    const FT_Bitmap *bitmap = &slot->bitmap;
-    glyph->advance_px = (int)((slot->advance.x + 32) >> 6);
+    const FT_GlyphSlot rendered = text->face->glyph;
+    const FT_Bitmap *bitmap = &rendered->bitmap;
+    glyph->advance_px = (int)((rendered->advance.x + 32) >> 6);
     if (bitmap->width == 0 || bitmap->rows == 0 || bitmap->pixel_mode != FT_PIXEL_MODE_GRAY)
         return;
     glyph->coverage = malloc((size_t)bitmap->width * bitmap->rows);
     if (!glyph->coverage)
         return;
-    glyph->left_px = slot->bitmap_left;
-    glyph->top_px = slot->bitmap_top;
+    glyph->left_px = rendered->bitmap_left;
+    glyph->top_px = rendered->bitmap_top;
     glyph->width_px = (int)bitmap->width;
     glyph->height_px = (int)bitmap->rows;
     for (unsigned row = 0; row < bitmap->rows; row++)
@@ -222,18 +222,18 @@ static void render_glyph(struct sp_text *text, int size_px, uint32_t codepoint, 
 
 static const struct glyph *glyph_for(struct sp_text *text, struct size *size, uint32_t codepoint)
 {
-    uint32_t slot = codepoint * 2654435761u >> 23; /* 9 bits, for SLOTS */
-    while (size->slots[slot].codepoint && size->slots[slot].codepoint != codepoint + 1)
-        slot = (slot + 1) % SLOTS;
-    if (size->slots[slot].codepoint)
-        return &size->slots[slot];
+    uint32_t entry = codepoint * 2654435761u >> 23; /* 9 bits, for ENTRIES */
+    while (size->entries[entry].codepoint && size->entries[entry].codepoint != codepoint + 1)
+        entry = (entry + 1) % ENTRIES;
+    if (size->entries[entry].codepoint)
+        return &size->entries[entry];
     if (size->glyph_count == GLYPHS_MAX) {
         forget_glyphs(size);
-        slot = codepoint * 2654435761u >> 23;
+        entry = codepoint * 2654435761u >> 23;
     }
     size->glyph_count++;
-    render_glyph(text, size->size_px, codepoint, &size->slots[slot]);
-    return &size->slots[slot];
+    render_glyph(text, size->size_px, codepoint, &size->entries[entry]);
+    return &size->entries[entry];
 }
 
 /* The next character of UTF-8 (Unicode 15, table 3-7); U+FFFD for a byte that starts none. */

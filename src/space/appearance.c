@@ -25,7 +25,7 @@ static double log_density(const struct sp_normal *n, double at)
     return -0.5 * ((at - n->mean) * (at - n->mean) / n->variance + log(n->variance));
 }
 
-double sp_appearance_score(const struct sp_appearance *a, double cosine)
+double sp_appearance_log_odds(const struct sp_appearance *a, double cosine)
 {
     /* Of two normals with other variances the wider one wins far out on both sides: beyond the
      * means more similar is never taken for less alike. */
@@ -33,8 +33,8 @@ double sp_appearance_score(const struct sp_appearance *a, double cosine)
     if (!(high > low))
         return 0;
     double at = fmin(fmax(cosine, low - 0.5 * (high - low)), high);
-    double score = log_density(&a->same, at) - log_density(&a->different, at);
-    return fmin(fmax(score, -SP_APPEARANCE_SCORE_MAX), SP_APPEARANCE_SCORE_MAX);
+    double log_odds = log_density(&a->same, at) - log_density(&a->different, at);
+    return fmin(fmax(log_odds, -SP_APPEARANCE_LOG_ODDS_MAX), SP_APPEARANCE_LOG_ODDS_MAX);
 }
 
 int sp_embedding_normalise(float *embedding, int numbers)

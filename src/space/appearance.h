@@ -1,9 +1,9 @@
 /* What similarity of two embeddings says, for a model that nobody told us anything about.
  *
  * Cosines of the same person and of different people are taken as two normal distributions; the
- * score is the log of their ratio. Both start around SIMILARITY_SAME and are learnt: two tracks of
- * one camera that are alive at once are different people; two cameras' tracks that the map has held
- * together for long are one. Plain values; not thread-safe. */
+ * confidence is the log of their ratio. Both start around SIMILARITY_SAME and are learnt: two
+ * tracks of one camera that are alive at once are different people; two cameras' tracks that the
+ * map has held together for long are one. Plain values; not thread-safe. */
 #pragma once
 
 struct sp_normal {
@@ -17,9 +17,9 @@ struct sp_appearance {
 void sp_appearance_init(struct sp_appearance *appearance, double similarity_same);
 void sp_appearance_learn(struct sp_appearance *appearance, double cosine, int same);
 
-/* Within +-SP_APPEARANCE_SCORE_MAX: appearance alone never decides against all else. */
-#define SP_APPEARANCE_SCORE_MAX 6.0
-double sp_appearance_score(const struct sp_appearance *appearance, double cosine);
+/* Within +-SP_APPEARANCE_LOG_ODDS_MAX: appearance alone never decides against all else. */
+#define SP_APPEARANCE_LOG_ODDS_MAX 6.0
+double sp_appearance_log_odds(const struct sp_appearance *appearance, double cosine);
 
 /* Of unit length afterwards; 0 when it has no length. */
 int sp_embedding_normalise(float *embedding, int numbers);

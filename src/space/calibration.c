@@ -21,15 +21,15 @@ struct sp_calibrated *sp_calibration_find(struct sp_calibration *calibration, co
 }
 
 int sp_calibration_set(struct sp_calibration *calibration, const char *name,
-                       const struct sp_point *picture, const struct sp_point *map, int count,
+                       const struct sp_point *image, const struct sp_point *map, int count,
                        double width_px, double height_px, struct sp_error *err)
 {
     struct sp_fit fit;
     struct sp_fit_options options = {.y_up = calibration->y_up};
     struct sp_calibrated *camera = sp_calibration_find(calibration, name);
     if (!(width_px >= 1) || !(height_px >= 1))
-        return sp_fail(err, SP_ERR_INVALID, "camera %s: the picture has no size", name);
-    int result = sp_homography_fit(&fit, picture, map, count, &options, err);
+        return sp_fail(err, SP_ERR_INVALID, "camera %s: the image has no size", name);
+    int result = sp_homography_fit(&fit, image, map, count, &options, err);
     if (result < 0)
         return sp_fail_prefix(err, result, "camera %s", name);
     if (!camera && calibration->count == SP_CALIBRATION_CAMERAS_MAX)
@@ -42,7 +42,7 @@ int sp_calibration_set(struct sp_calibration *calibration, const char *name,
     camera->width_px = width_px;
     camera->height_px = height_px;
     camera->point_count = count;
-    memcpy(camera->picture, picture, (size_t)count * sizeof *picture);
+    memcpy(camera->image, image, (size_t)count * sizeof *image);
     memcpy(camera->map, map, (size_t)count * sizeof *map);
     camera->usable = true;
     camera->fit = fit;

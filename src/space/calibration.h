@@ -1,9 +1,9 @@
 /* Which camera sees which part of the map: read from and written to HOMOGRAPHY_FILE_PATH.
  *
- * The file is the replaced system's JSON (docs/SPACE.md): points of the picture and of the map, or
+ * The file is the replaced system's JSON (docs/SPACE.md): points of the image and of the map, or
  * a matrix, for each camera; a folder stands for all *.json in it. Of a camera whose points or
  * matrix are of no use the reason is kept, and it works without a map. Ours to add: "image_size" of
- * the pictures that were clicked on (1920x1080 if absent), "y_axis" ("down" if absent) and "plan".
+ * the images that were clicked on (1920x1080 if absent), "y_axis" ("down" if absent) and "plan".
  *
  * Plain values in memory of the caller's, large: not for the stack. Not thread-safe. */
 #pragma once
@@ -19,9 +19,9 @@ enum {
 
 struct sp_calibrated {
     char name[SP_CALIBRATION_NAME_BYTES];
-    double width_px, height_px; /* of the picture */
+    double width_px, height_px; /* of the image */
     int point_count;
-    struct sp_point picture[SP_FIT_POINTS_MAX], map[SP_FIT_POINTS_MAX];
+    struct sp_point image[SP_FIT_POINTS_MAX], map[SP_FIT_POINTS_MAX];
     bool has_matrix; /* the file's own, without points or beside them */
     double matrix[9];
     char frame_path[SP_CALIBRATION_PATH_BYTES];
@@ -34,7 +34,7 @@ struct sp_calibrated {
 struct sp_calibration {
     double width, height, units_per_m; /* the map; width, height in its units, 0: not known */
     bool y_up;
-    char plan[SP_CALIBRATION_PATH_BYTES]; /* a picture of it, as the file names it */
+    char plan[SP_CALIBRATION_PATH_BYTES]; /* a image of it, as the file names it */
     int count;
     struct sp_calibrated camera[SP_CALIBRATION_CAMERAS_MAX];
 };
@@ -62,7 +62,7 @@ struct sp_calibrated *sp_calibration_find(struct sp_calibration *calibration, co
 
 /* Puts in a camera, or other points of it, when they are of use; else nothing changes. */
 int sp_calibration_set(struct sp_calibration *calibration, const char *name,
-                       const struct sp_point *picture, const struct sp_point *map, int count,
+                       const struct sp_point *image, const struct sp_point *map, int count,
                        double width_px, double height_px, struct sp_error *err);
 
 bool sp_calibration_remove(struct sp_calibration *calibration, const char *name);

@@ -90,24 +90,24 @@ static bool find_name(const json_t *camera, char *out, size_t out_bytes)
 static void measure_points(struct sp_calibrated *camera)
 {
     struct sp_fit *fit = &camera->fit;
-    double picture = 0, map = 0;
+    double image = 0, map = 0;
     for (int i = 0; i < camera->point_count; i++) {
         struct sp_point at;
-        bool seen = sp_homography_to_map(&fit->homography, camera->picture[i], &at);
+        bool seen = sp_homography_to_map(&fit->homography, camera->image[i], &at);
         fit->map_error[i] =
             seen ? hypot(at.x - camera->map[i].x, at.y - camera->map[i].y) : INFINITY;
-        seen = sp_homography_to_picture(&fit->homography, camera->map[i], &at);
-        fit->picture_error_px[i] =
-            seen ? hypot(at.x - camera->picture[i].x, at.y - camera->picture[i].y) : INFINITY;
+        seen = sp_homography_to_image(&fit->homography, camera->map[i], &at);
+        fit->image_error_px[i] =
+            seen ? hypot(at.x - camera->image[i].x, at.y - camera->image[i].y) : INFINITY;
         fit->inlier[i] = fit->map_error[i] <= 50;
         if (!fit->inlier[i])
             continue;
         fit->inliers++;
-        picture += fit->picture_error_px[i] * fit->picture_error_px[i];
+        image += fit->image_error_px[i] * fit->image_error_px[i];
         map += fit->map_error[i] * fit->map_error[i];
     }
     if (fit->inliers > 0) {
-        fit->rms_picture_px = sqrt(picture / fit->inliers);
+        fit->rms_image_px = sqrt(image / fit->inliers);
         fit->rms_map = sqrt(map / fit->inliers);
     }
 }
@@ -128,7 +128,7 @@ static void use(struct sp_calibrated *camera, bool y_up)
         if (result == SP_OK)
             measure_points(camera);
     } else {
-        result = sp_homography_fit(&camera->fit, camera->picture, camera->map, camera->point_count,
+        result = sp_homography_fit(&camera->fit, camera->image, camera->map, camera->point_count,
                                    &options, &why);
     }
     camera->usable = result == SP_OK;
@@ -162,8 +162,7 @@ static int read_camera(const struct reader *r, const json_t *json, size_t index)
         camera->height_px = HEIGHT_PX;
     }
     int map_count;
-    int result =
-        read_points(r, json, "source_points", where, camera->picture, &camera->point_count);
+    int result = read_points(r, json, "source_points", where, camera->image, &camera->point_count);
     if (result == SP_OK)
         result = read_points(r, json, "destination_points", where, camera->map, &map_count);
     if (result == SP_OK && map_count != camera->point_count)
@@ -305,7 +304,7 @@ static void put_camera(struct sp_json *json, const struct sp_calibrated *camera)
     sp_json_begin_object(json);
     sp_json_key(json, "id");
     sp_json_string(json, camera->name);
-    put_points(json, "source_points", camera->picture, camera->point_count);
+    put_points(json, "source_points", camera->image, camera->point_count);
     put_points(json, "destination_points", camera->map, camera->point_count);
     if (camera->usable || camera->has_matrix) {
         sp_json_key(json, "homography");

@@ -4,20 +4,20 @@
 
 #include <math.h>
 
-static const double JOIN_SCORE = 3, JOIN_S = 0.25, AMBIGUOUS_S = 0.4, CLEAR_BY = 1.5;
+static const double JOIN_LOG_ODDS = 3, JOIN_S = 0.25, AMBIGUOUS_S = 0.4, CLEAR_BY = 1.5;
 static const double STAY_ALONE = 9, STAY = 4.8; /* added to what a track's own person has */
-static const double SPLIT_MEAN = -1.2, SPLIT_S = 0.7, MERGE_SCORE = 4, MERGE_S = 0.4;
-static const double SCORE_MAX = 12, SAMPLE_S = 0.25;
+static const double SPLIT_MEAN = -1.2, SPLIT_S = 0.7, MERGE_LOG_ODDS = 4, MERGE_S = 0.4;
+static const double LOG_ODDS_MAX = 12, SAMPLE_S = 0.25;
 static const double BIRTH_S = 0.6, BIRTH_WAIT_S = 2.4, FACE_WAIT_S = 1.0;
 static const double YOUNG_S = 8;
-static const double RETURN_SCORE = -1.5, RETURN_CLEAR_BY = 1.1;
+static const double RETURN_LOG_ODDS = -1.5, RETURN_CLEAR_BY = 1.1;
 static const double SPEED_MAX = 3, SPREAD_M = 0.3, SPREAD_M_S = 0.5, SPREAD_MAX_M = 14;
 static const double DENSITY_AWAY = 0.02;
 static const int64_t FORMER_US = 6000000;
 enum { BIRTH_HITS = 3, ROWS_MAX = SP_TRACKS_MAX };
 
 struct verdict {
-    double score, similarity, distance_m, deviations, time_s;
+    double log_odds, similarity, distance_m, deviations, time_s;
     int votes;
 };
 
@@ -25,7 +25,7 @@ static double appearance(struct sp_space *s, const struct tracklet *t, int ident
                          double *similarity)
 {
     *similarity = sp_gallery_similarity(s, t, identity);
-    return *similarity < -1 ? 0 : sp_appearance_score(&s->appearance, *similarity);
+    return *similarity < -1 ? 0 : sp_appearance_log_odds(&s->appearance, *similarity);
 }
 
 static struct verdict judge(struct sp_space *s, const struct tracklet *t, const struct evidence *e)
@@ -35,8 +35,8 @@ static struct verdict judge(struct sp_space *s, const struct tracklet *t, const 
                         .time_s = e->time_s,
                         .votes = e->votes};
     double where = e->mean * fmin(e->time_s + 0.1, 3) / SAMPLE_S;
-    v.score =
-        fmin(fmax(where, -SCORE_MAX), SCORE_MAX) + appearance(s, t, e->identity, &v.similarity);
+    v.log_odds = fmin(fmax(where, -LOG_ODDS_MAX), LOG_ODDS_MAX) +
+                 appearance(s, t, e->identity, &v.similarity);
     return v;
 }
 
@@ -47,7 +47,7 @@ static void explain(struct sp_space *s, struct sp_space_event *event, const stru
     event->deviations = v->deviations;
     event->time_s = v->time_s;
     event->similarity = v->similarity;
-    event->score = v->score;
+    event->log_odds = v->log_odds;
     event->votes = v->votes;
     s->identities[identity].why = *event;
 }
@@ -72,12 +72,12 @@ static bool judge_return(struct sp_space *s, const struct tracklet *t, int ident
                          struct verdict *v)
 {
     const struct identity *who = &s->identities[identity];
-    double gap_s = (double)(t->born_us - who->seen_us) / 1e6;
+    double gap_s = (double)(t->created_us - who->seen_us) / 1e6;
     if (gap_s < 0)
         gap_s = 0;
     double dx = t->spot.x - who->spot.x, dy = t->spot.y - who->spot.y;
     v->distance_m = hypot(dx, dy);
-    if (v->distance_m > 1.5 + SPEED_MAX * (gap_s + seconds_since(s, t->born_us)))
+    if (v->distance_m > 1.5 + SPEED_MAX * (gap_s + seconds_since(s, t->created_us)))
         return false;
     /* On for a moment as they walked, then anywhere that feet could carry them. */
     double ahead_s = fmin(gap_s, 1.5), spread = SPREAD_M + SPREAD_M_S * gap_s;
@@ -91,9 +91,9 @@ static bool judge_return(struct sp_space *s, const struct tracklet *t, int ident
     v->deviations = sqrt(distance2);
     v->time_s = gap_s;
     v->votes = 1;
-    v->score = -0.5 * distance2 - log(2 * M_PI * sqrt(determinant) * DENSITY_AWAY) +
-               appearance(s, t, identity, &v->similarity);
-    return v->score > -SCORE_MAX;
+    v->log_odds = -0.5 * distance2 - log(2 * M_PI * sqrt(determinant) * DENSITY_AWAY) +
+                  appearance(s, t, identity, &v->similarity);
+    return v->log_odds > -LOG_ODDS_MAX;
 }
 
 static bool is_away(const struct sp_space *s, int identity)
@@ -105,26 +105,26 @@ static bool is_away(const struct sp_space *s, int identity)
 struct choice {
     int identity;
     struct verdict verdict;
-    double second; /* the next best score */
+    double second; /* the next best confidence */
     bool waits;    /* an embedding may tell more */
 };
 
 static struct choice best_return(struct sp_space *s, const struct tracklet *t)
 {
     struct choice best = {.identity = NONE, .second = -INFINITY};
-    best.verdict.score = -INFINITY;
+    best.verdict.log_odds = -INFINITY;
     for (int i = 0; i < s->identity_high; i++) {
         struct verdict v;
         if (!is_away(s, i) || i == t->identity || sp_identity_conflicts(s, i, t) ||
             !judge_return(s, t, i, &v))
             continue;
-        best.waits = best.waits || (v.similarity < -1 && v.score > -SP_APPEARANCE_SCORE_MAX);
-        if (v.score > best.verdict.score) {
-            best.second = best.verdict.score;
+        best.waits = best.waits || (v.similarity < -1 && v.log_odds > -SP_APPEARANCE_LOG_ODDS_MAX);
+        if (v.log_odds > best.verdict.log_odds) {
+            best.second = best.verdict.log_odds;
             best.identity = i;
             best.verdict = v;
-        } else if (v.score > best.second) {
-            best.second = v.score;
+        } else if (v.log_odds > best.second) {
+            best.second = v.log_odds;
         }
     }
     return best;
@@ -147,8 +147,8 @@ static void fold(struct sp_space *s, int from, int to, enum sp_space_event_kind 
         member->former = source->number;
         member->former_until_us = s->ticked_us + FORMER_US;
     }
-    if (source->born_us < s->identities[to].born_us)
-        s->identities[to].born_us = source->born_us;
+    if (source->created_us < s->identities[to].created_us)
+        s->identities[to].created_us = source->created_us;
     sp_identity_free(s, from);
 }
 
@@ -186,12 +186,12 @@ static bool judge_merge(struct sp_space *s, int a, int b, struct verdict *out)
                 e->time_s < 2 * AMBIGUOUS_S && !may_be_one(s, b, o->identity))
                 return false;
         }
-        sum += v.score;
+        sum += v.log_odds;
         if (count++ == 0 || v.distance_m > out->distance_m)
             *out = v;
     }
-    out->score = count ? sum / count : 0;
-    return count > 0 && out->score > MERGE_SCORE;
+    out->log_odds = count ? sum / count : 0;
+    return count > 0 && out->log_odds > MERGE_LOG_ODDS;
 }
 
 static void merge_people(struct sp_space *s)
@@ -199,7 +199,7 @@ static void merge_people(struct sp_space *s)
     for (int a = 0; a < s->identity_high; a++) {
         const struct identity *who = &s->identities[a];
         const struct tracklet *first = NULL;
-        struct verdict best = {.score = -INFINITY}, v;
+        struct verdict best = {.log_odds = -INFINITY}, v;
         int with = NONE;
         if (who->number == 0 || who->live_count == 0)
             continue;
@@ -212,7 +212,7 @@ static void merge_people(struct sp_space *s)
                 s->identities[b].live_count == 0 || !may_be_one(s, a, b) ||
                 !judge_merge(s, a, b, &v))
                 continue;
-            if (v.score > best.score) {
+            if (v.log_odds > best.log_odds) {
                 best = v;
                 with = b;
             }
@@ -220,7 +220,7 @@ static void merge_people(struct sp_space *s)
         if (with == NONE)
             continue;
         bool older = s->identities[with].number < who->number;
-        fold(s, older ? a : with, older ? with : a, SP_SPACE_JOINED, &best, first);
+        fold(s, older ? a : with, older ? with : a, SP_SPACE_MERGED, &best, first);
     }
 }
 
@@ -239,9 +239,9 @@ static void take_out(struct sp_space *s, struct tracklet *t, const struct verdic
     int back = own_back ? sp_identity_new(s, former) : NONE;
     if (back == NONE)
         return;
-    struct sp_space_event *undone = sp_space_note(s, SP_SPACE_UNDONE, back, t);
-    undone->other = s->identities[identity].number;
-    explain(s, undone, v, back);
+    struct sp_space_event *reverted = sp_space_note(s, SP_SPACE_REVERTED, back, t);
+    reverted->other = s->identities[identity].number;
+    explain(s, reverted, v, back);
     sp_identity_add(s, back, t);
 }
 
@@ -260,7 +260,7 @@ static void split_people(struct sp_space *s)
                 continue;
             /* Of two who disagree the one that came later goes. */
             if (!worst ||
-                (who->live_count == 2 ? t->joined_us > worst->joined_us : e->mean < why->mean)) {
+                (who->live_count == 2 ? t->merged_us > worst->merged_us : e->mean < why->mean)) {
                 worst = t;
                 why = e;
             }
@@ -278,7 +278,7 @@ static void split_people(struct sp_space *s)
 static bool is_ready(const struct sp_space *s, const struct tracklet *t, const struct evidence *e,
                      const struct verdict *v)
 {
-    if (v->score < JOIN_SCORE || e->time_s < JOIN_S || e->mean <= 0)
+    if (v->log_odds < JOIN_LOG_ODDS || e->time_s < JOIN_S || e->mean <= 0)
         return false;
     for (int i = 0; i < t->evidence_count; i++) {
         const struct evidence *other = &t->evidence[i];
@@ -306,7 +306,7 @@ static bool is_lost_one_in_the_way(const struct sp_space *s, int identity, const
     for (int m = 0; m < who->member_count; m++) {
         const struct tracklet *other = &s->tracklets[who->member[m]];
         if (other != t && other->camera == t->camera && !other->live &&
-            common_us(s, t->camera, other->seen_raw_us) >= t->born_us)
+            common_us(s, t->camera, other->seen_raw_us) >= t->created_us)
             return true;
     }
     return false;
@@ -318,7 +318,8 @@ struct table {
     int column[SP_SPACE_PEOPLE_MAX];
 };
 
-static const double LIMIT = 100; /* cost = LIMIT - score, so that only scores above 0 are taken */
+static const double LIMIT =
+    100; /* cost = LIMIT - confidence, so that only confidences above 0 are taken */
 
 static void add_row(struct sp_space *s, struct table *table, int row, struct tracklet *t)
 {
@@ -328,7 +329,7 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
         const struct evidence *e = sp_space_evidence(s, t, t->identity);
         votes = others_of_own(s, t);
         bool alone = votes == 0;
-        own = alone || !e ? STAY_ALONE : judge(s, t, e).score + STAY;
+        own = alone || !e ? STAY_ALONE : judge(s, t, e).log_odds + STAY;
         if (own > 0)
             sp_assign_add(s->assign, row,
                           sp_column_of(s, table->column, &table->columns, t->identity),
@@ -345,7 +346,7 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
         if (is_ready(s, t, e, &v) && !is_lost_one_in_the_way(s, e->identity, t))
             sp_assign_add(s->assign, row,
                           sp_column_of(s, table->column, &table->columns, e->identity),
-                          LIMIT - v.score);
+                          LIMIT - v.log_odds);
     }
 }
 
@@ -367,7 +368,7 @@ static void take_over(struct sp_space *s, struct tracklet *t, int identity)
     struct verdict v = judge(s, t, sp_space_evidence(s, t, identity));
     int before = t->identity;
     struct sp_space_event *event =
-        sp_space_note(s, before == NONE ? SP_SPACE_JOINED : SP_SPACE_MOVED, identity, t);
+        sp_space_note(s, before == NONE ? SP_SPACE_MERGED : SP_SPACE_REASSIGNED, identity, t);
     event->other = before == NONE ? 0 : s->identities[before].number;
     explain(s, event, &v, identity);
     sp_identity_remove(s, t);
@@ -434,8 +435,8 @@ static void bear(struct sp_space *s, struct tracklet *t)
     int identity = sp_identity_new(s, 0);
     if (identity == NONE)
         return;
-    struct sp_space_event *event = sp_space_note(s, SP_SPACE_BORN, identity, t);
-    event->time_s = seconds_since(s, t->born_us);
+    struct sp_space_event *event = sp_space_note(s, SP_SPACE_CREATED, identity, t);
+    event->time_s = seconds_since(s, t->created_us);
     event->votes = 1;
     s->identities[identity].why = *event;
     sp_identity_add(s, identity, t);
@@ -446,8 +447,8 @@ static void bear(struct sp_space *s, struct tracklet *t)
 
 static bool is_clear_return(const struct choice *c)
 {
-    return c->identity != NONE && c->verdict.score > RETURN_SCORE &&
-           c->verdict.score > c->second + RETURN_CLEAR_BY;
+    return c->identity != NONE && c->verdict.log_odds > RETURN_LOG_ODDS &&
+           c->verdict.log_odds > c->second + RETURN_CLEAR_BY;
 }
 
 static void settle_new(struct sp_space *s, struct tracklet *t)
@@ -474,7 +475,7 @@ static void settle_young(struct sp_space *s, int identity)
 {
     const struct identity *who = &s->identities[identity];
     struct tracklet *t = NULL;
-    if (who->number == 0 || who->live_count == 0 || seconds_since(s, who->born_us) > YOUNG_S)
+    if (who->number == 0 || who->live_count == 0 || seconds_since(s, who->created_us) > YOUNG_S)
         return;
     for (int m = 0; m < who->member_count; m++) {
         struct tracklet *member = &s->tracklets[who->member[m]];

@@ -1,7 +1,7 @@
-/* Each picture: tracks that went over to someone else.
+/* Each image: tracks that went over to someone else.
  *
- * Where two people pass, trackers in pictures exchange their numbers, often in several cameras at
- * once. On the map the two stay apart: the person's filter goes on, and the pictures' boxes are
+ * Where two people pass, trackers in images exchange their numbers, often in several cameras at
+ * once. On the map the two stay apart: the person's filter goes on, and the images' boxes are
  * nearer to the other's. So a track's number only says whose it was. For each track and each person
  * near it the log odds of its being that one instead of its own are kept: each box adds how much
  * better it fits, and each step takes away some certainty, by how likely trackers are to exchange
@@ -16,10 +16,10 @@ static const double OWN = 9, CHANGE = 1, CHANGE_ALONE = 3, ODDS_MAX = 9; /* log 
 static const int64_t FRESH_US = 700000, HIDDEN_US = 1000000;
 static const double LIMIT = 100;
 /* Of two boxes whose middles are d apart, in widths and heights of theirs, trackers exchanged
- * EXCHANGE e^(-EXCHANGE_FALL d) a picture: bench_world with noise=10, from 0.085 to 0.0002. One
+ * ID_SWITCH e^(-ID_SWITCH_FALL d) a image: bench_world with noise=10, from 0.085 to 0.0002. One
  * that this camera has no track of may be hidden behind anybody. */
-static const double EXCHANGE = 0.12, EXCHANGE_FALL = 4.7, EXCHANGE_HIDDEN = 0.002;
-static const double EXCHANGE_WORTH = 0.001; /* above it a belief is worth a place */
+static const double ID_SWITCH = 0.12, ID_SWITCH_FALL = 4.7, ID_SWITCH_HIDDEN = 0.002;
+static const double ID_SWITCH_WORTH = 0.001; /* above it a belief is worth a place */
 
 /* In how many other cameras somebody has been seen lately. */
 static int votes_elsewhere(const struct sp_space *s, const struct identity *who, int camera)
@@ -43,15 +43,15 @@ struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t num
 
 static struct belief *begin_belief(struct tracklet *t, int identity, uint32_t number)
 {
-    struct belief *place = &t->belief[0];
-    for (int i = 1; i < BELIEFS_MAX && place->number != 0; i++)
-        if (t->belief[i].number == 0 || t->belief[i].odds < place->odds)
-            place = &t->belief[i];
-    *place = (struct belief){identity, number, SP_BELIEF_MIN, SP_BELIEF_MIN};
-    return place;
+    struct belief *position = &t->belief[0];
+    for (int i = 1; i < BELIEFS_MAX && position->number != 0; i++)
+        if (t->belief[i].number == 0 || t->belief[i].odds < position->odds)
+            position = &t->belief[i];
+    *position = (struct belief){identity, number, SP_BELIEF_MIN, SP_BELIEF_MIN};
+    return position;
 }
 
-static double exchange_chance(const struct sp_space *s, const struct tracklet *t, int identity)
+static double id_switch_chance(const struct sp_space *s, const struct tracklet *t, int identity)
 {
     const struct identity *who = &s->identities[identity];
     double nearest = INFINITY;
@@ -63,10 +63,11 @@ static double exchange_chance(const struct sp_space *s, const struct tracklet *t
         double dy = (t->box.y - o->box.y) / (0.5 * (t->box.height + o->box.height));
         nearest = fmin(nearest, dx * dx + dy * dy);
     }
-    return nearest == INFINITY ? EXCHANGE_HIDDEN : EXCHANGE * exp(-EXCHANGE_FALL * sqrt(nearest));
+    return nearest == INFINITY ? ID_SWITCH_HIDDEN
+                               : ID_SWITCH * exp(-ID_SWITCH_FALL * sqrt(nearest));
 }
 
-/* What this picture's box says of one other person. True when it is enough to go over. */
+/* What this image's box says of one other person. True when it is enough to go over. */
 static bool weigh(struct sp_space *s, struct tracklet *t, const struct present *present,
                   const struct sp_spot *foot, double own_log, int own_votes)
 {
@@ -78,10 +79,10 @@ static bool weigh(struct sp_space *s, struct tracklet *t, const struct present *
     bool fits = distance2 <= SP_OUTLIER2;
     if (!belief && !fits)
         return false;
-    double chance = exchange_chance(s, t, identity);
+    double chance = id_switch_chance(s, t, identity);
     if (fits)
         step = fmin(fmax(-0.5 * (distance2 + log(determinant)) - own_log, -STEP_MAX), STEP_MAX);
-    if (!belief && !(step > 0 || chance > EXCHANGE_WORTH))
+    if (!belief && !(step > 0 || chance > ID_SWITCH_WORTH))
         return false;
     if (!belief)
         belief = begin_belief(t, identity, who->number);
@@ -125,24 +126,24 @@ static void add_targets(struct sp_space *s, struct tracklet **tracks, int count,
         if (b->number == 0 || s->identities[b->identity].number != b->number ||
             b->identity == t->identity)
             continue;
-        double score = OWN + b->odds - CHANGE;
+        double log_odds = OWN + b->odds - CHANGE;
         /* A place that nobody of this camera has: no second track speaks for the change. */
         bool held = false;
         for (int other = 0; other < count && !held; other++)
             held = tracks[other]->identity == b->identity;
-        score -= held ? 0 : CHANGE_ALONE;
+        log_odds -= held ? 0 : CHANGE_ALONE;
         if (held || !sp_identity_conflicts(s, b->identity, t))
             sp_assign_add(s->assign, row, sp_column_of(s, column, columns, b->identity),
-                          LIMIT - score);
+                          LIMIT - log_odds);
     }
 }
 
 static void note_move(struct sp_space *s, struct tracklet *t, int to)
 {
     const struct belief *b = sp_tracklet_belief(t, to, s->identities[to].number);
-    struct sp_space_event *event = sp_space_note(s, SP_SPACE_MOVED, to, t);
+    struct sp_space_event *event = sp_space_note(s, SP_SPACE_REASSIGNED, to, t);
     event->other = s->identities[t->identity].number;
-    event->score = b ? b->odds : 0;
+    event->log_odds = b ? b->odds : 0;
     event->votes = s->identities[to].live_count;
     event->distance_m =
         hypot(t->motion.x[0] - s->identities[to].spot.x, t->motion.x[1] - s->identities[to].spot.y);

@@ -40,12 +40,12 @@ double sp_gallery_similarity(const struct sp_space *s, const struct tracklet *t,
 void sp_gallery_take(struct sp_space *s, int identity, const struct tracklet *t)
 {
     struct gallery_entry *gallery = s->identities[identity].gallery;
-    int place = 0, of_camera = 0, oldest_of_camera = NONE;
+    int position = 0, of_camera = 0, oldest_of_camera = NONE;
     if (!s->gallery_vectors || t->embeddings == 0)
         return;
     for (int i = 0; i < GALLERY_MAX; i++) {
-        if (gallery[i].at_us < gallery[place].at_us)
-            place = i;
+        if (gallery[i].at_us < gallery[position].at_us)
+            position = i;
         if (gallery[i].at_us == 0 || gallery[i].camera != t->camera)
             continue;
         of_camera++;
@@ -53,9 +53,9 @@ void sp_gallery_take(struct sp_space *s, int identity, const struct tracklet *t)
             oldest_of_camera = i;
     }
     if (of_camera >= 2) /* so that other cameras' views of the person stay */
-        place = oldest_of_camera;
-    gallery[place] = (struct gallery_entry){t->camera, t->embedded_us > 0 ? t->embedded_us : 1};
-    memcpy(entry_vector(s, identity, place), sp_tracklet_vector(s, t),
+        position = oldest_of_camera;
+    gallery[position] = (struct gallery_entry){t->camera, t->embedded_us > 0 ? t->embedded_us : 1};
+    memcpy(entry_vector(s, identity, position), sp_tracklet_vector(s, t),
            (size_t)s->options.embedding_numbers * sizeof(float));
 }
 
@@ -66,14 +66,14 @@ void sp_gallery_merge(struct sp_space *s, int from, int to)
     if (!s->gallery_vectors)
         return;
     for (int i = 0; i < GALLERY_MAX; i++) {
-        int place = 0;
+        int position = 0;
         for (int k = 1; k < GALLERY_MAX; k++)
-            if (target[k].at_us < target[place].at_us)
-                place = k;
-        if (source[i].at_us <= target[place].at_us)
+            if (target[k].at_us < target[position].at_us)
+                position = k;
+        if (source[i].at_us <= target[position].at_us)
             continue;
-        target[place] = source[i];
-        memcpy(entry_vector(s, to, place), entry_vector(s, from, i),
+        target[position] = source[i];
+        memcpy(entry_vector(s, to, position), entry_vector(s, from, i),
                (size_t)s->options.embedding_numbers * sizeof(float));
     }
 }
@@ -146,7 +146,7 @@ void sp_gallery_learn(struct sp_space *s)
         for (int m = 0; who->number && m < who->member_count; m++) {
             const struct tracklet *b = &s->tracklets[who->member[m]];
             bool held = b->live && b->embeddings > 0 &&
-                        (double)(s->ticked_us - b->joined_us) / 1e6 > HELD_S;
+                        (double)(s->ticked_us - b->merged_us) / 1e6 > HELD_S;
             if (held && a && a->camera != b->camera)
                 learn(s, a, b, 1);
             if (held)

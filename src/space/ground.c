@@ -33,10 +33,10 @@ static struct sp_foot foot_of(const struct sp_ground *g, const struct sp_track *
     double height = (box->y2_px - box->y1_px) * sy, width = (box->x2_px - box->x1_px) * sx;
     bool cut = box->y2_px >= frame_height_px - EDGE_PX;
     double hidden = hidden_part(tracks, count, box);
-    struct sp_point picture = {0.5 * (box->x1_px + box->x2_px) * sx, box->y2_px * sy}, map;
+    struct sp_point image = {0.5 * (box->x1_px + box->x2_px) * sx, box->y2_px * sy}, map;
     double j[4];
-    if (!sp_homography_to_map(&g->homography, picture, &map) ||
-        !sp_homography_jacobian(&g->homography, picture, j))
+    if (!sp_homography_to_map(&g->homography, image, &map) ||
+        !sp_homography_jacobian(&g->homography, image, j))
         return foot;
     double dx = NOISE_PX + NOISE_PART_X * fmax(width, height / 3);
     double dy = NOISE_PX + NOISE_PART_Y * height;
@@ -72,7 +72,7 @@ static bool column_point(const struct sp_ground *g, double x, struct sp_point fr
                          struct sp_point *out)
 {
     bool found = false;
-    double low = 0, high = g->height_px; /* picture rows: seen at high, not seen above low */
+    double low = 0, high = g->height_px; /* image rows: seen at high, not seen above low */
     for (int i = 0; i < 24; i++) {
         double y = i == 0 ? 0 : 0.5 * (low + high);
         struct sp_point at;

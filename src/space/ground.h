@@ -1,8 +1,8 @@
 /* Where a box stands: its foot point on the map, and how sure that is.
  *
- * The foot point is the middle of the box's lower edge. Its noise in the picture, a part of the
+ * The foot point is the middle of the box's lower edge. Its noise in the image, a part of the
  * box's size, goes through the Jacobian of the homography, so that people far away get an ellipse
- * that is long along the line of sight. Feet that the picture's edge cuts off or that another
+ * that is long along the line of sight. Feet that the image's edge cuts off or that another
  * person hides count for little. Plain values; any thread. */
 #pragma once
 
@@ -13,16 +13,15 @@
 #include <stddef.h>
 
 struct sp_ground {
-    struct sp_homography
-        homography;             /* of pictures of the size it was calibrated in, to map units */
-    double width_px, height_px; /* that size */
+    struct sp_homography homography; /* of images of the size it was calibrated in, to map units */
+    double width_px, height_px;      /* that size */
     double units_per_m;
     double floor_m; /* deviation that stays however good the boxes: of the calibration itself */
 };
 
 struct sp_foot {
     bool valid; /* else it stands at or behind the horizon, or too far away to tell anything */
-    bool sure;  /* the feet are in the picture and not hidden */
+    bool sure;  /* the feet are in the image and not hidden */
     struct sp_spot spot;
 };
 

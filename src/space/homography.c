@@ -12,7 +12,7 @@ enum {
     REFINE_STEPS = 30,
 };
 
-static const double PICTURE_TOLERANCE_PX = 8, MAP_TOLERANCE = 5; /* the replaced system's 5 */
+static const double IMAGE_TOLERANCE_PX = 8, MAP_TOLERANCE = 5; /* the replaced system's 5 */
 static const double HORIZON = 1e-9;
 /* A triangle's area as a part of the square of the points' extent: below it they are a line. */
 static const double AREA_MIN = 2e-3;
@@ -27,16 +27,16 @@ static bool apply(const double m[9], struct sp_point p, struct sp_point *out)
     return isfinite(out->x) && isfinite(out->y);
 }
 
-bool sp_homography_to_map(const struct sp_homography *homography, struct sp_point picture,
+bool sp_homography_to_map(const struct sp_homography *homography, struct sp_point image,
                           struct sp_point *map)
 {
-    return apply(homography->m, picture, map);
+    return apply(homography->m, image, map);
 }
 
-bool sp_homography_to_picture(const struct sp_homography *homography, struct sp_point map,
-                              struct sp_point *picture)
+bool sp_homography_to_image(const struct sp_homography *homography, struct sp_point map,
+                            struct sp_point *image)
 {
-    return apply(homography->back, map, picture);
+    return apply(homography->back, map, image);
 }
 
 bool sp_homography_jacobian(const struct sp_homography *homography, struct sp_point p,
@@ -61,10 +61,10 @@ static double determinant(const double m[9])
 }
 
 /* The Jacobian's determinant is det(H) / w^3: with w > 0 its sign is that of det(H). */
-bool sp_homography_is_mirrored(const struct sp_homography *homography, struct sp_point picture)
+bool sp_homography_is_mirrored(const struct sp_homography *homography, struct sp_point image)
 {
     double j[4];
-    return sp_homography_jacobian(homography, picture, j) && j[0] * j[3] - j[1] * j[2] < 0;
+    return sp_homography_jacobian(homography, image, j) && j[0] * j[3] - j[1] * j[2] < 0;
 }
 
 static double weight_at(const double m[9], struct sp_point p)
@@ -73,7 +73,7 @@ static double weight_at(const double m[9], struct sp_point p)
 }
 
 /* Fills `back`, with the scale that makes w positive at the map's points too. */
-static bool close_homography(struct sp_homography *h, struct sp_point picture)
+static bool close_homography(struct sp_homography *h, struct sp_point image)
 {
     double *m = h->m, scale = 0;
     for (int i = 0; i < 9; i++) {
@@ -83,13 +83,13 @@ static bool close_homography(struct sp_homography *h, struct sp_point picture)
     }
     if (!(scale > 0))
         return false;
-    double sign = weight_at(m, picture) < 0 ? -1 : 1;
+    double sign = weight_at(m, image) < 0 ? -1 : 1;
     for (int i = 0; i < 9; i++)
         m[i] *= sign / scale;
     if (!(fabs(determinant(m)) > 1e-18) || !sp_invert3(m, h->back))
         return false;
     struct sp_point map;
-    if (!apply(m, picture, &map))
+    if (!apply(m, image, &map))
         return false;
     if (weight_at(h->back, map) < 0)
         for (int i = 0; i < 9; i++)
@@ -97,15 +97,15 @@ static bool close_homography(struct sp_homography *h, struct sp_point picture)
     return true;
 }
 
-int sp_homography_set(struct sp_homography *homography, const double m[9], struct sp_point picture,
+int sp_homography_set(struct sp_homography *homography, const double m[9], struct sp_point image,
                       struct sp_error *err)
 {
     struct sp_homography made;
     memcpy(made.m, m, sizeof made.m);
-    if (!close_homography(&made, picture))
+    if (!close_homography(&made, image))
         return sp_fail(err, SP_ERR_INVALID,
                        "the matrix is no homography: it has numbers that are not finite, or takes "
-                       "the picture to a line");
+                       "the image to a line");
     *homography = made;
     return SP_OK;
 }
@@ -131,18 +131,11 @@ static struct normal normal_of(const struct sp_point *points, const int *chosen,
     return n;
 }
 
-/* m = T_map^-1 * m * T_picture */
-static void denormalise(double m[9], struct normal picture, struct normal map)
+/* m = T_map^-1 * m * T_image */
+static void denormalise(double m[9], struct normal image, struct normal map)
 {
-    const double from[9] = {picture.scale,
-                            0,
-                            -picture.scale * picture.x,
-                            0,
-                            picture.scale,
-                            -picture.scale * picture.y,
-                            0,
-                            0,
-                            1};
+    const double from[9] = {
+        image.scale, 0, -image.scale * image.x, 0, image.scale, -image.scale * image.y, 0, 0, 1};
     const double to[9] = {1 / map.scale, 0, map.x, 0, 1 / map.scale, map.y, 0, 0, 1};
     double half[9];
     sp_multiply3(m, from, half);
@@ -150,14 +143,14 @@ static void denormalise(double m[9], struct normal picture, struct normal map)
 }
 
 /* Hartley and Zisserman, algorithm 4.2. */
-static bool solve_linear(const struct sp_point *picture, const struct sp_point *map,
+static bool solve_linear(const struct sp_point *image, const struct sp_point *map,
                          const int *chosen, int count, double m[9])
 {
-    struct normal from = normal_of(picture, chosen, count), to = normal_of(map, chosen, count);
+    struct normal from = normal_of(image, chosen, count), to = normal_of(map, chosen, count);
     double normal[81] = {0}, rows[2][9];
     for (int i = 0; i < count; i++) {
-        double u = (picture[chosen[i]].x - from.x) * from.scale;
-        double v = (picture[chosen[i]].y - from.y) * from.scale;
+        double u = (image[chosen[i]].x - from.x) * from.scale;
+        double v = (image[chosen[i]].y - from.y) * from.scale;
         double x = (map[chosen[i]].x - to.x) * to.scale, y = (map[chosen[i]].y - to.y) * to.scale;
         const double first[9] = {-u, -v, -1, 0, 0, 0, x * u, x * v, x};
         const double second[9] = {0, 0, 0, -u, -v, -1, y * u, y * v, y};
@@ -207,27 +200,25 @@ static double area_of_four(const struct sp_point *points, const int four[4])
 }
 
 struct problem {
-    const struct sp_point *picture, *map;
+    const struct sp_point *image, *map;
     int count;
-    double picture_tolerance_px, map_tolerance;
-    double picture_area_min, map_area_min;
+    double image_tolerance_px, map_tolerance;
+    double image_area_min, map_area_min;
 };
 
-static void measure(const struct problem *p, const struct sp_homography *h, int i,
-                    double *picture_px, double *map)
+static void measure(const struct problem *p, const struct sp_homography *h, int i, double *image_px,
+                    double *map)
 {
     struct sp_point at;
-    *map =
-        apply(h->m, p->picture[i], &at) ? hypot(at.x - p->map[i].x, at.y - p->map[i].y) : INFINITY;
-    *picture_px = apply(h->back, p->map[i], &at)
-                      ? hypot(at.x - p->picture[i].x, at.y - p->picture[i].y)
-                      : INFINITY;
+    *map = apply(h->m, p->image[i], &at) ? hypot(at.x - p->map[i].x, at.y - p->map[i].y) : INFINITY;
+    *image_px = apply(h->back, p->map[i], &at) ? hypot(at.x - p->image[i].x, at.y - p->image[i].y)
+                                               : INFINITY;
 }
 
-static bool fits(const struct problem *p, double picture_px, double map)
+static bool fits(const struct problem *p, double image_px, double map)
 {
-    return isfinite(map) && isfinite(picture_px) &&
-           (picture_px <= p->picture_tolerance_px || map <= p->map_tolerance);
+    return isfinite(map) && isfinite(image_px) &&
+           (image_px <= p->image_tolerance_px || map <= p->map_tolerance);
 }
 
 /* Of the inliers; and the sum of squares by which ties are broken. */
@@ -236,12 +227,12 @@ static int count_inliers(const struct problem *p, const struct sp_homography *h,
     int inliers = 0;
     *squares = 0;
     for (int i = 0; i < p->count; i++) {
-        double picture_px, map;
-        measure(p, h, i, &picture_px, &map);
-        if (!fits(p, picture_px, map))
+        double image_px, map;
+        measure(p, h, i, &image_px, &map);
+        if (!fits(p, image_px, map))
             continue;
         inliers++;
-        *squares += picture_px * picture_px;
+        *squares += image_px * image_px;
     }
     return inliers;
 }
@@ -256,12 +247,11 @@ static void try_four(const struct problem *p, const int four[4], struct best *be
 {
     struct sp_homography h;
     double squares;
-    if (area_of_four(p->picture, four) < p->picture_area_min ||
+    if (area_of_four(p->image, four) < p->image_area_min ||
         area_of_four(p->map, four) < p->map_area_min)
         return;
     best->spread++;
-    if (!solve_linear(p->picture, p->map, four, 4, h.m) ||
-        !close_homography(&h, p->picture[four[0]]))
+    if (!solve_linear(p->image, p->map, four, 4, h.m) || !close_homography(&h, p->image[four[0]]))
         return;
     int inliers = count_inliers(p, &h, &squares);
     if (inliers < best->inliers || (inliers == best->inliers && squares >= best->squares))
@@ -314,8 +304,8 @@ static double cost_of(const struct problem *p, const int *chosen, int count,
         struct sp_point at;
         if (!apply(h->back, p->map[chosen[i]], &at))
             return INFINITY;
-        residual[2 * i] = at.x - p->picture[chosen[i]].x;
-        residual[2 * i + 1] = at.y - p->picture[chosen[i]].y;
+        residual[2 * i] = at.x - p->image[chosen[i]].x;
+        residual[2 * i + 1] = at.y - p->image[chosen[i]].y;
         cost += residual[2 * i] * residual[2 * i] + residual[2 * i + 1] * residual[2 * i + 1];
     }
     return cost;
@@ -365,7 +355,7 @@ static void refine(const struct problem *p, const int *chosen, int count, struct
     for (int i = 0; i < REFINE_STEPS && cost > 1e-12; i++) {
         if (!step(p, chosen, count, h, residual, damping, &next))
             return;
-        bool valid = close_homography(&next, p->picture[chosen[0]]);
+        bool valid = close_homography(&next, p->image[chosen[0]]);
         double cost_next = valid ? cost_of(p, chosen, count, &next, tried) : INFINITY;
         if (!(cost_next < cost)) {
             damping *= 10;
@@ -391,7 +381,7 @@ static int check_points(const struct problem *p, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID, "%d points: at most %d are taken", p->count,
                        SP_FIT_POINTS_MAX);
     for (int i = 0; i < p->count; i++)
-        if (!isfinite(p->picture[i].x) || !isfinite(p->picture[i].y) || !isfinite(p->map[i].x) ||
+        if (!isfinite(p->image[i].x) || !isfinite(p->image[i].y) || !isfinite(p->map[i].x) ||
             !isfinite(p->map[i].y))
             return sp_fail(err, SP_ERR_INVALID, "point %d is not finite", i + 1);
     return SP_OK;
@@ -407,50 +397,48 @@ static int check_best(const struct problem *p, const struct best *best, struct s
     int needed = p->count <= 5 ? p->count : (p->count < 10 ? 5 : (p->count + 1) / 2);
     if (best->inliers < needed)
         return sp_fail(err, SP_ERR_INVALID,
-                       "only %d of %d points fit one plane within %g px of the picture or %g of "
+                       "only %d of %d points fit one plane within %g px of the image or %g of "
                        "the map: some are in the wrong place or in another order, or lie behind "
                        "the horizon",
-                       best->inliers, p->count, p->picture_tolerance_px, p->map_tolerance);
+                       best->inliers, p->count, p->image_tolerance_px, p->map_tolerance);
     return SP_OK;
 }
 
 static void fill_errors(const struct problem *p, struct sp_fit *fit)
 {
-    double picture_squares = 0, map_squares = 0;
+    double image_squares = 0, map_squares = 0;
     fit->inliers = 0;
     for (int i = 0; i < p->count; i++) {
-        measure(p, &fit->homography, i, &fit->picture_error_px[i], &fit->map_error[i]);
-        fit->inlier[i] = fits(p, fit->picture_error_px[i], fit->map_error[i]);
+        measure(p, &fit->homography, i, &fit->image_error_px[i], &fit->map_error[i]);
+        fit->inlier[i] = fits(p, fit->image_error_px[i], fit->map_error[i]);
         if (!fit->inlier[i])
             continue;
         fit->inliers++;
-        picture_squares += fit->picture_error_px[i] * fit->picture_error_px[i];
+        image_squares += fit->image_error_px[i] * fit->image_error_px[i];
         map_squares += fit->map_error[i] * fit->map_error[i];
     }
     double n = fit->inliers > 0 ? fit->inliers : 1;
-    fit->rms_picture_px = sqrt(picture_squares / n);
+    fit->rms_image_px = sqrt(image_squares / n);
     fit->rms_map = sqrt(map_squares / n);
 }
 
 /* Back from the map that was shifted by `by`. */
-static void shift_map(struct sp_homography *h, struct sp_point by, struct sp_point picture)
+static void shift_map(struct sp_homography *h, struct sp_point by, struct sp_point image)
 {
     for (int i = 0; i < 3; i++) {
         h->m[i] += by.x * h->m[6 + i];
         h->m[3 + i] += by.y * h->m[6 + i];
     }
-    close_homography(h, picture);
+    close_homography(h, image);
 }
 
-int sp_homography_fit(struct sp_fit *fit, const struct sp_point *picture,
-                      const struct sp_point *map, int count, const struct sp_fit_options *options,
-                      struct sp_error *err)
+int sp_homography_fit(struct sp_fit *fit, const struct sp_point *image, const struct sp_point *map,
+                      int count, const struct sp_fit_options *options, struct sp_error *err)
 {
     struct sp_point shifted[SP_FIT_POINTS_MAX], mean = {0};
-    struct problem p = {.picture = picture, .map = map, .count = count};
-    p.picture_tolerance_px = options && options->picture_tolerance_px > 0
-                                 ? options->picture_tolerance_px
-                                 : PICTURE_TOLERANCE_PX;
+    struct problem p = {.image = image, .map = map, .count = count};
+    p.image_tolerance_px = options && options->image_tolerance_px > 0 ? options->image_tolerance_px
+                                                                      : IMAGE_TOLERANCE_PX;
     p.map_tolerance =
         options && options->map_tolerance > 0 ? options->map_tolerance : MAP_TOLERANCE;
     int result = check_points(&p, err);
@@ -463,7 +451,7 @@ int sp_homography_fit(struct sp_fit *fit, const struct sp_point *picture,
     for (int i = 0; i < count; i++)
         shifted[i] = (struct sp_point){map[i].x - mean.x, map[i].y - mean.y};
     p.map = shifted;
-    p.picture_area_min = AREA_MIN * pow(extent(picture, count), 2);
+    p.image_area_min = AREA_MIN * pow(extent(image, count), 2);
     p.map_area_min = AREA_MIN * pow(extent(map, count), 2);
     struct best best = {.squares = INFINITY};
     try_fours(&p, &best);
@@ -472,22 +460,22 @@ int sp_homography_fit(struct sp_fit *fit, const struct sp_point *picture,
         return result;
     int chosen[SP_FIT_POINTS_MAX] = {0}, used = 0;
     for (int i = 0; i < count; i++) {
-        double picture_px, distance;
-        measure(&p, &best.homography, i, &picture_px, &distance);
-        if (fits(&p, picture_px, distance))
+        double image_px, distance;
+        measure(&p, &best.homography, i, &image_px, &distance);
+        if (fits(&p, image_px, distance))
             chosen[used++] = i;
     }
     if (used == 0)
         return sp_fail(err, SP_ERR_INVALID, "no point fits");
     struct sp_fit made = {.homography = best.homography};
     refine(&p, chosen, used, &made.homography);
-    bool mirrored = sp_homography_is_mirrored(&made.homography, picture[chosen[0]]);
+    bool mirrored = sp_homography_is_mirrored(&made.homography, image[chosen[0]]);
     if (mirrored != (options && options->y_up))
         return sp_fail(err, SP_ERR_INVALID,
-                       "mirrored: the points run around one way in the picture and the other way "
+                       "mirrored: the points run around one way in the image and the other way "
                        "on the map, as if the floor were seen from below; were two of them "
                        "exchanged?");
-    shift_map(&made.homography, mean, picture[chosen[0]]);
+    shift_map(&made.homography, mean, image[chosen[0]]);
     p.map = map;
     fill_errors(&p, &made);
     *fit = made;

@@ -1,13 +1,13 @@
-/* The plane that people walk on, as a camera sees it: picture to map and back.
+/* The plane that people walk on, as a camera sees it: image to map and back.
  *
- * A homography H takes a point (u, v) of the picture to (x, y, w) = H (u, v, 1), on the map at
+ * A homography H takes a point (u, v) of the image to (x, y, w) = H (u, v, 1), on the map at
  * (x/w, y/w). All points in front of the horizon have w of one sign; sp_homography_fit and
  * sp_homography_set make it positive. Plain values; any thread.
  *
  * The fit: hypotheses from four points each (M. Fischler and R. Bolles, "Random Sample Consensus",
  * CACM 1981), all of them where there are few points; each by the normalised direct linear
  * transformation, and the best one refined by Levenberg-Marquardt on the transfer error in the
- * picture (R. Hartley and A. Zisserman, "Multiple View Geometry", 2nd ed., sections 4.1, 4.4, 4.5,
+ * image (R. Hartley and A. Zisserman, "Multiple View Geometry", 2nd ed., sections 4.1, 4.4, 4.5,
  * 4.8), where the clicks are. */
 #pragma once
 
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 struct sp_homography {
-    double m[9]; /* [3][3] picture to map */
+    double m[9]; /* [3][3] image to map */
     double back[9];
 };
 
@@ -27,41 +27,40 @@ struct sp_point {
 enum { SP_FIT_POINTS_MIN = 4, SP_FIT_POINTS_MAX = 64 };
 
 struct sp_fit_options {
-    double picture_tolerance_px; /* a point that lies nearer than this, or ... */
-    double map_tolerance;        /* ... than this on the map, fits; 0 of both: the defaults */
-    bool y_up;                   /* the map's y runs up, not down as in a picture of a plan */
+    double image_tolerance_px; /* a point that lies nearer than this, or ... */
+    double map_tolerance;      /* ... than this on the map, fits; 0 of both: the defaults */
+    bool y_up;                 /* the map's y runs up, not down as in a image of a plan */
 };
 
 struct sp_fit {
     struct sp_homography homography;
     int inliers;
     bool inlier[SP_FIT_POINTS_MAX];
-    double picture_error_px[SP_FIT_POINTS_MAX]; /* of each point, outliers too */
+    double image_error_px[SP_FIT_POINTS_MAX]; /* of each point, outliers too */
     double map_error[SP_FIT_POINTS_MAX];
-    double rms_picture_px, rms_map; /* of those that fit */
+    double rms_image_px, rms_map; /* of those that fit */
 };
 
 /* Deterministic. SP_ERR_INVALID with the reason: fewer than four points; they lie on a line; they
  * fit no common plane; some lie behind the horizon; mirrored. *fit is whole after success only. */
-int sp_homography_fit(struct sp_fit *fit, const struct sp_point *picture,
-                      const struct sp_point *map, int count, const struct sp_fit_options *options,
-                      struct sp_error *err);
+int sp_homography_fit(struct sp_fit *fit, const struct sp_point *image, const struct sp_point *map,
+                      int count, const struct sp_fit_options *options, struct sp_error *err);
 
-/* A matrix as it is; `picture` is a point of the picture that lies in front of the horizon (its
+/* A matrix as it is; `image` is a point of the image that lies in front of the horizon (its
  * middle of the lower edge). SP_ERR_INVALID: not finite, or it takes the plane to a line. */
-int sp_homography_set(struct sp_homography *homography, const double m[9], struct sp_point picture,
+int sp_homography_set(struct sp_homography *homography, const double m[9], struct sp_point image,
                       struct sp_error *err);
 
 /* False: at or behind the horizon; *map is not set. */
-bool sp_homography_to_map(const struct sp_homography *homography, struct sp_point picture,
+bool sp_homography_to_map(const struct sp_homography *homography, struct sp_point image,
                           struct sp_point *map);
-bool sp_homography_to_picture(const struct sp_homography *homography, struct sp_point map,
-                              struct sp_point *picture);
+bool sp_homography_to_image(const struct sp_homography *homography, struct sp_point map,
+                            struct sp_point *image);
 
-/* d(map)/d(picture) at a point: [xx xy; yx yy]; sections 5.2.4 and A6: a box's noise goes through
+/* d(map)/d(image) at a point: [xx xy; yx yy]; sections 5.2.4 and A6: a box's noise goes through
  * it. False: at or behind the horizon. */
-bool sp_homography_jacobian(const struct sp_homography *homography, struct sp_point picture,
+bool sp_homography_jacobian(const struct sp_homography *homography, struct sp_point image,
                             double jacobian[4]);
 
-/* Whether a turn to the right in the picture is one to the left on the map. */
-bool sp_homography_is_mirrored(const struct sp_homography *homography, struct sp_point picture);
+/* Whether a turn to the right in the image is one to the left on the map. */
+bool sp_homography_is_mirrored(const struct sp_homography *homography, struct sp_point image);

@@ -24,35 +24,35 @@ void sp_space_event_evidence(struct sp_json *json, const struct sp_space_event *
     sp_json_member_number(json, "time_s", event->time_s, 1);
     if (event->similarity >= -1)
         sp_json_member_number(json, "similarity", event->similarity, 2);
-    sp_json_member_number(json, "score", event->score, 1);
+    sp_json_member_number(json, "confidence", event->log_odds, 1);
     sp_json_member_int(json, "votes", event->votes);
 }
 
 int sp_identity_new(struct sp_space *s, uint32_t number)
 {
-    int place = NONE;
-    for (int i = 0; i < SP_SPACE_PEOPLE_MAX && place == NONE; i++)
+    int position = NONE;
+    for (int i = 0; i < SP_SPACE_PEOPLE_MAX && position == NONE; i++)
         if (s->identities[i].number == 0)
-            place = i;
-    if (place == NONE) { /* the one out of sight for longest makes room */
+            position = i;
+    if (position == NONE) { /* the one out of sight for longest makes room */
         for (int i = 0; i < SP_SPACE_PEOPLE_MAX; i++)
             if (s->identities[i].member_count == 0 &&
-                (place == NONE || s->identities[i].seen_us < s->identities[place].seen_us))
-                place = i;
-        if (place == NONE) {
+                (position == NONE || s->identities[i].seen_us < s->identities[position].seen_us))
+                position = i;
+        if (position == NONE) {
             s->counts.full++;
             return NONE;
         }
-        sp_identity_free(s, place);
+        sp_identity_free(s, position);
     }
-    if (place >= s->identity_high)
-        s->identity_high = place + 1;
-    struct identity *identity = &s->identities[place];
+    if (position >= s->identity_high)
+        s->identity_high = position + 1;
+    struct identity *identity = &s->identities[position];
     *identity = (struct identity){.number = number ? number : ++s->last_number,
-                                  .born_us = s->ticked_us,
+                                  .created_us = s->ticked_us,
                                   .seen_us = s->ticked_us};
-    sp_gallery_clear(s, place);
-    return place;
+    sp_gallery_clear(s, position);
+    return position;
 }
 
 void sp_identity_free(struct sp_space *s, int identity)
@@ -69,7 +69,7 @@ bool sp_identity_conflicts(const struct sp_space *s, int identity, const struct 
     for (int i = 0; i < who->member_count; i++) {
         const struct tracklet *other = &s->tracklets[who->member[i]];
         if (other != t && other->camera == t->camera &&
-            common_us(s, t->camera, other->seen_raw_us) >= t->born_us)
+            common_us(s, t->camera, other->seen_raw_us) >= t->created_us)
             return true;
     }
     return false;
@@ -89,7 +89,7 @@ void sp_identity_add(struct sp_space *s, int identity, struct tracklet *t)
     }
     who->member[who->member_count++] = index;
     t->identity = identity;
-    t->joined_us = s->ticked_us;
+    t->merged_us = s->ticked_us;
     if (t->embeddings > 0)
         sp_gallery_take(s, identity, t);
 }
@@ -135,11 +135,11 @@ struct sp_space_event *sp_space_note(struct sp_space *s, enum sp_space_event_kin
         .similarity = -2,
     };
     uint64_t *const count[] = {
-        [SP_SPACE_BORN] = &s->counts.born,   [SP_SPACE_JOINED] = &s->counts.joined,
-        [SP_SPACE_SPLIT] = &s->counts.split, [SP_SPACE_UNDONE] = &s->counts.undone,
-        [SP_SPACE_MOVED] = &s->counts.moved, [SP_SPACE_RETURNED] = &s->counts.returned,
+        [SP_SPACE_CREATED] = &s->counts.created,       [SP_SPACE_MERGED] = &s->counts.merged,
+        [SP_SPACE_SPLIT] = &s->counts.split,           [SP_SPACE_REVERTED] = &s->counts.reverted,
+        [SP_SPACE_REASSIGNED] = &s->counts.reassigned, [SP_SPACE_RETURNED] = &s->counts.returned,
     };
-    if (kind != SP_SPACE_FORGOTTEN)
+    if (kind != SP_SPACE_EXPIRED)
         ++*count[kind];
     return event;
 }

@@ -15,7 +15,7 @@
 enum {
     TRACKLETS_MAX = 4096,
     EVIDENCE_MAX = 6,
-    MEMBERS_MAX = SP_SPACE_SIGHTS_MAX,
+    MEMBERS_MAX = SP_SPACE_OBSERVATIONS_MAX,
     BELIEFS_MAX = 6,
     GALLERY_MAX = 5, /* embeddings of a person */
     NONE = -1,
@@ -38,7 +38,7 @@ struct belief {
     int identity;
     uint32_t number; /* 0: none */
     double odds;
-    double prior; /* before the last picture's box was looked at */
+    double prior; /* before the last image's box was looked at */
 };
 
 #define SP_BELIEF_MIN (-5.0)
@@ -50,7 +50,7 @@ struct tracklet {
     int camera;
     uint32_t track_id;
     int identity; /* or NONE */
-    int64_t born_us, joined_us;
+    int64_t created_us, merged_us;
     int64_t alone_us; /* since when it has no person */
     int64_t seen_raw_us;
     int hits;
@@ -60,10 +60,10 @@ struct tracklet {
     struct sp_motion motion; /* at motion_raw_us */
     int64_t motion_raw_us;
 
-    double step_s; /* from its last picture to this one */
+    double step_s; /* from its last image to this one */
     struct {
         double x, y, width, height; /* px; of its middle */
-    } box;                          /* in its last picture */
+    } box;                          /* in its last image */
     struct belief belief[BELIEFS_MAX];
 
     uint32_t former; /* the number that it gave up for the one it has, until former_until_us */
@@ -75,7 +75,7 @@ struct tracklet {
 
     int embeddings; /* in the mean */
     int64_t embedded_us;
-    bool sure; /* the feet are in the picture: so is the person */
+    bool sure; /* the feet are in the image: so is the person */
 
     /* Of the tick that is going on. */
     bool live;
@@ -91,14 +91,14 @@ struct gallery_entry {
 /* A person. */
 struct identity {
     uint32_t number; /* 0: a free place */
-    int64_t born_us, seen_us;
+    int64_t created_us, seen_us;
     int member_count;
     int member[MEMBERS_MAX]; /* tracklets; lost ones until they are dropped */
     struct sp_spot spot;     /* at seen_us */
     double vx, vy;
     bool follows;               /* `motion` says something */
     struct sp_motion motion;    /* of all cameras' boxes, at motion_us */
-    struct sp_spot steady;      /* of the tick, from `motion` */
+    struct sp_spot healthy;     /* of the tick, from `motion` */
     int64_t motion_us, fits_us; /* fits_us: the last box that did */
     int cameras_max;            /* that saw it at once: how well it is known */
     struct gallery_entry gallery[GALLERY_MAX];
@@ -112,7 +112,7 @@ struct identity {
     double sum[3], sum_x, sum_y; /* information of all live members */
 };
 
-/* Somebody with a filter, at the time of the picture that is looked at. */
+/* Somebody with a filter, at the time of the image that is looked at. */
 struct present {
     int identity;
     double x, y; /* of the last tick */
@@ -173,13 +173,13 @@ static inline bool sp_present_is_near(const struct present *present, const struc
 void sp_space_tick(struct sp_space *space);
 struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
 
-/* follow.c: each picture's tracks, after their own filters. */
+/* follow.c: each image's tracks, after their own filters. */
 void sp_space_follow(struct sp_space *space, int camera, int64_t time_us,
                      struct tracklet **of_track, size_t count);
 
 struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number);
 
-/* share.c: each picture's boxes, after the tracks that went over, into the people's filters. */
+/* share.c: each image's boxes, after the tracks that went over, into the people's filters. */
 void sp_space_share(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
                     size_t count);
 /* Before: who is there; those without a filter get one. */

@@ -2,7 +2,7 @@
  *
  * State (x, y, vx, vy) in metres and seconds; continuous white-noise acceleration (Y. Bar-Shalom,
  * X. Li, T. Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section
- * 6.2.2). Unlike in a picture a measurement's noise is an ellipse, long along the line of sight, so
+ * 6.2.2). Unlike in a image a measurement's noise is an ellipse, long along the line of sight, so
  * the axes are coupled and the whole covariance is kept. Plain values; any thread. */
 #pragma once
 

@@ -34,15 +34,16 @@ static void describe(const struct sp_space *s, const struct identity *who, doubl
     person->speed_x = who->vx;
     person->speed_y = who->vy;
     person->deviation_m = sqrt(fmax(who->spot.xx, who->spot.yy));
-    person->born_us = who->born_us;
+    person->created_us = who->created_us;
     person->seen_us = who->seen_us;
     person->visible = who->live_count > 0;
     person->why = who->why;
-    person->sight_count = person->embeddings = 0;
+    person->observation_count = person->embeddings = 0;
     for (int m = 0; m < who->member_count; m++) {
         const struct tracklet *t = &s->tracklets[who->member[m]];
         if (t->live)
-            person->sights[person->sight_count++] = (struct sp_sight){t->camera, t->track_id};
+            person->observations[person->observation_count++] =
+                (struct sp_observation){t->camera, t->track_id};
     }
     for (int i = 0; i < GALLERY_MAX; i++)
         person->embeddings += who->gallery[i].at_us != 0;

@@ -1,7 +1,7 @@
-/* Each picture: every person's own filter, fed by all cameras.
+/* Each image: every person's own filter, fed by all cameras.
  *
  * Whose filter a box belongs to, its place says first: each box is compared with where everyone is
- * expected, and all boxes of the picture are assigned at once. What is certain of its track
+ * expected, and all boxes of the image are assigned at once. What is certain of its track
  * (follow.c) counts as well, but only a part, as that is where trackers err; so does a track that
  * nobody has been found for yet. Boxes that fit two people about as well count for less, and those
  * that fit nobody for nothing, so that they do not take a filter with them. */
@@ -11,9 +11,9 @@
 #include <math.h>
 
 static const double DIFFUSION = 2; /* m^2/s^3: people give way within 0.3 s */
-static const double FLOOR = 10;    /* score = log likelihood + FLOOR, above 0 */
+static const double FLOOR = 10;    /* confidence = log likelihood + FLOOR, above 0 */
 static const double CERTAINTY_PART = 0.3, NOBODY = 1, ALONE = 1;
-static const double REPEATS = 1.5; /* a detector's boxes err alike for some pictures */
+static const double REPEATS = 1.5; /* a detector's boxes err alike for some images */
 static const double DOUBT_MAX = 20;
 static const int64_t OUTLIER_US = 500000, FITS_US = 1000000, ANEW_US = 5000000;
 static const double LIMIT = 100;
@@ -85,7 +85,7 @@ const struct present *sp_present_find(const struct sp_space *s, int identity)
 
 struct claim {
     int identity;
-    double score;
+    double log_odds;
 };
 
 struct claims { /* on one box */
@@ -94,11 +94,11 @@ struct claims { /* on one box */
     struct claim claim[CLAIMS_MAX];
 };
 
-static double score_of(const struct claims *claims, int identity)
+static double log_odds_of(const struct claims *claims, int identity)
 {
     for (int i = 0; i < claims->count; i++)
         if (claims->claim[i].identity == identity)
-            return claims->claim[i].score;
+            return claims->claim[i].log_odds;
     return 0;
 }
 
@@ -110,14 +110,14 @@ static double judge(const struct sp_space *s, struct tracklet *t, const struct p
     bool own = present->identity == t->identity;
     if (!own && distance2 > SP_OUTLIER2)
         return 0;
-    double score = -0.5 * (distance2 + log(determinant)) + FLOOR;
+    double log_odds = -0.5 * (distance2 + log(determinant)) + FLOOR;
     if (own)
-        return fmax(score, 0.01);
+        return fmax(log_odds, 0.01);
     if (t->identity == NONE)
-        return score - NOBODY;
+        return log_odds - NOBODY;
     const struct belief *b =
         sp_tracklet_belief(t, present->identity, s->identities[present->identity].number);
-    return score + CERTAINTY_PART * (b ? fmin(b->prior, 0) : SP_BELIEF_MIN);
+    return log_odds + CERTAINTY_PART * (b ? fmin(b->prior, 0) : SP_BELIEF_MIN);
 }
 
 static void claim_box(struct sp_space *s, struct tracklet *t, const struct sp_spot *foot,
@@ -129,26 +129,27 @@ static void claim_box(struct sp_space *s, struct tracklet *t, const struct sp_sp
             (!sp_present_is_near(present, foot) ||
              at_us - s->identities[present->identity].fits_us > FITS_US))
             continue;
-        double score = judge(s, t, present, foot);
-        if (score > 0)
-            claims->claim[claims->count++] = (struct claim){present->identity, score};
+        double log_odds = judge(s, t, present, foot);
+        if (log_odds > 0)
+            claims->claim[claims->count++] = (struct claim){present->identity, log_odds};
     }
 }
 
 /* How much likelier or not it is that the winner and someone else are the other way round. */
 static double doubt_of(const struct claims *all, size_t count, const struct claims *box)
 {
-    double own = score_of(box, box->winner), doubt = 0;
+    double own = log_odds_of(box, box->winner), doubt = 0;
     for (int k = 0; k < box->count; k++) {
         const struct claim *claim = &box->claim[k];
-        double gain = claim->score - own;
+        double gain = claim->log_odds - own;
         const struct claims *holder = NULL;
         if (claim->identity == box->winner)
             continue;
         for (size_t o = 0; o < count && !holder; o++)
             if (all[o].winner == claim->identity)
                 holder = &all[o];
-        gain += holder ? score_of(holder, box->winner) - score_of(holder, holder->winner) : -ALONE;
+        gain += holder ? log_odds_of(holder, box->winner) - log_odds_of(holder, holder->winner)
+                       : -ALONE;
         doubt += exp(gain);
     }
     return doubt;
@@ -202,7 +203,7 @@ void sp_space_share(struct sp_space *s, int64_t at_us, struct tracklet **of_trac
         for (int k = 0; k < c->count; k++)
             sp_assign_add(s->assign, c->row,
                           sp_column_of(s, column, &columns, c->claim[k].identity),
-                          LIMIT - c->claim[k].score);
+                          LIMIT - c->claim[k].log_odds);
     }
     sp_assign_solve(s->assign, &column_of_row, &row_of_column);
     for (size_t i = 0; i < count; i++)

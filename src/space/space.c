@@ -90,7 +90,7 @@ void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_gro
     pthread_mutex_unlock(&space->mutex);
 }
 
-/* ---- a picture's tracks ---- */
+/* ---- a image's tracks ---- */
 
 static struct tracklet *find_tracklet(const struct sp_space *s, int camera, uint32_t track_id)
 {
@@ -115,7 +115,7 @@ static struct tracklet *begin_tracklet(struct sp_space *s, int camera, uint32_t 
                                             .camera = camera,
                                             .track_id = track_id,
                                             .identity = NONE,
-                                            .born_us = common_us(s, camera, time_us),
+                                            .created_us = common_us(s, camera, time_us),
                                             .alone_us = common_us(s, camera, time_us),
                                             .seen_raw_us = time_us};
     return &s->tracklets[index];
@@ -153,18 +153,19 @@ static void measure(struct camera *camera, struct tracklet *t, const struct sp_f
 }
 
 /* The person's place as all cameras have it, which is steadier than one camera's. */
-static struct sp_place place_of(const struct sp_space *s, const struct tracklet *t, int64_t time_us)
+static struct sp_world_position place_of(const struct sp_space *s, const struct tracklet *t,
+                                         int64_t time_us)
 {
-    struct sp_place place = {0};
+    struct sp_world_position position = {0};
     double units = s->cameras[t->camera].ground.units_per_m, x, y;
     if (!t->placed)
-        return place;
+        return position;
     struct sp_spot own = sp_motion_at(&t->motion, (double)(time_us - t->motion_raw_us) / 1e6);
     x = own.x;
     y = own.y;
     if (t->identity != NONE) {
         const struct identity *who = &s->identities[t->identity];
-        place.person = who->number;
+        position.person = who->number;
         if (who->live_count > 1) {
             double dt_s = (double)(common_us(s, t->camera, time_us) - who->seen_us) / 1e6;
             dt_s = fmin(fmax(dt_s, -0.5), 0.5);
@@ -172,10 +173,10 @@ static struct sp_place place_of(const struct sp_space *s, const struct tracklet 
             y = who->spot.y + dt_s * who->vy;
         }
     }
-    place.on_map = isfinite(x) && isfinite(y);
-    place.x = place.on_map ? x * units : 0;
-    place.y = place.on_map ? y * units : 0;
-    return place;
+    position.on_map = isfinite(x) && isfinite(y);
+    position.x = position.on_map ? x * units : 0;
+    position.y = position.on_map ? y * units : 0;
+    return position;
 }
 
 /* The time follows the camera's last one, and the others' clock. */
@@ -196,81 +197,81 @@ static void check_time(struct sp_space *s, int camera, int64_t time_us)
         s->now_us = now_us;
 }
 
-static void measure_all(struct sp_space *s, int camera, const struct sp_space_picture *picture)
+static void measure_all(struct sp_space *s, int camera, const struct sp_space_frame *image)
 {
     struct camera *c = &s->cameras[camera];
-    for (size_t i = 0; i < picture->count; i++) {
-        s->boxes[i] = picture->tracks[i];
+    for (size_t i = 0; i < image->count; i++) {
+        s->boxes[i] = image->tracks[i];
         int detection = s->boxes[i].detection - 1;
-        if (!picture->detections || detection < 0)
+        if (!image->detections || detection < 0)
             continue;
-        const struct sp_detection *d = &picture->detections[detection];
+        const struct sp_detection *d = &image->detections[detection];
         s->boxes[i].x1_px = d->x1_px;
         s->boxes[i].y1_px = d->y1_px;
         s->boxes[i].x2_px = d->x2_px;
         s->boxes[i].y2_px = d->y2_px;
     }
-    sp_ground_feet(&c->ground, s->boxes, picture->count, picture->width_px, picture->height_px,
-                   c->noise, s->feet);
-    for (size_t i = 0; i < picture->count; i++) {
-        struct tracklet *t = find_tracklet(s, camera, picture->tracks[i].id);
+    sp_ground_feet(&c->ground, s->boxes, image->count, image->width_px, image->height_px, c->noise,
+                   s->feet);
+    for (size_t i = 0; i < image->count; i++) {
+        struct tracklet *t = find_tracklet(s, camera, image->tracks[i].id);
         if (!t)
-            t = begin_tracklet(s, camera, picture->tracks[i].id, picture->time_us);
+            t = begin_tracklet(s, camera, image->tracks[i].id, image->time_us);
         if (t) {
             const struct sp_track *box = &s->boxes[i];
             t->box.x = 0.5 * (box->x1_px + box->x2_px);
             t->box.y = 0.5 * (box->y1_px + box->y2_px);
             t->box.width = box->x2_px - box->x1_px;
             t->box.height = box->y2_px - box->y1_px;
-            measure(c, t, &s->feet[i], picture->time_us);
+            measure(c, t, &s->feet[i], image->time_us);
         }
         s->of_track[i] = t;
     }
 }
 
-static void tell(const struct sp_space *s, int camera, const struct sp_space_picture *picture,
-                 struct sp_place *places)
+static void tell(const struct sp_space *s, int camera, const struct sp_space_frame *image,
+                 struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < picture->count; i++) {
-        const struct tracklet *t = find_tracklet(s, camera, picture->tracks[i].id);
+    for (size_t i = 0; i < image->count; i++) {
+        const struct tracklet *t = find_tracklet(s, camera, image->tracks[i].id);
         if (t)
-            places[i] = place_of(s, t, picture->time_us);
+            positions[i] = place_of(s, t, image->time_us);
     }
 }
 
-static bool is_seen(const struct sp_space *s, int camera, const struct sp_space_picture *picture)
+static bool is_seen(const struct sp_space *s, int camera, const struct sp_space_frame *image)
 {
-    return s->cameras[camera].used && picture->width_px > 0 && picture->height_px > 0;
+    return s->cameras[camera].used && image->width_px > 0 && image->height_px > 0;
 }
 
-bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_picture *picture,
-                     struct sp_place *places)
+bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_frame *image,
+                     struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < picture->count; i++) /* NULL for none, which memset may not be given */
-        places[i] = (struct sp_place){0};
+    for (size_t i = 0; i < image->count; i++) /* NULL for none, which memset may not be given */
+        positions[i] = (struct sp_world_position){0};
     pthread_mutex_lock(&space->mutex);
-    bool seen = is_seen(space, camera, picture);
+    bool seen = is_seen(space, camera, image);
     if (seen) {
-        check_time(space, camera, picture->time_us);
-        measure_all(space, camera, picture);
-        sp_space_follow(space, camera, picture->time_us, space->of_track, picture->count);
+        check_time(space, camera, image->time_us);
+        measure_all(space, camera, image);
+        sp_space_follow(space, camera, image->time_us, space->of_track, image->count);
         if (space->now_us - space->ticked_us >= TICK_US)
             sp_space_tick(space);
-        tell(space, camera, picture, places);
+        tell(space, camera, image, positions);
     }
     pthread_mutex_unlock(&space->mutex);
     return seen;
 }
 
-bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_picture *picture,
-                   struct sp_place *places)
+bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_frame *image,
+                   struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < picture->count; i++)
-        places[i] = (struct sp_place){0};
+    for (size_t i = 0; i < image->count; i++)
+        positions[i] = (struct sp_world_position){0};
     pthread_mutex_lock(&space->mutex);
-    bool seen = is_seen(space, camera, picture);
+    bool seen = is_seen(space, camera, image);
     if (seen)
-        tell(space, camera, picture, places);
+        tell(space, camera, image, positions);
     pthread_mutex_unlock(&space->mutex);
     return seen;
 }
@@ -293,7 +294,7 @@ static int wish_of(const struct sp_space *s, const struct tracklet *t)
         return 0;
     if (t->embeddings == 0)
         return t->identity == NONE && somebody_is_away(s) ? 3 : 2;
-    if (t->embeddings < 3 && s->now_us - t->born_us < 8000000 && age_us > SOON_US / 2)
+    if (t->embeddings < 3 && s->now_us - t->created_us < 8000000 && age_us > SOON_US / 2)
         return 2;
     int near = 0;
     for (int i = 0; i < t->evidence_count; i++)

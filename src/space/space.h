@@ -1,6 +1,6 @@
 /* One person over many cameras.
  *
- * Data flow: the tracks of each camera's pictures, in order, with their times -> foot points on the
+ * Data flow: the tracks of each camera's images, in order, with their times -> foot points on the
  * map (space/ground.h) -> a filter for each track (space/motion.h) -> every tenth of a second of
  * the cameras' common time: evidence for each track and each person near it, decisions -> a place
  * for each track: on the map, and whose. docs/SPACE.md tells the method and its figures.
@@ -12,10 +12,10 @@
 
 #include "base/error.h"
 #include "detection.h"
-#include "place.h"
 #include "space/ground.h"
 #include "space/offsets.h"
 #include "track.h"
+#include "world_position.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,12 +26,12 @@ enum {
     SP_SPACE_CAMERAS_MAX = 64,
     SP_SPACE_PEOPLE_MAX = 512,
     SP_SPACE_TRAIL_MAX = 128,
-    SP_SPACE_SIGHTS_MAX = 32,
+    SP_SPACE_OBSERVATIONS_MAX = 32,
     SP_SPACE_EVENTS_MAX = 512, /* the newest are kept */
 };
 
 struct sp_space_options {
-    int cameras;            /* slots */
+    int cameras;            /* camera indices */
     int64_t remember_us;    /* a person out of sight is known again for so long; 0: 60 s */
     int64_t gallery_us;     /* an embedding is kept for so long; 0: 60 s */
     int embedding_numbers;  /* 0: no appearance */
@@ -44,12 +44,12 @@ int sp_space_open(struct sp_space **out, const struct sp_space_options *options,
                   struct sp_error *err);
 void sp_space_close(struct sp_space *space); /* NULL is fine */
 
-/* A camera comes into a slot, or another calibration does; its tracks are forgotten. `ground` NULL:
- * it has none. */
+/* A camera comes into a camera index, or another calibration does; its tracks are forgotten.
+ * `ground` NULL: it has none. */
 void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_ground *ground);
 
-/* A picture, at the camera's own time; times of all cameras are of about one clock. */
-struct sp_space_picture {
+/* A image, at the camera's own time; times of all cameras are of about one clock. */
+struct sp_space_frame {
     int64_t time_us;
     int width_px, height_px;
     const struct sp_track *tracks;
@@ -59,14 +59,14 @@ struct sp_space_picture {
     const struct sp_detection *detections;
 };
 
-/* The next picture. A time that does not follow (an hour ahead, or back) begins the camera anew.
+/* The next image. A time that does not follow (an hour ahead, or back) begins the camera anew.
  * places[count]. False: the camera has no calibration. */
-bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_picture *picture,
-                     struct sp_place *places);
+bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_frame *image,
+                     struct sp_world_position *positions);
 
-/* The same for a picture whose tracks are predicted: they are nothing new. */
-bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_picture *picture,
-                   struct sp_place *places);
+/* The same for a image whose tracks are predicted: they are nothing new. */
+bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_frame *image,
+                   struct sp_world_position *positions);
 
 /* ---- appearance ---- */
 
@@ -77,13 +77,13 @@ int sp_space_embedding_wanted(struct sp_space *space, int camera, uint32_t track
 /* embedding[embedding_numbers], of any length but 0. */
 void sp_space_embed(struct sp_space *space, int camera, uint32_t track_id, const float *embedding);
 
-/* No picture came for so long, so that the common time stands still: embeddings grow old all the
+/* No image came for so long, so that the common time stands still: embeddings grow old all the
  * same. */
 void sp_space_expire(struct sp_space *space, int64_t idle_us);
 
 /* ---- what is known ---- */
 
-struct sp_sight {
+struct sp_observation {
     int camera;
     uint32_t track_id;
 };
@@ -94,13 +94,13 @@ struct sp_trail_point {
 };
 
 #define SP_SPACE_EVENTS(X)                                                                         \
-    X(SP_SPACE_BORN, "born")           /* a person nobody knew */                                  \
-    X(SP_SPACE_JOINED, "joined")       /* a track, or another person, is this one */               \
-    X(SP_SPACE_RETURNED, "returned")   /* seen again after a gap */                                \
-    X(SP_SPACE_MOVED, "moved")         /* a camera's track went over to this one from another */   \
-    X(SP_SPACE_SPLIT, "split")         /* a track is not this one after all */                     \
-    X(SP_SPACE_UNDONE, "undone")       /* and has its old number back */                           \
-    X(SP_SPACE_FORGOTTEN, "forgotten") /* out of sight for too long */
+    X(SP_SPACE_CREATED, "created")       /* a person nobody knew */                                \
+    X(SP_SPACE_MERGED, "merged")         /* a track, or another person, is this one */             \
+    X(SP_SPACE_RETURNED, "returned")     /* seen again after a gap */                              \
+    X(SP_SPACE_REASSIGNED, "reassigned") /* a camera's track went over to this one from another */ \
+    X(SP_SPACE_SPLIT, "split")           /* a track is not this one after all */                   \
+    X(SP_SPACE_REVERTED, "reverted")     /* and has its old number back */                         \
+    X(SP_SPACE_EXPIRED, "expired")       /* out of sight for too long */
 
 enum sp_space_event_kind {
 #define X(id, name) id,
@@ -121,7 +121,7 @@ struct sp_space_event {
     double deviations; /* the same in standard deviations */
     double time_s;     /* for how long that was so; after a gap: its length */
     double similarity; /* of appearance, -1..1; below -1: not known */
-    double score;      /* log of how much likelier it is than not */
+    double log_odds;   /* log of how much likelier it is than not */
     int votes;         /* cameras that agree */
 };
 
@@ -133,10 +133,11 @@ struct sp_person {
     double x, y;             /* in units of the map */
     double speed_x, speed_y; /* m/s */
     double deviation_m;
-    int64_t born_us, seen_us; /* common time */
+    int64_t created_us, seen_us; /* common time */
     bool visible;
-    int sight_count;
-    struct sp_sight sights[SP_SPACE_SIGHTS_MAX]; /* tracks that are this person now */
+    int observation_count;
+    struct sp_observation
+        observations[SP_SPACE_OBSERVATIONS_MAX]; /* tracks that are this person now */
     int embeddings;
     struct sp_space_event why; /* the last thing that was decided of it */
     int trail_count;           /* the newest last */
@@ -161,7 +162,7 @@ bool sp_space_pair(struct sp_space *space, int a, int b, struct sp_offset_pair *
 
 struct sp_space_counts {
     int people, visible, tracks;
-    uint64_t born, joined, split, undone, returned, moved;
+    uint64_t created, merged, split, reverted, returned, reassigned;
     uint64_t full; /* tracks or people for whom there was no room */
     int embeddings;
 };

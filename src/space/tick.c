@@ -78,9 +78,9 @@ static void refresh_identity(struct sp_space *s, struct identity *who)
     who->seen_us = s->ticked_us;
     if (who->follows) {
         double ahead_s = (double)(s->ticked_us - who->motion_us) / 1e6;
-        who->steady = sp_motion_at(&who->motion, ahead_s);
-        who->steady.xx += BODY_M * BODY_M;
-        who->steady.yy += BODY_M * BODY_M;
+        who->healthy = sp_motion_at(&who->motion, ahead_s);
+        who->healthy.xx += BODY_M * BODY_M;
+        who->healthy.yy += BODY_M * BODY_M;
     }
     if (who->live_count > who->cameras_max)
         who->cameras_max = who->live_count;
@@ -126,20 +126,20 @@ static void forget_old_evidence(struct sp_space *s, struct tracklet *t)
 
 static struct evidence *begin_evidence(struct sp_space *s, struct tracklet *t, int identity)
 {
-    int place = t->evidence_count;
-    if (place == EVIDENCE_MAX) {
-        place = 0;
+    int position = t->evidence_count;
+    if (position == EVIDENCE_MAX) {
+        position = 0;
         for (int i = 1; i < EVIDENCE_MAX; i++)
             if (t->evidence[i].identity != t->identity &&
-                (t->evidence[place].identity == t->identity ||
-                 t->evidence[i].mean < t->evidence[place].mean))
-                place = i;
+                (t->evidence[position].identity == t->identity ||
+                 t->evidence[i].mean < t->evidence[position].mean))
+                position = i;
     } else {
         t->evidence_count++;
     }
-    t->evidence[place] = (struct evidence){
+    t->evidence[position] = (struct evidence){
         .identity = identity, .number = s->identities[identity].number, .at_us = s->ticked_us};
-    return &t->evidence[place];
+    return &t->evidence[position];
 }
 
 /* What all members but those of this track's camera say. False: there are none. */
@@ -161,7 +161,7 @@ static bool others_of(const struct sp_space *s, const struct identity *who,
     }
     double inverse[3];
     if (*votes >= 2 && who->follows) { /* then one track has little part in the person's filter */
-        *spot = who->steady;
+        *spot = who->healthy;
         return true;
     }
     if (*votes <= 0 || !invert(sum.xx, sum.xy, sum.yy, inverse))
@@ -245,7 +245,7 @@ static void learn_offsets(struct sp_space *s, const struct identity *who)
         for (int n = m + 1; n < who->member_count && a->live && a->sure; n++) {
             const struct tracklet *b = &s->tracklets[who->member[n]];
             bool held =
-                s->ticked_us - a->joined_us > 1000000 && s->ticked_us - b->joined_us > 1000000;
+                s->ticked_us - a->merged_us > 1000000 && s->ticked_us - b->merged_us > 1000000;
             if (!b->live || !b->sure || !held || a->camera == b->camera)
                 continue;
             double vx = 0.5 * (a->motion.x[2] + b->motion.x[2]);
@@ -278,7 +278,7 @@ static void forget_people(struct sp_space *s)
         if (who->number == 0 || who->member_count > 0 ||
             s->ticked_us - who->seen_us <= s->options.remember_us)
             continue;
-        sp_space_note(s, SP_SPACE_FORGOTTEN, i, NULL)->time_s =
+        sp_space_note(s, SP_SPACE_EXPIRED, i, NULL)->time_s =
             (double)(s->ticked_us - who->seen_us) / 1e6;
         sp_identity_free(s, i);
     }

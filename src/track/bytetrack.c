@@ -1,7 +1,7 @@
 #include "track/bytetrack.h"
 
 #include "base/assign.h"
-#include "track/box.h"
+#include "track/bounding_box.h"
 #include "track/candidates.h"
 #include "track/kalman.h"
 #include "track/shift.h"
@@ -34,7 +34,7 @@ struct track {
     double measured[SP_KALMAN_AXES]; /* what it took last */
     double start_frames, last_frames;
     uint64_t last_update;
-    double score;
+    double confidence;
     uint32_t id;
     int class_id;
     int detection; /* that it took last, of that update */
@@ -163,7 +163,7 @@ static void take_over(struct sp_tracker *t, struct track *track, const struct sp
     track->state = STATE_TRACKED;
     track->last_frames = t->now_frames;
     track->last_update = t->update_count;
-    track->score = c->score;
+    track->confidence = c->confidence;
     track->class_id = c->class_id;
     track->detection = c->detection;
     sp_candidate_measure(c, track->measured);
@@ -207,7 +207,7 @@ static void forget_all(struct sp_tracker *t)
 
 struct gate {
     double limit;  /* of the cost */
-    bool fuse;     /* cost = 1 - IoU * score, else 1 - IoU */
+    bool fuse;     /* cost = 1 - IoU * confidence, else 1 - IoU */
     double margin; /* for both boxes; 0 in the reference */
 };
 
@@ -228,7 +228,7 @@ static void associate(struct sp_tracker *t, const struct list *tracks,
                 continue;
             double cost = 1 - sp_box_iou(&box, &t->expanded[c]);
             if (gate.fuse)
-                cost = 1 - (1 - cost) * candidate->score;
+                cost = 1 - (1 - cost) * candidate->confidence;
             sp_assign_add(t->assign, r, c, cost);
         }
     }
@@ -364,7 +364,7 @@ static void start_tracks(struct sp_tracker *t)
 {
     for (int c = 0; c < t->seen.high.count; c++) {
         const struct sp_candidate *candidate = &t->seen.high.item[c];
-        if (candidate->score < t->params.new_track_thresh)
+        if (candidate->confidence < t->params.new_track_thresh)
             continue;
         int index = take_unused(t);
         struct track *track = &t->track[index];
@@ -439,7 +439,7 @@ static size_t write_active(const struct sp_tracker *t, double ahead_frames, stru
             .y1_px = box.y1_px,
             .x2_px = box.x2_px,
             .y2_px = box.y2_px,
-            .score = track->score,
+            .confidence = track->confidence,
             .class_id = track->class_id,
             .detection = ahead_frames > 0 ? 0 : 1 + track->detection,
         };
@@ -489,8 +489,8 @@ static void gather(struct sp_tracker *t)
         append(&t->pool, t->lost.index[i]);
 }
 
-/* Detections of low scores keep tracked tracks alive; after a long step they bring back lost ones
- * too. Tracks that stay unmatched here are told from the others by their last update. */
+/* Detections of low confidences keep tracked tracks alive; after a long step they bring back lost
+ * ones too. Tracks that stay unmatched here are told from the others by their last update. */
 static void match_low(struct sp_tracker *t, double beyond_frames)
 {
     bool long_step = beyond_frames > 0;

@@ -15,7 +15,7 @@
  *    Appearances? Make It Easier by Buffering the Matching Space" (C-BIoU), WACV 2023, section 3.2;
  *  - a first, loose association shows how far all boxes lie from their predictions; what they have
  *    in common (track/shift.h) is taken for the camera's motion and added to all predictions;
- *  - boxes of low scores may bring lost tracks back too. A frame apart such boxes keep a half
+ *  - boxes of low confidences may bring lost tracks back too. A frame apart such boxes keep a half
  *    hidden person tracked; one missed look at every third frame would lose them at once. They may
  *    lie somewhat farther off.
  * None of it acts at dt <= 1.
@@ -23,7 +23,7 @@
  * Bounds. Alive are at most SP_TRACKS_MAX tracks. Tracks that are not lost hold a detection of the
  * last update each, so there are never more than SP_DETECTIONS_MAX of them; when a new track finds
  * no room the one that has been lost for longest goes. Of more than SP_DETECTIONS_MAX detections
- * those with the highest scores count.
+ * those with the highest confidences count.
  *
  * Classes. Tracks and detections of different classes never meet. */
 #pragma once
@@ -38,9 +38,9 @@
 enum { SP_TRACKER_GAP_MAX_FRAMES = 300 };
 
 struct sp_tracker_params {
-    double high_thresh;              /* score above it: first association (0.5) */
-    double low_thresh;               /* score above it: second association (0.1) */
-    double new_track_thresh;         /* score from which a track starts (0.6) */
+    double high_thresh;              /* confidence above it: first association (0.5) */
+    double low_thresh;               /* confidence above it: second association (0.1) */
+    double new_track_thresh;         /* confidence from which a track starts (0.6) */
     double match_thresh;             /* cost limit of the first association (0.8) */
     double second_match_thresh;      /* 0.5 */
     double unconfirmed_match_thresh; /* 0.7 */

@@ -7,7 +7,7 @@ static const double BOX_REACH_PX = 1e9;
 static const double BOX_HEIGHT_MIN_PX = 1e-6;
 
 struct bands {
-    double high_score, low_score;
+    double high_confidence, low_confidence;
 };
 
 static bool is_usable(const struct sp_detection *d)
@@ -18,16 +18,16 @@ static bool is_usable(const struct sp_detection *d)
            d->y2_px - d->y1_px >= BOX_HEIGHT_MIN_PX;
 }
 
-/* Sorts one detection into its score band. The bands are open at both ends, as in the reference: a
- * score of just high_thresh or low_thresh is in none. */
+/* Sorts one detection into its confidence band. The bands are open at both ends, as in the
+ * reference: a confidence of just high_thresh or low_thresh is in none. */
 static void take_one(struct sp_candidates *t, const struct sp_detection *all, int index,
                      struct bands bands)
 {
     const struct sp_detection *d = &all[index];
     struct sp_candidate_list *into;
-    if (d->score > bands.high_score)
+    if (d->confidence > bands.high_confidence)
         into = &t->high;
-    else if (d->score > bands.low_score && d->score < bands.high_score)
+    else if (d->confidence > bands.low_confidence && d->confidence < bands.high_confidence)
         into = &t->low;
     else
         return;
@@ -40,23 +40,23 @@ static void take_one(struct sp_candidates *t, const struct sp_detection *all, in
     c->box.x2_px = d->x1_px + c->width_px;
     c->box.y2_px = d->y1_px + c->height_px;
     sp_box_close(&c->box);
-    c->score = d->score;
+    c->confidence = d->confidence;
     c->class_id = d->class_id;
     c->detection = index;
 }
 
-/* The SP_DETECTIONS_MAX usable detections of the highest scores, first come first, as rising
- * indices in best[]. Only for pictures with too many. */
-static int choose_best(int *best, const struct sp_detection *d, size_t count, double low_score)
+/* The SP_DETECTIONS_MAX usable detections of the highest confidences, first come first, as rising
+ * indices in best[]. Only for frames with too many. */
+static int choose_best(int *best, const struct sp_detection *d, size_t count, double low_confidence)
 {
     int kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_usable(&d[i]) || !(d[i].score > low_score))
+        if (!is_usable(&d[i]) || !(d[i].confidence > low_confidence))
             continue;
-        if (kept == SP_DETECTIONS_MAX && !(d[i].score > d[best[kept - 1]].score))
+        if (kept == SP_DETECTIONS_MAX && !(d[i].confidence > d[best[kept - 1]].confidence))
             continue;
         int at = kept < SP_DETECTIONS_MAX ? kept++ : kept - 1;
-        for (; at > 0 && d[i].score > d[best[at - 1]].score; at--)
+        for (; at > 0 && d[i].confidence > d[best[at - 1]].confidence; at--)
             best[at] = best[at - 1];
         best[at] = (int)i;
     }
@@ -70,13 +70,14 @@ static int choose_best(int *best, const struct sp_detection *d, size_t count, do
 }
 
 void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detection *detections,
-                        size_t count, double high_score, double low_score)
+                        size_t count, double high_confidence, double low_confidence)
 {
-    const struct bands bands = {high_score, low_score};
+    const struct bands bands = {high_confidence, low_confidence};
     candidates->high.count = 0;
     candidates->low.count = 0;
     if (count > SP_DETECTIONS_MAX) {
-        int kept = choose_best(candidates->best, detections, count, fmin(low_score, high_score));
+        int kept =
+            choose_best(candidates->best, detections, count, fmin(low_confidence, high_confidence));
         for (int i = 0; i < kept; i++)
             take_one(candidates, detections, candidates->best[i], bands);
         return;

@@ -1,10 +1,10 @@
-/* The detections of one picture as the tracker takes them: usable, sorted into score bands.
+/* The detections of one frame as the tracker takes them: usable, sorted into confidence bands.
  *
  * All memory is the struct's own. Values only; one thread at a time. */
 #pragma once
 
 #include "detection.h"
-#include "track/box.h"
+#include "track/bounding_box.h"
 #include "track/kalman.h"
 
 #include <stddef.h>
@@ -12,7 +12,7 @@
 struct sp_candidate {
     struct sp_box box;
     double width_px, height_px;
-    double score;
+    double confidence;
     int class_id;
     int detection; /* index */
 };
@@ -27,12 +27,12 @@ struct sp_candidates {
     int best[SP_DETECTIONS_MAX]; /* scratch */
 };
 
-/* Fills both bands: score > high_score, and low_score < score < high_score. The bands are open at
- * both ends, as in the reference: a score of just a threshold is in none. Leaves out boxes that are
- * not finite, too far out, or of no height; of more than SP_DETECTIONS_MAX the best scores stay.
- * The order stays. */
+/* Fills both bands: confidence > high_confidence, and low_confidence < confidence <
+ * high_confidence. The bands are open at both ends, as in the reference: a confidence of just a
+ * threshold is in none. Leaves out boxes that are not finite, too far out, or of no height; of more
+ * than SP_DETECTIONS_MAX the best confidences stay. The order stays. */
 void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detection *detections,
-                        size_t count, double high_score, double low_score);
+                        size_t count, double high_confidence, double low_confidence);
 
 /* Keeps those for which row_of_column is negative. */
 void sp_candidates_drop_matched(struct sp_candidate_list *list, const int *row_of_column);

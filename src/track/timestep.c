@@ -4,12 +4,12 @@
 
 static double frames_since_last(const struct sp_timestep *step, uint64_t sequence, int64_t pts_us)
 {
-    double pictures = sequence > step->last_sequence ? (double)(sequence - step->last_sequence) : 1;
+    double images = sequence > step->last_sequence ? (double)(sequence - step->last_sequence) : 1;
     if (!step->timestamps)
-        return pictures / (step->frame_skip > 1 ? step->frame_skip : 1);
+        return images / (step->frame_skip > 1 ? step->frame_skip : 1);
     double frames = ((double)pts_us - (double)step->last_pts_us) * step->frame_rate / 1e6;
     if (!(frames > 0))
-        return pictures;
+        return images;
     double whole = round(frames);
     return fabs(frames - whole) <= 0.05 && whole >= 1 ? whole : frames;
 }

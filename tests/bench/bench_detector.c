@@ -1,10 +1,10 @@
-/* A detector by itself: batches of pictures from the host to boxes on the host, beside the engine
+/* A detector by itself: batches of frames from the host to boxes on the host, beside the engine
  * alone, on what lies in its memory. Prints a JSON object.
  *
  *     bench_detector ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-]
- * [PICTURE.yuv|-] [gpu]
+ * [FRAME.yuv|-] [gpu]
  *
- * Pictures are 1920x1080, as of a camera: noise over a gradient, or those of a raw I420 file. They
+ * Frames are 1920x1080, as of a camera: noise over a gradient, or those of a raw I420 file. They
  * lie in memory that the engine need not copy, where it offers that; with `gpu` on the device,
  * where a decoder there leaves them. */
 #include "base/clock.h"
@@ -19,9 +19,9 @@
 enum {
     W = 1920,
     H = 1080,
-    PICTURE_BYTES = W * H * 3 / 2,
+    IMAGE_BYTES = W * H * 3 / 2,
     PICTURES = 32,
-    SLOTS = 3,
+    REQUESTS = 3,
     TIMES_MAX = 100000
 };
 
@@ -35,17 +35,17 @@ static void die(const char *text)
     exit(1);
 }
 
-static void make_pictures(const struct spoton_engine_api *api, const char *path)
+static void make_images(const struct spoton_engine_api *api, const char *path)
 {
     FILE *file = path ? fopen(path, "rbe") : NULL;
     unsigned seed = 1;
-    bool takes = spoton_engine_takes_pictures(api);
+    bool takes = spoton_engine_takes_images(api);
     for (int i = 0; i < PICTURES; ++i) {
-        uint8_t *planes = takes ? api->host_alloc(PICTURE_BYTES) : malloc(PICTURE_BYTES);
+        uint8_t *planes = takes ? api->host_alloc(IMAGE_BYTES) : malloc(IMAGE_BYTES);
         if (!planes)
-            die("no memory for pictures");
-        if (!file || fread(planes, 1, PICTURE_BYTES, file) != PICTURE_BYTES)
-            for (size_t k = 0; k < PICTURE_BYTES; ++k) {
+            die("no memory for frames");
+        if (!file || fread(planes, 1, IMAGE_BYTES, file) != IMAGE_BYTES)
+            for (size_t k = 0; k < IMAGE_BYTES; ++k) {
                 seed = seed * 1664525u + 1013904223u;
                 planes[k] = (uint8_t)(k / 9000 % 200 + (seed >> 27));
             }
@@ -69,13 +69,13 @@ static void move_to_gpu(const struct spoton_engine_api *api)
     char text[200];
     void *context, *stream;
     if (!spoton_engine_decodes(api))
-        die("the engine has no memory on a device for pictures");
+        die("the engine has no memory on a device for frames");
     if (api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text) < 0)
         die(text);
     for (int i = 0; i < PICTURES; ++i) {
-        struct spoton_picture picture = sp_frame_picture(&frames[i]);
+        struct spoton_image image = sp_frame_image(&frames[i]);
         struct spoton_surface *surface;
-        if (sp_surface_take(&surface, api, decoding, &picture, &err) < 0)
+        if (sp_surface_take(&surface, api, decoding, &image, &err) < 0)
             die(err.text);
         sp_frame_attach(&frames[i], api, surface);
     }
@@ -94,78 +94,78 @@ static double median_ms(size_t count)
     return count ? times[count / 2] / 1e3 : 0;
 }
 
-static void begin(struct sp_detector *detector, struct sp_detector_slot *slot, int images,
+static void begin(struct sp_detector *detector, struct sp_detector_request *request, int images,
                   int first)
 {
     struct sp_error err = {0};
-    slot->images = 0;
+    request->images = 0;
     for (int i = 0; i < images; ++i)
-        if (sp_detector_fill(detector, slot, &frames[(first + i) % PICTURES], &err) < 0)
+        if (sp_detector_fill(detector, request, &frames[(first + i) % PICTURES], &err) < 0)
             die(err.text);
-    if (sp_detector_submit(detector, slot, &err) < 0)
+    if (sp_detector_submit(detector, request, &err) < 0)
         die(err.text);
 }
 
-static size_t end(struct sp_detector *detector, struct sp_detector_slot *slot)
+static size_t end(struct sp_detector *detector, struct sp_detector_request *request)
 {
     struct sp_error err = {0};
     size_t boxes = 0;
-    if (sp_detector_collect(detector, slot, &err) < 0)
+    if (sp_detector_collect(detector, request, &err) < 0)
         die(err.text);
-    for (int i = 0; i < slot->images; ++i)
-        boxes += slot->image[i].detection_count;
+    for (int i = 0; i < request->images; ++i)
+        boxes += request->image[i].detection_count;
     return boxes;
 }
 
 /* One batch after the other: median. images 0: the engine alone. */
 static double latency_ms(struct sp_detector *detector, int images, double seconds, double *boxes)
 {
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     size_t count = 0, found = 0;
     for (int i = 0; i < 3; ++i) {
-        begin(detector, slot, images, i);
-        end(detector, slot);
+        begin(detector, request, images, i);
+        end(detector, request);
     }
     int64_t start_us = sp_clock_us();
     while (count < TIMES_MAX && (double)(sp_clock_us() - start_us) < seconds * 1e6) {
         int64_t at_us = sp_clock_us();
-        begin(detector, slot, images, (int)(count * (size_t)images % PICTURES));
-        found += end(detector, slot);
+        begin(detector, request, images, (int)(count * (size_t)images % PICTURES));
+        found += end(detector, request);
         times[count++] = (double)(sp_clock_us() - at_us);
     }
-    slot->images = 0;
-    sp_detector_release(detector, slot);
+    request->images = 0;
+    sp_detector_release(detector, request);
     *boxes = images ? (double)found / (double)count / images : 0;
     return median_ms(count);
 }
 
-/* SLOTS batches in flight: time over batches, from when each slot has come round once, and over
- * whole rounds of the slots: a batch may take as long as `seconds`. */
+/* REQUESTS batches in flight: time over batches, from when each request has come round once, and
+ * over whole rounds of the requests: a batch may take as long as `seconds`. */
 static double steady_ms(struct sp_detector *detector, int images, double seconds)
 {
-    struct sp_detector_slot *slots[SLOTS];
+    struct sp_detector_request *requests[REQUESTS];
     size_t count = 0;
     int64_t start_us = 0;
-    for (int i = 0; i < SLOTS; ++i)
-        slots[i] = sp_detector_acquire(detector);
-    for (int i = 0; i < SLOTS; ++i)
-        begin(detector, slots[i], images, i * images);
+    for (int i = 0; i < REQUESTS; ++i)
+        requests[i] = sp_detector_acquire(detector);
+    for (int i = 0; i < REQUESTS; ++i)
+        begin(detector, requests[i], images, i * images);
     do {
-        struct sp_detector_slot *slot = slots[count % SLOTS];
-        end(detector, slot);
-        begin(detector, slot, images, (int)(count * (size_t)images % PICTURES));
-        if (++count == SLOTS)
+        struct sp_detector_request *request = requests[count % REQUESTS];
+        end(detector, request);
+        begin(detector, request, images, (int)(count * (size_t)images % PICTURES));
+        if (++count == REQUESTS)
             start_us = sp_clock_us();
-    } while (count < 3 * SLOTS || count % SLOTS != 0 ||
+    } while (count < 3 * REQUESTS || count % REQUESTS != 0 ||
              (double)(sp_clock_us() - start_us) < seconds * 1e6);
     double spent_us = (double)(sp_clock_us() - start_us);
-    for (int i = 0; i < SLOTS; ++i) {
-        struct sp_detector_slot *slot = slots[(count + (size_t)i) % SLOTS];
-        end(detector, slot);
-        slot->images = 0;
-        sp_detector_release(detector, slot);
+    for (int i = 0; i < REQUESTS; ++i) {
+        struct sp_detector_request *request = requests[(count + (size_t)i) % REQUESTS];
+        end(detector, request);
+        request->images = 0;
+        sp_detector_release(detector, request);
     }
-    return spent_us / (double)(count - SLOTS) / 1e3;
+    return spent_us / (double)(count - REQUESTS) / 1e3;
 }
 
 static enum spoton_precision precision_of(const char *word)
@@ -182,7 +182,7 @@ int main(int argc, char **argv)
     struct sp_error err = {0};
     struct sp_detector *detector = NULL;
     if (argc < 7)
-        die("ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-] [PICTURE.yuv|-] "
+        die("ENGINE MODEL WIDTH HEIGHT BATCH SECONDS [PRECISION|-] [OPTIONS|-] [FRAME.yuv|-] "
             "[gpu]");
     bool on_gpu = argc > 10 && strcmp(argv[10], "gpu") == 0;
     int batch = atoi(argv[5]);
@@ -199,14 +199,14 @@ int main(int argc, char **argv)
         .width_px = atoi(argv[3]),
         .height_px = atoi(argv[4]),
         .threads = 2,
-        .extra = options_text,
-        .head = {.score_threshold = 0.3, .nms_iou = 0.7},
+        .backend_options = options_text,
+        .head = {.confidence_threshold = 0.3, .nms_iou = 0.7},
     };
     int64_t start_us = sp_clock_us();
     if (sp_detector_open(&detector, &options, &err) < 0)
         die(err.text);
     double open_s = (double)(sp_clock_us() - start_us) / 1e6, boxes = 0, none = 0;
-    make_pictures(api, argc > 9 && strcmp(argv[9], "-") != 0 ? argv[9] : NULL);
+    make_images(api, argc > 9 && strcmp(argv[9], "-") != 0 ? argv[9] : NULL);
     if (on_gpu)
         move_to_gpu(api);
     struct spoton_engine_description d = {.struct_bytes = sizeof d};
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
     double bare_steady = steady_ms(detector, 0, seconds);
     double latency_again = latency_ms(detector, batch, seconds, &boxes);
     const char *name = strrchr(argv[2], '/');
-    printf("{\"model\":\"%s\",\"input\":\"%sx%s\",\"batch\":%d,\"pictures\":\"%s\",\"options\":\"%"
+    printf("{\"model\":\"%s\",\"input\":\"%sx%s\",\"batch\":%d,\"frames\":\"%s\",\"options\":\"%"
            "s\",\"precision\":"
            "\"%s\",\"device\":\"%s\",\"open_s\":%.2f,\"detect_ms\":%.3f,\"detect_again_ms\":%.3f,"
            "\"detect_steady_ms\":%.3f,\"engine_ms\":%.3f,\"engine_steady_ms\":%.3f,"

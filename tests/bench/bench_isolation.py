@@ -4,8 +4,8 @@
     .venv/bin/python tests/bench/bench_isolation.py [--engine openvino] [--turns 3]
 
 One `spoton serve`; in turns the good camera is alone, beside three like it, and beside one that
-stalls, one that sends garbage and one that flaps. Told: p50 and p95 from the decoded picture to the
-message (latency_us), the pictures that it got inferred, and the bad ones' share. What company costs
+stalls, one that sends garbage and one that flaps. Told: p50 and p95 from the decoded frame to the
+message (latency_us), the frames that it got inferred, and the bad ones' share. What company costs
 at all is the second row; that bad company costs no more is the third. tests/unit/test_isolation.c
 shows the same in turns instead of times."""
 

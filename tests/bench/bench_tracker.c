@@ -1,6 +1,6 @@
 /* What one update of the tracker costs: bench_tracker [PEOPLE [FRAMES]].
  *
- * People walk through a picture of 1920x1080, are seen with jitter, now and then badly or not at
+ * People walk through a frame of 1920x1080, are seen with jitter, now and then badly or not at
  * all, so that all associations and the lost list have work. Not a test: it prints figures. */
 #include "track/bytetrack.h"
 
@@ -46,7 +46,7 @@ static size_t look(struct sp_detection *out, int people, double time_frames)
             .y1_px = y + random_between(-2, 2),
             .x2_px = x + width + random_between(-2, 2),
             .y2_px = y + height + random_between(-2, 2),
-            .score = seen < 0.15 ? random_between(0.1, 0.5) : random_between(0.6, 0.95),
+            .confidence = seen < 0.15 ? random_between(0.1, 0.5) : random_between(0.6, 0.95),
         };
     }
     return count;

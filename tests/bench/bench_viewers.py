@@ -4,7 +4,7 @@
     .venv/bin/python tests/bench/bench_viewers.py [--mjpeg 200] [--ws 200] [--deaf 20] [--turns 3]
 
 Starts `spoton serve` on the demo clip as --cameras looping cameras. In turns: nobody watches; --mjpeg
-viewers of c1 and --ws WebSocket clients of c1 do, of which --deaf ask for pictures and never read
+viewers of c1 and --ws WebSocket clients of c1 do, of which --deaf ask for frames and never read
 (they are to be let go after 10 s). Told for both: frames/s
 of the pipeline, CPU seconds a second of the whole server process and of its threads by name, memory,
 and what the viewers got. The clients read on one thread and let the kernel throw the data away
@@ -83,20 +83,20 @@ class Crowd:
 
 
 class Witness(threading.Thread):
-    """One more viewer, who takes the pictures apart."""
+    """One more viewer, who takes the frames apart."""
 
     def __init__(self, serving):
         super().__init__()
         self.client = serving.raw(b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\n"
                                   b"Host: 127.0.0.1\r\n\r\n")
-        self.pictures, self.bytes, self.stop = 0, 0, False
+        self.frames, self.bytes, self.stop = 0, 0, False
         self.start()
 
     def run(self):
         data = read_until(self.client, b"\r\n\r\n", b"")[2]
         while not self.stop:
             part, _, data = read_until(self.client, b"--frame\r\n", data)
-            self.pictures += part.endswith(b"\xff\xd9\r\n")
+            self.frames += part.endswith(b"\xff\xd9\r\n")
             self.bytes += len(part) + len(b"--frame\r\n")
 
     def leave(self):
@@ -145,15 +145,15 @@ def turn(arguments, serving):
     try:
         witness = Witness(serving)
         time.sleep(2)
-        before, seen = dict(crowd.bytes), (witness.pictures, witness.bytes)
+        before, seen = dict(crowd.bytes), (witness.frames, witness.bytes)
         begin = time.monotonic()
         watched = observe(serving, arguments.seconds)
         spent = time.monotonic() - begin
         got = {number: n - before[number] for number, n in crowd.bytes.items()}
-        watched["pictures_per_s"] = (witness.pictures - seen[0]) / spent
+        watched["frames_per_s"] = (witness.frames - seen[0]) / spent
         share = [n / (witness.bytes - seen[1]) for number, n in got.items()
                  if crowd.kinds[number] == "mjpeg"]
-        watched["share_of_pictures"] = {"least": min(share), "median": statistics.median(share)}
+        watched["share_of_frames"] = {"least": min(share), "median": statistics.median(share)}
         messages = [n for number, n in got.items() if crowd.kinds[number] == "ws"]
         watched["ws_least_of_median"] = min(messages) / statistics.median(messages)
         watched["closed"] = crowd.closed
@@ -200,8 +200,8 @@ def main():
         "cpu_watched": round(statistics.median(w["server_cpu"] for _, w in turns), 3),
         "client_cpu": round(statistics.median(w["client_cpu"] for _, w in turns), 3),
         "memory_mb": [round(row["memory_mb"], 1) for pair in turns for row in pair],
-        "pictures_per_s": round(statistics.median(w["pictures_per_s"] for _, w in turns), 2),
-        "least_share_of_pictures": round(min(w["share_of_pictures"]["least"] for _, w in turns), 3),
+        "frames_per_s": round(statistics.median(w["frames_per_s"] for _, w in turns), 2),
+        "least_share_of_frames": round(min(w["share_of_frames"]["least"] for _, w in turns), 3),
         "ws_least_of_median": round(min(w["ws_least_of_median"] for _, w in turns), 3),
         "ws_left": [w["ws_left"] for _, w in turns],
         "ok": ok}))

@@ -1,4 +1,4 @@
-/* People of a made world (capture/world.h) through trackers and the space stage.
+/* People of a made world (capture/sim/world.h) through trackers and the space stage.
  *
  *     bench_world [KEY=VALUE]...
  *
@@ -6,17 +6,17 @@
  *                              dense=1: twelve of 20 there instead of nine, and nearer each other
  * noise=2                      px on each edge of a box
  * offset=0                     ms by which the cameras' clocks are off, to both sides
- * miss=0.02 false=0.02         boxes that are missing; false ones a picture
+ * miss=0.02 false=0.02         boxes that are missing; false ones a frame
  * embed=0                      to 1: with embeddings, the more of them is the person, the better
  *                              they separate, as is printed
- * rows=FILE                    every track of every picture, for tests/tools/world_metrics.py
+ * rows=FILE                    every track of every frame, for tests/tools/world_metrics.py
  * events=1                     every decision, with its reasons
  * cameras=6                    16: 16 cameras see the hall, for the time that it takes
  *
  * Prints what the stage takes, what clocks it found, and how much memory the process has. */
 #include "base/assign.h"
 #include "base/clock.h"
-#include "capture/world.h"
+#include "capture/sim/world.h"
 #include "space/space.h"
 #include "track/bytetrack.h"
 
@@ -41,7 +41,7 @@ struct camera {
     int64_t offset_us;
     uint64_t next;
     struct sp_tracker *tracker;
-    struct sp_world world; /* each its own, as pictures come out of order */
+    struct sp_world world; /* each its own, as frames come out of order */
     double view_vector[NUMBERS];
 };
 
@@ -85,9 +85,9 @@ static void unit_vector(struct bench *b, double out[NUMBERS])
 
 /* ---- what a detector finds ---- */
 
-static bool feet_hidden(const struct sp_world_sight *sights, int index)
+static bool feet_hidden(const struct sp_world_observation *sights, int index)
 {
-    const struct sp_world_sight *s = &sights[index];
+    const struct sp_world_observation *s = &sights[index];
     double x = 0.5 * (s->x1_px + s->x2_px), y = s->y2_px - 0.06 * (s->y2_px - s->y1_px);
     for (int i = 0; i < index; i++)
         if (x > sights[i].x1_px && x < sights[i].x2_px && y > sights[i].y1_px &&
@@ -101,13 +101,13 @@ static double inside(double value, double high)
     return value < 0 ? 0 : (value > high ? high : value);
 }
 
-static size_t detect(struct bench *b, const struct sp_world_sight *sights, int seen,
+static size_t detect(struct bench *b, const struct sp_world_observation *sights, int seen,
                      struct sp_detection *out)
 {
     const struct settings *o = &b->settings;
     size_t count = 0;
     for (int i = 0; i < seen; i++) {
-        const struct sp_world_sight *s = &sights[i];
+        const struct sp_world_observation *s = &sights[i];
         bool hidden = feet_hidden(sights, i) && chance(b) < 0.5;
         double bottom = s->y2_px - (hidden ? 0.15 * chance(b) * (s->y2_px - s->y1_px) : 0);
         struct sp_detection d = {
@@ -115,7 +115,7 @@ static size_t detect(struct bench *b, const struct sp_world_sight *sights, int s
             .y1_px = inside(s->y1_px + o->noise * gauss(b), HEIGHT),
             .x2_px = inside(s->x2_px + o->noise * gauss(b), WIDTH),
             .y2_px = inside(bottom + o->noise * gauss(b), HEIGHT),
-            .score = inside(0.45 + 0.45 * s->visible + 0.05 * gauss(b), 1),
+            .confidence = inside(0.45 + 0.45 * s->visible + 0.05 * gauss(b), 1),
         };
         if (s->visible >= 0.35 && chance(b) >= o->miss && d.x2_px > d.x1_px + 4 &&
             d.y2_px > d.y1_px + 8)
@@ -130,7 +130,7 @@ static size_t detect(struct bench *b, const struct sp_world_sight *sights, int s
 
 /* ---- which track is whom: the best overlap ---- */
 
-static double overlap(const struct sp_track *t, const struct sp_world_sight *s)
+static double overlap(const struct sp_track *t, const struct sp_world_observation *s)
 {
     double width = fmin(t->x2_px, s->x2_px) - fmax(t->x1_px, s->x1_px);
     double height = fmin(t->y2_px, s->y2_px) - fmax(t->y1_px, s->y1_px);
@@ -142,7 +142,7 @@ static double overlap(const struct sp_track *t, const struct sp_world_sight *s)
 }
 
 static void match(struct sp_assign *assign, const struct sp_track *tracks, size_t count,
-                  const struct sp_world_sight *sights, int seen, int *person)
+                  const struct sp_world_observation *sights, int seen, int *person)
 {
     const int *column_of_row, *row_of_column;
     sp_assign_begin(assign, (int)count, seen, 0.7); /* an overlap of 0.3 at least */
@@ -198,7 +198,7 @@ static void embed(struct bench *b, int camera, int64_t track_id, int person)
     sp_space_embed(b->space, camera, (uint32_t)track_id, embedding);
 }
 
-/* ---- one picture ---- */
+/* ---- one frame ---- */
 
 static double thread_cpu_us(void)
 {
@@ -215,14 +215,14 @@ static void print_events(struct bench *b)
         printf("%.2f s: P%u %s (P%u), camera %d track %u: %.2f m, %.1f deviations, %.1f s, cosine "
                "%.2f, score %.1f, votes %d\n",
                (double)e.time_us / 1e6 - 1, e.person, sp_space_event_name(e.kind), e.other,
-               e.camera, e.track_id, e.distance_m, e.deviations, e.time_s, e.similarity, e.score,
+               e.camera, e.track_id, e.distance_m, e.deviations, e.time_s, e.similarity, e.log_odds,
                e.votes);
     }
 }
 
 static void write_rows(struct bench *b, int camera, uint64_t frame, int64_t time_us,
-                       const struct sp_track *tracks, const struct sp_place *places,
-                       const int *person, size_t count, const struct sp_world_sight *sights,
+                       const struct sp_track *tracks, const struct sp_world_position *places,
+                       const int *person, size_t count, const struct sp_world_observation *sights,
                        int seen)
 {
     double m[9];
@@ -234,10 +234,10 @@ static void write_rows(struct bench *b, int camera, uint64_t frame, int64_t time
     sp_homography_set(&floor, m, middle, NULL);
     for (size_t i = 0; i < count; i++) {
         struct sp_point foot = {0.5 * (tracks[i].x1_px + tracks[i].x2_px), tracks[i].y2_px}, map;
-        bool on_map = sp_homography_to_picture(&floor, foot, &map); /* `floor` runs the other way */
+        bool on_map = sp_homography_to_image(&floor, foot, &map); /* `floor` runs the other way */
         fprintf(b->rows, "%d %llu %lld %d %u %u %.2f %.2f %.3f\n", camera,
                 (unsigned long long)frame, (long long)time_us, person[i] + 1, tracks[i].id,
-                places[i].person, on_map ? map.x : NAN, on_map ? map.y : NAN, tracks[i].score);
+                places[i].person, on_map ? map.x : NAN, on_map ? map.y : NAN, tracks[i].confidence);
     }
     for (int k = 0; k < seen; k++) {
         bool found = sights[k].visible < 0.4;
@@ -249,13 +249,13 @@ static void write_rows(struct bench *b, int camera, uint64_t frame, int64_t time
     }
 }
 
-static void one_picture(struct bench *b, int c, struct sp_assign *assign)
+static void one_image(struct bench *b, int c, struct sp_assign *assign)
 {
     struct camera *camera = &b->camera[c];
-    struct sp_world_sight sights[SP_WORLD_PEOPLE_MAX];
+    struct sp_world_observation sights[SP_WORLD_PEOPLE_MAX];
     static struct sp_detection detections[SP_DETECTIONS_MAX];
     static struct sp_track tracks[SP_TRACKS_MAX];
-    static struct sp_place places[SP_TRACKS_MAX];
+    static struct sp_world_position places[SP_TRACKS_MAX];
     int person[SP_TRACKS_MAX];
     uint64_t frame = camera->next++;
     double time_s = (double)frame / camera->fps;
@@ -270,13 +270,13 @@ static void one_picture(struct bench *b, int c, struct sp_assign *assign)
     size_t count = sp_tracker_update(camera->tracker, detections, found, 1, tracks);
     double cpu_us = thread_cpu_us();
     int64_t begin_us = sp_clock_us();
-    struct sp_space_picture picture = {.time_us = time_us,
-                                       .width_px = WIDTH,
-                                       .height_px = HEIGHT,
-                                       .tracks = tracks,
-                                       .count = count,
-                                       .detections = detections};
-    sp_space_update(b->space, c, &picture, places);
+    struct sp_space_frame image = {.time_us = time_us,
+                                   .width_px = WIDTH,
+                                   .height_px = HEIGHT,
+                                   .tracks = tracks,
+                                   .count = count,
+                                   .detections = detections};
+    sp_space_update(b->space, c, &image, places);
     double spent_us = (double)(sp_clock_us() - begin_us);
     b->cpu_us += thread_cpu_us() - cpu_us;
     b->spent_us += spent_us;
@@ -304,7 +304,7 @@ static void open_camera(struct bench *b, int c)
                                .height_px = HEIGHT,
                                .units_per_m = SP_WORLD_UNITS_PER_M,
                                .floor_m = 0.03};
-    double map[4][2], picture[4][2];
+    double map[4][2], image[4][2];
     struct sp_point from[4], to[4];
     struct sp_fit fit;
     struct sp_error err;
@@ -314,9 +314,9 @@ static void open_camera(struct bench *b, int c)
         .latency_s = many ? 0.03 : 0.03 + 0.01 * c,
         .offset_us = many ? 0 : (int64_t)(side[c] * b->settings.offset * 1000),
     };
-    sp_world_marks(camera->view, WIDTH, HEIGHT, map, picture);
+    sp_world_marks(camera->view, WIDTH, HEIGHT, map, image);
     for (int i = 0; i < 4; i++) {
-        from[i] = (struct sp_point){picture[i][0], picture[i][1]};
+        from[i] = (struct sp_point){image[i][0], image[i][1]};
         to[i] = (struct sp_point){map[i][0], map[i][1]};
     }
     if (sp_homography_fit(&fit, from, to, 4, NULL, &err) < 0) {
@@ -393,7 +393,7 @@ static void run(struct bench *b)
             break;
         if (time_s > 60 && early_kib == 0)
             early_kib = resident_kib();
-        one_picture(b, next, assign);
+        one_image(b, next, assign);
     }
     printf("memory after one minute %ld KiB, at the end %ld KiB\n", early_kib, resident_kib());
     sp_assign_close(assign);
@@ -410,9 +410,9 @@ static void report(const struct bench *b)
            b->spent_us / (double)b->updates, b->longest_us, b->cameras, b->spent_us / rounds / 1000,
            b->cpu_us / rounds / 1000, b->longest_round_us / 1000);
     printf("born %llu joined %llu returned %llu moved %llu split %llu undone %llu, no room %llu\n",
-           (unsigned long long)counts.born, (unsigned long long)counts.joined,
-           (unsigned long long)counts.returned, (unsigned long long)counts.moved,
-           (unsigned long long)counts.split, (unsigned long long)counts.undone,
+           (unsigned long long)counts.created, (unsigned long long)counts.merged,
+           (unsigned long long)counts.returned, (unsigned long long)counts.reassigned,
+           (unsigned long long)counts.split, (unsigned long long)counts.reverted,
            (unsigned long long)counts.full);
     for (int c = 1; c < b->cameras && c < 4; c++) {
         struct sp_offset_pair pair;

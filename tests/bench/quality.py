@@ -33,8 +33,8 @@ class LiteRt:
         self.input, = self.interpreter.get_input_details()
         self.output = self.interpreter.get_output_details()[0]["index"]
 
-    def __call__(self, picture):
-        self.interpreter.set_tensor(self.input["index"], picture)
+    def __call__(self, frame):
+        self.interpreter.set_tensor(self.input["index"], frame)
         self.interpreter.invoke()
         return [self.interpreter.get_tensor(self.output)]
 
@@ -57,9 +57,9 @@ class Model:
         self.height, self.width = fixed[2:] if self.planar else fixed[1:3]
         self.run = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
-    def detect(self, picture):
-        """Boxes [n,4] in the picture's pixels, scores [n], pixels of the input per pixel"""
-        image, gain, left, top = ap.letterbox(picture, self.width, self.height)
+    def detect(self, frame):
+        """Boxes [n,4] in the frame's pixels, scores [n], pixels of the input per pixel"""
+        image, gain, left, top = ap.letterbox(frame, self.width, self.height)
         image = image[None, :, :, ::-1].astype(np.float32) / 255
         output = self.run(image.transpose(0, 3, 1, 2) if self.planar else image)[0][0]
         if output.shape[1] == 6:
@@ -73,7 +73,7 @@ class Model:
             kept = ap.suppress(boxes, output[4], 0.7)
             boxes, scores = boxes[kept], output[4][kept]
         boxes = (boxes - [left, top, left, top]) / gain
-        return np.clip(boxes, 0, np.array(picture.shape[1::-1] * 2)), scores, gain
+        return np.clip(boxes, 0, np.array(frame.shape[1::-1] * 2)), scores, gain
 
 
 def judged(found, low, high, iou):
@@ -122,13 +122,13 @@ def main():
     width, height = (int(v) for v in args.shape.split("x"))
     models = [Model(path, width, height, args.precision) for path in args.models]
     for part in args.labels:
-        pictures = list(ap.read_labels(part, None))
-        print(f"\n{Path(part).stem}, {len(pictures)} pictures, {args.shape}, {args.precision}; "
+        frames = list(ap.read_labels(part, None))
+        print(f"\n{Path(part).stem}, {len(frames)} frames, {args.shape}, {args.precision}; "
               f"precision and recall at {args.score}")
         print(f"{'model':24} {'height':>6} {'people':>6} {'AP50':>7} {'AP':>7} {'prec':>6} {'rec':>6}")
         for model in models:
-            found = [(model.detect(picture), labels, doubtful)
-                     for _, picture, labels, doubtful in pictures]
+            found = [(model.detect(frame), labels, doubtful)
+                     for _, frame, labels, doubtful in frames]
             for name, (low, high) in HEIGHTS.items():
                 people, ap50, mean, precision, recall = row(found, low, high, args.score)
                 print(f"{model.name:24} {name:>6} {people:6d} {ap50:7.4f} {mean:7.4f} "

@@ -100,7 +100,7 @@ class Watch:
 
 
 def break_off(watch, cameras, down_s):
-    """Kills the cameras' server for a while; seconds from its return until each camera's pictures
+    """Kills the cameras' server for a while; seconds from its return until each camera's frames
     come again, and until each was seen to be gone."""
     gone, back = {}, {}
     cameras.kill()
@@ -153,7 +153,7 @@ def report(arguments, watch, rows, names):
     back = [seconds for _, _, times in rows for seconds in times.values()]
     lost = len(rows) * len(names) - len(back)
     total = {key: sum(c["ledger"][key] for c in watch.cameras.values())
-             for key in ("received", "inferred", "skipped", "stale", "failed", "in_flight")}
+             for key in ("received", "inferred", "skipped", "dropped", "failed", "in_flight")}
     result = {
         "minutes": arguments.minutes, "cameras": len(names), "restarts": len(rows),
         "back_s": {"median": round(statistics.median(back), 2), "longest": round(max(back), 2)}

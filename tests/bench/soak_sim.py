@@ -4,9 +4,9 @@ viewers who do the same.
 
     .venv/bin/python tests/bench/soak_sim.py [--minutes 5]
 
-A camera of 15 pictures a second makes 1.3 million a day; eight of them here make 100 to 1000 a second
+A camera of 15 images a second makes 1.3 million a day; eight of them here make 100 to 1000 a second
 each. Meanwhile a camera is added, watched, paused, resumed and removed again and again. Prints
-pictures, ledger, memory, open files and threads; the exit status is 1 when a ledger did not balance
+images, ledger, memory, open files and threads; the exit status is 1 when a ledger did not balance
 or when something grew from the second fifth of the time to the last one. The last line is a JSON
 object."""
 
@@ -102,7 +102,7 @@ def main():
           change["files"][1] <= change["files"][0] + 4 and
           change["threads"][1] <= change["threads"][0] + 2)
     print(json.dumps({
-        "ok": ok, "minutes": arguments.minutes, "pictures": samples[-1]["received"],
+        "ok": ok, "minutes": arguments.minutes, "images": samples[-1]["received"],
         "camera_days_at_15": round(samples[-1]["received"] / (15 * 86400), 2),
         "guests": rounds, "reconnects": reconnects, "unbalanced": unbalanced,
         "memory_mb": [round(s["memory"] / 1e6, 1) for s in samples[::max(1, len(samples) // 10)]],

@@ -1,7 +1,7 @@
-"""A server that speaks the dashboard's part of docs/API.md, with pictures whose content is known.
+"""A server that speaks the dashboard's part of docs/API.md, with frames whose content is known.
 
 Each camera shows white rectangles on a dark ground that move fast; a message's boxes are those
-rectangles, so that a picture shown with another frame's boxes is seen at once. Every 4th frame is
+rectangles, so that a frame shown with another frame's boxes is seen at once. Every 4th frame is
 "predicted". Run by hand: fake_server.py [PORT].
 """
 
@@ -39,7 +39,7 @@ def boxes_of(camera, sequence):
     return boxes
 
 
-def picture_of(camera, sequence, boxes):
+def frame_of(camera, sequence, boxes):
     image = Image.new("RGB", (WIDTH, HEIGHT), (26, 30, 36))
     draw = ImageDraw.Draw(image)
     for _, *box in boxes:
@@ -78,7 +78,7 @@ class Box:
         self.counter = 0
         for name, state, reason in (("lobby", "live", None), ("door", "live", None),
                                     ("yard", "offline", "rtsp://user:***@192.0.2.7/live: connection refused; trying again in 8 s"),
-                                    ("stairs", "frozen", "the picture has not changed for 12 s")):
+                                    ("stairs", "frozen", "the frame has not changed for 12 s")):
             self.add(name, "sim://people", state, reason)
 
     def add(self, name, url, state="live", reason=None):
@@ -96,7 +96,7 @@ class Box:
                 "camera_fps": 25.0 if going else 0.0, "inferred_fps": 8.3 if going else 0.0,
                 "latency_ms": {"p50": 38.1, "p95": 61.0}, "tracks": 3 if going else 0,
                 "reconnects": 0 if going else 7, "last_frame_age_ms": 21,
-                "ledger": {"received": 3 * n + 2, "inferred": n, "skipped": 2 * n - 5, "stale": 4,
+                "ledger": {"received": 3 * n + 2, "inferred": n, "skipped": 2 * n - 5, "dropped": 4,
                            "failed": 1, "in_flight": 2}}
 
     def stats(self):
@@ -209,7 +209,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while self.box.up:
                 n = self.box.frame()
-                jpeg = picture_of(number, n, boxes_of(number, n))
+                jpeg = frame_of(number, n, boxes_of(number, n))
                 self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg + b"\r\n")
                 time.sleep(1 / FPS)
         except OSError:
@@ -257,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
             if not camera or camera["state"] not in ("live", "frozen"):
                 continue
             boxes = boxes_of(camera["number"], n)
-            data = message_of(name, n, n % 4 != 0, boxes, picture_of(camera["number"], n, boxes))
+            data = message_of(name, n, n % 4 != 0, boxes, frame_of(camera["number"], n, boxes))
             size = (struct.pack(">BBH", 0x82, 126, len(data)) if len(data) < 65536
                     else struct.pack(">BBQ", 0x82, 127, len(data)))
             self.wfile.write(size + data)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes pictures of the dashboard in several sizes and schemes: shoot.py URL FOLDER."""
+"""Takes frames of the dashboard in several sizes and schemes: shoot.py URL FOLDER."""
 
 import sys
 import time
@@ -20,11 +20,11 @@ def main(url, folder):
                 page.open(url)
                 page.wait("document.querySelectorAll('.card').length > 0")
                 time.sleep(6)
-                page.picture(Path(folder) / f"{width}x{height}-{scheme}.png")
+                page.frame(Path(folder) / f"{width}x{height}-{scheme}.png")
                 if scheme == "dark":
                     page.run("document.querySelector('[data-do=enlarge]').click()")
                     time.sleep(1.5)
-                    page.picture(Path(folder) / f"{width}x{height}-large.png")
+                    page.frame(Path(folder) / f"{width}x{height}-large.png")
                 print("\n".join(page.errors()), end="")
                 page.close()
     finally:

@@ -1,5 +1,5 @@
 """The dashboard in a real browser. What uses `base` runs against any server (SPOTON_DASHBOARD_URL);
-what uses `fake` needs pictures or faults that are known."""
+what uses `fake` needs frames or faults that are known."""
 
 import json
 import os
@@ -42,19 +42,19 @@ def test_the_grid_shows_every_camera_without_console_error(base, make_page):
     assert page.errors() == []
 
 
-def test_pictures_move(base, make_page):
+def test_frames_move(base, make_page):
     page = opened(make_page(), base)
     page.wait("document.querySelector('.card [data-state=live].state') !== null")
-    page.run("""window.picture = () => document.querySelector('.card:has([data-state=live].state) canvas').toDataURL();
+    page.run("""window.frame = () => document.querySelector('.card:has([data-state=live].state) canvas').toDataURL();
       window.first = null""")
     page.wait("document.querySelector('.card:has([data-state=live].state) canvas').width > 300")
-    changes = """(() => {const now = picture(), changed = window.first !== null && window.first !== now;
+    changes = """(() => {const now = frame(), changed = window.first !== null && window.first !== now;
       window.first = now; return changed})()"""
     for _ in range(3):
         page.wait(changes)
 
 
-# For each white rectangle of the picture: the box's colour lies just around it on all four sides.
+# For each white rectangle of the frame: the box's colour lies just around it on all four sides.
 # Returns [extent of white, extent of colour] of each of the three bands that hold one.
 MEASURE = """(() => {
   const canvas = document.querySelector('[data-camera=lobby] canvas');
@@ -80,7 +80,7 @@ MEASURE = """(() => {
 })()"""
 
 
-def test_boxes_belong_to_the_picture_under_them(fake, make_page):
+def test_boxes_belong_to_the_frame_under_them(fake, make_page):
     page = opened(make_page(), address(fake))
     page.wait("document.querySelector('[data-camera=lobby] canvas').width > 400")
     measured, places = 0, set()
@@ -90,7 +90,7 @@ def test_boxes_belong_to_the_picture_under_them(fake, make_page):
         for white, color in result["found"]:
             if not white or not color:
                 continue
-            # One frame of lag would be 24 px or more of the camera's picture, that is 9 here.
+            # One frame of lag would be 24 px or more of the camera's frame, that is 9 here.
             assert 24 * result["scale"] > 8
             for inside, outside in zip(white, color):
                 assert abs(inside - outside) <= 5, (white, color)
@@ -272,7 +272,7 @@ def test_a_token_is_asked_for(fake, make_page):
     assert not page.run("document.querySelector('#login').open")
 
 
-def test_pictures_come_as_mjpeg_where_sockets_fail(fake, make_page):
+def test_frames_come_as_mjpeg_where_sockets_fail(fake, make_page):
     fake.box.websocket = False
     page = opened(make_page(), address(fake))
     page.wait("document.querySelector('[data-camera=lobby] img')?.naturalWidth === 640")
@@ -300,7 +300,7 @@ def test_the_page_has_no_inline_script_or_style():
 
 
 def test_times_are_judged_by_the_size_of_the_batch(make_page, fake):
-    """120 to 160 ms for 16 pictures are within the guide's 200 ms; for one picture they are not."""
+    """120 to 160 ms for 16 frames are within the guide's 200 ms; for one frame they are not."""
     page = make_page()
     page.open(f"http://127.0.0.1:{fake.server_port}/")
     verdict = "document.querySelector('[data-stage=BatchDet]').dataset.verdict"

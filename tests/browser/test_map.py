@@ -80,7 +80,7 @@ READABLE = """(() => {
     });
     return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
   };
-  const drawings = [...document.querySelectorAll('#plan, #pictures svg')];
+  const drawings = [...document.querySelectorAll('#plan, #frames svg')];
   return drawings.flatMap((drawing) => {
     const plates = [...drawing.querySelectorAll('.plate')];
     const places = plates.map((plate) => plate.firstChild.getBoundingClientRect());
@@ -101,13 +101,13 @@ READABLE = """(() => {
 
 
 @pytest.mark.parametrize("width, scheme", [(1440, "light"), (1440, "dark"), (360, "light")])
-def test_people_are_on_the_map_and_in_the_pictures(world, make_page, width, scheme):
+def test_people_are_on_the_map_and_in_the_frames(world, make_page, width, scheme):
     page = make_page(width, 900, scheme)
     page.open(world + "map.html")
     page.wait("document.querySelectorAll('#plan .person').length > 0", 40)
     page.wait("document.querySelectorAll('#plan .view').length === 2")
     page.wait("document.querySelectorAll('#events li').length > 0")
-    page.wait("[...document.querySelectorAll('#pictures text')].some((node) => node.textContent.startsWith('P'))")
+    page.wait("[...document.querySelectorAll('#frames text')].some((node) => node.textContent.startsWith('P'))")
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     for _ in range(5):
         page.wait("document.querySelectorAll('#plan .plate').length > 0")
@@ -161,7 +161,7 @@ def test_a_set_of_points_on_a_line_is_refused_with_the_reason(world, make_page):
     # Where there is no room for columns, each number says what it is.
     labels = page.run("""[...document.querySelectorAll('#points tr:first-child td')]
       .map((cell) => getComputedStyle(cell, '::before').content)""")
-    assert labels[:4] == ['"Picture x"', '"Picture y"', '"Map x"', '"Map y"']
+    assert labels[:4] == ['"Frame x"', '"Frame y"', '"Map x"', '"Map y"']
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -220,12 +220,12 @@ def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
 def test_cameras_without_frames_and_empty_lists_say_so(start, make_page):
     page = make_page()
     page.open(start({"gone": "sim://offline", "door": "sim://empty?fps=5&width=320&height=180"}) + "map.html")
-    state = """[...document.querySelectorAll('#pictures li')].map((item) =>
+    state = """[...document.querySelectorAll('#frames li')].map((item) =>
       [item.dataset.camera, item.querySelector('img').hidden, item.querySelector('.cover').hidden])"""
-    page.wait("document.querySelector('#pictures [data-camera=door] img')?.naturalWidth > 0")
-    page.wait("document.querySelector('#pictures [data-camera=door] .cover').hidden")
+    page.wait("document.querySelector('#frames [data-camera=door] img')?.naturalWidth > 0")
+    page.wait("document.querySelector('#frames [data-camera=door] .cover').hidden")
     assert page.run(state) == [["gone", True, False], ["door", False, True]]
-    assert page.run("document.querySelector('#pictures .cover').textContent").startswith("Offline")
+    assert page.run("document.querySelector('#frames .cover').textContent").startswith("Offline")
     for name, text in {"people": "Nobody", "events": "No decisions", "points": "no points"}.items():
         assert not page.run(f"document.querySelector('#{name}-none').hidden")
         assert text in page.run(f"document.querySelector('#{name}-none').textContent")
@@ -242,10 +242,10 @@ def test_cameras_without_frames_and_empty_lists_say_so(start, make_page):
 def test_without_cameras_or_a_map(start, make_page):
     page = make_page()
     page.open(start({}) + "map.html")
-    page.wait("document.querySelector('#pictures-none')?.hidden === false")
+    page.wait("document.querySelector('#frames-none')?.hidden === false")
     page.open(start({"door": "sim://empty?fps=5"}, SPATIAL_MATCH_ENABLED="false") + "map.html")
     page.wait("document.querySelector('#problem')?.textContent.includes('SPATIAL_MATCH_ENABLED')")
-    page.wait("document.querySelector('#pictures img')?.naturalWidth > 0")
+    page.wait("document.querySelector('#frames img')?.naturalWidth > 0")
     assert page.run("document.querySelector('#plan').closest('section').hidden")
     time.sleep(1.5)
     assert page.errors() == []

@@ -115,7 +115,7 @@ def test_boxes_lie_on_a_camera_of_another_shape(tmp_path, make_page, pages):
         sequence = server.json("/api/v2/cameras/c01/tracks")["sequence"]
         page.wait(f"state.messages.c01.global_frame_index === {sequence}")
         if folder := os.environ.get("SPOTON_SCREENSHOTS"):
-            page.picture(os.path.join(folder, "v1-4x3.png"))
+            page.image(os.path.join(folder, "v1-4x3.png"))
         found = page.run(ON_WHAT_THEY_SHOW)
         assert len(found) >= 2 and all(found), found
 

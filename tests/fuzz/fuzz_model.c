@@ -92,9 +92,10 @@ static void decode(const struct sp_model *opened, const int64_t dims[2][2], int 
     for (int i = 0; i < opened->classes; i++)
         wanted[i] = (mask >> i % 8 & 1) != 0;
     double threshold = (double)fuzz_take(&input, 1) / 255;
-    struct sp_head_options options = {
-        .score_threshold = threshold, .nms_iou = 0.7, .class_wanted = mask == 0xFF ? NULL : wanted};
-    int count = 1 + (opened->boxes_output != opened->scores_output);
+    struct sp_head_options options = {.confidence_threshold = threshold,
+                                      .nms_iou = 0.7,
+                                      .class_wanted = mask == 0xFF ? NULL : wanted};
+    int count = 1 + (opened->boxes_output != opened->confidences_output);
     struct sp_model_output outputs[2] = {0};
     float *data[2] = {NULL, NULL};
     for (int i = 0; i < count; i++) {
@@ -127,7 +128,7 @@ static struct sp_model_wish take_wish(void)
     unsigned wish = (unsigned)fuzz_take(&input, 1);
     if (wish < 0xA0)
         return (struct sp_model_wish){0};
-    return (struct sp_model_wish){.family = (enum sp_model_family)(wish % 8),
+    return (struct sp_model_wish){.family = (enum sp_head_type)(wish % 8),
                                   .range = (enum sp_input_range)(wish / 8 % 3),
                                   .color = (enum sp_input_color)(wish / 24 % 3)};
 }
@@ -136,11 +137,11 @@ static struct sp_model_wish take_wish(void)
 static int64_t values_of(const struct sp_model *model)
 {
     switch (model->family) {
-    case SP_FAMILY_END_TO_END:
+    case SP_HEAD_END_TO_END:
         return 6;
-    case SP_FAMILY_YOLOV5:
-    case SP_FAMILY_YOLOX:
-    case SP_FAMILY_YOLOV6:
+    case SP_HEAD_YOLOV5:
+    case SP_HEAD_YOLOX:
+    case SP_HEAD_YOLOV6:
         return 5 + (int64_t)model->classes;
     default:
         return 4 + (int64_t)model->classes;
@@ -168,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FUZZ_CHECK(model.person_class < model.classes);
     /* What the engine gives need not be what the file promised. */
     int64_t values = values_of(&model);
-    bool rows_first = model.rows_first || model.family == SP_FAMILY_END_TO_END;
+    bool rows_first = model.rows_first || model.family == SP_HEAD_END_TO_END;
     int64_t boxes = (int64_t)(fuzz_take(&input, 2) % (FLOATS_MAX / (size_t)values + 1));
     unsigned oddity = (unsigned)fuzz_take(&input, 1);
     int width = model.fixed_width_px ? model.fixed_width_px : 320;
@@ -183,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         if (boxes * values > FLOATS_MAX)
             return 0;
     }
-    if (model.family == SP_FAMILY_YOLOV5 && oddity < 0x80) {
+    if (model.family == SP_HEAD_YOLOV5 && oddity < 0x80) {
         boxes *= 3;
         if (boxes * values > FLOATS_MAX)
             return 0;
@@ -191,12 +192,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (oddity >= 0xF0)
         values += (int)(oddity & 7) - 3;
     int64_t dims[2][2] = {{rows_first ? boxes : values, rows_first ? values : boxes}};
-    if (model.boxes_output != model.scores_output) {
+    if (model.boxes_output != model.confidences_output) {
         if (boxes * model.classes > FLOATS_MAX)
             return 0;
-        dims[model.boxes_output][0] = dims[model.scores_output][0] = boxes;
+        dims[model.boxes_output][0] = dims[model.confidences_output][0] = boxes;
         dims[model.boxes_output][1] = oddity >= 0xF0 ? oddity & 7 : 4;
-        dims[model.scores_output][1] = model.classes;
+        dims[model.confidences_output][1] = model.classes;
     }
     decode(&model, dims, oddity == 0xEF ? 3 : 2, width, height);
     return 0;

@@ -1,5 +1,5 @@
-/* Detections of any bytes for `spoton track`: MOT rows or a journal, and then the tracker on what
- * was read. */
+/* Detections of any bytes for `spoton track`: MOT rows or a results log, and then the tracker on
+ * what was read. */
 #include "command/track_input.h"
 #include "track/bytetrack.h"
 

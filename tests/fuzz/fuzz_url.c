@@ -2,7 +2,7 @@
  * what would it be called, and as a sim:// address what does it ask for? */
 #include "api/api.h"
 #include "base/redact.h"
-#include "capture/sim.h"
+#include "capture/sim/sim.h"
 #include "command/options.h"
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-/* A whole server in the fuzzer's process: two cameras of which one has a picture, tokens and
+/* A whole server in the fuzzer's process: two cameras of which one has a frame, tokens and
  * passwords that may never be seen, and a port on loopback. The pipeline is not started, so that an
  * input cannot make it connect to anything. */
 #pragma once

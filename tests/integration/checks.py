@@ -12,14 +12,14 @@ class Results:
         self.jsonl_path = folder / f"{camera}.jsonl"
         self.mp4_path = folder / f"{camera}.mp4"
         self.rows = read_mot(self.txt_path)
-        self.journal = read_journal(self.jsonl_path)
+        self.results_log = read_results_log(self.jsonl_path)
 
     def bytes(self):
         return self.txt_path.read_bytes() + b"\0" + self.jsonl_path.read_bytes()
 
     @property
     def sequences(self):
-        return [line["sequence"] for line in self.journal]
+        return [line["sequence"] for line in self.results_log]
 
 
 def read_mot(path):
@@ -42,7 +42,7 @@ def read_mot(path):
     return rows
 
 
-def read_journal(path):
+def read_results_log(path):
     text = path.read_text()
     assert text == "" or text.endswith("\n"), f"{path}: the last line is cut"
     lines = [json.loads(line) for line in text.splitlines()]
@@ -67,7 +67,7 @@ def read_summary(folder):
 
 def assert_balanced(ledger):
     """DESIGN.md: received = inferred + skipped + stale + failed + in flight."""
-    assert set(ledger) == {"received", "inferred", "skipped", "stale", "failed", "in_flight"}
+    assert set(ledger) == {"received", "inferred", "skipped", "dropped", "failed", "in_flight"}
     assert all(isinstance(value, int) and value >= 0 for value in ledger.values()), ledger
     assert ledger["received"] == sum(ledger.values()) - ledger["received"], ledger
 

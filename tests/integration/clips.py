@@ -25,18 +25,18 @@ def triangle(value, span):
 def rectangles(number, size=(320, 240), objects=2):
     """Boxes x1 y1 x2 y2 of frame `number`, one below the other, every other one going left."""
     width, height = size
-    lane = height // objects
+    instance = height // objects
     boxes = []
     for i in range(objects):
-        w, h = max(width // 8 // 8 * 8, 8), max(lane * 5 // 8 // 8 * 8, 8)
+        w, h = max(width // 8 // 8 * 8, 8), max(instance * 5 // 8 // 8 * 8, 8)
         span = (width - w - 16) // STEP_PX * STEP_PX
         at = triangle(number * STEP_PX + (0 if i % 2 == 0 else span), span)
-        left, top = 8 + at, (lane * i + 8) // 8 * 8
+        left, top = 8 + at, (instance * i + 8) // 8 * 8
         boxes.append((left, top, left + w, top + h))
     return boxes
 
 
-def picture(number, size=(320, 240), objects=2):
+def image(number, size=(320, 240), objects=2):
     """Frame `number` as I420."""
     width, height = size
     luma = numpy.full((height, width), 32, numpy.uint8)
@@ -58,7 +58,7 @@ class ClipMaker:
         if key not in self.made:
             suffix, encoder = CODECS[codec]
             path = self.folder / f"{codec}-{len(self.made)}.{extension or suffix}"
-            raw = b"".join(picture(first + n, size, objects) for n in range(frames))
+            raw = b"".join(image(first + n, size, objects) for n in range(frames))
             subprocess.run(
                 ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
                  "-s", f"{size[0]}x{size[1]}", "-r", str(rate), "-i", "-", *encoder, *options,
@@ -68,10 +68,10 @@ class ClipMaker:
         return self.made[key]
 
     def image(self, extension, size=(320, 240)):
-        path = self.folder / f"picture.{extension}"
+        path = self.folder / f"image.{extension}"
         if not path.exists():
             subprocess.run(
                 ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
                  "-s", f"{size[0]}x{size[1]}", "-i", "-", "-frames:v", "1", str(path)],
-                input=picture(0, size), check=True)
+                input=image(0, size), check=True)
         return path

@@ -13,15 +13,15 @@ MULTIPART = "multipart/x-mixed-replace;boundary=frame"
 
 
 def jpegs(count=8, size=(160, 120)):
-    """Pictures that differ, so that no camera seems frozen."""
-    pictures = []
+    """Frames that differ, so that no camera seems frozen."""
+    frames = []
     for number in range(count):
         image = Image.new("RGB", size, (40, 40, 40))
         image.paste((230, 230, 230), (number * 10, 20, number * 10 + 30, 90))
         data = io.BytesIO()
         image.save(data, "JPEG")
-        pictures.append(data.getvalue())
-    return pictures
+        frames.append(data.getvalue())
+    return frames
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

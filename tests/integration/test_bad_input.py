@@ -7,13 +7,13 @@ import subprocess
 
 import pytest
 
-from checks import (Results, assert_summary_balanced, no_leftovers, probe_video, read_journal,
+from checks import (Results, assert_summary_balanced, no_leftovers, probe_video, read_results_log,
                     read_mot, read_summary)
 from clips import rectangles
 
 
 def truncated(make_clip, tmp_path):
-    """An MP4 whose index stands first, so that the pictures before the cut can be had."""
+    """An MP4 whose index stands first, so that the images before the cut can be had."""
     whole = make_clip("h264", frames=60, options=("-movflags", "+faststart"))
     path = tmp_path / "truncated.mp4"
     path.write_bytes(whole.read_bytes()[:int(whole.stat().st_size * 0.6)])
@@ -94,7 +94,7 @@ def test_a_bad_file_alone_is_no_success(spoton, make_clip, tmp_path, make_bad):
 
 
 def concatenated(make_clip, tmp_path, second_size):
-    """MPEG-TS whose second half has another picture size."""
+    """MPEG-TS whose second half has another image size."""
     path = tmp_path / "change.ts"
     one = make_clip("h264", frames=20, extension="ts")
     two = make_clip("h264", frames=20, size=second_size, extension="ts",
@@ -115,9 +115,9 @@ def test_size_change_midway(spoton, make_clip, tmp_path, second_size):
                   expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(40)), str(done)
-    told = "camera c: picture 21 is {}x{}, those before were 320x240".format(*second_size)
+    told = "camera c: image 21 is {}x{}, those before were 320x240".format(*second_size)
     assert done.stderr.count(told) == 1, str(done)
-    for line in results.journal:
+    for line in results.results_log:
         number = line["sequence"]
         size = (320, 240) if number < 20 else second_size
         wanted = rectangles(number % 20, size)
@@ -300,7 +300,7 @@ def test_out_may_not_be_written(spoton, make_clip, tmp_path):
 
 @pytest.mark.sanitize
 def test_one_camera_may_not_write(spoton, make_clip, tmp_path):
-    """The name of one camera's journal is taken by a folder: only that camera fails."""
+    """The name of one camera's results_log is taken by a folder: only that camera fails."""
     out = tmp_path / "out"
     (out / "a.jsonl.part" / "x").mkdir(parents=True)
     (out / "a.jsonl" / "x").mkdir(parents=True)
@@ -341,7 +341,7 @@ def test_disk_full(spoton, make_clip, small_disk):
     for path in out.glob("*.txt"):
         read_mot(path)
     for path in out.glob("*.jsonl"):
-        assert len(read_journal(path)) > 0
+        assert len(read_results_log(path)) > 0
     for path in out.glob("*.mp4"):
         assert probe_video(path)[0] > 0
 

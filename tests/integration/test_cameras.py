@@ -52,8 +52,8 @@ class Camera(http.server.BaseHTTPRequestHandler):
             return
         self.begin("multipart/x-mixed-replace; boundary=--next")
         for number in itertools.count():
-            pictures = self.server.served["jpegs"]
-            data = pictures[number % len(pictures)]
+            images = self.server.served["jpegs"]
+            data = images[number % len(images)]
             if self.server.served["hang_up"].is_set():
                 return
             self.wfile.write(b"----next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -109,14 +109,14 @@ def serve(program, tmp_path):
 
 
 def jpegs(width, height, count=10):
-    """Pictures with one person who walks to the right."""
-    pictures = []
+    """Images with one person who walks to the right."""
+    images = []
     for number in range(count):
-        picture, data = Image.new("RGB", (width, height), (48, 48, 48)), io.BytesIO()
-        picture.paste((255, 255, 255), (20 + 4 * number, height // 4, 60 + 4 * number, height // 4 * 3))
-        picture.save(data, "JPEG", quality=90)
-        pictures.append(data.getvalue())
-    return pictures
+        image, data = Image.new("RGB", (width, height), (48, 48, 48)), io.BytesIO()
+        image.paste((255, 255, 255), (20 + 4 * number, height // 4, 60 + 4 * number, height // 4 * 3))
+        image.save(data, "JPEG", quality=90)
+        images.append(data.getvalue())
+    return images
 
 
 def is_live(s, name, least=10):
@@ -137,7 +137,7 @@ def test_http_mjpeg(serve, camera):
     time.sleep(2)
     received = s.get("/api/v2/cameras/c1")["ledger"]["received"]
     assert received < 22 * (time.monotonic() - begin)
-    # Other pictures within the stream.
+    # Other images within the stream.
     camera.served["jpegs"] = jpegs(640, 360)
     s.until(lambda: s.get("/api/v2/cameras/c1")["width"] == 640)
     s.until(lambda: len(s.get("/api/v2/cameras/c1/tracks")["tracks"]) == 1)

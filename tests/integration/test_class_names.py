@@ -38,7 +38,7 @@ def test_names_in_the_files_of_a_run(spoton, make_clip, tmp_path, classes):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip(frames=6)}", "--out", out, "--video",
            env={"YOLO_MODEL_PATH": write_model(tmp_path), "CLASSES": classes}, expect=0)
-    lines = Results(out, "c").journal
+    lines = Results(out, "c").results_log
     assert sum(len(line["tracks"]) for line in lines) > 0
     for line in lines:
         speaks = bool(line["detections"] or line["tracks"])
@@ -105,9 +105,9 @@ def test_eval_says_which_class(spoton, make_clip, tmp_path):
     from PIL import Image
     folder = tmp_path / "data"
     folder.mkdir()
-    picture = numpy.full((128, 128, 3), 32, numpy.uint8)
-    picture[32:96, 32:64] = 235
-    Image.fromarray(picture).save(folder / "a.png")
+    image = numpy.full((128, 128, 3), 32, numpy.uint8)
+    image[32:96, 32:64] = 235
+    Image.fromarray(image).save(folder / "a.png")
     (folder / "a.txt").write_text("0 0.375 0.5 0.25 0.5\n")
     env = {"CLASSES": "hard hat"}
     model = write_model(tmp_path)

@@ -144,10 +144,10 @@ def convert(*args):
                           capture_output=True, text=True, timeout=120)
 
 
-def run(path, picture):
+def run(path, image):
     model = onnx.load(path)
     ours = [Conv, MaxPool, BiasAct, BiasActF32] if len(model.opset_import) > 1 else []
-    return ReferenceEvaluator(model, new_ops=ours).run(None, {"images": picture})[0]
+    return ReferenceEvaluator(model, new_ops=ours).run(None, {"images": image})[0]
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def models(tmp_path):
     return tmp_path
 
 
-def pictures():
+def images():
     return numpy.random.default_rng(5).integers(0, 256, (2, 32, 48, 3)).astype("f4")
 
 
@@ -167,9 +167,9 @@ def kinds(path):
 def test_numbers_stay(models):
     done = convert(models / "plain.onnx", models / "cuda.onnx", "--f32")
     assert done.returncode == 0, done.stderr
-    picture = pictures() / 255
-    plain = run(models / "plain.onnx", picture.transpose(FIRST))
-    cuda = run(models / "cuda.onnx", picture)
+    image = images() / 255
+    plain = run(models / "plain.onnx", image.transpose(FIRST))
+    cuda = run(models / "cuda.onnx", image)
     assert plain.shape == cuda.shape and numpy.abs(plain - cuda).max() < 1e-4
     assert numpy.abs(plain).max() > 1
 
@@ -200,8 +200,8 @@ def test_f16_takes_bytes_and_gives_f32(models):
     wide = [n for n in model.graph.node if n.op_type == "Conv" and
             types[n.input[1]] == TensorProto.FLOAT]
     assert len(wide) == 1 and kinds(models / "cuda.onnx").count("BiasActF32") == 1
-    plain = run(models / "plain.onnx", (pictures() / 255).transpose(FIRST))
-    cuda = run(models / "cuda.onnx", pictures().astype("f2"))
+    plain = run(models / "plain.onnx", (images() / 255).transpose(FIRST))
+    cuda = run(models / "cuda.onnx", images().astype("f2"))
     assert cuda.dtype == numpy.float32
     assert numpy.abs(plain - cuda).max() < 0.02 * numpy.abs(plain).max()
 

@@ -85,7 +85,7 @@ def assert_boxes(found, number, scale=(1, 1)):
 
 
 def assert_run(out, name, frames, size=SIZE, scale=(1, 1)):
-    lines = Results(out, name).journal
+    lines = Results(out, name).results_log
     assert [line["sequence"] for line in lines] == list(range(frames))
     for line in lines:
         assert_boxes([box[:4] for box in line["detections"]], line["sequence"], scale)

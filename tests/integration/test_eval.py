@@ -1,4 +1,4 @@
-"""spoton eval: average precision on labelled pictures, and figures of tracks."""
+"""spoton eval: average precision on labelled images, and figures of tracks."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def test_the_truth_itself_is_perfect(spoton, tmp_path):
                      "2,5,12,10,20,50,1,1,1\n3,5,14,10,20,50,0,1,1\n3,7,14,10,20,50,1,3,1\n")
     got = json.loads(spoton("eval", "--tracks", truth, truth, "--json", expect=0).stdout)
     # Row five does not count, nor does row six, of another class; both are false boxes as tracks.
-    assert (got["truth_boxes"], got["tracked_boxes"]) == (3, 5)
+    assert (got["ground_truth_boxes"], got["tracked_boxes"]) == (3, 5)
     assert (got["matches"], got["false_positives"], got["misses"]) == (3, 2, 0)
     assert got["mota"] == pytest.approx(1 / 3, abs=1e-4)
     assert got["idf1"] == pytest.approx(6 / 8, abs=1e-4)
@@ -73,7 +73,7 @@ def test_distractors_are_no_mistake(spoton, tmp_path):
     truth.write_text(rows)
     tracks.write_text(found + row(2, 99, 0))
     got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
-    assert (got["truth_boxes"], got["distractor_boxes"]) == (1, 4) and left_out == 4
+    assert (got["ground_truth_boxes"], got["distractor_boxes"]) == (1, 4) and left_out == 4
     assert (got["matches"], got["false_positives"], got["misses"]) == (1, 5, 0)
     assert (got["people"], got["tracks"]) == (1, 6)
     assert "4   boxes on distractors" in spoton("eval", "--tracks", truth, tracks, expect=0).stdout
@@ -99,7 +99,7 @@ def test_places_on_the_ground_are_no_classes(spoton, tmp_path):
         truth = tmp_path / "truth.txt"
         truth.write_text("".join(row + end + "\n" for row, end in zip(rows, ends)))
         got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
-        assert got["truth_boxes"] == people
+        assert got["ground_truth_boxes"] == people
 
 
 @pytest.mark.sanitize
@@ -130,12 +130,12 @@ def test_words_that_are_missing(spoton, tmp_path):
     assert "check the path" in missing.stderr
 
 
-# ---- pictures ----
+# ---- images ----
 
 SIZE = 320
 
 
-def picture(boxes, ending):
+def image(boxes, ending):
     """Bright rectangles on a dark ground, as the fake engine finds them."""
     pixels = np.full((SIZE, SIZE, 3), 16, np.uint8)
     for left, top, right, bottom in boxes:
@@ -154,13 +154,13 @@ def label(box, flag=0):
 SMALL, MIDDLE, TALL = (16, 16, 32, 48), (64, 64, 96, 144), (160, 32, 240, 256)
 FILES = {
     # Everybody is found.
-    "a.jpg": picture([SMALL, TALL], "jpg"), "a.txt": label(SMALL) + label(TALL, 1),
+    "a.jpg": image([SMALL, TALL], "jpg"), "a.txt": label(SMALL) + label(TALL, 1),
     # One is missed, one box stands on a doubtful person, one on nobody.
-    "b.png": picture([MIDDLE, (200, 8, 216, 40), (8, 200, 40, 232)], "png"),
+    "b.png": image([MIDDLE, (200, 8, 216, 40), (8, 200, 40, 232)], "png"),
     "b.txt": label(MIDDLE) + label((200, 200, 240, 280)) + label((200, 8, 216, 40), 2),
     # Nobody, and no file of labels.
-    "c.webp": picture([], "webp"),
-    "notes.md": b"not a picture",
+    "c.webp": image([], "webp"),
+    "notes.md": b"not a image",
 }
 
 
@@ -187,14 +187,14 @@ def lay_out(folder, kind):
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("kind", ["folder", "images", "tar", "gnu"])
-def test_pictures_with_known_people(spoton, tmp_path, kind):
+def test_images_with_known_people(spoton, tmp_path, kind):
     folder = tmp_path / "data"
     folder.mkdir()
     path = lay_out(folder, kind)
     boxes = tmp_path / "boxes.txt"
     got = json.loads(spoton("eval", "fake", path, "--json", "-o", boxes,
                             env={"YOLO_INPUT_SIZE": SIZE}, expect=0).stdout)
-    assert (got["pictures"], got["people"], got["doubtful"]) == (3, 4, 1)
+    assert (got["images"], got["people"], got["doubtful"]) == (3, 4, 1)
     # 3 of 4 found, one box wrong; all have one score, so the wrong one may stand anywhere.
     assert got["recall"] == pytest.approx(0.75) and got["precision"] == pytest.approx(0.75)
     heights = {row["height"]: row for row in got["by_height"]}
@@ -205,12 +205,12 @@ def test_pictures_with_known_people(spoton, tmp_path, kind):
     truth = {"a": ([SMALL, TALL], [False] * 2),
              "b": ([MIDDLE, (200, 200, 240, 280), (200, 8, 216, 40)], [False, False, True]),
              "c": ([], [])}
-    pictures = []
+    images = []
     for name, (people, doubtful) in truth.items():
         found = np.array([row[1:] for row in rows if row[0].endswith(name)], float).reshape(-1, 5)
-        pictures.append((found[:, :4], found[:, 4], np.array(people, float).reshape(-1, 4),
+        images.append((found[:, :4], found[:, 4], np.array(people, float).reshape(-1, 4),
                          np.array(doubtful, bool)))
-    values = [ap.average_precision(pictures, iou) for iou in ap.IOUS]
+    values = [ap.average_precision(images, iou) for iou in ap.IOUS]
     assert got["ap50"] == pytest.approx(values[0], abs=1e-4)
     assert got["ap50_95"] == pytest.approx(np.mean(values), abs=1e-4)
     assert not list(tmp_path.glob("*.part"))
@@ -218,12 +218,12 @@ def test_pictures_with_known_people(spoton, tmp_path, kind):
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("files, seen", [
-    ({}, "holds no pictures"),
-    ({"a.jpg": FILES["a.jpg"]}, "none of its 1 pictures has a file of labels"),
+    ({}, "holds no images"),
+    ({"a.jpg": FILES["a.jpg"]}, "none of its 1 images has a file of labels"),
     ({"a.jpg": FILES["a.jpg"], "a.txt": "0 0.5 0.5 0.1\n"}, "labels of a: line 1"),
     ({"a.jpg": FILES["a.jpg"], "a.txt": "\n7 0.5 0.5 0.1 0.1\n"}, "labels of a: line 2"),
-    ({"a.jpg": FILES["a.jpg"][:300], "a.txt": label(TALL)}, "picture a:"),
-    ({"a.jpg": b"no picture", "a.txt": label(TALL)}, "picture a:"),
+    ({"a.jpg": FILES["a.jpg"][:300], "a.txt": label(TALL)}, "image a:"),
+    ({"a.jpg": b"no image", "a.txt": label(TALL)}, "image a:"),
 ])
 def test_data_that_cannot_be_used(spoton, tmp_path, files, seen):
     folder = tmp_path / "data"
@@ -257,16 +257,16 @@ def test_the_int8_form_beside_the_model_is_taken(spoton, tmp_path):
 
 @pytest.mark.openvino
 def test_the_bundled_model_as_the_script_has_it(spoton, shared, tmp_path):
-    """AP of the program's own boxes, computed by tests/tools/ap.py, on pictures of cameras."""
+    """AP of the program's own boxes, computed by tests/tools/ap.py, on images of cameras."""
     data, boxes = shared / "data" / "person" / "val-cctv-0.tar", tmp_path / "boxes.txt"
     done = spoton("eval", ROOT / "models" / "person.onnx", data, "--json", "-o", boxes, engine=None,
                   env={"PRECISION": "f32", "SQUARE_INPUT": "true"}, timeout=240, expect=0)
     got, found = json.loads(done.stdout), ap.read_detections(boxes)
-    pictures = []
+    images = []
     for name, _, people, doubtful in ap.read_labels(data, None):
         rows = np.array(found.get(name, [])).reshape(-1, 5)
-        pictures.append((rows[:, :4], rows[:, 4], people, doubtful))
-    values = [ap.average_precision(pictures, iou) for iou in ap.IOUS]
+        images.append((rows[:, :4], rows[:, 4], people, doubtful))
+    values = [ap.average_precision(images, iou) for iou in ap.IOUS]
     assert got["ap50"] == pytest.approx(values[0], abs=5e-4)
     assert got["ap50_95"] == pytest.approx(np.mean(values), abs=5e-4)
     # docs/MODELS.md: the script's own inference has 0.971.

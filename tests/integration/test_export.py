@@ -22,7 +22,7 @@ def export(spoton, folder, *more, **keywords):
                   **keywords)
 
 
-def read_card(bundle):
+def read_manifest(bundle):
     return json.loads((bundle / "card.json").read_text())
 
 
@@ -33,8 +33,8 @@ def leftovers(folder):
 @pytest.mark.sanitize
 def test_a_bundle_runs(spoton, make_clip, tmp_path):
     done = export(spoton, tmp_path, "--batch", "2", expect=0)
-    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms a picture alone, [\d.]+ MB", done.stdout)
-    card = read_card(tmp_path / "bundle")
+    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms a image alone, [\d.]+ MB", done.stdout)
+    card = read_manifest(tmp_path / "bundle")
     assert (card["input"], card["precision"]) == ({"width": 320, "height": 192, "batch": 2}, "f32")
     assert card["engine"]["name"] == "fake" and "gate" not in card
     model = tmp_path / "bundle" / card["file"]
@@ -53,7 +53,7 @@ def test_a_bundle_runs(spoton, make_clip, tmp_path):
 @pytest.mark.sanitize
 def test_a_bundle_of_another_machine_is_compiled_anew(spoton, make_clip, tmp_path):
     export(spoton, tmp_path, expect=0)
-    card = read_card(tmp_path / "bundle")
+    card = read_manifest(tmp_path / "bundle")
     clip = make_clip(frames=5)
     for key, value in (("version", "0.9"), ("device", "another CPU")):
         changed = {**card, "engine": {**card["engine"], key: value}}
@@ -80,7 +80,7 @@ def test_a_damaged_bundle_is_refused(spoton, make_clip, tmp_path):
 def test_out_of_memory_tries_a_smaller_batch(spoton, tmp_path):
     done = export(spoton, tmp_path, "--batch", "16", "--engine-options", "memory_images=3", expect=0)
     assert [int(n) for n in re.findall(r"trying (\d+)", done.stderr)] == [8, 4, 2]
-    assert read_card(tmp_path / "bundle")["input"]["batch"] == 2
+    assert read_manifest(tmp_path / "bundle")["input"]["batch"] == 2
 
 
 @pytest.mark.sanitize
@@ -92,7 +92,7 @@ def test_wrong_wishes_are_refused(spoton, tmp_path):
                         (("--precision", "int8"), "--calibrate"),
                         (("--required", "1.5"), "--required"),
                         (("--calibrate", "nowhere.mp4"), "nowhere.mp4"),
-                        (("--calibrate", tmp_path / "empty"), "holds no pictures"),
+                        (("--calibrate", tmp_path / "empty"), "holds no images"),
                         (("--out", tmp_path / "mine"), "no bundle")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         done = export(spoton, tmp_path, *words)
@@ -107,7 +107,7 @@ def test_the_gate_measures_any_precision(spoton, make_clip, tmp_path):
     """The fake engine is as good in bf16 as in f32, and the clip has two boxes a frame."""
     done = export(spoton, tmp_path, "--precision", "bf16", "--calibrate", make_clip(frames=60),
                   expect=0)
-    gate = read_card(tmp_path / "bundle")["gate"]
+    gate = read_manifest(tmp_path / "bundle")["gate"]
     assert gate["recall"] == gate["precision"] == 1 and gate["boxes"] >= 50
     assert "recall 1.000" in done.stdout
 

@@ -1,4 +1,4 @@
-"""Every family of heads, whole: a file with random weights, pictures, and the boxes that NumPy makes of them.
+"""Every family of heads, whole: a file with random weights, frames, and the boxes that NumPy makes of them.
 
 The graphs are those of tests/tools/heads.py. ONNX Runtime's Python runs them for what is expected, and
 NumPy reads their outputs into boxes.
@@ -30,7 +30,7 @@ SCORE, IOU, SCORE_APART, ALIKE = 0.3, 0.9, 0.02, 0.95
 SIZES = {"whole": (heads.WIDTH, heads.HEIGHT), "narrow": (160, heads.HEIGHT), "low": (heads.WIDTH, 128)}
 
 
-def make_picture(seed, width, height):
+def make_frame(seed, width, height):
     """Blocks of colour with a grain, blurred a little, as JPEG has it no other way."""
     random = np.random.default_rng(seed)
     coarse = random.integers(15, 241, (height // 16, width // 16, 3)).repeat(16, 0).repeat(16, 1)
@@ -53,23 +53,23 @@ def read_pixels(path, width, height):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+def frames(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
     made = {}
     for seed, (name, size) in enumerate(SIZES.items()):
-        make_picture(seed, *size).save(folder / f"{name}.jpg", quality=92, subsampling="4:2:0")
+        make_frame(seed, *size).save(folder / f"{name}.jpg", quality=92, subsampling="4:2:0")
         made[name] = read_pixels(folder / f"{name}.jpg", *size)
         (folder / f"{name}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     return folder, made
 
 
-def expected(family, session, picture, swap=False):
-    """Boxes in pixels of the picture, and scores."""
+def expected(family, session, frame, swap=False):
+    """Boxes in pixels of the frame, and scores."""
     what = heads.FAMILIES[family]
-    height, width = picture.shape[:2]
+    height, width = frame.shape[:2]
     left, top = (heads.WIDTH - width) // 2, (heads.HEIGHT - height) // 2
     image = np.full((heads.HEIGHT, heads.WIDTH, 3), GREY, np.uint8)
-    image[top:top + height, left:left + width] = picture
+    image[top:top + height, left:left + width] = frame
     if what.get("bgr", False) != swap:
         image = image[:, :, ::-1]
     image = image[None].astype(np.float32) / (1 if what.get("bytes") else 255)
@@ -105,14 +105,14 @@ def engines(spoton):
 
 
 @pytest.mark.parametrize("family", heads.FAMILIES)
-def test_boxes_are_those_of_numpy(spoton, pictures, tmp_path, family):
-    folder, made = pictures
+def test_boxes_are_those_of_numpy(spoton, frames, tmp_path, family):
+    folder, made = frames
     model = heads.build(family)
     onnx.save(model, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    wanted = {name: expected(family, session, picture) for name, picture in made.items()}
-    swapped = {name: expected(family, session, picture, swap=True)
-               for name, picture in made.items()}
+    wanted = {name: expected(family, session, frame) for name, frame in made.items()}
+    swapped = {name: expected(family, session, frame, swap=True)
+               for name, frame in made.items()}
     for engine in engines(spoton):
         done = spoton("eval", tmp_path / "model.onnx", folder, "--json", "-o", tmp_path / "boxes",
                       engine=engine, expect=0, env={"PRECISION": "f32"})
@@ -130,7 +130,7 @@ def test_boxes_are_those_of_numpy(spoton, pictures, tmp_path, family):
             assert share_found(found, found_scores, *swapped[name]) < 0.5, says
 
 
-def test_nanodet_is_refused_by_its_name(spoton, pictures, tmp_path):
+def test_nanodet_is_refused_by_its_name(spoton, frames, tmp_path):
     """Scores of 80 classes, then 8 bins for each of four sides, on the grids of four strides."""
     cells = sum((heads.WIDTH // s) * (heads.HEIGHT // s) for s in (8, 16, 32, 64))
     g = heads.Graph(3)
@@ -145,5 +145,5 @@ def test_nanodet_is_refused_by_its_name(spoton, pictures, tmp_path):
         [onnx.helper.make_tensor_value_info("output", float32, [1, cells, 112])], g.initializers)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)],
                                      ir_version=8), tmp_path / "nanodet.onnx")
-    done = spoton("eval", tmp_path / "nanodet.onnx", pictures[0], engine="openvino", expect=1)
+    done = spoton("eval", tmp_path / "nanodet.onnx", frames[0], engine="openvino", expect=1)
     assert "NanoDet" in done.error_lines[-1] and "supported:" in done.error_lines[-1]

@@ -18,7 +18,7 @@ def test_people_are_found_and_followed(spoton, demo_clip, tmp_path):
     assert one.bytes() == two.bytes(), "the same video gives the same tracks"
     assert one.sequences == list(range(60))
     # 4 to 8 people walk through the first 60 frames.
-    counts = [len(line["tracks"]) for line in one.journal[2:]]
+    counts = [len(line["tracks"]) for line in one.results_log[2:]]
     assert 3 <= statistics.median(counts) <= 10, counts
     identities = {row[1] for row in one.rows}
     assert len(identities) <= 25, "ids stay with their people"
@@ -56,8 +56,8 @@ def test_frame_skip_on_real_video(spoton, demo_clip, tmp_path):
            env={"FRAME_SKIP": 3}, timeout=120, expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(45))
-    assert sum(line["inferred"] for line in results.journal) == 15
-    predicted = [len(line["tracks"]) for line in results.journal[6:] if not line["inferred"]]
+    assert sum(line["inferred"] for line in results.results_log) == 15
+    predicted = [len(line["tracks"]) for line in results.results_log[6:] if not line["inferred"]]
     assert statistics.median(predicted) >= 3, "frames between carry boxes"
     summary = read_summary(out)
     assert_summary_balanced(summary)
@@ -74,7 +74,7 @@ def test_shared_clips_run_whole(spoton, shared, tmp_path):
     for camera in read_summary(out)["cameras"]:
         assert camera["codec"] == clips[camera["name"]][1]
         assert Results(out, camera["name"]).sequences == list(range(40))
-    shop = [len(line["tracks"]) for line in Results(out, "shop").journal[5:]]
+    shop = [len(line["tracks"]) for line in Results(out, "shop").results_log[5:]]
     assert statistics.median(shop) >= 3, "5 to 11 people are in the shop"
 
 

@@ -60,8 +60,8 @@ def optimize(*args):
                           capture_output=True, text=True, timeout=120)
 
 
-def run(path, picture):
-    return ReferenceEvaluator(onnx.load(path)).run(None, {"image": picture})[0]
+def run(path, image):
+    return ReferenceEvaluator(onnx.load(path)).run(None, {"image": image})[0]
 
 
 def kinds(path):
@@ -74,8 +74,8 @@ def test_the_rewritten_graph_gives_the_same_numbers(tmp_path):
     done = optimize(before, after)
     assert done.returncode == 0, done.stderr
     assert "Concat" in kinds(before) and "Concat" not in kinds(after)
-    picture = numpy.random.default_rng(2).random((1, 3, 32, 48), dtype="f4")
-    numpy.testing.assert_allclose(run(after, picture), run(before, picture), rtol=1e-4, atol=1e-4)
+    image = numpy.random.default_rng(2).random((1, 3, 32, 48), dtype="f4")
+    numpy.testing.assert_allclose(run(after, image), run(before, image), rtol=1e-4, atol=1e-4)
     # What is upsampled now is what the convolution made: 8 channels, not 48.
     graph = onnx.load(after).graph
     source = next(n for n in graph.node if n.op_type == "Resize").input[0]
@@ -93,8 +93,8 @@ def test_what_cannot_be_taken_apart_stays(tmp_path, kind):
     done = optimize(before, after)
     assert done.returncode == 0, done.stderr
     assert "Concat" in kinds(after) and "last" not in done.stdout
-    picture = numpy.random.default_rng(3).random((1, 3, 16, 16), dtype="f4")
-    numpy.testing.assert_allclose(run(after, picture), run(before, picture), rtol=1e-4, atol=1e-4)
+    image = numpy.random.default_rng(3).random((1, 3, 16, 16), dtype="f4")
+    numpy.testing.assert_allclose(run(after, image), run(before, image), rtol=1e-4, atol=1e-4)
 
 
 def test_the_bundled_model_has_nothing_left_to_rewrite():

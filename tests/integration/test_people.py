@@ -11,7 +11,7 @@ from conftest import ROOT
 
 
 def write_calibration(path, names, size=(320, 240)):
-    """The picture is the map: a unit a pixel, 20 to the metre."""
+    """The image is the map: a unit a pixel, 20 to the metre."""
     width, height = size
     corners = [[0, 40], [width, 40], [width, height], [0, height], [width / 2, height / 2]]
     path.write_text(json.dumps({
@@ -36,12 +36,12 @@ def test_the_same_people_in_all_cameras(spoton, make_clip, tmp_path):
     out, done = run_people(spoton, clip, tmp_path, "out", "--homography-file-path", calibration)
     assert not done.error_lines, str(done)
     lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
-    pictures = [line for line in lines if "sequence" in line]
+    images = [line for line in lines if "sequence" in line]
     events = [line for line in lines if "what" in line]
-    # c3 has no calibration: it has no people. All others' pictures come in the order of time.
-    assert [(p["camera"], p["sequence"]) for p in pictures] == [
+    # c3 has no calibration: it has no people. All others' images come in the order of time.
+    assert [(p["camera"], p["sequence"]) for p in images] == [
         (camera, frame) for frame in range(60) for camera in ("c1", "c2")]
-    last = {p["camera"]: p["people"] for p in pictures[-2:]}
+    last = {p["camera"]: p["people"] for p in images[-2:]}
     assert len(last["c1"]) == 2 and len({who[1] for who in last["c1"]}) == 2
     for a, b in zip(last["c1"], last["c2"]):
         assert a[1] == b[1] is not None
@@ -50,7 +50,7 @@ def test_the_same_people_in_all_cameras(spoton, make_clip, tmp_path):
     assert joined and all(event["distance_m"] < 1 and event["votes"] >= 1 for event in joined)
     people = read_summary(out)["people"]
     assert people["joined"] == len(joined)
-    assert people["born"] == sum(event["what"] == "born" for event in events) >= 2
+    assert people["created"] == sum(event["what"] == "created" for event in events) >= 2
     no_leftovers(out)
 
 
@@ -73,9 +73,9 @@ def test_what_waits_for_its_turn_is_bounded(spoton, make_clip, tmp_path):
     spoton("run", "--camera", f"slow={slow}", "--camera", f"fast={fast}", "--out", out,
            "--homography-file-path", calibration, timeout=120, expect=0)
     lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
-    pictures = [line for line in lines if "sequence" in line]
-    assert len(pictures) == 620
-    assert [p["pts_us"] for p in pictures] == sorted(p["pts_us"] for p in pictures)
+    images = [line for line in lines if "sequence" in line]
+    assert len(images) == 620
+    assert [p["pts_us"] for p in images] == sorted(p["pts_us"] for p in images)
     # Mailboxes, the engine's slots and workers' queues, for each of both; without an order it is about 540.
     assert 1 <= read_summary(out)["people"]["frames_waiting_most"] <= 64
 

@@ -45,7 +45,7 @@ def wants_bytes():
 
 
 def wants_blue_first():
-    """The first colour brighter than the last, in a blue picture."""
+    """The first colour brighter than the last, in a blue frame."""
     return [helper.make_node("Split", ["images"], ["first", "middle", "last"], axis=1),
             helper.make_node("Sub", ["first", "last"], ["more"]),
             helper.make_node("ReduceMean", ["more"], ["mean"], axes=[1, 2, 3], keepdims=0),
@@ -65,9 +65,9 @@ def wants_what_is_not():
 def blue(tmp_path_factory):
     from PIL import Image
     path = tmp_path_factory.mktemp("blue") / "blue.png"
-    picture = numpy.zeros((SIDE, SIDE, 3), numpy.uint8)
-    picture[:, :, 2] = 250
-    Image.fromarray(picture).save(path)
+    frame = numpy.zeros((SIDE, SIDE, 3), numpy.uint8)
+    frame[:, :, 2] = 250
+    Image.fromarray(frame).save(path)
     return path
 
 

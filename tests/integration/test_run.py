@@ -23,9 +23,9 @@ def near(box, wanted, tolerance):
     return all(abs(a - b) <= tolerance for a, b in zip(box, wanted))
 
 
-def assert_detections_follow(journal, size=(320, 240), objects=2, tolerance=8.5):
+def assert_detections_follow(results_log, size=(320, 240), objects=2, tolerance=8.5):
     """Every inferred frame shows exactly the rectangles that its number says."""
-    for line in journal:
+    for line in results_log:
         if not line["inferred"]:
             continue
         wanted = rectangles(line["sequence"], size, objects)
@@ -46,8 +46,8 @@ def test_outputs_hold_every_frame_of_four_cameras(spoton, make_clip, tmp_path):
     for name in ("c1", "c2", "c3", "c4"):
         results = Results(out, name)
         assert results.sequences == list(range(40))
-        assert all(line["inferred"] for line in results.journal)
-        assert_detections_follow(results.journal)
+        assert all(line["inferred"] for line in results.results_log)
+        assert_detections_follow(results.results_log)
         # Both are tracked from the first frame to the last, by one id each.
         assert sorted({row[1] for row in results.rows}) == [1, 2]
         assert len(results.rows) == 80
@@ -64,13 +64,13 @@ def test_mot_rows_are_the_journal_one_based(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c1={make_clip('h264', frames=20)}", "--out", out, expect=0)
     results = Results(out, "c1")
-    journal = [(line["sequence"] + 1, track) for line in results.journal
+    results_log = [(line["sequence"] + 1, track) for line in results.results_log
                for track in line["tracks"]]
-    assert len(journal) == len(results.rows) > 0
-    for (frame, track), row in zip(journal, results.rows):
+    assert len(results_log) == len(results.rows) > 0
+    for (frame, track), row in zip(results_log, results.rows):
         identity, x1, y1, x2, y2, score, _ = track
         assert (frame, identity) == row[:2]
-        # MOT Challenge counts pixels from 1; DESIGN's journal from 0. Either is off by one at most.
+        # MOT Challenge counts pixels from 1; DESIGN's results_log from 0. Either is off by one at most.
         assert near((x1, y1, x2 - x1, y2 - y1), row[2:6], 1.01)
         assert abs(score - row[6]) < 0.001
 
@@ -111,20 +111,20 @@ def test_every_frame_in_order(spoton, make_clip, tmp_path, codec):
     spoton("run", "--camera", f"c={make_clip(codec, frames=37)}", "--out", out, expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(37))
-    assert_detections_follow(results.journal)
+    assert_detections_follow(results.results_log)
     assert read_summary(out)["cameras"][0]["codec"] == codec
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp"])
-def test_a_picture_is_a_video_of_one_frame(spoton, make_clip, tmp_path, extension):
+def test_a_frame_is_a_video_of_one_frame(spoton, make_clip, tmp_path, extension):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip.image(extension)}", "--out", out, expect=0)
     results = Results(out, "c")
     assert results.sequences == [0]
-    assert_detections_follow(results.journal)
+    assert_detections_follow(results.results_log)
 
 
-def test_wide_and_tall_pictures_keep_their_boxes(spoton, make_clip, tmp_path):
+def test_wide_and_tall_frames_keep_their_boxes(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     sizes = {"wide": (640, 360), "tall": (240, 320), "odd": (322, 242)}
     cameras = [word for name, size in sizes.items()
@@ -132,7 +132,7 @@ def test_wide_and_tall_pictures_keep_their_boxes(spoton, make_clip, tmp_path):
     spoton("run", *cameras, "--out", out, "--video", expect=0)
     for name, size in sizes.items():
         results = Results(out, name)
-        assert_detections_follow(results.journal, size, tolerance=17)
+        assert_detections_follow(results.results_log, size, tolerance=17)
         assert probe_video(results.mp4_path) == (12, *size, "h264")
 
 
@@ -194,13 +194,13 @@ def test_frame_skip_infers_every_nth_and_predicts_the_rest(spoton, make_clip, tm
            env={"FRAME_SKIP": 3}, expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(31))
-    for line in results.journal:
+    for line in results.results_log:
         assert line["inferred"] == (line["sequence"] % 3 == 0), line
         if not line["inferred"]:
             assert not line["detections"], "nothing was detected in a skipped frame"
-    assert_detections_follow(results.journal)
+    assert_detections_follow(results.results_log)
     # Predicted boxes move with the rectangles; away from the turning points they are on them.
-    for line in results.journal[12:30]:
+    for line in results.results_log[12:30]:
         wanted = rectangles(line["sequence"])
         assert len(line["tracks"]) == 2, line
         for track in line["tracks"]:
@@ -222,10 +222,10 @@ def test_only_inferred_frames_keep_their_true_numbers(spoton, make_clip, tmp_pat
            expect=0)
     sparse, full = Results(tmp_path / "sparse", "c"), Results(tmp_path / "all", "c")
     assert sparse.sequences == list(range(0, 31, 3))
-    assert all(line["inferred"] for line in sparse.journal)
-    assert_detections_follow(sparse.journal)
+    assert all(line["inferred"] for line in sparse.results_log)
+    assert_detections_follow(sparse.results_log)
     # The frames between change nothing for the tracker.
-    assert sparse.journal == [line for line in full.journal if line["inferred"]]
+    assert sparse.results_log == [line for line in full.results_log if line["inferred"]]
     assert probe_video(sparse.mp4_path)[0] == 11
     summary = read_summary(tmp_path / "sparse")
     assert_summary_balanced(summary)
@@ -234,7 +234,7 @@ def test_only_inferred_frames_keep_their_true_numbers(spoton, make_clip, tmp_pat
 
 
 @pytest.mark.sanitize
-def test_pictures_in_a_devices_memory_change_nothing(spoton, tmp_path):
+def test_frames_in_a_devices_memory_change_nothing(spoton, tmp_path):
     """Whoever needs their points brings them from there."""
     found = {}
     for gpu in (0, 1):
@@ -253,7 +253,7 @@ def test_decoder_that_the_engine_has_not_is_refused(spoton, tmp_path):
     assert done.returncode != 0 and "DECODER=gpu: engine onnxruntime does not decode" in done.stderr
 
 
-def test_video_picture_shows_the_boxes(spoton, make_clip, tmp_path):
+def test_video_frame_shows_the_boxes(spoton, make_clip, tmp_path):
     """The annotated frame differs from the plain one where the boxes are, and is alike elsewhere."""
     numpy = pytest.importorskip("numpy")
     out = tmp_path / "out"
@@ -267,7 +267,7 @@ def test_video_picture_shows_the_boxes(spoton, make_clip, tmp_path):
         return numpy.frombuffer(raw, numpy.uint8)[:640 * 480].reshape(480, 640).astype(int)
 
     difference = abs(luma(out / "c.mp4") - luma(clip)) > 40
-    line = Results(out, "c").journal[9]
+    line = Results(out, "c").results_log[9]
     assert len(line["tracks"]) == 2
     for track in line["tracks"]:
         x1, y1, x2, y2 = (int(round(value)) for value in track[1:5])
@@ -377,11 +377,11 @@ def test_interrupted_run_leaves_valid_outputs(spoton, make_clip, tmp_path, numbe
         if forced and not (out / f"{name}.jsonl").exists():
             continue
         results = Results(out, name)
-        assert 0 < len(results.journal) < 600, str(done)
-        assert results.sequences == list(range(len(results.journal)))
-        assert_detections_follow(results.journal)
+        assert 0 < len(results.results_log) < 600, str(done)
+        assert results.sequences == list(range(len(results.results_log)))
+        assert_detections_follow(results.results_log)
         if not forced:
-            assert probe_video(results.mp4_path)[0] == len(results.journal)
+            assert probe_video(results.mp4_path)[0] == len(results.results_log)
     assert forced or read_summary(out)["complete"] is False
     if not forced:
         assert_summary_balanced(read_summary(out))
@@ -405,7 +405,7 @@ def test_a_second_run_replaces_the_first(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=30)}", "--out", out, expect=0)
     spoton("run", "--camera", f"c={make_clip('h264', frames=5)}", "--out", out, expect=0)
-    assert len(Results(out, "c").journal) == 5
+    assert len(Results(out, "c").results_log) == 5
     assert json.loads((out / "summary.json").read_text())["ledger"]["received"] == 5
 
 

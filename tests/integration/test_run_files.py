@@ -42,7 +42,7 @@ def test_a_second_run_into_the_folder_is_refused(spoton, make_clip, tmp_path):
     assert not (out / "c2.txt").exists() and not (out / "summary.json").exists()
     first.send_signal(signal.SIGINT)
     spoton._finish(command, first, 20)
-    assert Results(out, "c1").journal and no_leftovers(out)
+    assert Results(out, "c1").results_log and no_leftovers(out)
     assert [c["name"] for c in read_summary(out)["cameras"]] == ["c1"]
     spoton("run", "--camera", f"c2={clip}", "--out", out, expect=0)  # it ends with the process
 
@@ -85,7 +85,7 @@ def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path
     assert done.returncode == 1, done.stderr
     assert len(re.findall("File too large", done.stderr)) == 1, done.stderr
     results = Results(out, "c1")  # every line and row is whole
-    frames = len(results.journal)
+    frames = len(results.results_log)
     assert results.sequences == list(range(frames)) and 0 < frames < 60
     assert {row[0] for row in results.rows} == set(range(1, frames + 1))
     played = probe_video(results.mp4_path)  # without damage

@@ -1,4 +1,4 @@
-"""spoton serve over real HTTP and WebSocket clients: cameras, pictures, messages, health, limits."""
+"""spoton serve over real HTTP and WebSocket clients: cameras, images, messages, health, limits."""
 
 import contextlib
 import json
@@ -83,7 +83,7 @@ def test_a_camera_beyond_the_capacity_is_refused(serve, spoton):
     assert "1 too many" in done.stderr
 
 
-def test_tracks_and_pictures(serve):
+def test_tracks_and_images(serve):
     s = serve({"c1": SIM})
     s.until_live("c1")
     result = s.get("/api/v2/cameras/c1/tracks")
@@ -91,14 +91,14 @@ def test_tracks_and_pictures(serve):
     for track in result["tracks"]:
         x1, y1, x2, y2 = track["box"]
         assert 0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 360 and track["class"] == "person"
-    pictures = {}
+    images = {}
     for path in ("frame.jpg", "snapshot.jpg", "frame.jpg?width=160"):
         status, headers, data = s.request("GET", f"/api/v2/cameras/c1/{path}")
         assert (status, headers["Content-Type"]) == (200, "image/jpeg")
         assert data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9"
-        pictures[path] = data
-    assert len(pictures["frame.jpg?width=160"]) < len(pictures["frame.jpg"])
-    assert b"\x00\x5a\x00\xa0" in pictures["frame.jpg?width=160"][:700]  # 90 lines of 160
+        images[path] = data
+    assert len(images["frame.jpg?width=160"]) < len(images["frame.jpg"])
+    assert b"\x00\x5a\x00\xa0" in images["frame.jpg?width=160"][:700]  # 90 lines of 160
     s.get("/api/v2/cameras/nobody/frame.jpg", 404)
     s.get("/api/v2/cameras/c1/frame.jpg?width=5", 400)
     status, _, data = s.request("HEAD", "/api/v2/cameras/c1/frame.jpg")
@@ -167,11 +167,11 @@ def test_binary_messages_say_the_same(serve):
         assert [t[0] for t in a["tracks"]] == [t["id"] for t in b["tracks"]]
         for mine, theirs in zip(a["tracks"], b["tracks"]):
             assert mine[1:5] == pytest.approx(theirs["box"], abs=640 / 16383 / 2 + 0.01)
-            assert mine[5] == pytest.approx(theirs["score"], abs=0.003)
+            assert mine[5] == pytest.approx(theirs["confidence"], abs=0.003)
 
 
 @pytest.mark.parametrize("url, whole", [("sim://still?fps=10", True), (SIM, False)])
-def test_binary_messages_with_pictures_read_by_all_readers(serve, tmp_path, url, whole):
+def test_binary_messages_with_images_read_by_all_readers(serve, tmp_path, url, whole):
     s = serve({"c1": url})
     s.until_live("c1")
     with connect(s.ws_url("/api/v2/ws?format=binary&jpeg=1&width=320"), max_size=None) as ws:
@@ -201,7 +201,7 @@ for (const name of ["docs", "page"]) {
         assert key not in page or page[key] == message[key]
     for theirs in (docs, page):
         assert theirs["jpeg"] == len(message["jpeg"])
-        for key in ("id", "score", "box"):
+        for key in ("id", "confidence", "box"):
             assert [t[key] for t in theirs["tracks"]] == \
                 [pytest.approx(t[key]) for t in message["tracks"]]
 
@@ -252,7 +252,7 @@ def network_seconds(server):
             return sum(map(int, rest.split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_viewers_get_a_small_share_while_pictures_go_stale(serve):
+def test_viewers_get_a_small_share_while_images_go_stale(serve):
     """The engine makes 200 a second of 400: 100 clients of each would cost more than 2 % of the cores."""
     s = serve({"c1": "sim://walk?fps=400"}, {"ENGINE_OPTIONS": "delay_us=10000"})
     s.until(lambda: "viewers get at most 2 % of the cores" in s.log())
@@ -280,7 +280,7 @@ def test_viewers_get_a_small_share_while_pictures_go_stale(serve):
     for client in clients:
         client.close()
     assert s.json("DELETE", "/api/v2/cameras/c1", status=204) is None
-    s.until(lambda: "viewers get all pictures again" in s.log())
+    s.until(lambda: "viewers get all images again" in s.log())
 
 
 def test_every_file_of_the_pages_is_served(serve):

@@ -39,7 +39,7 @@ def status(server, task):
 
 
 @pytest.mark.sanitize
-def test_seek_shows_the_picture_that_was_asked_for(serve, make_clip):
+def test_seek_shows_the_image_that_was_asked_for(serve, make_clip):
     clip = make_clip(frames=300, objects=1, rate=10)
     s = serve({"c01": clip})
     s.until_live("c01")
@@ -136,7 +136,7 @@ def test_ends_in_time_under_load(serve, number):
     load = Load(s)
     s.until(lambda: s.get("/api/v2/stats")["viewers"] == {"mjpeg": 10, "ws": 10})
     time.sleep(1)
-    assert s.get("/api/v2/ledger")["total"]["stale"] > 0  # it really is too much
+    assert s.get("/api/v2/ledger")["total"]["dropped"] > 0  # it really is too much
     assert s.stop(number) < STOP_LIMIT_S * SLOWER
     load.end()
 
@@ -145,7 +145,7 @@ def test_ends_in_time_under_load(serve, number):
 @pytest.mark.sanitize
 def test_ends_in_time_while_an_engine_is_opened(serve):
     s = serve({"c1": "sim://walk"}, {"ENGINE_OPTIONS": "open_ms=8000"})
-    s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["stale"] > 3)
+    s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["dropped"] > 3)
     assert s.stop() < STOP_LIMIT_S * SLOWER
 
 

@@ -52,7 +52,7 @@ def test_people_of_several_cameras_are_one(program, tmp_path):
         server.until(lambda: seen_by_several(server), 60)
         person = seen_by_several(server)[0]
         assert person["person"].startswith("P") and 0 <= person["x"] <= 5600
-        assert person["trail"] and person["why"]["what"] in ("born", "joined", "returned", "moved")
+        assert person["trail"] and person["why"]["what"] in ("created", "joined", "returned", "moved")
         found = server.get("/api/v2/map")
         assert [c["camera"] for c in found["cameras"]] == list(HALL)
         for camera in found["cameras"]:
@@ -95,7 +95,7 @@ def test_the_front_ends_fields(program, tmp_path):
                 tracks = message["camera_data"]["tracks"]
                 check_message(message, mapped=message["camera_id"] != "c05")
                 focused = {t["global_id"] for t in tracks if t["is_focused"]}
-                # Who was asked for may walk out of all pictures before it shows: then whoever is
+                # Who was asked for may walk out of all frames before it shows: then whoever is
                 # seen by most cameras, and is likely to stay, is asked for.
                 if not focused and time.monotonic() - since > 3 * SLOWER:
                     if seen := seen_by_several(server):
@@ -153,7 +153,7 @@ def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
     with serving(program, tmp_path) as server:
         server.until_live("c05")
         whole = calibration({"c05": 3}, *SIZE)["cameras"][0]
-        points = [{"picture": p, "map": m} for p, m in
+        points = [{"frame": p, "map": m} for p, m in
                   zip(whole["source_points"], whole["destination_points"])]
         path = "/api/v2/map/cameras/c05"
         body = {"points": points, "image_size": SIZE, "try": True}
@@ -161,13 +161,13 @@ def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
         assert tried["stored"] is False and tried["rms_px"] < 0.01 and len(tried["view"]) > 4
         assert len(server.get("/api/v2/map")["cameras"]) == 3
 
-        mirrored = [{"picture": [SIZE[0] - p["picture"][0], p["picture"][1]], "map": p["map"]}
+        mirrored = [{"frame": [SIZE[0] - p["frame"][0], p["frame"][1]], "map": p["map"]}
                     for p in points]
         for bad, status, why in [
                 ({"points": points[:3], "image_size": SIZE}, 422, "at least four"),
                 ({"points": mirrored, "image_size": SIZE}, 422, "mirrored"),
                 ({"points": points}, 422, "image_size"),
-                ({"points": [{"picture": [1], "map": [2, 3]}], "image_size": SIZE}, 422, "points"),
+                ({"points": [{"frame": [1], "map": [2, 3]}], "image_size": SIZE}, 422, "points"),
                 ([1], 400, "object")]:
             assert why in server.json("POST", path, bad, status)["detail"]
         assert "no camera" in server.json("POST", "/api/v2/map/cameras/c77", body, 404)["detail"]

@@ -29,7 +29,7 @@ enabled = false
 include-operation-id = "calibrateCamera"
 checks.positive_data_acceptance.enabled = false
 [checks]
-# A new camera is there, but its picture and its tracks are 404 until it has given one.
+# A new camera is there, but its frame and its tracks are 404 until it has given one.
 ensure_resource_availability.enabled = false
 """
 

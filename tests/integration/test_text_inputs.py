@@ -59,7 +59,7 @@ def test_eval_tracks(spoton, tmp_path, form, separator):
     (tmp_path / "out.txt").write_text("".join(row.replace(",-1,", ",4,", 1) + "\n" for row in ROWS))
     done = spoton("eval", "--tracks", tmp_path / "gt.txt", tmp_path / "out.txt", "--json", expect=0)
     got = json.loads(done.stdout)
-    assert (got["truth_boxes"], got["mota"], got["hota"]) == (7, 1.0, 1.0)
+    assert (got["ground_truth_boxes"], got["mota"], got["hota"]) == (7, 1.0, 1.0)
 
 
 @pytest.mark.sanitize

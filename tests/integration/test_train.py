@@ -1,4 +1,4 @@
-"""The training recipe, end to end on made pictures: it learns to find bright rectangles, resumes, and
+"""The training recipe, end to end on made images: it learns to find bright rectangles, resumes, and
 exports what it trained. Needs torch, which nothing here installs: $SPOTON_TRAIN_PYTHON names a Python
 that has it (tools/train/README.md)."""
 
@@ -43,13 +43,13 @@ def frames(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")
     rng = random.Random(3)
     for number in range(12):
-        picture, lines = Image.new("RGB", (320, 240), (40, 50, 60)), []
-        draw = ImageDraw.Draw(picture)
+        image, lines = Image.new("RGB", (320, 240), (40, 50, 60)), []
+        draw = ImageDraw.Draw(image)
         for _ in range(number % 3):
             x, y, w, h = rng.randrange(250), rng.randrange(120), 30, 80
             draw.rectangle((x, y, x + w, y + h), fill=(230, 220, 90))
             lines.append(f"0 {(x + w / 2) / 320} {(y + h / 2) / 240} {w / 320} {h / 240}\n")
-        picture.save(folder / f"f{number}.png")
+        image.save(folder / f"f{number}.png")
         (folder / f"f{number}.txt").write_text("".join(lines))
     return folder
 
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(torch_python, frames, tmp
     assert steps[0] >= 2 and steps[-1] == steps[0] + 1
 
 
-def test_pasting_from_a_picture_without_people_leaves_numbers(torch_python):
+def test_pasting_from_a_image_without_people_leaves_numbers(torch_python):
     """An empty box in the middle of a pixel was divided by itself: one batch in thousands was no number."""
     check = ("import torch\n"
              "from train.draw import _soft_mask\n"

@@ -92,7 +92,7 @@ def test_capacity(spoton, make_clip):
     done = spoton("tune", "--capacity", "--seconds", "1.5", "--rate", "1", make_clip(frames=20),
                   "--engine-options", "delay_us=20000", "--threads", "1", expect=0)
     cameras, rate = re.match(r"(\d+) cameras of 1 frames/s: ([\d.]+)", done.stdout).groups()
-    # 20 ms a picture at least: 50 a second, and fewer where the machine is busy.
+    # 20 ms a image at least: 50 a second, and fewer where the machine is busy.
     assert int(cameras) == int(float(rate)) and 1 <= int(cameras) <= 50
 
 
@@ -134,7 +134,7 @@ def test_doctor_finds_a_fixed_batch(spoton, tmp_path):
     onnx.save(model, tmp_path / "four.onnx")
     done = spoton("doctor", engine="openvino", expect=1,
                   env={"YOLO_MODEL_PATH": tmp_path / "four.onnx", "ENGINE_BATCH": 16})
-    assert "takes 4 pictures" in done.stdout and "ENGINE_BATCH=16" in done.stdout
+    assert "takes 4 images" in done.stdout and "ENGINE_BATCH=16" in done.stdout
 
 
 @pytest.mark.openvino

@@ -1,4 +1,4 @@
-"""Models that take no time: ONNX graphs that find the same boxes in every picture.
+"""Models that take no time: ONNX graphs that find the same boxes in every frame.
 
 They stand for the bundled model where a test is about what is chosen and tried, and not about people.
 """

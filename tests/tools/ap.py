@@ -4,10 +4,10 @@
     ap.py MODEL LABELS.tar [--shape 640x640 640x384] [--aspect 4:3] [--precision f32]
     ap.py --detections DETS.txt LABELS.tar      what the program itself found, see below
 
-LABELS.tar holds NAME.jpg with NAME.txt: lines "flag cx cy w h", relative to the picture; flag 2 marks
+LABELS.tar holds NAME.jpg with NAME.txt: lines "flag cx cy w h", relative to the frame; flag 2 marks
 people too doubtful to count for or against a detector. Prints AP at IoU 0.5 and the mean over
-0.5..0.95 (101-point interpolation, as COCO) for each input shape. --aspect crops the pictures first.
-DETS.txt: lines "NAME x1 y1 x2 y2 score" in pixels of the picture.
+0.5..0.95 (101-point interpolation, as COCO) for each input shape. --aspect crops the frames first.
+DETS.txt: lines "NAME x1 y1 x2 y2 score" in pixels of the frame.
 Needs numpy and Pillow, and for a MODEL opencv-python and openvino; models with the head [1, 5, n] in
 pixels.
 """
@@ -22,49 +22,49 @@ IOUS = np.arange(0.5, 0.96, 0.05)
 
 
 def read_labels(path, aspect):
-    """Yields name, BGR picture, boxes [n][4] in pixels, doubtful [n]."""
+    """Yields name, BGR frame, boxes [n][4] in pixels, doubtful [n]."""
     with tarfile.open(path) as tar:
         files = {m.name: m for m in tar.getmembers() if m.isfile()}
         for name in sorted(files):
             if not name.endswith((".jpg", ".webp")):
                 continue
             data = io.BytesIO(tar.extractfile(files[name]).read())
-            picture = np.array(Image.open(data).convert("RGB"))[:, :, ::-1]
+            frame = np.array(Image.open(data).convert("RGB"))[:, :, ::-1]
             text = tar.extractfile(files[name.rsplit(".", 1)[0] + ".txt"]).read().decode()
             rows = np.array([line.split() for line in text.splitlines() if line.strip()], float)
             rows = rows.reshape(-1, 5)
-            height, width = picture.shape[:2]
+            height, width = frame.shape[:2]
             size = np.array([width, height, width, height])
             half = rows[:, 3:5] / 2
             boxes = np.hstack([rows[:, 1:3] - half, rows[:, 1:3] + half]) * size
             doubtful = rows[:, 0] == 2
             if aspect:
-                picture, boxes, doubtful = crop(picture, boxes, doubtful, aspect)
-            yield name.rsplit("/", 1)[-1].rsplit(".", 1)[0], picture, boxes, doubtful
+                frame, boxes, doubtful = crop(frame, boxes, doubtful, aspect)
+            yield name.rsplit("/", 1)[-1].rsplit(".", 1)[0], frame, boxes, doubtful
 
 
-def crop(picture, boxes, doubtful, aspect):
-    """The middle of the picture; people less than half inside become doubtful."""
-    height, width = picture.shape[:2]
+def crop(frame, boxes, doubtful, aspect):
+    """The middle of the frame; people less than half inside become doubtful."""
+    height, width = frame.shape[:2]
     keep = np.array([min(width, round(height * aspect)), min(height, round(width / aspect))])
     corner = (np.array([width, height]) - keep) // 2
     cut = np.clip(boxes - np.tile(corner, 2), 0, np.tile(keep, 2))
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     share = np.prod(cut[:, 2:] - cut[:, :2], axis=1) / np.maximum(area, 1e-9)
     inside = share > 0
-    picture = picture[corner[1]:corner[1] + keep[1], corner[0]:corner[0] + keep[0]]
-    return picture, cut[inside], (doubtful | (share < 0.5))[inside]
+    frame = frame[corner[1]:corner[1] + keep[1], corner[0]:corner[0] + keep[0]]
+    return frame, cut[inside], (doubtful | (share < 0.5))[inside]
 
 
-def letterbox(picture, width, height):
+def letterbox(frame, width, height):
     import cv2
-    source_height, source_width = picture.shape[:2]
+    source_height, source_width = frame.shape[:2]
     gain = min(width / source_width, height / source_height)
     new_width, new_height = round(source_width * gain), round(source_height * gain)
     left, top = round((width - new_width) / 2 - 0.1), round((height - new_height) / 2 - 0.1)
     out = np.full((height, width, 3), 114, np.uint8)
     out[top:top + new_height, left:left + new_width] = cv2.resize(
-        np.ascontiguousarray(picture), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        np.ascontiguousarray(frame), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     return out, gain, left, top
 
 
@@ -87,14 +87,14 @@ def suppress(boxes, scores, threshold):
     return np.array(kept, int)
 
 
-def detect(model, picture, width, height):
-    image, gain, left, top = letterbox(picture, width, height)
+def detect(model, frame, width, height):
+    image, gain, left, top = letterbox(frame, width, height)
     output = model(image[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)[0][0]
     output = output[:, output[4] >= 0.001]
     boxes = np.concatenate([output[:2] - output[2:4] / 2, output[:2] + output[2:4] / 2]).T
     kept = suppress(boxes, output[4], 0.7)
     boxes = (boxes[kept] - [left, top, left, top]) / gain
-    limits = np.array(picture.shape[1::-1] * 2)
+    limits = np.array(frame.shape[1::-1] * 2)
     return np.clip(boxes, 0, limits), output[4][kept]
 
 
@@ -113,9 +113,9 @@ def match(boxes, scores, labels, doubtful, iou):
     return result
 
 
-def average_precision(pictures, iou):
+def average_precision(frames, iou):
     hits, scores, people = [], [], 0
-    for boxes, confidence, labels, doubtful in pictures:
+    for boxes, confidence, labels, doubtful in frames:
         result = match(boxes, confidence, labels, doubtful, iou)
         hits.append(result[result >= 0])
         scores.append(confidence[result >= 0])
@@ -129,9 +129,9 @@ def average_precision(pictures, iou):
     return np.mean(np.append(precision, 0)[at])
 
 
-def report(name, pictures):
-    values = [average_precision(pictures, iou) for iou in IOUS]
-    print(f"{name:>10}  AP50 {values[0]:.4f}  AP50-95 {np.mean(values):.4f}  pictures {len(pictures)}")
+def report(name, frames):
+    values = [average_precision(frames, iou) for iou in IOUS]
+    print(f"{name:>10}  AP50 {values[0]:.4f}  AP50-95 {np.mean(values):.4f}  frames {len(frames)}")
 
 
 def read_detections(path):
@@ -171,8 +171,8 @@ def main():
         model = core.read_model(args.model)
         model.reshape([1, 3, height, width])
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": args.precision})
-        report(shape, [(*detect(compiled, picture, width, height), boxes, doubtful)
-                       for _, picture, boxes, doubtful in labels])
+        report(shape, [(*detect(compiled, frame, width, height), boxes, doubtful)
+                       for _, frame, boxes, doubtful in labels])
 
 
 if __name__ == "__main__":

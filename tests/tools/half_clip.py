@@ -6,7 +6,7 @@ the same number in both?
 
 The floor's homography comes out of the clip itself: people's boxes grow with how far below the horizon
 their feet stand, which gives the horizon and the camera's height for people of 1.7 m. The truth is what
-the tracker says of the whole picture: each box of a half belongs to the track of the whole whose box,
+the tracker says of the whole image: each box of a half belongs to the track of the whole whose box,
 cut off where the half ends, overlaps it most.
 """
 import argparse
@@ -19,7 +19,7 @@ import tempfile
 
 from world_metrics import Row, measure
 
-FOCAL_PX, PERSON_M, UNITS_PER_M = 1.0, 1.7, 100  # focal length: in widths of the picture
+FOCAL_PX, PERSON_M, UNITS_PER_M = 1.0, 1.7, 100  # focal length: in widths of the image
 
 
 def probe(clip):
@@ -40,9 +40,9 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def fit_horizon(journal, height):
+def fit_horizon(results_log, height):
     """Least squares of box height = a (foot - horizon), over boxes that no edge cuts."""
-    points = [(t[4], t[4] - t[2]) for line in journal for t in line["tracks"]
+    points = [(t[4], t[4] - t[2]) for line in results_log for t in line["tracks"]
               if t[4] < height - 3 and t[2] > 3]
     n, sx, sy = len(points), sum(p[0] for p in points), sum(p[1] for p in points)
     sxx, sxy = sum(p[0] * p[0] for p in points), sum(p[0] * p[1] for p in points)
@@ -51,7 +51,7 @@ def fit_horizon(journal, height):
 
 
 def marks(slope, horizon, size):
-    """Places on the floor for a grid of the whole picture's points: a camera that looks about level
+    """Places on the floor for a grid of the whole image's points: a camera that looks about level
     sees a foot h below the horizon at the depth focal * camera's height / h."""
     width, height = size
     camera_m = PERSON_M / slope
@@ -84,7 +84,7 @@ def overlap(a, b):
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
-def truth_of(box, left, right, whole):
+def ground_truth_of(box, left, right, whole):
     best, person = 0.5, 0
     for t in whole:
         cut = (max(t[1], left), t[2], min(t[3], right), t[4])
@@ -104,7 +104,7 @@ def judge(out, halves, whole):
             frame = line["sequence"]
             for t in line["tracks"]:
                 box = (t[1] + left, t[2], t[3] + left, t[4])
-                person = truth_of(box, left, right, whole[frame])
+                person = ground_truth_of(box, left, right, whole[frame])
                 said = number[name, frame, t[0]]
                 rows.append(Row(index, frame, line["pts_us"], person, t[0], said or 0, 0, 0, 0))
                 numbers.append(said)
@@ -118,7 +118,7 @@ def judge(out, halves, whole):
 
 
 def hand_offs(rows, numbers):
-    """People of the whole picture who were seen in both halves: is their most frequent number in the
+    """People of the whole image who were seen in both halves: is their most frequent number in the
     one that of the other?"""
     said = collections.defaultdict(lambda: collections.defaultdict(collections.Counter))
     for row, number in zip(rows, numbers):

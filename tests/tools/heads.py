@@ -243,7 +243,7 @@ def suppress(boxes, scores, most):
 
 
 def decode(family, outputs, lowest=0.05, most=0.7):
-    """The persons of one picture: corners in pixels of the input [n][4], and scores."""
+    """The persons of one image: corners in pixels of the input [n][4], and scores."""
     what, kind = FAMILIES[family], FAMILIES[family]["as"]
     outputs = [np.asarray(output[0], np.float64) for output in outputs]
     rows = outputs[0]

@@ -262,7 +262,7 @@ def main():
     save(folder, "no_two_inputs", [grid_head(1).T], inputs=2)
     save(folder, "no_rank", [np.ones(512, np.float32)])
     save(folder, "no_map", [np.ones((85, 8, 8), np.float32)])
-    save(folder, "no_picture", [grid_head(1).T], shape=(1, 12))
+    save(folder, "no_image", [grid_head(1).T], shape=(1, 12))
     save(folder, "no_grey", [grid_head(1).T], shape=(1, 1, SIZE, SIZE))
     save(folder, "no_int_input", [grid_head(1).T], element=TensorProto.INT32)
     save(folder, "no_keypoints", [grid_head(52).T], names=["person"])

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""An RTSP server for the tests, of GStreamer's own: made pictures, coded live.
+"""An RTSP server for the tests, of GStreamer's own: made images, coded live.
 
     rtsp_server.py PORT CAMERAS [CODEC[:WIDTHxHEIGHT[:SECONDS]]]
 
-Serves rtsp://127.0.0.1:PORT/0, /1, ... (25 pictures a second) until it is killed, and writes "ready"
+Serves rtsp://127.0.0.1:PORT/0, /1, ... (25 images a second) until it is killed, and writes "ready"
 when it listens. CODEC is h264, h265 or mjpeg; with SECONDS the size changes to its double and back
 so often, within the stream. Exits with 77 where GStreamer's parts are not installed (./setup test
 installs them)."""
@@ -33,7 +33,7 @@ def sized(width, height):
 
 
 def change_size(media, width, height, seconds):
-    """From the first picture on, for as long as somebody watches."""
+    """From the first image on, for as long as somebody watches."""
     filter_ = media.get_element().get_by_name("size")
     double = False
 

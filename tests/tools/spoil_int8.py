@@ -2,7 +2,7 @@
 """Writes a copy of a quantised ONNX model with one scale wrong: spoil_int8.py IN OUT [FACTOR]
 
 The scale of one activation near the input is multiplied, in its QuantizeLinear and its DequantizeLinear
-alike, as a calibration on the wrong pictures would leave it: everything behind suffers, whatever the
+alike, as a calibration on the wrong images would leave it: everything behind suffers, whatever the
 weights. Exits with 77 when the onnx package is not there.
 """
 import sys
@@ -17,7 +17,7 @@ except ImportError as missing:
 model = onnx.load(sys.argv[1])
 factor = float(sys.argv[3]) if len(sys.argv) > 3 else 0.1
 quantise = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
-NEAR_INPUT = 2  # the stem: 0 is the picture itself
+NEAR_INPUT = 2  # the stem: 0 is the image itself
 name = quantise[NEAR_INPUT].input[1]
 for tensor in model.graph.initializer:
     if tensor.name == name:

@@ -99,8 +99,8 @@ def prepare(truth, tracks, folder):
     return pair
 
 
-def as_trackeval(truth_path, tracks_path):
-    truth, tracks = track_metrics.read_rows(truth_path), track_metrics.read_rows(tracks_path)
+def as_trackeval(ground_truth_path, tracks_path):
+    truth, tracks = track_metrics.read_rows(ground_truth_path), track_metrics.read_rows(tracks_path)
     nothing = np.zeros((0, 5))
     places = [{name: i for i, name in enumerate(sorted({int(row[0]) for rows in side.values()
                                                         for row in rows}))}

@@ -44,8 +44,8 @@ def iou(a, b):
     return both / np.maximum(np.prod(a[..., 2:], axis=-1) + np.prod(b[..., 2:], axis=-1) - both, 1e-9)
 
 
-def measure(truth_path, tracks_path, every=1):
-    truth, tracks = read_rows(truth_path, every), read_rows(tracks_path, every)
+def measure(ground_truth_path, tracks_path, every=1):
+    truth, tracks = read_rows(ground_truth_path, every), read_rows(tracks_path, every)
     accumulator = motmetrics.MOTAccumulator()
     nothing = np.zeros((0, 5))
     for frame in sorted(set(truth) | set(tracks)):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The calibration file of the cameras of sim://world (src/capture/world.c), computed anew.
+"""The calibration file of the cameras of sim://world (src/capture/sim/world.c), computed anew.
 
     world_calibration.py NAME=CAMERA... > map.json     CAMERA: 0 to 5
 """
@@ -19,7 +19,7 @@ def seen(camera, x, y, width, height):
     length = math.hypot(flat, cz)
     forward = ((ax - cx) / length, (ay - cy) / length, -cz / length)
     right = (-(ay - cy) / flat, (ax - cx) / flat, 0)
-    # Down in the picture: away from up, across both others.
+    # Down in the image: away from up, across both others.
     tilt = cz / length
     down = (-(ax - cx) / flat * tilt, -(ay - cy) / flat * tilt, -flat / length)
     place = (x - cx, y - cy, -cz)

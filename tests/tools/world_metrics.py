@@ -183,13 +183,13 @@ class Origin:
 
 
 def origin_numbers(rows):
-    """The rule goes frame by frame; where rates differ: the newest picture of each camera, for each
-    picture of the fastest."""
+    """The rule goes frame by frame; where rates differ: the newest image of each camera, for each
+    image of the fastest."""
     origin, numbers, latest, waiting = Origin(), [None] * len(rows), {}, {}
-    by_picture = collections.OrderedDict()
+    by_image = collections.OrderedDict()
     for index, row in enumerate(rows):
-        by_picture.setdefault((row.time_us, row.camera), []).append(index)
-    for (_, camera), indices in sorted(by_picture.items()):
+        by_image.setdefault((row.time_us, row.camera), []).append(index)
+    for (_, camera), indices in sorted(by_image.items()):
         latest[camera] = [rows[i] for i in indices if rows[i].track and rows[i].x == rows[i].x]
         waiting.setdefault(camera, []).extend(indices)
         if camera != 0:

@@ -14,13 +14,13 @@
 
 #include "unit.h"
 
-struct live_camera { /* what the sink saw of a slot */
+struct live_camera { /* what the sink saw of a camera index */
     _Atomic uint64_t results, inferred, failed, begins, ends;
     _Atomic uint64_t tracks; /* of the last result */
     _Atomic uint32_t highest_id;
     _Atomic uint64_t disorder;
-    _Atomic uint64_t longest_gap;   /* in numbers of pictures */
-    _Atomic uint64_t shortest_step; /* likewise, from one inferred picture to the next; 0: none */
+    _Atomic uint64_t longest_gap;   /* in numbers of frames */
+    _Atomic uint64_t shortest_step; /* likewise, from one inferred frame to the next; 0: none */
     _Atomic uint64_t sequence, inferred_sequence;
     _Atomic int64_t pts_us, width_px;
     bool any;
@@ -86,7 +86,7 @@ static inline void live_end(void *user, int camera, const struct sp_error *why)
 }
 
 /* `extra`: the fake engine's options. */
-static inline struct live *live_prepare(const char *extra)
+static inline struct live *live_prepare(const char *backend_options)
 {
     struct live *live = calloc(1, sizeof *live);
     assert_non_null(live);
@@ -96,7 +96,7 @@ static inline struct live *live_prepare(const char *extra)
     snprintf(s->engine, sizeof s->engine, "fake");
     snprintf(s->model_path, sizeof s->model_path, "fake");
     snprintf(s->cache_dir, sizeof s->cache_dir, "off");
-    snprintf(s->engine_options, sizeof s->engine_options, "%s", extra);
+    snprintf(s->engine_options, sizeof s->engine_options, "%s", backend_options);
     s->input_size_px = 320;
     s->threads = 2;
     s->streams = 2;
@@ -124,9 +124,9 @@ static inline void live_start(struct live *live, bool loop)
     live_run(live, (struct sp_pipeline_options){.live = true, .loop = loop});
 }
 
-static inline struct live *live_open(const char *extra)
+static inline struct live *live_open(const char *backend_options)
 {
-    struct live *live = live_prepare(extra);
+    struct live *live = live_prepare(backend_options);
     live_start(live, false);
     return live;
 }
@@ -152,7 +152,7 @@ static inline struct sp_camera_report live_report(struct live *live, int camera)
     return report;
 }
 
-/* So many people were ever seen. A busy machine loses pictures, and after a long gap people are new
+/* So many people were ever seen. A busy machine loses frames, and after a long gap people are new
  * to the tracker: then there may be more. */
 static inline void live_check_ids(struct live *live, int camera, uint32_t count)
 {
@@ -204,7 +204,7 @@ static inline void live_close(struct live *live)
 {
     sp_pipeline_stop(live->pipeline);
     assert_true(sp_pipeline_wait(live->pipeline, 8000000));
-    for (int i = 0; i < sp_pipeline_camera_slots(live->pipeline); i++) {
+    for (int i = 0; i < sp_pipeline_camera_capacity(live->pipeline); i++) {
         struct sp_camera_report report = live_report(live, i);
         assert_true(sp_ledger_balances(&report.ledger));
         assert_int_equal(report.ledger.in_flight, 0);

@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-static struct sp_detection person(double x, double height, double score)
+static struct sp_detection person(double x, double height, double confidence)
 {
-    return (struct sp_detection){x, 0, x + height / 2, height, score, 0};
+    return (struct sp_detection){x, 0, x + height / 2, height, confidence, 0};
 }
 
 static struct sp_box_label label(double x, double height)
@@ -58,7 +58,7 @@ static void test_nothing_to_say(void **state)
     sp_ap_close(NULL);
 }
 
-/* Scores over two pictures: right, wrong, right; two of three people found. Precision is 1 up to
+/* Scores over two images: right, wrong, right; two of three people found. Precision is 1 up to
  * recall 1/3 (points 0..33) and 2/3 up to recall 2/3 (points 34..66); the rest is 0. */
 static void test_the_curve_of_a_case_done_by_hand(void **state)
 {
@@ -73,7 +73,7 @@ static void test_the_curve_of_a_case_done_by_hand(void **state)
     sp_ap_compute(ap, 0, &result);
     assert_float_equal(result.ap50, (34 + 33 * 2.0 / 3) / 101, 1e-12);
     assert_float_equal(result.ap50_95, result.ap50, 1e-12);
-    assert_int_equal(result.pictures, 2);
+    assert_int_equal(result.images, 2);
     assert_int_equal(result.right, 1);
     assert_int_equal(result.wrong, 1);
     assert_int_equal(result.missed, 2);

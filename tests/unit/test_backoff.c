@@ -1,5 +1,5 @@
 #include "pipeline/backoff.h"
-#include "pipeline/lately.h"
+#include "pipeline/rate_window.h"
 
 #include "unit.h"
 
@@ -72,19 +72,19 @@ static void test_rate_follows_what_is_now(void **state)
 static void test_lately_forgets(void **state)
 {
     (void)state;
-    static struct sp_lately lately;
+    static struct sp_rate_window lately;
     int64_t now_us = 1;
     for (int i = 0; i < 100; i++, now_us += 100000)
-        sp_lately_add(&lately, 90000, now_us);
+        sp_rate_window_add(&lately, 90000, now_us);
     for (int i = 0; i < 250; i++, now_us += 100000)
-        sp_lately_add(&lately, 10000, now_us);
+        sp_rate_window_add(&lately, 10000, now_us);
     static struct sp_histogram sum;
-    sp_lately_read(&lately, &sum);
+    sp_rate_window_read(&lately, &sum);
     assert_true(sum.count >= 100 && sum.count <= 200);
     assert_true(sp_histogram_percentile(&sum, 1.0) < 11000);
-    sp_lately_clear(&lately);
+    sp_rate_window_clear(&lately);
     static struct sp_histogram none;
-    sp_lately_read(&lately, &none);
+    sp_rate_window_read(&lately, &none);
     assert_int_equal(none.count, 0);
     assert_int_equal(none.max_us, 0);
 }

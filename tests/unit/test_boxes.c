@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-static struct sp_detection box(double x, double y, double side, double score)
+static struct sp_detection box(double x, double y, double side, double confidence)
 {
-    return (struct sp_detection){x, y, x + side, y + side, score, 0};
+    return (struct sp_detection){x, y, x + side, y + side, confidence, 0};
 }
 
 static void test_iou(void **state)
@@ -123,7 +123,7 @@ static void test_a_score_that_moves_over_the_threshold_is_no_disagreement(void *
     assert_int_equal(mild.tested, 1);
 }
 
-static void test_more_boxes_than_a_picture_can_have(void **state)
+static void test_more_boxes_than_a_image_can_have(void **state)
 {
     (void)state;
     static struct sp_detection many[SP_DETECTIONS_MAX + 50];
@@ -147,7 +147,7 @@ int main(void)
         cmocka_unit_test(test_classes_are_kept_apart),
         cmocka_unit_test(test_agreement_is_counted_both_ways),
         cmocka_unit_test(test_a_score_that_moves_over_the_threshold_is_no_disagreement),
-        cmocka_unit_test(test_more_boxes_than_a_picture_can_have),
+        cmocka_unit_test(test_more_boxes_than_a_image_can_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

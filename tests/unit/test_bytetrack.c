@@ -27,10 +27,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct sp_detection box_at(double x_px, double y_px, double score)
+static struct sp_detection box_at(double x_px, double y_px, double confidence)
 {
-    return (struct sp_detection){
-        .x1_px = x_px, .y1_px = y_px, .x2_px = x_px + 50, .y2_px = y_px + 100, .score = score};
+    return (struct sp_detection){.x1_px = x_px,
+                                 .y1_px = y_px,
+                                 .x2_px = x_px + 50,
+                                 .y2_px = y_px + 100,
+                                 .confidence = confidence};
 }
 
 static void assert_same_track(struct sp_track a, struct sp_track b)
@@ -38,7 +41,7 @@ static void assert_same_track(struct sp_track a, struct sp_track b)
     assert_int_equal(a.id, b.id);
     assert_int_equal(a.class_id, b.class_id);
     assert_true(a.x1_px == b.x1_px && a.y1_px == b.y1_px && a.x2_px == b.x2_px &&
-                a.y2_px == b.y2_px && a.score == b.score);
+                a.y2_px == b.y2_px && a.confidence == b.confidence);
 }
 
 static size_t feed(const struct sp_detection *detections, size_t count, double dt_frames)
@@ -46,9 +49,9 @@ static size_t feed(const struct sp_detection *detections, size_t count, double d
     return sp_tracker_update(tracker, detections, count, dt_frames, out);
 }
 
-static size_t feed_one(double x_px, double score)
+static size_t feed_one(double x_px, double confidence)
 {
-    struct sp_detection d = box_at(x_px, 100, score);
+    struct sp_detection d = box_at(x_px, 100, confidence);
     return feed(&d, 1, 1);
 }
 
@@ -65,19 +68,19 @@ static void test_the_first_frame_activates_at_once(void **state)
     assert_int_equal(out[0].id, 1);
     assert_true(out[0].x1_px == 100 && out[0].x2_px == 150);
     assert_true(out[0].y1_px == 100 && out[0].y2_px == 200);
-    assert_true(out[0].score == 0.9);
+    assert_true(out[0].confidence == 0.9);
 }
 
 static void test_tracks_name_their_detections(void **state)
 {
     (void)state;
-    /* The first has a score that counts for nothing. */
+    /* The first has a confidence that counts for nothing. */
     struct sp_detection d[3] = {box_at(900, 100, 0.05), box_at(100, 100, 0.9),
                                 box_at(500, 100, 0.9)};
     assert_int_equal(feed(d, 3, 1), 2);
     assert_int_equal(out[0].detection, 2);
     assert_int_equal(out[1].detection, 3);
-    d[1].score = 0.3;
+    d[1].confidence = 0.3;
     assert_int_equal(feed(d, 3, 1), 2);
     for (int i = 0; i < 2; i++)
         assert_int_equal(out[i].detection, out[i].x1_px < 300 ? 2 : 3);
@@ -112,7 +115,7 @@ static void test_score_bands_are_open(void **state)
     assert_int_equal(feed_one(100, 0.5), 0); /* neither high nor low */
     assert_int_equal(feed_one(100, 0.51), 1);
     assert_int_equal(feed_one(100, 0.49), 1); /* low keeps a tracked one */
-    assert_true(out[0].score == 0.49);
+    assert_true(out[0].confidence == 0.49);
     assert_int_equal(feed_one(100, 0.1), 0);
     assert_int_equal(feed_one(100, 0.11), 0); /* a lost one does not come back on a low box */
     assert_int_equal(feed_one(100, 0.9), 1);
@@ -163,8 +166,8 @@ static void test_a_refound_track_may_get_lost_again(void **state)
     }
 }
 
-/* Starts 30 px beside x = 100 and comes nearer by 3 px a frame, with a score too low to match what
- * is lost there. The box of each frame also matches its own track best. */
+/* Starts 30 px beside x = 100 and comes nearer by 3 px a frame, with a confidence too low to match
+ * what is lost there. The box of each frame also matches its own track best. */
 static size_t walk_onto_the_lost_one(void)
 {
     size_t count = 0;
@@ -217,7 +220,7 @@ static void test_unusable_boxes_are_left_out(void **state)
     d[1].y2_px = d[1].y1_px - 10;
     d[2].x1_px = NAN;
     d[3].y2_px = INFINITY;
-    d[4].score = NAN;
+    d[4].confidence = NAN;
     d[5].x2_px = 1e30;
     d[6].x1_px = -INFINITY;
     for (int frame = 0; frame < 5; frame++) {
@@ -369,7 +372,7 @@ static void test_predicted_boxes_are_as_large_as_the_seen_one(void **state)
     assert_true(fabs(ahead[0].x1_px - x_px - 6) < 0.5);
 }
 
-/* A box of a low score that overlaps by 0.47. */
+/* A box of a low confidence that overlaps by 0.47. */
 static size_t half_hidden_after(double dt_frames)
 {
     struct sp_detection d = box_at(100, 100, 0.9);
@@ -402,13 +405,13 @@ static void test_scatter_is_no_shift(void **state)
 
 static struct sp_detection crowd[2 * SP_DETECTIONS_MAX];
 
-static void place_crowd(size_t count, double y_px, double score)
+static void place_crowd(size_t count, double y_px, double confidence)
 {
     for (size_t i = 0; i < count; i++)
-        crowd[i] = box_at(200.0 * (double)i, y_px, score);
+        crowd[i] = box_at(200.0 * (double)i, y_px, confidence);
 }
 
-/* A full picture twice, then another full picture elsewhere, on and on: each leaves as many lost
+/* A full frame twice, then another full frame elsewhere, on and on: each leaves as many lost
  * tracks. Whoever is lost for longest makes room. */
 static void test_the_longest_lost_make_room(void **state)
 {
@@ -419,7 +422,7 @@ static void test_the_longest_lost_make_room(void **state)
         assert_int_equal(feed(crowd, SP_DETECTIONS_MAX, 1), SP_DETECTIONS_MAX);
         assert_int_equal(out[0].id, SP_DETECTIONS_MAX * i + 1);
     }
-    /* 512 - 300 of the picture before are still known, those of the picture before that are not. */
+    /* 512 - 300 of the frame before are still known, those of the frame before that are not. */
     place_crowd(SP_DETECTIONS_MAX, 500.0 * 4, 0.9);
     assert_int_equal(feed(crowd, SP_DETECTIONS_MAX, 1), SP_TRACKS_MAX - SP_DETECTIONS_MAX);
     for (size_t i = 0; i < SP_TRACKS_MAX - SP_DETECTIONS_MAX; i++)
@@ -431,11 +434,11 @@ static void test_of_too_many_detections_the_best_count(void **state)
     (void)state;
     place_crowd(2 * SP_DETECTIONS_MAX, 100, 0.7);
     for (size_t i = 0; i < 2 * SP_DETECTIONS_MAX; i += 3)
-        crowd[i].score = 0.8;
+        crowd[i].confidence = 0.8;
     assert_int_equal(feed(crowd, 2 * SP_DETECTIONS_MAX, 1), SP_DETECTIONS_MAX);
     size_t better = 0;
     for (size_t i = 0; i < SP_DETECTIONS_MAX; i++)
-        better += out[i].score == 0.8;
+        better += out[i].confidence == 0.8;
     assert_int_equal(better, 2 * SP_DETECTIONS_MAX / 3);
     for (size_t i = 1; i < SP_DETECTIONS_MAX; i++)
         assert_true(out[i].x1_px > out[i - 1].x1_px); /* in the order in which they came */

@@ -116,7 +116,7 @@ static void test_the_order_of_frames_does_not_matter(void **state)
                         sorted);
 }
 
-/* Frame 2 has no rows: under `frames` it is an empty picture, and the new tracks of frame 3 wait;
+/* Frame 2 has no rows: under `frames` it is an empty frame, and the new tracks of frame 3 wait;
  * under `timestamps` nobody looked. */
 static void test_gaps_in_a_mot_file(void **state)
 {
@@ -208,7 +208,7 @@ static void test_a_journal_may_say_its_frame_rate(void **state)
     assert_string_not_equal(track(with_rate), by_median);
 }
 
-/* Without timestamps the pictures between take a share of the step from one update to the next. */
+/* Without timestamps the frames between take a share of the step from one update to the next. */
 static void test_a_journal_tracked_by_frames(void **state)
 {
     (void)state;

@@ -8,7 +8,7 @@
 
 #include "engines.h"
 
-enum { W = 1920, H = 1080, PICTURES = 8, PICTURES_MAX = 64, PICTURE_BYTES = W * H * 3 / 2 };
+enum { W = 1920, H = 1080, PICTURES = 8, IMAGES_MAX = 64, IMAGE_BYTES = W * H * 3 / 2 };
 
 /* ---- without a device ---- */
 
@@ -118,7 +118,7 @@ static const struct spoton_engine_api *find_cuda(void)
         return NULL;
     }
     api->probe(&probe);
-    if (probe.score > 0)
+    if (probe.preference > 0)
         return api;
     assert_true(probe.reason[0] != '\0'); /* why, in words */
     print_message("skipped: engine cuda: %s\n", probe.reason);
@@ -127,8 +127,8 @@ static const struct spoton_engine_api *find_cuda(void)
 
 /* ---- with one ---- */
 
-static uint8_t *planes[PICTURES_MAX];
-static int pictures; /* that there are */
+static uint8_t *planes[IMAGES_MAX];
+static int images; /* that there are */
 static struct sp_model model, cpu_model;
 
 struct found {
@@ -136,40 +136,39 @@ struct found {
     struct sp_detection detections[SP_DETECTIONS_MAX];
 };
 
-static struct found on_cpu[PICTURES_MAX], on_device[PICTURES_MAX];
+static struct found on_cpu[IMAGES_MAX], on_device[IMAGES_MAX];
 
-static uint8_t *add_picture(void)
+static uint8_t *add_image(void)
 {
-    uint8_t *memory = malloc(PICTURE_BYTES);
+    uint8_t *memory = malloc(IMAGE_BYTES);
     assert_non_null(memory);
-    planes[pictures++] = memory;
+    planes[images++] = memory;
     return memory;
 }
 
-/* Frames of $SPOTON_TEST_PICTURES (raw I420, 1920x1080), or noise. Returns whether they are real.
+/* Frames of $SPOTON_TEST_IMAGES (raw I420, 1920x1080), or noise. Returns whether they are real.
  */
-static bool read_pictures(void)
+static bool read_images(void)
 {
-    const char *path = getenv("SPOTON_TEST_PICTURES");
+    const char *path = getenv("SPOTON_TEST_IMAGES");
     FILE *file = path ? fopen(path, "rbe") : NULL;
-    static uint8_t picture[PICTURE_BYTES];
+    static uint8_t image[IMAGE_BYTES];
     unsigned seed = 3;
-    if (pictures > 0) {
+    if (images > 0) {
         if (file)
             fclose(file);
         return path != NULL;
     }
-    while (file && pictures < PICTURES_MAX &&
-           fread(picture, 1, sizeof picture, file) == sizeof picture)
-        memcpy(add_picture(), picture, sizeof picture);
+    while (file && images < IMAGES_MAX && fread(image, 1, sizeof image, file) == sizeof image)
+        memcpy(add_image(), image, sizeof image);
     if (file)
         fclose(file);
-    if (pictures > 0)
+    if (images > 0)
         return true;
     assert_null(path);
-    while (pictures < PICTURES) {
-        uint8_t *noise = add_picture();
-        for (size_t k = 0; k < PICTURE_BYTES; ++k) {
+    while (images < PICTURES) {
+        uint8_t *noise = add_image();
+        for (size_t k = 0; k < IMAGE_BYTES; ++k) {
             seed = seed * 1664525u + 1013904223u;
             noise[k] = (uint8_t)((k / 9000 % 200) + (seed >> 27));
         }
@@ -177,9 +176,9 @@ static bool read_pictures(void)
     return false;
 }
 
-static struct sp_frame frame_of(int picture)
+static struct sp_frame frame_of(int image)
 {
-    uint8_t *luma = planes[picture];
+    uint8_t *luma = planes[image];
     return (struct sp_frame){
         .plane = {luma, luma + W * H, luma + W * H * 5 / 4},
         .stride_bytes = {W, W / 2, W / 2},
@@ -192,7 +191,7 @@ static struct sp_frame frame_of(int picture)
 /* $SPOTON_TEST_MODEL: another file of the same model for the device, in f16 for one. */
 static struct sp_detector *open_detector(const struct spoton_engine_api *api, struct sp_model *of,
                                          int batch, enum spoton_precision precision,
-                                         const char *extra)
+                                         const char *backend_options)
 {
     struct sp_detector *detector = NULL;
     struct sp_error err = {0};
@@ -209,40 +208,41 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api, st
         .width_px = 640,
         .height_px = 384,
         .threads = 2,
-        .extra = extra,
-        .head = {.score_threshold = 0.3, .nms_iou = 0.7},
+        .backend_options = backend_options,
+        .head = {.confidence_threshold = 0.3, .nms_iou = 0.7},
     };
     if (sp_detector_open(&detector, &options, &err) < 0)
         print_message("%s\n", err.text);
     return detector;
 }
 
-static int submit(struct sp_detector *detector, struct sp_detector_slot *slot, int first, int count)
+static int submit(struct sp_detector *detector, struct sp_detector_request *request, int first,
+                  int count)
 {
-    slot->images = 0;
+    request->images = 0;
     for (int i = 0; i < count; ++i) {
-        struct sp_frame frame = frame_of((first + i) % pictures);
-        int result = sp_detector_fill(detector, slot, &frame, NULL);
+        struct sp_frame frame = frame_of((first + i) % images);
+        int result = sp_detector_fill(detector, request, &frame, NULL);
         if (result < 0)
             return result;
     }
-    return sp_detector_submit(detector, slot, NULL);
+    return sp_detector_submit(detector, request, NULL);
 }
 
-static void detect(struct sp_detector *detector, int batch, struct found found[PICTURES_MAX])
+static void detect(struct sp_detector *detector, int batch, struct found found[IMAGES_MAX])
 {
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
-    for (int first = 0; first < pictures; first += batch) {
-        int count = pictures - first < batch ? pictures - first : batch;
-        assert_int_equal(submit(detector, slot, first, count), SP_OK);
-        assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
+    for (int first = 0; first < images; first += batch) {
+        int count = images - first < batch ? images - first : batch;
+        assert_int_equal(submit(detector, request, first, count), SP_OK);
+        assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
         for (int i = 0; i < count; ++i) {
-            found[first + i].count = slot->image[i].detection_count;
-            memcpy(found[first + i].detections, slot->image[i].detections,
-                   slot->image[i].detection_count * sizeof(struct sp_detection));
+            found[first + i].count = request->image[i].detection_count;
+            memcpy(found[first + i].detections, request->image[i].detections,
+                   request->image[i].detection_count * sizeof(struct sp_detection));
         }
     }
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
 }
 
 static double iou(const struct sp_detection *a, const struct sp_detection *b)
@@ -259,10 +259,10 @@ static double iou(const struct sp_detection *a, const struct sp_detection *b)
 /* Boxes well over the threshold, and how many of them the other has at IoU >= 0.98. */
 static void count_alike(const struct found *a, const struct found *b, size_t *all, size_t *alike)
 {
-    for (int i = 0; i < pictures; ++i)
+    for (int i = 0; i < images; ++i)
         for (size_t k = 0; k < a[i].count; ++k) {
             double best = 0;
-            if (a[i].detections[k].score < 0.33)
+            if (a[i].detections[k].confidence < 0.33)
                 continue;
             for (size_t j = 0; j < b[i].count; ++j)
                 best = fmax(best, iou(&a[i].detections[k], &b[i].detections[j]));
@@ -276,7 +276,7 @@ static void test_boxes_agree_with_the_cpu(void **state)
     (void)state;
     static const struct {
         enum spoton_precision precision;
-        const char *extra;
+        const char *backend_options;
         int batch;
     } ways[] = {{SPOTON_PRECISION_AUTO, "one_size=1", 8},
                 {SPOTON_PRECISION_F32, "graphs=0;nhwc=0", 1},
@@ -285,13 +285,14 @@ static void test_boxes_agree_with_the_cpu(void **state)
     const struct spoton_engine_api *cuda = find_cuda(), *cpu = NULL;
     if (!cuda || sp_engine_load(&cpu, "onnxruntime", NULL) < 0)
         skip();
-    bool real = read_pictures();
+    bool real = read_images();
     struct sp_detector *detector = open_detector(cpu, &cpu_model, 1, SPOTON_PRECISION_F32, NULL);
     assert_non_null(detector);
     detect(detector, 1, on_cpu);
     sp_detector_close(detector);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; ++i) {
-        detector = open_detector(cuda, &model, ways[i].batch, ways[i].precision, ways[i].extra);
+        detector =
+            open_detector(cuda, &model, ways[i].batch, ways[i].precision, ways[i].backend_options);
         assert_non_null(detector);
         size_t all = 0, alike = 0;
         for (int again = 0; again < 3; ++again) {
@@ -299,67 +300,66 @@ static void test_boxes_agree_with_the_cpu(void **state)
             count_alike(on_cpu, on_device, &all, &alike);
             count_alike(on_device, on_cpu, &all, &alike);
         }
-        print_message("%s, %s, batch %d: %zu of %zu boxes alike\n",
-                      sp_precision_name(ways[i].precision), ways[i].extra ? ways[i].extra : "",
-                      ways[i].batch, alike, all);
+        print_message(
+            "%s, %s, batch %d: %zu of %zu boxes alike\n", sp_precision_name(ways[i].precision),
+            ways[i].backend_options ? ways[i].backend_options : "", ways[i].batch, alike, all);
         assert_true((double)alike >= 0.99 * (double)all);
         assert_true(!real || all > 100);
         sp_detector_close(detector);
     }
 }
 
-/* Several slots in flight of two engines: every picture keeps its boxes. */
+/* Several requests in flight of two engines: every image keeps its boxes. */
 static void test_two_engines_share_a_device(void **state)
 {
     (void)state;
-    enum { BATCH = 2, SLOTS = 3, ROUNDS = 20 };
+    enum { BATCH = 2, REQUESTS = 3, ROUNDS = 20 };
     const struct spoton_engine_api *cuda = find_cuda();
     struct sp_detector *detectors[2];
-    struct sp_detector_slot *slots[2][SLOTS];
+    struct sp_detector_request *requests[2][REQUESTS];
     if (!cuda)
         skip();
-    read_pictures();
+    read_images();
     for (int d = 0; d < 2; ++d) {
         detectors[d] = open_detector(cuda, &model, BATCH, SPOTON_PRECISION_F32, "search=0");
         assert_non_null(detectors[d]);
-        for (int s = 0; s < SLOTS; ++s)
-            slots[d][s] = sp_detector_acquire(detectors[d]);
+        for (int s = 0; s < REQUESTS; ++s)
+            requests[d][s] = sp_detector_acquire(detectors[d]);
     }
     detect(detectors[0], BATCH, on_device);
     for (int round = 0; round < ROUNDS; ++round) {
         for (int d = 0; d < 2; ++d)
-            for (int s = 0; s < SLOTS; ++s)
-                assert_int_equal(submit(detectors[d], slots[d][s], (round + d + s) * BATCH, BATCH),
-                                 SP_OK);
+            for (int s = 0; s < REQUESTS; ++s)
+                assert_int_equal(
+                    submit(detectors[d], requests[d][s], (round + d + s) * BATCH, BATCH), SP_OK);
         for (int d = 0; d < 2; ++d)
-            for (int s = 0; s < SLOTS; ++s) {
-                assert_int_equal(sp_detector_collect(detectors[d], slots[d][s], NULL), SP_OK);
+            for (int s = 0; s < REQUESTS; ++s) {
+                assert_int_equal(sp_detector_collect(detectors[d], requests[d][s], NULL), SP_OK);
                 for (int i = 0; i < BATCH; ++i) {
-                    const struct found *wanted =
-                        &on_device[((round + d + s) * BATCH + i) % pictures];
-                    assert_int_equal(slots[d][s]->image[i].detection_count, wanted->count);
-                    assert_memory_equal(slots[d][s]->image[i].detections, wanted->detections,
+                    const struct found *wanted = &on_device[((round + d + s) * BATCH + i) % images];
+                    assert_int_equal(requests[d][s]->image[i].detection_count, wanted->count);
+                    assert_memory_equal(requests[d][s]->image[i].detections, wanted->detections,
                                         wanted->count * sizeof *wanted->detections);
                 }
             }
     }
     for (int d = 0; d < 2; ++d) {
-        for (int s = 0; s < SLOTS; ++s)
-            sp_detector_release(detectors[d], slots[d][s]);
+        for (int s = 0; s < REQUESTS; ++s)
+            sp_detector_release(detectors[d], requests[d][s]);
         sp_detector_close(detectors[d]);
     }
 }
 
-/* Too little memory for 32 pictures at once: they run in parts, and the answers are the same. */
+/* Too little memory for 32 images at once: they run in parts, and the answers are the same. */
 static void test_little_memory_is_enough(void **state)
 {
     (void)state;
     const struct spoton_engine_api *cuda = find_cuda();
     struct spoton_engine_description d = {.struct_bytes = sizeof d};
-    static struct found usual[PICTURES_MAX];
+    static struct found usual[IMAGES_MAX];
     if (!cuda)
         skip();
-    read_pictures();
+    read_images();
     struct sp_detector *detector = open_detector(cuda, &model, 8, SPOTON_PRECISION_F32, NULL);
     assert_non_null(detector);
     detect(detector, 8, usual);
@@ -387,21 +387,21 @@ static void test_a_device_that_fails_is_an_error(void **state)
     struct sp_detector *detector =
         open_detector(cuda, &model, 2, SPOTON_PRECISION_AUTO, "break_after=4");
     assert_non_null(detector);
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     int good = 0, bad = 0;
     for (int i = 0; i < 8; ++i) {
         struct sp_error err = {0};
-        int result = submit(detector, slot, i, 2);
+        int result = submit(detector, request, i, 2);
         if (result == SP_OK)
-            result = sp_detector_collect(detector, slot, &err);
+            result = sp_detector_collect(detector, request, &err);
         if (result < 0)
-            assert_int_equal(slot->image[0].detection_count, 0);
+            assert_int_equal(request->image[0].detection_count, 0);
         good += result == SP_OK;
         bad += result < 0;
     }
     assert_int_equal(good, 2); /* the first of the four was the model's first run */
     assert_int_equal(bad, 6);
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     sp_detector_close(detector);
 }
 

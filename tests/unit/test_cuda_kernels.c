@@ -56,7 +56,7 @@ static const struct shape shapes[] = {
     {1621, 911, 640, 384, SP_PIXEL_NV12, SP_MATRIX_BT709, false, SPOTON_LAYOUT_NCHW},
 };
 
-/* Smooth with noise on it, as pictures are: edges of one pixel would measure the rounding of
+/* Smooth with noise on it, as images are: edges of one pixel would measure the rounding of
  * positions. */
 static uint8_t *make_planes(const struct shape *shape, struct sp_frame *frame)
 {
@@ -86,11 +86,11 @@ static uint8_t *make_planes(const struct shape *shape, struct sp_frame *frame)
 }
 
 /* The planes of `from` lie at the same places after `device` as after `planes`. */
-static struct cuda_picture picture_of(const struct spoton_picture *from, const uint8_t *planes,
-                                      const uint8_t *device)
+static struct cuda_image image_of(const struct spoton_image *from, const uint8_t *planes,
+                                  const uint8_t *device)
 {
-    struct cuda_picture to;
-    cuda_describe_picture(&to, from);
+    struct cuda_image to;
+    cuda_describe_image(&to, from);
     for (int i = 0; i < 3; ++i) {
         to.stride_bytes[i] = from->stride_bytes[i];
         to.plane[i] = from->plane[i] ? device + (from->plane[i] - planes) : NULL;
@@ -143,11 +143,11 @@ static uint8_t *letterbox_by_cpu(const struct shape *shape, const struct sp_fram
 }
 
 static void describe(const struct shape *shape, const struct sp_frame *frame,
-                     struct spoton_picture *description)
+                     struct spoton_image *description)
 {
     struct sp_letterbox_geometry geometry;
-    assert_int_equal(sp_device_picture(description, &geometry, frame, shape->input_width,
-                                       shape->input_height, NULL),
+    assert_int_equal(sp_device_image(description, &geometry, frame, shape->input_width,
+                                     shape->input_height, NULL),
                      SP_OK);
 }
 
@@ -167,19 +167,19 @@ static void test_the_arithmetic_is_that_of_the_cpu(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
         const struct shape *shape = &shapes[i];
-        struct spoton_picture description;
+        struct spoton_image description;
         struct sp_frame frame;
         uint8_t *planes = make_planes(shape, &frame);
         uint8_t *expected = letterbox_by_cpu(shape, &frame);
         describe(shape, &frame, &description);
-        struct cuda_picture picture = picture_of(&description, planes, planes);
+        struct cuda_image image = image_of(&description, planes, planes);
         size_t pixels = (size_t)shape->input_width * (size_t)shape->input_height;
         float *found = malloc(3 * pixels * sizeof *found);
         assert_non_null(found);
-        for (int y = -(picture.top & 1); y < shape->input_height; y += 2)
-            for (int x = -(picture.left & 1); x < shape->input_width; x += 2) {
+        for (int y = -(image.top & 1); y < shape->input_height; y += 2)
+            for (int x = -(image.left & 1); x < shape->input_width; x += 2) {
                 float color[4][3];
-                cuda_four_of_input(&picture, x, y, color);
+                cuda_four_of_input(&image, x, y, color);
                 for (int k = 0; k < 4; ++k)
                     keep_pixel(shape, found, x + (k & 1), y + (k >> 1), color[k]);
             }
@@ -192,7 +192,7 @@ static void test_the_arithmetic_is_that_of_the_cpu(void **state)
 
 static void run_letterbox(const struct shape *shape)
 {
-    struct spoton_picture description;
+    struct spoton_image description;
     struct sp_frame frame;
     size_t count = (size_t)shape->input_width * (size_t)shape->input_height * 3;
     uint8_t *planes = make_planes(shape, &frame);
@@ -203,8 +203,8 @@ static void run_letterbox(const struct shape *shape)
     size_t bytes = (size_t)shape->width * (size_t)shape->height +
                    2 * (size_t)((shape->width + 1) / 2) * (size_t)((shape->height + 1) / 2);
     uint8_t *device = to_device(planes, bytes);
-    struct cuda_picture pictures[2] = {picture_of(&description, planes, device)};
-    struct cuda_picture *on_device = to_device(pictures, sizeof pictures);
+    struct cuda_image images[2] = {image_of(&description, planes, device)};
+    struct cuda_image *on_device = to_device(images, sizeof images);
     struct cuda_input input = {
         .data = to_device(NULL, 2 * count * sizeof *found),
         .nhwc = shape->layout == SPOTON_LAYOUT_NHWC,
@@ -217,7 +217,7 @@ static void run_letterbox(const struct shape *shape)
         cudaMemcpy(found, input.data, 2 * count * sizeof *found, cudaMemcpyDeviceToHost),
         cudaSuccess);
     judge(shape, found, expected, count);
-    for (size_t i = count; i < 2 * count; ++i) /* no picture: grey */
+    for (size_t i = count; i < 2 * count; ++i) /* no image: grey */
         assert_true(found[i] == 114.0f / 255);
     cudaFree(device);
     cudaFree(on_device);
@@ -227,7 +227,7 @@ static void run_letterbox(const struct shape *shape)
     free(planes);
 }
 
-static void test_pictures_are_those_of_the_cpu(void **state)
+static void test_images_are_those_of_the_cpu(void **state)
 {
     (void)state;
     if (!have_device())
@@ -241,33 +241,32 @@ static void test_pictures_are_those_of_the_cpu(void **state)
 enum { IMAGES = 3 };
 
 struct head_case {
-    enum sp_model_family family;
+    enum sp_head_type head_type;
     int classes, anchors;
     bool rows_first, relative, some_classes;
     float likely; /* share of anchors over the threshold */
 };
 
 static const struct head_case heads[] = {
-    {SP_FAMILY_YOLOV8, 1, 5040, false, false, false, 0.01f},
-    {SP_FAMILY_YOLOV8, 80, 8400, false, false, true, 0.02f},
-    {SP_FAMILY_YOLOV8, 3, 8400, true, true, false,
-     0.9f}, /* more than are sorted in shared memory */
-    {SP_FAMILY_YOLOV8, 1, 8400, false, false, false, 0},
-    {SP_FAMILY_END_TO_END, 80, 300, true, false, true, 0.3f},
-    {SP_FAMILY_END_TO_END, 5, 300, true, true, false, 1.0f},
+    {SP_HEAD_YOLOV8, 1, 5040, false, false, false, 0.01f},
+    {SP_HEAD_YOLOV8, 80, 8400, false, false, true, 0.02f},
+    {SP_HEAD_YOLOV8, 3, 8400, true, true, false, 0.9f}, /* more than are sorted in shared memory */
+    {SP_HEAD_YOLOV8, 1, 8400, false, false, false, 0},
+    {SP_HEAD_END_TO_END, 80, 300, true, false, true, 0.3f},
+    {SP_HEAD_END_TO_END, 5, 300, true, true, false, 1.0f},
 };
 
 static void fill_head(const struct head_case *c, float *data)
 {
     float unit = c->relative ? 1.0f : 640.0f;
-    int values = c->family == SP_FAMILY_END_TO_END ? 6 : 4 + c->classes;
-    bool rows = c->family == SP_FAMILY_END_TO_END || c->rows_first;
-    for (int image = 0; image < IMAGES; ++image)
+    int values = c->head_type == SP_HEAD_END_TO_END ? 6 : 4 + c->classes;
+    bool rows = c->head_type == SP_HEAD_END_TO_END || c->rows_first;
+    for (int image_index = 0; image_index < IMAGES; ++image_index)
         for (int a = 0; a < c->anchors; ++a)
             for (int v = 0; v < values; ++v) {
                 float value = chance() * unit;
                 bool likely = chance() < c->likely;
-                if (c->family == SP_FAMILY_END_TO_END) {
+                if (c->head_type == SP_HEAD_END_TO_END) {
                     if (v == 2 || v == 3)
                         value = unit * 0.4f + value;
                     if (v == 4)
@@ -283,7 +282,7 @@ static void fill_head(const struct head_case *c, float *data)
                     value = dice() % 2 ? NAN : INFINITY;
                 size_t at = rows ? (size_t)a * (size_t)values + (size_t)v
                                  : (size_t)v * (size_t)c->anchors + (size_t)a;
-                data[(size_t)image * (size_t)values * (size_t)c->anchors + at] = value;
+                data[(size_t)image_index * (size_t)values * (size_t)c->anchors + at] = value;
             }
 }
 
@@ -298,7 +297,7 @@ static struct cuda_head device_head(const struct spoton_head *head, const struct
         .anchors = c->anchors,
         .unit_x = head->unit_x,
         .unit_y = head->unit_y,
-        .threshold = head->score_threshold,
+        .threshold = head->confidence_threshold,
         .nms_iou = head->nms_iou,
         .class_wanted =
             head->class_wanted ? to_device(head->class_wanted, (size_t)head->classes) : NULL,
@@ -331,7 +330,7 @@ static void assert_same(const struct sp_detection *a, const struct sp_detection 
     for (size_t i = 0; i < count; ++i) {
         assert_true(a[i].x1_px == b[i].x1_px && a[i].y1_px == b[i].y1_px);
         assert_true(a[i].x2_px == b[i].x2_px && a[i].y2_px == b[i].y2_px);
-        assert_true(a[i].score == b[i].score && a[i].class_id == b[i].class_id);
+        assert_true(a[i].confidence == b[i].confidence && a[i].class_id == b[i].class_id);
     }
 }
 
@@ -340,7 +339,7 @@ static void run_head(const struct head_case *c)
     static struct sp_detection expected[SP_DETECTIONS_MAX], found[SP_DETECTIONS_MAX];
     static struct spoton_box boxes[IMAGES * SP_DETECTIONS_MAX];
     static struct sp_model model;
-    bool wanted[128], end_to_end = c->family == SP_FAMILY_END_TO_END;
+    bool wanted[128], end_to_end = c->head_type == SP_HEAD_END_TO_END;
     uint8_t wanted_bytes[128];
     int values = end_to_end ? 6 : 4 + c->classes, counts[IMAGES];
     size_t each = (size_t)values * (size_t)c->anchors;
@@ -349,12 +348,13 @@ static void run_head(const struct head_case *c)
     fill_head(c, data);
     for (int i = 0; i < 128; ++i)
         wanted[i] = i % 3 != 1;
-    model = (struct sp_model){.family = c->family,
+    model = (struct sp_model){.head_type = c->head_type,
                               .classes = c->classes,
                               .rows_first = c->rows_first,
                               .relative_boxes = c->relative};
-    struct sp_head_options options = {
-        .score_threshold = 0.3, .nms_iou = 0.5, .class_wanted = c->some_classes ? wanted : NULL};
+    struct sp_head_options options = {.confidence_threshold = 0.3,
+                                      .nms_iou = 0.5,
+                                      .class_wanted = c->some_classes ? wanted : NULL};
     struct sp_letterbox_geometry geometry;
     sp_letterbox_geometry(&geometry, 1920, 1080, 640, 640);
     struct spoton_head head;
@@ -368,12 +368,12 @@ static void run_head(const struct head_case *c)
                          cudaSuccess);
         assert_int_equal(cudaMemcpy(counts, h.box_count, sizeof counts, cudaMemcpyDeviceToHost),
                          cudaSuccess);
-        for (int image = 0; image < IMAGES; ++image) {
+        for (int image_index = 0; image_index < IMAGES; ++image_index) {
             struct sp_model_output output = {
-                .data = data + (size_t)image * each, .dims = {dims[0], dims[1]}, .rank = 2};
+                .data = data + (size_t)image_index * each, .dims = {dims[0], dims[1]}, .rank = 2};
             size_t want = sp_head_decode(&model, &output, &options, &geometry, expected);
-            size_t got = sp_device_detections(boxes + (ptrdiff_t)image * SP_DETECTIONS_MAX,
-                                              counts[image], &geometry, found);
+            size_t got = sp_device_detections(boxes + (ptrdiff_t)image_index * SP_DETECTIONS_MAX,
+                                              counts[image_index], &geometry, found);
             assert_int_equal(got, want);
             assert_true(want > 0 || c->likely == 0);
             assert_same(found, expected, want);
@@ -499,7 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_arithmetic_is_that_of_the_cpu),
-        cmocka_unit_test(test_pictures_are_those_of_the_cpu),
+        cmocka_unit_test(test_images_are_those_of_the_cpu),
         cmocka_unit_test(test_boxes_are_those_of_the_cpu),
         cmocka_unit_test(test_sums_and_activations),
     };

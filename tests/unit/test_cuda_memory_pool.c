@@ -57,30 +57,30 @@ static struct cuda_pool pool = {pin, unpin, DEVICE, PTHREAD_MUTEX_INITIALIZER, N
 static void test_many_for_few_calls(void **state)
 {
     enum { COUNT = 600, BYTES = 100001 };
-    static uint8_t *picture[COUNT];
+    static uint8_t *image[COUNT];
     (void)state;
     pins = 0;
     for (int i = 0; i < COUNT; ++i) {
-        picture[i] = cuda_pool_take(&pool, BYTES);
-        assert_non_null(picture[i]);
-        assert_int_equal((uintptr_t)picture[i] % 4096, 0);
-        memset(picture[i], i % 251, BYTES);
+        image[i] = cuda_pool_take(&pool, BYTES);
+        assert_non_null(image[i]);
+        assert_int_equal((uintptr_t)image[i] % 4096, 0);
+        memset(image[i], i % 251, BYTES);
     }
     assert_in_range(pins, 1, 20);
     assert_true(pinned_bytes < (size_t)COUNT * BYTES * 3 / 2);
     for (int i = 0; i < COUNT; ++i)
         for (int k = 0; k < BYTES; k += 997)
-            assert_int_equal(picture[i][k], i % 251);
+            assert_int_equal(image[i][k], i % 251);
     int before = pins;
     for (int round = 0; round < 3; ++round) { /* as files that are played again */
         for (int i = round; i < COUNT; i += 3)
-            cuda_pool_give(&pool, picture[i]);
+            cuda_pool_give(&pool, image[i]);
         for (int i = round; i < COUNT; i += 3)
-            picture[i] = cuda_pool_take(&pool, BYTES);
+            image[i] = cuda_pool_take(&pool, BYTES);
     }
     assert_int_equal(pins, before);
     for (int i = 0; i < COUNT; ++i)
-        cuda_pool_give(&pool, picture[i]);
+        cuda_pool_give(&pool, image[i]);
     cuda_pool_give(&pool, NULL);
 }
 

@@ -1,4 +1,4 @@
-/* Pictures in a device's memory. Needs a device; without one it is skipped. */
+/* Images in a device's memory. Needs a device; without one it is skipped. */
 #include "../../src/engine/cuda/surfaces.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@ enum { THREADS = 4, ROUNDS = 200, PAD = 37 };
 struct planes {
     uint8_t *memory, *packed;
     size_t packed_bytes;
-    struct spoton_picture picture;
+    struct spoton_image image;
 };
 
 /* With gaps between the rows, and what is expected without them. */
@@ -22,8 +22,8 @@ static void make_planes(struct planes *p, int width, int height, int interleaved
     int half = (width + 1) / 2, rows = (height + 1) / 2, planes = interleaved ? 2 : 3;
     int widths[3] = {width, interleaved ? 2 * half : half, half};
     size_t bytes = 0;
-    p->picture = (struct spoton_picture){
-        .width = width, .height = height, .interleaved_chroma = interleaved};
+    p->image =
+        (struct spoton_image){.width = width, .height = height, .interleaved_chroma = interleaved};
     p->packed_bytes = 0;
     for (int i = 0; i < planes; ++i) {
         bytes += (size_t)(widths[i] + PAD) * (size_t)(i ? rows : height);
@@ -39,8 +39,8 @@ static void make_planes(struct planes *p, int width, int height, int interleaved
     }
     uint8_t *from = p->memory, *to = p->packed;
     for (int i = 0; i < planes; ++i) {
-        p->picture.plane[i] = from;
-        p->picture.stride_bytes[i] = widths[i] + PAD;
+        p->image.plane[i] = from;
+        p->image.stride_bytes[i] = widths[i] + PAD;
         for (int y = 0; y < (i ? rows : height); ++y, from += widths[i] + PAD, to += widths[i])
             memcpy(to, from, (size_t)widths[i]);
     }
@@ -79,7 +79,7 @@ static void test_what_is_taken_is_read(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         make_planes(&planes[i], cases[i].width, cases[i].height, cases[i].interleaved, (unsigned)i);
         assert_int_equal(
-            cuda_surface_take(decoding, &planes[i].picture, &surface[i], error, sizeof error), 0);
+            cuda_surface_take(decoding, &planes[i].image, &surface[i], error, sizeof error), 0);
         memset(planes[i].memory, 0, 1); /* it is the caller's again */
     }
     cuda_decoding_close(decoding);
@@ -106,7 +106,7 @@ static void *take_and_read(void *argument)
         struct spoton_surface *surface = NULL;
         make_planes(&planes, 320, 180, i % 2, seed + (unsigned)i);
         uint8_t *found = malloc(planes.packed_bytes);
-        if (cuda_surface_take(decoding, &planes.picture, &surface, error, sizeof error) < 0 ||
+        if (cuda_surface_take(decoding, &planes.image, &surface, error, sizeof error) < 0 ||
             cuda_surface_read(surface, found, error, sizeof error) < 0 ||
             memcmp(found, planes.packed, planes.packed_bytes) != 0)
             wrong = argument;
@@ -118,7 +118,7 @@ static void *take_and_read(void *argument)
     return wrong;
 }
 
-/* Memory goes round between cameras, and no picture gets into another one. */
+/* Memory goes round between cameras, and no image gets into another one. */
 static void test_cameras_beside_each_other(void **state)
 {
     static unsigned seed[THREADS] = {1, 1000, 2000, 3000};

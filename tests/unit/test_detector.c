@@ -12,7 +12,7 @@ enum { SOURCE_W = 640, SOURCE_H = 360 };
 
 static struct sp_model model;
 
-static struct sp_detector_options fake_options(const char *extra)
+static struct sp_detector_options fake_options(const char *backend_options)
 {
     const struct spoton_engine_api *fake = load_fake();
     assert_int_equal(sp_model_open(&model, fake, "fake", NULL, NULL), SP_OK);
@@ -23,12 +23,12 @@ static struct sp_detector_options fake_options(const char *extra)
         .width_px = 640,
         .height_px = 384,
         .threads = 2,
-        .extra = extra,
-        .head = {.score_threshold = 0.3, .nms_iou = 0.5},
+        .backend_options = backend_options,
+        .head = {.confidence_threshold = 0.3, .nms_iou = 0.5},
     };
 }
 
-/* A dark picture with one bright rectangle, whose place tells which picture it is. */
+/* A dark image with one bright rectangle, whose place tells which image it is. */
 static void draw(uint8_t *planes, struct sp_frame *frame, int number)
 {
     memset(planes, 30, SOURCE_W * SOURCE_H);
@@ -45,11 +45,11 @@ static void draw(uint8_t *planes, struct sp_frame *frame, int number)
     };
 }
 
-static bool holds_picture(const struct sp_detector_slot *slot, int image, int number)
+static bool holds_image(const struct sp_detector_request *request, int image_index, int number)
 {
-    const struct sp_detection *found = slot->image[image].detections;
+    const struct sp_detection *found = request->image[image_index].detections;
     int left = 8 * (number % 60), top = 8 * (number / 60 % 30) + 4;
-    return slot->image[image].detection_count == 1 && fabs(found->x1_px - left) < 0.01 &&
+    return request->image[image_index].detection_count == 1 && fabs(found->x1_px - left) < 0.01 &&
            fabs(found->y1_px - top) < 0.01 && fabs(found->x2_px - left - 40) < 0.01 &&
            fabs(found->y2_px - top - 80) < 0.01 && found->class_id == 0;
 }
@@ -66,16 +66,16 @@ static void test_a_rectangle_is_found_where_it_is(void **state)
     sp_detector_input_size(detector, &w, &h);
     assert_true(w == 640 && h == 384 && sp_detector_batch(detector) == 2);
     for (int number = 0; number < 200; number += 7) {
-        struct sp_detector_slot *slot = sp_detector_acquire(detector);
-        assert_int_equal(slot->images, 0);
+        struct sp_detector_request *request = sp_detector_acquire(detector);
+        assert_int_equal(request->images, 0);
         draw(planes, &frame, number);
-        assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
-        assert_int_equal(slot->images, 1); /* half a batch */
-        assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
-        assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
-        assert_true(holds_picture(slot, 0, number));
-        assert_true(slot->finished_us >= slot->submitted_us && slot->submitted_us > 0);
-        sp_detector_release(detector, slot);
+        assert_int_equal(sp_detector_fill(detector, request, &frame, NULL), SP_OK);
+        assert_int_equal(request->images, 1); /* half a batch */
+        assert_int_equal(sp_detector_submit(detector, request, NULL), SP_OK);
+        assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
+        assert_true(holds_image(request, 0, number));
+        assert_true(request->finished_us >= request->submitted_us && request->submitted_us > 0);
+        sp_detector_release(detector, request);
     }
     sp_detector_close(detector);
     sp_detector_close(NULL);
@@ -110,7 +110,7 @@ static void test_settings_that_cannot_be(void **state)
     sp_detector_close(detector);
 }
 
-static void test_an_empty_frame_does_not_spoil_the_slot(void **state)
+static void test_an_empty_frame_does_not_spoil_the_request(void **state)
 {
     (void)state;
     struct sp_detector_options options = fake_options(NULL);
@@ -118,14 +118,14 @@ static void test_an_empty_frame_does_not_spoil_the_slot(void **state)
     struct sp_frame frame, empty = {0};
     static uint8_t planes[SOURCE_W * SOURCE_H * 3 / 2];
     assert_int_equal(sp_detector_open(&detector, &options, NULL), SP_OK);
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
-    assert_int_equal(sp_detector_fill(detector, slot, &empty, NULL), SP_ERR_INVALID);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
+    assert_int_equal(sp_detector_fill(detector, request, &empty, NULL), SP_ERR_INVALID);
     draw(planes, &frame, 61);
-    assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
-    assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
-    assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
-    assert_true(slot->images == 1 && holds_picture(slot, 0, 61));
-    sp_detector_release(detector, slot);
+    assert_int_equal(sp_detector_fill(detector, request, &frame, NULL), SP_OK);
+    assert_int_equal(sp_detector_submit(detector, request, NULL), SP_OK);
+    assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
+    assert_true(request->images == 1 && holds_image(request, 0, 61));
+    sp_detector_release(detector, request);
     sp_detector_close(detector);
 }
 
@@ -133,7 +133,7 @@ static void test_an_empty_frame_does_not_spoil_the_slot(void **state)
 struct stream {
     struct sp_detector *detector;
     struct sp_queue *in_flight;
-    int pictures, right, wrong, failed;
+    int images, right, wrong, failed;
 };
 
 static void *collect_all(void *argument)
@@ -142,43 +142,43 @@ static void *collect_all(void *argument)
     int next = 0;
     void *item;
     while (sp_queue_pop(stream->in_flight, &item, -1) == SP_OK) {
-        struct sp_detector_slot *slot = item;
+        struct sp_detector_request *request = item;
         struct sp_error err;
-        int result = sp_detector_collect(stream->detector, slot, &err);
-        for (int i = 0; i < slot->images; ++i, ++next) {
+        int result = sp_detector_collect(stream->detector, request, &err);
+        for (int i = 0; i < request->images; ++i, ++next) {
             if (result < 0)
-                stream->failed += slot->image[i].detection_count == 0;
-            else if (holds_picture(slot, i, next))
+                stream->failed += request->image[i].detection_count == 0;
+            else if (holds_image(request, i, next))
                 ++stream->right;
             else
                 ++stream->wrong;
         }
-        sp_detector_release(stream->detector, slot);
+        sp_detector_release(stream->detector, request);
     }
     return NULL;
 }
 
-static void run_stream(struct stream *stream, const char *extra, int pictures)
+static void run_stream(struct stream *stream, const char *backend_options, int images)
 {
-    struct sp_detector_options options = fake_options(extra);
+    struct sp_detector_options options = fake_options(backend_options);
     struct spoton_engine_description description;
     static uint8_t planes[SOURCE_W * SOURCE_H * 3 / 2];
     pthread_t collector;
-    *stream = (struct stream){.pictures = pictures};
+    *stream = (struct stream){.images = images};
     assert_int_equal(sp_detector_open(&stream->detector, &options, NULL), SP_OK);
     sp_detector_describe(stream->detector, &description);
-    assert_true(description.slots > 2);
+    assert_true(description.requests > 2);
     assert_int_equal(sp_queue_open(&stream->in_flight, 16, NULL), SP_OK);
     assert_int_equal(sp_thread_start(&collector, "collect", collect_all, stream, NULL), SP_OK);
-    for (int number = 0; number < pictures;) {
-        struct sp_detector_slot *slot = sp_detector_acquire(stream->detector);
-        for (int i = 0; i < 2 && number < pictures; ++i, ++number) {
+    for (int number = 0; number < images;) {
+        struct sp_detector_request *request = sp_detector_acquire(stream->detector);
+        for (int i = 0; i < 2 && number < images; ++i, ++number) {
             struct sp_frame frame;
             draw(planes, &frame, number);
-            assert_int_equal(sp_detector_fill(stream->detector, slot, &frame, NULL), SP_OK);
+            assert_int_equal(sp_detector_fill(stream->detector, request, &frame, NULL), SP_OK);
         }
-        assert_int_equal(sp_detector_submit(stream->detector, slot, NULL), SP_OK);
-        assert_int_equal(sp_queue_push(stream->in_flight, slot), SP_OK);
+        assert_int_equal(sp_detector_submit(stream->detector, request, NULL), SP_OK);
+        assert_int_equal(sp_queue_push(stream->in_flight, request), SP_OK);
     }
     sp_queue_close(stream->in_flight);
     pthread_join(collector, NULL);
@@ -186,7 +186,7 @@ static void run_stream(struct stream *stream, const char *extra, int pictures)
     sp_detector_close(stream->detector);
 }
 
-static void test_many_slots_keep_their_order(void **state)
+static void test_many_requests_keep_their_order(void **state)
 {
     (void)state;
     struct stream stream;
@@ -195,7 +195,7 @@ static void test_many_slots_keep_their_order(void **state)
     assert_int_equal(stream.wrong + stream.failed, 0);
 }
 
-static void test_failures_stay_with_their_pictures(void **state)
+static void test_failures_stay_with_their_images(void **state)
 {
     (void)state;
     struct stream stream;
@@ -206,15 +206,15 @@ static void test_failures_stay_with_their_pictures(void **state)
     assert_int_equal(stream.wrong, 0);
 }
 
-/* First picture of a clip as raw planes; false when the clip or the ffmpeg program is missing. */
-static bool read_picture(const char *clip, int number, int w, int h, uint8_t *planes)
+/* First image of a clip as raw planes; false when the clip or the ffmpeg program is missing. */
+static bool read_image(const char *clip, int number, int w, int h, uint8_t *planes)
 {
     char command[3000], folder[512], raw[600];
     size_t bytes = (size_t)w * (size_t)h * 3 / 2;
     if (!file_exists(clip))
         return false;
     scratch_folder(folder, sizeof folder, "test-models");
-    snprintf(raw, sizeof raw, "%s/picture.yuv", folder);
+    snprintf(raw, sizeof raw, "%s/image.yuv", folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -y -i '%s' -vf 'select=eq(n\\,%d)' -frames:v 1 -pix_fmt yuv420p "
              "-f rawvideo '%s'",
@@ -245,7 +245,7 @@ struct result {
 };
 
 static void detect_one(const struct sp_detector_options *options, const struct sp_frame *frame,
-                       int image, struct result *result)
+                       int image_index, struct result *result)
 {
     struct sp_detector *detector;
     struct sp_error err = {0};
@@ -253,16 +253,16 @@ static void detect_one(const struct sp_detector_options *options, const struct s
     if (opened < 0)
         print_message("%s\n", err.text);
     assert_int_equal(opened, SP_OK);
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
-    for (int i = 0; i <= image; ++i)
-        assert_int_equal(sp_detector_fill(detector, slot, frame, NULL), SP_OK);
-    assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
-    assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
+    for (int i = 0; i <= image_index; ++i)
+        assert_int_equal(sp_detector_fill(detector, request, frame, NULL), SP_OK);
+    assert_int_equal(sp_detector_submit(detector, request, NULL), SP_OK);
+    assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
     memset(result, 0, sizeof *result);
-    result->count = slot->image[image].detection_count;
-    memcpy(result->detections, slot->image[image].detections,
+    result->count = request->image[image_index].detection_count;
+    memcpy(result->detections, request->image[image_index].detections,
            result->count * sizeof *result->detections);
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     sp_detector_close(detector);
 }
 
@@ -278,7 +278,7 @@ static struct sp_detector_options bundled_options(const struct spoton_engine_api
         .width_px = 640,
         .height_px = 384,
         .threads = 2,
-        .head = {.score_threshold = 0.3, .nms_iou = 0.7},
+        .head = {.confidence_threshold = 0.3, .nms_iou = 0.7},
     };
 }
 
@@ -295,7 +295,7 @@ static struct sp_frame frame_1080p(void)
     };
 }
 
-static void test_people_in_a_real_picture(void **state)
+static void test_people_in_a_real_image(void **state)
 {
     (void)state;
     const struct spoton_engine_api *api = find_openvino();
@@ -303,11 +303,11 @@ static void test_people_in_a_real_picture(void **state)
     shared_path(clip, sizeof clip, "data/clips/shop-1080p-hevc.mp4");
     if (!api)
         skip();
-    if (!read_picture(clip, 0, 1920, 1080, planes_1080p)) {
+    if (!read_image(clip, 0, 1920, 1080, planes_1080p)) {
         print_message("skipped: no %s, or no ffmpeg program\n", clip);
         skip();
     }
-    /* Two people seen in full, drawn by hand on the picture. */
+    /* Two people seen in full, drawn by hand on the image. */
     static const double people[2][4] = {{687, 376, 961, 894}, {977, 136, 1152, 567}};
     struct sp_frame frame = frame_1080p();
     struct sp_detector_options options = bundled_options(api);
@@ -322,7 +322,7 @@ static void test_people_in_a_real_picture(void **state)
     }
 }
 
-/* A picture that needs no file: noise over a gradient. What is found does not matter. */
+/* A image that needs no file: noise over a gradient. What is found does not matter. */
 static void draw_noise(void)
 {
     unsigned seed = 1;
@@ -338,7 +338,7 @@ static bool is_same(const struct result *a, const struct result *b)
     for (size_t i = 0; same && i < a->count; ++i) {
         const struct sp_detection *x = &a->detections[i], *y = &b->detections[i];
         same = x->x1_px == y->x1_px && x->y1_px == y->y1_px && x->x2_px == y->x2_px &&
-               x->y2_px == y->y2_px && x->score == y->score && x->class_id == y->class_id;
+               x->y2_px == y->y2_px && x->confidence == y->confidence && x->class_id == y->class_id;
     }
     return same;
 }
@@ -355,7 +355,7 @@ static void test_the_same_numbers_whatever_the_threads(void **state)
     if (!api)
         skip();
     shared_path(clip, sizeof clip, "data/clips/shop-1080p-hevc.mp4");
-    if (!read_picture(clip, 0, 1920, 1080, planes_1080p))
+    if (!read_image(clip, 0, 1920, 1080, planes_1080p))
         draw_noise();
     struct sp_frame frame = frame_1080p();
     for (int precision = 0; precision < 2; ++precision) {
@@ -366,13 +366,13 @@ static void test_the_same_numbers_whatever_the_threads(void **state)
             options.threads = settings[i][0];
             options.streams = settings[i][1];
             options.batch = settings[i][2];
-            options.head.score_threshold = 0; /* whatever it says: much to compare */
+            options.head.confidence_threshold = 0; /* whatever it says: much to compare */
             detect_one(&options, &frame, settings[i][3], &result);
             assert_in_range(result.count, 20, SP_DETECTIONS_MAX);
             struct result *expected = &first[settings[i][2] > 1];
             if (expected->count == 0)
                 *expected = result;
-            print_message("%s, threads %d, streams %d, batch %d, picture %d: %s\n",
+            print_message("%s, threads %d, streams %d, batch %d, image %d: %s\n",
                           precision ? "f32" : "auto", settings[i][0], settings[i][1],
                           settings[i][2], settings[i][3],
                           is_same(&first[0], &result) ? "the same" : "different from batch 1");
@@ -386,10 +386,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rectangle_is_found_where_it_is),
         cmocka_unit_test(test_settings_that_cannot_be),
-        cmocka_unit_test(test_an_empty_frame_does_not_spoil_the_slot),
-        cmocka_unit_test(test_many_slots_keep_their_order),
-        cmocka_unit_test(test_failures_stay_with_their_pictures),
-        cmocka_unit_test(test_people_in_a_real_picture),
+        cmocka_unit_test(test_an_empty_frame_does_not_spoil_the_request),
+        cmocka_unit_test(test_many_requests_keep_their_order),
+        cmocka_unit_test(test_failures_stay_with_their_images),
+        cmocka_unit_test(test_people_in_a_real_image),
         cmocka_unit_test(test_the_same_numbers_whatever_the_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

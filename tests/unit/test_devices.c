@@ -9,7 +9,7 @@
 static void test_the_one_with_most_room(void **state)
 {
     (void)state;
-    struct sp_room rooms[3] = {{.usable = true}, {.usable = true}, {.usable = true}};
+    struct sp_device_capacity rooms[3] = {{.usable = true}, {.usable = true}, {.usable = true}};
     int cameras[3] = {0};
     for (int i = 0; i < 9; i++) {
         int at = sp_placement_choose(rooms, 3, 10);
@@ -26,7 +26,7 @@ static void test_the_one_with_most_room(void **state)
 static void test_weights_count(void **state)
 {
     (void)state;
-    struct sp_room rooms[2] = {{.usable = true}, {.usable = true}};
+    struct sp_device_capacity rooms[2] = {{.usable = true}, {.usable = true}};
     double weights[] = {60, 20, 20, 20, 10};
     int wanted[] = {0, 1, 1, 1, 0};
     for (int i = 0; i < 5; i++) {
@@ -39,7 +39,8 @@ static void test_weights_count(void **state)
 static void test_power_counts(void **state)
 {
     (void)state;
-    struct sp_room rooms[2] = {{.usable = true, .power = 1}, {.usable = true, .power = 3}};
+    struct sp_device_capacity rooms[2] = {{.usable = true, .power = 1},
+                                          {.usable = true, .power = 3}};
     int cameras[2] = {0};
     for (int i = 0; i < 8; i++) {
         int at = sp_placement_choose(rooms, 2, 1);
@@ -53,7 +54,8 @@ static void test_power_counts(void **state)
 static void test_unusable_ones_get_nothing(void **state)
 {
     (void)state;
-    struct sp_room rooms[3] = {{.usable = false}, {.usable = true, .load = 100}, {.usable = false}};
+    struct sp_device_capacity rooms[3] = {
+        {.usable = false}, {.usable = true, .load = 100}, {.usable = false}};
     assert_int_equal(sp_placement_choose(rooms, 3, 1), 1);
     rooms[1].usable = false;
     assert_int_equal(sp_placement_choose(rooms, 3, 1), -1);
@@ -157,9 +159,9 @@ static void test_a_device_may_be_named_twice(void **state)
     live_close(live);
 }
 
-static void refused(const char *extra, const char *list, const char *words)
+static void refused(const char *backend_options, const char *list, const char *words)
 {
-    struct live *live = live_prepare(extra);
+    struct live *live = live_prepare(backend_options);
     struct sp_error err = {0};
     struct sp_pipeline_options options = {.settings = &live->settings, .live = true};
     snprintf(live->settings.devices, sizeof live->settings.devices, "%s", list);
@@ -247,7 +249,7 @@ static void test_a_lost_device_live(void **state)
     struct live *live = live_prepare("devices=2;break_after=30;only_device=0");
     sp_log_set_level((enum sp_log_level) - 1);
     live_start(live, false);
-    int moved = live_add(live, "moved", "sim://walk?fps=50&width=640&height=480");
+    int moved = live_add(live, "reassigned", "sim://walk?fps=50&width=640&height=480");
     live_await(&live->camera[moved].results, 1);
     assert_int_equal(live_report(live, moved).device, 0);
     int stays = live_add(live, "stays", "sim://walk?fps=50");

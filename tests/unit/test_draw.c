@@ -21,15 +21,15 @@ static uint32_t random_u32(void)
     return random_state;
 }
 
-/* A grey picture in memory of exactly its size, so that ASan sees any step over its edge. */
-struct picture {
+/* A grey frame in memory of exactly its size, so that ASan sees any step over its edge. */
+struct image {
     struct sp_frame frame;
     uint8_t *memory[3];
 };
 
-static struct picture make_picture(int width, int height, enum sp_pixel_format format)
+static struct image make_image(int width, int height, enum sp_pixel_format format)
 {
-    struct picture p = {.frame = {.width_px = width, .height_px = height, .format = format}};
+    struct image p = {.frame = {.width_px = width, .height_px = height, .format = format}};
     int cw = (width + 1) / 2, ch = (height + 1) / 2;
     size_t bytes[3] = {(size_t)width * (size_t)height, (size_t)cw * (size_t)ch,
                        (size_t)cw * (size_t)ch};
@@ -44,7 +44,7 @@ static struct picture make_picture(int width, int height, enum sp_pixel_format f
     return p;
 }
 
-static void free_picture(struct picture *p)
+static void free_image(struct image *p)
 {
     for (int i = 0; i < 3; i++)
         free(p->memory[i]);
@@ -52,10 +52,10 @@ static void free_picture(struct picture *p)
 
 static struct sp_canvas grey_canvas(int width, int height)
 {
-    struct picture p = make_picture(width, height, SP_PIXEL_I420);
+    struct image p = make_image(width, height, SP_PIXEL_I420);
     struct sp_canvas canvas = {0};
     assert_int_equal(sp_canvas_load(&canvas, &p.frame, SP_CANVAS_AS_FRAME, NULL), SP_OK);
-    free_picture(&p);
+    free_image(&p);
     return canvas;
 }
 
@@ -88,8 +88,8 @@ static void test_load_copies_both_layouts(void **state)
     static const int sizes[][2] = {{64, 48}, {65, 49}, {1, 1}, {2, 3}, {1920, 8}, {7, 2}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         int width = sizes[i][0], height = sizes[i][1], cw = (width + 1) / 2, ch = (height + 1) / 2;
-        struct picture planar = make_picture(width, height, SP_PIXEL_I420);
-        struct picture packed = make_picture(width, height, SP_PIXEL_NV12);
+        struct image planar = make_image(width, height, SP_PIXEL_I420);
+        struct image packed = make_image(width, height, SP_PIXEL_NV12);
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++)
                 planar.memory[0][y * width + x] = packed.memory[0][y * width + x] =
@@ -118,8 +118,8 @@ static void test_load_copies_both_layouts(void **state)
             sp_canvas_release(&a);
             sp_canvas_release(&b);
         }
-        free_picture(&planar);
-        free_picture(&packed);
+        free_image(&planar);
+        free_image(&packed);
     }
 }
 
@@ -128,7 +128,7 @@ static void test_load_allocates_only_to_grow(void **state)
     (void)state;
     struct sp_canvas canvas = grey_canvas(640, 480);
     uint8_t *memory = canvas.memory;
-    struct picture small = make_picture(320, 240, SP_PIXEL_I420);
+    struct image small = make_image(320, 240, SP_PIXEL_I420);
     assert_int_equal(sp_canvas_load(&canvas, &small.frame, SP_CANVAS_AS_FRAME, NULL), SP_OK);
     assert_ptr_equal(canvas.memory, memory);
     assert_int_equal(canvas.width_px, 320);
@@ -137,7 +137,7 @@ static void test_load_allocates_only_to_grow(void **state)
     assert_int_equal(sp_canvas_load(&canvas, &small.frame, SP_CANVAS_AS_FRAME, &err),
                      SP_ERR_INVALID);
     assert_non_null(strstr(err.text, "0x240"));
-    free_picture(&small);
+    free_image(&small);
     sp_canvas_release(&canvas);
 }
 
@@ -208,7 +208,7 @@ static void test_boxes_that_are_none_draw_nothing(void **state)
         {.id = 6, .x1_px = 10, .y1_px = 1e300, .x2_px = 50, .y2_px = INFINITY},
     };
     sp_draw_tracks(&canvas, text, tracks, sizeof tracks / sizeof tracks[0],
-                   &(struct sp_draw_style){.ids = true, .scores = true});
+                   &(struct sp_draw_style){.ids = true, .confidences = true});
     assert_int_equal(changed_pixels(&canvas), 0);
     sp_text_close(text);
     sp_canvas_release(&canvas);
@@ -252,7 +252,7 @@ static void test_random_boxes_stay_inside_the_planes(void **state)
                                           extreme(),    extreme(), 0};
         const struct sp_draw_style style = {
             .ids = round & 1,
-            .scores = round & 2,
+            .confidences = round & 2,
             .predicted = round & 4,
             .title = round & 8 ? "a camera with quite a long name \xFF" : NULL,
             .clock = round & 16 ? "2026-01-31 12:00:00" : NULL,
@@ -288,10 +288,10 @@ static void test_the_label_sits_on_the_box_or_inside_it(void **state)
 {
     (void)state;
     struct sp_text *text = open_text();
-    const struct sp_draw_style style = {.ids = true, .scores = true};
+    const struct sp_draw_style style = {.ids = true, .confidences = true};
     struct sp_canvas canvas = grey_canvas(320, 240);
     struct sp_track track = {
-        .id = 12, .x1_px = 100, .y1_px = 100, .x2_px = 180, .y2_px = 200, .score = 0.87};
+        .id = 12, .x1_px = 100, .y1_px = 100, .x2_px = 180, .y2_px = 200, .confidence = 0.87};
     sp_draw_tracks(&canvas, text, &track, 1, &style);
     struct sp_yuv color = color_of(&canvas, 12);
     assert_true(count_color(&canvas, color, 88, 100) > 200);
@@ -299,7 +299,7 @@ static void test_the_label_sits_on_the_box_or_inside_it(void **state)
     sp_canvas_release(&canvas);
 
     canvas = grey_canvas(320, 240);
-    track.y1_px = -30; /* no room above: the label moves to the picture's top */
+    track.y1_px = -30; /* no room above: the label moves to the frame's top */
     sp_draw_tracks(&canvas, text, &track, 1, &style);
     assert_true(count_color(&canvas, color, 0, 12) > 200);
     sp_canvas_release(&canvas);

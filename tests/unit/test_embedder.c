@@ -9,15 +9,15 @@
 
 enum { W = 200, H = 160, CROP_W = 64, CROP_H = 128 };
 
-struct picture {
+struct image {
     struct sp_frame frame;
     uint8_t y[W * H], u[W * H / 4], v[W * H / 4], uv[W * H / 2];
 };
 
 /* Grey on the left, red on the right of x = 100; BT.601, 16..235. */
-static struct picture *make_picture(enum sp_pixel_format format)
+static struct image *make_image(enum sp_pixel_format format)
 {
-    struct picture *p = calloc(1, sizeof *p);
+    struct image *p = calloc(1, sizeof *p);
     assert_non_null(p);
     for (int row = 0; row < H; row++)
         for (int x = 0; x < W; x++)
@@ -43,7 +43,7 @@ static void assert_color(const uint8_t *crop, int x, int y, int red, int green, 
         assert_true(abs(crop[(c * CROP_H + y) * CROP_W + x] - wanted[c]) <= 4);
 }
 
-static void test_a_crop_shows_its_part_of_the_picture(void **state)
+static void test_a_crop_shows_its_part_of_the_image(void **state)
 {
     (void)state;
     struct sp_crop_scratch *scratch;
@@ -53,7 +53,7 @@ static void test_a_crop_shows_its_part_of_the_picture(void **state)
     const double small[4] = {10, 10, 14, 60}, none[4] = {NAN, 0, NAN, 50};
     assert_int_equal(sp_crop_scratch_open(&scratch, NULL), SP_OK);
     for (int f = 0; f < 2; f++) {
-        struct picture *p = make_picture(f ? SP_PIXEL_NV12 : SP_PIXEL_I420);
+        struct image *p = make_image(f ? SP_PIXEL_NV12 : SP_PIXEL_I420);
         uint8_t *rgb = f ? second : first;
         assert_int_equal(sp_crop_fill(scratch, &p->frame, outside, CROP_W, CROP_H, rgb, &err),
                          SP_OK);
@@ -149,7 +149,7 @@ static void test_other_models_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_crop_shows_its_part_of_the_picture),
+        cmocka_unit_test(test_a_crop_shows_its_part_of_the_image),
         cmocka_unit_test(test_a_real_model),
         cmocka_unit_test(test_other_models_are_refused),
     };

@@ -98,7 +98,7 @@ static void test_the_list_has_every_engine(void **state)
         if (strcmp(reports[i].name, "fake") == 0) {
             ++fakes;
             assert_int_equal(reports[i].found, 1);
-            assert_int_equal(reports[i].probe.score, 0);
+            assert_int_equal(reports[i].probe.preference, 0);
         }
     }
     assert_int_equal(fakes, 1);
@@ -138,7 +138,7 @@ static void test_the_fake_sees_bright_rectangles(void **state)
     uint8_t *input = fake->input(engine, 0);
     assert_ptr_equal(input, fake->input(engine, 0));
     memset(input, 114, 2 * 64 * 96 * 3);
-    for (int y = 16; y < 48; ++y) /* second picture: 24x32 at (8, 16) */
+    for (int y = 16; y < 48; ++y) /* second image: 24x32 at (8, 16) */
         memset(input + ((64 + y) * 96 + 8) * 3, 240, 24 * 3);
     assert_int_equal(fake->submit(engine, 0, error, sizeof error), 0);
     assert_int_equal(fake->wait(engine, 0, error, sizeof error), 0);
@@ -163,7 +163,7 @@ static void test_the_fake_fails_when_told(void **state)
     struct spoton_engine_options options = fake_options();
     struct spoton_engine *engine;
     char error[200];
-    options.extra = "delay_us=100;fail_every=3";
+    options.backend_options = "delay_us=100;fail_every=3";
     assert_int_equal(fake->open(&engine, &options, error, sizeof error), 0);
     for (int i = 1; i <= 9; ++i) {
         assert_int_equal(fake->submit(engine, i % 3, error, sizeof error), 0);
@@ -171,10 +171,10 @@ static void test_the_fake_fails_when_told(void **state)
         assert_true(i % 3 == 0 ? result < 0 : result == 0);
     }
     fake->close(engine);
-    options.extra = "colour=blue";
+    options.backend_options = "colour=blue";
     assert_true(fake->open(&engine, &options, error, sizeof error) < 0);
     assert_non_null(strstr(error, "colour=blue"));
-    options.extra = NULL;
+    options.backend_options = NULL;
     options.model_path = "/nowhere/model.onnx";
     assert_true(fake->open(&engine, &options, error, sizeof error) < 0);
     assert_non_null(strstr(error, "/nowhere/model.onnx"));
@@ -188,14 +188,14 @@ static void test_closing_waits_for_what_is_in_flight(void **state)
     struct spoton_engine_options options = fake_options();
     struct spoton_engine *engine;
     char error[200];
-    options.extra = "delay_us=2000";
+    options.backend_options = "delay_us=2000";
     assert_int_equal(fake->open(&engine, &options, error, sizeof error), 0);
     struct spoton_engine_description description = {.struct_bytes = sizeof description};
     fake->describe(engine, &description);
     assert_int_equal(description.streams, 2);
-    for (int i = 0; i < description.slots; ++i)
+    for (int i = 0; i < description.requests; ++i)
         assert_int_equal(fake->submit(engine, i, error, sizeof error), 0);
-    assert_true(fake->submit(engine, description.slots - 1, error, sizeof error) < 0);
+    assert_true(fake->submit(engine, description.requests - 1, error, sizeof error) < 0);
     fake->close(engine); /* the sanitizers say whether a worker still ran */
 }
 
@@ -212,7 +212,7 @@ static void open_and_check(const struct spoton_engine_api *api,
         api->describe(engine, &description);
         assert_int_equal(description.precision, options->precision);
         assert_int_equal(description.threads, options->threads);
-        assert_true(description.slots > description.streams);
+        assert_true(description.requests > description.streams);
         api->close(engine);
     } else {
         assert_true(result < 0);
@@ -230,7 +230,7 @@ static void test_openvino_refuses_what_this_cpu_has_not(void **state)
     struct spoton_engine_probe probe = {.struct_bytes = sizeof probe};
     api->probe(&probe);
     print_message("%s %s on %s: %s\n", api->name, probe.version, probe.device, probe.precisions);
-    assert_true(probe.score > 0);
+    assert_true(probe.preference > 0);
     assert_non_null(strstr(probe.precisions, "f32"));
     char model[1024];
     source_path(model, sizeof model, "models/person.onnx");
@@ -249,9 +249,9 @@ static void test_openvino_refuses_what_this_cpu_has_not(void **state)
     options.precision = SPOTON_PRECISION_INT8;
     open_and_check(api, &options, false, "quantised");
     options.precision = SPOTON_PRECISION_F32;
-    options.extra = "NO_SUCH_KEY=1";
+    options.backend_options = "NO_SUCH_KEY=1";
     open_and_check(api, &options, false, "NO_SUCH_KEY");
-    options.extra = "NONSENSE";
+    options.backend_options = "NONSENSE";
     open_and_check(api, &options, false, "KEY=VALUE");
 }
 

@@ -7,7 +7,7 @@
 
 #include "engines.h"
 
-enum { W = 48, H = 32, BATCH = 2, PICTURE_W = 1920, PICTURE_H = 1080 };
+enum { W = 48, H = 32, BATCH = 2, IMAGE_W = 1920, IMAGE_H = 1080 };
 
 static const struct spoton_engine_api *find_engine(const char *name)
 {
@@ -28,12 +28,12 @@ struct echo {
     enum spoton_element element;
 };
 
-static uint8_t picture_byte(int image, int color, int y, int x)
+static uint8_t image_byte(int image, int color, int y, int x)
 {
     return (uint8_t)((image * 91 + color * 57 + y * 13 + x * 7 + (x * y) % 5) & 255);
 }
 
-static void write_pictures(uint8_t *memory, enum spoton_layout layout)
+static void write_images(uint8_t *memory, enum spoton_layout layout)
 {
     for (int i = 0; i < BATCH; ++i)
         for (int c = 0; c < 3; ++c)
@@ -41,7 +41,7 @@ static void write_pictures(uint8_t *memory, enum spoton_layout layout)
                 for (int x = 0; x < W; ++x)
                     memory[layout == SPOTON_LAYOUT_NCHW ? ((i * 3 + c) * H + y) * W + x
                                                         : ((i * H + y) * W + x) * 3 + c] =
-                        picture_byte(i, c, y, x);
+                        image_byte(i, c, y, x);
 }
 
 /* The largest difference to what the model must have been given. */
@@ -56,7 +56,7 @@ static double largest_difference(const float *data, const struct spoton_engine_o
                     float found =
                         data[options->layout == SPOTON_LAYOUT_NCHW ? ((i * 3 + c) * H + y) * W + x
                                                                    : ((i * H + y) * W + x) * 3 + c];
-                    double wanted = picture_byte(i, color, y, x) / (double)options->scale;
+                    double wanted = image_byte(i, color, y, x) / (double)options->scale;
                     if (options->deviation[0] > 0)
                         wanted =
                             (wanted - (double)options->mean[c]) / (double)options->deviation[c];
@@ -76,17 +76,17 @@ static void run_echo(const struct spoton_engine_api *api,
         print_message("%s, %s: %s\n", api->name, options->model_path, text);
     assert_int_equal(opened, 0);
     api->describe(engine, &description);
-    assert_true(description.slots >= 2 && description.output_count == 1);
-    for (int slot = 0; slot < description.slots; ++slot) {
-        write_pictures(api->input(engine, slot), options->input_layout);
-        assert_int_equal(api->submit(engine, slot, text, sizeof text), 0);
+    assert_true(description.requests >= 2 && description.output_count == 1);
+    for (int request = 0; request < description.requests; ++request) {
+        write_images(api->input(engine, request), options->input_layout);
+        assert_int_equal(api->submit(engine, request, text, sizeof text), 0);
     }
-    for (int slot = 0; slot < description.slots; ++slot) {
+    for (int request = 0; request < description.requests; ++request) {
         const float *data = NULL;
         int64_t dims[SPOTON_RANK_MAX];
         int rank = 0;
-        assert_int_equal(api->wait(engine, slot, text, sizeof text), 0);
-        assert_int_equal(api->output(engine, slot, 0, &data, dims, &rank, text, sizeof text), 0);
+        assert_int_equal(api->wait(engine, request, text, sizeof text), 0);
+        assert_int_equal(api->output(engine, request, 0, &data, dims, &rank, text, sizeof text), 0);
         assert_int_equal(rank, 4);
         assert_int_equal(dims[0] * dims[1] * dims[2] * dims[3], BATCH * 3 * H * W);
         double difference = largest_difference(data, options);
@@ -112,8 +112,8 @@ static bool make_models(char *folder, size_t folder_bytes)
     return WEXITSTATUS(status) == 0;
 }
 
-/* Every way from the slots' memory to the model's numbers. In bf16 all numbers are rounded to 8
- * bits, those of a picture that is not divided not at all. */
+/* Every way from the requests' memory to the model's numbers. In bf16 all numbers are rounded to 8
+ * bits, those of a image that is not divided not at all. */
 static void run_echoes(const struct spoton_engine_api *api, enum spoton_precision precision)
 {
     static const struct echo echoes[] = {
@@ -175,13 +175,13 @@ static void run_echoes(const struct spoton_engine_api *api, enum spoton_precisio
         }
 }
 
-static void test_models_are_given_the_picture(void **state)
+static void test_models_are_given_the_image(void **state)
 {
     (void)state;
     run_echoes(find_engine("onnxruntime"), SPOTON_PRECISION_F32);
 }
 
-static void test_openvino_gives_models_the_picture(void **state)
+static void test_openvino_gives_models_the_image(void **state)
 {
     (void)state;
     const struct spoton_engine_api *api = find_engine("openvino");
@@ -234,7 +234,7 @@ static void test_what_the_engine_cannot_do_is_said(void **state)
     assert_true(api->open(&engine, &options, text, sizeof text) < 0);
     assert_non_null(strstr(text, "quantised"));
     options.precision = SPOTON_PRECISION_AUTO;
-    options.extra = "not a pair";
+    options.backend_options = "not a pair";
     assert_true(api->open(&engine, &options, text, sizeof text) < 0);
     assert_non_null(strstr(text, "KEY=VALUE"));
     assert_null(engine);
@@ -242,15 +242,15 @@ static void test_what_the_engine_cannot_do_is_said(void **state)
 
 /* ---- what comes out ---- */
 
-static uint8_t planes[PICTURE_W * PICTURE_H * 3 / 2];
+static uint8_t planes[IMAGE_W * IMAGE_H * 3 / 2];
 
-static bool read_picture(const char *clip, int number)
+static bool read_image(const char *clip, int number)
 {
     char command[3000], folder[512], raw[600];
     if (!file_exists(clip))
         return false;
     scratch_folder(folder, sizeof folder, "test-engines");
-    snprintf(raw, sizeof raw, "%s/picture.yuv", folder);
+    snprintf(raw, sizeof raw, "%s/image.yuv", folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -y -i '%s' -vf 'select=eq(n\\,%d)' -frames:v 1 -pix_fmt yuv420p "
              "-f rawvideo '%s'",
@@ -265,7 +265,7 @@ static bool read_picture(const char *clip, int number)
     return whole;
 }
 
-/* A picture that needs no file: noise over a gradient. */
+/* A image that needs no file: noise over a gradient. */
 static void draw_noise(unsigned seed)
 {
     for (size_t i = 0; i < sizeof planes; ++i) {
@@ -282,19 +282,20 @@ struct found {
 static void detect(struct sp_detector *detector, struct found *found)
 {
     struct sp_frame frame = {
-        .plane = {planes, planes + PICTURE_W * PICTURE_H, planes + PICTURE_W * PICTURE_H * 5 / 4},
-        .stride_bytes = {PICTURE_W, PICTURE_W / 2, PICTURE_W / 2},
-        .width_px = PICTURE_W,
-        .height_px = PICTURE_H,
+        .plane = {planes, planes + IMAGE_W * IMAGE_H, planes + IMAGE_W * IMAGE_H * 5 / 4},
+        .stride_bytes = {IMAGE_W, IMAGE_W / 2, IMAGE_W / 2},
+        .width_px = IMAGE_W,
+        .height_px = IMAGE_H,
         .matrix = SP_MATRIX_BT709,
     };
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
-    assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
-    assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
-    assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
-    found->count = slot->image[0].detection_count;
-    memcpy(found->detections, slot->image[0].detections, found->count * sizeof *found->detections);
-    sp_detector_release(detector, slot);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
+    assert_int_equal(sp_detector_fill(detector, request, &frame, NULL), SP_OK);
+    assert_int_equal(sp_detector_submit(detector, request, NULL), SP_OK);
+    assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
+    found->count = request->image[0].detection_count;
+    memcpy(found->detections, request->image[0].detections,
+           found->count * sizeof *found->detections);
+    sp_detector_release(detector, request);
 }
 
 static struct sp_detector *open_detector(const struct spoton_engine_api *api,
@@ -314,7 +315,7 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api,
         .width_px = 640,
         .height_px = 384,
         .threads = 2,
-        .head = {.score_threshold = 0.1, .nms_iou = 0.7},
+        .head = {.confidence_threshold = 0.1, .nms_iou = 0.7},
     };
     if (sp_detector_open(&detector, &options, &err) < 0)
         print_message("%s\n", err.text);
@@ -334,14 +335,15 @@ static void assert_found_in(const struct found *some, const struct found *others
     for (size_t i = 0; i < some->count; ++i) {
         bool found = false;
         for (size_t k = 0; k < others->count && !found; ++k)
-            found = box_difference(&some->detections[i], &others->detections[k]) <= 1 &&
-                    fabs(some->detections[i].score - others->detections[k].score) <= 0.01 &&
-                    some->detections[i].class_id == others->detections[k].class_id;
-        /* A score that close to the threshold may fall on either side of it. */
-        if (!found && some->detections[i].score > 0.11)
+            found =
+                box_difference(&some->detections[i], &others->detections[k]) <= 1 &&
+                fabs(some->detections[i].confidence - others->detections[k].confidence) <= 0.01 &&
+                some->detections[i].class_id == others->detections[k].class_id;
+        /* A confidence that close to the threshold may fall on either side of it. */
+        if (!found && some->detections[i].confidence > 0.11)
             print_message("box %zu of %zu, score %g, is not found by the other engine\n", i,
-                          some->count, some->detections[i].score);
-        assert_true(found || some->detections[i].score <= 0.11);
+                          some->count, some->detections[i].confidence);
+        assert_true(found || some->detections[i].confidence <= 0.11);
     }
 }
 
@@ -358,7 +360,7 @@ static void test_engines_find_the_same_people(void **state)
         skip();
     struct sp_detector *first = open_detector(openvino, &models[0]);
     struct sp_detector *second = open_detector(onnxruntime, &models[1]);
-    assert_int_equal(models[0].family, models[1].family);
+    assert_int_equal(models[0].head_type, models[1].head_type);
     assert_int_equal(models[0].classes, models[1].classes);
     assert_int_equal(models[0].layout, models[1].layout);
     assert_int_equal(models[0].quantised, models[1].quantised);
@@ -366,7 +368,7 @@ static void test_engines_find_the_same_people(void **state)
     size_t people = 0;
     bool real = true;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i) {
-        if (!read_picture(clip, numbers[i])) {
+        if (!read_image(clip, numbers[i])) {
             if (real)
                 print_message("no %s, or no ffmpeg program: noise is compared\n", clip);
             real = false;
@@ -386,8 +388,8 @@ static void test_engines_find_the_same_people(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models_are_given_the_picture),
-        cmocka_unit_test(test_openvino_gives_models_the_picture),
+        cmocka_unit_test(test_models_are_given_the_image),
+        cmocka_unit_test(test_openvino_gives_models_the_image),
         cmocka_unit_test(test_what_the_engine_cannot_do_is_said),
         cmocka_unit_test(test_engines_find_the_same_people),
     };

@@ -136,7 +136,7 @@ static void test_the_journal_keeps_every_bit_of_a_detection(void **state)
             .y1_px = (double)rand() / 7e5,
             .x2_px = ldexp(rand() / 3.0, -60 + i % 70),
             .y2_px = i / 10.0,
-            .score = (float)rand() / (float)RAND_MAX,
+            .confidence = (float)rand() / (float)RAND_MAX,
             .class_id = i,
         };
     struct sp_files *files = open_files("a", false);
@@ -152,7 +152,8 @@ static void test_the_journal_keeps_every_bit_of_a_detection(void **state)
     for (size_t i = 0; i < SP_DETECTIONS_MAX; i++) {
         const json_t *row = json_array_get(rows, i);
         const struct sp_detection *d = &detections[i];
-        const double wanted[] = {d->x1_px, d->y1_px, d->x2_px, d->y2_px, d->score, d->class_id};
+        const double wanted[] = {d->x1_px, d->y1_px,      d->x2_px,
+                                 d->y2_px, d->confidence, d->class_id};
         for (size_t k = 0; k < 6; k++)
             assert_true(json_number_value(json_array_get(row, k)) == wanted[k]);
     }
@@ -166,7 +167,7 @@ static void test_abandoned_files_leave_the_earlier_ones(void **state)
     struct sp_files *files = open_files("a", true);
     const struct sp_files_frame frame = {.sequence = 0};
     struct sp_error err = {0};
-    assert_int_equal(sp_files_frame(files, &frame, &err), SP_ERR_INVALID); /* no picture */
+    assert_int_equal(sp_files_frame(files, &frame, &err), SP_ERR_INVALID); /* no frame */
     assert_non_null(strstr(err.text, "a.mp4"));
     assert_int_equal(sp_files_frame(files, &frame, NULL), SP_ERR_INVALID);
     sp_files_abandon(files);
@@ -214,22 +215,22 @@ static struct sp_canvas moving_canvas(int width, int height, int step)
     return canvas;
 }
 
-static void add_picture(struct sp_files *files, int width, int height, int step, int64_t pts_us)
+static void add_image(struct sp_files *files, int width, int height, int step, int64_t pts_us)
 {
     struct sp_canvas canvas = moving_canvas(width, height, step);
-    const struct sp_track track = {.id = 1, .x2_px = 5, .y2_px = 5, .score = 0.5};
+    const struct sp_track track = {.id = 1, .x2_px = 5, .y2_px = 5, .confidence = 0.5};
     const struct sp_files_frame frame = {.sequence = (uint64_t)step,
                                          .pts_us = pts_us,
                                          .tracks = &track,
                                          .track_count = 1,
-                                         .picture = &canvas};
+                                         .image = &canvas};
     struct sp_error err = {0};
     if (sp_files_frame(files, &frame, &err))
         fail_msg("%s", err.text);
     sp_canvas_release(&canvas);
 }
 
-/* What a player finds in a video: pictures in the order of showing. */
+/* What a player finds in a video: frames in the order of showing. */
 struct seen {
     int width, height, count;
     int64_t time_us[64], duration_us;
@@ -288,7 +289,7 @@ static struct seen watch(const char *name)
     return seen;
 }
 
-static void test_the_video_has_every_picture_at_its_time(void **state)
+static void test_the_video_has_every_image_at_its_time(void **state)
 {
     (void)state;
     static const int64_t gaps_us[] = {40000, 33367, 1000, 200000, 66733};
@@ -296,7 +297,7 @@ static void test_the_video_has_every_picture_at_its_time(void **state)
     struct sp_files *files = open_files("a", true);
     for (int i = 0; i < 40; i++) {
         times_us[i] = pts_us;
-        add_picture(files, 321, 241, i, pts_us);
+        add_image(files, 321, 241, i, pts_us);
         pts_us += gaps_us[i % 5];
     }
     struct sp_error err = {0};
@@ -306,7 +307,7 @@ static void test_the_video_has_every_picture_at_its_time(void **state)
     assert_int_equal(seen.count, 40);
     assert_int_equal(seen.width, 320);
     assert_int_equal(seen.height, 240);
-    /* the last picture stays as long as the one before it */
+    /* the last frame stays as long as the one before it */
     assert_true(llabs(seen.duration_us - (times_us[39] - times_us[0] + 200000)) < 1000);
     assert_int_equal(seen.space, AVCOL_SPC_BT709);
     assert_int_equal(seen.range, AVCOL_RANGE_MPEG);
@@ -328,7 +329,7 @@ static void test_times_that_stand_still_are_moved_on(void **state)
     struct sp_files *files = open_files("a", true);
     static const int64_t times_us[] = {0, 0, 0, 40000, 20000, INT64_MIN};
     for (int i = 0; i < 6; i++)
-        add_picture(files, 64, 64, i, times_us[i]);
+        add_image(files, 64, 64, i, times_us[i]);
     assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.count, 6);
@@ -336,14 +337,14 @@ static void test_times_that_stand_still_are_moved_on(void **state)
         assert_true(seen.time_us[i] > seen.time_us[i - 1]);
 }
 
-static void test_pictures_of_another_size_get_bars(void **state)
+static void test_images_of_another_size_get_bars(void **state)
 {
     (void)state;
     struct sp_files *files = open_files("a", true);
-    add_picture(files, 320, 240, 0, 0);
-    add_picture(files, 120, 240, 1, 40000); /* narrow: bars at the sides */
-    add_picture(files, 1, 1, 2, 80000);
-    add_picture(files, 640, 480, 3, 120000); /* the same shape: none */
+    add_image(files, 320, 240, 0, 0);
+    add_image(files, 120, 240, 1, 40000); /* narrow: bars at the sides */
+    add_image(files, 1, 1, 2, 80000);
+    add_image(files, 640, 480, 3, 120000); /* the same shape: none */
     assert_int_equal(sp_files_finish(files, NULL, NULL), SP_OK);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.count, 4);
@@ -354,13 +355,13 @@ static void test_pictures_of_another_size_get_bars(void **state)
     assert_true(seen.edge_luma[3] > 50);
 }
 
-static void test_tiny_pictures_end_well_or_say_why(void **state)
+static void test_tiny_images_end_well_or_say_why(void **state)
 {
     (void)state;
     for (int side = 1; side <= 17; side += 4) {
         struct sp_files *files = open_files("a", true);
         struct sp_canvas canvas = moving_canvas(side, side, 0);
-        const struct sp_files_frame frame = {.picture = &canvas};
+        const struct sp_files_frame frame = {.image = &canvas};
         struct sp_error err = {0};
         int rc = sp_files_frame(files, &frame, &err);
         assert_true(rc == SP_OK || (rc == SP_ERR_UNSUPPORTED && strstr(err.text, "a.mp4")));
@@ -374,11 +375,11 @@ static void test_tiny_pictures_end_well_or_say_why(void **state)
 static void test_the_fallback_encoder_makes_a_video_too(void **state)
 {
     (void)state;
-    struct sp_part *part;
+    struct sp_atomic_file *part;
     struct sp_mp4 *mp4;
     struct sp_error err = {0};
     bool complete;
-    assert_int_equal(sp_part_open(&part, folder, "a.mp4", NULL), SP_OK);
+    assert_int_equal(sp_atomic_file_open(&part, folder, "a.mp4", NULL), SP_OK);
     struct sp_mp4_options options = {.encoder = "no-such-encoder", .frame_rate = 25, .crf = 23};
     assert_int_equal(sp_mp4_open(&mp4, part, &options, &err), SP_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "no-such-encoder"));
@@ -393,16 +394,16 @@ static void test_the_fallback_encoder_makes_a_video_too(void **state)
     assert_int_equal(sp_mp4_finish(mp4, part, &complete, NULL), SP_OK);
     assert_true(complete);
     sp_mp4_close(mp4);
-    assert_int_equal(sp_part_sync(part, NULL), SP_OK);
-    assert_int_equal(sp_part_publish(part, NULL), SP_OK);
-    sp_part_close(part);
+    assert_int_equal(sp_atomic_file_sync(part, NULL), SP_OK);
+    assert_int_equal(sp_atomic_file_publish(part, NULL), SP_OK);
+    sp_atomic_file_close(part);
     struct seen seen = watch("a.mp4");
     assert_int_equal(seen.codec, AV_CODEC_ID_MPEG4);
     assert_int_equal(seen.count, 10);
     assert_true(llabs(seen.time_us[9] - 9 * 33333) <= 17);
 }
 
-static void test_a_video_without_pictures_is_no_file(void **state)
+static void test_a_video_without_images_is_no_file(void **state)
 {
     (void)state;
     assert_int_equal(sp_files_finish(open_files("a", true), NULL, NULL), SP_OK);
@@ -415,9 +416,9 @@ static void test_the_same_input_gives_the_same_bytes(void **state)
     (void)state;
     struct sp_files *one = open_files("a", true), *other = open_files("b", true);
     for (int i = 0; i < 60; i++)
-        add_picture(one, 352, 288, i, i * 40000);
+        add_image(one, 352, 288, i, i * 40000);
     for (int i = 0; i < 60; i++)
-        add_picture(other, 352, 288, i, i * 40000);
+        add_image(other, 352, 288, i, i * 40000);
     assert_int_equal(sp_files_finish(one, NULL, NULL), SP_OK);
     assert_int_equal(sp_files_finish(other, NULL, NULL), SP_OK);
     assert_same_bytes("a.txt", "b.txt");
@@ -447,9 +448,9 @@ static void fill_the_disk(bool video)
                                              .pts_us = i * 40000,
                                              .detections = detections,
                                              .detection_count = video ? 0 : SP_DETECTIONS_MAX,
-                                             .tracks = &(struct sp_track){.id = 1, .score = 1},
+                                             .tracks = &(struct sp_track){.id = 1, .confidence = 1},
                                              .track_count = 1,
-                                             .picture = &canvas};
+                                             .image = &canvas};
         rc = sp_files_frame(files, &frame, &err);
     }
     sp_canvas_release(&canvas);
@@ -544,12 +545,12 @@ int main(void)
         TEST(test_the_journal_keeps_every_bit_of_a_detection),
         TEST(test_abandoned_files_leave_the_earlier_ones),
         TEST(test_names_and_folders_that_cannot_be),
-        TEST(test_the_video_has_every_picture_at_its_time),
+        TEST(test_the_video_has_every_image_at_its_time),
         TEST(test_times_that_stand_still_are_moved_on),
-        TEST(test_pictures_of_another_size_get_bars),
-        TEST(test_tiny_pictures_end_well_or_say_why),
+        TEST(test_images_of_another_size_get_bars),
+        TEST(test_tiny_images_end_well_or_say_why),
         TEST(test_the_fallback_encoder_makes_a_video_too),
-        TEST(test_a_video_without_pictures_is_no_file),
+        TEST(test_a_video_without_images_is_no_file),
         TEST(test_the_same_input_gives_the_same_bytes),
         TEST(test_a_full_disk_is_found_and_told),
     };

@@ -54,7 +54,7 @@ static void test_a_frame_may_outlive_its_pool(void **state)
     sp_frame_unref(frame); /* ASan says whether all is freed, and only once */
 }
 
-/* ---- pictures on a device: the fake engine's, in the host's memory ---- */
+/* ---- frames on a device: the fake engine's, in the host's memory ---- */
 
 static struct spoton_decoding *open_decoding(const struct spoton_engine_api *api)
 {
@@ -97,13 +97,13 @@ static void expect_planes(const struct sp_frame *frame, uint8_t planes[3][H * ST
 static void move_to_device(struct sp_frame *frame, const struct spoton_engine_api *api,
                            struct spoton_decoding *decoding)
 {
-    struct spoton_picture picture = sp_frame_picture(frame);
+    struct spoton_image image = sp_frame_image(frame);
     struct spoton_surface *surface = NULL;
-    assert_int_equal(sp_surface_take(&surface, api, decoding, &picture, NULL), SP_OK);
+    assert_int_equal(sp_surface_take(&surface, api, decoding, &image, NULL), SP_OK);
     sp_frame_attach(frame, api, surface);
 }
 
-static void test_a_picture_on_a_device_is_fetched_when_it_is_read(void **state)
+static void test_a_image_on_a_device_is_fetched_when_it_is_read(void **state)
 {
     (void)state;
     static uint8_t planes[3][H * STRIDE], before[3][H * STRIDE];
@@ -227,7 +227,7 @@ int main(void)
         cmocka_unit_test(test_last_unref_releases_the_planes_once),
         cmocka_unit_test(test_shells_are_used_again),
         cmocka_unit_test(test_a_frame_may_outlive_its_pool),
-        cmocka_unit_test(test_a_picture_on_a_device_is_fetched_when_it_is_read),
+        cmocka_unit_test(test_a_image_on_a_device_is_fetched_when_it_is_read),
         cmocka_unit_test(test_what_cannot_be_fetched_is_an_error),
         cmocka_unit_test(test_several_may_fetch_at_once),
     };

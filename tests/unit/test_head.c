@@ -15,15 +15,15 @@ static float unit_random(void)
 
 struct found {
     double box[4];
-    double score;
+    double confidence;
     int class_id, anchor;
 };
 
-static int by_score(const void *a, const void *b)
+static int by_confidence(const void *a, const void *b)
 {
     const struct found *left = a, *right = b;
-    if (left->score != right->score)
-        return left->score > right->score ? -1 : 1;
+    if (left->confidence != right->confidence)
+        return left->confidence > right->confidence ? -1 : 1;
     return left->anchor - right->anchor;
 }
 
@@ -64,7 +64,7 @@ static size_t slow_decode(const struct sp_model *model, const float *data, int a
             if (best < 0 || v[4 + c] > v[4 + best])
                 best = c;
         }
-        if (best < 0 || !(v[4 + best] >= options->score_threshold) || v[2] <= 0 || v[3] <= 0)
+        if (best < 0 || !(v[4 + best] >= options->confidence_threshold) || v[2] <= 0 || v[3] <= 0)
             continue;
         double w = model->relative_boxes ? geometry->input_width_px : 1;
         double h = model->relative_boxes ? geometry->input_height_px : 1;
@@ -74,7 +74,7 @@ static size_t slow_decode(const struct sp_model *model, const float *data, int a
                                       best,
                                       i};
     }
-    qsort(all, count, sizeof *all, by_score);
+    qsort(all, count, sizeof *all, by_confidence);
     bool *gone = calloc(count + 1, sizeof *gone);
     for (size_t i = 0; i < count; ++i) {
         if (gone[i])
@@ -137,7 +137,7 @@ static void check_against_slow(struct sp_model *model, const bool *wanted, float
     assert_true(count > 0);
     for (size_t i = 0; i < count; ++i) {
         assert_int_equal(got[i].class_id, expected[i].class_id);
-        assert_true(got[i].score == expected[i].score);
+        assert_true(got[i].confidence == expected[i].confidence);
         assert_true(fabs(got[i].x1_px - expected[i].box[0]) < 1e-2);
         assert_true(fabs(got[i].y1_px - expected[i].box[1]) < 1e-2);
         assert_true(fabs(got[i].x2_px - expected[i].box[2]) < 1e-2);
@@ -156,7 +156,7 @@ static void test_decodes_like_the_slow_decoder(void **state)
     srand(5);
     for (int round = 0; round < 64; ++round) {
         struct sp_model model = {
-            .family = SP_FAMILY_YOLOV8,
+            .head_type = SP_HEAD_YOLOV8,
             .classes = classes[round / 4 % 4],
             .rows_first = round % 2 == 1,
             .relative_boxes = round / 2 % 2 == 1,
@@ -166,7 +166,7 @@ static void test_decodes_like_the_slow_decoder(void **state)
     }
 }
 
-static const struct sp_model one_class = {.family = SP_FAMILY_YOLOV8, .classes = 1};
+static const struct sp_model one_class = {.head_type = SP_HEAD_YOLOV8, .classes = 1};
 static const struct sp_head_options usual = {0.3, 0.5, NULL};
 
 static size_t decode_one(const float values[5], struct sp_detection *out)
@@ -219,7 +219,7 @@ static void test_the_threshold_counts_itself_in_double(void **state)
     struct sp_detection out;
     float at[5] = {100, 100, 50, 50, 0.3f}; /* the float is above the double 0.3 */
     assert_int_equal(decode_one(at, &out), 1);
-    assert_true(out.score >= 0.3);
+    assert_true(out.confidence >= 0.3);
     at[4] = nextafterf(0.3f, 0);
     assert_int_equal(decode_one(at, &out), 0);
 }
@@ -241,13 +241,14 @@ static void test_wrong_dimensions_give_nothing(void **state)
 static void test_end_to_end_rows(void **state)
 {
     (void)state;
-    struct sp_model model = {.family = SP_FAMILY_END_TO_END, .classes = 80, .relative_boxes = true};
+    struct sp_model model = {
+        .head_type = SP_HEAD_END_TO_END, .classes = 80, .relative_boxes = true};
     struct sp_letterbox_geometry geometry;
     struct sp_detection all[SP_DETECTIONS_MAX];
     sp_letterbox_geometry(&geometry, 1280, 720, 640, 640); /* gain 0.5, 140 px bars */
     const float rows[7][6] = {
         {0.25f, 0.25f, 0.5f, 0.5f, 0.6f, 0},
-        {0.25f, 0.25f, 0.5f, 0.5f, 0.9f, 0}, /* the same place: no NMS for this family */
+        {0.25f, 0.25f, 0.5f, 0.5f, 0.9f, 0}, /* the same place: no NMS for this head type */
         {0.25f, 0.25f, 0.5f, 0.5f, 0.8f, 79},
         {0.25f, 0.25f, 0.5f, 0.5f, 0.8f, 80}, /* no such class */
         {0.25f, 0.25f, 0.5f, 0.5f, 0.8f, NAN},
@@ -257,7 +258,8 @@ static void test_end_to_end_rows(void **state)
     int64_t dims[2] = {7, 6};
     size_t count = decode(&model, rows[0], dims, 2, &usual, &geometry, all);
     assert_int_equal(count, 3);
-    assert_true(all[0].score == 0.9f && all[1].score == 0.8f && all[2].score == 0.6f);
+    assert_true(all[0].confidence == 0.9f && all[1].confidence == 0.8f &&
+                all[2].confidence == 0.6f);
     assert_int_equal(all[1].class_id, 79);
     assert_true(fabs(all[0].x1_px - 320) < 1e-6 && fabs(all[0].y1_px - 40) < 1e-6);
     assert_true(fabs(all[0].x2_px - 640) < 1e-6 && fabs(all[0].y2_px - 360) < 1e-6);
@@ -271,7 +273,8 @@ static void test_a_full_head_gives_the_best_300(void **state)
     sp_letterbox_geometry(&geometry, 8000, 8000, 8000, 8000);
     float *data = calloc(5 * MANY, sizeof *data);
     struct sp_detection *all = calloc(SP_DETECTIONS_MAX, sizeof *all);
-    for (int i = 0; i < MANY; ++i) { /* a grid of boxes that do not touch, scores all different */
+    for (int i = 0; i < MANY;
+         ++i) { /* a grid of boxes that do not touch, confidences all different */
         int column = i % 100, row = i / 100;
         data[i] = (float)column * 80 + 40;
         data[MANY + i] = (float)row * 80 + 40;
@@ -281,7 +284,7 @@ static void test_a_full_head_gives_the_best_300(void **state)
     int64_t dims[2] = {5, MANY};
     assert_int_equal(decode(&one_class, data, dims, 2, &usual, &geometry, all), SP_DETECTIONS_MAX);
     for (int i = 0; i < SP_DETECTIONS_MAX; ++i)
-        assert_true(all[i].score == 0.4f + (float)(MANY - 1 - i) / MANY * 0.5f);
+        assert_true(all[i].confidence == 0.4f + (float)(MANY - 1 - i) / MANY * 0.5f);
     free(data);
     free(all);
 }

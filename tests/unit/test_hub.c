@@ -1,8 +1,8 @@
 /* The hub, its encoder, and the messages made of results. */
 #include "base/clock.h"
+#include "publish/downscale.h"
 #include "publish/encoder.h"
 #include "publish/message.h"
-#include "publish/shrink.h"
 
 #include "unit.h"
 
@@ -40,7 +40,7 @@ static int open_all(void **state)
     struct sp_encoder_options options = {.hub = f->hub, .threads = 2};
     assert_int_equal(sp_encoder_open(&f->encoder, &options, &err), SP_OK);
     sp_encoder_listen(f->encoder, count_wake, f);
-    struct sp_hub_options listeners = {.picture = sp_encoder_offer, .picture_user = f->encoder};
+    struct sp_hub_options listeners = {.image = sp_encoder_offer, .image_user = f->encoder};
     sp_hub_listen(f->hub, &listeners);
     *state = f;
     return 0;
@@ -116,7 +116,7 @@ static void test_a_slow_viewer_goes_on_with_the_newest(void **state)
     assert_int_equal(next(f, &slow), -1);
 }
 
-static void test_a_slot_forgets_its_last_camera(void **state)
+static void test_a_camera_index_forgets_its_last_camera(void **state)
 {
     struct fixture *f = *state;
     struct sp_hub_cursor cursor = {0};
@@ -136,11 +136,11 @@ static void test_a_slot_forgets_its_last_camera(void **state)
     assert_int_equal(cursor.missed, 0);
 }
 
-static void test_boxes_are_clipped_to_the_picture(void **state)
+static void test_boxes_are_clipped_to_the_image(void **state)
 {
     struct fixture *f = *state;
     struct sp_track tracks[] = {
-        {.id = 1, .x1_px = -4, .y1_px = -1, .x2_px = 90, .y2_px = 60, .score = 0.5}};
+        {.id = 1, .x1_px = -4, .y1_px = -1, .x2_px = 90, .y2_px = 60, .confidence = 0.5}};
     struct sp_update *update;
     struct sp_frame *frame;
     sp_hub_begin_camera(f->hub, 3, "door");
@@ -161,7 +161,7 @@ static void wait_for(struct sp_stream *stream, uint64_t number)
     assert_true(sp_stream_number(stream) >= number);
 }
 
-static void test_pictures_are_made_only_for_viewers_and_once(void **state)
+static void test_images_are_made_only_for_viewers_and_once(void **state)
 {
     struct fixture *f = *state;
     struct sp_stream_options options = {
@@ -180,17 +180,16 @@ static void test_pictures_are_made_only_for_viewers_and_once(void **state)
     wait_for(a, 1); /* of what was there already */
     publish(f, 20, NULL, 0);
     wait_for(a, 2);
-    struct sp_picture *picture = sp_stream_newest(b, 1);
-    assert_non_null(picture);
-    assert_int_equal(picture->update->sequence, 20);
-    assert_memory_equal(picture->jpeg, "\xFF\xD8\xFF", 3);
+    struct sp_image *image = sp_stream_newest(b, 1);
+    assert_non_null(image);
+    assert_int_equal(image->update->sequence, 20);
+    assert_memory_equal(image->jpeg, "\xFF\xD8\xFF", 3);
     /* A browser shows a part when the header of the next one is there. */
     static const char end[] = "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n";
-    assert_memory_equal(picture->part, "\xFF\xD8", 2);
-    assert_memory_equal(picture->part + picture->part_bytes - (sizeof end - 1), end,
-                        sizeof end - 1);
+    assert_memory_equal(image->part, "\xFF\xD8", 2);
+    assert_memory_equal(image->part + image->part_bytes - (sizeof end - 1), end, sizeof end - 1);
     assert_null(sp_stream_newest(b, 2));
-    sp_picture_unref(picture);
+    sp_image_unref(image);
     sp_encoder_count(f->encoder, &counts);
     assert_int_equal(counts.encoded, 2);
     assert_int_equal(counts.streams, 1);
@@ -205,8 +204,8 @@ static void test_pictures_are_made_only_for_viewers_and_once(void **state)
 static void test_what_was_published_is_counted(void **state)
 {
     struct fixture *f = *state;
-    struct sp_track tracks[] = {{.id = 4, .x2_px = 9, .y2_px = 9, .score = 0.9},
-                                {.id = 7, .x2_px = 9, .y2_px = 9, .score = 0.5}};
+    struct sp_track tracks[] = {{.id = 4, .x2_px = 9, .y2_px = 9, .confidence = 0.9},
+                                {.id = 7, .x2_px = 9, .y2_px = 9, .confidence = 0.5}};
     struct sp_hub_totals totals;
     sp_hub_begin_camera(f->hub, 3, "door");
     publish(f, 1, tracks, 2);
@@ -229,7 +228,7 @@ static void *join_and_leave(void *argument)
         struct sp_stream_options options = {.camera = 3, .quality = 50 + i % 3};
         struct sp_stream *stream;
         assert_int_equal(sp_stream_join(f->encoder, &options, &stream, NULL), SP_OK);
-        sp_picture_unref(sp_stream_newest(stream, 0));
+        sp_image_unref(sp_stream_newest(stream, 0));
         sp_stream_leave(stream);
     }
     return NULL;
@@ -290,7 +289,7 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
 {
     enum { W = 64, H = 48, WIDE = 85 };
     static uint8_t white[W * H], grey[W * H / 4];
-    struct sp_shrinker shrinker = {0};
+    struct sp_downscaler shrinker = {0};
     struct sp_shrunk plan;
     struct sp_frame to, frame = {.format = SP_PIXEL_I420,
                                  .width_px = W,
@@ -301,13 +300,13 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
     memset(white, 235, sizeof white);
     memset(grey, 128, sizeof grey);
     sp_shrink_plan(&plan, W, H, 640, 1, true);
-    assert_int_equal(sp_shrink(&shrinker, &frame, &plan, &to, NULL), SP_OK);
+    assert_int_equal(sp_downscale(&shrinker, &frame, &plan, &to, NULL), SP_OK);
     assert_int_equal(to.width_px * 1000 + to.height_px, WIDE * 1000 + H);
     for (int y = 0; y < H; y++)
         for (int x = 0; x < WIDE; x++)
             assert_int_equal(to.plane[0][y * to.stride_bytes[0] + x],
                              x >= 10 && x < 10 + W ? 235 : 16);
-    sp_shrinker_release(&shrinker);
+    sp_downscaler_release(&shrinker);
 }
 
 static void fill(struct sp_update *update, size_t count)
@@ -328,7 +327,7 @@ static void fill(struct sp_update *update, size_t count)
             .y1_px = rand() % 50000 / 97.0,
             .x2_px = 1000 + rand() % 80000 / 97.0,
             .y2_px = 600 + rand() % 40000 / 97.0,
-            .score = 0.3 + rand() % 7000 / 10001.0,
+            .confidence = 0.3 + rand() % 7000 / 10001.0,
         };
 }
 
@@ -383,23 +382,23 @@ static void test_binary_layout_byte_by_byte(void **state)
                                  .width_px = 640,
                                  .height_px = 480,
                                  .track_count = 2};
-    update->tracks[0] = (struct sp_track){.id = 70000, .x2_px = 640, .y2_px = 240, .score = 1};
-    update->tracks[1] =
-        (struct sp_track){.id = 7, .x1_px = 320, .y1_px = 0.5F, .score = 0.2F, .class_id = 300};
+    update->tracks[0] = (struct sp_track){.id = 70000, .x2_px = 640, .y2_px = 240, .confidence = 1};
+    update->tracks[1] = (struct sp_track){
+        .id = 7, .x1_px = 320, .y1_px = 0.5F, .confidence = 0.2F, .class_id = 300};
     uint8_t wanted[] = {
         'S',  'P',  'T',  2,    2 | 8 | 32, 2,    2,    0,       /* jpeg, classes, wide ids; n */
         5,    4,    3,    2,    0x80,       2,    0xE0, 1,       /* sequence, width, height */
         0x88, 0x77, 0x66, 0x55, 0x44,       0x33, 0x22, 0x11,    /* wall */
         0x39, 5,    0,    0,    0xFE,       0xFF, 0xFF, 0xFF,    /* latency, pts */
         0xFF, 0xFF, 'a',  'b',  7,          0,    0,    0,    0, /* name, base, class */
-        0,    0,    0,    0xF0, 0xFF,       0x03, 0x80, 255,     /* box, score */
+        0,    0,    0,    0xF0, 0xFF,       0x03, 0x80, 255,     /* box, confidence */
         0x69, 0x11, 1,    0,                                     /* id */
         0,    0x60, 4,    0,    0,          0,    0,    51,   0, 0, 0, 0, 0, 255};
     assert_int_equal(sp_message_binary(out, update, true, 1337), sizeof wanted);
     assert_memory_equal(out, wanted, sizeof wanted);
 
-    update->tracks[0] = (struct sp_track){.id = 300, .x2_px = 640, .y2_px = 480, .score = 1};
-    update->tracks[1] = (struct sp_track){.id = 7, .x1_px = 320, .y1_px = 18, .score = 0.2F};
+    update->tracks[0] = (struct sp_track){.id = 300, .x2_px = 640, .y2_px = 480, .confidence = 1};
+    update->tracks[1] = (struct sp_track){.id = 7, .x1_px = 320, .y1_px = 18, .confidence = 0.2F};
     wanted[4] = 2 | 4 | 16;
     static const uint8_t tracks[] = {0,    0,    0,    0x80, 0x02, 0x1E, 255, 0x25, 1,
                                      0x40, 0x21, 0x01, 0,    0,    0,    51,  0,    0};
@@ -416,9 +415,10 @@ int main(void)
                                         close_all),
         cmocka_unit_test_setup_teardown(test_a_slow_viewer_goes_on_with_the_newest, open_all,
                                         close_all),
-        cmocka_unit_test_setup_teardown(test_a_slot_forgets_its_last_camera, open_all, close_all),
-        cmocka_unit_test_setup_teardown(test_boxes_are_clipped_to_the_picture, open_all, close_all),
-        cmocka_unit_test_setup_teardown(test_pictures_are_made_only_for_viewers_and_once, open_all,
+        cmocka_unit_test_setup_teardown(test_a_camera_index_forgets_its_last_camera, open_all,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(test_boxes_are_clipped_to_the_image, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_images_are_made_only_for_viewers_and_once, open_all,
                                         close_all),
         cmocka_unit_test_setup_teardown(test_what_was_published_is_counted, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_viewers_come_and_go_while_it_publishes, open_all,

@@ -1,11 +1,11 @@
 /* Bad cameras beside a good one: its rate and its latency stay what they are.
  *
- * Whether they do is a matter of turns, so it is played in turns: the real batcher, between cameras
- * and an engine that exist as numbers on a clock of its own. The same at every run, on every
- * machine. One test with the real threads shows that they are wired so. */
+ * Whether they do is a matter of turns, so it is played in turns: the real scheduler, between
+ * cameras and an engine that exist as numbers on a clock of its own. The same at every run, on
+ * every machine. One test with the real threads shows that they are wired so. */
 #include "live.h"
 
-#include "batch/batcher.h"
+#include "schedule/frame_scheduler.h"
 
 enum { STREAMS_MAX = 8, CAMERAS = 4, PERIOD_US = 40000, RUN_US = 10000, LENGTH_US = 12000000 };
 
@@ -15,9 +15,9 @@ enum kind { GOOD, STALLING, GARBAGE, FLAPPING, BURSTING };
 
 struct model_camera {
     enum kind kind;
-    int64_t phase_us; /* of its first picture */
-    int64_t next_us;  /* its next picture */
-    uint64_t pictures;
+    int64_t phase_us; /* of its first frame */
+    int64_t next_us;  /* its next frame */
+    uint64_t images;
     bool steady;
 };
 
@@ -27,19 +27,19 @@ struct model_run { /* of a stream */
 };
 
 struct model {
-    struct sp_batcher *batcher;
+    struct sp_frame_scheduler *scheduler;
     struct sp_frame_pool *pool;
     struct sp_ledger ledgers[CAMERAS];
     struct model_camera camera[CAMERAS];
     int cameras, streams;
     struct model_run running[STREAMS_MAX];
-    struct sp_frame *queued; /* the one slot more than there are streams */
+    struct sp_frame *queued; /* the one camera index more than there are streams */
     int64_t now_us;
     int64_t latency_us[CAMERAS][LENGTH_US / 1000];
     int count[CAMERAS];
 };
 
-/* When the picture after the one at `at_us` comes. */
+/* When the frame after the one at `at_us` comes. */
 static int64_t following(const struct model_camera *c, int64_t at_us)
 {
     int64_t since_us = at_us - c->phase_us;
@@ -50,7 +50,7 @@ static int64_t following(const struct model_camera *c, int64_t at_us)
         return since_us % 1600000 >= 600000 ? at_us + 1000000
                : since_us % 1600000 < 30000 ? at_us + 2000
                                             : at_us + PERIOD_US;
-    case BURSTING: /* half a second of pictures in one go, each second */
+    case BURSTING: /* half a second of frames in one go, each second */
         return since_us % 1000000 < 50000 ? at_us + 2000 : at_us + PERIOD_US;
     default:
         return at_us + PERIOD_US;
@@ -64,10 +64,10 @@ static void push_due(struct model *m)
         while (c->next_us <= m->now_us) {
             struct sp_frame *frame = sp_frame_pool_get(m->pool);
             frame->camera = i;
-            frame->sequence = c->pictures++;
+            frame->sequence = c->images++;
             frame->received_us = c->next_us;
             sp_ledger_receive(&m->ledgers[i], 1);
-            assert_int_equal(sp_batcher_push(m->batcher, i, frame), SP_OK);
+            assert_int_equal(sp_frame_scheduler_push(m->scheduler, i, frame), SP_OK);
             c->next_us = following(c, c->next_us);
         }
     }
@@ -81,7 +81,7 @@ static void finish_due(struct model *m)
             int camera = run->frame->camera;
             m->latency_us[camera][m->count[camera]++] = run->end_us - run->frame->received_us;
             sp_ledger_settle(&m->ledgers[camera], SP_OUTCOME_INFERRED, 1);
-            sp_batcher_done(m->batcher, camera);
+            sp_frame_scheduler_done(m->scheduler, camera);
             sp_frame_unref(run->frame);
             run->frame = NULL;
         }
@@ -96,11 +96,11 @@ static void finish_due(struct model *m)
 static void schedule(struct model *m)
 {
     for (int s = 0; s <= m->streams; s++) {
-        struct sp_batch_item item;
+        struct sp_schedule_item item;
         bool is_free = s < m->streams ? !m->running[s].frame : !m->queued;
         if (!is_free)
             continue;
-        if (sp_batcher_next(m->batcher, &item, 0) != SP_OK)
+        if (sp_frame_scheduler_next(m->scheduler, &item, 0) != SP_OK)
             return;
         if (s < m->streams)
             m->running[s] = (struct model_run){item.frame, m->now_us + RUN_US};
@@ -109,7 +109,7 @@ static void schedule(struct model *m)
     }
 }
 
-/* Something happens next: a picture comes, or a run ends. */
+/* Something happens next: a frame comes, or a run ends. */
 static int64_t next_event(const struct model *m)
 {
     int64_t at_us = INT64_MAX;
@@ -135,16 +135,16 @@ static int64_t play(int streams, const enum kind *others, int64_t phase_us, int 
     assert_int_equal(sp_frame_pool_open(&m.pool, NULL), SP_OK);
     for (int i = 0; i < CAMERAS; i++)
         sp_ledger_init(&m.ledgers[i]);
-    struct sp_batcher_options options = {
+    struct sp_frame_scheduler_options options = {
         .cameras = CAMERAS, .mailbox_frames = 1, .live = true, .credits = 4, .ledgers = m.ledgers};
-    assert_int_equal(sp_batcher_open(&m.batcher, &options, NULL), SP_OK);
-    sp_batcher_set_room(m.batcher, streams);
+    assert_int_equal(sp_frame_scheduler_open(&m.scheduler, &options, NULL), SP_OK);
+    sp_frame_scheduler_set_capacity(m.scheduler, streams);
     for (int i = 0; i < m.cameras; i++) {
         m.camera[i] = (struct model_camera){.kind = i == 0 ? GOOD : others[i - 1],
                                             .phase_us = i == 0 ? phase_us : 7000 * i};
         m.camera[i].next_us = m.camera[i].phase_us;
         /* As the supervisor would say: none of the bad ones goes without trouble for long. */
-        sp_batcher_set_steady(m.batcher, i, m.camera[i].kind == GOOD);
+        sp_frame_scheduler_set_healthy(m.scheduler, i, m.camera[i].kind == GOOD);
     }
     for (m.now_us = next_event(&m); m.now_us < LENGTH_US; m.now_us = next_event(&m)) {
         push_due(&m);
@@ -154,16 +154,16 @@ static int64_t play(int streams, const enum kind *others, int64_t phase_us, int 
     struct sp_ledger_counts counts;
     sp_ledger_read(&m.ledgers[0], &counts);
     assert_true(sp_ledger_balances(&counts));
-    assert_int_equal(counts.settled[SP_OUTCOME_STALE], 0);
+    assert_int_equal(counts.settled[SP_OUTCOME_DROPPED], 0);
     qsort(m.latency_us[0], (size_t)m.count[0], sizeof m.latency_us[0][0], compare);
     int64_t p95_us = m.latency_us[0][m.count[0] * 95 / 100];
     *good = m.count[0];
     *bad = m.count[1] + m.count[2] + m.count[3];
-    sp_batcher_close(m.batcher);
+    sp_frame_scheduler_close(m.scheduler);
     for (int s = 0; s < streams; s++)
         sp_frame_unref(m.running[s].frame);
     sp_frame_unref(m.queued);
-    sp_batcher_free(m.batcher);
+    sp_frame_scheduler_free(m.scheduler);
     sp_frame_pool_close(m.pool);
     for (int i = 0; i < CAMERAS; i++)
         sp_ledger_release(&m.ledgers[i]);
@@ -196,7 +196,7 @@ static void test_good_camera_does_not_notice(void **state)
             }
             print_message(
                 "%d streams, company %zu: p95 %.1f ms alone, %.1f ms at worst; the others "
-                "have %d pictures at least\n",
+                "have %d frames at least\n",
                 streams, company, (double)alone_us / 1000, (double)worst_us / 1000, least);
             assert_true(worst_us * 10 < alone_us * 11);
             assert_true(least > 200); /* and the bad ones are not starved for it */
@@ -204,7 +204,7 @@ static void test_good_camera_does_not_notice(void **state)
     }
 }
 
-/* With one stream nothing can be kept free: a picture waits for the run that is on, and no longer.
+/* With one stream nothing can be kept free: a frame waits for the run that is on, and no longer.
  */
 static void test_one_stream_costs_one_run(void **state)
 {
@@ -232,7 +232,7 @@ static const char *const bad_urls[] = {
 static void test_threads_are_wired_so(void **state)
 {
     (void)state;
-    /* 20 pictures a second, of which the good camera wants half, and the bad ones all: without
+    /* 20 frames a second, of which the good camera wants half, and the bad ones all: without
      * turns it would get a third. Its period of 100 ms is more than a busy machine's threads come
      * late. */
     struct live *live = live_prepare("delay_us=100000");
@@ -248,10 +248,10 @@ static void test_threads_are_wired_so(void **state)
     live_await(&live->camera[good].results, 100);
     struct sp_camera_report report = live_report(live, good), garbage = live_report(live, good + 2),
                             flapping = live_report(live, good + 3);
-    print_message("good: %llu of %llu pictures, %llu stale, p50 %.1f ms\n",
+    print_message("good: %llu of %llu frames, %llu stale, p50 %.1f ms\n",
                   (unsigned long long)report.ledger.settled[SP_OUTCOME_INFERRED],
                   (unsigned long long)report.ledger.received,
-                  (unsigned long long)report.ledger.settled[SP_OUTCOME_STALE],
+                  (unsigned long long)report.ledger.settled[SP_OUTCOME_DROPPED],
                   report.latency_p50_us / 1000);
     assert_true(garbage.ledger.settled[SP_OUTCOME_FAILED] > 25);
     assert_true(flapping.reconnects > 0);
@@ -260,7 +260,7 @@ static void test_threads_are_wired_so(void **state)
     /* How many are stale is a matter of the machine; that they are few is not. */
     uint64_t came = report.ledger.received - before.ledger.received;
     uint64_t lost =
-        report.ledger.settled[SP_OUTCOME_STALE] - before.ledger.settled[SP_OUTCOME_STALE];
+        report.ledger.settled[SP_OUTCOME_DROPPED] - before.ledger.settled[SP_OUTCOME_DROPPED];
     assert_true(lost * 4 <= came);
     live_close(live);
 }

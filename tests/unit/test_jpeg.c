@@ -95,11 +95,11 @@ static void assert_same_colors(const struct sp_canvas *canvas, const uint8_t *da
     free(wanted);
 }
 
-static void check_colors(struct sp_jpeg_place place)
+static void check_colors(struct sp_jpeg_device place)
 {
     struct sp_jpeg *jpeg;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_set_place(jpeg, place);
+    sp_jpeg_set_device(jpeg, place);
     for (int matrix = SP_MATRIX_BT601; matrix <= SP_MATRIX_BT2020; matrix++)
         for (int full_range = 0; full_range <= 1; full_range++) {
             struct sp_canvas canvas =
@@ -116,7 +116,7 @@ static void check_colors(struct sp_jpeg_place place)
 static void test_colors_are_those_of_ffmpeg(void **state)
 {
     (void)state;
-    check_colors((struct sp_jpeg_place){0});
+    check_colors((struct sp_jpeg_device){0});
 }
 
 /* By nvJPEG, where there is a device. */
@@ -132,7 +132,7 @@ static void test_colors_by_a_device(void **state)
         skip();
     }
     api->jpeg_close(probe);
-    check_colors((struct sp_jpeg_place){.api = api});
+    check_colors((struct sp_jpeg_device){.api = api});
 }
 
 /* ---- whose device it is ---- */
@@ -140,11 +140,11 @@ static void test_colors_by_a_device(void **state)
 static int opened, closed, encoded, fail_opening, fail_from;
 static const uint8_t made[] = {0xff, 0xd8, 0xff, 0xd9};
 
-static int stub_open(struct spoton_jpeg **out, int device, const char *extra, char *error,
+static int stub_open(struct spoton_jpeg **out, int device, const char *backend_options, char *error,
                      size_t error_bytes)
 {
     assert_int_equal(device, 3);
-    assert_string_equal(extra, "graphs=0");
+    assert_string_equal(backend_options, "graphs=0");
     snprintf(error, error_bytes, "no library");
     *out = (struct spoton_jpeg *)&opened;
     opened += !fail_opening;
@@ -157,21 +157,21 @@ static void stub_close(struct spoton_jpeg *jpeg)
     ++closed;
 }
 
-static int stub_encode(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+static int stub_encode(struct spoton_jpeg *jpeg, const struct spoton_image *image, int quality,
                        const uint8_t **data, size_t *bytes, char *error, size_t error_bytes)
 {
     assert_ptr_equal(jpeg, &opened);
-    assert_int_equal(picture->width, 64);
-    assert_int_equal(picture->height, 48);
+    assert_int_equal(image->width, 64);
+    assert_int_equal(image->height, 48);
     assert_int_equal(quality, 80);
-    assert_int_equal(picture->plane[0][0], 255); /* white, in JPEG's colours */
+    assert_int_equal(image->plane[0][0], 255); /* white, in JPEG's colours */
     *data = made;
     *bytes = sizeof made;
     snprintf(error, error_bytes, "it has gone");
     return ++encoded >= fail_from ? SPOTON_DEVICE_LOST : 0;
 }
 
-/* Returns whether the device made it; what the CPU makes is a picture. */
+/* Returns whether the device made it; what the CPU makes is a image. */
 static bool encode_once(struct sp_jpeg *jpeg, const struct sp_canvas *canvas)
 {
     const uint8_t *data;
@@ -191,7 +191,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
                                     .jpeg_close = stub_close,
                                     .jpeg_encode = stub_encode};
     char options[16] = "graphs=0";
-    struct sp_jpeg_place place = {.api = &api, .device = 3, .extra = options};
+    struct sp_jpeg_device place = {.api = &api, .device = 3, .backend_options = options};
     struct sp_canvas canvas = color_canvas(64, 48, SP_MATRIX_BT709, false);
     struct sp_jpeg *jpeg;
     assert_true(spoton_engine_makes_jpeg(&api));
@@ -201,7 +201,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
 
     fail_from = 4;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_set_place(jpeg, place);
+    sp_jpeg_set_device(jpeg, place);
     memset(options, 'x', sizeof options); /* the encoder may outlive them: stub_open looks */
     for (int i = 1; i <= 6; i++)
         assert_int_equal(encode_once(jpeg, &canvas), i < fail_from);
@@ -214,7 +214,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
     fail_opening = 1;
     snprintf(options, sizeof options, "graphs=0");
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
-    sp_jpeg_set_place(jpeg, place);
+    sp_jpeg_set_device(jpeg, place);
     assert_false(encode_once(jpeg, &canvas));
     assert_false(encode_once(jpeg, &canvas));
     sp_jpeg_close(jpeg);
@@ -222,7 +222,7 @@ static void test_a_device_compresses_until_it_fails(void **state)
     sp_canvas_release(&canvas);
 }
 
-static void test_loading_for_jpeg_gives_the_same_picture(void **state)
+static void test_loading_for_jpeg_gives_the_same_image(void **state)
 {
     (void)state;
     struct sp_jpeg *one, *other;
@@ -306,7 +306,7 @@ int main(void)
         cmocka_unit_test(test_colors_are_those_of_ffmpeg),
         cmocka_unit_test(test_colors_by_a_device),
         cmocka_unit_test(test_a_device_compresses_until_it_fails),
-        cmocka_unit_test(test_loading_for_jpeg_gives_the_same_picture),
+        cmocka_unit_test(test_loading_for_jpeg_gives_the_same_image),
         cmocka_unit_test(test_black_and_white_reach_the_ends),
         cmocka_unit_test(test_bad_calls_are_refused),
     };

@@ -78,15 +78,15 @@ static void test_a_box_goes_there_and_back(void **state)
     }
 }
 
-/* A picture with its planes; stride wider than the picture, so that a wrong stride shows. */
-struct picture {
+/* A image with its planes; stride wider than the image, so that a wrong stride shows. */
+struct image {
     struct sp_frame frame;
     uint8_t *planes[3];
 };
 
-static void open_picture(struct picture *p, int w, int h, enum sp_pixel_format format)
+static void open_image(struct image *p, int w, int h, enum sp_pixel_format format)
 {
-    *p = (struct picture){.frame = {.width_px = w, .height_px = h, .format = format}};
+    *p = (struct image){.frame = {.width_px = w, .height_px = h, .format = format}};
     int cw = (w + 1) / 2, ch = (h + 1) / 2;
     int strides[3] = {w + 13, cw + 7, cw + 7};
     if (format == SP_PIXEL_NV12) {
@@ -100,13 +100,13 @@ static void open_picture(struct picture *p, int w, int h, enum sp_pixel_format f
     }
 }
 
-static void close_picture(struct picture *p)
+static void close_image(struct image *p)
 {
     for (int i = 0; i < 3; ++i)
         free(p->planes[i]);
 }
 
-static void paint(struct picture *p, int y, int u, int v)
+static void paint(struct image *p, int y, int u, int v)
 {
     int cw = (p->frame.width_px + 1) / 2, ch = (p->frame.height_px + 1) / 2;
     memset(p->planes[0], y, (size_t)p->frame.stride_bytes[0] * (size_t)p->frame.height_px);
@@ -148,8 +148,8 @@ static void test_colours_by_matrix_and_range(void **state)
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
     uint8_t *input = malloc(64 * 64 * 3);
     for (int format = 0; format < 2; ++format) {
-        struct picture p;
-        open_picture(&p, 80, 64, format ? SP_PIXEL_NV12 : SP_PIXEL_I420);
+        struct image p;
+        open_image(&p, 80, 64, format ? SP_PIXEL_NV12 : SP_PIXEL_I420);
         for (int matrix = 0; matrix < 3; ++matrix) {
             for (int full = 0; full < 2; ++full) {
                 for (size_t c = 0; c < sizeof colours / sizeof *colours; ++c) {
@@ -167,13 +167,13 @@ static void test_colours_by_matrix_and_range(void **state)
                 }
             }
         }
-        close_picture(&p);
+        close_image(&p);
     }
     free(input);
     sp_letterbox_close(letterbox);
 }
 
-/* Bars are 114, the picture is not, and nothing around the input is touched. */
+/* Bars are 114, the image is not, and nothing around the input is touched. */
 static void check_bars(struct sp_letterbox *letterbox, int w, int h, int input_w, int input_h,
                        enum sp_pixel_format format)
 {
@@ -181,9 +181,9 @@ static void check_bars(struct sp_letterbox *letterbox, int w, int h, int input_w
     size_t bytes = (size_t)input_w * (size_t)input_h * 3;
     uint8_t *memory = malloc(bytes + 2 * GUARD), *input = memory + GUARD;
     struct sp_letterbox_geometry last = {0};
-    struct picture p;
+    struct image p;
     memset(memory, 0xA5, bytes + 2 * GUARD);
-    open_picture(&p, w, h, format);
+    open_image(&p, w, h, format);
     paint(&p, 235, 128, 128);
     for (int again = 0; again < 2; ++again) {
         assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, SPOTON_LAYOUT_NHWC, input_w,
@@ -203,7 +203,7 @@ static void check_bars(struct sp_letterbox *letterbox, int w, int h, int input_w
     }
     for (int i = 0; i < GUARD; ++i)
         assert_true(memory[i] == 0xA5 && input[bytes + (size_t)i] == 0xA5);
-    close_picture(&p);
+    close_image(&p);
     free(memory);
 }
 
@@ -229,10 +229,10 @@ static void test_bars_are_painted_anew_when_the_camera_changes(void **state)
     struct sp_letterbox *letterbox;
     struct sp_letterbox_geometry last = {0};
     uint8_t *input = malloc(160 * 96 * 3);
-    struct picture wide, tall;
+    struct image wide, tall;
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
-    open_picture(&wide, 320, 64, SP_PIXEL_I420);
-    open_picture(&tall, 64, 320, SP_PIXEL_I420);
+    open_image(&wide, 320, 64, SP_PIXEL_I420);
+    open_image(&tall, 64, 320, SP_PIXEL_I420);
     paint(&wide, 235, 128, 128);
     paint(&tall, 235, 128, 128);
     sp_letterbox_fill(letterbox, &wide.frame, input, SPOTON_LAYOUT_NHWC, 160, 96, &last, NULL);
@@ -240,13 +240,13 @@ static void test_bars_are_painted_anew_when_the_camera_changes(void **state)
     sp_letterbox_fill(letterbox, &tall.frame, input, SPOTON_LAYOUT_NHWC, 160, 96, &last, NULL);
     assert_true(input[(48 * 160 + 2) * 3] == 114 && input[80 * 3] > 250);
     assert_int_equal(last.source_width_px, 64);
-    close_picture(&wide);
-    close_picture(&tall);
+    close_image(&wide);
+    close_image(&tall);
     free(input);
     sp_letterbox_close(letterbox);
 }
 
-static void test_an_empty_picture_is_refused(void **state)
+static void test_an_empty_image_is_refused(void **state)
 {
     (void)state;
     struct sp_letterbox *letterbox;
@@ -263,7 +263,7 @@ static void test_an_empty_picture_is_refused(void **state)
 }
 
 /* Smooth waves with some texture: what scalers agree on if their sampling positions agree. */
-static void draw_waves(struct picture *p)
+static void draw_waves(struct image *p)
 {
     int w = p->frame.width_px, h = p->frame.height_px, cw = (w + 1) / 2;
     for (int y = 0; y < h; ++y) {
@@ -300,10 +300,10 @@ static double difference_to_bilinear(int w, int h, int input_w, int input_h)
 {
     struct sp_letterbox *letterbox;
     struct sp_letterbox_geometry g = {0};
-    struct picture p;
+    struct image p;
     uint8_t *input = malloc((size_t)input_w * (size_t)input_h * 3);
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
-    open_picture(&p, w, h, SP_PIXEL_I420);
+    open_image(&p, w, h, SP_PIXEL_I420);
     draw_waves(&p);
     assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, input, SPOTON_LAYOUT_NHWC, input_w,
                                        input_h, &g, NULL),
@@ -328,13 +328,13 @@ static double difference_to_bilinear(int w, int h, int input_w, int input_h)
         }
     }
     double mean = sum / (3.0 * g.width_px * g.height_px);
-    close_picture(&p);
+    close_image(&p);
     free(input);
     sp_letterbox_close(letterbox);
     return mean;
 }
 
-static void test_the_scaled_picture_is_where_it_should_be(void **state)
+static void test_the_scaled_image_is_where_it_should_be(void **state)
 {
     (void)state;
     static const int cases[][4] = {{768, 576, 640, 480},   {1280, 720, 640, 384},
@@ -348,7 +348,7 @@ static void test_the_scaled_picture_is_where_it_should_be(void **state)
     }
 }
 
-static void test_nv12_gives_the_very_picture_of_i420(void **state)
+static void test_nv12_gives_the_very_image_of_i420(void **state)
 {
     (void)state;
     static const int sizes[][2] = {{640, 360}, {1920, 1080}, {767, 575}, {33, 55}, {320, 240}};
@@ -357,24 +357,24 @@ static void test_nv12_gives_the_very_picture_of_i420(void **state)
     uint8_t *a = malloc(640 * 384 * 3), *b = malloc(640 * 384 * 3);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
         struct sp_letterbox_geometry last_a = {0}, last_b = {0};
-        struct picture planar, interleaved;
-        open_picture(&planar, sizes[i][0], sizes[i][1], SP_PIXEL_I420);
-        open_picture(&interleaved, sizes[i][0], sizes[i][1], SP_PIXEL_NV12);
+        struct image planar, interleaved;
+        open_image(&planar, sizes[i][0], sizes[i][1], SP_PIXEL_I420);
+        open_image(&interleaved, sizes[i][0], sizes[i][1], SP_PIXEL_NV12);
         draw_waves(&planar);
         draw_waves(&interleaved);
         sp_letterbox_fill(letterbox, &planar.frame, a, SPOTON_LAYOUT_NHWC, 640, 384, &last_a, NULL);
         sp_letterbox_fill(letterbox, &interleaved.frame, b, SPOTON_LAYOUT_NHWC, 640, 384, &last_b,
                           NULL);
         assert_memory_equal(a, b, 640 * 384 * 3);
-        close_picture(&planar);
-        close_picture(&interleaved);
+        close_image(&planar);
+        close_image(&interleaved);
     }
     free(a);
     free(b);
     sp_letterbox_close(letterbox);
 }
 
-static void test_planar_and_interleaved_memory_hold_the_same_picture(void **state)
+static void test_planar_and_interleaved_memory_hold_the_same_image(void **state)
 {
     (void)state;
     static const int sizes[][2] = {{640, 360}, {1920, 1080}, {767, 575}, {33, 55}, {640, 384}};
@@ -382,10 +382,10 @@ static void test_planar_and_interleaved_memory_hold_the_same_picture(void **stat
     struct sp_letterbox *letterbox;
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
     uint8_t *interleaved = malloc(PIXELS * 3), *planar = malloc(PIXELS * 3);
-    struct sp_letterbox_geometry last[2] = {0}; /* kept: bars of the picture before must go */
+    struct sp_letterbox_geometry last[2] = {0}; /* kept: bars of the image before must go */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
-        struct picture p;
-        open_picture(&p, sizes[i][0], sizes[i][1], SP_PIXEL_I420);
+        struct image p;
+        open_image(&p, sizes[i][0], sizes[i][1], SP_PIXEL_I420);
         draw_waves(&p);
         assert_int_equal(sp_letterbox_fill(letterbox, &p.frame, interleaved, SPOTON_LAYOUT_NHWC,
                                            WIDTH, HEIGHT, &last[0], NULL),
@@ -396,7 +396,7 @@ static void test_planar_and_interleaved_memory_hold_the_same_picture(void **stat
         for (size_t at = 0; at < PIXELS; ++at)
             for (size_t color = 0; color < 3; ++color)
                 assert_int_equal(interleaved[at * 3 + color], planar[color * PIXELS + at]);
-        close_picture(&p);
+        close_image(&p);
     }
     free(interleaved);
     free(planar);
@@ -408,11 +408,11 @@ static void check_against_whole_planes(int w, int h, int input_w, int input_h)
 {
     struct sp_letterbox *letterbox;
     struct sp_letterbox_geometry g = {0};
-    struct picture p;
+    struct image p;
     size_t bytes = (size_t)input_w * (size_t)input_h * 3;
     uint8_t *input = malloc(bytes), *whole = malloc(bytes), *scaled[3];
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
-    open_picture(&p, w, h, SP_PIXEL_I420);
+    open_image(&p, w, h, SP_PIXEL_I420);
     draw_waves(&p);
     for (int i = 0; i < w; i += 3) /* edges, too */
         p.planes[0][(size_t)(i % h) * (size_t)p.frame.stride_bytes[0] + (size_t)i] = 255;
@@ -437,13 +437,13 @@ static void check_against_whole_planes(int w, int h, int input_w, int input_h)
     }
     for (int i = 0; i < 3; ++i)
         free(scaled[i]);
-    close_picture(&p);
+    close_image(&p);
     free(input);
     free(whole);
     sp_letterbox_close(letterbox);
 }
 
-static void test_strips_are_the_whole_picture(void **state)
+static void test_strips_are_the_whole_image(void **state)
 {
     (void)state;
     static const int cases[][4] = {{768, 576, 640, 480}, {960, 540, 640, 384}, {854, 480, 640, 384},
@@ -462,11 +462,11 @@ int main(void)
         cmocka_unit_test(test_colours_by_matrix_and_range),
         cmocka_unit_test(test_bars_and_odd_sizes),
         cmocka_unit_test(test_bars_are_painted_anew_when_the_camera_changes),
-        cmocka_unit_test(test_an_empty_picture_is_refused),
-        cmocka_unit_test(test_the_scaled_picture_is_where_it_should_be),
-        cmocka_unit_test(test_strips_are_the_whole_picture),
-        cmocka_unit_test(test_nv12_gives_the_very_picture_of_i420),
-        cmocka_unit_test(test_planar_and_interleaved_memory_hold_the_same_picture),
+        cmocka_unit_test(test_an_empty_image_is_refused),
+        cmocka_unit_test(test_the_scaled_image_is_where_it_should_be),
+        cmocka_unit_test(test_strips_are_the_whole_image),
+        cmocka_unit_test(test_nv12_gives_the_very_image_of_i420),
+        cmocka_unit_test(test_planar_and_interleaved_memory_hold_the_same_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ static int make_clips(void **state)
         return -1;
     if (!run("ffmpeg -version >/dev/null 2>&1"))
         return 0;
-    /* Key frames each second; B-pictures, so that the order of decoding is another one. */
+    /* Key frames each second; B-frames, so that the order of decoding is another one. */
     make(MOVING("320x180", "25", "2") "-c:v libx264 -g 25 -bf 2 @/short.mp4");
     make(MOVING("320x180", "25", "60") "-c:v libx264 -g 25 -bf 2 -preset ultrafast @/long.mp4");
     make("-i @/long.mp4 -c copy @/long.mkv");

@@ -37,7 +37,7 @@ static void test_the_fake_is_a_model_of_one_class(void **state)
     (void)state;
     static struct sp_model model;
     assert_int_equal(sp_model_open(&model, load_fake(), "fake", NULL, NULL), SP_OK);
-    assert_int_equal(model.family, SP_FAMILY_YOLOV8);
+    assert_int_equal(model.head_type, SP_HEAD_YOLOV8);
     assert_int_equal(model.classes, 1);
     assert_int_equal(model.person_class, 0);
     assert_int_equal(model.fixed_batch, 0);
@@ -116,7 +116,7 @@ static void test_files_that_cannot_be_read(void **state)
     expect_unreadable(api, path, "corrupted");
 }
 
-/* Opens it and runs it on a black picture; true when it is usable. *model is then what the first
+/* Opens it and runs it on a black image; true when it is usable. *model is then what the first
  * run made of it. */
 static bool run_model(const struct spoton_engine_api *api, const char *path,
                       const struct sp_model_wish *wish, struct sp_model *model,
@@ -134,7 +134,7 @@ static bool run_model(const struct spoton_engine_api *api, const char *path,
         .width_px = 128,
         .height_px = 128,
         .threads = 1,
-        .head = {.score_threshold = 0.5, .nms_iou = 0.5},
+        .head = {.confidence_threshold = 0.5, .nms_iou = 0.5},
     };
     if (sp_detector_open(&detector, &options, err) < 0)
         return false;
@@ -143,7 +143,7 @@ static bool run_model(const struct spoton_engine_api *api, const char *path,
                              .stride_bytes = {128, 64, 64},
                              .width_px = 128,
                              .height_px = 128};
-    struct sp_detector_slot *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *slot = sp_detector_acquire(detector);
     for (int i = 0; i < sp_detector_batch(detector); ++i)
         assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
     assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
@@ -171,7 +171,7 @@ static const struct spoton_engine_api *prepare(char *folder, size_t folder_bytes
 
 struct reading {
     const char *name;
-    enum sp_model_family family;
+    enum sp_head_type head_type;
     int classes, person_class, fixed_batch, quantised, class_id;
     bool bytes, bgr, normalised; /* what the input wants */
     struct sp_model_wish wish;
@@ -188,7 +188,7 @@ static void expect_reading(const struct spoton_engine_api *api, const char *fold
     bool usable = run_model(api, path, &expected->wish, &model, &found, &err);
     print_message("%s %s\n", expected->name, usable ? "" : err.text);
     assert_true(usable);
-    assert_int_equal(model.family, expected->family);
+    assert_int_equal(model.head_type, expected->head_type);
     assert_int_equal(model.classes, expected->classes);
     assert_int_equal(model.person_class, expected->person_class);
     assert_int_equal(model.fixed_batch, expected->fixed_batch);
@@ -198,10 +198,10 @@ static void expect_reading(const struct spoton_engine_api *api, const char *fold
     assert_true(model.mean[0] == (expected->normalised ? 0.485f : 0));
     assert_true(model.deviation[2] == (expected->normalised ? 0.225f : 0));
     assert_int_equal(found.class_id, expected->class_id);
-    assert_true(fabs(found.score - 0.9) < 1e-3);
+    assert_true(fabs(found.confidence - 0.9) < 1e-3);
     /* make_models.py: cell 9 of stride 8 is at (76, 4), clipped at the top */
     double box[4] = {68, 0, 84, 16};
-    if (expected->family == SP_FAMILY_END_TO_END && !model.rows_overlap)
+    if (expected->head_type == SP_HEAD_END_TO_END && !model.rows_overlap)
         memcpy(box, (double[4]){10, 20, 30, 60}, sizeof box);
     assert_true(fabs(found.x1_px - box[0]) < 0.1 && fabs(found.y1_px - box[1]) < 0.1);
     assert_true(fabs(found.x2_px - box[2]) < 0.1 && fabs(found.y2_px - box[3]) < 0.1);
@@ -213,44 +213,44 @@ static void test_heads_that_are_read(void **state)
     char folder[512];
     const struct spoton_engine_api *api = prepare(folder, sizeof folder);
     static const struct reading cases[] = {
-        {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
-        {"v8_free_batch", SP_FAMILY_YOLOV8, 1, 0, 0, 0, 0},
-        {"v8_relative", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
-        {"v8_rows", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1},
-        {"v8_rows_relative_nhwc", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
-        {"v8_half", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0},
-        {"v8_u8", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
-        {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
-        {"v8_quantised", SP_FAMILY_YOLOV8, 1, 0, 1, 1, 0},
-        {"v8_no_person", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1},
-        {"v8_coco", SP_FAMILY_YOLOV8, 80, 0, 1, 0, 79},
-        {"v5", SP_FAMILY_YOLOV5, 80, 0, 1, 0, 79},
-        {"v5_unnamed", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
-        {"v5_relative", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
-        {"v5_free", SP_FAMILY_YOLOV5, 80, 0, 0, 0, 79},
-        {"v5_half", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
-        {"v5_maps", SP_FAMILY_YOLOV5, 2, -1, 1, 0, 1},
-        {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
-        {"yolox_raw", SP_FAMILY_YOLOX, 2, -1, 1, 0, 1, .bytes = true, .bgr = true},
-        {"yolox_free", SP_FAMILY_YOLOX, 80, 0, 0, 0, 79, .bytes = true, .bgr = true},
-        {"yolox_decoded", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
-        {"rtdetr", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1},
-        {"rtdetr_turned", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1},
-        {"rtdetr_one", SP_FAMILY_RTDETR, 80, 0, 1, 0, 79},
-        {"end_to_end", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
-        {"end_to_end_relative", SP_FAMILY_END_TO_END, 3, 1, 1, 0, 0},
-        {"end_to_end_free", SP_FAMILY_END_TO_END, 80, 0, 0, 0, 0},
-        {"end_to_end_centers", SP_FAMILY_END_TO_END, 80, 0, 1, 0, 0},
-        {"v6", SP_FAMILY_YOLOV6, 80, 0, 1, 0, 79},
-        {"v6_free", SP_FAMILY_YOLOV6, 80, 0, 0, 0, 79},
-        {"v6_unnamed", SP_FAMILY_YOLOV6, 2, -1, 1, 0, 1},
-        {"v6_one", SP_FAMILY_YOLOV6, 1, 0, 1, 0, 0},
-        {"rows_free", SP_FAMILY_END_TO_END, 1, 0, 0, 0, 0},
-        {"rows_two", SP_FAMILY_END_TO_END, 2, 0, 0, 0, 0},
-        {"rows_three", SP_FAMILY_END_TO_END, 3, 0, 1, 0, 0},
-        {"rfdetr", SP_FAMILY_RFDETR, 3, -1, 1, 0, 2, .normalised = true},
-        {"rfdetr_one", SP_FAMILY_RFDETR, 1, 0, 1, 0, 0, .normalised = true},
-        {"rfdetr_coco", SP_FAMILY_RFDETR, 91, 1, 1, 0, 90, .normalised = true},
+        {"v8", SP_HEAD_YOLOV8, 2, 1, 1, 0, 1},
+        {"v8_free_batch", SP_HEAD_YOLOV8, 1, 0, 0, 0, 0},
+        {"v8_relative", SP_HEAD_YOLOV8, 2, -1, 1, 0, 1},
+        {"v8_rows", SP_HEAD_YOLOV8, 2, 1, 1, 0, 1},
+        {"v8_rows_relative_nhwc", SP_HEAD_YOLOV8, 2, -1, 1, 0, 1},
+        {"v8_half", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0},
+        {"v8_u8", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
+        {"v8_takes_bytes", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
+        {"v8_quantised", SP_HEAD_YOLOV8, 1, 0, 1, 1, 0},
+        {"v8_no_person", SP_HEAD_YOLOV8, 2, -1, 1, 0, 1},
+        {"v8_coco", SP_HEAD_YOLOV8, 80, 0, 1, 0, 79},
+        {"v5", SP_HEAD_YOLOV5, 80, 0, 1, 0, 79},
+        {"v5_unnamed", SP_HEAD_YOLOV5, 2, -1, 1, 0, 1},
+        {"v5_relative", SP_HEAD_YOLOV5, 2, -1, 1, 0, 1},
+        {"v5_free", SP_HEAD_YOLOV5, 80, 0, 0, 0, 79},
+        {"v5_half", SP_HEAD_YOLOV5, 2, -1, 1, 0, 1},
+        {"v5_maps", SP_HEAD_YOLOV5, 2, -1, 1, 0, 1},
+        {"yolox", SP_HEAD_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
+        {"yolox_raw", SP_HEAD_YOLOX, 2, -1, 1, 0, 1, .bytes = true, .bgr = true},
+        {"yolox_free", SP_HEAD_YOLOX, 80, 0, 0, 0, 79, .bytes = true, .bgr = true},
+        {"yolox_decoded", SP_HEAD_YOLOX, 80, 0, 1, 0, 79, .bytes = true, .bgr = true},
+        {"rtdetr", SP_HEAD_RTDETR, 2, -1, 1, 0, 1},
+        {"rtdetr_turned", SP_HEAD_RTDETR, 2, -1, 1, 0, 1},
+        {"rtdetr_one", SP_HEAD_RTDETR, 80, 0, 1, 0, 79},
+        {"end_to_end", SP_HEAD_END_TO_END, 80, 0, 1, 0, 0},
+        {"end_to_end_relative", SP_HEAD_END_TO_END, 3, 1, 1, 0, 0},
+        {"end_to_end_free", SP_HEAD_END_TO_END, 80, 0, 0, 0, 0},
+        {"end_to_end_centers", SP_HEAD_END_TO_END, 80, 0, 1, 0, 0},
+        {"v6", SP_HEAD_YOLOV6, 80, 0, 1, 0, 79},
+        {"v6_free", SP_HEAD_YOLOV6, 80, 0, 0, 0, 79},
+        {"v6_unnamed", SP_HEAD_YOLOV6, 2, -1, 1, 0, 1},
+        {"v6_one", SP_HEAD_YOLOV6, 1, 0, 1, 0, 0},
+        {"rows_free", SP_HEAD_END_TO_END, 1, 0, 0, 0, 0},
+        {"rows_two", SP_HEAD_END_TO_END, 2, 0, 0, 0, 0},
+        {"rows_three", SP_HEAD_END_TO_END, 3, 0, 1, 0, 0},
+        {"rfdetr", SP_HEAD_RFDETR, 3, -1, 1, 0, 2, .normalised = true},
+        {"rfdetr_one", SP_HEAD_RFDETR, 1, 0, 1, 0, 0, .normalised = true},
+        {"rfdetr_coco", SP_HEAD_RFDETR, 91, 1, 1, 0, 90, .normalised = true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
@@ -262,13 +262,13 @@ static void test_what_the_user_says_goes_before_the_file(void **state)
     char folder[512];
     const struct spoton_engine_api *api = prepare(folder, sizeof folder);
     static const struct reading cases[] = {
-        {"v8_unsure", SP_FAMILY_YOLOV8, 2, -1, 1, 0, 1, .wish = {.family = SP_FAMILY_YOLOV8}},
-        {"yolox", SP_FAMILY_YOLOX, 80, 0, 1, 0, 79,
+        {"v8_unsure", SP_HEAD_YOLOV8, 2, -1, 1, 0, 1, .wish = {.head_type = SP_HEAD_YOLOV8}},
+        {"yolox", SP_HEAD_YOLOX, 80, 0, 1, 0, 79,
          .wish = {.range = SP_RANGE_UNIT, .color = SP_COLOR_RGB}},
-        {"v8", SP_FAMILY_YOLOV8, 2, 1, 1, 0, 1, .bytes = true, .bgr = true,
+        {"v8", SP_HEAD_YOLOV8, 2, 1, 1, 0, 1, .bytes = true, .bgr = true,
          .wish = {.range = SP_RANGE_BYTES, .color = SP_COLOR_BGR}},
-        {"v8_takes_bytes", SP_FAMILY_YOLOV8, 1, 0, 1, 0, 0, .wish = {.range = SP_RANGE_UNIT}},
-        {"rtdetr", SP_FAMILY_RTDETR, 2, -1, 1, 0, 1, .wish = {.family = SP_FAMILY_RTDETR}},
+        {"v8_takes_bytes", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0, .wish = {.range = SP_RANGE_UNIT}},
+        {"rtdetr", SP_HEAD_RTDETR, 2, -1, 1, 0, 1, .wish = {.head_type = SP_HEAD_RTDETR}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
         expect_reading(api, folder, &cases[i]);
@@ -279,10 +279,10 @@ static void test_the_settings_mean_what_the_model_reads(void **state)
 {
     (void)state;
     static struct sp_settings settings;
-    for (enum sp_model_family family = SP_FAMILY_AUTO; family <= SP_FAMILY_RFDETR; ++family) {
-        const char *name = sp_model_family_name(family);
+    for (enum sp_head_type head_type = SP_HEAD_AUTO; head_type <= SP_HEAD_RFDETR; ++head_type) {
+        const char *name = sp_head_type_name(head_type);
         assert_int_equal(sp_settings_set(&settings, "MODEL_FAMILY", name, "a test", NULL), SP_OK);
-        assert_int_equal(settings.model_family, family);
+        assert_int_equal(settings.head_type, head_type);
     }
     static const char *const ranges[] = {
         [SP_RANGE_AUTO] = "auto", [SP_RANGE_UNIT] = "0..1", [SP_RANGE_BYTES] = "0..255"};
@@ -348,14 +348,14 @@ static void test_heads_that_are_refused(void **state)
         {"no_two_inputs", "2 inputs", {0}},
         {"no_rank", "[1,512]", {0}},
         {"no_map", "[1,85,8,8]", {0}},
-        {"no_picture", "[1,12]", {0}},
+        {"no_image", "[1,12]", {0}},
         {"no_grey", "[1,1,128,128]", {0}},
         {"no_int_input", "i32", {0}},
         {"no_keypoints", "names 1 classes", {0}},
         {"no_values", "[1,4,336]", {0}},
-        {"v8", "no output of yolov5 (MODEL_FAMILY)", {.family = SP_FAMILY_YOLOV5}},
-        {"v8", "no output of rtdetr (MODEL_FAMILY)", {.family = SP_FAMILY_RTDETR}},
-        {"rtdetr", "2 outputs", {.family = SP_FAMILY_YOLOV8}},
+        {"v8", "no output of yolov5 (MODEL_FAMILY)", {.head_type = SP_HEAD_YOLOV5}},
+        {"v8", "no output of rtdetr (MODEL_FAMILY)", {.head_type = SP_HEAD_RTDETR}},
+        {"rtdetr", "2 outputs", {.head_type = SP_HEAD_YOLOV8}},
         {"v8_u8", "MODEL_INPUT_RANGE", {.range = SP_RANGE_UNIT}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
@@ -379,16 +379,16 @@ static void test_models_of_others(void **state)
     static const struct {
         const char *name;
         int result;
-        enum sp_model_family family;
+        enum sp_head_type head_type;
         const char *seen;
     } cases[] = {
-        {"yolo11n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
-        {"yolov8n_int8.tflite", SP_OK, SP_FAMILY_YOLOV8, NULL},
-        {"yolo26n_int8.tflite", SP_OK, SP_FAMILY_END_TO_END, NULL},
-        {"yolov5n.onnx", SP_OK, SP_FAMILY_YOLOV5, NULL},
-        {"yolox_nano.onnx", SP_OK, SP_FAMILY_YOLOX, NULL},
-        {"FastestDet.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_AUTO, "[1,85,22,22]"},
-        {"osnet_x0_25.onnx", SP_ERR_UNSUPPORTED, SP_FAMILY_AUTO, "[?,512]"},
+        {"yolo11n_int8.tflite", SP_OK, SP_HEAD_YOLOV8, NULL},
+        {"yolov8n_int8.tflite", SP_OK, SP_HEAD_YOLOV8, NULL},
+        {"yolo26n_int8.tflite", SP_OK, SP_HEAD_END_TO_END, NULL},
+        {"yolov5n.onnx", SP_OK, SP_HEAD_YOLOV5, NULL},
+        {"yolox_nano.onnx", SP_OK, SP_HEAD_YOLOX, NULL},
+        {"FastestDet.onnx", SP_ERR_UNSUPPORTED, SP_HEAD_AUTO, "[1,85,22,22]"},
+        {"osnet_x0_25.onnx", SP_ERR_UNSUPPORTED, SP_HEAD_AUTO, "[?,512]"},
     };
     const struct spoton_engine_api *api = find_openvino();
     char folder[512], path[600];
@@ -405,10 +405,10 @@ static void test_models_of_others(void **state)
         snprintf(path, sizeof path, "%s/%s", folder, cases[i].name);
         assert_int_equal(sp_model_open(&model, api, path, NULL, &err), cases[i].result);
         if (cases[i].result == SP_OK) {
-            assert_int_equal(model.family, cases[i].family);
+            assert_int_equal(model.head_type, cases[i].head_type);
             assert_int_equal(model.classes, 80);
             bool tflite = strstr(cases[i].name, "tflite") != NULL;
-            bool yolox = model.family == SP_FAMILY_YOLOX;
+            bool yolox = model.head_type == SP_HEAD_YOLOX;
             assert_int_equal(model.layout, tflite ? SPOTON_LAYOUT_NHWC : SPOTON_LAYOUT_NCHW);
             assert_int_equal(model.fixed_width_px, yolox ? 416 : 640);
             assert_int_equal(model.relative_boxes, tflite);
@@ -430,8 +430,8 @@ static void test_the_bundled_model(void **state)
         skip();
     source_path(path, sizeof path, "models/person.onnx");
     assert_int_equal(sp_model_open(&model, api, path, NULL, NULL), SP_OK);
-    assert_int_equal(model.family, SP_FAMILY_YOLOV8);
-    assert_string_equal(sp_model_family_name(model.family), "yolov8");
+    assert_int_equal(model.head_type, SP_HEAD_YOLOV8);
+    assert_string_equal(sp_head_type_name(model.head_type), "yolov8");
     assert_int_equal(model.classes, 1);
     assert_int_equal(model.fixed_batch + model.fixed_width_px + model.fixed_height_px, 0);
     assert_int_equal(model.layout, SPOTON_LAYOUT_NCHW);

@@ -31,14 +31,14 @@ static void test_elsewhere_it_means_nothing(void **state)
 {
     (void)state;
     assert_int_equal(choose("fake", "fake", ""), SP_OK);
-    assert_string_equal(sp_model_choice_extra(&choice), "devices=2");
+    assert_string_equal(sp_model_choice_backend_options(&choice), "devices=2");
     settings.use_tensorrt = true;
     assert_int_equal(choose("fake", "fake", "/no/such.engine"), SP_OK);
-    assert_string_equal(sp_model_choice_extra(&choice), "devices=2");
+    assert_string_equal(sp_model_choice_backend_options(&choice), "devices=2");
     assert_string_equal(choice.model.path, "fake");
     settings.engine_options[0] = '\0';
     assert_int_equal(choose("fake", "fake", ""), SP_OK);
-    assert_null(sp_model_choice_extra(&choice));
+    assert_null(sp_model_choice_backend_options(&choice));
 }
 
 static void test_engine_files_are_refused(void **state)
@@ -67,11 +67,11 @@ static void test_on_a_gpu(void **state)
     assert_non_null(strstr(err.text, "YOLO_MODEL_PATH_TENSORRT=a.PLAN: "));
     assert_int_equal(choose("cuda", model, "/no/such.onnx"), SP_ERR_NOT_FOUND);
     assert_int_equal(choose("cuda", model, model), SP_OK);
-    assert_string_equal(sp_model_choice_extra(&choice), "tensorrt=1;graphs=0");
+    assert_string_equal(sp_model_choice_backend_options(&choice), "tensorrt=1;graphs=0");
     assert_string_equal(choice.model.path, model);
     settings.use_tensorrt = false;
     assert_int_equal(choose("cuda", model, "/no/such.onnx"), SP_OK);
-    assert_string_equal(sp_model_choice_extra(&choice), "graphs=0");
+    assert_string_equal(sp_model_choice_backend_options(&choice), "graphs=0");
 }
 
 /* Cameras times frames of each, where batches are a gain; on a CPU (an engine whose best is 1, or

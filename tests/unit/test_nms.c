@@ -5,10 +5,10 @@
 
 #include "unit.h"
 
-static struct sp_candidate box(float x1, float y1, float x2, float y2, float score, int class_id,
-                               int anchor)
+static struct sp_candidate box(float x1, float y1, float x2, float y2, float confidence,
+                               int class_id, int anchor)
 {
-    return (struct sp_candidate){x1, y1, x2, y2, score, class_id, anchor};
+    return (struct sp_candidate){x1, y1, x2, y2, confidence, class_id, anchor};
 }
 
 static void test_the_weaker_of_two_that_overlap_goes(void **state)
@@ -74,8 +74,8 @@ static void test_nothing_in_nothing_out_and_the_capacity_holds(void **state)
 static int compare(const void *a, const void *b)
 {
     const struct sp_candidate *left = a, *right = b;
-    if (left->score != right->score)
-        return left->score > right->score ? -1 : 1;
+    if (left->confidence != right->confidence)
+        return left->confidence > right->confidence ? -1 : 1;
     return left->anchor < right->anchor ? -1 : 1;
 }
 
@@ -89,7 +89,7 @@ static void test_the_heap_keeps_the_best_in_order(void **state)
         size_t count = round == 0 ? 0 : (round == 1 ? 1 : (size_t)(rand() % ALL));
         struct sp_candidate_heap heap = {kept, KEPT, 0};
         for (size_t i = 0; i < count; ++i) {
-            /* Few different scores: ties are common. */
+            /* Few different confidences: ties are common. */
             all[i] = box(0, 0, 1, 1, (float)(rand() % 40) / 40.0f, 0, (int)i);
             sp_candidate_add(&heap, &all[i]);
         }

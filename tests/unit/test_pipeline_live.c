@@ -7,7 +7,7 @@ static void test_runs_without_cameras(void **state)
 {
     (void)state;
     struct live *live = live_open("");
-    assert_int_equal(sp_pipeline_camera_slots(live->pipeline), SP_CAMERAS_MAX);
+    assert_int_equal(sp_pipeline_camera_capacity(live->pipeline), SP_CAMERAS_MAX);
     assert_false(live_report(live, 0).used);
     assert_false(sp_pipeline_wait(live->pipeline, 50000));
     live_close(live);
@@ -94,7 +94,7 @@ static void test_states_tell_the_truth(void **state)
     live_await_state(live, frozen, SP_CAMERA_LIVE);
     live_await_state(live, ended, SP_CAMERA_ENDED);
     assert_int_equal(live->camera[ended].results +
-                         live_report(live, ended).ledger.settled[SP_OUTCOME_STALE],
+                         live_report(live, ended).ledger.settled[SP_OUTCOME_DROPPED],
                      50);
     live_await_state(live, still, SP_CAMERA_LIVE);
     live_close(live);
@@ -172,14 +172,14 @@ static void test_pause_and_resume(void **state)
     live_close(live);
 }
 
-/* How many pictures of the camera were on their way at most while so many more became stale; with
+/* How many frames of the camera were on their way at most while so many more became stale; with
  * what is on its way bounded, so is the latency, however busy the machine is. */
 static uint64_t most_on_their_way(struct live *live, int camera, uint64_t stale)
 {
     struct sp_camera_report report = live_report(live, camera);
-    uint64_t most = 0, until = report.ledger.settled[SP_OUTCOME_STALE] + stale;
+    uint64_t most = 0, until = report.ledger.settled[SP_OUTCOME_DROPPED] + stale;
     int64_t limit_us = sp_clock_us() + 120000000;
-    while (report.ledger.settled[SP_OUTCOME_STALE] < until) {
+    while (report.ledger.settled[SP_OUTCOME_DROPPED] < until) {
         assert_true(sp_clock_us() < limit_us);
         usleep(1000);
         report = live_report(live, camera);
@@ -188,7 +188,7 @@ static uint64_t most_on_their_way(struct live *live, int camera, uint64_t stale)
     return most;
 }
 
-/* An engine four times slower than the camera: the newest picture is taken, late, and no queue
+/* An engine four times slower than the camera: the newest frame is taken, late, and no queue
  * grows: one in the mailbox, one in the scheduler's hands, one in the engine's stream, one behind
  * it, and one that is being finished. */
 static void test_latency_does_not_grow(void **state)
@@ -204,7 +204,7 @@ static void test_latency_does_not_grow(void **state)
     live_close(live);
 }
 
-/* Whatever is slow behind the engine: so many pictures are on their way, and no more. */
+/* Whatever is slow behind the engine: so many frames are on their way, and no more. */
 static void test_a_slow_sink_bounds_latency(void **state)
 {
     (void)state;
@@ -229,7 +229,7 @@ static void test_frame_skip(void **state)
     uint64_t results = atomic_load(&live->camera[camera].results);
     uint64_t inferred = atomic_load(&live->camera[camera].inferred);
     assert_true(inferred >= results / 3);
-    assert_int_equal(live->camera[camera].shortest_step, 3); /* also where pictures were dropped */
+    assert_int_equal(live->camera[camera].shortest_step, 3); /* also where frames were dropped */
     assert_int_equal(live->camera[camera].tracks, 3);
     live_close(live);
 }
@@ -320,8 +320,8 @@ static void test_come_and_go(void **state)
     live_close(live);
 }
 
-/* A slot's next camera counts its people from 1 again. */
-static void test_a_slot_begins_anew(void **state)
+/* A camera index's next camera counts its people from 1 again. */
+static void test_a_camera_index_begins_anew(void **state)
 {
     (void)state;
     struct live *live = live_open("");
@@ -332,7 +332,7 @@ static void test_a_slot_begins_anew(void **state)
     uint64_t seen = atomic_load(&live->camera[first].results);
     atomic_store(&live->camera[first].highest_id, 0);
     int second = first;
-    do { /* the slot is free just after the end was told */
+    do { /* the camera index is free just after the end was told */
         if (second != first)
             sp_pipeline_remove_camera(live->pipeline, second, NULL);
         usleep(1000);
@@ -420,7 +420,7 @@ static void test_a_removed_camera_leaves_the_map(void **state)
         live_start(live, false);
         struct sp_map *map = sp_pipeline_map(live->pipeline);
         struct sp_map_points points = {.camera = "a",
-                                       .picture = corners,
+                                       .image = corners,
                                        .map = corners,
                                        .count = 4,
                                        .width_px = 640,
@@ -434,11 +434,11 @@ static void test_a_removed_camera_leaves_the_map(void **state)
             live_await_state(live, camera, SP_CAMERA_ENDED);
         struct sp_frame frame = {.camera = camera, .width_px = 640, .height_px = 360};
         if (ended)
-            assert_true(sp_map_places(map, &frame, false, true, NULL, 0, NULL, NULL));
+            assert_true(sp_map_positions(map, &frame, false, true, NULL, 0, NULL, NULL));
         assert_int_equal(sp_pipeline_remove_camera(live->pipeline, camera, NULL), SP_OK);
         live_await(&live->camera[camera].ends, 1);
         int64_t limit_us = sp_clock_us() + 60000000; /* its place is free just after that */
-        while (sp_map_places(map, &frame, false, true, NULL, 0, NULL, NULL)) {
+        while (sp_map_positions(map, &frame, false, true, NULL, 0, NULL, NULL)) {
             assert_true(sp_clock_us() < limit_us && !ended);
             usleep(1000);
         }
@@ -461,7 +461,7 @@ int main(void)
         cmocka_unit_test(test_frame_skip),
         cmocka_unit_test(test_engine_failures_are_counted),
         cmocka_unit_test(test_come_and_go),
-        cmocka_unit_test(test_a_slot_begins_anew),
+        cmocka_unit_test(test_a_camera_index_begins_anew),
         cmocka_unit_test(test_adding_while_stopping),
         cmocka_unit_test(test_a_removed_camera_leaves_the_map),
         cmocka_unit_test(test_frames_gather_for_a_batch),

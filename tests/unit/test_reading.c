@@ -51,7 +51,7 @@ static void test_what_a_reading_finds(void **state)
 {
     (void)state;
     struct sp_frame_pool *pool = NULL;
-    const struct sp_model_wish as_it_is = {0}, impossible = {.family = SP_FAMILY_RTDETR};
+    const struct sp_model_wish as_it_is = {0}, impossible = {.head_type = SP_HEAD_RTDETR};
     int boxes = -1;
     prepare();
     assert_int_equal(sp_frame_pool_open(&pool, NULL), SP_OK);

@@ -152,7 +152,7 @@ static void test_h264_over_udp(void **state)
     play("h264", "?udp", 0);
 }
 
-/* The pictures change their size twice within one connection. */
+/* The frames change their size twice within one connection. */
 static void change_size(const char *stream)
 {
     pid_t server;

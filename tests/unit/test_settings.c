@@ -24,7 +24,7 @@ static void test_every_row_is_sound(void **state)
         const struct sp_setting_row *row = &sp_setting_table[i];
         assert_int_equal(sp_setting_parse(row, row->fallback, NULL), SP_VALUE_GOOD);
         assert_ptr_equal(sp_setting_find(row->key, strlen(row->key)), row); /* no key twice */
-        assert_null(sp_setting_replaced(row->key));
+        assert_null(sp_setting_legacy(row->key));
         assert_null(strchr(row->meaning, '|')); /* it would break the page's table */
         assert_true(row->offset + row->bytes <= offsetof(struct sp_settings, camera));
         if (row->type == SP_SETTING_INTEGER || row->type == SP_SETTING_CHOICE)

@@ -1,7 +1,7 @@
 #include "base/clock.h"
-#include "capture/sim.h"
+#include "capture/camera_health.h"
+#include "capture/sim/sim.h"
 #include "capture/source.h"
-#include "capture/truth.h"
 
 #include <math.h>
 #include <string.h>
@@ -132,7 +132,7 @@ static void test_is_deterministic(void **state)
     sp_source_close(b);
 }
 
-/* No person ever leaves the picture, whatever the sizes. */
+/* No person ever leaves the frame, whatever the sizes. */
 static void test_people_stay_inside(void **state)
 {
     (void)state;
@@ -148,7 +148,7 @@ static void test_people_stay_inside(void **state)
             }
 }
 
-static void test_pictures_show_their_fault(void **state)
+static void test_images_show_their_fault(void **state)
 {
     (void)state;
     struct sp_source *source = open_sim(
@@ -159,17 +159,17 @@ static void test_pictures_show_their_fault(void **state)
         if (sp_source_read(source, &frame, NULL) != SP_OK)
             break;
         double at_s = (double)(frame->pts_us % 3600000000) / 1e6 + 0.001;
-        assert_int_equal(sp_truth_is_black(frame), at_s >= 1 && at_s < 2);
+        assert_int_equal(sp_luma_is_black(frame), at_s >= 1 && at_s < 2);
         assert_int_equal(frame->width_px, at_s >= 5 && at_s < 6 ? 320 : 640);
         assert_int_equal(frame->height_px, at_s >= 5 && at_s < 6 ? 180 : 360);
         assert_int_equal(frame->pts_us >= 3600000000, at_s >= 7 && at_s < 8);
         assert_false(at_s >= 9 && at_s < 10);
         if (at_s >= 2.95 && at_s < 3)
-            frozen = sp_truth_hash(frame);
+            frozen = sp_luma_hash(frame);
         if (at_s >= 3 && at_s < 4)
-            assert_true(sp_truth_hash(frame) == frozen);
+            assert_true(sp_luma_hash(frame) == frozen);
         if (at_s >= 4 && at_s < 4.1)
-            assert_true(sp_truth_hash(frame) != frozen);
+            assert_true(sp_luma_hash(frame) != frozen);
         sp_frame_unref(frame);
     }
     sp_source_close(source);
@@ -244,7 +244,7 @@ static void test_loses_the_connection(void **state)
     }
     assert_int_equal(sp_source_read(source, &frame, NULL), SP_ERR_IO);
     sp_source_close(source);
-    assert_int_equal(kept->plane[1][0], 128); /* a picture outlives its source */
+    assert_int_equal(kept->plane[1][0], 128); /* a frame outlives its source */
     sp_frame_unref(kept);
 }
 
@@ -255,7 +255,7 @@ int main(void)
         cmocka_unit_test(test_reads_the_address),
         cmocka_unit_test(test_is_deterministic),
         cmocka_unit_test(test_people_stay_inside),
-        cmocka_unit_test(test_pictures_show_their_fault),
+        cmocka_unit_test(test_images_show_their_fault),
         cmocka_unit_test(test_sparse_leaves_out),
         cmocka_unit_test(test_paced_by_the_clock),
         cmocka_unit_test(test_waits_no_longer_than_asked),

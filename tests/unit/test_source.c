@@ -1,22 +1,22 @@
-/* Reading whole videos: every picture, its number, its time, its bytes. */
+/* Reading whole videos: every frame, its number, its time, its bytes. */
 #include "clips.h"
 
 #include <dlfcn.h>
 
-/* Every picture, in order, and none more. */
-static void expect_whole(const char *url, int pictures, struct read_options with)
+/* Every frame, in order, and none more. */
+static void expect_whole(const char *url, int images, struct read_options with)
 {
     struct reel *reel = read_all(url, with);
     if (reel->rc != SP_ERR_END)
         fail_msg("%s: %s", url, reel->err.text);
-    assert_int_equal(reel->count, pictures);
+    assert_int_equal(reel->count, images);
     assert_int_equal(reel->failed + reel->undecoded + reel->tail_undecoded, 0);
     for (int i = 0; i < reel->count; i++)
         assert_int_equal(reel->shot[i].sequence, i);
     free(reel);
 }
 
-static void test_every_picture_of_every_codec(void **state)
+static void test_every_image_of_every_codec(void **state)
 {
     (void)state;
     need_ffmpeg();
@@ -101,13 +101,13 @@ static void expect_same_in_memory(const char *url, int threads, int allowed, boo
         assert_int_equal(there->pinned, there->count);
     else
         assert_true(there->pinned < there->count);
-    assert_true(atomic_load(&blocks_taken) <= 24); /* a pool, not one a picture */
+    assert_true(atomic_load(&blocks_taken) <= 24); /* a pool, not one a frame */
     assert_int_equal(atomic_load(&blocks_out), 0);
     free(usual);
     free(there);
 }
 
-static void test_pictures_in_memory_of_the_engine(void **state)
+static void test_images_in_memory_of_the_engine(void **state)
 {
     (void)state;
     need_ffmpeg();
@@ -147,11 +147,11 @@ static int choose_device(void *user, const struct sp_source_info *info)
     return device_given;
 }
 
-static int open_decoding(struct spoton_decoding **out, int device, const char *extra,
+static int open_decoding(struct spoton_decoding **out, int device, const char *backend_options,
                          void **context, void **stream, char *error, size_t error_bytes)
 {
     assert_int_equal(device, device_given);
-    assert_string_equal(extra, "graphs=0");
+    assert_string_equal(backend_options, "graphs=0");
     if (refuses) {
         snprintf(error, error_bytes, "it is busy");
         return SPOTON_FAILED;
@@ -180,8 +180,10 @@ static void test_without_a_gpu_the_cpu_decodes(void **state)
     const struct spoton_engine_api api = {.struct_bytes = sizeof api,
                                           .decoding_open = open_decoding,
                                           .decoding_close = close_decoding};
-    struct read_options with = {
-        .gpu = {.api = &api, .extra = "graphs=0", .user = &asked, .choose_device = choose_device}};
+    struct read_options with = {.gpu = {.api = &api,
+                                        .backend_options = "graphs=0",
+                                        .user = &asked,
+                                        .choose_device = choose_device}};
     make(MOVING("96x64", "25", "2.4") "-c:v libx264 -bf 3 -pix_fmt yuv420p @/gpu.mp4");
     device_given = 2;
     expect_whole(clip("gpu.mp4"), 60, with);
@@ -195,7 +197,7 @@ static void test_without_a_gpu_the_cpu_decodes(void **state)
     assert_int_equal(asked, 3);
     assert_int_equal(opened, 1);
     make(MOVING("96x64", "25", "1") "-c:v mjpeg @/gpu.avi");
-    expect_whole(clip("gpu.avi"), 25, with); /* pictures that stand alone are left to the CPU */
+    expect_whole(clip("gpu.avi"), 25, with); /* frames that stand alone are left to the CPU */
     assert_int_equal(asked, 3);
 }
 
@@ -331,7 +333,7 @@ static void test_images_one_and_many(void **state)
     free(reel);
 }
 
-/* All of these are the same grey picture; yuv420p is handed on, the others are converted. */
+/* All of these are the same grey frame; yuv420p is handed on, the others are converted. */
 static void test_pixel_formats_and_odd_sizes(void **state)
 {
     (void)state;
@@ -438,7 +440,7 @@ static void test_info_tells_what_is_announced(void **state)
     free(reel);
 }
 
-/* A cut by edit list hides pictures: neither missing nor given out. */
+/* A cut by edit list hides frames: neither missing nor given out. */
 static void test_edit_list_is_not_damage(void **state)
 {
     (void)state;
@@ -458,7 +460,7 @@ static void test_real_clips_are_whole(void **state)
     (void)state;
     static const struct {
         const char *name;
-        int pictures;
+        int images;
     } clips[] = {{"shop-1080p-hevc.mp4", 603},
                  {"lobby-360p-h264.mp4", 641},
                  {"one-by-one-432p-h264.mp4", 1394}};
@@ -475,7 +477,7 @@ static void test_real_clips_are_whole(void **state)
     }
     for (size_t i = 0; i < sizeof clips / sizeof clips[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, clips[i].name);
-        expect_whole(path, clips[i].pictures, (struct read_options){.threads = 2, .no_hash = true});
+        expect_whole(path, clips[i].images, (struct read_options){.threads = 2, .no_hash = true});
         if (strstr(path, "lobby"))
             expect_same_sparse(path, 2, 1);
     }
@@ -484,9 +486,9 @@ static void test_real_clips_are_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_picture_of_every_codec),
+        cmocka_unit_test(test_every_image_of_every_codec),
         cmocka_unit_test(test_threads_change_no_byte),
-        cmocka_unit_test(test_pictures_in_memory_of_the_engine),
+        cmocka_unit_test(test_images_in_memory_of_the_engine),
         cmocka_unit_test(test_without_a_gpu_the_cpu_decodes),
         cmocka_unit_test(test_sparse_equals_full),
         cmocka_unit_test(test_times_rise_and_start_at_zero),

@@ -74,7 +74,7 @@ static void test_what_is_no_video_is_refused(void **state)
     free(expect_refused(clip("text.txt"), SP_ERR_FORMAT, "text"));
     free(expect_refused(clip("dir"), SP_ERR_UNSUPPORTED, "a directory"));
     free(expect_refused(clip("audio.mp4"), SP_ERR_FORMAT, "no video in it"));
-    free(expect_refused(clip("cover.m4a"), SP_ERR_FORMAT, "cover picture"));
+    free(expect_refused(clip("cover.m4a"), SP_ERR_FORMAT, "cover frame"));
     free(expect_refused(clip("no%03d.jpg"), SP_ERR_NOT_FOUND, "no%03d.jpg"));
     free(expect_refused("nonsense://x/y", SP_ERR_UNSUPPORTED, "nonsense"));
     free(expect_refused("", SP_ERR_INVALID, "empty"));
@@ -105,7 +105,7 @@ static void expect_cut(const char *name, double share, bool count_is_known)
     print_message("  %s: %d of %d: %s\n", name, part->count, whole->count, part->err.text);
     assert_int_equal(whole->rc, SP_ERR_END);
     assert_int_equal(part->rc, SP_ERR_FORMAT);
-    expect_text(part, "/cut: damaged or cut short after picture ");
+    expect_text(part, "/cut: damaged or cut short after frame ");
     if (count_is_known)
         expect_text(part, " of 50: ");
     assert_in_range(part->count, 10, 49);
@@ -137,7 +137,7 @@ static void test_a_cut_file_gives_its_beginning(void **state)
     free(expect_refused(clip("tail-cut.mp4"), SP_ERR_FORMAT, "moov atom not found"));
 }
 
-static void test_a_cut_picture_is_told(void **state)
+static void test_a_cut_image_is_told(void **state)
 {
     (void)state;
     need_ffmpeg();
@@ -155,7 +155,7 @@ static void expect_hole(const char *name, int threads)
 {
     size_t n;
     uint8_t *bytes = load(clip(name), &n);
-    if (strstr(name, ".avi")) { /* the headers of five pictures; the container stays whole */
+    if (strstr(name, ".avi")) { /* the headers of five frames; the container stays whole */
         uint8_t *at = bytes + n / 2;
         for (int i = 0; i < 5; i++) {
             at = memmem(at, (size_t)(bytes + n - at), "\xff\xd8\xff", 3);
@@ -171,7 +171,7 @@ static void expect_hole(const char *name, int threads)
     struct reel *part = read_all(clip("hole"), (struct read_options){.threads = threads});
     print_message("  %s: %d of %d: %s\n", name, part->count, whole->count, part->err.text);
     assert_int_equal(part->rc, SP_ERR_FORMAT);
-    expect_text(part, "damaged or cut short after picture ");
+    expect_text(part, "damaged or cut short after frame ");
     assert_in_range(part->count, whole->count / 2, whole->count);
     assert_int_equal(part->count + part->failed, whole->count);
     const struct shot *last = &part->shot[part->count - 1];
@@ -220,7 +220,7 @@ static void test_a_start_between_keyframes_is_no_damage(void **state)
     write_file(clip("mid-cut.ts"), bytes + from, n - from);
     free(bytes);
     struct reel *reel = read_all(clip("mid-cut.ts"), (struct read_options){0});
-    print_message("  %d pictures, %s\n", reel->count, reel->err.text);
+    print_message("  %d frames, %s\n", reel->count, reel->err.text);
     assert_int_equal(reel->rc, SP_ERR_END);
     assert_int_equal(reel->failed, 0);
     assert_in_range(reel->count, 90, 149);
@@ -464,7 +464,7 @@ int main(void)
         cmocka_unit_test(test_a_cut_file_gives_its_beginning),
         cmocka_unit_test(test_segments_that_do_not_begin_at_zero),
         cmocka_unit_test(test_empty_chunks_are_no_frames),
-        cmocka_unit_test(test_a_cut_picture_is_told),
+        cmocka_unit_test(test_a_cut_image_is_told),
         cmocka_unit_test(test_numbers_stay_true_behind_a_hole),
         cmocka_unit_test(test_a_start_between_keyframes_is_no_damage),
         cmocka_unit_test(test_random_damage_never_crashes),

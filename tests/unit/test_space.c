@@ -31,8 +31,12 @@ static struct sp_space *open_space(int cameras, int numbers)
 static struct sp_track track_at(uint32_t id, double x_m, double y_m)
 {
     double x = x_m * PX_PER_M, y = y_m * PX_PER_M;
-    return (struct sp_track){
-        .id = id, .x1_px = x - 20, .y1_px = y - 100, .x2_px = x + 20, .y2_px = y, .score = 0.9};
+    return (struct sp_track){.id = id,
+                             .x1_px = x - 20,
+                             .y1_px = y - 100,
+                             .x2_px = x + 20,
+                             .y2_px = y,
+                             .confidence = 0.9};
 }
 
 /* Where walker `index` is: lines 3 m apart. */
@@ -42,21 +46,21 @@ static double walk_x(double t)
 }
 
 static void look(struct sp_space *space, int camera, double t, const struct sp_track *tracks,
-                 size_t count, struct sp_place *places)
+                 size_t count, struct sp_world_position *places)
 {
-    struct sp_space_picture picture = {.time_us = (int64_t)(t * 1e6) + 1000000,
-                                       .width_px = WIDTH,
-                                       .height_px = HEIGHT,
-                                       .tracks = tracks,
-                                       .count = count};
-    sp_space_update(space, camera, &picture, places);
+    struct sp_space_frame image = {.time_us = (int64_t)(t * 1e6) + 1000000,
+                                   .width_px = WIDTH,
+                                   .height_px = HEIGHT,
+                                   .tracks = tracks,
+                                   .count = count};
+    sp_space_update(space, camera, &image, places);
 }
 
 static void test_one_person_in_two_cameras(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
-    struct sp_place places[2][2];
+    struct sp_world_position places[2][2];
     for (int i = 0; i < 120; i++) {
         double t = i / 20.0;
         for (int c = 0; c < 2; c++) {
@@ -77,18 +81,18 @@ static void test_one_person_in_two_cameras(void **state)
     struct sp_person people[8];
     struct sp_trail_point trail[3];
     assert_int_equal(sp_space_people(space, people, 8), 2);
-    assert_true(people[0].visible && people[0].sight_count == 2);
+    assert_true(people[0].visible && people[0].observation_count == 2);
     assert_true(fabs(people[0].speed_x - 1.2) < 0.15 && fabs(people[0].speed_y) < 0.15);
     assert_int_equal(sp_space_trail(space, people[0].person, trail, 3), 3);
     assert_true(trail[0].time_us < trail[2].time_us && trail[0].x < trail[2].x);
     struct sp_space_event events[32];
-    int count = sp_space_events(space, 0, events, 32), joined = 0;
+    int count = sp_space_events(space, 0, events, 32), merged = 0;
     for (int i = 0; i < count; i++) {
         assert_int_equal(events[i].serial, i + 1);
-        joined += events[i].kind == SP_SPACE_JOINED && events[i].distance_m < 0.3 &&
+        merged += events[i].kind == SP_SPACE_MERGED && events[i].distance_m < 0.3 &&
                   events[i].time_s > 0.2;
     }
-    assert_int_equal(joined, 2);
+    assert_int_equal(merged, 2);
     sp_space_close(space);
 }
 
@@ -97,7 +101,7 @@ static void test_two_of_one_camera_are_never_one(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
-    struct sp_place places[2], other[1];
+    struct sp_world_position places[2], other[1];
     for (int i = 0; i < 200; i++) {
         double t = i / 20.0;
         struct sp_track two[2] = {track_at(1, walk_x(t), 5), track_at(2, walk_x(t), 5.1)};
@@ -116,7 +120,7 @@ static void test_a_wrong_join_is_undone(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
-    struct sp_place a, b;
+    struct sp_world_position a, b;
     bool were_one = false;
     for (int i = 0; i < 200; i++) {
         double t = i / 20.0, off = t < 3 ? 0 : 0.9 * (t - 3);
@@ -138,7 +142,7 @@ static void test_exchanged_tracks_are_healed_by_the_others(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(3, 0);
-    struct sp_place places[3][2];
+    struct sp_world_position places[3][2];
     uint32_t before[2] = {0};
     for (int i = 0; i < 160; i++) {
         double t = i / 20.0;
@@ -164,7 +168,7 @@ static void test_exchanged_in_all_cameras_at_once(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(3, 0);
-    struct sp_place places[2];
+    struct sp_world_position places[2];
     uint32_t before[2] = {0};
     for (int i = 0; i < 240; i++) {
         double t = i / 20.0, apart = 0.25 + 0.4 * fabs(t - 6);
@@ -188,19 +192,19 @@ static void test_detections_are_what_is_measured(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(1, 0);
-    struct sp_place place = {0};
+    struct sp_world_position place = {0};
     for (int i = 0; i < 60; i++) {
         struct sp_track at = track_at(1, walk_x(i / 20.0), 6), track = track_at(1, 2, 6);
         struct sp_detection detections[2] = {{0, 0, 40, 100, 0.9, 0},
                                              {at.x1_px, at.y1_px, at.x2_px, at.y2_px, 0.9, 0}};
-        struct sp_space_picture picture = {.time_us = 1000000 + i * 50000,
-                                           .width_px = WIDTH,
-                                           .height_px = HEIGHT,
-                                           .tracks = &track,
-                                           .count = 1,
-                                           .detections = detections};
+        struct sp_space_frame image = {.time_us = 1000000 + i * 50000,
+                                       .width_px = WIDTH,
+                                       .height_px = HEIGHT,
+                                       .tracks = &track,
+                                       .count = 1,
+                                       .detections = detections};
         track.detection = 2;
-        assert_true(sp_space_update(space, 0, &picture, &place));
+        assert_true(sp_space_update(space, 0, &image, &place));
     }
     assert_true(place.person && fabs(place.x - 100 * walk_x(59 / 20.0)) < 10);
     sp_space_close(space);
@@ -211,7 +215,7 @@ static void test_clocks_are_found(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
-    struct sp_place places[2];
+    struct sp_world_position places[2];
     struct sp_offset_pair pair;
     for (int i = 0; i < 1200; i++)
         for (int c = 0; c < 2; c++) {
@@ -239,7 +243,7 @@ static void test_people_return_by_their_looks(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 4);
-    struct sp_place first[2], later[2];
+    struct sp_world_position first[2], later[2];
     for (int i = 0; i < 60; i++) {
         double t = i / 20.0;
         struct sp_track tracks[2] = {track_at(1, walk_x(t), 5), track_at(2, walk_x(t), 9)};
@@ -274,7 +278,7 @@ static void test_nothing_is_kept_for_longer(void **state)
     (void)state;
     struct sp_space *space = open_space(1, 4);
     struct sp_space_counts counts;
-    struct sp_place place;
+    struct sp_world_position place;
     for (int i = 0; i < 60; i++) {
         struct sp_track track = track_at(1, walk_x(i / 20.0), 5);
         look(space, 0, i / 20.0, &track, 1, &place);
@@ -303,7 +307,7 @@ static void test_cameras_without_a_map_and_with_a_jumping_clock(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
-    struct sp_place a = {0}, b = {0};
+    struct sp_world_position a = {0}, b = {0};
     sp_space_set_camera(space, 1, NULL);
     for (int i = 0; i < 60; i++) {
         struct sp_track track = track_at(1, walk_x(i / 20.0), 5);
@@ -325,7 +329,7 @@ static void test_a_crowd_beyond_all_room(void **state)
     enum { CAMERAS = 12, CROWD = SP_TRACKS_MAX };
     struct sp_space *space = open_space(CAMERAS, 0);
     struct sp_track *tracks = calloc(CROWD, sizeof *tracks);
-    struct sp_place *places = calloc(CROWD, sizeof *places);
+    struct sp_world_position *places = calloc(CROWD, sizeof *places);
     struct sp_space_counts counts;
     for (int i = 0; i < 30; i++)
         for (int c = 0; c < CAMERAS; c++) {

@@ -1,5 +1,5 @@
 /* Maps: homographies from points, feet and their ellipses, calibration files, the filter. */
-#include "capture/world.h"
+#include "capture/sim/world.h"
 #include "space/calibration.h"
 
 #include "unit.h"
@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A camera's floor: picture = P (x, y, 1) by hand, so that points are known without the fit. */
-static const double floor_to_picture[9] = {12, -3, 400, 1, -2, 900, 0.001, 0.004, 1};
+/* A camera's floor: image = P (x, y, 1) by hand, so that points are known without the fit. */
+static const double floor_to_image[9] = {12, -3, 400, 1, -2, 900, 0.001, 0.004, 1};
 
 static struct sp_point seen(double x, double y)
 {
-    const double *m = floor_to_picture;
+    const double *m = floor_to_image;
     double w = m[6] * x + m[7] * y + m[8];
     return (struct sp_point){(m[0] * x + m[1] * y + m[2]) / w, (m[3] * x + m[4] * y + m[5]) / w};
 }
@@ -29,17 +29,17 @@ static const struct sp_fit_options up = {.y_up = true};
 static void test_a_fit_goes_through_its_points(void **state)
 {
     (void)state;
-    struct sp_point picture[8];
+    struct sp_point image[8];
     struct sp_fit fit;
     for (int i = 0; i < 8; i++)
-        picture[i] = seen(marks[i].x, marks[i].y);
+        image[i] = seen(marks[i].x, marks[i].y);
     for (int count = 4; count <= 8; count += 4) {
-        assert_int_equal(sp_homography_fit(&fit, picture, marks, count, &up, NULL), 0);
+        assert_int_equal(sp_homography_fit(&fit, image, marks, count, &up, NULL), 0);
         assert_int_equal(fit.inliers, count);
         struct sp_point at, back;
         assert_true(sp_homography_to_map(&fit.homography, seen(33, 44), &at));
         assert_true(fabs(at.x - 33) < 1e-6 && fabs(at.y - 44) < 1e-6);
-        assert_true(sp_homography_to_picture(&fit.homography, at, &back));
+        assert_true(sp_homography_to_image(&fit.homography, at, &back));
         assert_true(hypot(back.x - seen(33, 44).x, back.y - seen(33, 44).y) < 1e-6);
     }
 }
@@ -47,15 +47,15 @@ static void test_a_fit_goes_through_its_points(void **state)
 static void test_a_wrong_point_is_left_out(void **state)
 {
     (void)state;
-    struct sp_point picture[8], at;
+    struct sp_point image[8], at;
     struct sp_fit fit;
     for (int i = 0; i < 8; i++)
-        picture[i] = seen(marks[i].x, marks[i].y);
-    picture[4].x += 90;
-    assert_int_equal(sp_homography_fit(&fit, picture, marks, 8, &up, NULL), 0);
+        image[i] = seen(marks[i].x, marks[i].y);
+    image[4].x += 90;
+    assert_int_equal(sp_homography_fit(&fit, image, marks, 8, &up, NULL), 0);
     assert_int_equal(fit.inliers, 7);
     assert_false(fit.inlier[4]);
-    assert_true(fabs(fit.picture_error_px[4] - 90) < 0.1);
+    assert_true(fabs(fit.image_error_px[4] - 90) < 0.1);
     assert_true(sp_homography_to_map(&fit.homography, seen(33, 44), &at));
     assert_true(fabs(at.x - 33) < 1e-3 && fabs(at.y - 44) < 1e-3);
 }
@@ -65,31 +65,31 @@ static void test_many_points_make_it_better(void **state)
 {
     (void)state;
     enum { N = 40 };
-    struct sp_point picture[N], map[N], at;
+    struct sp_point image[N], map[N], at;
     struct sp_fit fit;
     uint32_t dice = 5;
     for (int i = 0; i < N; i++) {
         int row = i / 8;
         map[i] = (struct sp_point){(i % 8) * 14, row * 19};
-        picture[i] = seen(map[i].x, map[i].y);
+        image[i] = seen(map[i].x, map[i].y);
         for (int k = 0; k < 2; k++) {
             dice = dice * 1664525 + 1013904223;
-            *(k ? &picture[i].x : &picture[i].y) += (double)(dice >> 16) / 16384.0 - 2;
+            *(k ? &image[i].x : &image[i].y) += (double)(dice >> 16) / 16384.0 - 2;
         }
     }
-    assert_int_equal(sp_homography_fit(&fit, picture, map, N, &up, NULL), 0);
+    assert_int_equal(sp_homography_fit(&fit, image, map, N, &up, NULL), 0);
     assert_int_equal(fit.inliers, N);
-    assert_true(fit.rms_picture_px > 0.5 && fit.rms_picture_px < 2);
+    assert_true(fit.rms_image_px > 0.5 && fit.rms_image_px < 2);
     assert_true(sp_homography_to_map(&fit.homography, seen(50, 40), &at));
     assert_true(hypot(at.x - 50, at.y - 40) < 0.2);
 }
 
-static void refused(const struct sp_point *picture, const struct sp_point *map, int count,
+static void refused(const struct sp_point *image, const struct sp_point *map, int count,
                     const char *why)
 {
     struct sp_fit fit;
     struct sp_error err = {0};
-    assert_int_equal(sp_homography_fit(&fit, picture, map, count, &up, &err), SP_ERR_INVALID);
+    assert_int_equal(sp_homography_fit(&fit, image, map, count, &up, &err), SP_ERR_INVALID);
     if (!strstr(err.text, why))
         fail_msg("'%s' does not say '%s'", err.text, why);
 }
@@ -97,25 +97,25 @@ static void refused(const struct sp_point *picture, const struct sp_point *map, 
 static void test_what_is_no_floor_is_refused(void **state)
 {
     (void)state;
-    struct sp_point picture[8], line[4], map[8];
+    struct sp_point image[8], line[4], map[8];
     for (int i = 0; i < 8; i++)
-        picture[i] = seen(marks[i].x, marks[i].y);
-    refused(picture, marks, 3, "at least four");
+        image[i] = seen(marks[i].x, marks[i].y);
+    refused(image, marks, 3, "at least four");
     for (int i = 0; i < 4; i++)
         line[i] = (struct sp_point){100 * i, 50 * i};
-    refused(picture, line, 4, "on a line");
+    refused(image, line, 4, "on a line");
     refused(line, marks, 4, "on a line");
     for (int i = 0; i < 4; i++) /* three of the four */
         line[i] = i < 3 ? (struct sp_point){100 * i, 0} : (struct sp_point){50, 90};
-    refused(picture, line, 4, "on a line");
+    refused(image, line, 4, "on a line");
     for (int i = 0; i < 8; i++)
         map[i] = (struct sp_point){100 - marks[i].x, marks[i].y};
-    refused(picture, map, 8, "mirrored");
+    refused(image, map, 8, "mirrored");
     for (int i = 0; i < 8; i++)
         map[i] = marks[(i * 5 + 3) % 8];
-    refused(picture, map, 8, "fit one plane");
-    picture[2].x = NAN;
-    refused(picture, marks, 8, "not finite");
+    refused(image, map, 8, "fit one plane");
+    image[2].x = NAN;
+    refused(image, marks, 8, "not finite");
 }
 
 static void test_a_matrix_as_it_is(void **state)
@@ -138,12 +138,12 @@ static void test_a_matrix_as_it_is(void **state)
 static void test_the_jacobian_is_the_slope(void **state)
 {
     (void)state;
-    struct sp_point picture[8], a, b, at = seen(40, 30);
+    struct sp_point image[8], a, b, at = seen(40, 30);
     struct sp_fit fit;
     double j[4];
     for (int i = 0; i < 8; i++)
-        picture[i] = seen(marks[i].x, marks[i].y);
-    assert_int_equal(sp_homography_fit(&fit, picture, marks, 8, &up, NULL), 0);
+        image[i] = seen(marks[i].x, marks[i].y);
+    assert_int_equal(sp_homography_fit(&fit, image, marks, 8, &up, NULL), 0);
     assert_true(sp_homography_jacobian(&fit.homography, at, j));
     sp_homography_to_map(&fit.homography, (struct sp_point){at.x - 0.01, at.y}, &a);
     sp_homography_to_map(&fit.homography, (struct sp_point){at.x + 0.01, at.y}, &b);
@@ -157,12 +157,12 @@ static void test_the_jacobian_is_the_slope(void **state)
 
 static void open_ground(struct sp_ground *ground, int camera)
 {
-    double map[4][2], picture[4][2];
+    double map[4][2], image[4][2];
     struct sp_point from[4], to[4];
     struct sp_fit fit;
-    sp_world_marks(camera, 1920, 1080, map, picture);
+    sp_world_marks(camera, 1920, 1080, map, image);
     for (int i = 0; i < 4; i++) {
-        from[i] = (struct sp_point){picture[i][0], picture[i][1]};
+        from[i] = (struct sp_point){image[i][0], image[i][1]};
         to[i] = (struct sp_point){map[i][0], map[i][1]};
     }
     assert_int_equal(sp_homography_fit(&fit, from, to, 4, NULL, NULL), 0);
@@ -187,11 +187,11 @@ static void test_feet_stand_where_people_are(void **state)
     sp_world_init(&world, &options);
     sp_world_go(&world, 5);
     for (int camera = 0; camera < 4; camera++) {
-        struct sp_world_sight sights[SP_WORLD_PEOPLE_MAX];
+        struct sp_world_observation observations[SP_WORLD_PEOPLE_MAX];
         open_ground(&ground, camera);
-        int seen_count = sp_world_see(&world, camera, 1920, 1080, sights);
+        int seen_count = sp_world_see(&world, camera, 1920, 1080, observations);
         for (int i = 0; i < seen_count; i++) {
-            const struct sp_world_sight *s = &sights[i];
+            const struct sp_world_observation *s = &observations[i];
             struct sp_track track = {
                 .x1_px = s->x1_px, .y1_px = s->y1_px, .x2_px = s->x2_px, .y2_px = s->y2_px};
             struct sp_foot foot;
@@ -253,7 +253,7 @@ static void test_a_view_is_what_the_camera_sees(void **state)
     assert_true(count >= 6);
     for (int i = 0; i < count; i++) {
         struct sp_point back;
-        assert_true(sp_homography_to_picture(&ground.homography, corners[i], &back));
+        assert_true(sp_homography_to_image(&ground.homography, corners[i], &back));
         assert_true(back.x > -1 && back.x < 1921 && back.y > -1 && back.y < 1081);
     }
 }
@@ -323,7 +323,7 @@ static void test_what_is_written_is_read_again(void **state)
     (void)state;
     char path[] = "/tmp/spoton-map-XXXXXX", part[64];
     struct sp_calibration *c = calloc(2, sizeof *c), *again = c + 1;
-    struct sp_point picture[8];
+    struct sp_point image[8];
     struct sp_error err = {0};
     int file = mkstemp(path);
     assert_true(file >= 0);
@@ -332,9 +332,9 @@ static void test_what_is_written_is_read_again(void **state)
     sp_calibration_init(c);
     c->y_up = true;
     for (int i = 0; i < 8; i++)
-        picture[i] = seen(marks[i].x, marks[i].y);
-    assert_int_equal(sp_calibration_set(c, "door-1", picture, marks, 8, 1280, 720, &err), 0);
-    assert_int_equal(sp_calibration_set(c, "door-2", picture, marks, 3, 1280, 720, &err),
+        image[i] = seen(marks[i].x, marks[i].y);
+    assert_int_equal(sp_calibration_set(c, "door-1", image, marks, 8, 1280, 720, &err), 0);
+    assert_int_equal(sp_calibration_set(c, "door-2", image, marks, 3, 1280, 720, &err),
                      SP_ERR_INVALID);
     assert_int_equal(c->count, 1); /* the bad one left nothing */
     assert_int_equal(sp_calibration_write(c, path, &err), 0);

@@ -30,7 +30,7 @@ static void capture_log(void (*work)(struct sp_speed_log *log), struct sp_speed_
 static void finish(struct sp_speed_log *log, struct sp_batch_record *record, int64_t submitted_us)
 {
     sp_batch_note_engine(record, submitted_us, submitted_us + 2500);
-    sp_batch_note_post(record, 100, 200);
+    sp_batch_note_tracking(record, 100, 200);
     sp_speed_log_done(log, record);
 }
 

@@ -42,7 +42,7 @@ static void test_rounded_timestamps_are_whole_steps(void **state)
     }
 }
 
-static void test_time_that_stands_still_is_counted_in_pictures(void **state)
+static void test_time_that_stands_still_is_counted_in_images(void **state)
 {
     (void)state;
     struct sp_timestep step = {.timestamps = true, .frame_rate = 25, .frame_skip = 1};
@@ -60,7 +60,7 @@ int main(void)
         cmocka_unit_test(test_frames_mode_always_steps_by_one),
         cmocka_unit_test(test_timestamps_give_the_time_in_frames),
         cmocka_unit_test(test_rounded_timestamps_are_whole_steps),
-        cmocka_unit_test(test_time_that_stands_still_is_counted_in_pictures),
+        cmocka_unit_test(test_time_that_stands_still_is_counted_in_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

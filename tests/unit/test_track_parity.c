@@ -1,6 +1,6 @@
 /* Whole sequences against the tracks that the authors' Python gave: every row must have its like,
  * boxes within 0.01 px, under one mapping of the ids for the whole sequence (of tracks and
- * detections with exactly equal boxes either pairing is right, so scores are not compared).
+ * detections with exactly equal boxes either pairing is right, so confidences are not compared).
  * tests/data/tracker holds our own sequences; those of others are found in the shared folder, if it
  * is there. */
 #include "base/assign.h"
@@ -16,7 +16,7 @@
 
 struct row {
     int frame, id;
-    double left, top, width, height, score;
+    double left, top, width, height, confidence;
 };
 
 struct rows {
@@ -44,7 +44,7 @@ static struct rows read_rows(const char *folder, const char *name, const char *f
         fail_msg("%s cannot be opened", path);
     struct row r;
     while (fscanf(from, "%d,%d,%lf,%lf,%lf,%lf,%lf%*[^\n]", &r.frame, &r.id, &r.left, &r.top,
-                  &r.width, &r.height, &r.score) == 7)
+                  &r.width, &r.height, &r.confidence) == 7)
         add_row(&rows, &r);
     assert_true(feof(from));
     fclose(from);
@@ -72,14 +72,14 @@ static struct rows track_rows(const struct rows *det)
                 .y1_px = from->top,
                 .x2_px = from->left + from->width,
                 .y2_px = from->top + from->height,
-                .score = from->score,
+                .confidence = from->confidence,
             };
         }
         size_t got = sp_tracker_update(tracker, detections, count, 1, tracks);
         for (size_t i = 0; i < got; i++) {
             const struct sp_track *t = &tracks[i];
             add_row(&rows, &(struct row){frame, (int)t->id, t->x1_px, t->y1_px, t->x2_px - t->x1_px,
-                                         t->y2_px - t->y1_px, t->score});
+                                         t->y2_px - t->y1_px, t->confidence});
         }
     }
     sp_tracker_close(tracker);

@@ -1,4 +1,4 @@
-/* Tracker settings by the truth: what is chosen, and what the folder holds then. */
+/* Tracker settings by the ground truth: what is chosen, and what the folder holds then. */
 #include "command/tune_tracker.h"
 
 #include "command/identity.h"
@@ -12,7 +12,7 @@
 enum { FRAMES = 30 };
 
 static char folder[] = "/tmp/spoton-test-tune-XXXXXX";
-static char journal[64], tracks[64], truth[64];
+static char journal[64], tracks[64], ground_truth[64];
 
 /* A person who stands still, never seen with more than 0.45. */
 static int set_up(void **state)
@@ -22,8 +22,8 @@ static int set_up(void **state)
         return -1;
     snprintf(journal, sizeof journal, "%s/a.jsonl", folder);
     snprintf(tracks, sizeof tracks, "%s/a.txt", folder);
-    snprintf(truth, sizeof truth, "%s/truth.txt", folder);
-    FILE *seen = fopen(journal, "we"), *right = fopen(truth, "we");
+    snprintf(ground_truth, sizeof ground_truth, "%s/truth.txt", folder);
+    FILE *seen = fopen(journal, "we"), *right = fopen(ground_truth, "we");
     for (int i = 0; seen && right && i < FRAMES; i++) {
         fprintf(seen,
                 "{\"sequence\":%d,\"pts_us\":%d,\"frame_rate\":10,\"inferred\":true,"
@@ -39,14 +39,14 @@ static int tear_down(void **state)
     (void)state;
     unlink(journal);
     unlink(tracks);
-    unlink(truth);
+    unlink(ground_truth);
     return rmdir(folder);
 }
 
 static int judge(void *user, double *idf1, struct sp_error *err)
 {
     ++*(int *)user;
-    return sp_identity_f1(truth, tracks, 0, idf1, err);
+    return sp_identity_f1(ground_truth, tracks, 0, idf1, err);
 }
 
 static int stop(void *user, double *idf1, struct sp_error *err)

@@ -10,7 +10,7 @@ COMMANDS = ("train", "evaluate", "average", "export", "label")
 def parser_of_train():
     parser = argparse.ArgumentParser(prog="train", description="Trains or fine-tunes the detector.")
     add = parser.add_argument
-    add("--data", required=True, help="folder of tar files or folders of pictures with labels")
+    add("--data", required=True, help="folder of tar files or folders of images with labels")
     add("--init", help="weights to begin with; without it from nothing")
     add("--teacher", help="weights of a larger detector whose answers count as well")
     add("--shrink", help="weights of a larger detector to begin with its strongest channels")
@@ -22,14 +22,14 @@ def parser_of_train():
     add("--until", type=float, default=1.0, help="part of the schedule done after this call")
     add("--resume", action="store_true", help="go on with the checkpoint in --out")
     add("--device", help="cuda or cpu; default: cuda where there is one")
-    add("--size", type=int, help="training pictures are SIZE x SIZE; default 640, on a CPU 448")
+    add("--size", type=int, help="training images are SIZE x SIZE; default 640, on a CPU 448")
     add("--close-size", type=int, help="SIZE after --close; default: the same")
-    add("--canvas", type=int, default=960, help="longest side that pictures are kept at")
+    add("--canvas", type=int, default=960, help="longest side that images are kept at")
     add("--batch", type=int, help="default 128, on a CPU 16")
     add("--rate", type=float, help="learning rate at its highest; default 4e-4 with --init, else 1.5e-3")
     add("--average", type=float, default=0.9997, help="decay of the averaged weights")
-    add("--mosaic", type=float, default=0.5, help="share of pictures made of four")
-    add("--paste", type=float, default=0.15, help="share of pictures with a person pasted in")
+    add("--mosaic", type=float, default=0.5, help="share of images made of four")
+    add("--paste", type=float, default=0.15, help="share of images with a person pasted in")
     add("--paste-end", type=float, default=0.0, help="the same after --close")
     add("--patches", type=int, default=1, help="how many times that share is pasted into")
     add("--crowd", type=float, default=0.0,
@@ -118,7 +118,7 @@ def train(words):
     net, state = start(settings, device)
     begin = time.monotonic()
     store = Store(sources, weights, settings.canvas, device)
-    log({"settings": vars(settings), "torch": torch.__version__, "pictures": store.count,
+    log({"settings": vars(settings), "torch": torch.__version__, "images": store.count,
          "sources": {n: round(w, 3) for n, w in weights.items()},
          "parameters": sum(p.numel() for p in net.parameters()),
          "loaded_seconds": round(time.monotonic() - begin, 1)})
@@ -126,7 +126,7 @@ def train(words):
     trainer = Trainer(net, store, settings, teacher)
     if state:
         trainer.restore(state)
-    torch.manual_seed(settings.seed + trainer.step)  # a resumed run draws other pictures
+    torch.manual_seed(settings.seed + trainer.step)  # a resumed run draws other images
     trainer.run(log)
     trainer.save()
     if settings.evaluate and val:

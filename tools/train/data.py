@@ -1,7 +1,7 @@
-"""Reads labelled pictures and keeps them on the device, ready to be drawn from.
+"""Reads labelled frames and keeps them on the device, ready to be drawn from.
 
 DIR holds tar files or folders of NAME.jpg|png|webp with NAME.txt: lines "flag cx cy w h", relative to
-the picture; flag 0 a person by hand, 1 added by detectors, 2 doubtful (left out of the loss). That
+the frame; flag 0 a person by hand, 1 added by detectors, 2 doubtful (left out of the loss). That
 is YOLO's format for one class. `val-NAME*` is for evaluation; everything else trains, and what
 shares a name (train-street-0.tar, train-street-1.tar) is one source.
 """
@@ -20,14 +20,14 @@ from PIL import Image, ImageOps
 
 from . import TrainError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-BOXES_MAX = 256  # of a picture; who is left out would count as background
+FRAMES = (".jpg", ".jpeg", ".png", ".webp")
+BOXES_MAX = 256  # of a frame; who is left out would count as background
 LEVELS = 3  # full, half and quarter size: a far person is averaged, not aliased
 GREY = 114
 
 
 @dataclass
-class Picture:
+class Frame:
     name: str
     data: bytes
     boxes: np.ndarray  # [n,5] flag cx cy w h, relative
@@ -36,7 +36,7 @@ class Picture:
         try:
             return ImageOps.exif_transpose(Image.open(io.BytesIO(self.data))).convert("RGB")
         except Exception as error:  # Pillow's plugins raise many kinds
-            raise TrainError(f"picture {self.name}: unreadable: {error}") from None
+            raise TrainError(f"frame {self.name}: unreadable: {error}") from None
 
 
 def parse_labels(name, text):
@@ -52,17 +52,17 @@ def parse_labels(name, text):
         if len(row) != 5 or row[0] not in (0, 1, 2) or not all(-0.5 <= v <= 1.5 for v in row[1:]) \
                 or min(row[3:]) < 0:
             raise TrainError(f"labels {name}:{number}: {line.strip()[:60]!r} is not "
-                             "\"flag cx cy w h\" with flag 0, 1 or 2 and shares of the picture")
+                             "\"flag cx cy w h\" with flag 0, 1 or 2 and shares of the frame")
         rows.append(row)
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
 def read_part(path):
-    """All pictures of a tar file or a folder, by name."""
+    """All frames of a tar file or a folder, by name."""
     files = {}
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in PICTURES + (".txt",) and file.is_file():
+            if file.suffix.lower() in FRAMES + (".txt",) and file.is_file():
                 files[str(file.relative_to(path))] = file.read_bytes()
     else:
         try:
@@ -72,17 +72,17 @@ def read_part(path):
                         files[member.name] = tar.extractfile(member).read()
         except tarfile.TarError as error:
             raise TrainError(f"data {path}: not a tar file: {error}") from None
-    pictures = []
+    frames = []
     for name in sorted(files):
         stem, dot, ending = name.rpartition(".")
-        if dot + ending.lower() not in PICTURES:
+        if dot + ending.lower() not in FRAMES:
             continue
         if stem + ".txt" not in files:
             raise TrainError(f"data {path}: {name} has no {Path(stem).name}.txt beside it; "
                              "an empty one says that nobody is there")
         text = files[stem + ".txt"].decode("utf-8-sig", "replace")
-        pictures.append(Picture(name, files[name], parse_labels(f"{path.name}/{stem}.txt", text)))
-    return pictures
+        frames.append(Frame(name, files[name], parse_labels(f"{path.name}/{stem}.txt", text)))
+    return frames
 
 
 def source_name(path):
@@ -91,32 +91,32 @@ def source_name(path):
 
 
 def read_data(folder):
-    """-> {name: pictures} to train on, {name: pictures} to evaluate on"""
+    """-> {name: frames} to train on, {name: frames} to evaluate on"""
     folder = Path(folder)
     if not folder.is_dir():
         raise TrainError(f"data {folder}: no such folder")
     parts = sorted(p for p in folder.iterdir() if p.suffix == ".tar" or
-                   (p.is_dir() and any(f.suffix.lower() in PICTURES for f in p.rglob("*"))))
-    if any(p.suffix.lower() in PICTURES for p in folder.iterdir()):
+                   (p.is_dir() and any(f.suffix.lower() in FRAMES for f in p.rglob("*"))))
+    if any(p.suffix.lower() in FRAMES for p in folder.iterdir()):
         parts = [folder]
     train, val = {}, {}
     for path in parts:
         group = val if path.name.startswith("val") else train
         group.setdefault(source_name(path), []).extend(read_part(path))
-    train = {name: pictures for name, pictures in train.items() if pictures}
+    train = {name: frames for name, frames in train.items() if frames}
     if not train and not val:
-        raise TrainError(f"data {folder}: no pictures; give NAME.jpg with NAME.txt, in folders or tar files")
-    return train, {name: pictures for name, pictures in val.items() if pictures}
+        raise TrainError(f"data {folder}: no frames; give NAME.jpg with NAME.txt, in folders or tar files")
+    return train, {name: frames for name, frames in val.items() if frames}
 
 
 def hold_out(train, share=0.1):
     """Without val-* parts: about a tenth of each source, chosen by name, so always the same."""
     kept, held = {}, {}
-    for name, pictures in train.items():
+    for name, frames in train.items():
         chosen = [int(hashlib.sha256(p.name.encode()).hexdigest(), 16) % 1000 < share * 1000
-                  for p in pictures]
-        kept[name] = [p for p, c in zip(pictures, chosen) if not c] or pictures
-        held[name] = [p for p, c in zip(pictures, chosen) if c] or pictures[:1]
+                  for p in frames]
+        kept[name] = [p for p, c in zip(frames, chosen) if not c] or frames
+        held[name] = [p for p, c in zip(frames, chosen) if c] or frames[:1]
     return kept, held
 
 
@@ -140,16 +140,16 @@ def source_weights(names_counts, text):
 
 
 class Store:
-    """Every picture in one flat array of RGBX pixels on the device, at three sizes.
+    """Every frame in one flat array of RGBX pixels on the device, at three sizes.
 
     A pixel is an int32, so that one gather fetches three colours. pixels[0] is grey: what lies
-    outside of a picture points there.
+    outside of a frame points there.
     """
 
     def __init__(self, sources, weights, canvas, device):
-        pictures = [p for name in weights for p in sources[name]]
-        self.count, self.device = len(pictures), device
-        sizes = [self._size(p, canvas) for p in pictures]
+        frames = [p for name in weights for p in sources[name]]
+        self.count, self.device = len(frames), device
+        sizes = [self._size(p, canvas) for p in frames]
         levels, end = np.zeros((self.count, LEVELS, 3), np.int64), 1
         for i, (width, height) in enumerate(sizes):
             for level in range(LEVELS):
@@ -163,15 +163,15 @@ class Store:
         numbers = np.zeros(self.count, np.int64)
 
         def fill(i):
-            picture = pictures[i].open().resize(sizes[i], Image.Resampling.LANCZOS)
+            frame = frames[i].open().resize(sizes[i], Image.Resampling.LANCZOS)
             for level in range(LEVELS):
                 offset, w, h = levels[i, level]
                 if level:
-                    picture = picture.resize((w, h), Image.Resampling.BOX)
+                    frame = frame.resize((w, h), Image.Resampling.BOX)
                 rgbx = np.zeros((h, w, 4), np.uint8)
-                rgbx[..., :3] = np.asarray(picture)
+                rgbx[..., :3] = np.asarray(frame)
                 flat[offset:offset + w * h] = rgbx.view(np.int32).ravel()
-            rows = pictures[i].boxes[:BOXES_MAX]
+            rows = frames[i].boxes[:BOXES_MAX]
             half, scale = rows[:, 3:] / 2, np.array(sizes[i] * 2, np.float32)
             corners = np.hstack([rows[:, 1:3] - half, rows[:, 1:3] + half]) * scale
             boxes[i, :len(rows)] = np.hstack([corners, rows[:, :1]])
@@ -187,17 +187,17 @@ class Store:
                                  for name, weight in weights.items()]).to(device)
 
     @staticmethod
-    def _size(picture, canvas):
+    def _size(frame, canvas):
         try:
-            image = Image.open(io.BytesIO(picture.data))
+            image = Image.open(io.BytesIO(frame.data))
             width, height = image.size
             if image.getexif().get(0x112, 1) in (5, 6, 7, 8):  # it lies on its side
                 width, height = height, width
         except Exception as error:  # Pillow's plugins raise many kinds
-            raise TrainError(f"picture {picture.name}: unreadable: {error}") from None
+            raise TrainError(f"frame {frame.name}: unreadable: {error}") from None
         scale = min(1.0, canvas / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def draw(self, count):
-        """Indices of `count` pictures, by the weights of their sources."""
+        """Indices of `count` frames, by the weights of their sources."""
         return torch.multinomial(self.chance, count, replacement=True)

@@ -1,6 +1,6 @@
-"""Draws a batch on the device: pictures alone and mosaics of four, small people, pasted people.
+"""Draws a batch on the device: images alone and mosaics of four, small people, pasted people.
 
-    Store -> tiles: which picture, scale, place, mirrored -> resample(): one gather for all four tiles
+    Store -> tiles: which image, scale, place, mirrored -> resample(): one gather for all four tiles
           -> place_boxes(): the same to the labels -> paste(): single people onto other scenes
           -> photo.py: light, colour, noise, block coding -> Batch
 
@@ -14,7 +14,7 @@ import torch
 from .data import BOXES_MAX, GREY, LEVELS
 from .photo import photograph
 
-PEOPLE_PER_PICTURE, PEOPLE_MIN = 24, 256  # room in a batch's list; what does not fit is dropped
+PEOPLE_PER_IMAGE, PEOPLE_MIN = 24, 256  # room in a batch's list; what does not fit is dropped
 HIDDEN_SHARE = 0.7  # of a person behind a pasted patch: more, and it is doubtful
 # Half of what a patch covers, as a part of its width and height: hardly more than a standing person
 # does, so that of whoever is behind it as much is seen as would be.
@@ -24,8 +24,8 @@ SCALE_TO = 640  # the size a detector runs at: people's sizes refer to it, whate
 
 @dataclass
 class Batch:
-    pictures: torch.Tensor       # [b,3,s,s] 0..1
-    people: torch.Tensor         # [t,4] x1 y1 x2 y2 px, of all pictures in one list
+    images: torch.Tensor       # [b,3,s,s] 0..1
+    people: torch.Tensor         # [t,4] x1 y1 x2 y2 px, of all images in one list
     people_of: torch.Tensor      # [t] whose
     people_valid: torch.Tensor   # [t] the list is of fixed length
     doubtful: torch.Tensor       # [t,4]
@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass
 class Tiles:
-    """Four rectangles a picture, [b,2,2] each (row, column), meeting at `split`."""
+    """Four rectangles a image, [b,2,2] each (row, column), meeting at `split`."""
     index: torch.Tensor
     scale_x: torch.Tensor   # output px per source px
     scale_y: torch.Tensor
@@ -60,7 +60,7 @@ def choose_tiles(store, count, size, mosaic_share):
     split = torch.where(mosaic[:, :, 0], uniform((count, 2), 0.25 * size, 0.75 * size, device),
                         torch.full((count, 2), float(size), device=device))
     width, height = store.levels[index, 0, 1].float(), store.levels[index, 0, 2].float()
-    # Far people in many draws: the whole picture shrinks.
+    # Far people in many draws: the whole image shrinks.
     far = torch.rand(shape, device=device) < 0.4
     alone = torch.where(far, log_uniform(shape, 0.4, 0.7, device),
                         log_uniform(shape, 0.7, 1.6, device))
@@ -180,7 +180,7 @@ def place_boxes(store, tiles, size):
 
 def place_patches(boxes, valid, w, h, size, crowd):
     """Where patches of w x h go and how much they are scaled: anywhere, or, for the share `crowd`,
-    beside, before or behind a person of the picture, on the same ground and about as tall.
+    beside, before or behind a person of the image, on the same ground and about as tall.
     -> x, y, scale"""
     device, count = w.device, len(w)
     scale = log_uniform(count, 24, 240, device) / h.clamp(min=1)
@@ -203,8 +203,8 @@ def place_patches(boxes, valid, w, h, size, crowd):
     return x, y, scale
 
 
-def paste(store, pictures, boxes, valid, chosen, size, crowd=0.0):
-    """Pastes onto the pictures `chosen` one patch each: a person, or as often a piece of background,
+def paste(store, images, boxes, valid, chosen, size, crowd=0.0):
+    """Pastes onto the images `chosen` one patch each: a person, or as often a piece of background,
     so that a seam tells nothing. -> the pasted people [len(chosen),5] and whether they are valid."""
     device, count = store.device, len(chosen)
     index = store.draw(count)
@@ -229,11 +229,11 @@ def paste(store, pictures, boxes, valid, chosen, size, crowd=0.0):
                   torch.full((count, 2), float(size), device=device))
     patch, covered = resample(store, tiles, size)
     whole = torch.stack([place_x, place_y, place_x + w * scale, place_y + h * scale], 1)
-    placed = whole.clamp(0, size)  # beside someone at the picture's edge it may be cut off
+    placed = whole.clamp(0, size)  # beside someone at the image's edge it may be cut off
     left = (placed[:, 2:] - placed[:, :2]).prod(1) / (whole[:, 2:] - whole[:, :2]).prod(1)
     usable &= left > 0.4
     alpha = _soft_mask(whole, size) * (covered & usable[:, None, None])
-    pictures[chosen] = torch.lerp(pictures[chosen], patch, alpha.to(patch.dtype)[..., None])
+    images[chosen] = torch.lerp(images[chosen], patch, alpha.to(patch.dtype)[..., None])
     # Whoever is mostly hidden now is doubtful.
     old = boxes[chosen]
     area = ((old[..., 2] - old[..., 0]) * (old[..., 3] - old[..., 1])).clamp(min=1)
@@ -253,7 +253,7 @@ def _soft_mask(box, size):
     at = torch.arange(size, device=box.device) + 0.5
     middle = (box[:, :2] + box[:, 2:]) / 2
     half = (box[:, 2:] - box[:, :2]) * torch.tensor(PATCH_HALF, device=box.device)
-    half = half.clamp(min=1e-3)  # a picture without people gives an empty box: 0 / 0 is no number
+    half = half.clamp(min=1e-3)  # a image without people gives an empty box: 0 / 0 is no number
     x = ((at - middle[:, :1]) / half[:, :1])[:, None, :]
     y = ((at - middle[:, 1:]) / half[:, 1:])[:, :, None]
     return (8 * (1 - (x ** 6 + y ** 6))).clamp(0, 1)
@@ -280,9 +280,9 @@ def draw_batch(store, count, size, mosaic_share=0.5, paste_share=0.15, crowd=0.0
         extra_valid = torch.zeros(count, 1, dtype=torch.bool, device=store.device)
         extra_valid[chosen, 0] = good
         boxes, valid = torch.cat([boxes, extra], 1), torch.cat([valid, extra_valid], 1)
-    pictures = pixels[..., :3].permute(0, 3, 1, 2) / 255  # channels last in memory
+    images = pixels[..., :3].permute(0, 3, 1, 2) / 255  # channels last in memory
     if photo:
-        pictures = photograph(pictures)
-    room = min(max(count * PEOPLE_PER_PICTURE, PEOPLE_MIN), valid.numel())
+        images = photograph(images)
+    room = min(max(count * PEOPLE_PER_IMAGE, PEOPLE_MIN), valid.numel())
     sure = valid & (boxes[..., 4] < 1.5)
-    return Batch(pictures, *as_list(boxes, sure, room), *as_list(boxes, valid & ~sure, room))
+    return Batch(images, *as_list(boxes, sure, room), *as_list(boxes, valid & ~sure, room))

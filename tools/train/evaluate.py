@@ -15,14 +15,14 @@ IOUS = np.arange(0.5, 0.96, 0.05)
 SCORE_MIN, NMS_IOU, BOXES_MAX = 0.01, 0.7, 300
 
 
-def letterbox(picture, size):
+def letterbox(frame, size):
     """-> uint8 [size,size,3], scale, left, top"""
-    scale = size / max(picture.size)
-    width, height = (max(1, round(v * scale)) for v in picture.size)
+    scale = size / max(frame.size)
+    width, height = (max(1, round(v * scale)) for v in frame.size)
     left, top = (size - width) // 2, (size - height) // 2
     out = np.full((size, size, 3), GREY, np.uint8)
     out[top:top + height, left:left + width] = np.asarray(
-        picture.resize((width, height), Image.Resampling.BILINEAR))
+        frame.resize((width, height), Image.Resampling.BILINEAR))
     return out, scale, left, top
 
 
@@ -39,11 +39,11 @@ def suppress(boxes, scores):
 
 
 @torch.no_grad()
-def detect(net, pictures, size, device, batch=16):
-    """Yields boxes [n,4] in letterboxed px, scores [n], for each picture."""
+def detect(net, frames, size, device, batch=16):
+    """Yields boxes [n,4] in letterboxed px, scores [n], for each frame."""
     net.eval()
-    for start in range(0, len(pictures), batch):
-        images = np.stack([letterbox(p.open(), size)[0] for p in pictures[start:start + batch]])
+    for start in range(0, len(frames), batch):
+        images = np.stack([letterbox(p.open(), size)[0] for p in frames[start:start + batch]])
         x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
         with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
             logits, boxes = net(x)
@@ -52,11 +52,11 @@ def detect(net, pictures, size, device, batch=16):
             yield suppress(box[good].float(), score[good].float())
 
 
-def truth_of(picture, size):
+def truth_of(frame, size):
     """Boxes [n,4] letterboxed px, doubtful [n]"""
-    _, scale, left, top = letterbox(picture.open(), size)
-    width, height = picture.open().size
-    rows = picture.boxes
+    _, scale, left, top = letterbox(frame.open(), size)
+    width, height = frame.open().size
+    rows = frame.boxes
     extent = np.array([width, height, width, height]) * scale
     corners = np.hstack([rows[:, 1:3] - rows[:, 3:] / 2, rows[:, 1:3] + rows[:, 3:] / 2]) * extent
     return corners + [left, top, left, top], rows[:, 0] == 2
@@ -93,9 +93,9 @@ def average_precision(hits, scores, people):
 def evaluate(net, parts, size, device, score_at=0.3):
     """Prints one line a part and height; -> {part: AP50}"""
     result = {}
-    for part, pictures in parts.items():
-        found = list(detect(net, pictures, size, device))
-        truth = [truth_of(p, size) for p in pictures]
+    for part, frames in parts.items():
+        found = list(detect(net, frames, size, device))
+        truth = [truth_of(p, size) for p in frames]
         for name, (low, high) in HEIGHTS.items():
             precisions = []
             for threshold in IOUS:

@@ -1,6 +1,6 @@
 """Completes labels with a larger detector that the user has.
 
-A detector sees every picture six times: whole, mirrored, and in four tiles. Confident people whom
+A detector sees every frame six times: whole, mirrored, and in four tiles. Confident people whom
 several views agree on are added with flag 1, others with flag 2: left out of the loss, so that a
 person whom nobody labelled is no error. Labels by hand stay as they are. The detector is any file that OpenVINO reads with the
 output [1,4+classes,n] or [1,300,6] and class 0 a person.
@@ -39,11 +39,11 @@ class Detector:
                              "[1,300,6]")
         self.run = ov.Core().compile_model(model, "CPU")
 
-    def __call__(self, picture):
-        """A Pillow picture -> [n,5] x1 y1 x2 y2 px, score"""
-        scale = min(self.width / picture.width, self.height / picture.height)
-        small = picture.resize((max(1, round(picture.width * scale)),
-                                max(1, round(picture.height * scale))), Image.Resampling.BILINEAR)
+    def __call__(self, frame):
+        """A Pillow frame -> [n,5] x1 y1 x2 y2 px, score"""
+        scale = min(self.width / frame.width, self.height / frame.height)
+        small = frame.resize((max(1, round(frame.width * scale)),
+                                max(1, round(frame.height * scale))), Image.Resampling.BILINEAR)
         x = np.full((1, self.height, self.width, 3), GREY, np.float32)
         x[0, :small.height, :small.width] = np.asarray(small)
         x /= 255
@@ -77,17 +77,17 @@ def suppress(rows):
     return np.array(kept).reshape(-1, 5)
 
 
-def views(detector, picture):
-    """What it finds in the whole picture, in its mirror image, and in four tiles that overlap."""
-    width, height = picture.size
-    found = [detector(picture)]
-    mirrored = detector(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+def views(detector, frame):
+    """What it finds in the whole frame, in its mirror image, and in four tiles that overlap."""
+    width, height = frame.size
+    found = [detector(frame)]
+    mirrored = detector(frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     mirrored[:, [0, 2]] = width - mirrored[:, [2, 0]]
     found.append(mirrored)
     tile_width, tile_height = int(width * TILE_SHARE), int(height * TILE_SHARE)
     for y in (0, height - tile_height):
         for x in (0, width - tile_width):
-            rows = detector(picture.crop((x, y, x + tile_width, y + tile_height)))
+            rows = detector(frame.crop((x, y, x + tile_width, y + tile_height)))
             # A box that an inner edge of the tile cuts says nothing about the person's size.
             cut = (((rows[:, 0] < EDGE_PX) & (x > 0)) | ((rows[:, 1] < EDGE_PX) & (y > 0)) |
                    ((rows[:, 2] > tile_width - EDGE_PX) & (x + tile_width < width)) |
@@ -96,9 +96,9 @@ def views(detector, picture):
     return found
 
 
-def complete(detectors, picture, known):
+def complete(detectors, frame, known):
     """known [n,5] flag and corners px -> the same with what the detectors add"""
-    seen = [rows for detector in detectors for rows in views(detector, picture)]
+    seen = [rows for detector in detectors for rows in views(detector, frame)]
     rows, added = list(known), []
     votes_needed = 2 * len(detectors)  # of six views each; far people show up in few
     for box in suppress(np.concatenate(seen)):
@@ -116,10 +116,10 @@ def complete(detectors, picture, known):
     return np.array(rows + added, float).reshape(-1, 5), len(added)
 
 
-def write(folder, picture, image, rows):
-    """NAME with the picture's bytes as they are, and NAME.txt."""
-    path = Path(folder) / Path(picture.name).name
-    path.write_bytes(picture.data)
+def write(folder, frame, image, rows):
+    """NAME with the frame's bytes as they are, and NAME.txt."""
+    path = Path(folder) / Path(frame.name).name
+    path.write_bytes(frame.data)
     size = np.array(image.size * 2, float)
     boxes = np.clip(rows[:, 1:], 0, size) / size
     lines = ["%d %.5f %.5f %.5f %.5f\n" % (row[0], (b[0] + b[2]) / 2, (b[1] + b[3]) / 2,
@@ -140,19 +140,19 @@ def label(words):
         raise TrainError(f"out {out}: is not empty; name a new folder")
     detectors = [Detector(path, args.size) for path in args.detector]
     train, val = read_data(args.data)
-    groups = [(name, pictures) for name, pictures in train.items()]
-    groups += [(f"val-{name}", pictures) for name, pictures in val.items()]
-    for name, pictures in groups:
+    groups = [(name, frames) for name, frames in train.items()]
+    groups += [(f"val-{name}", frames) for name, frames in val.items()]
+    for name, frames in groups:
         (out / name).mkdir(parents=True)
         number = 0
-        for picture in pictures:
-            image = picture.open()
+        for frame in frames:
+            image = frame.open()
             size = np.array(image.size * 2, float)
-            rows = picture.boxes if not args.replace else picture.boxes[:0]
+            rows = frame.boxes if not args.replace else frame.boxes[:0]
             half = rows[:, 3:] / 2
             known = np.hstack([rows[:, :1], np.hstack([rows[:, 1:3] - half, rows[:, 1:3] + half])
                                * size])
             rows, added = complete(detectors, image, known)
-            write(out / name, picture, image, rows)
+            write(out / name, frame, image, rows)
             number += added
-        print(f"{name}: {len(pictures)} pictures, {number} people added", flush=True)
+        print(f"{name}: {len(frames)} frames, {number} people added", flush=True)

@@ -57,10 +57,10 @@ class Trainer:
     def compute(self, batch):
         """Forward, backward, optimiser, average. All of it is captured on a GPU."""
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
-            logits, boxes = self.net(batch.pictures)
+            logits, boxes = self.net(batch.images)
             if self.teacher:
                 with torch.no_grad():
-                    answers = self.teacher(batch.pictures)
+                    answers = self.teacher(batch.images)
         loss, score, box = detection_loss(logits, boxes, self.points, batch,
                                           self.settings.crowd_weight, self.settings.repel)
         if self.teacher:
@@ -98,7 +98,7 @@ class Trainer:
                           settings.patches)
 
     def enter_phase(self):
-        """Larger pictures at the end, then int8's rounding: each needs a graph of its own."""
+        """Larger images at the end, then int8's rounding: each needs a graph of its own."""
         settings = self.settings
         size = settings.close_size if self.closing else settings.size
         if size != self.size:
@@ -178,16 +178,16 @@ class Trainer:
         losses = self.finite_losses()
         seconds = time.monotonic() - begin
         log({"step": self.step, "progress": round(self.progress, 4), "seconds": round(seconds, 1),
-             "pictures_per_second": round((self.step - first) * self.settings.batch / seconds, 1),
+             "images_per_second": round((self.step - first) * self.settings.batch / seconds, 1),
              "rate": float(self.optimizer.param_groups[0]["lr"]), "loss": round(losses[0], 4),
-             "score": round(losses[1], 4), "box": round(losses[2], 4)})
+             "confidence": round(losses[1], 4), "box": round(losses[2], 4)})
 
     def finite_losses(self):
         losses = self.losses.tolist()  # waits for the device
         # Weights go bad a step before the loss says so.
         if not all(math.isfinite(v) for v in losses) or not all(v.isfinite().all() for v in floats(self.net)):
             raise TrainError(f"step {self.step}: the loss ({losses[0]:.4g}) or a weight is no number any more; "
-                             "--resume goes on from the last checkpoint with other pictures, a lower --rate "
+                             "--resume goes on from the last checkpoint with other images, a lower --rate "
                              "makes it rarer")
         return losses
 

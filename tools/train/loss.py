@@ -2,7 +2,7 @@
 
 Task-aligned assignment (Feng et al., TOOD, ICCV 2021, section 3.2): each person takes the ten cells
 inside it whose score and box agree best; the score's target is how well the box fits, so that it
-predicts IoU. People of all pictures stand in one list of fixed length: no padding per picture, no
+predicts IoU. People of all images stand in one list of fixed length: no padding per image, no
 shape that depends on data, nothing that waits for the device, so a CUDA graph can hold all of it.
 """
 import math
@@ -89,7 +89,7 @@ def counted(points, batch, target):
 
 @torch.no_grad()
 def rivals(batch):
-    """Whom of the same picture each person overlaps most -> box [t,4], IoU with it [t]"""
+    """Whom of the same image each person overlaps most -> box [t,4], IoU with it [t]"""
     known = batch.people_valid
     same = (batch.people_of[:, None] == batch.people_of) & known[:, None] & known
     fit = iou(batch.people[:, None], batch.people[None]) * same

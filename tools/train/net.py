@@ -1,6 +1,6 @@
 """The detector: anchor-free, one class. CSP backbone, PAN neck, a box and a score branch a level.
 
-    picture [b,3,h,w] RGB 0..1 -> strides 8, 16, 32 -> for every cell: a logit, four distances
+    image [b,3,h,w] RGB 0..1 -> strides 8, 16, 32 -> for every cell: a logit, four distances
 
 ReLU6 throughout: cheap on CPUs, and int8 has a known range to cover. The order in which the layers
 are made is part of the weights' format: weights of v0.2 have other names in the same order.
@@ -133,7 +133,7 @@ def cell_centres(height, width, stride, device):
 
 
 def all_centres(height, width, device):
-    """The cells of a picture in the order of the detector's rows: [n, 2] px."""
+    """The cells of a image in the order of the detector's rows: [n, 2] px."""
     return torch.cat([cell_centres(height // s, width // s, s, device) for s in STRIDES])
 
 

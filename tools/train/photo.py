@@ -1,4 +1,4 @@
-"""What cameras do to pictures, on the device: light, colour, gamma, low resolution, blur, noise,
+"""What cameras do to images, on the device: light, colour, gamma, low resolution, blur, noise,
 block coding. In place where that saves a pass over memory."""
 import math
 
@@ -26,7 +26,7 @@ def constants(device):
 
 
 def photograph(x):
-    """x [b,3,s,s] 0..1 -> the same; each effect meets other pictures of the batch."""
+    """x [b,3,s,s] 0..1 -> the same; each effect meets other images of the batch."""
     count, device = len(x), x.device
     x = colours(x)
     order = torch.randperm(count, device=device)
@@ -44,7 +44,7 @@ def photograph(x):
 
 
 def colours(x):
-    """Brightness, contrast, saturation and white balance are one matrix a picture; then gamma."""
+    """Brightness, contrast, saturation and white balance are one matrix a image; then gamma."""
     count, device = len(x), x.device
 
     def some(low, high, width=1):

@@ -96,11 +96,11 @@ void sp_analytics_collect(struct sp_api *api)
     char reasons[3][300];
     int64_t now_us = sp_clock_us(), spent_us = now_us - analytics->looked_us;
     uint32_t spent_ms = (uint32_t)((spent_us < LOOK_US_MAX ? spent_us : LOOK_US_MAX) / 1000);
-    int slots = sp_pipeline_camera_slots(api->pipeline);
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
     turn_to(analytics, sp_clock_wall_us() / HOUR_US);
     size_t at = (size_t)(analytics->hour % SP_HOURS);
     analytics->looked_us += (int64_t)spent_us / 1000 * 1000; /* the rest counts next time */
-    for (int i = 0; i < slots; i++) {
+    for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         struct sp_hub_totals totals;
         sp_pipeline_camera(api->pipeline, i, &report);

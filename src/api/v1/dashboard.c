@@ -211,10 +211,10 @@ void sp_analytics_dashboard(struct sp_call *call)
 void sp_analytics_statistics(struct sp_call *call)
 {
     int64_t uptime_s = (sp_clock_us() - call->api->started_us) / 1000000;
-    int slots = sp_pipeline_camera_slots(call->api->pipeline);
+    int capacity = sp_pipeline_camera_capacity(call->api->pipeline);
     uint64_t frames = 0;
     char text[48];
-    for (int i = 0; i < slots; i++) {
+    for (int i = 0; i < capacity; i++) {
         struct sp_hub_totals totals;
         sp_hub_count(call->api->hub, i, &totals);
         frames += totals.frames;

@@ -44,9 +44,9 @@ bool sp_environment_is_known(const char *name)
 void sp_environment_members(struct sp_api *api, const struct sp_environment *environment,
                             struct sp_members *members)
 {
-    int slots = sp_pipeline_camera_slots(api->pipeline);
+    int capacity = sp_pipeline_camera_capacity(api->pipeline);
     members->count = 0;
-    for (int i = 0; environment && i < slots; i++) {
+    for (int i = 0; environment && i < capacity; i++) {
         struct sp_camera_report *report = &members->report[members->count];
         sp_pipeline_camera(api->pipeline, i, report);
         if (report->used && sp_environment_has(environment, report->name))

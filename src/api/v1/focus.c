@@ -17,7 +17,7 @@ static uint32_t person_of(const char *id)
 
 bool sp_focus_shows(const struct sp_focus *focus, const struct sp_update *update, size_t track)
 {
-    uint32_t person = update->has_places ? update->places[track].person : 0;
+    uint32_t person = update->has_world_positions ? update->positions[track].person : 0;
     if (!focus->active)
         return true;
     if (focus->person && person)

@@ -67,8 +67,8 @@ void sp_v1_health_deep(struct sp_call *call)
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
     struct sp_error kept = {0};
     char reasons[3][300], cameras[64], broken[300];
-    int used = 0, live = 0, slots = sp_pipeline_camera_slots(call->api->pipeline);
-    for (int i = 0; i < slots; i++) {
+    int used = 0, live = 0, capacity = sp_pipeline_camera_capacity(call->api->pipeline);
+    for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         sp_pipeline_camera(call->api->pipeline, i, &report);
         used += report.used;

@@ -101,7 +101,7 @@ struct sp_environment *sp_environment_find(struct sp_api *api, const char *name)
 bool sp_environment_has(const struct sp_environment *environment, const char *camera);
 /* True for those that the front end offers, whether or not their cameras are here. */
 bool sp_environment_is_known(const char *name);
-/* The cameras of it that are here: their number, reports[SP_CAMERAS_MAX] and slots. */
+/* The cameras of it that are here: their number, reports[SP_CAMERAS_MAX] and capacity. */
 struct sp_members {
     int count;
     int camera[SP_CAMERAS_MAX];

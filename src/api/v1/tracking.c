@@ -38,29 +38,29 @@ static void put_number(struct sp_json *json, const char *key, double value)
 }
 
 /* Text, or null: the front end takes a number for a crash. */
-static void put_person(struct sp_json *json, const struct sp_place *place)
+static void put_person(struct sp_json *json, const struct sp_world_position *position)
 {
     char name[SP_PERSON_BYTES];
     sp_json_member_string(json, "global_id",
-                          place->person ? sp_person_name(place->person, name) : NULL);
+                          position->person ? sp_person_name(position->person, name) : NULL);
 }
 
-static void put_map_coords(struct sp_json *json, const struct sp_place *place)
+static void put_map_coords(struct sp_json *json, const struct sp_world_position *position)
 {
     sp_json_key(json, "map_coords");
-    if (!place->on_map) {
+    if (!position->on_map) {
         sp_json_null(json);
         return;
     }
     sp_json_begin_object(json);
-    put_number(json, "map_x", place->x);
-    put_number(json, "map_y", place->y);
+    put_number(json, "map_x", position->x);
+    put_number(json, "map_y", position->y);
     sp_json_end_object(json);
 }
 
-static struct sp_place place_of(const struct sp_update *update, size_t index)
+static struct sp_world_position place_of(const struct sp_update *update, size_t index)
 {
-    return update->has_places ? update->places[index] : (struct sp_place){0};
+    return update->has_world_positions ? update->positions[index] : (struct sp_world_position){0};
 }
 
 static void put_tracks(struct sp_json *json, const struct sp_update *update,
@@ -73,13 +73,13 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
-        const struct sp_place place = place_of(update, i);
+        const struct sp_world_position position = place_of(update, i);
         struct box box = box_of(&fit, track);
         if (!sp_focus_shows(&task->focus, update, i))
             continue;
         sp_json_begin_object(json);
         sp_json_member_int(json, "track_id", track->id);
-        put_person(json, &place);
+        put_person(json, &position);
         sp_json_key(json, "bbox_xyxy");
         sp_json_begin_array(json);
         sp_json_number(json, box.x1, 2);
@@ -88,8 +88,8 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
         sp_json_number(json, box.y2, 2);
         sp_json_end_array(json);
         sp_json_key(json, "confidence");
-        sp_json_number(json, track->score, 3);
-        put_map_coords(json, &place);
+        sp_json_number(json, track->confidence, 3);
+        put_map_coords(json, &position);
         sp_json_key(json, "is_focused");
         sp_json_bool(json, task->focus.active);
         sp_json_end_object(json);
@@ -99,7 +99,7 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
 }
 
 static void put_detection(struct sp_json *json, const struct sp_update *update,
-                          const struct sp_track *track, const struct sp_place *place)
+                          const struct sp_track *track, const struct sp_world_position *position)
 {
     struct fit fit = fit_of(update);
     struct box box = box_of(&fit, track);
@@ -108,7 +108,7 @@ static void put_detection(struct sp_json *json, const struct sp_update *update,
     snprintf(text, sizeof text, "track_%03u", track->id);
     sp_json_member_string(json, "detection_id", text);
     sp_json_key(json, "confidence");
-    sp_json_number(json, track->score, 3);
+    sp_json_number(json, track->confidence, 3);
     sp_json_key(json, "bbox");
     sp_json_begin_object(json);
     put_number(json, "x1", box.x1);
@@ -121,7 +121,7 @@ static void put_detection(struct sp_json *json, const struct sp_update *update,
     put_number(json, "center_y", (box.y1 + box.y2) / 2);
     sp_json_end_object(json);
     sp_json_member_int(json, "track_id", track->id);
-    put_person(json, place);
+    put_person(json, position);
     snprintf(text, sizeof text, "%s:track:%u", update->name, track->id);
     sp_json_member_string(json, "tracking_key", text);
     sp_json_end_object(json);
@@ -129,12 +129,12 @@ static void put_detection(struct sp_json *json, const struct sp_update *update,
 
 /* The newest point first: frame_offset counts back from it. */
 static void put_trail(struct sp_api *api, struct sp_json *json, const struct sp_update *update,
-                      const struct sp_place *place)
+                      const struct sp_world_position *position)
 {
     struct sp_trail_point points[SP_SPACE_TRAIL_MAX];
     struct sp_space *space = sp_map_space(sp_pipeline_map(api->pipeline));
     int length = api->settings.trail_length;
-    int count = length > 0 ? sp_space_trail(space, place->person, points, length) : 0;
+    int count = length > 0 ? sp_space_trail(space, position->person, points, length) : 0;
     sp_json_key(json, "trail");
     sp_json_begin_array(json);
     for (int i = count - 1; i >= 0; i--) {
@@ -154,18 +154,18 @@ static void put_mapping(struct sp_api *api, struct sp_json *json, const struct s
                         const struct sp_task *task)
 {
     for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_place place = place_of(update, i);
+        const struct sp_world_position position = place_of(update, i);
         char text[32];
-        if (!place.on_map || !sp_focus_shows(&task->focus, update, i))
+        if (!position.on_map || !sp_focus_shows(&task->focus, update, i))
             continue;
         snprintf(text, sizeof text, "track_%03u", update->tracks[i].id);
         sp_json_begin_object(json);
         sp_json_member_string(json, "detection_id", text);
-        put_number(json, "map_x", place.x);
-        put_number(json, "map_y", place.y);
+        put_number(json, "map_x", position.x);
+        put_number(json, "map_y", position.y);
         sp_json_key(json, "projection_successful");
         sp_json_bool(json, true);
-        put_trail(api, json, update, &place);
+        put_trail(api, json, update, &position);
         sp_json_end_object(json);
     }
 }
@@ -178,9 +178,9 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     sp_json_key(json, "detections");
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_place place = place_of(update, i);
+        const struct sp_world_position position = place_of(update, i);
         if (sp_focus_shows(&task->focus, update, i))
-            put_detection(json, update, &update->tracks[i], &place);
+            put_detection(json, update, &update->tracks[i], &position);
     }
     sp_json_end_array(json);
     put_number(json, "processing_time_ms",

@@ -1,13 +1,13 @@
 /* The cuda engine: ONNX Runtime's CUDA and TensorRT providers on NVIDIA GPUs, with everything from
  * the decoder's planes to the boxes on the device.
  *
- * One engine serves one device with two streams: pictures are brought on the one while the other
- * runs letterbox, model and head of the slots before (slots.h). A batch that is not full runs in
- * the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
+ * One engine serves one device with two streams: images are brought on the one while the other
+ * runs letterbox, model and head of the requests before (requests.h). A batch that is not full runs
+ * in the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
  * itself, so the plugin loads, and says why it cannot run, on machines without one. */
 #include "jpeg.h"
 #include "memory_pool.h"
-#include "slots.h"
+#include "requests.h"
 #include "surfaces.h"
 
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 4, BATCH_THAT_PAYS = 16 };
+enum { REQUESTS = 4, BATCH_THAT_PAYS = 16 };
 
 /* ---- the runtime's libraries ---- */
 
@@ -83,7 +83,7 @@ static void cuda_probe(struct spoton_engine_probe *probe)
 {
     struct cudaDeviceProp properties;
     const struct ort *ort = find_device(0, &properties, probe->reason, sizeof probe->reason);
-    probe->score = ort ? 200 : 0;
+    probe->preference = ort ? 200 : 0;
     if (!ort)
         return;
     snprintf(probe->version, sizeof probe->version, "%s", ort->version);
@@ -94,13 +94,14 @@ static void cuda_probe(struct spoton_engine_probe *probe)
 }
 
 /* With an option device=N that one is all there is. */
-static int cuda_device(int index, const char *extra, struct spoton_device *device)
+static int cuda_device(int index, const char *backend_options, struct spoton_device *device)
 {
     struct cuda_options options;
     struct cudaDeviceProp properties;
     char error[200];
     int count = 0;
-    if (cuda_options_parse(&options, extra, error, sizeof error) == 0 && options.device >= 0) {
+    if (cuda_options_parse(&options, backend_options, error, sizeof error) == 0 &&
+        options.device >= 0) {
         if (index != 0)
             return -1;
         index = options.device;
@@ -191,7 +192,7 @@ static void cuda_close(struct spoton_engine *engine)
         pthread_mutex_unlock(&left_lock);
         return;
     }
-    cuda_slots_close(engine);
+    cuda_requests_close(engine);
     cuda_model_close(&engine->model);
     if (engine->upload)
         cudaStreamDestroy(engine->upload);
@@ -211,7 +212,7 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
         return ort_fail(error, error_bytes, "out of memory");
     pthread_mutex_init(&engine->lock, NULL);
     struct cuda_options *own = &engine->model.options;
-    int result = cuda_options_parse(own, options->extra, error, error_bytes);
+    int result = cuda_options_parse(own, options->backend_options, error, error_bytes);
     if (result == 0 && options->struct_bytes >= sizeof *options && options->deviation[0] > 0) {
         snprintf(error, error_bytes, "a mean and deviation of colours are not read on this device");
         result = -1;
@@ -223,7 +224,7 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
     if (own->break_device >= 0 && own->break_device != own->device)
         own->break_after = 0;
     engine->device = own->device;
-    engine->slots = SLOTS;
+    engine->requests = REQUESTS;
     engine->input_layout = options->input_layout;
     engine->swap_red_blue = options->swap_red_blue != 0;
     engine->scale = options->scale;
@@ -239,7 +240,7 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
     if (result == 0)
         result = check_precision(engine, options->precision, error, error_bytes);
     if (result == 0)
-        result = cuda_slots_open(engine, error, error_bytes);
+        result = cuda_requests_open(engine, error, error_bytes);
     if (result == 0) {
         snprintf(engine->device_name, sizeof engine->device_name, "%.80s", properties.name);
         *out = engine;
@@ -253,7 +254,7 @@ static void cuda_describe(struct spoton_engine *engine,
                           struct spoton_engine_description *description)
 {
     const struct cuda_model *model = &engine->model;
-    description->slots = engine->slots;
+    description->requests = engine->requests;
     description->streams = 2;
     description->threads = 1;
     description->output_count = model->outputs;
@@ -264,62 +265,63 @@ static void cuda_describe(struct spoton_engine *engine,
 
 /* ---- running ---- */
 
-static uint8_t *cuda_input_memory(struct spoton_engine *engine, int slot)
+static uint8_t *cuda_input_memory(struct spoton_engine *engine, int request)
 {
-    return engine->slot[slot].rgb_host;
+    return engine->request[request].rgb_host;
 }
 
-static int finish_submit(struct spoton_engine *engine, struct cuda_slot *slot, int result)
+static int finish_submit(struct spoton_engine *engine, struct cuda_request *request, int result)
 {
-    slot->in_flight = result == 0;
-    slot->images = 0;
+    request->in_flight = result == 0;
+    request->images = 0;
     pthread_mutex_unlock(&engine->lock);
     return cuda_failure(engine->compute, result);
 }
 
 static int cuda_submit(struct spoton_engine *engine, int index, char *error, size_t error_bytes)
 {
-    struct cuda_slot *slot = &engine->slot[index];
+    struct cuda_request *request = &engine->request[index];
     cudaSetDevice(engine->device);
     pthread_mutex_lock(&engine->lock);
     if (engine->model.options.break_after > 0 &&
         ++engine->batches >= engine->model.options.break_after)
         cuda_break(engine->compute);
-    int result = slot->images > 0 ? cuda_slot_submit_pictures(engine, slot, error, error_bytes)
-                                  : cuda_slot_submit_rgb(engine, slot, error, error_bytes);
-    return finish_submit(engine, slot, result);
+    int result = request->images > 0
+                     ? cuda_request_submit_images(engine, request, error, error_bytes)
+                     : cuda_request_submit_rgb(engine, request, error, error_bytes);
+    return finish_submit(engine, request, result);
 }
 
 static int cuda_submit_again(struct spoton_engine *engine, int index, int images, char *error,
                              size_t error_bytes)
 {
-    struct cuda_slot *slot = &engine->slot[index];
+    struct cuda_request *request = &engine->request[index];
     cudaSetDevice(engine->device);
     pthread_mutex_lock(&engine->lock);
-    slot->has_boxes = false;
-    return finish_submit(engine, slot,
-                         cuda_slot_submit_again(engine, slot, images, error, error_bytes));
+    request->has_boxes = false;
+    return finish_submit(engine, request,
+                         cuda_request_submit_again(engine, request, images, error, error_bytes));
 }
 
 static int cuda_wait(struct spoton_engine *engine, int index, char *error, size_t error_bytes)
 {
-    struct cuda_slot *slot = &engine->slot[index];
+    struct cuda_request *request = &engine->request[index];
     cudaSetDevice(engine->device);
-    if (!slot->in_flight)
+    if (!request->in_flight)
         return ort_fail(error, error_bytes, "wait: nothing was submitted");
-    slot->in_flight = false;
-    return cuda_check(cudaEventSynchronize(slot->done), "inference", error, error_bytes);
+    request->in_flight = false;
+    return cuda_check(cudaEventSynchronize(request->done), "inference", error, error_bytes);
 }
 
 static int cuda_output(struct spoton_engine *engine, int index, int output, const float **data,
                        int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
 {
-    const struct cuda_slot *slot = &engine->slot[index];
+    const struct cuda_request *request = &engine->request[index];
     if (output < 0 || output >= engine->model.outputs)
         return ort_fail(error, error_bytes, "no such output");
-    if (!slot->f32_host[output])
-        return ort_fail(error, error_bytes, "output: the slot gave boxes, or nothing yet");
-    *data = slot->f32_host[output];
+    if (!request->f32_host[output])
+        return ort_fail(error, error_bytes, "output: the request gave boxes, or nothing yet");
+    *data = request->f32_host[output];
     *rank = engine->model.output[output].rank;
     memcpy(dims, engine->model.output[output].dims, sizeof engine->model.output[output].dims);
     dims[0] = engine->model.batch;
@@ -335,7 +337,7 @@ static int check_head(const struct spoton_engine *engine, const struct spoton_he
     if (output->rank != 3 || output->dims[corners || head->rows_first ? 2 : 1] != values)
         return ort_fail(error, error_bytes, "output 0 has not %d values a box", values);
     if (head->boxes_max < 1 || head->boxes_max > CUDA_BOXES_MAX || head->candidates_max < 1)
-        return ort_fail(error, error_bytes, "%d boxes a picture: 1 to %d", head->boxes_max,
+        return ort_fail(error, error_bytes, "%d boxes a image: 1 to %d", head->boxes_max,
                         CUDA_BOXES_MAX);
     return 0;
 }
@@ -359,24 +361,25 @@ static int cuda_use_head(struct spoton_engine *engine, const struct spoton_head 
     }
     engine->head = *head;
     engine->head.class_wanted = NULL;
-    return cuda_slots_use_head(engine, error, error_bytes);
+    return cuda_requests_use_head(engine, error, error_bytes);
 }
 
-static int cuda_put_picture(struct spoton_engine *engine, int slot, int image,
-                            const struct spoton_picture *picture, char *error, size_t error_bytes)
+static int cuda_put_image(struct spoton_engine *engine, int request, int image_index,
+                          const struct spoton_image *image, char *error, size_t error_bytes)
 {
     cudaSetDevice(engine->device);
-    int result = cuda_slot_put(engine, &engine->slot[slot], image, picture, error, error_bytes);
+    int result =
+        cuda_request_put(engine, &engine->request[request], image_index, image, error, error_bytes);
     return cuda_failure(engine->compute, result);
 }
 
-static int cuda_put_surface(struct spoton_engine *engine, int slot, int image,
-                            const struct spoton_picture *picture,
-                            const struct spoton_surface *surface, char *error, size_t error_bytes)
+static int cuda_put_surface(struct spoton_engine *engine, int request, int image_index,
+                            const struct spoton_image *image, const struct spoton_surface *surface,
+                            char *error, size_t error_bytes)
 {
     cudaSetDevice(engine->device);
-    int result = cuda_slot_put_surface(engine, &engine->slot[slot], image, picture, surface, error,
-                                       error_bytes);
+    int result = cuda_request_put_surface(engine, &engine->request[request], image_index, image,
+                                          surface, error, error_bytes);
     return cuda_failure(engine->compute, result);
 }
 
@@ -413,14 +416,14 @@ static void cuda_host_free(void *memory)
     cuda_pool_give(&pinned, memory);
 }
 
-static int cuda_boxes(struct spoton_engine *engine, int index, int image,
+static int cuda_boxes(struct spoton_engine *engine, int index, int image_index,
                       const struct spoton_box **boxes, char *error, size_t error_bytes)
 {
-    const struct cuda_slot *slot = &engine->slot[index];
-    if (!slot->has_boxes || image < 0 || image >= engine->model.batch)
-        return ort_fail(error, error_bytes, "boxes: the slot was not filled with pictures");
-    *boxes = slot->boxes + (size_t)image * (size_t)engine->head.boxes_max;
-    return slot->box_count[image];
+    const struct cuda_request *request = &engine->request[index];
+    if (!request->has_boxes || image_index < 0 || image_index >= engine->model.batch)
+        return ort_fail(error, error_bytes, "boxes: the request was not filled with images");
+    *boxes = request->boxes + (size_t)image_index * (size_t)engine->head.boxes_max;
+    return request->box_count[image_index];
 }
 
 __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
@@ -439,7 +442,7 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .wait = cuda_wait,
         .output = cuda_output,
         .use_head = cuda_use_head,
-        .put_picture = cuda_put_picture,
+        .put_image = cuda_put_image,
         .host_alloc = cuda_host_alloc,
         .host_free = cuda_host_free,
         .boxes = cuda_boxes,

@@ -1,6 +1,6 @@
 #include "jpeg.h"
 
-#include "slots.h"
+#include "requests.h"
 
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -120,11 +120,11 @@ static int open_parts(struct spoton_jpeg *jpeg, char *error, size_t error_bytes)
                  error_bytes);
 }
 
-int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *extra, char *error,
+int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *backend_options, char *error,
                    size_t error_bytes)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    device = cuda_options_device(extra, device, error, error_bytes);
+    device = cuda_options_device(backend_options, device, error, error_bytes);
     if (device < 0)
         return -1;
     pthread_once(&once, load);
@@ -159,12 +159,12 @@ void cuda_jpeg_close(struct spoton_jpeg *jpeg)
     free(jpeg);
 }
 
-static int bring_planes(struct spoton_jpeg *jpeg, const struct spoton_picture *picture,
-                        struct nvjpeg_image *image, char *error, size_t error_bytes)
+static int bring_planes(struct spoton_jpeg *jpeg, const struct spoton_image *image,
+                        struct nvjpeg_image *nv_image, char *error, size_t error_bytes)
 {
-    size_t half = ((size_t)picture->width + 1) / 2, rows = ((size_t)picture->height + 1) / 2;
-    const size_t width[3] = {(size_t)picture->width, half, half};
-    const size_t height[3] = {(size_t)picture->height, rows, rows};
+    size_t half = ((size_t)image->width + 1) / 2, rows = ((size_t)image->height + 1) / 2;
+    const size_t width[3] = {(size_t)image->width, half, half};
+    const size_t height[3] = {(size_t)image->height, rows, rows};
     size_t bytes = width[0] * height[0] + 2 * half * rows;
     if (bytes > jpeg->planes_bytes) {
         cudaFree(jpeg->planes);
@@ -176,12 +176,12 @@ static int bring_planes(struct spoton_jpeg *jpeg, const struct spoton_picture *p
     }
     uint8_t *at = jpeg->planes;
     for (int i = 0; i < 3; ++i) {
-        image->channel[i] = at;
-        image->pitch[i] = width[i];
-        int result = cuda_check(cudaMemcpy2DAsync(at, width[i], picture->plane[i],
-                                                  (size_t)picture->stride_bytes[i], width[i],
+        nv_image->channel[i] = at;
+        nv_image->pitch[i] = width[i];
+        int result = cuda_check(cudaMemcpy2DAsync(at, width[i], image->plane[i],
+                                                  (size_t)image->stride_bytes[i], width[i],
                                                   height[i], cudaMemcpyHostToDevice, jpeg->stream),
-                                "picture", error, error_bytes);
+                                "image", error, error_bytes);
         if (result < 0)
             return result;
         at += width[i] * height[i];
@@ -208,18 +208,18 @@ static int retrieve(struct spoton_jpeg *jpeg, size_t *bytes, char *error, size_t
     return result;
 }
 
-int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_image *image, int quality,
                      const uint8_t **data, size_t *bytes, char *error, size_t error_bytes)
 {
-    struct nvjpeg_image image = {{NULL}, {0}};
+    struct nvjpeg_image nv_image = {{NULL}, {0}};
     cudaSetDevice(jpeg->device);
-    int result = bring_planes(jpeg, picture, &image, error, error_bytes);
+    int result = bring_planes(jpeg, image, &nv_image, error, error_bytes);
     if (result == 0)
         result = check(nvjpeg.set_quality(jpeg->params, quality, jpeg->stream), "quality", error,
                        error_bytes);
     if (result == 0)
-        result = check(nvjpeg.encode_yuv(jpeg->handle, jpeg->state, jpeg->params, &image, CSS_420,
-                                         picture->width, picture->height, jpeg->stream),
+        result = check(nvjpeg.encode_yuv(jpeg->handle, jpeg->state, jpeg->params, &nv_image,
+                                         CSS_420, image->width, image->height, jpeg->stream),
                        "encoding", error, error_bytes);
     if (result == 0)
         result = retrieve(jpeg, bytes, error, error_bytes);

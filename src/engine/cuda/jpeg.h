@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* See spoton/engine.h. */
-int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *extra, char *error,
+int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *backend_options, char *error,
                    size_t error_bytes);
 void cuda_jpeg_close(struct spoton_jpeg *jpeg);
-int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_picture *picture, int quality,
+int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_image *image, int quality,
                      const uint8_t **data, size_t *bytes, char *error, size_t error_bytes);

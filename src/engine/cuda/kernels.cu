@@ -7,14 +7,14 @@ enum { THREADS = 256, FOURS = 128, SORT_THREADS = 1024, SHARED_KEYS = 4096, TILE
 
 static_assert(SORT_THREADS == TILE * TILE, "a warp for each candidate of a tile");
 
-/* ---- pictures into the input ---- */
+/* ---- images into the input ---- */
 
-__device__ void put(const struct cuda_input &input, int image, int color, int x, int y, float value)
+__device__ void put(const struct cuda_input &input, int image_index, int color, int x, int y, float value)
 {
     int place = input.swap_red_blue ? 2 - color : color;
     size_t pixels = (size_t)input.width * (size_t)input.height;
     size_t pixel = (size_t)y * (size_t)input.width + (size_t)x;
-    size_t at = (size_t)image * pixels * 3 +
+    size_t at = (size_t)image_index * pixels * 3 +
                 (input.nhwc ? pixel * 3 + (size_t)place : (size_t)place * pixels + pixel);
     value = value / input.scale;
     if (input.bytes)
@@ -25,59 +25,59 @@ __device__ void put(const struct cuda_input &input, int image, int color, int x,
         ((float *)input.data)[at] = value;
 }
 
-__global__ void letterbox(const struct cuda_picture *pictures, struct cuda_input input)
+__global__ void letterbox(const struct cuda_image *images, struct cuda_input input)
 {
-    int image = (int)blockIdx.z;
-    const struct cuda_picture &picture = pictures[image];
-    /* A thread has four pixels that share their chroma, also where the picture begins at an odd
+    int image_index = (int)blockIdx.z;
+    const struct cuda_image &image = images[image_index];
+    /* A thread has four pixels that share their chroma, also where the image begins at an odd
      * place. */
-    int x = 2 * (int)(blockIdx.x * blockDim.x + threadIdx.x) - (picture.left & 1);
-    int y = 2 * (int)blockIdx.y - (picture.top & 1);
+    int x = 2 * (int)(blockIdx.x * blockDim.x + threadIdx.x) - (image.left & 1);
+    int y = 2 * (int)blockIdx.y - (image.top & 1);
     if (x >= input.width || y >= input.height)
         return;
     float color[4][3];
-    cuda_four_of_input(&picture, x, y, color);
+    cuda_four_of_input(&image, x, y, color);
     for (int i = 0; i < 4; ++i) {
         int px = x + (i & 1), py = y + (i >> 1);
         for (int c = 0; c < 3 && px >= 0 && py >= 0 && px < input.width && py < input.height; ++c)
-            put(input, image, c, px, py, color[i][c]);
+            put(input, image_index, c, px, py, color[i][c]);
     }
 }
 
 __global__ void convert(const uint8_t *rgb, int interleaved, struct cuda_input input)
 {
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
-    int image = (int)blockIdx.z;
+    int image_index = (int)blockIdx.z;
     if (x >= input.width)
         return;
     size_t pixels = (size_t)input.width * (size_t)input.height;
     size_t pixel = (size_t)y * (size_t)input.width + (size_t)x;
-    const uint8_t *from = rgb + (size_t)image * pixels * 3;
+    const uint8_t *from = rgb + (size_t)image_index * pixels * 3;
     for (int c = 0; c < 3; ++c)
-        put(input, image, c, x, y,
+        put(input, image_index, c, x, y,
             from[interleaved ? pixel * 3 + (size_t)c : (size_t)c * pixels + pixel]);
 }
 
-static dim3 grid_of(const struct cuda_input *input, int images)
+static dim3 grid_of(const struct cuda_input *input, int image_count)
 {
     return dim3((unsigned)(input->width + THREADS - 1) / THREADS, (unsigned)input->height,
-                (unsigned)images);
+                (unsigned)image_count);
 }
 
-int cuda_letterbox(const struct cuda_picture *pictures, int images, const struct cuda_input *input,
+int cuda_letterbox(const struct cuda_image *images, int image_count, const struct cuda_input *input,
                    cudaStream_t stream)
 {
     /* One more each way than halves there are: the first may begin outside. */
     dim3 grid((unsigned)(input->width / 2 + 1 + FOURS) / FOURS, (unsigned)input->height / 2 + 1,
-              (unsigned)images);
-    letterbox<<<grid, FOURS, 0, stream>>>(pictures, *input);
+              (unsigned)image_count);
+    letterbox<<<grid, FOURS, 0, stream>>>(images, *input);
     return (int)cudaGetLastError();
 }
 
-int cuda_convert(const uint8_t *rgb, int interleaved, int images, const struct cuda_input *input,
+int cuda_convert(const uint8_t *rgb, int interleaved, int image_count, const struct cuda_input *input,
                  cudaStream_t stream)
 {
-    convert<<<grid_of(input, images), THREADS, 0, stream>>>(rgb, interleaved, *input);
+    convert<<<grid_of(input, image_count), THREADS, 0, stream>>>(rgb, interleaved, *input);
     return (int)cudaGetLastError();
 }
 
@@ -192,7 +192,7 @@ __device__ float number(const struct cuda_head &head, size_t at)
 }
 
 /* Comparisons with NaN are false, so NaN never passes. */
-__device__ bool best_class(const struct cuda_head &head, size_t start, size_t step, float *score,
+__device__ bool best_class(const struct cuda_head &head, size_t start, size_t step, float *confidence,
                            int *class_id)
 {
     float best = -1;
@@ -206,19 +206,19 @@ __device__ bool best_class(const struct cuda_head &head, size_t start, size_t st
             at = c;
         }
     }
-    *score = best;
+    *confidence = best;
     *class_id = at;
     return best >= head.threshold;
 }
 
-__device__ bool read_centers(const struct cuda_head &head, int image, int anchor,
+__device__ bool read_centers(const struct cuda_head &head, int image_index, int anchor,
                              struct spoton_box *box)
 {
     size_t values = (size_t)head.classes + 4, anchors = (size_t)head.anchors;
     size_t step = head.rows_first ? 1 : anchors;
-    size_t start = (size_t)image * values * anchors +
+    size_t start = (size_t)image_index * values * anchors +
                    (head.rows_first ? (size_t)anchor * values : (size_t)anchor);
-    if (!best_class(head, start, step, &box->score, &box->class_id))
+    if (!best_class(head, start, step, &box->confidence, &box->class_id))
         return false;
     float x = number(head, start) * head.unit_x, y = number(head, start + step) * head.unit_y;
     float half_width = number(head, start + 2 * step) * head.unit_x / 2;
@@ -230,18 +230,18 @@ __device__ bool read_centers(const struct cuda_head &head, int image, int anchor
     return true;
 }
 
-__device__ bool read_corners(const struct cuda_head &head, int image, int anchor,
+__device__ bool read_corners(const struct cuda_head &head, int image_index, int anchor,
                              struct spoton_box *box)
 {
-    size_t start = ((size_t)image * (size_t)head.anchors + (size_t)anchor) * 6;
-    float score = number(head, start + 4), class_id = number(head, start + 5);
-    if (!(score >= head.threshold) || !(class_id > -0.5f) ||
+    size_t start = ((size_t)image_index * (size_t)head.anchors + (size_t)anchor) * 6;
+    float confidence = number(head, start + 4), class_id = number(head, start + 5);
+    if (!(confidence >= head.threshold) || !(class_id > -0.5f) ||
         !(class_id < (float)head.classes - 0.5f))
         return false;
     box->class_id = (int)lrintf(class_id);
     if (head.class_wanted && !head.class_wanted[box->class_id])
         return false;
-    box->score = score;
+    box->confidence = confidence;
     box->x1 = number(head, start) * head.unit_x;
     box->y1 = number(head, start + 1) * head.unit_y;
     box->x2 = number(head, start + 2) * head.unit_x;
@@ -249,23 +249,23 @@ __device__ bool read_corners(const struct cuda_head &head, int image, int anchor
     return true;
 }
 
-/* Boxes over the threshold, and a key for each that sorts by falling score, then by anchor: so the
+/* Boxes over the threshold, and a key for each that sorts by falling confidence, then by anchor: so the
  * order in which they come does not matter. */
 __global__ void scan(struct cuda_head head)
 {
-    int anchor = (int)(blockIdx.x * blockDim.x + threadIdx.x), image = (int)blockIdx.y;
+    int anchor = (int)(blockIdx.x * blockDim.x + threadIdx.x), image_index = (int)blockIdx.y;
     struct spoton_box box;
-    if (anchor >= head.anchors || !(head.corners ? read_corners(head, image, anchor, &box)
-                                                 : read_centers(head, image, anchor, &box)))
+    if (anchor >= head.anchors || !(head.corners ? read_corners(head, image_index, anchor, &box)
+                                                 : read_centers(head, image_index, anchor, &box)))
         return;
     if (!isfinite(box.x1) || !isfinite(box.y1) || !isfinite(box.x2) || !isfinite(box.y2) ||
-        !isfinite(box.score) || !(box.x2 > box.x1) || !(box.y2 > box.y1))
+        !isfinite(box.confidence) || !(box.x2 > box.x1) || !(box.y2 > box.y1))
         return;
-    box.score = fminf(box.score, 1.0f);
-    head.candidate[(size_t)image * (size_t)head.anchors + (size_t)anchor] = box;
-    int at = atomicAdd(&head.candidate_count[image], 1);
-    unsigned long long order = 0xffffffffu - __float_as_uint(box.score);
-    head.keys[(size_t)image * (size_t)head.keys_stride + (size_t)at] =
+    box.confidence = fminf(box.confidence, 1.0f);
+    head.candidate[(size_t)image_index * (size_t)head.anchors + (size_t)anchor] = box;
+    int at = atomicAdd(&head.candidate_count[image_index], 1);
+    unsigned long long order = 0xffffffffu - __float_as_uint(box.confidence);
+    head.keys[(size_t)image_index * (size_t)head.keys_stride + (size_t)at] =
         order << 32 | (unsigned)anchor;
 }
 
@@ -353,10 +353,10 @@ __global__ void keep(struct cuda_head head)
 {
     __shared__ unsigned long long shared_keys[SHARED_KEYS];
     __shared__ struct suppression s;
-    int image = (int)blockIdx.x;
-    int count = min(head.candidate_count[image], head.anchors);
-    unsigned long long *keys = head.keys + (size_t)image * (size_t)head.keys_stride;
-    const struct spoton_box *candidate = head.candidate + (size_t)image * (size_t)head.anchors;
+    int image_index = (int)blockIdx.x;
+    int count = min(head.candidate_count[image_index], head.anchors);
+    unsigned long long *keys = head.keys + (size_t)image_index * (size_t)head.keys_stride;
+    const struct spoton_box *candidate = head.candidate + (size_t)image_index * (size_t)head.anchors;
     int padded = 1;
     while (padded < count)
         padded *= 2;
@@ -380,20 +380,20 @@ __global__ void keep(struct cuda_head head)
         __syncthreads();
     }
     for (int k = (int)threadIdx.x; k < found; k += (int)blockDim.x)
-        head.boxes[(size_t)image * (size_t)head.boxes_max + (size_t)k] = s.kept[k];
+        head.boxes[(size_t)image_index * (size_t)head.boxes_max + (size_t)k] = s.kept[k];
     if (threadIdx.x == 0)
-        head.box_count[image] = found;
+        head.box_count[image_index] = found;
 }
 
-int cuda_head(const struct cuda_head *head, int images, cudaStream_t stream)
+int cuda_head(const struct cuda_head *head, int image_count, cudaStream_t stream)
 {
     int result = (int)cudaMemsetAsync(head->candidate_count, 0,
-                                      (size_t)images * sizeof *head->candidate_count, stream);
+                                      (size_t)image_count * sizeof *head->candidate_count, stream);
     if (result != 0)
         return result;
-    dim3 grid((unsigned)(head->anchors + THREADS - 1) / THREADS, (unsigned)images);
+    dim3 grid((unsigned)(head->anchors + THREADS - 1) / THREADS, (unsigned)image_count);
     scan<<<grid, THREADS, 0, stream>>>(*head);
-    keep<<<(unsigned)images, SORT_THREADS, 0, stream>>>(*head);
+    keep<<<(unsigned)image_count, SORT_THREADS, 0, stream>>>(*head);
     return (int)cudaGetLastError();
 }
 

@@ -1,4 +1,4 @@
-/* What runs on the device besides the model: pictures into its input, its output into boxes.
+/* What runs on the device besides the model: images into its input, its output into boxes.
  *
  * Data flow: planes in device memory -> cuda_letterbox(), one launch for the batch -> the model ->
  * cuda_head(), which scans, sorts and suppresses -> boxes in device memory. The numbers are those
@@ -32,8 +32,8 @@ struct cuda_scaling {
     int start[2], step[2];
 };
 
-/* A picture in device memory. width 0: none, the input's part becomes grey. */
-struct cuda_picture {
+/* A image in device memory. width 0: none, the input's part becomes grey. */
+struct cuda_image {
     const uint8_t *plane[3];
     int stride_bytes[3];
     int width, height, interleaved_chroma;
@@ -52,13 +52,13 @@ struct cuda_input {
     float scale;
 };
 
-/* pictures: [images] in device memory. */
-int cuda_letterbox(const struct cuda_picture *pictures, int images, const struct cuda_input *input,
+/* images: [images] in device memory. */
+int cuda_letterbox(const struct cuda_image *images, int image_count, const struct cuda_input *input,
                    cudaStream_t stream);
 
 /* From u8 RGB in device memory, planar or interleaved. */
-int cuda_convert(const uint8_t *rgb, int interleaved, int images, const struct cuda_input *input,
-                 cudaStream_t stream);
+int cuda_convert(const uint8_t *rgb, int interleaved, int image_count,
+                 const struct cuda_input *input, cudaStream_t stream);
 
 /* f16 to f32. */
 int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream);
@@ -105,7 +105,7 @@ struct cuda_head {
     int *box_count;               /* [images] */
 };
 
-int cuda_head(const struct cuda_head *head, int images, cudaStream_t stream);
+int cuda_head(const struct cuda_head *head, int image_count, cudaStream_t stream);
 
 /* Breaks the device's context for this process, as a fault of the device does. For tests. */
 int cuda_break(cudaStream_t stream);

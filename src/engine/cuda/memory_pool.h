@@ -2,7 +2,7 @@
  * plugin.
  *
  * Pinning memory and unpinning it stop whatever else the driver is asked for, on all devices, for
- * milliseconds, and giving device memory back waits for what runs. So pictures' memory is taken for
+ * milliseconds, and giving device memory back waits for what runs. So images' memory is taken for
  * many at once, ever more the more there are, and what comes back (when a file is played again, or
  * a camera comes back) stays for the next. */
 #pragma once

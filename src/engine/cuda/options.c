@@ -56,7 +56,7 @@ static int set(struct cuda_options *options, const char *key, const char *value,
     return -1;
 }
 
-int cuda_options_parse(struct cuda_options *options, const char *extra, char *error,
+int cuda_options_parse(struct cuda_options *options, const char *backend_options, char *error,
                        size_t error_bytes)
 {
     *options = (struct cuda_options){.device = -1,
@@ -66,10 +66,10 @@ int cuda_options_parse(struct cuda_options *options, const char *extra, char *er
                                      .search = true,
                                      .workspace = true,
                                      .capturable = true};
-    while (extra && *extra) {
+    while (backend_options && *backend_options) {
         char pair[256];
-        size_t length = strcspn(extra, ";");
-        snprintf(pair, sizeof pair, "%.*s", (int)length, extra);
+        size_t length = strcspn(backend_options, ";");
+        snprintf(pair, sizeof pair, "%.*s", (int)length, backend_options);
         char *equals = strchr(pair, '=');
         if (length >= sizeof pair || !equals) {
             snprintf(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
@@ -78,16 +78,16 @@ int cuda_options_parse(struct cuda_options *options, const char *extra, char *er
         *equals = '\0';
         if (set(options, pair, equals + 1, error, error_bytes) < 0)
             return -1;
-        extra += length;
-        extra += *extra == ';';
+        backend_options += length;
+        backend_options += *backend_options == ';';
     }
     return 0;
 }
 
-int cuda_options_device(const char *extra, int device, char *error, size_t error_bytes)
+int cuda_options_device(const char *backend_options, int device, char *error, size_t error_bytes)
 {
     struct cuda_options options;
-    if (cuda_options_parse(&options, extra, error, error_bytes) < 0)
+    if (cuda_options_parse(&options, backend_options, error, error_bytes) < 0)
         return -1;
     if (options.device >= 0)
         device = options.device;

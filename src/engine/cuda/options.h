@@ -25,11 +25,11 @@ struct cuda_options {
 };
 
 /* KEY=VALUE;KEY=VALUE. Names what it does not know, and what there is. */
-int cuda_options_parse(struct cuda_options *options, const char *extra, char *error,
+int cuda_options_parse(struct cuda_options *options, const char *backend_options, char *error,
                        size_t error_bytes);
 
 /* The device that is meant: the caller's, unless the options name one. Negative: an error. */
-int cuda_options_device(const char *extra, int device, char *error, size_t error_bytes);
+int cuda_options_device(const char *backend_options, int device, char *error, size_t error_bytes);
 
 /* Pairs for a provider, as its C API wants them. */
 struct cuda_provider {
@@ -43,7 +43,7 @@ void cuda_provider_options(struct cuda_provider *provider, const struct cuda_opt
                            enum spoton_precision precision);
 
 /* The stream is told apart, because it is a pointer. input: the model's, sizes: those of the
- * pictures; a profile goes from one picture to `batch`. */
+ * images; a profile goes from one image to `batch`. */
 void cuda_tensorrt_options(struct cuda_provider *provider, const struct cuda_options *options,
                            const struct spoton_engine_options *engine, const char *input_name,
                            bool quantised);

@@ -1,6 +1,6 @@
-/* Pixels of the letterboxed picture: the arithmetic of the letterbox kernel, as inline
+/* Pixels of the letterboxed image: the arithmetic of the letterbox kernel, as inline
  * functions that compile for the device and, for the tests, for the CPU. Positions and weights are
- * libyuv's (detect/letterbox.c works by it), so that a picture gives the same boxes by either way.
+ * libyuv's (detect/letterbox.c works by it), so that a image gives the same boxes by either way.
  */
 #pragma once
 
@@ -59,9 +59,9 @@ CUDA_BOTH float cuda_sample(const struct cuda_scaling *scaling, const uint8_t *p
     return floorf(near + (far - near) * part_x + 0.5f);
 }
 
-/* R, G and B, whole levels, of four pixels that share their chroma: (x, y) of the scaled picture,
+/* R, G and B, whole levels, of four pixels that share their chroma: (x, y) of the scaled image,
  * both even, and those to the right and below. */
-CUDA_BOTH void cuda_four_pixels(const struct cuda_picture *p, int x, int y, float color[4][3])
+CUDA_BOTH void cuda_four_pixels(const struct cuda_image *p, int x, int y, float color[4][3])
 {
     int interleaved = p->interleaved_chroma, chroma_bytes = interleaved ? 2 : 1;
     const uint8_t *v_plane = interleaved ? p->plane[1] + 1 : p->plane[2];
@@ -83,9 +83,9 @@ CUDA_BOTH void cuda_four_pixels(const struct cuda_picture *p, int x, int y, floa
     }
 }
 
-/* The same for (x, y) of the input, which may lie outside of the picture: grey. x - left and y -
+/* The same for (x, y) of the input, which may lie outside of the image: grey. x - left and y -
  * top are even. */
-CUDA_BOTH void cuda_four_of_input(const struct cuda_picture *p, int x, int y, float color[4][3])
+CUDA_BOTH void cuda_four_of_input(const struct cuda_image *p, int x, int y, float color[4][3])
 {
     int px = x - p->left, py = y - p->top;
     for (int i = 0; i < 4; ++i)
@@ -102,7 +102,7 @@ static inline float cuda_chroma_part(double value)
     return (float)(part > 2 ? 2 : part);
 }
 
-static inline void cuda_set_color(struct cuda_picture *to, const struct spoton_picture *from)
+static inline void cuda_set_color(struct cuda_image *to, const struct spoton_image *from)
 {
     double red = (double)from->luma_red, blue = (double)from->luma_blue, green = 1 - red - blue;
     double chroma = from->full_range ? 1.0 : 255.0 / 224.0;
@@ -136,20 +136,20 @@ static inline void cuda_set_scaling(struct cuda_scaling *to, int width, int heig
 }
 
 /* Everything but the planes. */
-static inline void cuda_describe_picture(struct cuda_picture *to, const struct spoton_picture *from)
+static inline void cuda_describe_image(struct cuda_image *to, const struct spoton_image *from)
 {
-    struct cuda_picture picture = {{0}};
-    picture.width = from->width;
-    picture.height = from->height;
-    picture.interleaved_chroma = from->interleaved_chroma;
-    picture.left = from->left;
-    picture.top = from->top;
-    picture.scaled_width = from->scaled_width;
-    picture.scaled_height = from->scaled_height;
-    cuda_set_scaling(&picture.luma, from->width, from->height, from->scaled_width,
+    struct cuda_image image = {{0}};
+    image.width = from->width;
+    image.height = from->height;
+    image.interleaved_chroma = from->interleaved_chroma;
+    image.left = from->left;
+    image.top = from->top;
+    image.scaled_width = from->scaled_width;
+    image.scaled_height = from->scaled_height;
+    cuda_set_scaling(&image.luma, from->width, from->height, from->scaled_width,
                      from->scaled_height);
-    cuda_set_scaling(&picture.chroma, (from->width + 1) / 2, (from->height + 1) / 2,
+    cuda_set_scaling(&image.chroma, (from->width + 1) / 2, (from->height + 1) / 2,
                      (from->scaled_width + 1) / 2, (from->scaled_height + 1) / 2);
-    cuda_set_color(&picture, from);
-    *to = picture;
+    cuda_set_color(&image, from);
+    *to = image;
 }

@@ -311,7 +311,7 @@ static int open_sizes(struct cuda_model *model, const struct spoton_engine_optio
         }
         if (result < 0 && cuda_is_out_of_memory(error) && model->size_count > 0) {
             snprintf(model->notice, sizeof model->notice,
-                     "%d pictures at once instead of %d, for want of the device's memory",
+                     "%d images at once instead of %d, for want of the device's memory",
                      model->size[model->size_count - 1], options->batch);
             cudaGetLastError();
             return 0;
@@ -372,8 +372,8 @@ void cuda_model_close(struct cuda_model *model)
 int cuda_model_run(struct cuda_model *model, int images, void *input,
                    void *const outputs[SPOTON_TENSORS_MAX], char *error, size_t error_bytes)
 {
-    size_t picture_bytes = (size_t)3 * (size_t)model->height * (size_t)model->width *
-                           ort_element_bytes(model->input.element);
+    size_t image_bytes = (size_t)3 * (size_t)model->height * (size_t)model->width *
+                         ort_element_bytes(model->input.element);
     int index = model->size_count - 1, result = 0;
     for (int first = 0; first < images && result == 0; first += model->size[index]) {
         void *part[SPOTON_TENSORS_MAX] = {0};
@@ -383,7 +383,7 @@ int cuda_model_run(struct cuda_model *model, int images, void *input,
             part[i] = (char *)outputs[i] + (size_t)first * model->output_count[i] *
                                                ort_element_bytes(model->output[i].element);
         result = run_size(model, &model->session[index], model->size[index],
-                          (char *)input + (size_t)first * picture_bytes, part, NULL, NULL, error,
+                          (char *)input + (size_t)first * image_bytes, part, NULL, NULL, error,
                           error_bytes);
     }
     return result;

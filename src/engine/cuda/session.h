@@ -19,9 +19,9 @@ struct cuda_model {
     int height, width, batch;
     int size_count, size[CUDA_SIZES_MAX]; /* that were opened, rising */
     struct ort_session session[CUDA_SIZES_MAX];
-    struct spoton_tensor input;                      /* dims[0] is 1: of one picture */
-    struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* dims[0] is 1: of one picture */
-    size_t output_count[SPOTON_TENSORS_MAX];         /* elements of one picture */
+    struct spoton_tensor input;                      /* dims[0] is 1: of one image */
+    struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* dims[0] is 1: of one image */
+    size_t output_count[SPOTON_TENSORS_MAX];         /* elements of one image */
     int outputs;
     bool quantised;
     bool tensorrt;    /* it is really used */
@@ -39,7 +39,7 @@ int cuda_model_open(struct cuda_model *model, const struct ort *ort,
                     size_t error_bytes);
 void cuda_model_close(struct cuda_model *model);
 
-/* Enqueues `images` pictures, in parts where no session has their number. input and outputs lie on
+/* Enqueues `images` images, in parts where no session has their number. input and outputs lie on
  * the device. Can be captured once every size has run. */
 int cuda_model_run(struct cuda_model *model, int images, void *input,
                    void *const outputs[SPOTON_TENSORS_MAX], char *error, size_t error_bytes);

@@ -2,7 +2,7 @@
 
 #include "memory_pool.h"
 #include "options.h"
-#include "slots.h"
+#include "requests.h"
 
 #include <cuda.h>
 #include <stdio.h>
@@ -70,12 +70,12 @@ static int current_context(void **context, char *error, size_t error_bytes)
     return 0;
 }
 
-int cuda_decoding_open(struct spoton_decoding **out, int device, const char *extra, void **context,
-                       void **stream, char *error, size_t error_bytes)
+int cuda_decoding_open(struct spoton_decoding **out, int device, const char *backend_options,
+                       void **context, void **stream, char *error, size_t error_bytes)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, open_pools);
-    device = cuda_options_device(extra, device, error, error_bytes);
+    device = cuda_options_device(backend_options, device, error, error_bytes);
     if (device < 0)
         return -1;
     struct spoton_decoding *decoding = calloc(1, sizeof *decoding);
@@ -114,61 +114,61 @@ void cuda_decoding_close(struct spoton_decoding *decoding)
     free(decoding);
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
-static size_t lay_out(struct spoton_surface *surface, const struct spoton_picture *picture)
+static size_t lay_out(struct spoton_surface *surface, const struct spoton_image *image)
 {
     size_t bytes = 0;
-    int half = (picture->width + 1) / 2;
-    surface->planes = picture->interleaved_chroma ? 2 : 3;
+    int half = (image->width + 1) / 2;
+    surface->planes = image->interleaved_chroma ? 2 : 3;
     for (int i = 0; i < surface->planes; ++i) {
-        int width = i == 0 ? picture->width : (picture->interleaved_chroma ? 2 * half : half);
+        int width = i == 0 ? image->width : (image->interleaved_chroma ? 2 * half : half);
         surface->at[i] = bytes;
         surface->width_bytes[i] = width;
         surface->stride_bytes[i] =
             (width + ROW_ALIGN_BYTES - 1) / ROW_ALIGN_BYTES * ROW_ALIGN_BYTES;
-        surface->rows[i] = i == 0 ? picture->height : (picture->height + 1) / 2;
+        surface->rows[i] = i == 0 ? image->height : (image->height + 1) / 2;
         bytes += (size_t)surface->stride_bytes[i] * (size_t)surface->rows[i];
     }
     return bytes;
 }
 
-static int copy_in(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+static int copy_in(struct spoton_decoding *decoding, const struct spoton_image *image,
                    struct spoton_surface *surface, char *error, size_t error_bytes)
 {
     int result = 0;
     for (int i = 0; i < surface->planes && result == 0; ++i)
         result = cuda_check(
             cudaMemcpy2DAsync(surface->memory + surface->at[i], (size_t)surface->stride_bytes[i],
-                              picture->plane[i], (size_t)picture->stride_bytes[i],
+                              image->plane[i], (size_t)image->stride_bytes[i],
                               (size_t)surface->width_bytes[i], (size_t)surface->rows[i],
                               cudaMemcpyDefault, decoding->stream),
-            "decoded picture", error, error_bytes);
+            "decoded image", error, error_bytes);
     if (result == 0)
-        result = cuda_check(cudaEventRecord(decoding->copied, decoding->stream), "decoded picture",
+        result = cuda_check(cudaEventRecord(decoding->copied, decoding->stream), "decoded image",
                             error, error_bytes);
     if (result == 0)
-        result = cuda_check(cudaEventSynchronize(decoding->copied), "decoded picture", error,
-                            error_bytes);
+        result =
+            cuda_check(cudaEventSynchronize(decoding->copied), "decoded image", error, error_bytes);
     return result;
 }
 
-int cuda_surface_take(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+int cuda_surface_take(struct spoton_decoding *decoding, const struct spoton_image *image,
                       struct spoton_surface **out, char *error, size_t error_bytes)
 {
     struct spoton_surface *surface = calloc(1, sizeof *surface);
     if (!surface)
         return ort_fail(error, error_bytes, "out of memory");
     surface->device = decoding->device;
-    size_t bytes = lay_out(surface, picture);
+    size_t bytes = lay_out(surface, image);
     cudaSetDevice(decoding->device);
     surface->memory = cuda_pool_take(&pool[decoding->device], bytes);
     if (!surface->memory) {
         free(surface);
-        ort_fail(error, error_bytes, "no memory on device %d for pictures", decoding->device);
+        ort_fail(error, error_bytes, "no memory on device %d for images", decoding->device);
         return SPOTON_NO_MEMORY;
     }
-    int result = copy_in(decoding, picture, surface, error, error_bytes);
+    int result = copy_in(decoding, image, surface, error, error_bytes);
     if (result < 0) {
         cuda_surface_free(surface);
         return result;
@@ -187,12 +187,12 @@ int cuda_surface_read(struct spoton_surface *surface, uint8_t *planes, char *err
         result = cuda_check(cudaMemcpy2DAsync(planes, width, surface->memory + surface->at[i],
                                               (size_t)surface->stride_bytes[i], width, rows,
                                               cudaMemcpyDeviceToHost, cudaStreamPerThread),
-                            "picture", error, error_bytes);
+                            "image", error, error_bytes);
         planes += width * rows;
     }
     if (result == 0)
         result =
-            cuda_check(cudaStreamSynchronize(cudaStreamPerThread), "picture", error, error_bytes);
+            cuda_check(cudaStreamSynchronize(cudaStreamPerThread), "image", error, error_bytes);
     return result;
 }
 

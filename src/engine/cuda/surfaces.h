@@ -1,9 +1,9 @@
-/* Pictures that a decoder made on the device. Private to the plugin.
+/* Images that a decoder made on the device. Private to the plugin.
  *
- * Data flow: FFmpeg decodes on a camera's own stream (NVDEC) -> the picture is copied into memory
- * of the device's pool, so that the decoder's few surfaces are free again at once -> slots read it
- * there (slots.h) -> it goes back to the pool. A copy of 1080p takes microseconds; who takes it
- * sleeps until it is done, so nobody who has a surface ever waits for one. */
+ * Data flow: FFmpeg decodes on a camera's own stream (NVDEC) -> the image is copied into memory
+ * of the device's pool, so that the decoder's few surfaces are free again at once -> requests read
+ * it there (requests.h) -> it goes back to the pool. A copy of 1080p takes microseconds; who takes
+ * it sleeps until it is done, so nobody who has a surface ever waits for one. */
 #pragma once
 
 #include "spoton/engine.h"
@@ -19,10 +19,10 @@ struct spoton_surface {
 };
 
 /* See spoton/engine.h. */
-int cuda_decoding_open(struct spoton_decoding **out, int device, const char *extra, void **context,
-                       void **stream, char *error, size_t error_bytes);
+int cuda_decoding_open(struct spoton_decoding **out, int device, const char *backend_options,
+                       void **context, void **stream, char *error, size_t error_bytes);
 void cuda_decoding_close(struct spoton_decoding *decoding);
-int cuda_surface_take(struct spoton_decoding *decoding, const struct spoton_picture *picture,
+int cuda_surface_take(struct spoton_decoding *decoding, const struct spoton_image *image,
                       struct spoton_surface **out, char *error, size_t error_bytes);
 int cuda_surface_read(struct spoton_surface *surface, uint8_t *planes, char *error,
                       size_t error_bytes);

@@ -1,0 +1,386 @@
+#include "pipeline/embedding_worker.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "embed/embedder.h"
+#include "engine/loader.h"
+#include "pipeline/map.h"
+#include "surface.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WAITING_MAX = 2 * SP_EMBEDDER_BATCH, WAITING_FOR_NONE = SP_CAMERAS_MAX };
+
+/* Of the process's CPU time; what was not used is saved up for at most so long. */
+static const double SHARE = 0.1, SAVED_MAX_US = 200000;
+static const int64_t LOOK_AGAIN_US = 20000, TOO_OLD_US = 2000000;
+
+struct crop {
+    int camera; /* -1: free */
+    uint32_t track_id;
+    bool taken;     /* by the thread, or being filled */
+    bool forgotten; /* while it is taken: its camera has gone */
+    int64_t at_us;
+    struct sp_stage_stats *stage;
+    uint8_t *rgb;
+};
+
+struct sp_embedding_worker {
+    struct sp_embedder *embedder;
+    struct sp_map *map;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool started, stopping, failed;
+    size_t crop_bytes;
+    int width_px, height_px;
+    struct crop crop[WAITING_MAX];
+    struct sp_crop_scratch *scratch; /* with `filling` held */
+    pthread_mutex_t filling;
+    uint8_t *batch;
+    int64_t common_us, moved_us, expired_us; /* the space's time; the thread's */
+    int64_t least_us;                        /* that a batch took; the thread's */
+    double saved_us;                         /* may be spent */
+    int64_t cpu_us;                          /* of the process, when last asked */
+};
+
+static int read_colors(const char *key, const char *text, double low, float to[3],
+                       struct sp_error *err)
+{
+    char *end;
+    for (int i = 0; i < 3; i++) {
+        to[i] = strtof(text, &end);
+        bool last = i == 2;
+        if (end == text || !(to[i] >= low && to[i] <= 10) || *end != (last ? '\0' : ','))
+            return sp_fail(err, SP_ERR_INVALID,
+                           "%s: three numbers from %g to 10 are wanted, as in 0.5,0.5,0.5", key,
+                           low);
+        text = end + 1;
+    }
+    return SP_OK;
+}
+
+/* What the replaced system took. */
+static bool is_checkpoint(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (strcmp(dot, ".tar") == 0 || strcmp(dot, ".pth") == 0 || strcmp(dot, ".pt") == 0);
+}
+
+/* On the detector's engine; where that cannot (the CUDA engine reads no mean and deviation), on one
+ * of the CPU. Of those the runtime comes first that the CUDA engine has loaded already. */
+static int open_embedder(struct sp_embedding_worker *l, struct sp_embedder_options *options,
+                         struct sp_error *err)
+{
+    static const char *const others[] = {"onnxruntime", "openvino"};
+    const char *first = options->engine->name;
+    struct sp_error why = {0}, missing;
+    int result = sp_embedder_open(&l->embedder, options, &why);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (result != SP_ERR_ENGINE && result != SP_ERR_UNSUPPORTED)
+            break;
+        char refused[sizeof why.text];
+        if (strcmp(others[i], first) == 0 ||
+            sp_engine_load(&options->engine, others[i], &missing) < 0)
+            continue;
+        snprintf(refused, sizeof refused, "%s", why.text);
+        result = sp_embedder_open(&l->embedder, options, &why);
+        if (result == SP_OK)
+            sp_log(SP_LOG_INFO, "%s; engine %s takes it", refused, others[i]);
+    }
+    return result < 0 ? sp_fail(err, result, "%s", why.text) : SP_OK;
+}
+
+int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_settings *settings,
+                             const struct spoton_engine_api *engine, const char *cache_dir,
+                             struct sp_error *err)
+{
+    *out = NULL;
+    if (!settings->reid_model[0])
+        return SP_OK;
+    if (is_checkpoint(settings->reid_model)) {
+        sp_log(SP_LOG_WARNING,
+               "REID_MODEL_PATH: %s holds weights for Python; export it to ONNX. People are told "
+               "apart without looks",
+               settings->reid_model);
+        return SP_OK;
+    }
+    struct sp_embedding_worker *l = calloc(1, sizeof *l);
+    if (!l)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
+    pthread_mutex_init(&l->mutex, NULL);
+    pthread_mutex_init(&l->filling, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    struct sp_embedder_options options = {
+        .engine = engine, .model_path = settings->reid_model, .cache_dir = cache_dir};
+    int result = read_colors("REID_MEAN", settings->reid_mean, -10, options.mean, err);
+    if (result == SP_OK)
+        result = read_colors("REID_STD", settings->reid_std, 1e-3, options.deviation, err);
+    if (result == SP_OK)
+        result = open_embedder(l, &options, err);
+    for (int i = 0; i < WAITING_MAX; i++)
+        l->crop[i].camera = -1;
+    if (result == SP_OK)
+        result = sp_crop_scratch_open(&l->scratch, err);
+    if (result == SP_OK) {
+        sp_embedder_crop_size(l->embedder, &l->width_px, &l->height_px);
+        l->crop_bytes = 3 * (size_t)l->width_px * (size_t)l->height_px;
+        l->batch = malloc(SP_EMBEDDER_BATCH * l->crop_bytes);
+        bool whole = l->batch != NULL;
+        for (int i = 0; i < WAITING_MAX; i++) {
+            l->crop[i].rgb = malloc(l->crop_bytes);
+            whole = whole && l->crop[i].rgb;
+        }
+        if (!whole)
+            result = sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
+    }
+    if (result < 0) {
+        sp_embedding_worker_close(l);
+        return result;
+    }
+    *out = l;
+    return SP_OK;
+}
+
+int sp_embedding_worker_stats(const struct sp_embedding_worker *embedding_worker)
+{
+    return embedding_worker ? sp_embedder_numbers(embedding_worker->embedder) : 0;
+}
+
+/* ---- post workers ---- */
+
+/* With the mutex held: room for this track, or NULL: it waits already, or all is taken. */
+static struct crop *room_for(struct sp_embedding_worker *l, int camera, uint32_t track_id)
+{
+    struct crop *room = NULL;
+    for (int i = 0; i < WAITING_MAX; i++) {
+        struct crop *c = &l->crop[i];
+        if (c->camera == camera && c->track_id == track_id)
+            return NULL;
+        if (c->camera < 0 && !room)
+            room = c;
+    }
+    return l->failed ? NULL : room;
+}
+
+static bool take_crop(struct sp_embedding_worker *l, const struct sp_frame *frame,
+                      const struct sp_track *track, struct sp_stage_stats *stage)
+{
+    const double box[4] = {track->x1_px, track->y1_px, track->x2_px, track->y2_px};
+    struct sp_error err;
+    pthread_mutex_lock(&l->mutex);
+    struct crop *c = room_for(l, frame->camera, track->id);
+    if (c) {
+        c->camera = frame->camera;
+        c->track_id = track->id;
+        c->taken = true;
+        c->forgotten = false;
+        c->at_us = sp_clock_us();
+        c->stage = stage;
+    }
+    pthread_mutex_unlock(&l->mutex);
+    if (!c)
+        return false;
+    bool fetched = sp_frame_fetch(frame, &err) == SP_OK;
+    pthread_mutex_lock(&l->filling);
+    bool filled = fetched && sp_crop_fill(l->scratch, frame, box, l->width_px, l->height_px, c->rgb,
+                                          &err) == SP_OK;
+    pthread_mutex_unlock(&l->filling);
+    pthread_mutex_lock(&l->mutex);
+    c->taken = false;
+    if (!filled || c->forgotten)
+        c->camera = -1;
+    pthread_cond_signal(&l->changed);
+    pthread_mutex_unlock(&l->mutex);
+    return true;
+}
+
+void sp_embedding_worker_offer(struct sp_embedding_worker *l, const struct sp_frame *frame,
+                               const struct sp_track *tracks, size_t count,
+                               struct sp_stage_stats *stage)
+{
+    struct sp_space *space = sp_map_space(l->map);
+    int wish[SP_TRACKS_MAX], most = 0;
+    for (size_t i = 0; i < count; i++) {
+        wish[i] = sp_space_embedding_wanted(space, frame->camera, tracks[i].id);
+        most = wish[i] > most ? wish[i] : most;
+    }
+    if (most == 0)
+        return;
+    struct sp_stage_clock begin = sp_stage_begin();
+    bool took = false;
+    for (; most > 0; most--) /* those that help most come first */
+        for (size_t i = 0; i < count; i++)
+            if (wish[i] == most)
+                took = take_crop(l, frame, &tracks[i], stage) || took;
+    if (!took)
+        return;
+    int64_t spent_us = sp_stage_end(stage, begin);
+    pthread_mutex_lock(&l->mutex);
+    l->saved_us -= (double)spent_us;
+    pthread_mutex_unlock(&l->mutex);
+}
+
+void sp_embedding_worker_forget(struct sp_embedding_worker *l, int camera)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->mutex);
+    for (int i = 0; i < WAITING_MAX; i++) {
+        struct crop *c = &l->crop[i];
+        if (c->camera != camera)
+            continue;
+        c->forgotten = c->taken;
+        /* What is taken keeps its place until it is done, under no camera's name. */
+        c->camera = c->taken ? WAITING_FOR_NONE : -1;
+    }
+    pthread_mutex_unlock(&l->mutex);
+}
+
+/* ---- the thread ---- */
+
+/* With the mutex held. */
+static void earn(struct sp_embedding_worker *l)
+{
+    int64_t cpu_us = sp_process_cpu_us();
+    l->saved_us += SHARE * (double)(cpu_us - l->cpu_us);
+    l->saved_us = l->saved_us < SAVED_MAX_US ? l->saved_us : SAVED_MAX_US;
+    l->cpu_us = cpu_us;
+}
+
+/* With the mutex held: the oldest crops, out of `taken`'s reach. Those that waited for too long
+ * show where somebody was: they go. */
+static int gather(struct sp_embedding_worker *l, struct crop *chosen[SP_EMBEDDER_BATCH])
+{
+    int count = 0;
+    int64_t now_us = sp_clock_us();
+    for (int i = 0; i < WAITING_MAX && count < SP_EMBEDDER_BATCH; i++) {
+        struct crop *c = &l->crop[i];
+        if (c->camera < 0 || c->taken)
+            continue;
+        if (now_us - c->at_us > TOO_OLD_US) {
+            c->camera = -1;
+            continue;
+        }
+        c->taken = true;
+        memcpy(l->batch + (size_t)count * l->crop_bytes, c->rgb, l->crop_bytes);
+        chosen[count++] = c;
+    }
+    return count;
+}
+
+static void look(struct sp_embedding_worker *l, struct crop **chosen, int count)
+{
+    const float *embeddings = NULL;
+    struct sp_error err = {0};
+    int64_t begin_us = sp_clock_us();
+    int result = sp_embedder_run(l->embedder, l->batch, count, &embeddings, &err);
+    int64_t spent_us = sp_clock_us() - begin_us;
+    /* On one thread it takes as long as it costs, but for the time that others had the core. */
+    if (l->least_us == 0 || spent_us < l->least_us)
+        l->least_us = spent_us;
+    if (spent_us > 2 * l->least_us)
+        spent_us = 2 * l->least_us;
+    if (result < 0)
+        sp_log(SP_LOG_ERROR, "REID_MODEL_PATH: %s; people are told apart without looks", err.text);
+    /* With the mutex, so that none goes to a camera that comes at this moment. */
+    pthread_mutex_lock(&l->mutex);
+    for (int i = 0; i < count; i++) {
+        struct crop *c = chosen[i];
+        if (c->forgotten)
+            continue;
+        if (result == SP_OK)
+            sp_space_embed(sp_map_space(l->map), c->camera, c->track_id,
+                           embeddings + (size_t)i * (size_t)sp_embedding_worker_stats(l));
+        sp_histogram_add(&c->stage->wall, spent_us / count);
+        atomic_fetch_add(&c->stage->cpu_us, (uint64_t)(spent_us / count));
+    }
+    l->saved_us -= (double)spent_us;
+    l->failed = l->failed || result < 0;
+    for (int i = 0; i < count; i++) {
+        chosen[i]->camera = -1;
+        chosen[i]->taken = false;
+    }
+    pthread_mutex_unlock(&l->mutex);
+}
+
+/* Once a second, while the cameras give nothing. */
+static void expire(struct sp_embedding_worker *l)
+{
+    int64_t now_us = sp_clock_us(), common_us = sp_space_now_us(sp_map_space(l->map));
+    if (common_us != l->common_us) {
+        l->common_us = common_us;
+        l->moved_us = l->expired_us = now_us;
+    } else if (now_us - l->expired_us > 1000000) {
+        l->expired_us = now_us;
+        sp_space_expire(sp_map_space(l->map), now_us - l->moved_us);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    struct sp_embedding_worker *l = argument;
+    struct crop *chosen[SP_EMBEDDER_BATCH];
+    pthread_mutex_lock(&l->mutex);
+    l->cpu_us = sp_process_cpu_us();
+    while (!l->stopping) {
+        int count = 0;
+        expire(l);
+        earn(l);
+        if (l->saved_us > 0 && !l->failed)
+            count = gather(l, chosen);
+        if (count == 0) {
+            struct timespec until;
+            int64_t until_us = sp_clock_us() + LOOK_AGAIN_US;
+            until = (struct timespec){.tv_sec = until_us / 1000000,
+                                      .tv_nsec = (until_us % 1000000) * 1000};
+            pthread_cond_timedwait(&l->changed, &l->mutex, &until);
+            continue;
+        }
+        pthread_mutex_unlock(&l->mutex);
+        look(l, chosen, count);
+        pthread_mutex_lock(&l->mutex);
+    }
+    pthread_mutex_unlock(&l->mutex);
+    return NULL;
+}
+
+int sp_embedding_worker_start(struct sp_embedding_worker *embedding_worker, struct sp_map *map,
+                              struct sp_error *err)
+{
+    embedding_worker->map = map;
+    int result =
+        sp_thread_start(&embedding_worker->thread, "looks", worker_main, embedding_worker, err);
+    embedding_worker->started = result == SP_OK;
+    return result;
+}
+
+void sp_embedding_worker_close(struct sp_embedding_worker *embedding_worker)
+{
+    if (!embedding_worker)
+        return;
+    pthread_mutex_lock(&embedding_worker->mutex);
+    embedding_worker->stopping = true;
+    pthread_cond_signal(&embedding_worker->changed);
+    pthread_mutex_unlock(&embedding_worker->mutex);
+    if (embedding_worker->started)
+        pthread_join(embedding_worker->thread, NULL);
+    for (int i = 0; i < WAITING_MAX; i++)
+        free(embedding_worker->crop[i].rgb);
+    free(embedding_worker->batch);
+    sp_crop_scratch_close(embedding_worker->scratch);
+    sp_embedder_close(embedding_worker->embedder);
+    pthread_cond_destroy(&embedding_worker->changed);
+    pthread_mutex_destroy(&embedding_worker->filling);
+    pthread_mutex_destroy(&embedding_worker->mutex);
+    free(embedding_worker);
+}

@@ -1,0 +1,191 @@
+/* A post worker's thread: tracks, then hands the finished frame to the sink. */
+#include "pipeline/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <math.h>
+
+static const int64_t SLOW_TRACKER_UPDATE_US = 50000;
+
+static void refuse(struct sp_camera *camera, const struct sp_error *err)
+{
+    camera->discarding = true;
+    pthread_mutex_lock(&camera->mutex);
+    camera->refused = true;
+    if (camera->pipeline->options.live) /* a passing trouble is not why it ends */
+        camera->error = (struct sp_error){0};
+    pthread_mutex_unlock(&camera->mutex);
+    sp_camera_fail(camera, err);
+    sp_camera_stop(camera);
+}
+
+static void begin_camera(struct sp_camera *camera)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    struct sp_error err = {0};
+    struct sp_source_info info;
+    pthread_mutex_lock(&camera->mutex);
+    info = camera->info;
+    pthread_mutex_unlock(&camera->mutex);
+    camera->begun = true;
+    camera->step = (struct sp_timestep){
+        .timestamps = p->timestamps, .frame_rate = info.frame_rate, .frame_skip = p->frame_skip};
+    const struct sp_pipeline_sink *sink = &p->options.sink;
+    if (sink->begin && sink->begin(sink->user, camera->index, &info, &err) < 0)
+        refuse(camera, &err);
+}
+
+/* Whether the frame does not follow the one before it, or its pixels mean other places. */
+static bool is_new_scene(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    bool resized = camera->pipeline->options.live && camera->tracked_width_px != 0 &&
+                   (frame->width_px != camera->tracked_width_px ||
+                    frame->height_px != camera->tracked_height_px);
+    bool changed = resized || frame->epoch != camera->tracked_epoch;
+    camera->tracked_epoch = frame->epoch;
+    camera->tracked_width_px = frame->width_px;
+    camera->tracked_height_px = frame->height_px;
+    return changed;
+}
+
+static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, bool inferred,
+                    struct sp_track *tracks, int64_t *spent_us)
+{
+    struct sp_stage_clock begin = sp_stage_begin();
+    const struct sp_frame *frame = task->frame;
+    size_t count;
+    if (is_new_scene(camera, frame))
+        camera->forget = true;
+    if (inferred) {
+        double dt = sp_timestep_next(&camera->step, frame->sequence, frame->pts_us);
+        if (camera->forget)
+            dt = INFINITY; /* drops all tracks; their numbers are not used again */
+        camera->forget = false;
+        count =
+            sp_tracker_update(camera->tracker, task->detections, task->detection_count, dt, tracks);
+    } else if (camera->forget) {
+        count = 0;
+    } else {
+        double dt = sp_timestep_ahead(&camera->step, frame->sequence, frame->pts_us);
+        count = sp_tracker_predict(camera->tracker, dt, tracks);
+    }
+    *spent_us = sp_stage_end(&camera->stages[SP_STAGE_TRACK], begin);
+    if (inferred && *spent_us > SLOW_TRACKER_UPDATE_US)
+        sp_log_tagged(SP_LOG_DEBUG, "SPEED_DEBUG", "_process_tracking | TrackerUpdate=%.1fms",
+                      (double)*spent_us / 1000.0);
+    return count;
+}
+
+/* Where the tracks stand on the map, and who they are there. */
+static int64_t find_world_positions(struct sp_camera *camera, const struct sp_frame_task *task,
+                                    bool inferred, struct sp_result *result,
+                                    struct sp_world_position *positions)
+{
+    struct sp_pipeline *p = camera->pipeline;
+    if (!p->map)
+        return 0;
+    struct sp_stage_clock begin = sp_stage_begin();
+    if (sp_map_positions(p->map, task->frame, p->options.live, inferred, result->tracks,
+                         result->track_count, result->detections, positions))
+        result->positions = positions;
+    int64_t spent_us = sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
+    if (p->embedding_worker && inferred && result->positions)
+        sp_embedding_worker_offer(p->embedding_worker, task->frame, result->tracks,
+                                  result->track_count, &camera->stages[SP_STAGE_EMBED]);
+    return spent_us;
+}
+
+static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, int64_t latency_us)
+{
+    sp_rate_window_add(&camera->latency, latency_us, now_us);
+    pthread_mutex_lock(&camera->mutex);
+    if (inferred)
+        sp_rate_add(&camera->inferred, now_us);
+    camera->step.frame_rate = camera->info.frame_rate; /* another one after a new connection */
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task *task)
+{
+    struct sp_pipeline *p = worker->pipeline;
+    struct sp_camera *camera = &p->cameras[task->camera];
+    struct sp_error err = {0};
+    struct sp_track tracks[SP_TRACKS_MAX];
+    struct sp_world_position positions[SP_TRACKS_MAX];
+    bool inferred = task->image >= 0 && !task->failed;
+    if (!camera->begun)
+        begin_camera(camera);
+
+    int64_t track_us, begin_us = sp_clock_us();
+    struct sp_result result = {
+        .camera = task->camera,
+        .worker = worker->index,
+        .frame = task->frame,
+        .inferred = inferred,
+        .failed = task->failed,
+        .detections = task->detections,
+        .detection_count = task->detection_count,
+        .tracks = tracks,
+        .track_count = track(camera, task, inferred, tracks, &track_us),
+        .stages = camera->stages,
+    };
+    if (inferred)
+        sp_reading_note(p->reading, task->frame, task->detection_count);
+    int64_t space_us = find_world_positions(camera, task, inferred, &result, positions);
+    if (!camera->discarding) {
+        const struct sp_pipeline_sink *sink = &p->options.sink;
+        if (sink->result(sink->user, &result, &err) < 0)
+            refuse(camera, &err);
+        else
+            atomic_fetch_add(&camera->frames_done, 1);
+    }
+    int64_t now_us = sp_clock_us();
+    sp_histogram_add(&camera->stages[SP_STAGE_TOTAL].wall, now_us - task->frame->received_us);
+    atomic_store(&camera->active_tracks, (uint32_t)result.track_count);
+    if (p->options.live)
+        note_live(camera, inferred, now_us, now_us - task->frame->received_us);
+    sp_batch_note_tracking(task->batch, track_us, now_us - begin_us - track_us - space_us);
+    sp_batch_note_space(task->batch, space_us);
+    sp_speed_log_done(&p->speed_log, task->batch);
+    sp_ledger_settle(camera->ledger,
+                     task->failed ? SP_OUTCOME_FAILED
+                                  : (inferred ? SP_OUTCOME_INFERRED : SP_OUTCOME_SKIPPED),
+                     1);
+    sp_frame_unref(task->frame);
+    sp_frame_scheduler_done(p->scheduler, task->camera);
+}
+
+static void end_camera(struct sp_camera *camera)
+{
+    const struct sp_pipeline_sink *sink = &camera->pipeline->options.sink;
+    struct sp_error error;
+    pthread_mutex_lock(&camera->mutex);
+    error = camera->error;
+    pthread_mutex_unlock(&camera->mutex);
+    if (sink->end)
+        sink->end(sink->user, camera->index, error.code == SP_OK ? NULL : &error);
+    pthread_mutex_lock(&camera->mutex);
+    camera->ended = true;
+    bool removed = camera->removed;
+    if (removed)
+        sp_slot_leave(camera);
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+void *sp_tracking_worker_main(void *argument)
+{
+    struct sp_tracking_worker *worker = argument;
+    struct sp_pipeline *p = worker->pipeline;
+    void *item;
+    while (sp_queue_pop(worker->tasks, &item, -1) == SP_OK) {
+        struct sp_frame_task *task = item;
+        if (task->frame)
+            finish_frame(worker, task);
+        else
+            end_camera(&p->cameras[task->camera]);
+        sp_queue_push(p->free_tasks, task);
+    }
+    sp_pipeline_worker_done(p);
+    return NULL;
+}
