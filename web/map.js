@@ -100,7 +100,7 @@ function listPeople() {
     const dot = document.createElement("span"), text = document.createElement("span");
     dot.className = "dot";
     dot.style.background = colourOf(person.person);
-    const where = person.visible ? person.sights.map(({camera}) => camera).join(", ")
+    const where = person.visible ? person.observations.map(({camera}) => camera).join(", ")
       : awayText(person.unseen_s);
     text.textContent = `${person.person}: ${where}`;
     button.type = "button";
@@ -151,9 +151,9 @@ function reason(event) {
   if (event.time_s)
     parts.push(`for ${event.time_s} s`);
   if (event.similarity !== undefined)
-    parts.push(`looks ${event.similarity}`);
+    parts.push(`similarity ${event.similarity}`);
   if (event.votes)
-    parts.push(`${event.votes} ${event.votes === 1 ? "camera" : "cameras"} for it`);
+    parts.push(`${event.votes} ${event.votes === 1 ? "camera agrees" : "cameras agree"}`);
   return `${event.person} ${event.what}${whom}${track}${parts.length ? `: ${parts.join(", ")}` : ""}`;
 }
 

@@ -178,7 +178,7 @@ static void take(struct sp_people *people, int camera, const struct image *p)
                                    .tracks = p->tracks,
                                    .count = p->count};
     bool mapped = p->inferred ? sp_space_update(space, camera, &image, people->positions)
-                              : sp_space_look(space, camera, &image, people->positions);
+                              : sp_space_positions(space, camera, &image, people->positions);
     struct sp_space_event event;
     while (sp_space_events(space, people->event, &event, 1) == 1) {
         people->event = event.serial;

@@ -152,7 +152,7 @@ bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool liv
         .detections = detections,
     };
     return inferred ? sp_space_update(map->space, frame->camera, &image, positions)
-                    : sp_space_look(map->space, frame->camera, &image, positions);
+                    : sp_space_positions(map->space, frame->camera, &image, positions);
 }
 
 struct sp_space *sp_map_space(struct sp_map *map)

@@ -27,8 +27,8 @@ static double log_density(const struct sp_normal *n, double at)
 
 double sp_appearance_log_odds(const struct sp_appearance *a, double cosine)
 {
-    /* Of two normals with other variances the wider one wins far out on both sides: beyond the
-     * means more similar is never taken for less alike. */
+    /* The wider of two normal distributions has the higher density far out on both sides: beyond
+     * the means the log odds are clamped, so that a higher similarity never lowers them. */
     double high = a->same.mean, low = a->different.mean;
     if (!(high > low))
         return 0;

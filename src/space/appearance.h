@@ -1,9 +1,9 @@
-/* What similarity of two embeddings says, for a model that nobody told us anything about.
+/* Log odds of "same person" from the cosine of two embeddings, for any re-identification model.
  *
- * Cosines of the same person and of different people are taken as two normal distributions; the
- * confidence is the log of their ratio. Both start around SIMILARITY_SAME and are learnt: two
- * tracks of one camera that are alive at once are different people; two cameras' tracks that the
- * map has held together for long are one. Plain values; not thread-safe. */
+ * The cosines of the same person and of different people are modelled as two normal distributions;
+ * the log odds are the log of their ratio. Both start around SIMILARITY_SAME and adapt: two tracks
+ * of one camera that are alive at once are different people; tracks of two cameras that have been
+ * associated by position for long are one. Plain values; not thread-safe. */
 #pragma once
 
 struct sp_normal {
@@ -17,10 +17,10 @@ struct sp_appearance {
 void sp_appearance_init(struct sp_appearance *appearance, double similarity_same);
 void sp_appearance_learn(struct sp_appearance *appearance, double cosine, int same);
 
-/* Within +-SP_APPEARANCE_LOG_ODDS_MAX: appearance alone never decides against all else. */
+/* Clamped to +-SP_APPEARANCE_LOG_ODDS_MAX, so that appearance alone never decides. */
 #define SP_APPEARANCE_LOG_ODDS_MAX 6.0
 double sp_appearance_log_odds(const struct sp_appearance *appearance, double cosine);
 
-/* Of unit length afterwards; 0 when it has no length. */
+/* Scales to unit length. Returns 0 for a vector of length 0. */
 int sp_embedding_normalise(float *embedding, int numbers);
 double sp_embedding_cosine(const float *a, const float *b, int numbers);

@@ -28,13 +28,15 @@ int sp_calibration_set(struct sp_calibration *calibration, const char *name,
     struct sp_fit_options options = {.y_up = calibration->y_up};
     struct sp_calibrated *camera = sp_calibration_find(calibration, name);
     if (!(width_px >= 1) || !(height_px >= 1))
-        return sp_fail(err, SP_ERR_INVALID, "camera %s: the image has no size", name);
+        return sp_fail(err, SP_ERR_INVALID,
+                       "camera %s: the image size is missing; give its width and height", name);
     int result = sp_homography_fit(&fit, image, map, count, &options, err);
     if (result < 0)
         return sp_fail_prefix(err, result, "camera %s", name);
     if (!camera && calibration->count == SP_CALIBRATION_CAMERAS_MAX)
-        return sp_fail(err, SP_ERR_NO_SPACE, "camera %s is one too many: at most %d are calibrated",
-                       name, SP_CALIBRATION_CAMERAS_MAX);
+        return sp_fail(err, SP_ERR_NO_SPACE,
+                       "camera %s: too many cameras; at most %d can be calibrated", name,
+                       SP_CALIBRATION_CAMERAS_MAX);
     if (!camera)
         camera = &calibration->camera[calibration->count++];
     memset(camera, 0, sizeof *camera);

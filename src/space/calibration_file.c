@@ -26,7 +26,7 @@ struct reader {
 
 static int refuse(const struct reader *r, const char *where, const char *what)
 {
-    return sp_fail(r->err, SP_ERR_FORMAT, "%s: %s %s", r->name, where, what);
+    return sp_fail(r->err, SP_ERR_FORMAT, "%s: %s: %s", r->name, where, what);
 }
 
 /* [[x, y], ...]; absent: none. */
@@ -38,12 +38,12 @@ static int read_points(const struct reader *r, const json_t *camera, const char 
     if (!list || json_is_null(list))
         return SP_OK;
     if (!json_is_array(list) || json_array_size(list) > SP_FIT_POINTS_MAX)
-        return refuse(r, where, "has points that are no list of at most 64: [[x, y], ...]");
+        return refuse(r, where, "points must be a list of at most 64: [[x, y], ...]");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *point = json_array_get(list, i);
         const json_t *x = json_array_get(point, 0), *y = json_array_get(point, 1);
         if (!json_is_number(x) || !json_is_number(y))
-            return refuse(r, where, "has a point that is not [x, y]");
+            return refuse(r, where, "a point is not [x, y]");
         points[(*count)++] = (struct sp_point){json_number_value(x), json_number_value(y)};
     }
     return SP_OK;
@@ -58,14 +58,14 @@ static int read_matrix(const struct reader *r, const json_t *camera, const char 
     for (size_t i = 0; i < 9; i++) {
         const json_t *number = json_array_get(json_array_get(rows, i / 3), i % 3);
         if (!json_is_number(number))
-            return refuse(r, where, "has a homography that is not three rows of three numbers");
+            return refuse(r, where, "\"homography\" must be three rows of three numbers");
         out->matrix[i] = json_number_value(number);
     }
     out->has_matrix = true;
     return SP_OK;
 }
 
-/* "c09" of the id, else of "/c09/" in the frame's path. */
+/* The camera name: "c09" from "id", else from "/c09/" in "frame_path". */
 static bool find_name(const json_t *camera, char *out, size_t out_bytes)
 {
     const char *id = json_string_value(json_object_get(camera, "id"));
@@ -112,7 +112,7 @@ static void measure_points(struct sp_calibrated *camera)
     }
 }
 
-/* The matrix as it is, or the points' fit. */
+/* Uses the given matrix, or fits the points. */
 static void use(struct sp_calibrated *camera, bool y_up)
 {
     struct sp_error why = {0};
@@ -123,8 +123,8 @@ static void use(struct sp_calibrated *camera, bool y_up)
         result = sp_homography_set(&camera->fit.homography, camera->matrix, front, &why);
         if (result == SP_OK && sp_homography_is_mirrored(&camera->fit.homography, front) != y_up)
             result = sp_fail(&why, SP_ERR_INVALID,
-                             "the matrix is mirrored: its floor is seen from below; if the map's y "
-                             "runs up, say \"y_axis\": \"up\" in \"ground_plane\"");
+                             "the matrix is mirrored, as if the floor were seen from below; if the "
+                             "map's y axis points up, set \"y_axis\": \"up\" in \"ground_plane\"");
         if (result == SP_OK)
             measure_points(camera);
     } else {
@@ -142,12 +142,12 @@ static int read_camera(const struct reader *r, const json_t *json, size_t index)
     snprintf(where, sizeof where, "cameras[%zu]", index);
     if (!json_is_object(json) || !find_name(json, name, sizeof name))
         return refuse(r, where,
-                      "has no \"id\" that is a camera's name, and no /cNN/ in its "
-                      "\"frame_path\"");
+                      "no valid camera name in \"id\", and no /cNN/ in \"frame_path\"; "
+                      "set \"id\" to the camera's name");
     snprintf(where, sizeof where, "camera %s", name);
     struct sp_calibrated *camera = sp_calibration_find(c, name);
     if (!camera && c->count == SP_CALIBRATION_CAMERAS_MAX)
-        return refuse(r, where, "is one too many: at most 64 are calibrated");
+        return refuse(r, where, "too many cameras; at most 64 can be calibrated");
     if (!camera)
         camera = &c->camera[c->count++];
     memset(camera, 0, sizeof *camera);
@@ -166,7 +166,7 @@ static int read_camera(const struct reader *r, const json_t *json, size_t index)
     if (result == SP_OK)
         result = read_points(r, json, "destination_points", where, camera->map, &map_count);
     if (result == SP_OK && map_count != camera->point_count)
-        result = refuse(r, where, "has another number of source_points than destination_points");
+        result = refuse(r, where, "source_points and destination_points differ in number");
     if (result == SP_OK)
         result = read_matrix(r, json, where, camera);
     return result;
@@ -179,9 +179,9 @@ static int read_plane(const struct reader *r, const json_t *plane)
     const char *plan = json_string_value(json_object_get(plane, "plan"));
     double units = json_number_value(json_object_get(plane, "pixels_per_meter"));
     if (plane && !json_is_object(plane))
-        return refuse(r, "\"ground_plane\"", "is no object");
+        return refuse(r, "\"ground_plane\"", "must be an object");
     if (json_object_get(plane, "pixels_per_meter") && !(units > 0))
-        return refuse(r, "\"pixels_per_meter\"", "is no number above 0");
+        return refuse(r, "\"pixels_per_meter\"", "must be a number above 0");
     if (units > 0)
         c->units_per_m = units;
     if (json_number_value(json_object_get(plane, "width")) > 0)
@@ -189,7 +189,7 @@ static int read_plane(const struct reader *r, const json_t *plane)
     if (json_number_value(json_object_get(plane, "height")) > 0)
         c->height = json_number_value(json_object_get(plane, "height"));
     if (y_axis && strcmp(y_axis, "up") != 0 && strcmp(y_axis, "down") != 0)
-        return refuse(r, "\"y_axis\"", "is neither \"up\" nor \"down\"");
+        return refuse(r, "\"y_axis\"", "must be \"up\" or \"down\"");
     if (y_axis)
         c->y_up = strcmp(y_axis, "up") == 0;
     if (plan)
@@ -205,16 +205,14 @@ int sp_calibration_parse(struct sp_calibration *calibration, const char *text, s
     size_t mark = sp_line_mark_bytes(text, bytes);
     json_t *root = json_loadb(text + mark, bytes - mark, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return sp_fail(err, SP_ERR_FORMAT,
-                       "%s, line %d: %s; expected is the JSON of "
-                       "docs/SPACE.md",
+        return sp_fail(err, SP_ERR_FORMAT, "%s: line %d: %s; docs/SPACE.md describes the file",
                        name, where.line, where.text);
     const json_t *cameras = json_object_get(root, "cameras");
     int first = calibration->count;
     int result =
         json_is_object(root) && json_is_array(cameras)
             ? SP_OK
-            : refuse(&r, "\"cameras\"", "is no list; expected is the JSON of docs/SPACE.md");
+            : refuse(&r, "\"cameras\"", "must be a list; docs/SPACE.md describes the file");
     if (result == SP_OK)
         result = read_plane(&r, json_object_get(root, "ground_plane"));
     for (size_t i = 0; i < json_array_size(cameras) && result == SP_OK; i++)
@@ -235,17 +233,18 @@ static int read_file(struct sp_calibration *calibration, const char *path, struc
         int code = errno;
         if (file >= 0)
             close(file);
-        return sp_fail(err, sp_error_from_errno(code), "%s cannot be read: %s", path,
+        return sp_fail(err, sp_error_from_errno(code),
+                       "%s: cannot be read: %s; check the path and its permissions", path,
                        strerror(code));
     }
     if (!S_ISREG(info.st_mode) || info.st_size > FILE_BYTES_MAX) {
         close(file);
-        return sp_fail(err, SP_ERR_FORMAT, "%s is no file of at most 8 MiB", path);
+        return sp_fail(err, SP_ERR_FORMAT, "%s: not a regular file of at most 8 MiB", path);
     }
     char *text = malloc((size_t)info.st_size + 1);
     ssize_t bytes = text ? read(file, text, (size_t)info.st_size) : -1;
     close(file);
-    int result = bytes < 0 ? sp_fail(err, SP_ERR_IO, "%s cannot be read", path)
+    int result = bytes < 0 ? sp_fail(err, SP_ERR_IO, "%s: cannot be read", path)
                            : sp_calibration_parse(calibration, text, (size_t)bytes, path, err);
     free(text);
     return result;
@@ -270,7 +269,9 @@ int sp_calibration_read(struct sp_calibration *calibration, const char *path, st
     if (count < 0)
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", path, strerror(errno));
     if (count == 0 || count > FILES_MAX)
-        result = sp_fail(err, SP_ERR_NOT_FOUND, "%s holds no *.json", path);
+        result =
+            sp_fail(err, SP_ERR_NOT_FOUND,
+                    "%s: no *.json in this folder, or too many; put the calibration there", path);
     for (int i = 0; i < count; i++) {
         char file[4096];
         snprintf(file, sizeof file, "%s/%s", path, names[i]->d_name);
@@ -381,7 +382,7 @@ int sp_calibration_may_write(const char *path, struct sp_error *err)
     char folder[4096];
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "HOMOGRAPHY_FILE_PATH=%s is a folder: name one file in it to change "
+                       "HOMOGRAPHY_FILE_PATH=%s: a folder; name one file in it to change "
                        "calibrations",
                        path);
     int bytes = slash ? (int)(slash + 1 - path) : 1;
@@ -389,7 +390,7 @@ int sp_calibration_may_write(const char *path, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID, "HOMOGRAPHY_FILE_PATH is too long");
     snprintf(folder, sizeof folder, "%.*s", bytes, slash ? path : ".");
     if (access(folder, W_OK | X_OK) < 0)
-        return sp_fail(err, sp_error_from_errno(errno), "%s cannot be written: %s", path,
+        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", path,
                        strerror(errno));
     return SP_OK;
 }
@@ -397,21 +398,21 @@ int sp_calibration_may_write(const char *path, struct sp_error *err)
 int sp_calibration_write(const struct sp_calibration *calibration, const char *path,
                          struct sp_error *err)
 {
-    char part[4096];
+    char temporary[4096];
     struct sp_json json = {0};
     int result = sp_calibration_may_write(path, err);
     if (result < 0)
         return result;
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+    if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
         return sp_fail(err, SP_ERR_INVALID, "HOMOGRAPHY_FILE_PATH is too long");
     put_all(&json, calibration);
-    int code = json.failed ? ENOMEM : write_whole(part, json.text, json.used_bytes);
+    int code = json.failed ? ENOMEM : write_whole(temporary, json.text, json.used_bytes);
     sp_json_release(&json);
-    if (code == 0 && rename(part, path) < 0)
+    if (code == 0 && rename(temporary, path) < 0)
         code = errno;
     if (code == 0)
         return SP_OK;
-    unlink(part);
-    return sp_fail(err, sp_error_from_errno(code), "%s cannot be written: %s", path,
+    unlink(temporary);
+    return sp_fail(err, sp_error_from_errno(code), "%s: cannot be written: %s", path,
                    strerror(code));
 }

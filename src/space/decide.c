@@ -1,20 +1,20 @@
-/* Who is who: splits, the assignment of each camera's tracks, returns, births, and people who turn
- * out to be one. Each takes evidence of some time; what was wrong is taken back. */
+/* Cross-camera association, once a tick: splits, the assignment of each camera's tracks, returns,
+ * new identities, and merges. Each needs evidence over some time, and can be reverted. */
 #include "space/internal.h"
 
 #include <math.h>
 
-static const double JOIN_LOG_ODDS = 3, JOIN_S = 0.25, AMBIGUOUS_S = 0.4, CLEAR_BY = 1.5;
-static const double STAY_ALONE = 9, STAY = 4.8; /* added to what a track's own person has */
+static const double ASSIGN_LOG_ODDS = 3, ASSIGN_S = 0.25, AMBIGUOUS_S = 0.4, CLEAR_BY = 1.5;
+static const double STAY_ALONE = 9, STAY = 4.8; /* log odds added for a track's current identity */
 static const double SPLIT_MEAN = -1.2, SPLIT_S = 0.7, MERGE_LOG_ODDS = 4, MERGE_S = 0.4;
 static const double LOG_ODDS_MAX = 12, SAMPLE_S = 0.25;
-static const double BIRTH_S = 0.6, BIRTH_WAIT_S = 2.4, FACE_WAIT_S = 1.0;
-static const double YOUNG_S = 8;
+static const double CREATE_S = 0.6, CREATE_AMBIGUOUS_S = 2.4, EMBEDDING_WAIT_S = 1.0;
+static const double RECENT_S = 8;
 static const double RETURN_LOG_ODDS = -1.5, RETURN_CLEAR_BY = 1.1;
 static const double SPEED_MAX = 3, SPREAD_M = 0.3, SPREAD_M_S = 0.5, SPREAD_MAX_M = 14;
 static const double DENSITY_AWAY = 0.02;
 static const int64_t FORMER_US = 6000000;
-enum { BIRTH_HITS = 3, ROWS_MAX = SP_TRACKS_MAX };
+enum { CREATE_HITS = 3, ROWS_MAX = SP_TRACKS_MAX };
 
 struct verdict {
     double log_odds, similarity, distance_m, deviations, time_s;
@@ -65,9 +65,9 @@ static int find_number(const struct sp_space *s, uint32_t number)
     return NONE;
 }
 
-/* ---- out of sight ---- */
+/* ---- out of view ---- */
 
-/* Somebody who left, and a track that came: place and time, and how alike they look. */
+/* Compares a new track with a person out of view: position, time and appearance. */
 static bool judge_return(struct sp_space *s, const struct tracklet *t, int identity,
                          struct verdict *v)
 {
@@ -79,7 +79,7 @@ static bool judge_return(struct sp_space *s, const struct tracklet *t, int ident
     v->distance_m = hypot(dx, dy);
     if (v->distance_m > 1.5 + SPEED_MAX * (gap_s + seconds_since(s, t->created_us)))
         return false;
-    /* On for a moment as they walked, then anywhere that feet could carry them. */
+    /* Constant velocity for 1.5 s, then any walking direction. */
     double ahead_s = fmin(gap_s, 1.5), spread = SPREAD_M + SPREAD_M_S * gap_s;
     spread = fmin(spread, SPREAD_MAX_M);
     struct sp_spot expected = {.x = who->spot.x + ahead_s * who->vx,
@@ -105,8 +105,8 @@ static bool is_away(const struct sp_space *s, int identity)
 struct choice {
     int identity;
     struct verdict verdict;
-    double second; /* the next best confidence */
-    bool waits;    /* an embedding may tell more */
+    double second;           /* log odds of the next best */
+    bool embedding_may_help; /* an embedding may decide between them */
 };
 
 static struct choice best_return(struct sp_space *s, const struct tracklet *t)
@@ -118,7 +118,8 @@ static struct choice best_return(struct sp_space *s, const struct tracklet *t)
         if (!is_away(s, i) || i == t->identity || sp_identity_conflicts(s, i, t) ||
             !judge_return(s, t, i, &v))
             continue;
-        best.waits = best.waits || (v.similarity < -1 && v.log_odds > -SP_APPEARANCE_LOG_ODDS_MAX);
+        best.embedding_may_help = best.embedding_may_help ||
+                                  (v.similarity < -1 && v.log_odds > -SP_APPEARANCE_LOG_ODDS_MAX);
         if (v.log_odds > best.verdict.log_odds) {
             best.second = best.verdict.log_odds;
             best.identity = i;
@@ -130,10 +131,10 @@ static struct choice best_return(struct sp_space *s, const struct tracklet *t)
     return best;
 }
 
-/* ---- people who are one ---- */
+/* ---- merges ---- */
 
-static void fold(struct sp_space *s, int from, int to, enum sp_space_event_kind kind,
-                 const struct verdict *v, const struct tracklet *t)
+static void merge_into(struct sp_space *s, int from, int to, enum sp_space_event_kind kind,
+                       const struct verdict *v, const struct tracklet *t)
 {
     struct identity *source = &s->identities[from];
     struct sp_space_event *event = sp_space_note(s, kind, to, t);
@@ -165,7 +166,7 @@ static bool may_be_one(const struct sp_space *s, int a, int b)
     return true;
 }
 
-/* What all members of `a` together say of being `b`: each must agree. */
+/* Combined evidence that `a` is `b`: each member of `a` must agree. */
 static bool judge_merge(struct sp_space *s, int a, int b, struct verdict *out)
 {
     const struct identity *who = &s->identities[a];
@@ -179,7 +180,7 @@ static bool judge_merge(struct sp_space *s, int a, int b, struct verdict *out)
         if (!e || e->mean <= 0 || e->time_s < MERGE_S)
             return false;
         struct verdict v = judge(s, t, e);
-        /* Someone else is as near: longer. */
+        /* Another person is as near: require more time. */
         for (int k = 0; k < t->evidence_count; k++) {
             const struct evidence *o = &t->evidence[k];
             if (o->identity != b && o->identity != a && o->mean > e->mean - CLEAR_BY &&
@@ -220,13 +221,13 @@ static void merge_people(struct sp_space *s)
         if (with == NONE)
             continue;
         bool older = s->identities[with].number < who->number;
-        fold(s, older ? a : with, older ? with : a, SP_SPACE_MERGED, &best, first);
+        merge_into(s, older ? a : with, older ? with : a, SP_SPACE_MERGED, &best, first);
     }
 }
 
 /* ---- splits ---- */
 
-static void take_out(struct sp_space *s, struct tracklet *t, const struct verdict *v)
+static void split_off(struct sp_space *s, struct tracklet *t, const struct verdict *v)
 {
     int identity = t->identity;
     struct sp_space_event *event = sp_space_note(s, SP_SPACE_SPLIT, identity, t);
@@ -258,7 +259,7 @@ static void split_people(struct sp_space *s)
             const struct evidence *e = t->live ? sp_space_evidence(s, t, i) : NULL;
             if (!e || e->at_us != s->ticked_us || e->mean > SPLIT_MEAN || e->time_s < SPLIT_S)
                 continue;
-            /* Of two who disagree the one that came later goes. */
+            /* Of two members that disagree the newer one is split off. */
             if (!worst ||
                 (who->live_count == 2 ? t->merged_us > worst->merged_us : e->mean < why->mean)) {
                 worst = t;
@@ -268,17 +269,17 @@ static void split_people(struct sp_space *s)
         if (!worst)
             continue;
         struct verdict v = judge(s, worst, why);
-        take_out(s, worst, &v);
+        split_off(s, worst, &v);
     }
 }
 
 /* ---- one camera's tracks ---- */
 
-/* Evidence for someone in sight that is enough to act on. */
+/* Whether the evidence for a visible person suffices to act. */
 static bool is_ready(const struct sp_space *s, const struct tracklet *t, const struct evidence *e,
                      const struct verdict *v)
 {
-    if (v->log_odds < JOIN_LOG_ODDS || e->time_s < JOIN_S || e->mean <= 0)
+    if (v->log_odds < ASSIGN_LOG_ODDS || e->time_s < ASSIGN_S || e->mean <= 0)
         return false;
     for (int i = 0; i < t->evidence_count; i++) {
         const struct evidence *other = &t->evidence[i];
@@ -318,8 +319,7 @@ struct table {
     int column[SP_SPACE_PEOPLE_MAX];
 };
 
-static const double LIMIT =
-    100; /* cost = LIMIT - confidence, so that only confidences above 0 are taken */
+static const double LIMIT = 100; /* cost = LIMIT - log odds: only log odds above 0 are assigned */
 
 static void add_row(struct sp_space *s, struct table *table, int row, struct tracklet *t)
 {
@@ -335,7 +335,7 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
                           sp_column_of(s, table->column, &table->columns, t->identity),
                           LIMIT - own);
         if (alone)
-            return; /* if this person is someone else too, both are merged */
+            return; /* if this is another person too, both identities are merged */
     }
     for (int i = 0; i < t->evidence_count; i++) {
         const struct evidence *e = &t->evidence[i];
@@ -350,7 +350,7 @@ static void add_row(struct sp_space *s, struct table *table, int row, struct tra
     }
 }
 
-/* True when nobody of this camera has anywhere else to go. */
+/* True when no track of this camera has evidence for another identity. */
 static bool is_settled(const struct sp_space *s, const struct camera *camera)
 {
     for (int i = 0; i < camera->tracklet_count; i++) {
@@ -363,7 +363,7 @@ static bool is_settled(const struct sp_space *s, const struct camera *camera)
     return true;
 }
 
-static void take_over(struct sp_space *s, struct tracklet *t, int identity)
+static void assign_track(struct sp_space *s, struct tracklet *t, int identity)
 {
     struct verdict v = judge(s, t, sp_space_evidence(s, t, identity));
     int before = t->identity;
@@ -388,12 +388,12 @@ static void assign_camera(struct sp_space *s, struct camera *camera)
             table.row[table.rows++] = t;
     }
     sp_columns_clear(s);
-    /* Columns are numbered as rows name them; their count is known only then. */
+    /* Columns are numbered as rows name them, so their count is known only afterwards. */
     sp_assign_begin(s->assign, table.rows, SP_SPACE_PEOPLE_MAX, LIMIT);
     for (int row = 0; row < table.rows; row++)
         add_row(s, &table, row, table.row[row]);
     sp_assign_solve(s->assign, &column_of_row, &row_of_column);
-    /* First out, then in, so that no two of the camera are one person in between. */
+    /* Removals before additions, so that no identity has two tracks of one camera in between. */
     for (int row = 0; row < table.rows; row++) {
         struct tracklet *t = table.row[row];
         int column = column_of_row[row];
@@ -407,22 +407,22 @@ static void assign_camera(struct sp_space *s, struct camera *camera)
                                      sp_space_evidence(s, t, t->identity)
                                          ? sp_space_evidence(s, t, t->identity)
                                          : &(struct evidence){.identity = t->identity});
-            take_out(s, t, &v);
+            split_off(s, t, &v);
         }
     }
     for (int row = 0; row < table.rows; row++) {
         struct tracklet *t = table.row[row];
         int target = column_of_row[row] < 0 ? NONE : table.column[column_of_row[row]];
         if (target != NONE && target != t->identity)
-            take_over(s, t, target);
+            assign_track(s, t, target);
     }
 }
 
-/* ---- tracks without a person ---- */
+/* ---- tracks without an identity ---- */
 
-/* Someone in sight whom it may turn out to be; also one that another track of this camera stands
- * for now: the two may have been exchanged. */
-static bool may_join(const struct sp_space *s, const struct tracklet *t)
+/* Whether a visible person may be this track, also one that another track of this camera has: the
+ * tracker may have switched the two IDs. */
+static bool may_be_visible_person(const struct sp_space *s, const struct tracklet *t)
 {
     for (int i = 0; i < t->evidence_count; i++)
         if (t->evidence[i].at_us == s->ticked_us && t->evidence[i].mean > -0.5)
@@ -430,7 +430,7 @@ static bool may_join(const struct sp_space *s, const struct tracklet *t)
     return false;
 }
 
-static void bear(struct sp_space *s, struct tracklet *t)
+static void create_person(struct sp_space *s, struct tracklet *t)
 {
     int identity = sp_identity_new(s, 0);
     if (identity == NONE)
@@ -440,7 +440,7 @@ static void bear(struct sp_space *s, struct tracklet *t)
     event->votes = 1;
     s->identities[identity].why = *event;
     sp_identity_add(s, identity, t);
-    /* The next of this round see it. */
+    /* Later tracks of this tick compare with it. */
     s->identities[identity].live_count = 1;
     s->identities[identity].spot = t->spot;
 }
@@ -454,13 +454,14 @@ static bool is_clear_return(const struct choice *c)
 static void settle_new(struct sp_space *s, struct tracklet *t)
 {
     double age_s = seconds_since(s, t->alone_us);
-    if (t->hits < BIRTH_HITS || age_s < BIRTH_S || (may_join(s, t) && age_s < BIRTH_WAIT_S))
+    if (t->hits < CREATE_HITS || age_s < CREATE_S ||
+        (may_be_visible_person(s, t) && age_s < CREATE_AMBIGUOUS_S))
         return;
     struct choice choice = best_return(s, t);
-    if (s->tracklet_vectors && choice.waits && age_s < FACE_WAIT_S)
+    if (s->tracklet_vectors && choice.embedding_may_help && age_s < EMBEDDING_WAIT_S)
         return;
     if (!is_clear_return(&choice)) {
-        bear(s, t);
+        create_person(s, t);
         return;
     }
     struct sp_space_event *event = sp_space_note(s, SP_SPACE_RETURNED, choice.identity, t);
@@ -470,12 +471,12 @@ static void settle_new(struct sp_space *s, struct tracklet *t)
     s->identities[choice.identity].spot = t->spot;
 }
 
-/* A young person who turns out to be one that left before: when an embedding came late. */
-static void settle_young(struct sp_space *s, int identity)
+/* A recent identity that turns out to be a returning person once a late embedding arrives. */
+static void settle_recent(struct sp_space *s, int identity)
 {
     const struct identity *who = &s->identities[identity];
     struct tracklet *t = NULL;
-    if (who->number == 0 || who->live_count == 0 || seconds_since(s, who->created_us) > YOUNG_S)
+    if (who->number == 0 || who->live_count == 0 || seconds_since(s, who->created_us) > RECENT_S)
         return;
     for (int m = 0; m < who->member_count; m++) {
         struct tracklet *member = &s->tracklets[who->member[m]];
@@ -489,7 +490,7 @@ static void settle_young(struct sp_space *s, int identity)
         s->identities[choice.identity].number > who->number ||
         !may_be_one(s, identity, choice.identity))
         return;
-    fold(s, identity, choice.identity, SP_SPACE_RETURNED, &choice.verdict, t);
+    merge_into(s, identity, choice.identity, SP_SPACE_RETURNED, &choice.verdict, t);
     s->identities[choice.identity].live_count = 1;
 }
 
@@ -507,5 +508,5 @@ void sp_space_decide(struct sp_space *s)
         }
     merge_people(s);
     for (int i = 0; i < s->identity_high && s->tracklet_vectors; i++)
-        settle_young(s, i);
+        settle_recent(s, i);
 }

@@ -1,12 +1,12 @@
-/* Each image: tracks that went over to someone else.
+/* Corrects ID switches of single-camera trackers, at each frame.
  *
- * Where two people pass, trackers in images exchange their numbers, often in several cameras at
- * once. On the map the two stay apart: the person's filter goes on, and the images' boxes are
- * nearer to the other's. So a track's number only says whose it was. For each track and each person
- * near it the log odds of its being that one instead of its own are kept: each box adds how much
- * better it fits, and each step takes away some certainty, by how likely trackers are to exchange
- * two boxes that far apart (a hidden Markov model of two states). Above CHANGE it goes over. What
- * is certain of a track also tells whose filter its box belongs to: share.c. */
+ * Where two people pass each other, trackers switch their IDs, often in several cameras at once. On
+ * the map the two stay apart: the person's own filter continues, and after a switch the boxes are
+ * nearer to the other person's filter. For each track and each person near it the log odds of the
+ * track being that person instead of its current one are kept (a hidden Markov model of two
+ * states): each box adds how much better it fits, and each step takes away certainty, by how likely
+ * trackers are to switch IDs at that distance. Above CHANGE the track is reassigned. The same log
+ * odds help to decide which person's filter a box updates: share.c. */
 #include "space/internal.h"
 
 #include <math.h>
@@ -15,13 +15,13 @@ static const double STEP_MAX = 4, STEP_SCALE_S = 0.08, STEP_WEIGHT = 1.5;
 static const double OWN = 9, CHANGE = 1, CHANGE_ALONE = 3, ODDS_MAX = 9; /* log likelihoods */
 static const int64_t FRESH_US = 700000, HIDDEN_US = 1000000;
 static const double LIMIT = 100;
-/* Of two boxes whose middles are d apart, in widths and heights of theirs, trackers exchanged
- * ID_SWITCH e^(-ID_SWITCH_FALL d) a image: bench_world with noise=10, from 0.085 to 0.0002. One
- * that this camera has no track of may be hidden behind anybody. */
+/* Chance per frame that a tracker switches the IDs of two boxes whose middles are d box sizes
+ * apart: ID_SWITCH e^(-ID_SWITCH_FALL d), measured by bench_world with noise=10 (0.085 to 0.0002).
+ * A person without a track in this camera may be hidden behind anyone. */
 static const double ID_SWITCH = 0.12, ID_SWITCH_FALL = 4.7, ID_SWITCH_HIDDEN = 0.002;
-static const double ID_SWITCH_WORTH = 0.001; /* above it a belief is worth a place */
+static const double ID_SWITCH_WORTH = 0.001; /* the least chance for which a belief is begun */
 
-/* In how many other cameras somebody has been seen lately. */
+/* The number of other cameras that saw this person within FRESH_US. */
 static int votes_elsewhere(const struct sp_space *s, const struct identity *who, int camera)
 {
     int votes = 0;
@@ -67,7 +67,7 @@ static double id_switch_chance(const struct sp_space *s, const struct tracklet *
                                : ID_SWITCH * exp(-ID_SWITCH_FALL * sqrt(nearest));
 }
 
-/* What this image's box says of one other person. True when it is enough to go over. */
+/* Updates the belief that the track is `present`. True: it suffices for a reassignment. */
 static bool weigh(struct sp_space *s, struct tracklet *t, const struct present *present,
                   const struct sp_spot *foot, double own_log, int own_votes)
 {
@@ -88,7 +88,7 @@ static bool weigh(struct sp_space *s, struct tracklet *t, const struct present *
         belief = begin_belief(t, identity, who->number);
     double odds = exp(belief->odds);
     belief->prior = log((odds + chance) / (1 + odds * chance));
-    /* Where fewer cameras stand for the other, it is the other that is wrong. */
+    /* The identity that fewer cameras support is the one that is wrong. */
     int votes = step > 0 ? votes_elsewhere(s, who, t->camera) : 0;
     if (votes == 0 || votes < own_votes)
         step = -STEP_MAX;
@@ -105,16 +105,16 @@ static bool weigh_all(struct sp_space *s, struct tracklet *t, const struct sp_sp
     double determinant, own2 = sp_spot_distance2(foot, &own->expected, &determinant);
     double own_log = -0.5 * (own2 + log(determinant));
     int own_votes = votes_elsewhere(s, &s->identities[t->identity], t->camera);
-    bool goes = false;
+    bool reassigned = false;
     for (int i = 0; i < s->present_count; i++) {
         const struct present *other = &s->present[i];
         if (other != own && sp_present_is_near(other, foot))
-            goes = weigh(s, t, other, foot, own_log, own_votes) || goes;
+            reassigned = weigh(s, t, other, foot, own_log, own_votes) || reassigned;
     }
-    return goes;
+    return reassigned;
 }
 
-/* ---- exchanges ---- */
+/* ---- reassignments ---- */
 
 static void add_targets(struct sp_space *s, struct tracklet **tracks, int count, int row,
                         int *column, int *columns)
@@ -127,7 +127,7 @@ static void add_targets(struct sp_space *s, struct tracklet **tracks, int count,
             b->identity == t->identity)
             continue;
         double log_odds = OWN + b->odds - CHANGE;
-        /* A place that nobody of this camera has: no second track speaks for the change. */
+        /* No track of this camera has that identity, so no second track supports the change. */
         bool held = false;
         for (int other = 0; other < count && !held; other++)
             held = tracks[other]->identity == b->identity;
@@ -138,7 +138,7 @@ static void add_targets(struct sp_space *s, struct tracklet **tracks, int count,
     }
 }
 
-static void note_move(struct sp_space *s, struct tracklet *t, int to)
+static void note_reassigned(struct sp_space *s, struct tracklet *t, int to)
 {
     const struct belief *b = sp_tracklet_belief(t, to, s->identities[to].number);
     struct sp_space_event *event = sp_space_note(s, SP_SPACE_REASSIGNED, to, t);
@@ -150,12 +150,12 @@ static void note_move(struct sp_space *s, struct tracklet *t, int to)
     s->identities[to].why = *event;
 }
 
-static void move(struct sp_space *s, struct tracklet *t, int from, int to)
+static void reassign(struct sp_space *s, struct tracklet *t, int from, int to)
 {
-    const struct belief *won = sp_tracklet_belief(t, to, s->identities[to].number);
-    double odds = fmax(won ? won->odds : 0, 2);
+    const struct belief *belief = sp_tracklet_belief(t, to, s->identities[to].number);
+    double odds = fmax(belief ? belief->odds : 0, 2);
     sp_identity_add(s, to, t);
-    /* It was the other's way that its own filter followed. */
+    /* The track's own filter followed the other person. */
     t->motion.x[2] = s->identities[to].motion.x[2];
     t->motion.x[3] = s->identities[to].motion.x[3];
     t->restart = true;
@@ -166,7 +166,7 @@ static void move(struct sp_space *s, struct tracklet *t, int from, int to)
     t->belief[0] = (struct belief){from, s->identities[from].number, -odds, -odds};
 }
 
-static void exchange(struct sp_space *s, struct tracklet **tracks, int count)
+static void reassign_tracks(struct sp_space *s, struct tracklet **tracks, int count)
 {
     int column[SP_SPACE_PEOPLE_MAX], columns = 0, target[SP_TRACKS_MAX], from[SP_TRACKS_MAX];
     const int *column_of_row, *row_of_column;
@@ -179,18 +179,18 @@ static void exchange(struct sp_space *s, struct tracklet **tracks, int count)
         from[row] = tracks[row]->identity;
         target[row] = column_of_row[row] < 0 ? NONE : column[column_of_row[row]];
         if (target[row] != NONE && target[row] != from[row])
-            note_move(s, tracks[row], target[row]);
+            note_reassigned(s, tracks[row], target[row]);
     }
     for (int row = 0; row < count; row++) {
         int holder = s->column_of_identity[from[row]];
-        /* Without a target: its person went to another track; who it is shows itself. */
+        /* Without a target: its identity went to another track; it is associated anew. */
         if (target[row] == NONE ? holder >= 0 && row_of_column[holder] >= 0
                                 : target[row] != from[row])
             sp_identity_remove(s, tracks[row]);
     }
     for (int row = 0; row < count; row++)
         if (target[row] != NONE && tracks[row]->identity == NONE)
-            move(s, tracks[row], from[row], target[row]);
+            reassign(s, tracks[row], from[row], target[row]);
 }
 
 void sp_space_follow(struct sp_space *s, int camera, int64_t time_us, struct tracklet **of_track,
@@ -199,7 +199,7 @@ void sp_space_follow(struct sp_space *s, int camera, int64_t time_us, struct tra
     struct tracklet *held[SP_TRACKS_MAX];
     int held_count = 0;
     int64_t at_us = common_us(s, camera, time_us);
-    bool goes = false;
+    bool reassigned = false;
     sp_space_present(s, at_us, of_track, count);
     for (size_t i = 0; i < count; i++) {
         struct tracklet *t = of_track[i];
@@ -207,9 +207,9 @@ void sp_space_follow(struct sp_space *s, int camera, int64_t time_us, struct tra
             continue;
         held[held_count++] = t;
         if (s->feet[i].valid)
-            goes = weigh_all(s, t, &s->feet[i].spot) || goes;
+            reassigned = weigh_all(s, t, &s->feet[i].spot) || reassigned;
     }
-    if (goes)
-        exchange(s, held, held_count);
+    if (reassigned)
+        reassign_tracks(s, held, held_count);
     sp_space_share(s, at_us, of_track, count);
 }

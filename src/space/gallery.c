@@ -1,5 +1,4 @@
-/* Embeddings: a mean of each track, a few of each person, and none for longer than was asked for.
- */
+/* Embeddings: a running mean per track and a few per person, each for a limited time. */
 #include "space/internal.h"
 
 #include <math.h>
@@ -16,7 +15,7 @@ static float *entry_vector(const struct sp_space *s, int identity, int entry)
     return s->gallery_vectors + at * (size_t)s->options.embedding_numbers;
 }
 
-/* A crop may be bad, so the best two of what is kept count. */
+/* Single crops may be bad, so the best two of the gallery count. */
 double sp_gallery_similarity(const struct sp_space *s, const struct tracklet *t, int identity)
 {
     double best = -2, second = -2;
@@ -52,7 +51,7 @@ void sp_gallery_take(struct sp_space *s, int identity, const struct tracklet *t)
         if (oldest_of_camera == NONE || gallery[i].at_us < gallery[oldest_of_camera].at_us)
             oldest_of_camera = i;
     }
-    if (of_camera >= 2) /* so that other cameras' views of the person stay */
+    if (of_camera >= 2) /* keeps embeddings from other cameras */
         position = oldest_of_camera;
     gallery[position] = (struct gallery_entry){t->camera, t->embedded_us > 0 ? t->embedded_us : 1};
     memcpy(entry_vector(s, identity, position), sp_tracklet_vector(s, t),
@@ -123,8 +122,8 @@ static void learn(struct sp_space *s, const struct tracklet *a, const struct tra
                         same);
 }
 
-/* Pairs of two cameras, as those are what is compared later. Who stands far from somebody at the
- * same time is someone else; whom the map has held together for long is one. */
+/* Learns from pairs of two cameras, as those are compared later. Tracks far apart at the same time
+ * are different people; tracks that have long been one identity are the same person. */
 void sp_gallery_learn(struct sp_space *s)
 {
     static const double HELD_S = 3, FAR_M = 3;

@@ -8,7 +8,7 @@ static const double CUT_PART = 0.25, HIDDEN_PART = 0.12;
 static const double EDGE_PX = 3;
 static const double DEVIATION_MAX_M = 6;
 
-/* How much of the lower quarter of `box` lies behind boxes that stand nearer. */
+/* The part of the lower quarter of `box` that is covered by boxes nearer to the camera. */
 static double hidden_part(const struct sp_track *tracks, size_t count, const struct sp_track *box)
 {
     double top = box->y2_px - 0.25 * (box->y2_px - box->y1_px);
@@ -66,13 +66,13 @@ void sp_ground_feet(const struct sp_ground *ground, const struct sp_track *track
         feet[i] = foot_of(ground, tracks, count, &tracks[i], sx, sy, height_px, noise);
 }
 
-/* Up one side, over the top and down the other: where a ray passes the horizon or the reach, the
- * farthest point of its column that does not. */
+/* The farthest visible point of the image column x: below the horizon and within reach. The outline
+ * runs up one side, over the top and down the other. */
 static bool column_point(const struct sp_ground *g, double x, struct sp_point from, double reach,
                          struct sp_point *out)
 {
     bool found = false;
-    double low = 0, high = g->height_px; /* image rows: seen at high, not seen above low */
+    double low = 0, high = g->height_px; /* image rows: visible at high, not above low */
     for (int i = 0; i < 24; i++) {
         double y = i == 0 ? 0 : 0.5 * (low + high);
         struct sp_point at;

@@ -7,14 +7,14 @@
 #include <string.h>
 
 enum {
-    EXHAUSTIVE_POINTS = 12, /* 495 fours: all are tried */
+    EXHAUSTIVE_POINTS = 12, /* 495 quadruples: all are tried */
     RANDOM_FOURS = 1000,
     REFINE_STEPS = 30,
 };
 
-static const double IMAGE_TOLERANCE_PX = 8, MAP_TOLERANCE = 5; /* the replaced system's 5 */
+static const double IMAGE_TOLERANCE_PX = 8, MAP_TOLERANCE = 5; /* 5 as in SpotOn */
 static const double HORIZON = 1e-9;
-/* A triangle's area as a part of the square of the points' extent: below it they are a line. */
+/* A triangle's area relative to the square of the points' extent; smaller ones are a line. */
 static const double AREA_MIN = 2e-3;
 
 static bool apply(const double m[9], struct sp_point p, struct sp_point *out)
@@ -72,7 +72,7 @@ static double weight_at(const double m[9], struct sp_point p)
     return m[6] * p.x + m[7] * p.y + m[8];
 }
 
-/* Fills `back`, with the scale that makes w positive at the map's points too. */
+/* Computes `back`, scaled so that w is positive at the map's points too. */
 static bool close_homography(struct sp_homography *h, struct sp_point image)
 {
     double *m = h->m, scale = 0;
@@ -104,8 +104,8 @@ int sp_homography_set(struct sp_homography *homography, const double m[9], struc
     memcpy(made.m, m, sizeof made.m);
     if (!close_homography(&made, image))
         return sp_fail(err, SP_ERR_INVALID,
-                       "the matrix is no homography: it has numbers that are not finite, or takes "
-                       "the image to a line");
+                       "the matrix is not a homography: it has values that are not finite, or "
+                       "maps the image to a line");
     *homography = made;
     return SP_OK;
 }
@@ -185,7 +185,7 @@ static double extent(const struct sp_point *points, int count)
     return fmax(high_x - low_x, high_y - low_y);
 }
 
-/* The smallest of the triangles among four points; a plane needs all of them. */
+/* The smallest triangle among four points; it must not be degenerate. */
 static double area_of_four(const struct sp_point *points, const int four[4])
 {
     double smallest = INFINITY;
@@ -221,7 +221,7 @@ static bool fits(const struct problem *p, double image_px, double map)
            (image_px <= p->image_tolerance_px || map <= p->map_tolerance);
 }
 
-/* Of the inliers; and the sum of squares by which ties are broken. */
+/* Counts inliers; the sum of squares breaks ties. */
 static int count_inliers(const struct problem *p, const struct sp_homography *h, double *squares)
 {
     int inliers = 0;
@@ -239,7 +239,7 @@ static int count_inliers(const struct problem *p, const struct sp_homography *h,
 
 struct best {
     struct sp_homography homography;
-    int inliers, spread; /* spread: fours of points that span a plane */
+    int inliers, spread; /* spread: quadruples of points that span a plane */
     double squares;
 };
 
@@ -311,7 +311,7 @@ static double cost_of(const struct problem *p, const int *chosen, int count,
     return cost;
 }
 
-/* A step in the eight parameters of `back` beside its largest one, which stays. */
+/* A step in eight parameters of `back`; its largest one is fixed. */
 static bool step(const struct problem *p, const int *chosen, int count,
                  const struct sp_homography *h, const double *residual, double damping,
                  struct sp_homography *out)
@@ -343,9 +343,8 @@ static bool step(const struct problem *p, const int *chosen, int count,
     return sp_invert3(out->back, out->m);
 }
 
-/* In coordinates of `back` with its last element 1, as in section 4.4's over-parametrisation it may
- * be any scale; a map's origin on the camera's horizon would make it 0, so the map is shifted to
- * its points' mean by the caller. */
+/* Scales `back` so that its last element is 1. A map origin on the camera's horizon would make that
+ * element 0, so the caller shifts the map to the mean of its points. */
 static void refine(const struct problem *p, const int *chosen, int count, struct sp_homography *h)
 {
     double residual[2 * SP_FIT_POINTS_MAX] = {0}, tried[2 * SP_FIT_POINTS_MAX] = {0};
@@ -371,14 +370,14 @@ static void refine(const struct problem *p, const int *chosen, int count, struct
     }
 }
 
-/* ---- the whole ---- */
+/* ---- fit ---- */
 
 static int check_points(const struct problem *p, struct sp_error *err)
 {
     if (p->count < SP_FIT_POINTS_MIN)
-        return sp_fail(err, SP_ERR_INVALID, "%d points: a plane needs at least four", p->count);
+        return sp_fail(err, SP_ERR_INVALID, "%d points: mark at least four", p->count);
     if (p->count > SP_FIT_POINTS_MAX)
-        return sp_fail(err, SP_ERR_INVALID, "%d points: at most %d are taken", p->count,
+        return sp_fail(err, SP_ERR_INVALID, "%d points: mark at most %d", p->count,
                        SP_FIT_POINTS_MAX);
     for (int i = 0; i < p->count; i++)
         if (!isfinite(p->image[i].x) || !isfinite(p->image[i].y) || !isfinite(p->map[i].x) ||
@@ -391,15 +390,15 @@ static int check_best(const struct problem *p, const struct best *best, struct s
 {
     if (best->spread == 0)
         return sp_fail(err, SP_ERR_INVALID,
-                       "the points lie on a line, or three of every four do: spread them over the "
+                       "the points lie on a line, or three of every four do; spread them over the "
                        "floor");
-    /* Any four points fit some plane; from five on a fifth must bear it out. */
+    /* Any four points fit some plane; a fifth confirms it. */
     int needed = p->count <= 5 ? p->count : (p->count < 10 ? 5 : (p->count + 1) / 2);
     if (best->inliers < needed)
         return sp_fail(err, SP_ERR_INVALID,
                        "only %d of %d points fit one plane within %g px of the image or %g of "
-                       "the map: some are in the wrong place or in another order, or lie behind "
-                       "the horizon",
+                       "the map; check their places, their order, and that all are below the "
+                       "horizon",
                        best->inliers, p->count, p->image_tolerance_px, p->map_tolerance);
     return SP_OK;
 }
@@ -422,7 +421,7 @@ static void fill_errors(const struct problem *p, struct sp_fit *fit)
     fit->rms_map = sqrt(map_squares / n);
 }
 
-/* Back from the map that was shifted by `by`. */
+/* Undoes the shift of the map by `by`. */
 static void shift_map(struct sp_homography *h, struct sp_point by, struct sp_point image)
 {
     for (int i = 0; i < 3; i++) {
@@ -466,15 +465,14 @@ int sp_homography_fit(struct sp_fit *fit, const struct sp_point *image, const st
             chosen[used++] = i;
     }
     if (used == 0)
-        return sp_fail(err, SP_ERR_INVALID, "no point fits");
+        return sp_fail(err, SP_ERR_INVALID, "no point fits the homography");
     struct sp_fit made = {.homography = best.homography};
     refine(&p, chosen, used, &made.homography);
     bool mirrored = sp_homography_is_mirrored(&made.homography, image[chosen[0]]);
     if (mirrored != (options && options->y_up))
         return sp_fail(err, SP_ERR_INVALID,
-                       "mirrored: the points run around one way in the image and the other way "
-                       "on the map, as if the floor were seen from below; were two of them "
-                       "exchanged?");
+                       "mirrored: the points run clockwise in the image and counterclockwise on "
+                       "the map, or the reverse; check whether two of them are exchanged");
     shift_map(&made.homography, mean, image[chosen[0]]);
     p.map = map;
     fill_errors(&p, &made);

@@ -1,4 +1,4 @@
-/* People and their members: bookkeeping, without a decision. */
+/* Bookkeeping of identities and their member tracks; decide.c makes the decisions. */
 #include "base/json.h"
 #include "space/internal.h"
 
@@ -24,7 +24,7 @@ void sp_space_event_evidence(struct sp_json *json, const struct sp_space_event *
     sp_json_member_number(json, "time_s", event->time_s, 1);
     if (event->similarity >= -1)
         sp_json_member_number(json, "similarity", event->similarity, 2);
-    sp_json_member_number(json, "confidence", event->log_odds, 1);
+    sp_json_member_number(json, "log_odds", event->log_odds, 1);
     sp_json_member_int(json, "votes", event->votes);
 }
 
@@ -34,7 +34,7 @@ int sp_identity_new(struct sp_space *s, uint32_t number)
     for (int i = 0; i < SP_SPACE_PEOPLE_MAX && position == NONE; i++)
         if (s->identities[i].number == 0)
             position = i;
-    if (position == NONE) { /* the one out of sight for longest makes room */
+    if (position == NONE) { /* replace the one out of view for longest */
         for (int i = 0; i < SP_SPACE_PEOPLE_MAX; i++)
             if (s->identities[i].member_count == 0 &&
                 (position == NONE || s->identities[i].seen_us < s->identities[position].seen_us))
@@ -79,7 +79,7 @@ void sp_identity_add(struct sp_space *s, int identity, struct tracklet *t)
 {
     struct identity *who = &s->identities[identity];
     int index = (int)(t - s->tracklets);
-    if (who->member_count == MEMBERS_MAX) { /* the one that was seen least lately */
+    if (who->member_count == MEMBERS_MAX) { /* replace the one seen least recently */
         int oldest = 0;
         for (int i = 1; i < MEMBERS_MAX; i++)
             if (s->tracklets[who->member[i]].seen_raw_us <

@@ -1,7 +1,6 @@
-/* What the files of space/ share. Data flow: space.h. Everything here is called with the space's
- * mutex held.
+/* Shared by the files of space/. Data flow: space.h. All functions require the space's mutex.
  *
- * Times named raw_us are a camera's own; all others are common time: raw less the camera's
+ * Times named raw_us are a camera's own; all others are common time: raw minus the camera's
  * offset. */
 #pragma once
 
@@ -21,28 +20,28 @@ enum {
     NONE = -1,
 };
 
-/* What speaks for a track being a person: an average over time, of samples that repeat themselves
- * much more than they differ. */
+/* Evidence that a track is a person: an average over time, as consecutive samples are strongly
+ * correlated. */
 struct evidence {
     int identity;
-    uint32_t number; /* of the identity when it began: its place may be used again */
-    double mean;     /* log likelihood ratio of one look */
-    double time_s;   /* compared for so long */
-    int64_t at_us;   /* the last time */
+    uint32_t number; /* of the identity when it began: its entry may be reused */
+    double mean;     /* log likelihood ratio of one comparison */
+    double time_s;   /* duration of the comparison */
+    int64_t at_us;   /* of the last sample */
     double distance2, distance_m;
     int votes;
 };
 
-/* That a track is someone else than its own person: log odds. */
+/* Log odds of a track being another person than its current one. */
 struct belief {
     int identity;
     uint32_t number; /* 0: none */
     double odds;
-    double prior; /* before the last image's box was looked at */
+    double prior; /* before the last frame's box */
 };
 
 #define SP_BELIEF_MIN (-5.0)
-#define SP_OUTLIER2 16.0 /* squared Mahalanobis distance from which a box is not a person's */
+#define SP_OUTLIER2 16.0 /* squared Mahalanobis distance from which a box is an outlier */
 
 /* A track of one camera. */
 struct tracklet {
@@ -51,33 +50,33 @@ struct tracklet {
     uint32_t track_id;
     int identity; /* or NONE */
     int64_t created_us, merged_us;
-    int64_t alone_us; /* since when it has no person */
+    int64_t alone_us; /* since when it has no identity */
     int64_t seen_raw_us;
     int hits;
-    bool placed;             /* `motion` says something */
-    bool restart;            /* the next box counts as much as if it were the first */
-    int surprises;           /* boxes in a row that the filter did not expect */
+    bool placed;             /* `motion` is valid */
+    bool restart;            /* restart the position at the next box, keep the velocity */
+    int surprises;           /* consecutive outliers of the filter */
     struct sp_motion motion; /* at motion_raw_us */
     int64_t motion_raw_us;
 
-    double step_s; /* from its last image to this one */
+    double step_s; /* between its last two frames */
     struct {
         double x, y, width, height; /* px; of its middle */
-    } box;                          /* in its last image */
+    } box;                          /* in its last frame */
     struct belief belief[BELIEFS_MAX];
 
-    uint32_t former; /* the number that it gave up for the one it has, until former_until_us */
+    uint32_t former; /* its global id before a merge, until former_until_us */
     int64_t former_until_us;
     int former_votes;
 
     int evidence_count;
     struct evidence evidence[EVIDENCE_MAX];
 
-    int embeddings; /* in the mean */
+    int embeddings; /* count in the mean */
     int64_t embedded_us;
-    bool sure; /* the feet are in the image: so is the person */
+    bool sure; /* the feet are visible */
 
-    /* Of the tick that is going on. */
+    /* Valid within a tick. */
     bool live;
     struct sp_spot spot;
     double weight[3]; /* inverse of the spot's covariance: xx, xy, yy */
@@ -90,32 +89,32 @@ struct gallery_entry {
 
 /* A person. */
 struct identity {
-    uint32_t number; /* 0: a free place */
+    uint32_t number; /* global id; 0: free */
     int64_t created_us, seen_us;
     int member_count;
     int member[MEMBERS_MAX]; /* tracklets; lost ones until they are dropped */
     struct sp_spot spot;     /* at seen_us */
     double vx, vy;
-    bool follows;               /* `motion` says something */
-    struct sp_motion motion;    /* of all cameras' boxes, at motion_us */
-    struct sp_spot healthy;     /* of the tick, from `motion` */
-    int64_t motion_us, fits_us; /* fits_us: the last box that did */
-    int cameras_max;            /* that saw it at once: how well it is known */
+    bool follows;               /* `motion` is valid */
+    struct sp_motion motion;    /* from all cameras' boxes, at motion_us */
+    struct sp_spot smoothed;    /* from `motion`, at the tick */
+    int64_t motion_us, fits_us; /* fits_us: of the last box that was no outlier */
+    int cameras_max;            /* the most cameras that saw the person at once */
     struct gallery_entry gallery[GALLERY_MAX];
     struct sp_space_event why;
 
     int trail_next, trail_count;
     struct sp_trail_point trail[SP_SPACE_TRAIL_MAX];
 
-    /* Of the tick. */
+    /* Valid within a tick. */
     int live_count;
     double sum[3], sum_x, sum_y; /* information of all live members */
 };
 
-/* Somebody with a filter, at the time of the image that is looked at. */
+/* A person with a filter, at the time of the frame being processed. */
 struct present {
     int identity;
-    double x, y; /* of the last tick */
+    double x, y; /* at the last tick */
     struct sp_spot expected;
 };
 
@@ -137,7 +136,7 @@ struct sp_space {
     struct tracklet *tracklets; /* [TRACKLETS_MAX] */
     int *free_tracklets, free_count;
     struct identity *identities; /* [SP_SPACE_PEOPLE_MAX] */
-    int identity_high;           /* above it all places are free */
+    int identity_high;           /* all entries from here on are free */
     uint32_t last_number;
     struct sp_offsets *offsets;
     struct sp_appearance appearance;
@@ -153,7 +152,7 @@ struct sp_space {
     struct sp_space_event events[SP_SPACE_EVENTS_MAX]; /* a ring */
     uint64_t event_serial;
     struct sp_space_counts counts;
-    struct sp_track boxes[SP_TRACKS_MAX]; /* as measured */
+    struct sp_track boxes[SP_TRACKS_MAX]; /* the frame's boxes as measured */
     struct sp_foot feet[SP_TRACKS_MAX];
     struct tracklet *of_track[SP_TRACKS_MAX];
 };
@@ -169,20 +168,20 @@ static inline bool sp_present_is_near(const struct present *present, const struc
     return fabs(present->x - spot->x) <= gate_m && fabs(present->y - spot->y) <= gate_m;
 }
 
-/* tick.c: what every tenth of a second brings. */
+/* tick.c: every 0.1 s. */
 void sp_space_tick(struct sp_space *space);
 struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
 
-/* follow.c: each image's tracks, after their own filters. */
+/* follow.c: each frame's tracks, after their own filters were updated. */
 void sp_space_follow(struct sp_space *space, int camera, int64_t time_us,
                      struct tracklet **of_track, size_t count);
 
 struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number);
 
-/* share.c: each image's boxes, after the tracks that went over, into the people's filters. */
+/* share.c: updates the people's filters from each frame's boxes, after reassignments. */
 void sp_space_share(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
                     size_t count);
-/* Before: who is there; those without a filter get one. */
+/* Before that: lists the people present, and starts missing filters. */
 void sp_space_present(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
                       size_t count);
 const struct present *sp_present_find(const struct sp_space *space, int identity);
@@ -196,7 +195,7 @@ void sp_space_decide(struct sp_space *space);
 /* identity.c */
 int sp_identity_new(struct sp_space *space, uint32_t number);
 void sp_identity_free(struct sp_space *space, int identity);
-/* True when a tracklet of the same camera that is not `except` was alive at the same time. */
+/* True when a tracklet of the same camera other than `t` was alive at the same time. */
 bool sp_identity_conflicts(const struct sp_space *space, int identity, const struct tracklet *t);
 void sp_identity_add(struct sp_space *space, int identity, struct tracklet *t);
 void sp_identity_remove(struct sp_space *space, struct tracklet *t);
@@ -206,7 +205,7 @@ void sp_tracklet_drop(struct sp_space *space, int tracklet);
 
 /* gallery.c */
 float *sp_tracklet_vector(const struct sp_space *space, const struct tracklet *t);
-/* The cosine of the best two of the gallery; below -1: nothing to compare. */
+/* The mean cosine of the best two of the gallery; below -1: unknown. */
 double sp_gallery_similarity(const struct sp_space *space, const struct tracklet *t, int identity);
 void sp_gallery_take(struct sp_space *space, int identity, const struct tracklet *t);
 void sp_gallery_merge(struct sp_space *space, int from, int to);

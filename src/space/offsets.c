@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static const double FADE_S = 180, PRIOR_S = 0.1, LIMIT_S = 0.5;
-/* Samples of one person a tenth of a second apart repeat each other. */
+/* Samples of one person a tenth of a second apart are strongly correlated. */
 static const double SAMPLE_WEIGHT = 0.1;
 
 struct pair {
@@ -67,9 +67,8 @@ void sp_offsets_add(struct sp_offsets *o, int a, int b, double vx, double vy, do
         dx = -dx;
         dy = -dy;
     }
-    /* Of the whole offset, as if nothing had been corrected. A clock of b that is d ahead says
-     * t + d when it is t, so a position that is asked for at t is the one of t - d: a is v d
-     * farther on. */
+    /* In terms of the whole offset, without the present correction. A clock of b that is d ahead
+     * reads t + d at time t, so the position requested at t is that of t - d: a is v d ahead. */
     double corrected_s = o->offset_s[b] - o->offset_s[a], w = weight * SAMPLE_WEIGHT;
     dx += vx * corrected_s;
     dy += vy * corrected_s;
@@ -124,14 +123,14 @@ void sp_offsets_solve(struct sp_offsets *o, double elapsed_s)
         }
     }
     find_groups(o);
-    /* Gauss-Seidel on the normal equations: each camera in turn to the weighted mean of what its
-     * neighbours say; the prior draws it to 0. */
+    /* Gauss-Seidel on the normal equations: each camera in turn is set to the weighted mean of its
+     * neighbours' estimates; the prior pulls it towards 0. */
     double prior = 1 / (PRIOR_S * PRIOR_S);
     for (int sweep = 0; sweep < 8; sweep++)
         for (int c = 0; c < o->cameras; c++) {
             double sum = 0, total = prior;
             if (o->group[c] == c)
-                continue; /* its group's first */
+                continue; /* the reference of its group */
             for (int other = 0; other < o->cameras; other++) {
                 double weight, top;
                 if (other == c || o->group[other] != o->group[c])

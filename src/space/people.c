@@ -1,4 +1,4 @@
-/* What others may ask. */
+/* Queries on people and events. */
 #include "space/internal.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ static int copy_trail(const struct identity *who, double units, struct sp_trail_
     return count;
 }
 
-/* All cameras share the map, and so its unit. */
+/* All cameras share the map and its unit. */
 static double units_of(const struct sp_space *s)
 {
     for (int c = 0; c < s->options.cameras; c++)

@@ -1,25 +1,25 @@
-/* Each image: every person's own filter, fed by all cameras.
+/* Updates each person's filter from the boxes of all cameras, at each frame.
  *
- * Whose filter a box belongs to, its place says first: each box is compared with where everyone is
- * expected, and all boxes of the image are assigned at once. What is certain of its track
- * (follow.c) counts as well, but only a part, as that is where trackers err; so does a track that
- * nobody has been found for yet. Boxes that fit two people about as well count for less, and those
- * that fit nobody for nothing, so that they do not take a filter with them. */
+ * Position decides which person's filter a box updates: each box is compared with the expected
+ * positions of all people, and all boxes of the frame are assigned at once. The track's log odds
+ * (follow.c) count too, but with a low weight, as trackers err exactly where people are close; a
+ * track without an identity has a penalty. A box that fits two people about equally well gets a
+ * larger covariance, and one that fits none is ignored, so that it cannot divert a filter. */
 #include "space/internal.h"
 
 #include <assert.h>
 #include <math.h>
 
 static const double DIFFUSION = 2; /* m^2/s^3: people give way within 0.3 s */
-static const double FLOOR = 10;    /* confidence = log likelihood + FLOOR, above 0 */
-static const double CERTAINTY_PART = 0.3, NOBODY = 1, ALONE = 1;
-static const double REPEATS = 1.5; /* a detector's boxes err alike for some images */
+static const double FLOOR = 10;    /* log odds = log likelihood + FLOOR; 0 and below: no claim */
+static const double CERTAINTY_PART = 0.3, UNIDENTIFIED = 1, ALONE = 1;
+static const double REPEATS = 1.5; /* a detector's errors are correlated over some frames */
 static const double DOUBT_MAX = 20;
 static const int64_t OUTLIER_US = 500000, FITS_US = 1000000, ANEW_US = 5000000;
 static const double LIMIT = 100;
 enum { CLAIMS_MAX = 8 };
 
-/* At a time around the filter's; boxes come out of order by as much as cameras lag. */
+/* The position at a time near the filter's: frames arrive out of order by the cameras' delays. */
 static struct sp_spot person_at(const struct identity *who, int64_t at_us, double *dt_s)
 {
     *dt_s = (double)(at_us - who->motion_us) / 1e6;
@@ -66,8 +66,8 @@ void sp_space_present(struct sp_space *s, int64_t at_us, struct tracklet **of_tr
     s->present_count = 0;
     for (int i = 0; i < s->identity_high; i++) {
         const struct identity *who = &s->identities[i];
-        bool lately = at_us - who->fits_us <= FITS_US || who->member_count > 0;
-        if (who->number != 0 && who->follows && lately)
+        bool recent = at_us - who->fits_us <= FITS_US || who->member_count > 0;
+        if (who->number != 0 && who->follows && recent)
             s->present[s->present_count++] =
                 (struct present){i, who->spot.x, who->spot.y, person_at(who, at_us, &dt_s)};
     }
@@ -81,7 +81,7 @@ const struct present *sp_present_find(const struct sp_space *s, int identity)
     return NULL;
 }
 
-/* ---- whose each box is ---- */
+/* ---- assignment of boxes to people ---- */
 
 struct claim {
     int identity;
@@ -102,7 +102,7 @@ static double log_odds_of(const struct claims *claims, int identity)
     return 0;
 }
 
-/* 0 and below: no claim. */
+/* Log odds of the box being this person's; 0 and below: no claim. */
 static double judge(const struct sp_space *s, struct tracklet *t, const struct present *present,
                     const struct sp_spot *foot)
 {
@@ -114,7 +114,7 @@ static double judge(const struct sp_space *s, struct tracklet *t, const struct p
     if (own)
         return fmax(log_odds, 0.01);
     if (t->identity == NONE)
-        return log_odds - NOBODY;
+        return log_odds - UNIDENTIFIED;
     const struct belief *b =
         sp_tracklet_belief(t, present->identity, s->identities[present->identity].number);
     return log_odds + CERTAINTY_PART * (b ? fmin(b->prior, 0) : SP_BELIEF_MIN);
@@ -135,7 +135,7 @@ static void claim_box(struct sp_space *s, struct tracklet *t, const struct sp_sp
     }
 }
 
-/* How much likelier or not it is that the winner and someone else are the other way round. */
+/* The odds that the winner and another person are the other way round. */
 static double doubt_of(const struct claims *all, size_t count, const struct claims *box)
 {
     double own = log_odds_of(box, box->winner), doubt = 0;
@@ -155,7 +155,7 @@ static double doubt_of(const struct claims *all, size_t count, const struct clai
     return doubt;
 }
 
-/* ---- the filter of a person ---- */
+/* ---- a person's filter ---- */
 
 static void feed(struct identity *who, const struct tracklet *t, const struct sp_spot *foot,
                  int64_t at_us, double doubt)
@@ -178,7 +178,7 @@ static void feed(struct identity *who, const struct tracklet *t, const struct sp
     if (dt_s > 0) {
         sp_motion_predict_as(&who->motion, dt_s, DIFFUSION);
         who->motion_us = at_us;
-    } else { /* late: where it is by now */
+    } else { /* late: moved to the filter's time */
         measured.x -= dt_s * who->motion.x[2];
         measured.y -= dt_s * who->motion.x[3];
     }

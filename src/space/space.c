@@ -90,7 +90,7 @@ void sp_space_set_camera(struct sp_space *space, int camera, const struct sp_gro
     pthread_mutex_unlock(&space->mutex);
 }
 
-/* ---- a image's tracks ---- */
+/* ---- a frame's tracks ---- */
 
 static struct tracklet *find_tracklet(const struct sp_space *s, int camera, uint32_t track_id)
 {
@@ -152,9 +152,9 @@ static void measure(struct camera *camera, struct tracklet *t, const struct sp_f
     t->motion_raw_us = time_us;
 }
 
-/* The person's place as all cameras have it, which is steadier than one camera's. */
-static struct sp_world_position place_of(const struct sp_space *s, const struct tracklet *t,
-                                         int64_t time_us)
+/* The person's position from all cameras, which is smoother than that of one. */
+static struct sp_world_position position_of(const struct sp_space *s, const struct tracklet *t,
+                                            int64_t time_us)
 {
     struct sp_world_position position = {0};
     double units = s->cameras[t->camera].ground.units_per_m, x, y;
@@ -179,7 +179,7 @@ static struct sp_world_position place_of(const struct sp_space *s, const struct 
     return position;
 }
 
-/* The time follows the camera's last one, and the others' clock. */
+/* Resets the camera when its time jumps, and advances the common time. */
 static void check_time(struct sp_space *s, int camera, int64_t time_us)
 {
     struct camera *c = &s->cameras[camera];
@@ -197,88 +197,88 @@ static void check_time(struct sp_space *s, int camera, int64_t time_us)
         s->now_us = now_us;
 }
 
-static void measure_all(struct sp_space *s, int camera, const struct sp_space_frame *image)
+static void measure_all(struct sp_space *s, int camera, const struct sp_space_frame *frame)
 {
     struct camera *c = &s->cameras[camera];
-    for (size_t i = 0; i < image->count; i++) {
-        s->boxes[i] = image->tracks[i];
+    for (size_t i = 0; i < frame->count; i++) {
+        s->boxes[i] = frame->tracks[i];
         int detection = s->boxes[i].detection - 1;
-        if (!image->detections || detection < 0)
+        if (!frame->detections || detection < 0)
             continue;
-        const struct sp_detection *d = &image->detections[detection];
+        const struct sp_detection *d = &frame->detections[detection];
         s->boxes[i].x1_px = d->x1_px;
         s->boxes[i].y1_px = d->y1_px;
         s->boxes[i].x2_px = d->x2_px;
         s->boxes[i].y2_px = d->y2_px;
     }
-    sp_ground_feet(&c->ground, s->boxes, image->count, image->width_px, image->height_px, c->noise,
+    sp_ground_feet(&c->ground, s->boxes, frame->count, frame->width_px, frame->height_px, c->noise,
                    s->feet);
-    for (size_t i = 0; i < image->count; i++) {
-        struct tracklet *t = find_tracklet(s, camera, image->tracks[i].id);
+    for (size_t i = 0; i < frame->count; i++) {
+        struct tracklet *t = find_tracklet(s, camera, frame->tracks[i].id);
         if (!t)
-            t = begin_tracklet(s, camera, image->tracks[i].id, image->time_us);
+            t = begin_tracklet(s, camera, frame->tracks[i].id, frame->time_us);
         if (t) {
             const struct sp_track *box = &s->boxes[i];
             t->box.x = 0.5 * (box->x1_px + box->x2_px);
             t->box.y = 0.5 * (box->y1_px + box->y2_px);
             t->box.width = box->x2_px - box->x1_px;
             t->box.height = box->y2_px - box->y1_px;
-            measure(c, t, &s->feet[i], image->time_us);
+            measure(c, t, &s->feet[i], frame->time_us);
         }
         s->of_track[i] = t;
     }
 }
 
-static void tell(const struct sp_space *s, int camera, const struct sp_space_frame *image,
-                 struct sp_world_position *positions)
+static void set_positions(const struct sp_space *s, int camera, const struct sp_space_frame *frame,
+                          struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < image->count; i++) {
-        const struct tracklet *t = find_tracklet(s, camera, image->tracks[i].id);
+    for (size_t i = 0; i < frame->count; i++) {
+        const struct tracklet *t = find_tracklet(s, camera, frame->tracks[i].id);
         if (t)
-            positions[i] = place_of(s, t, image->time_us);
+            positions[i] = position_of(s, t, frame->time_us);
     }
 }
 
-static bool is_seen(const struct sp_space *s, int camera, const struct sp_space_frame *image)
+static bool is_seen(const struct sp_space *s, int camera, const struct sp_space_frame *frame)
 {
-    return s->cameras[camera].used && image->width_px > 0 && image->height_px > 0;
+    return s->cameras[camera].used && frame->width_px > 0 && frame->height_px > 0;
 }
 
-bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_frame *image,
+bool sp_space_update(struct sp_space *space, int camera, const struct sp_space_frame *frame,
                      struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < image->count; i++) /* NULL for none, which memset may not be given */
+    for (size_t i = 0; i < frame->count; i++) /* NULL without tracks, which memset must not get */
         positions[i] = (struct sp_world_position){0};
     pthread_mutex_lock(&space->mutex);
-    bool seen = is_seen(space, camera, image);
+    bool seen = is_seen(space, camera, frame);
     if (seen) {
-        check_time(space, camera, image->time_us);
-        measure_all(space, camera, image);
-        sp_space_follow(space, camera, image->time_us, space->of_track, image->count);
+        check_time(space, camera, frame->time_us);
+        measure_all(space, camera, frame);
+        sp_space_follow(space, camera, frame->time_us, space->of_track, frame->count);
         if (space->now_us - space->ticked_us >= TICK_US)
             sp_space_tick(space);
-        tell(space, camera, image, positions);
+        set_positions(space, camera, frame, positions);
     }
     pthread_mutex_unlock(&space->mutex);
     return seen;
 }
 
-bool sp_space_look(struct sp_space *space, int camera, const struct sp_space_frame *image,
-                   struct sp_world_position *positions)
+bool sp_space_positions(struct sp_space *space, int camera, const struct sp_space_frame *frame,
+                        struct sp_world_position *positions)
 {
-    for (size_t i = 0; i < image->count; i++)
+    for (size_t i = 0; i < frame->count; i++)
         positions[i] = (struct sp_world_position){0};
     pthread_mutex_lock(&space->mutex);
-    bool seen = is_seen(space, camera, image);
+    bool seen = is_seen(space, camera, frame);
     if (seen)
-        tell(space, camera, image, positions);
+        set_positions(space, camera, frame, positions);
     pthread_mutex_unlock(&space->mutex);
     return seen;
 }
 
 /* ---- appearance ---- */
 
-static bool somebody_is_away(const struct sp_space *s)
+static bool is_anyone_away(const struct sp_space *s)
 {
     for (int i = 0; i < s->identity_high; i++)
         if (s->identities[i].number && s->identities[i].live_count == 0)
@@ -286,14 +286,14 @@ static bool somebody_is_away(const struct sp_space *s)
     return false;
 }
 
-static int wish_of(const struct sp_space *s, const struct tracklet *t)
+static int embedding_priority(const struct sp_space *s, const struct tracklet *t)
 {
     static const int64_t REFRESH_US = 12000000, SOON_US = 1000000;
     int64_t age_us = s->now_us - t->embedded_us;
     if (!t->sure || t->hits < 2)
         return 0;
     if (t->embeddings == 0)
-        return t->identity == NONE && somebody_is_away(s) ? 3 : 2;
+        return t->identity == NONE && is_anyone_away(s) ? 3 : 2;
     if (t->embeddings < 3 && s->now_us - t->created_us < 8000000 && age_us > SOON_US / 2)
         return 2;
     int near = 0;
@@ -307,15 +307,15 @@ static int wish_of(const struct sp_space *s, const struct tracklet *t)
 
 int sp_space_embedding_wanted(struct sp_space *space, int camera, uint32_t track_id)
 {
-    int wish = 0;
+    int priority = 0;
     pthread_mutex_lock(&space->mutex);
     const struct tracklet *t = space->tracklet_vectors && space->cameras[camera].used
                                    ? find_tracklet(space, camera, track_id)
                                    : NULL;
     if (t)
-        wish = wish_of(space, t);
+        priority = embedding_priority(space, t);
     pthread_mutex_unlock(&space->mutex);
-    return wish;
+    return priority;
 }
 
 void sp_space_embed(struct sp_space *space, int camera, uint32_t track_id, const float *embedding)
@@ -329,7 +329,7 @@ void sp_space_embed(struct sp_space *space, int camera, uint32_t track_id, const
         for (int i = 0; i < numbers; i++)
             squares += (double)embedding[i] * embedding[i];
         if (squares > 1e-20 && isfinite(squares)) {
-            /* The mean of unit vectors; the newest counts for at least a fourth. */
+            /* A running mean of unit vectors; the newest has a weight of at least a quarter. */
             int kept = t->embeddings < 3 ? t->embeddings : 3;
             float scale = (float)(1 / sqrt(squares));
             for (int i = 0; i < numbers; i++)

@@ -1,13 +1,13 @@
-/* Where everyone is now, and what each track's nearness to each person says. */
+/* Once a tick: each person's position, and the evidence of each track for each person near it. */
 #include "space/internal.h"
 
 #include <math.h>
 
 static const int64_t LIVE_US = 600000, LOST_US = 2500000, EVIDENCE_LAST_US = 2000000;
 static const double GATE_M = 5, NEAR_M = 3, DENSITY_MIN = 0.03;
-static const double EVIDENCE_TAU_S = 2.1, LOOK_LOW = -5, LOOK_HIGH = 4, TIME_MAX_S = 10;
+static const double EVIDENCE_TAU_S = 2.1, RATIO_LOW = -5, RATIO_HIGH = 4, TIME_MAX_S = 10;
 static const int64_t TRAIL_STEP_US = 200000;
-/* Boxes of one person in two cameras stand apart by this, however good both are. */
+/* Systematic distance between two cameras' boxes of one person, however good both are. */
 static const double BODY_M = 0.12;
 
 struct sum {
@@ -78,9 +78,9 @@ static void refresh_identity(struct sp_space *s, struct identity *who)
     who->seen_us = s->ticked_us;
     if (who->follows) {
         double ahead_s = (double)(s->ticked_us - who->motion_us) / 1e6;
-        who->healthy = sp_motion_at(&who->motion, ahead_s);
-        who->healthy.xx += BODY_M * BODY_M;
-        who->healthy.yy += BODY_M * BODY_M;
+        who->smoothed = sp_motion_at(&who->motion, ahead_s);
+        who->smoothed.xx += BODY_M * BODY_M;
+        who->smoothed.yy += BODY_M * BODY_M;
     }
     if (who->live_count > who->cameras_max)
         who->cameras_max = who->live_count;
@@ -142,7 +142,7 @@ static struct evidence *begin_evidence(struct sp_space *s, struct tracklet *t, i
     return &t->evidence[position];
 }
 
-/* What all members but those of this track's camera say. False: there are none. */
+/* The estimate from all members but those of this track's camera. False: there are none. */
 static bool others_of(const struct sp_space *s, const struct identity *who,
                       const struct tracklet *t, struct sp_spot *spot, int *votes)
 {
@@ -160,8 +160,8 @@ static bool others_of(const struct sp_space *s, const struct identity *who,
         --*votes;
     }
     double inverse[3];
-    if (*votes >= 2 && who->follows) { /* then one track has little part in the person's filter */
-        *spot = who->healthy;
+    if (*votes >= 2 && who->follows) { /* one track has little weight in the person's filter */
+        *spot = who->smoothed;
         return true;
     }
     if (*votes <= 0 || !invert(sum.xx, sum.xy, sum.yy, inverse))
@@ -176,15 +176,15 @@ static bool others_of(const struct sp_space *s, const struct identity *who,
     return true;
 }
 
-/* One look: how much likelier the two positions are of one person than of two, where people stand
- * `density` to the square metre. */
-static double look_at(const struct tracklet *t, const struct sp_spot *others, double density,
-                      double *distance2)
+/* Log likelihood ratio of one comparison: one person against two, at a density of `density` people
+ * per square metre. */
+static double compare_positions(const struct tracklet *t, const struct sp_spot *others,
+                                double density, double *distance2)
 {
     double determinant;
     *distance2 = sp_spot_distance2(&t->spot, others, &determinant);
-    double look = -0.5 * *distance2 - log(2 * M_PI * sqrt(determinant) * density);
-    return fmin(fmax(look, LOOK_LOW), LOOK_HIGH);
+    double ratio = -0.5 * *distance2 - log(2 * M_PI * sqrt(determinant) * density);
+    return fmin(fmax(ratio, RATIO_LOW), RATIO_HIGH);
 }
 
 static void compare(struct sp_space *s, struct tracklet *t, int identity, double density,
@@ -197,23 +197,23 @@ static void compare(struct sp_space *s, struct tracklet *t, int identity, double
     int votes;
     if (!others_of(s, who, t, &others, &votes))
         return;
-    double look = look_at(t, &others, density, &distance2);
-    if (!e && look < -2 && t->identity != identity)
+    double ratio = compare_positions(t, &others, density, &distance2);
+    if (!e && ratio < -2 && t->identity != identity)
         return;
     if (!e) {
         e = begin_evidence(s, t, identity);
-        e->mean = look;
+        e->mean = ratio;
     } else {
-        /* The first looks as their plain mean, later ones fading. */
+        /* The plain mean of the first comparisons, an exponential mean later. */
         double part = fmax(1 - exp(-dt_s / EVIDENCE_TAU_S), dt_s / (e->time_s + dt_s));
-        e->mean += part * (look - e->mean);
+        e->mean += part * (ratio - e->mean);
         e->time_s = fmin(e->time_s + dt_s, TIME_MAX_S);
     }
     e->at_us = s->ticked_us;
     e->distance2 = distance2;
     e->distance_m = hypot(t->spot.x - others.x, t->spot.y - others.y);
     e->votes = votes;
-    /* Members that were joined long ago show how far cameras really disagree. */
+    /* Members of long standing show by how much the cameras really disagree. */
     if (t->identity == identity && t->sure && e->time_s > 2)
         s->agreement *= 1 + 0.002 * (fmin(distance2, 9) / 2 - 1);
 }
@@ -236,7 +236,7 @@ static void gather(struct sp_space *s, struct tracklet *t, double dt_s)
         compare(s, t, near[i], density, dt_s);
 }
 
-/* A pair of one person's tracks, as they walk, tells of the clocks. */
+/* Learns clock offsets from a walking person's pairs of tracks. */
 static void learn_offsets(struct sp_space *s, const struct identity *who)
 {
     static const double SPEED_MIN = 0.3, WEIGHT_MAX = 1 / (0.1 * 0.1);

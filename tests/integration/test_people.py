@@ -36,25 +36,25 @@ def test_the_same_people_in_all_cameras(spoton, make_clip, tmp_path):
     out, done = run_people(spoton, clip, tmp_path, "out", "--homography-file-path", calibration)
     assert not done.error_lines, str(done)
     lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
-    images = [line for line in lines if "sequence" in line]
+    frames = [line for line in lines if "sequence" in line]
     events = [line for line in lines if "what" in line]
-    # c3 has no calibration: it has no people. All others' images come in the order of time.
-    assert [(p["camera"], p["sequence"]) for p in images] == [
-        (camera, frame) for frame in range(60) for camera in ("c1", "c2")]
-    last = {p["camera"]: p["people"] for p in images[-2:]}
+    # c3 has no calibration: so it has no people. The frames of all others come in the order of time.
+    assert [(p["camera"], p["sequence"]) for p in frames] == [
+        (camera, sequence) for sequence in range(60) for camera in ("c1", "c2")]
+    last = {p["camera"]: p["people"] for p in frames[-2:]}
     assert len(last["c1"]) == 2 and len({who[1] for who in last["c1"]}) == 2
     for a, b in zip(last["c1"], last["c2"]):
         assert a[1] == b[1] is not None
         assert abs(a[2] - b[2]) < 20 and abs(a[3] - b[3]) < 20
-    joined = [event for event in events if event["what"] == "joined"]
-    assert joined and all(event["distance_m"] < 1 and event["votes"] >= 1 for event in joined)
+    merged = [event for event in events if event["what"] == "merged"]
+    assert merged and all(event["distance_m"] < 1 and event["votes"] >= 1 for event in merged)
     people = read_summary(out)["people"]
-    assert people["joined"] == len(joined)
+    assert people["merged"] == len(merged)
     assert people["created"] == sum(event["what"] == "created" for event in events) >= 2
     no_leftovers(out)
 
 
-def test_the_same_bytes_whatever_the_threads(spoton, make_clip, tmp_path):
+def test_the_bytes_do_not_depend_on_the_number_of_threads(spoton, make_clip, tmp_path):
     clip = make_clip("h264", frames=60)
     calibration = write_calibration(tmp_path / "map.json", ("c1", "c2", "c3"))
     written = set()
@@ -65,18 +65,18 @@ def test_the_same_bytes_whatever_the_threads(spoton, make_clip, tmp_path):
     assert len(written) == 1
 
 
-def test_what_waits_for_its_turn_is_bounded(spoton, make_clip, tmp_path):
-    """20 seconds at 30 frames/s beside 20 at 1: a frame waits for those before it, which are read first."""
+def test_the_frames_that_wait_are_bounded(spoton, make_clip, tmp_path):
+    """20 s at 30 frames/s beside 20 s at 1 frame/s: a frame waits for earlier ones, which are read first."""
     fast, slow = make_clip("h264", frames=600, rate=30), make_clip("h264", frames=20, rate=1)
     calibration = write_calibration(tmp_path / "map.json", ("fast", "slow"))
     out = tmp_path / "out"
     spoton("run", "--camera", f"slow={slow}", "--camera", f"fast={fast}", "--out", out,
            "--homography-file-path", calibration, timeout=120, expect=0)
     lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
-    images = [line for line in lines if "sequence" in line]
-    assert len(images) == 620
-    assert [p["pts_us"] for p in images] == sorted(p["pts_us"] for p in images)
-    # Mailboxes, the engine's slots and workers' queues, for each of both; without an order it is about 540.
+    frames = [line for line in lines if "sequence" in line]
+    assert len(frames) == 620
+    assert [p["pts_us"] for p in frames] == sorted(p["pts_us"] for p in frames)
+    # Mailboxes, inference requests and workers' queues, of both cameras; without flow control it is about 540.
     assert 1 <= read_summary(out)["people"]["frames_waiting_most"] <= 64
 
 

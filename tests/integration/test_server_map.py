@@ -38,12 +38,12 @@ def serving(program, folder, env=None):
 
 def seen_by_several(server):
     people = server.get("/api/v2/people")["people"]
-    return [p for p in people if p["visible"] and len({s["camera"] for s in p["sights"]}) >= 2]
+    return [p for p in people if p["visible"] and len({s["camera"] for s in p["observations"]}) >= 2]
 
 
-def joined_in(server):
+def merged_in(server):
     events = server.get("/api/v2/people/events?after=0")["events"]
-    return [e for e in events if e["what"] == "joined"]
+    return [e for e in events if e["what"] == "merged"]
 
 
 def test_people_of_several_cameras_are_one(program, tmp_path):
@@ -52,14 +52,14 @@ def test_people_of_several_cameras_are_one(program, tmp_path):
         server.until(lambda: seen_by_several(server), 60)
         person = seen_by_several(server)[0]
         assert person["person"].startswith("P") and 0 <= person["x"] <= 5600
-        assert person["trail"] and person["why"]["what"] in ("created", "joined", "returned", "moved")
+        assert person["trail"] and person["why"]["what"] in ("created", "merged", "returned", "reassigned")
         found = server.get("/api/v2/map")
         assert [c["camera"] for c in found["cameras"]] == list(HALL)
         for camera in found["cameras"]:
             assert camera["usable"] and len(camera["view"]) >= 4
             assert all(point["fits"] and point["error_m"] < 0.01 for point in camera["points"])
         # Whoever comes into the views of several at once is born in all of them; others join later.
-        joined = server.until(lambda: joined_in(server), 60)
+        joined = server.until(lambda: merged_in(server), 60)
         events = server.get("/api/v2/people/events?after=0")["events"]
         assert all(e["distance_m"] < 2 and e["votes"] >= 1 for e in joined)
         assert [e["serial"] for e in events] == sorted(e["serial"] for e in events)
@@ -99,7 +99,7 @@ def test_the_front_ends_fields(program, tmp_path):
                 # seen by most cameras, and is likely to stay, is asked for.
                 if not focused and time.monotonic() - since > 3 * SLOWER:
                     if seen := seen_by_several(server):
-                        best = max(seen, key=lambda person: len(person["sights"]))["person"]
+                        best = max(seen, key=lambda person: len(person["observations"]))["person"]
                         asked.append(best)
                         since = time.monotonic()
                         focus.send(json.dumps({"type": "set_focus", "person_id": best}))
@@ -143,7 +143,7 @@ def test_nobody_waits_for_the_disk(program, tmp_path):
         assert server.get("/healthz")["status"] == "ok"
         assert server.get("/api/v2/map")["width"] == 4000
         assert json.loads(part.read_text())["cameras"]  # the saver goes on
-        server.until(lambda: "map.json cannot be written" in server.log())  # a FIFO syncs nothing
+        server.until(lambda: "map.json: cannot be written" in server.log())  # a FIFO syncs nothing
         assert "cannot be written" in server.json("POST", "/api/v2/map", plane, 500)["detail"]
         server.until(lambda: json.loads((tmp_path / "map.json").read_text())["ground_plane"]["width"] == 4000)
         assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
@@ -175,7 +175,7 @@ def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
         stored = server.json("POST", path, {"points": points, "image_size": SIZE})
         assert stored["stored"] is True
         server.until(lambda: any(s["camera"] == "c05" for p in server.get("/api/v2/people")["people"]
-                                 for s in p["sights"]), 60)
+                                 for s in p["observations"]), 60)
         server.until(lambda: written(tmp_path) == [*HALL, "c05"])
         assert not (tmp_path / "map.json.part").exists()
         server.json("DELETE", path)

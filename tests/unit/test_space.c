@@ -1,5 +1,5 @@
-/* Who is who, over several cameras: people on lines that are known, seen by cameras that each see
- * the map as it is (a homography of scale 10, boxes of 40 x 100 px). */
+/* Cross-camera association: synthetic people on straight lines, seen by cameras whose image is the
+ * map (a homography of scale 10, boxes of 40 x 100 px). */
 #include "space/space.h"
 
 #include "unit.h"
@@ -39,14 +39,14 @@ static struct sp_track track_at(uint32_t id, double x_m, double y_m)
                              .confidence = 0.9};
 }
 
-/* Where walker `index` is: lines 3 m apart. */
+/* The position of walker `index`: lines 3 m apart. */
 static double walk_x(double t)
 {
     return 3 + 1.2 * t;
 }
 
-static void look(struct sp_space *space, int camera, double t, const struct sp_track *tracks,
-                 size_t count, struct sp_world_position *places)
+static void update(struct sp_space *space, int camera, double t, const struct sp_track *tracks,
+                   size_t count, struct sp_world_position *places)
 {
     struct sp_space_frame image = {.time_us = (int64_t)(t * 1e6) + 1000000,
                                    .width_px = WIDTH,
@@ -66,7 +66,7 @@ static void test_one_person_in_two_cameras(void **state)
         for (int c = 0; c < 2; c++) {
             struct sp_track tracks[2] = {track_at(1 + (uint32_t)c, walk_x(t), 5),
                                          track_at(8, walk_x(t), 9)};
-            look(space, c, t, tracks, 2, places[c]);
+            update(space, c, t, tracks, 2, places[c]);
         }
     }
     for (int k = 0; k < 2; k++) {
@@ -96,7 +96,7 @@ static void test_one_person_in_two_cameras(void **state)
     sp_space_close(space);
 }
 
-/* They walk 0.6 m apart for 6 s in one camera: never one, whatever the map says. */
+/* They walk 0.6 m apart for 6 s in one camera: never merged, whatever the map says. */
 static void test_two_of_one_camera_are_never_one(void **state)
 {
     (void)state;
@@ -106,8 +106,8 @@ static void test_two_of_one_camera_are_never_one(void **state)
         double t = i / 20.0;
         struct sp_track two[2] = {track_at(1, walk_x(t), 5), track_at(2, walk_x(t), 5.1)};
         struct sp_track one = track_at(3, walk_x(t), 5.05);
-        look(space, 0, t, two, 2, places);
-        look(space, 1, t, &one, 1, other);
+        update(space, 0, t, two, 2, places);
+        update(space, 1, t, &one, 1, other);
         if (places[0].person)
             assert_int_not_equal(places[0].person, places[1].person);
     }
@@ -115,7 +115,7 @@ static void test_two_of_one_camera_are_never_one(void **state)
     sp_space_close(space);
 }
 
-/* Together for 3 s, then one of the two cameras' people turns off: two people after all. */
+/* Together for 3 s, then one camera's track turns off: split into two people. */
 static void test_a_wrong_join_is_undone(void **state)
 {
     (void)state;
@@ -125,8 +125,8 @@ static void test_a_wrong_join_is_undone(void **state)
     for (int i = 0; i < 200; i++) {
         double t = i / 20.0, off = t < 3 ? 0 : 0.9 * (t - 3);
         struct sp_track one = track_at(1, walk_x(t), 5), two = track_at(1, walk_x(t), 5 + off);
-        look(space, 0, t, &one, 1, &a);
-        look(space, 1, t, &two, 1, &b);
+        update(space, 0, t, &one, 1, &a);
+        update(space, 1, t, &two, 1, &b);
         were_one = were_one || (t < 3 && a.person && a.person == b.person);
     }
     assert_true(were_one);
@@ -137,8 +137,8 @@ static void test_a_wrong_join_is_undone(void **state)
     sp_space_close(space);
 }
 
-/* Two who stand 3 m apart have their numbers exchanged in one of three cameras. */
-static void test_exchanged_tracks_are_healed_by_the_others(void **state)
+/* An ID switch in one of three cameras, between two people 3 m apart. */
+static void test_other_cameras_correct_an_id_switch(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(3, 0);
@@ -153,7 +153,7 @@ static void test_exchanged_tracks_are_healed_by_the_others(void **state)
             bool exchanged = c == 1 && i >= 80;
             struct sp_track tracks[2] = {track_at(exchanged ? 2 : 1, walk_x(t), 5),
                                          track_at(exchanged ? 1 : 2, walk_x(t), 6.2)};
-            look(space, c, t, tracks, 2, places[c]);
+            update(space, c, t, tracks, 2, places[c]);
         }
     }
     for (int c = 0; c < 3; c++)
@@ -162,9 +162,9 @@ static void test_exchanged_tracks_are_healed_by_the_others(void **state)
     sp_space_close(space);
 }
 
-/* They come towards each other and turn off, 0.5 m apart at the nearest, and every camera's tracker
- * exchanges them there: only the boxes tell. */
-static void test_exchanged_in_all_cameras_at_once(void **state)
+/* They approach to 0.5 m and turn off, and the trackers of all cameras switch their IDs there: only
+ * the boxes reveal it. */
+static void test_an_id_switch_in_all_cameras_at_once(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(3, 0);
@@ -176,7 +176,7 @@ static void test_exchanged_in_all_cameras_at_once(void **state)
         for (int c = 0; c < 3; c++) {
             struct sp_track tracks[2] = {track_at(first, walk_x(t), 8 - apart),
                                          track_at(3 - first, walk_x(t), 8 + apart)};
-            look(space, c, t, tracks, 2, places);
+            update(space, c, t, tracks, 2, places);
             for (int k = 0; k < 2 && i == 100; k++)
                 before[k] = places[k].person;
         }
@@ -187,8 +187,8 @@ static void test_exchanged_in_all_cameras_at_once(void **state)
     sp_space_close(space);
 }
 
-/* A track's box lags behind; the detection that it names is what is measured. */
-static void test_detections_are_what_is_measured(void **state)
+/* A track's box lags; the detection it refers to is measured. */
+static void test_detections_are_measured(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(1, 0);
@@ -210,8 +210,8 @@ static void test_detections_are_what_is_measured(void **state)
     sp_space_close(space);
 }
 
-/* Clocks 150 ms apart: found from people who walk in several directions. */
-static void test_clocks_are_found(void **state)
+/* Clocks 150 ms apart: estimated from people who walk in several directions. */
+static void test_clock_offsets_are_estimated(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 0);
@@ -222,7 +222,7 @@ static void test_clocks_are_found(void **state)
             double t = i / 20.0, angle = 0.5 * t;
             struct sp_track tracks[2] = {track_at(1, 8 + 3 * cos(angle), 10 + 3 * sin(angle)),
                                          track_at(2, 25 + 3 * sin(angle), 10 + 3 * cos(angle))};
-            look(space, c, t + (c ? 0.15 : 0), tracks, 2, places);
+            update(space, c, t + (c ? 0.15 : 0), tracks, 2, places);
         }
     assert_true(sp_space_pair(space, 0, 1, &pair));
     assert_true(fabs(pair.offset_s - 0.15) < 0.03 && pair.deviation_s < 0.05);
@@ -238,8 +238,8 @@ static void embed(struct sp_space *space, int camera, uint32_t track, int person
     sp_space_embed(space, camera, track, embedding);
 }
 
-/* Both leave; 10 s later both come back in another camera, crosswise: by looks alone. */
-static void test_people_return_by_their_looks(void **state)
+/* Both leave and return 10 s later, crosswise, in another camera: appearance alone decides. */
+static void test_people_return_by_appearance(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(2, 4);
@@ -247,7 +247,7 @@ static void test_people_return_by_their_looks(void **state)
     for (int i = 0; i < 60; i++) {
         double t = i / 20.0;
         struct sp_track tracks[2] = {track_at(1, walk_x(t), 5), track_at(2, walk_x(t), 9)};
-        look(space, 0, t, tracks, 2, first);
+        update(space, 0, t, tracks, 2, first);
         if (i == 30) {
             assert_true(sp_space_embedding_wanted(space, 0, 1) >= 2);
             embed(space, 0, 1, 0);
@@ -260,7 +260,7 @@ static void test_people_return_by_their_looks(void **state)
         double t = 13 + i / 20.0;
         struct sp_track tracks[2] = {track_at(5, 12 + walk_x(t - 13), 9),
                                      track_at(6, 12 + walk_x(t - 13), 5)};
-        look(space, 1, t, tracks, 2, later);
+        update(space, 1, t, tracks, 2, later);
         if (i == 10) {
             assert_int_equal(sp_space_embedding_wanted(space, 1, 5), 3);
             embed(space, 1, 5, 0);
@@ -272,8 +272,8 @@ static void test_people_return_by_their_looks(void **state)
     sp_space_close(space);
 }
 
-/* What is kept of looks goes after a minute, what is known of people too; numbers do not return. */
-static void test_nothing_is_kept_for_longer(void **state)
+/* Embeddings expire after a minute, and so do people; global ids are not reused. */
+static void test_embeddings_and_people_expire(void **state)
 {
     (void)state;
     struct sp_space *space = open_space(1, 4);
@@ -281,28 +281,28 @@ static void test_nothing_is_kept_for_longer(void **state)
     struct sp_world_position place;
     for (int i = 0; i < 60; i++) {
         struct sp_track track = track_at(1, walk_x(i / 20.0), 5);
-        look(space, 0, i / 20.0, &track, 1, &place);
+        update(space, 0, i / 20.0, &track, 1, &place);
         if (i == 30)
             embed(space, 0, 1, 0);
     }
     uint32_t first = place.person;
     for (int i = 0; i < 30; i++)
-        look(space, 0, 4 + i, NULL, 0, NULL);
+        update(space, 0, 4 + i, NULL, 0, NULL);
     sp_space_count(space, &counts);
     assert_true(counts.people == 1 && counts.visible == 0 && counts.embeddings == 1);
     for (int i = 0; i < 40; i++)
-        look(space, 0, 34 + i, NULL, 0, NULL);
+        update(space, 0, 34 + i, NULL, 0, NULL);
     sp_space_count(space, &counts);
     assert_true(counts.people == 0 && counts.embeddings == 0 && counts.tracks == 0);
     for (int i = 0; i < 60; i++) {
         struct sp_track track = track_at(2, walk_x(i / 20.0), 5);
-        look(space, 0, 80 + i / 20.0, &track, 1, &place);
+        update(space, 0, 80 + i / 20.0, &track, 1, &place);
     }
     assert_true(place.person > first);
     sp_space_close(space);
 }
 
-/* A camera without a map says nothing; one whose clock jumps begins anew and disturbs no other. */
+/* A camera without a map has no positions; a clock jump resets one camera and no other. */
 static void test_cameras_without_a_map_and_with_a_jumping_clock(void **state)
 {
     (void)state;
@@ -311,19 +311,19 @@ static void test_cameras_without_a_map_and_with_a_jumping_clock(void **state)
     sp_space_set_camera(space, 1, NULL);
     for (int i = 0; i < 60; i++) {
         struct sp_track track = track_at(1, walk_x(i / 20.0), 5);
-        look(space, 0, i / 20.0, &track, 1, &a);
-        look(space, 1, i / 20.0, &track, 1, &b);
+        update(space, 0, i / 20.0, &track, 1, &a);
+        update(space, 1, i / 20.0, &track, 1, &b);
     }
     assert_true(a.person && a.on_map);
     assert_true(b.person == 0 && !b.on_map);
     struct sp_track far = {.id = 9, .x1_px = NAN, .x2_px = INFINITY, .y1_px = 0, .y2_px = 100};
-    look(space, 0, 3, &far, 1, &a);
+    update(space, 0, 3, &far, 1, &a);
     assert_false(a.on_map);
     sp_space_close(space);
 }
 
-/* More tracks than there is room for: no person, no crash. */
-static void test_a_crowd_beyond_all_room(void **state)
+/* More tracks than the capacity: no person, no crash. */
+static void test_more_tracks_than_the_capacity(void **state)
 {
     (void)state;
     enum { CAMERAS = 12, CROWD = SP_TRACKS_MAX };
@@ -337,7 +337,7 @@ static void test_a_crowd_beyond_all_room(void **state)
                 int row = k / 32;
                 tracks[k] = track_at((uint32_t)(k + 1), 1 + (k % 32) * 1.1, 3 + row * 1.1);
             }
-            look(space, c, i / 20.0, tracks, CROWD, places);
+            update(space, c, i / 20.0, tracks, CROWD, places);
         }
     sp_space_count(space, &counts);
     assert_true(counts.full > 0 && counts.people <= SP_SPACE_PEOPLE_MAX);
@@ -352,14 +352,14 @@ int main(void)
         cmocka_unit_test(test_one_person_in_two_cameras),
         cmocka_unit_test(test_two_of_one_camera_are_never_one),
         cmocka_unit_test(test_a_wrong_join_is_undone),
-        cmocka_unit_test(test_exchanged_tracks_are_healed_by_the_others),
-        cmocka_unit_test(test_exchanged_in_all_cameras_at_once),
-        cmocka_unit_test(test_detections_are_what_is_measured),
-        cmocka_unit_test(test_clocks_are_found),
-        cmocka_unit_test(test_people_return_by_their_looks),
-        cmocka_unit_test(test_nothing_is_kept_for_longer),
+        cmocka_unit_test(test_other_cameras_correct_an_id_switch),
+        cmocka_unit_test(test_an_id_switch_in_all_cameras_at_once),
+        cmocka_unit_test(test_detections_are_measured),
+        cmocka_unit_test(test_clock_offsets_are_estimated),
+        cmocka_unit_test(test_people_return_by_appearance),
+        cmocka_unit_test(test_embeddings_and_people_expire),
         cmocka_unit_test(test_cameras_without_a_map_and_with_a_jumping_clock),
-        cmocka_unit_test(test_a_crowd_beyond_all_room),
+        cmocka_unit_test(test_more_tracks_than_the_capacity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

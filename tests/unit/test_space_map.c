@@ -1,4 +1,5 @@
-/* Maps: homographies from points, feet and their ellipses, calibration files, the filter. */
+/* Maps: homographies from points, foot points and their covariance, calibration files, the filter.
+ */
 #include "capture/sim/world.h"
 #include "space/calibration.h"
 
@@ -23,7 +24,7 @@ static struct sp_point seen(double x, double y)
 static const struct sp_point marks[8] = {{0, 0},   {100, 0}, {100, 80}, {0, 80},
                                          {50, 40}, {20, 70}, {80, 15},  {60, 75}};
 
-/* This floor is seen mirrored with y down, so its map's y runs up. */
+/* This floor is mirrored with y down, so its map's y axis points up. */
 static const struct sp_fit_options up = {.y_up = true};
 
 static void test_a_fit_goes_through_its_points(void **state)
@@ -60,7 +61,7 @@ static void test_a_wrong_point_is_left_out(void **state)
     assert_true(fabs(at.x - 33) < 1e-3 && fabs(at.y - 44) < 1e-3);
 }
 
-/* Clicks a pixel or two off: refined over all points, the map is within centimetres. */
+/* Marks a pixel or two off: refined over all points, the map is accurate to centimetres. */
 static void test_many_points_make_it_better(void **state)
 {
     (void)state;
@@ -91,7 +92,7 @@ static void refused(const struct sp_point *image, const struct sp_point *map, in
     struct sp_error err = {0};
     assert_int_equal(sp_homography_fit(&fit, image, map, count, &up, &err), SP_ERR_INVALID);
     if (!strstr(err.text, why))
-        fail_msg("'%s' does not say '%s'", err.text, why);
+        fail_msg("'%s' does not contain '%s'", err.text, why);
 }
 
 static void test_what_is_no_floor_is_refused(void **state)
@@ -213,14 +214,14 @@ static void test_far_hidden_and_cut_feet_count_for_less(void **state)
     struct sp_ground ground;
     struct sp_foot feet[2], cut;
     open_ground(&ground, 0);
-    /* The same size of box near and far: noise in pixels is the same, on the map it is not. */
+    /* The same box size near and far: the same noise in pixels, but not on the map. */
     struct sp_track tracks[2] = {{.x1_px = 900, .y1_px = 700, .x2_px = 980, .y2_px = 900},
                                  {.x1_px = 900, .y1_px = 150, .x2_px = 980, .y2_px = 350}};
     sp_ground_feet(&ground, tracks, 2, 1920, 1080, 1, feet);
     assert_true(feet[0].valid && feet[1].valid);
     assert_true(deviation(&feet[1]) > 2 * deviation(&feet[0]));
     double alone = deviation(&feet[1]);
-    /* The line of sight of this camera runs along (1, 0.8): the ellipse lies so. */
+    /* The viewing direction of this camera is (1, 0.8), and so is the ellipse's long axis. */
     assert_true(feet[1].spot.xy > 0);
 
     tracks[0] = (struct sp_track){.x1_px = 890, .y1_px = 250, .x2_px = 990, .y2_px = 500};
@@ -236,7 +237,7 @@ static void test_far_hidden_and_cut_feet_count_for_less(void **state)
     struct sp_track sky = {.x1_px = 900, .y1_px = -400, .x2_px = 980, .y2_px = -200};
     sp_ground_feet(&ground, &sky, 1, 1920, 1080, 1, feet);
     assert_false(feet[0].valid);
-    /* A frame of half the size is the same place. */
+    /* A frame of half the size gives the same position. */
     struct sp_track half = {.x1_px = 450, .y1_px = 435, .x2_px = 490, .y2_px = 535};
     sp_ground_feet(&ground, &whole, 1, 1920, 1080, 1, feet);
     sp_ground_feet(&ground, &half, 1, 960, 540, 1, &cut);
@@ -278,7 +279,7 @@ static void test_the_filter_follows_uneven_steps(void **state)
     assert_true(fabs(motion.x[2] - 1.2) < 0.05 && fabs(motion.x[3] + 0.5) < 0.05);
     struct sp_spot ahead = sp_motion_at(&motion, 2), now = sp_motion_at(&motion, 0);
     assert_true(fabs(ahead.x - 1.2 * (at_s + 2)) < 0.2);
-    assert_true(ahead.xx > 4 * now.xx); /* and is less sure of it */
+    assert_true(ahead.xx > 4 * now.xx); /* with a larger covariance */
     sp_motion_predict(&motion, 2);
     assert_true(fabs(motion.x[0] - ahead.x) < 1e-9 && fabs(motion.p[0][0] - ahead.xx) < 1e-9);
 }
@@ -336,7 +337,7 @@ static void test_what_is_written_is_read_again(void **state)
     assert_int_equal(sp_calibration_set(c, "door-1", image, marks, 8, 1280, 720, &err), 0);
     assert_int_equal(sp_calibration_set(c, "door-2", image, marks, 3, 1280, 720, &err),
                      SP_ERR_INVALID);
-    assert_int_equal(c->count, 1); /* the bad one left nothing */
+    assert_int_equal(c->count, 1); /* the invalid one is not added */
     assert_int_equal(sp_calibration_write(c, path, &err), 0);
     assert_int_equal(access(part, F_OK), -1);
     assert_int_equal(sp_calibration_read(again, path, &err), 0);
@@ -355,22 +356,22 @@ static void test_what_is_written_is_read_again(void **state)
     free(c);
 }
 
-static void test_bad_files_are_refused_with_the_place(void **state)
+static void test_invalid_files_are_refused_with_the_place(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *why;
     } files[] = {
         {"", "line"},
-        {"{\"cameras\": 3}", "no list"},
-        {"[]", "no list"},
+        {"{\"cameras\": 3}", "must be a list"},
+        {"[]", "must be a list"},
         {"{\"cameras\":[{}]}", "cameras[0]"},
         {"{\"cameras\":[{\"id\":\"../x\"}]}", "cameras[0]"},
-        {"{\"cameras\":[{\"id\":\"a\",\"source_points\":[[1,2]]}]}", "another number"},
+        {"{\"cameras\":[{\"id\":\"a\",\"source_points\":[[1,2]]}]}", "differ in number"},
         {"{\"cameras\":[{\"id\":\"a\",\"source_points\":[[1]]}]}", "not [x, y]"},
         {"{\"cameras\":[{\"id\":\"a\",\"homography\":[[1,2],[3]]}]}", "three rows"},
         {"{\"ground_plane\":{\"pixels_per_meter\":-1},\"cameras\":[]}", "above 0"},
-        {"{\"ground_plane\":{\"y_axis\":\"left\"},\"cameras\":[]}", "neither"},
+        {"{\"ground_plane\":{\"y_axis\":\"left\"},\"cameras\":[]}", "must be \"up\" or \"down\""},
     };
     struct sp_calibration *c = calloc(1, sizeof *c);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -380,7 +381,7 @@ static void test_bad_files_are_refused_with_the_place(void **state)
             sp_calibration_parse(c, files[i].text, strlen(files[i].text), "map.json", &err),
             SP_ERR_FORMAT);
         if (!strstr(err.text, files[i].why) || !strstr(err.text, "map.json"))
-            fail_msg("'%s' does not say '%s'", err.text, files[i].why);
+            fail_msg("'%s' does not contain '%s'", err.text, files[i].why);
         assert_int_equal(c->count, 0);
     }
     free(c);
@@ -401,7 +402,7 @@ int main(void)
         cmocka_unit_test(test_the_filter_follows_uneven_steps),
         cmocka_unit_test(test_the_replaced_systems_file),
         cmocka_unit_test(test_what_is_written_is_read_again),
-        cmocka_unit_test(test_bad_files_are_refused_with_the_place),
+        cmocka_unit_test(test_invalid_files_are_refused_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
