@@ -8,7 +8,7 @@ FRAMES.npy: u8 [n,3,height,width] or [n,height,width,3], letterboxed RGB as the 
 but for --scale (what a pixel is divided by) and --swap-red-blue. Needs `./setup nncf`.
 
 What lies behind the last convolutions of the head stays in float, and so do these themselves: they turn
-features into pixels and scores, whose range is that of the whole image. Quantised, boxes right of and
+features into pixels and confidences, whose range is that of the whole image. Quantised, boxes right of and
 below the largest image of the calibration were wrong: AP50 0.19 instead of 0.90 at 640x640 after a
 calibration at 640x384.
 """

@@ -20,13 +20,13 @@ enum {
     W = 1920,
     H = 1080,
     IMAGE_BYTES = W * H * 3 / 2,
-    PICTURES = 32,
+    FRAMES = 32,
     REQUESTS = 3,
     TIMES_MAX = 100000
 };
 
 static struct sp_model model;
-static struct sp_frame frames[PICTURES];
+static struct sp_frame frames[FRAMES];
 static double times[TIMES_MAX];
 
 static void die(const char *text)
@@ -40,7 +40,7 @@ static void make_images(const struct spoton_engine_api *api, const char *path)
     FILE *file = path ? fopen(path, "rbe") : NULL;
     unsigned seed = 1;
     bool takes = spoton_engine_takes_images(api);
-    for (int i = 0; i < PICTURES; ++i) {
+    for (int i = 0; i < FRAMES; ++i) {
         uint8_t *planes = takes ? api->host_alloc(IMAGE_BYTES) : malloc(IMAGE_BYTES);
         if (!planes)
             die("no memory for frames");
@@ -72,7 +72,7 @@ static void move_to_gpu(const struct spoton_engine_api *api)
         die("the engine has no memory on a device for frames");
     if (api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text) < 0)
         die(text);
-    for (int i = 0; i < PICTURES; ++i) {
+    for (int i = 0; i < FRAMES; ++i) {
         struct spoton_image image = sp_frame_image(&frames[i]);
         struct spoton_surface *surface;
         if (sp_surface_take(&surface, api, decoding, &image, &err) < 0)
@@ -100,7 +100,7 @@ static void begin(struct sp_detector *detector, struct sp_detector_request *requ
     struct sp_error err = {0};
     request->images = 0;
     for (int i = 0; i < images; ++i)
-        if (sp_detector_fill(detector, request, &frames[(first + i) % PICTURES], &err) < 0)
+        if (sp_detector_fill(detector, request, &frames[(first + i) % FRAMES], &err) < 0)
             die(err.text);
     if (sp_detector_submit(detector, request, &err) < 0)
         die(err.text);
@@ -129,7 +129,7 @@ static double latency_ms(struct sp_detector *detector, int images, double second
     int64_t start_us = sp_clock_us();
     while (count < TIMES_MAX && (double)(sp_clock_us() - start_us) < seconds * 1e6) {
         int64_t at_us = sp_clock_us();
-        begin(detector, request, images, (int)(count * (size_t)images % PICTURES));
+        begin(detector, request, images, (int)(count * (size_t)images % FRAMES));
         found += end(detector, request);
         times[count++] = (double)(sp_clock_us() - at_us);
     }
@@ -153,7 +153,7 @@ static double steady_ms(struct sp_detector *detector, int images, double seconds
     do {
         struct sp_detector_request *request = requests[count % REQUESTS];
         end(detector, request);
-        begin(detector, request, images, (int)(count * (size_t)images % PICTURES));
+        begin(detector, request, images, (int)(count * (size_t)images % FRAMES));
         if (++count == REQUESTS)
             start_us = sp_clock_us();
     } while (count < 3 * REQUESTS || count % REQUESTS != 0 ||

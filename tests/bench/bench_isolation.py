@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What a good camera notices of its neighbours.
+"""Measures the effect of faulty cameras on a healthy one.
 
     .venv/bin/python tests/bench/bench_isolation.py [--engine openvino] [--turns 3]
 
-One `spoton serve`; in turns the good camera is alone, beside three like it, and beside one that
-stalls, one that sends garbage and one that flaps. Told: p50 and p95 from the decoded frame to the
-message (latency_us), the frames that it got inferred, and the bad ones' share. What company costs
-at all is the second row; that bad company costs no more is the third. tests/unit/test_isolation.c
-shows the same in turns instead of times."""
+Starts one `spoton serve`. In turns the healthy camera is alone, beside three like it, and beside one that
+stalls, one that sends garbage and one that flaps. Reports p50 and p95 from decoded frame to message
+(latency_us), the frames inferred of the healthy camera, and the share of the faulty ones. The second row is
+the cost of other cameras; in the third, faulty cameras must cost no more. tests/unit/test_isolation.c tests
+the same by counts instead of times."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ COMPANY = {
     "beside three bad ones": [f"{GOOD}&stall=0.5:2:3&seed=1", f"{GOOD}&garbage=0:1000000&seed=2",
                               f"{GOOD}&flap=0.6&seed=3"],
 }
-WARM_UP_S = 5  # longer than a new camera takes to be steady
+WARM_UP_S = 5  # longer than a new camera takes to become healthy
 
 
 def measure(serving, urls, seconds):

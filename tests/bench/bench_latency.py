@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How long it takes from a decoded frame to its WebSocket message in a client's hands.
+"""Measures the latency from a decoded frame to the receipt of its WebSocket message.
 
     .venv/bin/python tests/bench/bench_latency.py [--cameras 1,4] [--seconds 20] [--turns 3]
 
-Starts `spoton serve` on the demo clip as so many looping cameras, reads /api/v2/ws, and takes the
-client's clock minus the message's wall_us. Turns alternate between the numbers of cameras; a row is
-the median over the turns. "kept up" is the part of the frames that were inferred: where it is
-not near 1, the box was too slow for the cameras, and frames that waited gave way to newer ones."""
+Starts `spoton serve` on the demo clip as so many looping cameras, reads /api/v2/ws, and subtracts the
+message's wall_us from the client's clock. Turns alternate between the numbers of cameras; a row is the median
+over the turns. "kept up" is the share of frames that were inferred: well below 1, the system is too slow for
+the cameras and drops late frames."""
 
 import argparse
 import json

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""What many viewers cost the pipeline.
+"""Measures the cost of many viewers to the pipeline.
 
     .venv/bin/python tests/bench/bench_viewers.py [--mjpeg 200] [--ws 200] [--deaf 20] [--turns 3]
 
-Starts `spoton serve` on the demo clip as --cameras looping cameras. In turns: nobody watches; --mjpeg
-viewers of c1 and --ws WebSocket clients of c1 do, of which --deaf ask for frames and never read
-(they are to be let go after 10 s). Told for both: frames/s
-of the pipeline, CPU seconds a second of the whole server process and of its threads by name, memory,
-and what the viewers got. The clients read on one thread and let the kernel throw the data away
-(MSG_TRUNC), so that they take little of the cores that the server needs; their own CPU time is told
-too. The last line is a JSON object."""
+Starts `spoton serve` on the demo clip as --cameras looping cameras. Alternates between no viewers, and --mjpeg
+viewers and --ws WebSocket clients of c1, of which --deaf request frames and never read (the server must
+disconnect them after 10 s). Reports for both: frames/s of the pipeline, CPU seconds per second of the server
+process and of its threads by name, memory, and what the viewers received. The clients read on one thread and
+let the kernel discard the data (MSG_TRUNC), so that they use little CPU time, which is reported too. The last
+line is a JSON object."""
 
 import argparse
 import json

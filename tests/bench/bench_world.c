@@ -1,19 +1,19 @@
-/* People of a made world (capture/sim/world.h) through trackers and the space stage.
+/* Cross-camera association in a synthetic scene (capture/sim/world.h), by trackers and the space
+ * stage.
  *
  *     bench_world [KEY=VALUE]...
  *
- * seed=1 people=20 minutes=5   the world; roam=1: from room to room; hall=1: all in the hall;
- *                              dense=1: twelve of 20 there instead of nine, and nearer each other
- * noise=2                      px on each edge of a box
- * offset=0                     ms by which the cameras' clocks are off, to both sides
- * miss=0.02 false=0.02         boxes that are missing; false ones a frame
- * embed=0                      to 1: with embeddings, the more of them is the person, the better
- *                              they separate, as is printed
- * rows=FILE                    every track of every frame, for tests/tools/world_metrics.py
- * events=1                     every decision, with its reasons
- * cameras=6                    16: 16 cameras see the hall, for the time that it takes
+ * seed=1 people=20 minutes=5   the scene; roam=1: people walk between rooms; hall=1: all people in
+ *                              the hall; dense=1: 12 of 20 in the hall instead of nine, closer
+ * noise=2                      standard deviation of each edge of a box, px
+ * offset=0                     offset of the cameras' clocks in both directions, ms
+ * miss=0.02 false=0.02         probability of a missed box; of a false positive per frame
+ * embed=0                      0 to 1: share of the person in the embeddings; prints the separation
+ * rows=FILE                    writes all tracks of all frames for tests/tools/world_metrics.py
+ * events=1                     prints every decision with its evidence
+ * cameras=6                    16: 16 cameras see the hall, to measure CPU time
  *
- * Prints what the stage takes, what clocks it found, and how much memory the process has. */
+ * Prints CPU time of the stage, estimated clock offsets, and memory of the process. */
 #include "base/assign.h"
 #include "base/clock.h"
 #include "capture/sim/world.h"
@@ -36,12 +36,12 @@ struct settings {
 };
 
 struct camera {
-    int view; /* of the world */
+    int view; /* camera of the scene, 0 to SP_WORLD_CAMERAS - 1 */
     double fps, latency_s;
     int64_t offset_us;
     uint64_t next;
     struct sp_tracker *tracker;
-    struct sp_world world; /* each its own, as frames come out of order */
+    struct sp_world world; /* one per camera, as their frames are not in order of time */
     double view_vector[NUMBERS];
 };
 
@@ -83,15 +83,15 @@ static void unit_vector(struct bench *b, double out[NUMBERS])
         out[i] /= sqrt(squares);
 }
 
-/* ---- what a detector finds ---- */
+/* ---- simulated detections ---- */
 
-static bool feet_hidden(const struct sp_world_observation *sights, int index)
+static bool feet_hidden(const struct sp_world_observation *observed, int index)
 {
-    const struct sp_world_observation *s = &sights[index];
+    const struct sp_world_observation *s = &observed[index];
     double x = 0.5 * (s->x1_px + s->x2_px), y = s->y2_px - 0.06 * (s->y2_px - s->y1_px);
     for (int i = 0; i < index; i++)
-        if (x > sights[i].x1_px && x < sights[i].x2_px && y > sights[i].y1_px &&
-            y < sights[i].y2_px)
+        if (x > observed[i].x1_px && x < observed[i].x2_px && y > observed[i].y1_px &&
+            y < observed[i].y2_px)
             return true;
     return false;
 }
@@ -101,14 +101,14 @@ static double inside(double value, double high)
     return value < 0 ? 0 : (value > high ? high : value);
 }
 
-static size_t detect(struct bench *b, const struct sp_world_observation *sights, int seen,
+static size_t detect(struct bench *b, const struct sp_world_observation *observed, int seen,
                      struct sp_detection *out)
 {
     const struct settings *o = &b->settings;
     size_t count = 0;
     for (int i = 0; i < seen; i++) {
-        const struct sp_world_observation *s = &sights[i];
-        bool hidden = feet_hidden(sights, i) && chance(b) < 0.5;
+        const struct sp_world_observation *s = &observed[i];
+        bool hidden = feet_hidden(observed, i) && chance(b) < 0.5;
         double bottom = s->y2_px - (hidden ? 0.15 * chance(b) * (s->y2_px - s->y1_px) : 0);
         struct sp_detection d = {
             .x1_px = inside(s->x1_px + o->noise * gauss(b), WIDTH),
@@ -128,7 +128,7 @@ static size_t detect(struct bench *b, const struct sp_world_observation *sights,
     return count;
 }
 
-/* ---- which track is whom: the best overlap ---- */
+/* ---- tracks to people, by overlap ---- */
 
 static double overlap(const struct sp_track *t, const struct sp_world_observation *s)
 {
@@ -142,17 +142,17 @@ static double overlap(const struct sp_track *t, const struct sp_world_observatio
 }
 
 static void match(struct sp_assign *assign, const struct sp_track *tracks, size_t count,
-                  const struct sp_world_observation *sights, int seen, int *person)
+                  const struct sp_world_observation *observed, int seen, int *person)
 {
     const int *column_of_row, *row_of_column;
     sp_assign_begin(assign, (int)count, seen, 0.7); /* an overlap of 0.3 at least */
     for (size_t t = 0; t < count; t++)
         for (int i = 0; i < seen; i++)
-            if (sights[i].visible >= 0.35)
-                sp_assign_add(assign, (int)t, i, 1 - overlap(&tracks[t], &sights[i]));
+            if (observed[i].visible >= 0.35)
+                sp_assign_add(assign, (int)t, i, 1 - overlap(&tracks[t], &observed[i]));
     sp_assign_solve(assign, &column_of_row, &row_of_column);
     for (size_t t = 0; t < count; t++)
-        person[t] = column_of_row[t] < 0 ? FALSE_PERSON : sights[column_of_row[t]].person;
+        person[t] = column_of_row[t] < 0 ? FALSE_PERSON : observed[column_of_row[t]].person;
 }
 
 /* ---- appearance ---- */
@@ -175,7 +175,7 @@ static void note_separation(struct bench *b, const float *embedding, int person,
     b->last_camera[person] = camera;
 }
 
-/* A crop of the person: what all people share, the person, the camera's view, and chance. */
+/* An embedding of a crop: a part common to all people, the person, the camera's view, and noise. */
 static void embed(struct bench *b, int camera, int64_t track_id, int person)
 {
     double noise[NUMBERS], other[NUMBERS], squares = 0;
@@ -213,7 +213,7 @@ static void print_events(struct bench *b)
     while (b->settings.events > 0 && sp_space_events(b->space, b->event, &e, 1) == 1) {
         b->event = e.serial;
         printf("%.2f s: P%u %s (P%u), camera %d track %u: %.2f m, %.1f deviations, %.1f s, cosine "
-               "%.2f, score %.1f, votes %d\n",
+               "%.2f, log odds %.1f, votes %d\n",
                (double)e.time_us / 1e6 - 1, e.person, sp_space_event_name(e.kind), e.other,
                e.camera, e.track_id, e.distance_m, e.deviations, e.time_s, e.similarity, e.log_odds,
                e.votes);
@@ -222,7 +222,7 @@ static void print_events(struct bench *b)
 
 static void write_rows(struct bench *b, int camera, uint64_t frame, int64_t time_us,
                        const struct sp_track *tracks, const struct sp_world_position *places,
-                       const int *person, size_t count, const struct sp_world_observation *sights,
+                       const int *person, size_t count, const struct sp_world_observation *observed,
                        int seen)
 {
     double m[9];
@@ -234,25 +234,25 @@ static void write_rows(struct bench *b, int camera, uint64_t frame, int64_t time
     sp_homography_set(&floor, m, middle, NULL);
     for (size_t i = 0; i < count; i++) {
         struct sp_point foot = {0.5 * (tracks[i].x1_px + tracks[i].x2_px), tracks[i].y2_px}, map;
-        bool on_map = sp_homography_to_image(&floor, foot, &map); /* `floor` runs the other way */
+        bool on_map = sp_homography_to_image(&floor, foot, &map); /* `floor` maps image to map */
         fprintf(b->rows, "%d %llu %lld %d %u %u %.2f %.2f %.3f\n", camera,
                 (unsigned long long)frame, (long long)time_us, person[i] + 1, tracks[i].id,
                 places[i].person, on_map ? map.x : NAN, on_map ? map.y : NAN, tracks[i].confidence);
     }
     for (int k = 0; k < seen; k++) {
-        bool found = sights[k].visible < 0.4;
+        bool found = observed[k].visible < 0.4;
         for (size_t i = 0; i < count && !found; i++)
-            found = person[i] == sights[k].person;
+            found = person[i] == observed[k].person;
         if (!found)
             fprintf(b->rows, "%d %llu %lld %d 0 0 nan nan 0\n", camera, (unsigned long long)frame,
-                    (long long)time_us, sights[k].person + 1);
+                    (long long)time_us, observed[k].person + 1);
     }
 }
 
 static void one_image(struct bench *b, int c, struct sp_assign *assign)
 {
     struct camera *camera = &b->camera[c];
-    struct sp_world_observation sights[SP_WORLD_PEOPLE_MAX];
+    struct sp_world_observation observed[SP_WORLD_PEOPLE_MAX];
     static struct sp_detection detections[SP_DETECTIONS_MAX];
     static struct sp_track tracks[SP_TRACKS_MAX];
     static struct sp_world_position places[SP_TRACKS_MAX];
@@ -265,8 +265,8 @@ static void one_image(struct bench *b, int c, struct sp_assign *assign)
         b->round_us = 0;
     }
     sp_world_go(&camera->world, time_s);
-    int seen = sp_world_see(&camera->world, camera->view, WIDTH, HEIGHT, sights);
-    size_t found = detect(b, sights, seen, detections);
+    int seen = sp_world_see(&camera->world, camera->view, WIDTH, HEIGHT, observed);
+    size_t found = detect(b, observed, seen, detections);
     size_t count = sp_tracker_update(camera->tracker, detections, found, 1, tracks);
     double cpu_us = thread_cpu_us();
     int64_t begin_us = sp_clock_us();
@@ -284,15 +284,15 @@ static void one_image(struct bench *b, int c, struct sp_assign *assign)
     b->longest_us = fmax(b->longest_us, spent_us);
     b->updates++;
     b->tracks += count;
-    match(assign, tracks, count, sights, seen, person);
+    match(assign, tracks, count, observed, seen, person);
     for (size_t i = 0; i < count && b->settings.embed > 0; i++)
         if (sp_space_embedding_wanted(b->space, c, tracks[i].id))
             embed(b, c, tracks[i].id, person[i]);
     print_events(b);
-    write_rows(b, c, frame, time_us, tracks, places, person, count, sights, seen);
+    write_rows(b, c, frame, time_us, tracks, places, person, count, observed, seen);
 }
 
-/* ---- the whole ---- */
+/* ---- set-up, run, report ---- */
 
 static void open_camera(struct bench *b, int c)
 {
@@ -358,7 +358,7 @@ static void read_settings(struct settings *s, int argc, char **argv)
                 known = true;
             }
         if (!known) {
-            fprintf(stderr, "bench_world: '%s' is none of its settings\n", argv[i]);
+            fprintf(stderr, "bench_world: '%s': unknown setting; see bench_world.c\n", argv[i]);
             exit(2);
         }
     }
@@ -409,7 +409,8 @@ static void report(const struct bench *b)
            (unsigned long long)b->updates, (double)b->tracks / (double)b->updates,
            b->spent_us / (double)b->updates, b->longest_us, b->cameras, b->spent_us / rounds / 1000,
            b->cpu_us / rounds / 1000, b->longest_round_us / 1000);
-    printf("born %llu joined %llu returned %llu moved %llu split %llu undone %llu, no room %llu\n",
+    printf("created %llu merged %llu returned %llu reassigned %llu split %llu reverted %llu, "
+           "over capacity %llu\n",
            (unsigned long long)counts.created, (unsigned long long)counts.merged,
            (unsigned long long)counts.returned, (unsigned long long)counts.reassigned,
            (unsigned long long)counts.split, (unsigned long long)counts.reverted,

@@ -23,7 +23,7 @@ class Results:
 
 
 def read_mot(path):
-    """MOT Challenge rows: frame, id, left, top, width, height, score, -1, -1, -1."""
+    """MOT Challenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1."""
     text = path.read_text()
     assert text == "" or text.endswith("\n"), f"{path}: the last row is cut"
     rows = []
@@ -31,11 +31,11 @@ def read_mot(path):
         values = line.split(",")
         assert len(values) == 10, f"{path}:{number}: {len(values)} values"
         frame, identity = int(values[0]), int(values[1])
-        left, top, width, height, score = (float(value) for value in values[2:7])
+        left, top, width, height, confidence = (float(value) for value in values[2:7])
         assert frame >= 1 and identity >= 1, f"{path}:{number}: frames and ids are from 1"
-        assert width >= 0 and height > 0 and 0 <= score <= 1, f"{path}:{number}: {line}"
+        assert width >= 0 and height > 0 and 0 <= confidence <= 1, f"{path}:{number}: {line}"
         assert [float(value) for value in values[7:]] == [-1, -1, -1], f"{path}:{number}: {line}"
-        rows.append((frame, identity, left, top, width, height, score))
+        rows.append((frame, identity, left, top, width, height, confidence))
     assert [row[0] for row in rows] == sorted(row[0] for row in rows), f"{path}: order of frames"
     pairs = [(row[0], row[1]) for row in rows]
     assert len(pairs) == len(set(pairs)), f"{path}: an id twice in one frame"
@@ -50,11 +50,11 @@ def read_results_log(path):
         assert {"sequence", "pts_us", "inferred", "detections", "tracks"} <= set(line), line
         assert isinstance(line["inferred"], bool)
         for box in line["detections"]:
-            x1, y1, x2, y2, score, _ = box
-            assert x1 < x2 and y1 < y2 and 0 <= score <= 1, line
+            x1, y1, x2, y2, confidence, _ = box
+            assert x1 < x2 and y1 < y2 and 0 <= confidence <= 1, line
         for track in line["tracks"]:
-            identity, x1, y1, x2, y2, score, _ = track
-            assert identity >= 1 and x1 < x2 and y1 < y2 and 0 <= score <= 1, line
+            identity, x1, y1, x2, y2, confidence, _ = track
+            assert identity >= 1 and x1 < x2 and y1 < y2 and 0 <= confidence <= 1, line
     for one, two in zip(lines, lines[1:]):
         assert one["sequence"] < two["sequence"], f"{path}: order of frames"
         assert one["pts_us"] < two["pts_us"], f"{path}: order of time"

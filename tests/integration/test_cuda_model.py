@@ -127,8 +127,8 @@ def save(path):
     x = net.op("Reshape", [flat, size])
     boxes = net.conv(x, (12, 4), 3, act="")
     boxes = net.op("Mul", [net.op("Softplus", [boxes]), net.const(numpy.float32(8))])
-    scores = net.op("Sigmoid", [net.conv(x, (12, 2), act="")])
-    both = net.op("Concat", [boxes, scores], axis=1)
+    confidences = net.op("Sigmoid", [net.conv(x, (12, 2), act="")])
+    both = net.op("Concat", [boxes, confidences], axis=1)
     net.nodes.append(helper.make_node("Reshape", [both, net.const(numpy.array([0, 6, -1]))], ["out"]))
     graph = helper.make_graph(
         net.nodes, "net",
@@ -179,7 +179,7 @@ def test_what_follows_a_convolution_is_one_operation(models):
     found = kinds(models / "cuda.onnx")
     convs = kinds(models / "plain.onnx").count("Conv")
     assert found.count("Conv") == convs and found.count("BiasAct") == convs - 1  # two are a sum
-    # the one Sigmoid of the scores; no sum, no limit, no copy of parts left
+    # the one Sigmoid of the confidences; no sum, no limit, no copy of parts left
     assert found.count("Sigmoid") == 1 and not {"Add", "Clip", "Split"} & set(found)
     # Around the matrix, and where the head begins.
     assert found.count("Transpose") <= 4

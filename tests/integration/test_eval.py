@@ -160,7 +160,7 @@ FILES = {
     "b.txt": label(MIDDLE) + label((200, 200, 240, 280)) + label((200, 8, 216, 40), 2),
     # Nobody, and no file of labels.
     "c.webp": image([], "webp"),
-    "notes.md": b"not a image",
+    "notes.md": b"not an image",
 }
 
 
@@ -195,7 +195,7 @@ def test_images_with_known_people(spoton, tmp_path, kind):
     got = json.loads(spoton("eval", "fake", path, "--json", "-o", boxes,
                             env={"YOLO_INPUT_SIZE": SIZE}, expect=0).stdout)
     assert (got["images"], got["people"], got["doubtful"]) == (3, 4, 1)
-    # 3 of 4 found, one box wrong; all have one score, so the wrong one may stand anywhere.
+    # 3 of 4 found, one box wrong; all have one confidence, so the wrong one may stand anywhere.
     assert got["recall"] == pytest.approx(0.75) and got["precision"] == pytest.approx(0.75)
     heights = {row["height"]: row for row in got["by_height"]}
     assert heights["under 40 px"]["recall"] == 1 and heights["from 200 px"]["ap50"] == 1

@@ -33,7 +33,7 @@ def leftovers(folder):
 @pytest.mark.sanitize
 def test_a_bundle_runs(spoton, make_clip, tmp_path):
     done = export(spoton, tmp_path, "--batch", "2", expect=0)
-    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms a image alone, [\d.]+ MB", done.stdout)
+    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms an image alone, [\d.]+ MB", done.stdout)
     card = read_manifest(tmp_path / "bundle")
     assert (card["input"], card["precision"]) == ({"width": 320, "height": 192, "batch": 2}, "f32")
     assert card["engine"]["name"] == "fake" and "gate" not in card

@@ -79,7 +79,7 @@ def test_shared_clips_run_whole(spoton, shared, tmp_path):
 
 
 def test_the_other_engine_tracks_the_same_people(spoton, demo_clip, tmp_path):
-    """ONNX Runtime beside OpenVINO, both in f32: boxes within 1 px, scores within 0.01."""
+    """ONNX Runtime beside OpenVINO, both in f32: boxes within 1 px, confidences within 0.01."""
     listed = spoton("doctor", engine=None, expect=0).stdout
     if not re.search(r"^engine +onnxruntime +\d", listed, re.M):
         pytest.skip("this build has no onnxruntime engine")

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.openvino
 PEERS = {"yolov5n.onnx": "yolov5", "yolov8n_int8.tflite": "yolov8", "yolo11n_int8.tflite": "yolov8",
          "yolo26n_int8.tflite": "end-to-end", "yolox_nano.onnx": "yolox"}
 OURS = "person.onnx"
-SCORE, IOU, VOTES, EVERY = 0.3, 0.5, 3, 40
-# A score means another thing in every model: each is judged at the one that suits it best.
-SCORES = np.arange(0.2, 0.61, 0.05)
+CONFIDENCE, IOU, VOTES, EVERY = 0.3, 0.5, 3, 40
+# A confidence means another thing in every model: each is judged at the one that suits it best.
+CONFIDENCES = np.arange(0.2, 0.61, 0.05)
 # What a wrong order of colours, scale or layout costs is far more: see test_a_wrong_reading_is_seen.
 WORSE = 0.10
 
@@ -41,7 +41,7 @@ def find(spoton, model, folder, boxes, env=None):
     found = {}
     for line in boxes.read_text().splitlines():
         name, *values = line.split()
-        if float(values[4]) >= SCORES[0]:
+        if float(values[4]) >= CONFIDENCES[0]:
             found.setdefault(name, []).append([float(value) for value in values])
     return {name: np.array(rows) for name, rows in found.items()}, done.stdout
 
@@ -53,14 +53,14 @@ def overlap(a, b):
     return both / np.maximum(area[0][:, None] + area[1][None] - both, 1e-9)
 
 
-def boxes_of(found, name, score):
+def boxes_of(found, name, confidence):
     rows = found.get(name, np.zeros((0, 5)))
-    return rows[rows[:, 4] >= score, :4]
+    return rows[rows[:, 4] >= confidence, :4]
 
 
 def people(others, name):
     """Boxes of `others` in this frame that VOTES of them share, each person once."""
-    lists = [boxes_of(found, name, SCORE) for found in others]
+    lists = [boxes_of(found, name, CONFIDENCE) for found in others]
     seen = []
     for boxes in lists:
         for box in boxes:
@@ -82,16 +82,16 @@ def matches(boxes, truth):
 
 
 def judge(found, others, names):
-    """The best F1 over all scores, with its recall, precision and score."""
+    """The best F1 over all confidences, with its recall, precision and confidence."""
     persons = {name: people(others, name) for name in names}
     count = sum(len(boxes) for boxes in persons.values())
     assert count >= 80
     best = (0, 0, 0, 0)
-    for score in SCORES:
-        boxes = {name: boxes_of(found, name, score) for name in names}
+    for confidence in CONFIDENCES:
+        boxes = {name: boxes_of(found, name, confidence) for name in names}
         hits = sum(matches(boxes[name], persons[name]) for name in names)
         total = sum(len(rows) for rows in boxes.values())
-        best = max(best, (2 * hits / (count + total), hits / count, hits / max(total, 1), score))
+        best = max(best, (2 * hits / (count + total), hits / count, hits / max(total, 1), confidence))
     return best
 
 
@@ -115,8 +115,8 @@ def test_a_peer_finds_the_people_as_ours_does(all_found, frames, model):
     for one in (OURS, model):
         others = [found for name, found in all_found.items() if name != one]
         result[one] = judge(all_found[one], others, frames[1])
-    for one, (f1, recall, precision, score) in result.items():
-        print(f"{one}: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f} at {score:.2f}")
+    for one, (f1, recall, precision, confidence) in result.items():
+        print(f"{one}: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f} at {confidence:.2f}")
     assert result[model][0] >= result[OURS][0] - WORSE and result[OURS][0] > 0.9
 
 

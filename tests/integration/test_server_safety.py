@@ -490,7 +490,7 @@ def test_slow_and_idle_clients_cost_nothing(serve):
     files, memory = files_of(s), s.memory_bytes()
 
     def cost(seconds=2):
-        """CPU time a image: unlike a rate, it is the same on a busy machine."""
+        """CPU time an image: unlike a rate, it is the same on a busy machine."""
         begin, at = s.get("/api/v2/cameras/c1")["ledger"], cpu_seconds(s.process.pid)
         time.sleep(seconds)
         s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["inferred"] >= begin["inferred"] + 10)

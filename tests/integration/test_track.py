@@ -78,7 +78,7 @@ def test_tracking_a_journal_with_other_settings(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=20)}", "--out", out, expect=0)
     strict = tmp_path / "strict.txt"
-    # The fake engine's scores are 0.95: no track starts above that.
+    # The fake engine's confidences are 0.95: no track starts above that.
     spoton("track", out / "c.jsonl", "-o", strict, "--track-high-threshold", "0.99",
            "--track-new-threshold", "0.99", engine=None, expect=0)
     assert len(Results(out, "c").rows) == 40

@@ -119,8 +119,8 @@ def test_pasting_from_a_image_without_people_leaves_numbers(torch_python):
 
 
 def test_people_who_overlap_count_more_and_repel_boxes(torch_python):
-    """One box over both of two people who overlap, and one over somebody alone: the options raise the loss
-    of the first, draw its edge off the neighbour, and change nothing about the second."""
+    """One box covers two people who overlap, another one a person alone: the options raise the loss of the
+    first, push its edge away from the neighbour, and leave the second unchanged."""
     check = ("import torch\n"
              "from train.draw import Batch\n"
              "from train.loss import detection_loss\n"
@@ -198,7 +198,7 @@ def test_a_run_that_diverges_leaves_its_last_good_checkpoint(torch_python, frame
     run(*words, "--steps", 1, "--until", 0.1)
     good = (tmp_path / "out" / "checkpoint.pt").read_bytes()
     done = run(*words, "--resume", "--steps", 3, "--rate", "nan", expect=1)
-    assert "--resume goes on" in done.stderr and "Traceback" not in done.stderr
+    assert "use --resume" in done.stderr and "Traceback" not in done.stderr
     assert (tmp_path / "out" / "checkpoint.pt").read_bytes() == good
     run(*words, "--resume", "--steps", 1)
 
@@ -206,11 +206,11 @@ def test_a_run_that_diverges_leaves_its_last_good_checkpoint(torch_python, frame
 @pytest.mark.parametrize("words, text", [
     (["--data", "nowhere", "--steps", "1"], "no such folder"),
     (["--data", "BAD", "--steps", "1"], "is not \"flag cx cy w h\""),
-    (["--data", "FRAMES"], "give --minutes or --steps"),
+    (["--data", "FRAMES"], "set --minutes or --steps"),
     (["--data", "FRAMES", "--steps", "1", "--init", "nothing.pt"], "no such file"),
     (["--data", "FRAMES", "--steps", "1", "--sources", "a=1"], "is not in the data"),
-    (["--data", "FRAMES", "--steps", "1", "--crowd-weight", "-3"], "--crowd-weight -3.0: 0 or more"),
-    (["--data", "FRAMES", "--steps", "1", "--repel", "nan"], "--repel nan: 0 or more"),
+    (["--data", "FRAMES", "--steps", "1", "--crowd-weight", "-3"], "--crowd-weight -3.0: must be 0 or more"),
+    (["--data", "FRAMES", "--steps", "1", "--repel", "nan"], "--repel nan: must be 0 or more"),
 ])
 def test_bad_input_is_one_line(torch_python, frames, tmp_path, words, text):
     bad = tmp_path / "bad"

@@ -92,7 +92,7 @@ def test_capacity(spoton, make_clip):
     done = spoton("tune", "--capacity", "--seconds", "1.5", "--rate", "1", make_clip(frames=20),
                   "--engine-options", "delay_us=20000", "--threads", "1", expect=0)
     cameras, rate = re.match(r"(\d+) cameras of 1 frames/s: ([\d.]+)", done.stdout).groups()
-    # 20 ms a image at least: 50 a second, and fewer where the machine is busy.
+    # 20 ms an image at least: 50 a second, and fewer where the machine is busy.
     assert int(cameras) == int(float(rate)) and 1 <= int(cameras) <= 50
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Average precision of a person detector, written apart from the C code it is meant to check.
+"""Average precision of a person detector, independent of the C code that it checks.
 
     ap.py MODEL LABELS.tar [--shape 640x640 640x384] [--aspect 4:3] [--precision f32]
-    ap.py --detections DETS.txt LABELS.tar      what the program itself found, see below
+    ap.py --detections DETS.txt LABELS.tar      detections of the program, see below
 
 LABELS.tar holds NAME.jpg with NAME.txt: lines "flag cx cy w h", relative to the frame; flag 2 marks
 people too doubtful to count for or against a detector. Prints AP at IoU 0.5 and the mean over
 0.5..0.95 (101-point interpolation, as COCO) for each input shape. --aspect crops the frames first.
-DETS.txt: lines "NAME x1 y1 x2 y2 score" in pixels of the frame.
+DETS.txt: lines "NAME x1 y1 x2 y2 confidence" in pixels of the frame.
 Needs numpy and Pillow, and for a MODEL opencv-python and openvino; models with the head [1, 5, n] in
 pixels.
 """
@@ -77,8 +77,8 @@ def overlaps(a, b):
     return both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-9)
 
 
-def suppress(boxes, scores, threshold):
-    order = np.argsort(-scores, kind="stable")[:4096]
+def suppress(boxes, confidences, threshold):
+    order = np.argsort(-confidences, kind="stable")[:4096]
     kept = []
     while len(order) and len(kept) < 300:
         kept.append(order[0])
@@ -98,12 +98,12 @@ def detect(model, frame, width, height):
     return np.clip(boxes, 0, limits), output[4][kept]
 
 
-def match(boxes, scores, labels, doubtful, iou):
-    """Greedy by score: 1 a hit, 0 a miss, -1 not counted. Doubtful people are a last resort."""
+def match(boxes, confidences, labels, doubtful, iou):
+    """Greedy by confidence: 1 true positive, 0 false positive, -1 not counted. Doubtful people match last."""
     table = overlaps(boxes, labels) if len(labels) and len(boxes) else np.zeros((len(boxes), 0))
     free = np.ones(len(labels), bool)
     result = np.zeros(len(boxes), int)
-    for i in np.argsort(-scores, kind="stable"):
+    for i in np.argsort(-confidences, kind="stable"):
         for group, value in ((~doubtful, 1), (doubtful, -1)):
             candidates = np.where(group & (free | doubtful), table[i], 0) if len(labels) else []
             if len(candidates) and np.max(candidates) >= iou:
@@ -114,14 +114,14 @@ def match(boxes, scores, labels, doubtful, iou):
 
 
 def average_precision(frames, iou):
-    hits, scores, people = [], [], 0
+    hits, confidences, people = [], [], 0
     for boxes, confidence, labels, doubtful in frames:
         result = match(boxes, confidence, labels, doubtful, iou)
         hits.append(result[result >= 0])
-        scores.append(confidence[result >= 0])
+        confidences.append(confidence[result >= 0])
         people += np.count_nonzero(~doubtful)
-    hits, scores = np.concatenate(hits), np.concatenate(scores)
-    hits = hits[np.argsort(-scores, kind="stable")]
+    hits, confidences = np.concatenate(hits), np.concatenate(confidences)
+    hits = hits[np.argsort(-confidences, kind="stable")]
     true = np.cumsum(hits)
     recall, precision = true / people, true / np.arange(1, len(hits) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]

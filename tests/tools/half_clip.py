@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""One real clip, cut into two overlapping halves, as two calibrated cameras: does the same person get
-the same number in both?
+"""Cuts a real clip into two overlapping halves, runs them as two calibrated cameras, and reports how often
+a person has the same global id in both.
 
     half_clip.py [--spoton build/spoton] [--part 0.6] CLIP
 
-The floor's homography comes out of the clip itself: people's boxes grow with how far below the horizon
-their feet stand, which gives the horizon and the camera's height for people of 1.7 m. The truth is what
-the tracker says of the whole image: each box of a half belongs to the track of the whole whose box,
-cut off where the half ends, overlaps it most.
+The homography of the floor is fitted to the clip: the height of a person's box grows linearly with the
+distance of the feet below the horizon, which gives the horizon and, for people of 1.7 m, the height of the
+camera. Ground truth are the tracks of the uncut clip: each box of a half belongs to the track whose box,
+clipped at the edge of the half, overlaps it most.
 """
 import argparse
 import collections
@@ -51,8 +51,8 @@ def fit_horizon(results_log, height):
 
 
 def marks(slope, horizon, size):
-    """Places on the floor for a grid of the whole image's points: a camera that looks about level
-    sees a foot h below the horizon at the depth focal * camera's height / h."""
+    """Positions on the floor for a grid of pixels: a camera with a nearly level axis sees a foot h below the
+    horizon at the depth focal * camera's height / h."""
     width, height = size
     camera_m = PERSON_M / slope
     for v in (0.35, 0.6, 0.98):
@@ -88,13 +88,13 @@ def ground_truth_of(box, left, right, whole):
     best, person = 0.5, 0
     for t in whole:
         cut = (max(t[1], left), t[2], min(t[3], right), t[4])
-        if cut[2] > cut[0] and (score := overlap(box, cut)) > best:
-            best, person = score, t[0]
+        if cut[2] > cut[0] and (shared := overlap(box, cut)) > best:
+            best, person = shared, t[0]
     return person
 
 
 def judge(out, halves, whole):
-    """Rows as world_metrics reads them, and how boxes of one person in both halves are numbered."""
+    """Rows as world_metrics reads them, and the global ids of people who are in both halves."""
     people = [line for line in read_lines(out / "people.jsonl") if "sequence" in line]
     number = {(line["camera"], line["sequence"], p[0]): p[1] for line in people
               for p in line["people"]}
@@ -118,8 +118,7 @@ def judge(out, halves, whole):
 
 
 def hand_offs(rows, numbers):
-    """People of the whole image who were seen in both halves: is their most frequent number in the
-    one that of the other?"""
+    """How many people, of those seen in both halves, have the same most frequent global id in both."""
     said = collections.defaultdict(lambda: collections.defaultdict(collections.Counter))
     for row, number in zip(rows, numbers):
         if row.person and number:
@@ -135,7 +134,7 @@ def main():
     parser.add_argument("--spoton", default="build/spoton")
     parser.add_argument("--part", type=float, default=0.6, help="of the width, each half")
     parser.add_argument("--limit", type=int, help="frames")
-    parser.add_argument("--least", type=float, help="exit 1 below this share of equal numbers")
+    parser.add_argument("--least", type=float, help="exit 1 below this share of equal global ids")
     parser.add_argument("clip")
     a = parser.parse_args()
     limit = ["--limit", str(a.limit)] if a.limit else []
@@ -163,8 +162,8 @@ def main():
     idf1, switches = measure(rows, numbers)
     share = equal / len(known) if known else 0
     print(f"horizon at y {horizon:.0f}, camera {PERSON_M / slope:.1f} m high")
-    print(f"both halves see a person: {len(pairs)} times, both numbered {len(known)}, equal {share:.4f}")
-    print(f"people seen in both: {seen}, of one number {same}; IDF1 {idf1:.4f}, switches {switches}")
+    print(f"both halves see a person: {len(pairs)} times, both with a global id {len(known)}, equal {share:.4f}")
+    print(f"people seen in both: {seen}, with one global id {same}; IDF1 {idf1:.4f}, switches {switches}")
     return 0 if a.least is None or (known and share >= a.least) else 1
 
 

@@ -1,14 +1,14 @@
-"""Small detectors with random weights, one for each family of heads, and their boxes by NumPy.
+"""Small detectors with random weights, one for each variant of each head type, and a decoder in NumPy.
 
-build(family) gives an ONNX graph: five strided convolutions, a 1x1 convolution for each of the strides
-8, 16 and 32, and the family's own way from there to its output. decode(family, output) reads that output
-into boxes the plain way. Nothing here shares a line with the program.
+build(variant) returns an ONNX graph: five strided convolutions, a 1x1 convolution for each of the strides
+8, 16 and 32, and the head. decode(variant, output) decodes its output into boxes. None of this code is
+shared with the program.
 """
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-WIDTH, HEIGHT = 320, 256  # not square: a swapped axis is seen
+WIDTH, HEIGHT = 320, 256  # not square, so that swapped axes are detected
 STRIDES = (8, 16, 32)
 CLASSES = 3
 NAMES = ["dog", "person", "bicycle"]
@@ -18,8 +18,8 @@ QUERIES = 300
 ANCHORS = {8: ((12, 16), (18, 36), (40, 28)), 16: ((36, 75), (76, 55), (60, 110)),
            32: ((110, 90), (120, 160), (200, 180))}
 
-# family: what the program must call it, and how its input and its output are
-FAMILIES = {
+# "as" is the head type that the program must report; the rest describes input and output.
+VARIANTS = {
     "v5": {"as": "yolov5"},
     "v5_half": {"as": "yolov5", "half": True},
     "v8": {"as": "yolov8"},
@@ -36,7 +36,7 @@ FAMILIES = {
 
 
 class Graph:
-    """An ONNX graph in the making: each call adds a node and gives the name of its output."""
+    """Builds an ONNX graph: each call adds a node and returns the name of its output."""
 
     def __init__(self, seed):
         self.random = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ class Graph:
 
 
 def backbone(g, x, white):
-    """The maps of the three strides, 32 channels each, of mean 0 and deviation 1 or so."""
+    """The feature maps of the three strides, 32 channels each, with mean 0 and deviation near 1."""
     x = g("Relu", g.conv(x, 3, 16, 3, 2, gain=2.0 / white))
     x = g("Relu", g.conv(x, 16, 24, 3, 2))
     maps = []
@@ -102,8 +102,8 @@ def raw_maps(g, maps, channels, bias, gain=0.5):
 
 
 def distances_to_boxes(g, maps):
-    """YOLOv8's way: a distribution over 16 distances for each side. -> corners and scores."""
-    corners, scores = [], []
+    """DFL as in YOLOv8: a distribution over 16 distances for each side. -> corners and confidences."""
+    corners, confidences = [], []
     bias = np.concatenate([np.tile(np.linspace(1.5, -1.5, BINS), 4), np.full(CLASSES, -1.6)])
     for x, stride in zip(raw_maps(g, maps, 4 * BINS + CLASSES, bias), STRIDES):
         cells = (HEIGHT // stride) * (WIDTH // stride)
@@ -115,8 +115,8 @@ def distances_to_boxes(g, maps):
         low = g("Sub", centre, g.slice(sides, 1, 0, 2))
         high = g("Add", centre, g.slice(sides, 1, 2, 4))
         corners.append(g("Mul", g.concat([low, high], 1), g.numbers(stride)))
-        scores.append(g("Sigmoid", g.slice(x, 1, 4 * BINS, 4 * BINS + CLASSES)))
-    return g.concat(corners, 2), g.concat(scores, 2)
+        confidences.append(g("Sigmoid", g.slice(x, 1, 4 * BINS, 4 * BINS + CLASSES)))
+    return g.concat(corners, 2), g.concat(confidences, 2)
 
 
 def to_unit(g, x, axis, relative):
@@ -127,18 +127,18 @@ def to_unit(g, x, axis, relative):
 
 
 def v8(g, maps, what):
-    corners, scores = distances_to_boxes(g, maps)
+    corners, confidences = distances_to_boxes(g, maps)
     low, high = g.slice(corners, 1, 0, 2), g.slice(corners, 1, 2, 4)
     centre = g("Mul", g("Add", low, high), g.numbers(0.5))
     boxes = to_unit(g, g.concat([centre, g("Sub", high, low)], 1), 1, what.get("relative"))
-    output = g.concat([boxes, scores], 1)
+    output = g.concat([boxes, confidences], 1)
     return [g("Transpose", output, perm=[0, 2, 1]) if what.get("rows") else output]
 
 
 def end_to_end(g, maps, what):
-    corners, scores = distances_to_boxes(g, maps)
-    best = g("ReduceMax", scores, axes=[1], keepdims=0)
-    kind = g("ArgMax", scores, axis=1, keepdims=0)
+    corners, confidences = distances_to_boxes(g, maps)
+    best = g("ReduceMax", confidences, axes=[1], keepdims=0)
+    kind = g("ArgMax", confidences, axis=1, keepdims=0)
     values, order = g("TopK", best, g.indices(QUERIES), outputs=2)
     kind = g("Cast", g("GatherElements", kind, order, axis=1), to=TensorProto.FLOAT)
     places = g("Expand", g("Unsqueeze", order, g.indices(2)), g.indices(1, QUERIES, 4))
@@ -149,7 +149,7 @@ def end_to_end(g, maps, what):
 
 
 def v5(g, maps, what):
-    """Three anchors a cell, one whole grid after the other."""
+    """Three anchors per cell, ordered by anchor, then by cell."""
     levels = []
     values = 5 + CLASSES
     bias = np.tile(np.r_[np.zeros(4), -2.0, np.full(CLASSES, 1)], 3)
@@ -182,13 +182,13 @@ def yolox(g, maps, what, decoded=False):
 
 
 def rtdetr(g, maps, what, pair=False, topk=False):
-    """The first 300 cells of stride 16 serve as queries; the real ones attend, the output is the same."""
+    """The first 300 cells of stride 16 are the queries: no attention, but the same form of output."""
     bias = np.r_[0, 0, -1.5, -1.0, np.full(CLASSES, -1.6)]
     x = g.slice(raw_maps(g, maps, 4 + CLASSES, bias)[1], 2, 0, QUERIES)
     x = g("Transpose", x, perm=[0, 2, 1])
-    boxes, scores = g("Sigmoid", g.slice(x, 2, 0, 4)), g.slice(x, 2, 4, 4 + CLASSES)
-    if topk:  # Ultralytics since 8.4: the best scores of all classes, with their boxes still as centres
-        best, order = g("TopK", g("Reshape", g("Sigmoid", scores), g.indices(1, QUERIES * CLASSES)),
+    boxes, confidences = g("Sigmoid", g.slice(x, 2, 0, 4)), g.slice(x, 2, 4, 4 + CLASSES)
+    if topk:  # Ultralytics since 8.4: the highest confidences over all classes, boxes by their centres
+        best, order = g("TopK", g("Reshape", g("Sigmoid", confidences), g.indices(1, QUERIES * CLASSES)),
                         g.indices(QUERIES), outputs=2)
         query = g("Div", order, g.indices(CLASSES))
         kind = g("Cast", g("Mod", order, g.indices(CLASSES)), to=TensorProto.FLOAT)
@@ -196,14 +196,14 @@ def rtdetr(g, maps, what, pair=False, topk=False):
         last = g.indices(2)
         return [g.concat([g("GatherElements", boxes, places, axis=1), g("Unsqueeze", best, last),
                           g("Unsqueeze", kind, last)], 2)]
-    return [scores, boxes] if pair else [g.concat([boxes, g("Sigmoid", scores)], 2)]
+    return [confidences, boxes] if pair else [g.concat([boxes, g("Sigmoid", confidences)], 2)]
 
 
 HEADS = {"v5": v5, "v8": v8, "end": end_to_end, "yolox": yolox, "rtdetr": rtdetr}
 
 
-def build(family, seed=1):
-    what = FAMILIES[family]
+def build(variant, seed=1):
+    what = VARIANTS[variant]
     g = Graph(seed)
     element = TensorProto.FLOAT16 if what.get("half") else TensorProto.FLOAT
     shape = [1, HEIGHT, WIDTH, 3] if what.get("nhwc") else [1, 3, HEIGHT, WIDTH]
@@ -211,13 +211,13 @@ def build(family, seed=1):
     if what.get("nhwc"):
         x = g("Transpose", x, perm=[0, 3, 1, 2])
     extra = {"yolox_decoded": {"decoded": True}, "rtdetr_pair": {"pair": True},
-             "rtdetr_topk": {"topk": True}}.get(family, {})
-    outputs = HEADS[family.split("_")[0]](g, backbone(g, x, 255 if what.get("bytes") else 1), what, **extra)
+             "rtdetr_topk": {"topk": True}}.get(variant, {})
+    outputs = HEADS[variant.split("_")[0]](g, backbone(g, x, 255 if what.get("bytes") else 1), what, **extra)
     names = ["logits", "pred_boxes"] if len(outputs) == 2 else ["output0"]
     for output, name in zip(outputs, names):
         g.nodes.append(helper.make_node("Cast", [output], [name], to=element))
     graph = helper.make_graph(
-        g.nodes, family, [helper.make_tensor_value_info("images", element, shape)],
+        g.nodes, variant, [helper.make_tensor_value_info("images", element, shape)],
         [helper.make_tensor_value_info(name, element, None) for name in names], g.initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -234,24 +234,24 @@ def overlap(a, b):
     return both / np.maximum(area[0][:, None] + area[1][None] - both, 1e-9)
 
 
-def suppress(boxes, scores, most):
+def suppress(boxes, confidences, most):
     kept = []
-    for i in np.argsort(-scores, kind="stable"):
+    for i in np.argsort(-confidences, kind="stable"):
         if not kept or overlap(boxes[i:i + 1], boxes[kept]).max() <= most:
             kept.append(i)
     return kept
 
 
-def decode(family, outputs, lowest=0.05, most=0.7):
-    """The persons of one image: corners in pixels of the input [n][4], and scores."""
-    what, kind = FAMILIES[family], FAMILIES[family]["as"]
+def decode(variant, outputs, lowest=0.05, most=0.7):
+    """People in one image: corners in pixels of the input [n][4], and confidences."""
+    what, kind = VARIANTS[variant], VARIANTS[variant]["as"]
     outputs = [np.asarray(output[0], np.float64) for output in outputs]
     rows = outputs[0]
     size = np.array([WIDTH, HEIGHT] * 2)
     if kind == "end-to-end":
         rows = rows[rows[:, 5] == PERSON]
         boxes = rows[:, :4] * (size if what.get("relative") else 1)
-        if family == "rtdetr_topk":
+        if variant == "rtdetr_topk":
             boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], axis=1)
         sure = rows[:, 4] >= lowest
         return boxes[sure], rows[sure, 4]
@@ -260,16 +260,16 @@ def decode(family, outputs, lowest=0.05, most=0.7):
     if kind == "rtdetr" and len(outputs) == 2:
         rows = np.concatenate([outputs[1], 1 / (1 + np.exp(-outputs[0]))], axis=1)
     centre, side = rows[:, :2], rows[:, 2:4]
-    if family == "yolox":  # offsets in the cell and logarithms, both in cells
+    if variant == "yolox":  # offsets within the cell and log sizes, both in cells
         cells = np.concatenate([grid(s).T for s in STRIDES])
         strides = np.concatenate([np.full((grid(s).shape[1], 1), s) for s in STRIDES])
         centre, side = (centre + cells) * strides, np.exp(side) * strides
     if kind == "rtdetr" or what.get("relative"):
         centre, side = centre * size[:2], side * size[:2]
-    scores = rows[:, 4 + PERSON]
+    confidences = rows[:, 4 + PERSON]
     if kind in ("yolov5", "yolox"):
-        scores = rows[:, 4] * rows[:, 5 + PERSON]
-    sure = scores >= lowest
-    boxes, scores = np.concatenate([centre - side / 2, centre + side / 2], axis=1)[sure], scores[sure]
-    kept = list(range(len(boxes))) if kind == "rtdetr" else suppress(boxes, scores, most)
-    return boxes[kept], scores[kept]
+        confidences = rows[:, 4] * rows[:, 5 + PERSON]
+    sure = confidences >= lowest
+    boxes, confidences = np.concatenate([centre - side / 2, centre + side / 2], axis=1)[sure], confidences[sure]
+    kept = list(range(len(boxes))) if kind == "rtdetr" else suppress(boxes, confidences, most)
+    return boxes[kept], confidences[kept]

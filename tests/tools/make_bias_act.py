@@ -3,7 +3,7 @@
 
 half.onnx and float.onnx: y = BiasAct(x, bias, a, b, after), z = BiasActF32(y, bias), of [n,h,w,c] with
 n, h and w free, and for x not even named. y: SiLU with two summands before it and one after; z: clip to
--1..6. The size of what comes of z is given, too. Exits with 77 when the onnx package is not there.
+-1..6. The shape of the sum over z is an output, too. Exits with 77 if the onnx package is not installed.
 """
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ def save(path, element):
         helper.make_node("BiasAct", ["all_of_x", "bias", "a", "b", "after"], ["y"], activation=1, before=2,
                          **common),
         helper.make_node("BiasActF32", ["y", "bias"], ["z"], activation=2, before=0, **common),
-        # Twice the rows, and every second of them: of a size of -1 that would be 0, and no sum.
+        # Doubles the rows and takes every second one: a size of -1 would leave 0 rows and fail to add.
         helper.make_node("Concat", ["z", "z"], ["twice"], axis=1),
         helper.make_node("Slice", ["twice", "zero", "last", "rows", "two"], ["once"]),
         helper.make_node("Add", ["z", "once"], ["sum"]),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes small ONNX files for the tests of the model reader: make_models.py FOLDER
 
-Every file computes a constant that is spread over the batch, so that it runs in no time and what it
-must give is known. Exits with 77 when the onnx package is not there.
+Every model returns a constant, repeated over the batch, so it runs fast and its output is known. Exits with 77
+if the onnx package is not installed.
 """
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ def cells():
 
 
 def grid_head(classes, unit=1.0):
-    """[336, 4 + classes]; a box of 16x24 px at cell 9 has score 0.9 in the last class."""
+    """[336, 4 + classes]; a box of 16x24 px at cell 9 has confidence 0.9 in the last class."""
     centres = cells()
     head = np.zeros((len(centres), 4 + classes), np.float32)
     head[:, :2] = centres
@@ -40,7 +40,7 @@ def grid_head(classes, unit=1.0):
 
 
 def yolov5_head(classes, unit=1.0):
-    """[1008, 5 + classes], three anchors a cell, a whole grid an anchor; the same box and score."""
+    """[1008, 5 + classes], three anchors per cell, ordered by anchor; the same box and confidence."""
     grids, start = [], 0
     for stride in STRIDES:
         count = (SIZE // stride) ** 2
@@ -51,7 +51,7 @@ def yolov5_head(classes, unit=1.0):
     head[:, :2] = centres
     head[:, 2:4] = (16, 24)
     head[:, :4] *= unit
-    head[:, 5:] = 0.99  # nothing without its objectness
+    head[:, 5:] = 0.99  # only objectness separates the box from the background
     head[256 + 9, 4:] = 0.5
     head[256 + 9, 4] = 0.95
     head[256 + 9, 4 + classes] = 0.9 / 0.95
@@ -59,7 +59,7 @@ def yolov5_head(classes, unit=1.0):
 
 
 def yolox_head(classes):
-    """[336, 5 + classes], offsets in the cell and log sizes in cells; the same box and score."""
+    """[336, 5 + classes], offsets within the cell and log sizes in cells; the same box and confidence."""
     head = np.zeros((336, 5 + classes), np.float32)
     head[:, :2] = 0.5
     head[:, 5:] = 0.99
@@ -71,22 +71,22 @@ def yolox_head(classes):
 
 
 def rtdetr_heads(classes, queries=300):
-    """[queries, 4] relative boxes and [queries, classes] logits; the same box and score."""
+    """[queries, 4] relative boxes and [queries, classes] logits; the same box and confidence."""
     boxes = np.full((queries, 4), 0.25, np.float32)
-    scores = np.full((queries, classes), -5, np.float32)
+    confidences = np.full((queries, classes), -5, np.float32)
     boxes[17] = np.array([76, 4, 16, 24], np.float32) / SIZE
-    scores[17, classes - 1] = np.log(0.9 / 0.1)
-    return boxes, scores
+    confidences[17, classes - 1] = np.log(0.9 / 0.1)
+    return boxes, confidences
 
 
 def yolov6_head(classes):
-    """[336, 5 + classes]: YOLOv6 has no objectness and fills its place with ones."""
+    """[336, 5 + classes]: YOLOv6 has no objectness; its column is all ones."""
     head = grid_head(classes)
     return np.concatenate([head[:, :4], np.ones((len(head), 1), np.float32), head[:, 4:]], axis=1)
 
 
 def corner_rows():
-    """[336, 6] x1 y1 x2 y2 score class, a row a cell; two of them are of the same object."""
+    """[336, 6] x1 y1 x2 y2 confidence class, one row per cell; two rows are of the same object."""
     head = grid_head(1)
     rows = np.zeros((len(head), 6), np.float32)
     rows[:, :2], rows[:, 2:4] = head[:, :2] - (8, 12), head[:, :2] + (8, 12)
@@ -97,12 +97,12 @@ def corner_rows():
 
 
 def rfdetr_heads(classes):
-    """As RF-DETR's export: a last logit that is no class, here the highest of all."""
-    boxes, scores = rtdetr_heads(classes + 1)
-    scores[17] = -5
-    scores[17, classes - 1] = np.log(0.9 / 0.1)
-    scores[:, classes] = 5
-    return boxes, scores
+    """As RF-DETR exports it: the last logit is not a class, and is the highest here."""
+    boxes, confidences = rtdetr_heads(classes + 1)
+    confidences[17] = -5
+    confidences[17, classes - 1] = np.log(0.9 / 0.1)
+    confidences[:, classes] = 5
+    return boxes, confidences
 
 
 def end_to_end_head(unit=1.0):
@@ -159,7 +159,7 @@ def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FL
 
 
 def save_echo(folder, name, shape, element=TensorProto.FLOAT):
-    """Gives out, as f32, the very numbers that it was given."""
+    """A model that returns its input as f32."""
     nodes = [helper.make_node("Cast", ["images"], ["output0"], to=TensorProto.FLOAT)]
     graph = helper.make_graph(
         nodes, name, [helper.make_tensor_value_info("images", element, list(shape))],
@@ -168,8 +168,8 @@ def save_echo(folder, name, shape, element=TensorProto.FLOAT):
     onnx.save(model, str(folder / f"{name}.onnx"))
 
 
-def make_look_alikes(folder):
-    """Heads that have the shape of another."""
+def make_ambiguous_heads(folder):
+    """Heads that have the shape of another head type."""
     free = ("b", 3, "h", "w")
     save(folder, "v6", [yolov6_head(80)])
     save(folder, "v6_free", [yolov6_head(80)], shape=free, free=True)
@@ -184,10 +184,10 @@ def make_look_alikes(folder):
     save(folder, "rfdetr_coco", list(rtdetr_heads(91)), out_names=["dets", "labels"])
 
 
-def make_other_families(folder):
+def make_other_head_types(folder):
     coco = [f"class{i}" if i else "person" for i in range(80)]
     free = ("b", 3, "h", "w")
-    boxes, scores = rtdetr_heads(2)
+    boxes, confidences = rtdetr_heads(2)
     save(folder, "v5", [yolov5_head(80)], names=coco)
     save(folder, "v5_unnamed", [yolov5_head(2)])
     save(folder, "v5_relative", [yolov5_head(2, 1 / SIZE)])
@@ -201,8 +201,8 @@ def make_other_families(folder):
     save(folder, "yolox_free", [yolox_head(80)], shape=free, free=True)
     decoded = np.concatenate([grid_head(80)[:, :4], yolox_head(80)[:, 4:]], axis=1)
     save(folder, "yolox_decoded", [decoded])
-    save(folder, "rtdetr", [scores, boxes], out_names=["logits", "pred_boxes"])
-    save(folder, "rtdetr_turned", [boxes, 1 / (1 + np.exp(-scores))],
+    save(folder, "rtdetr", [confidences, boxes], out_names=["logits", "pred_boxes"])
+    save(folder, "rtdetr_turned", [boxes, 1 / (1 + np.exp(-confidences))],
          out_names=["pred_boxes", "scores"])
     one = np.concatenate(rtdetr_heads(80), axis=1)
     one[:, 4:] = 1 / (1 + np.exp(-one[:, 4:]))
@@ -234,8 +234,8 @@ def main():
     save(folder, "v8_coco", [grid_head(80).T])
     save(folder, "end_to_end", [end_to_end_head()])
     save(folder, "end_to_end_relative", [end_to_end_head(relative)], names=["bag", "person", "dog"])
-    make_other_families(folder)
-    make_look_alikes(folder)
+    make_other_head_types(folder)
+    make_ambiguous_heads(folder)
 
     for layout, shape in (("nchw", ("b", 3, "h", "w")), ("nhwc", ("b", "h", "w", 3))):
         save_echo(folder, f"echo_f32_{layout}", shape)

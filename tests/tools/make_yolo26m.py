@@ -40,7 +40,7 @@ class Graph:
 
 
 class Net(Graph):
-    """Tensors are (name, channels, stride): the stride tells the size for counting GFLOP."""
+    """Tensors are (name, channels, stride); the stride gives the size, which the GFLOP count needs."""
 
     def conv(self, x, out, k=1, s=1, groups=1, act=True):
         name, channels, stride = x
@@ -145,15 +145,15 @@ class Net(Graph):
                        axis=1)
 
     def level(self, x):
-        """One level of the head: boxes [b,4,n] in pixels, scores [b,80,n]."""
+        """One level of the head: boxes [b,4,n] in pixels, confidences [b,80,n]."""
         box = self.conv(self.conv(self.conv(x, 64, 3), 64, 3), 4, act=False)
-        scores = self.conv(x, x[1], 3, groups=x[1])
-        scores = self.conv(scores, 256)
-        scores = self.conv(self.conv(scores, 256, 3, groups=256), 256)
-        scores = self.conv(scores, CLASSES, act=False)
+        confidences = self.conv(x, x[1], 3, groups=x[1])
+        confidences = self.conv(confidences, 256)
+        confidences = self.conv(self.conv(confidences, 256, 3, groups=256), 256)
+        confidences = self.conv(confidences, CLASSES, act=False)
         b, _, _, hw = self.size_of(x)
         flat = [self.op("Reshape", [y[0], self.op("Concat", [b, self.ints(y[1]), hw], axis=0)])
-                for y in (box, scores)]
+                for y in (box, confidences)]
         near, far = self.op("Split", [flat[0], self.ints(2, 2)], outputs=2, axis=1)
         unit = self.const(np.float32(x[2]))
         cells = self.cells(x)
@@ -164,26 +164,26 @@ class Net(Graph):
     def head(self, levels):
         both = [self.level(x) for x in levels]
         boxes = self.op("Concat", [pair[0] for pair in both], axis=2)
-        scores = self.op("Sigmoid", [self.op("Concat", [pair[1] for pair in both], axis=2)])
+        confidences = self.op("Sigmoid", [self.op("Concat", [pair[1] for pair in both], axis=2)])
         boxes = self.op("Transpose", [boxes], perm=[0, 2, 1])
-        scores = self.op("Transpose", [scores], perm=[0, 2, 1])
-        best = self.op("ReduceMax", [scores], axes=[2], keepdims=0)
+        confidences = self.op("Transpose", [confidences], perm=[0, 2, 1])
+        best = self.op("ReduceMax", [confidences], axes=[2], keepdims=0)
         _, index = self.op("TopK", [best, self.ints(BOXES)], outputs=2, axis=1)
         wide = self.op("Unsqueeze", [index, self.ints(2)])
         boxes = self.op("GatherElements", [boxes, self.op("Tile", [wide, self.ints(1, 1, 4)])], axis=1)
-        scores = self.op("GatherElements",
-                         [scores, self.op("Tile", [wide, self.ints(1, 1, CLASSES)])], axis=1)
-        batch = self.op("Gather", [self.op("Shape", [scores]), self.ints(0)])
-        flat = self.op("Reshape", [scores, self.op("Concat", [batch, self.ints(-1)], axis=0)])
-        score, place = self.op("TopK", [flat, self.ints(BOXES)], outputs=2, axis=1)
+        confidences = self.op("GatherElements",
+                              [confidences, self.op("Tile", [wide, self.ints(1, 1, CLASSES)])], axis=1)
+        batch = self.op("Gather", [self.op("Shape", [confidences]), self.ints(0)])
+        flat = self.op("Reshape", [confidences, self.op("Concat", [batch, self.ints(-1)], axis=0)])
+        confidence, place = self.op("TopK", [flat, self.ints(BOXES)], outputs=2, axis=1)
         classes = self.const(np.int64(CLASSES))
         row = self.op("Div", [place, classes])
         kind = self.op("Sub", [place, self.op("Mul", [row, classes])])
         rows = self.op("Tile", [self.op("Unsqueeze", [row, self.ints(2)]), self.ints(1, 1, 4)])
         boxes = self.op("GatherElements", [boxes, rows], axis=1)
-        score = self.op("Unsqueeze", [score, self.ints(2)])
+        confidence = self.op("Unsqueeze", [confidence, self.ints(2)])
         kind = self.op("Unsqueeze", [self.op("Cast", [kind], to=TensorProto.FLOAT), self.ints(2)])
-        self.nodes.append(helper.make_node("Concat", [boxes, score, kind], ["output0"], axis=2))
+        self.nodes.append(helper.make_node("Concat", [boxes, confidence, kind], ["output0"], axis=2))
 
 
 def build():

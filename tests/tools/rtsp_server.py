@@ -1,12 +1,11 @@
 #!/usr/bin/python3
-"""An RTSP server for the tests, of GStreamer's own: made images, coded live.
+"""GStreamer's RTSP server for the tests, with test patterns encoded live.
 
     rtsp_server.py PORT CAMERAS [CODEC[:WIDTHxHEIGHT[:SECONDS]]]
 
-Serves rtsp://127.0.0.1:PORT/0, /1, ... (25 images a second) until it is killed, and writes "ready"
-when it listens. CODEC is h264, h265 or mjpeg; with SECONDS the size changes to its double and back
-so often, within the stream. Exits with 77 where GStreamer's parts are not installed (./setup test
-installs them)."""
+Serves rtsp://127.0.0.1:PORT/0, /1, ... at 25 frames/s until it is killed, and prints "ready" when it
+listens. CODEC is h264, h265 or mjpeg. With SECONDS, the frame size doubles and halves within the stream at
+that interval. Exits with 77 if GStreamer is not installed (./setup test installs it)."""
 
 import sys
 
@@ -33,7 +32,7 @@ def sized(width, height):
 
 
 def change_size(media, width, height, seconds):
-    """From the first image on, for as long as somebody watches."""
+    """Starts with the first frame and ends with the last client."""
     filter_ = media.get_element().get_by_name("size")
     double = False
 

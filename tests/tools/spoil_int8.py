@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes a copy of a quantised ONNX model with one scale wrong: spoil_int8.py IN OUT [FACTOR]
 
-The scale of one activation near the input is multiplied, in its QuantizeLinear and its DequantizeLinear
-alike, as a calibration on the wrong images would leave it: everything behind suffers, whatever the
-weights. Exits with 77 when the onnx package is not there.
+Multiplies the scale of one activation near the input, in QuantizeLinear and DequantizeLinear alike, like a
+calibration on the wrong images: all later layers lose accuracy. Exits with 77 if the onnx package is not
+installed.
 """
 import sys
 

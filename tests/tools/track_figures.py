@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""The figures that `spoton eval --tracks` must reproduce, by py-motmetrics and TrackEval.
+"""Prints the metrics that `spoton eval --tracks` must reproduce, computed by py-motmetrics and TrackEval.
 
     track_figures.py [DATA] [> tests/data/eval/figures.json]
 
-Measures tests/data/eval/{gt,out}.txt, the same files in mot17/, whose ground truth has the classes of MOT17, by
-TrackEval's own MotChallenge2DBox with its defaults, and gt.txt with ref.txt of every sequence in DATA
-(../shared/data/tracker; without DATA those figures stay). Where gt.txt and out.txt are missing they are simulated first: people who
-walk and cross, tracks that shake, break off, swap and come back. The committed figures are those of
-motmetrics 1.4.0 and trackeval 1.3.0 (pip install motmetrics==1.4.0 trackeval==1.3.0).
+Evaluates tests/data/eval/{gt,out}.txt; the same files in mot17/, whose ground truth has the classes of MOT17,
+through TrackEval's MotChallenge2DBox with its defaults; and gt.txt with ref.txt of every sequence in DATA
+(without DATA, those metrics are kept). Missing gt.txt and out.txt are simulated first: people who walk and
+cross, tracks with jitter, fragments and ID switches. The committed metrics are those of motmetrics 1.4.0 and
+trackeval 1.3.0 (pip install motmetrics==1.4.0 trackeval==1.3.0).
 """
 import contextlib
 import io
@@ -31,7 +31,7 @@ def simulate():
     start, speed = random.uniform(50, 500, (people, 2)), random.uniform(-6, 6, (people, 2))
     size = np.stack([random.uniform(25, 45, people), random.uniform(70, 120, people)], axis=1)
     names = list(range(1, people + 1))
-    truth, tracks, fresh = [], [], 100
+    ground_truth, tracks, fresh = [], [], 100
     for frame in range(1, frames + 1):
         if frame % 17 == 0:  # two swap
             a, b = random.choice(people, 2, replace=False)
@@ -42,7 +42,7 @@ def simulate():
         for person in range(people):
             box = np.concatenate([start[person] + speed[person] * frame, size[person]])
             flag = 0 if person == 6 and frame > 60 else 1
-            truth.append((frame, person + 1, *np.round(box, 2), flag, 1, 1))
+            ground_truth.append((frame, person + 1, *np.round(box, 2), flag, 1, 1))
             if random.random() > 0.12:
                 shaken = box + random.normal(0, 0.06, 4) * np.tile(size[person], 2)
                 tracks.append((frame, names[person], *np.round(shaken, 2), 0.9, -1, -1, -1))
@@ -50,40 +50,40 @@ def simulate():
             tracks.append((frame, fresh, *np.round(random.uniform(50, 300, 2), 2), 30, 80, 0.6,
                            -1, -1, -1))
             fresh += 1
-    for name, rows in (("gt.txt", truth), ("out.txt", tracks)):
+    for name, rows in (("gt.txt", ground_truth), ("out.txt", tracks)):
         (EVAL / name).write_text("".join(",".join(f"{v:g}" for v in row) + "\n" for row in rows))
 
 
 def simulate_classes(folder):
-    """People, everything else that MOT17 labels, rows with flag 0, and tracks on all of them; some stand so near
-    each other that only the greatest sum of overlaps says which label a track belongs to."""
+    """People, all other classes of MOT17, rows with flag 0, and tracks on all of them; some are so close together
+    that only the assignment with the greatest total overlap is right."""
     random = np.random.default_rng(17)
     classes = [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1]
     frames, count = 60, len(classes)
     size = np.stack([random.uniform(30, 60, count), random.uniform(80, 140, count)], axis=1)
     start = np.stack([np.arange(count) * 34.0, random.uniform(50, 70, count)], axis=1)
     speed = random.uniform(-1.5, 1.5, (count, 2))
-    truth, tracks = [], []
+    ground_truth, tracks = [], []
     for frame in range(1, frames + 1):
         for i, cls in enumerate(classes):
             box = np.concatenate([start[i] + speed[i] * frame, size[i]])
             flag = 1 if cls == 1 and not (i == 15 or (i == 2 and frame > 40)) else 0
             if cls in (7, 8) and frame % 5 == 0:
                 flag = 1  # such files exist, too
-            truth.append((frame, i + 1, *np.round(box, 2), flag, cls, round(random.random(), 2)))
+            ground_truth.append((frame, i + 1, *np.round(box, 2), flag, cls, round(random.random(), 2)))
             if random.random() > 0.15:
                 shaken = box + random.normal(0, 0.07, 4) * np.tile(size[i], 2)
                 name = i + 1 if frame < 30 or i % 4 else 100 + i
                 tracks.append((frame, name, *np.round(shaken, 2), round(random.uniform(0.5, 1), 2), -1, -1, -1))
     folder.mkdir(parents=True)
-    for name, rows in (("gt.txt", truth), ("out.txt", tracks)):
+    for name, rows in (("gt.txt", ground_truth), ("out.txt", tracks)):
         (folder / name).write_text("".join(",".join(f"{v:g}" for v in row) + "\n" for row in rows))
 
 
-def prepare(truth, tracks, folder):
-    """The rows that TrackEval counts by default, as files without classes."""
-    frames = max(int(float(line.split(",")[0])) for line in truth.read_text().splitlines())
-    for path, text in (("gt/seq/gt/gt.txt", truth), ("out/mine/data/seq.txt", tracks)):
+def prepare(ground_truth, tracks, folder):
+    """Writes the rows that TrackEval counts by default as files without classes."""
+    frames = max(int(float(line.split(",")[0])) for line in ground_truth.read_text().splitlines())
+    for path, text in (("gt/seq/gt/gt.txt", ground_truth), ("out/mine/data/seq.txt", tracks)):
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_text(text.read_text())
     dataset = MotChallenge2DBox({
@@ -100,14 +100,14 @@ def prepare(truth, tracks, folder):
 
 
 def as_trackeval(ground_truth_path, tracks_path):
-    truth, tracks = track_metrics.read_rows(ground_truth_path), track_metrics.read_rows(tracks_path)
+    ground_truth, tracks = track_metrics.read_rows(ground_truth_path), track_metrics.read_rows(tracks_path)
     nothing = np.zeros((0, 5))
     places = [{name: i for i, name in enumerate(sorted({int(row[0]) for rows in side.values()
                                                         for row in rows}))}
-              for side in (truth, tracks)]
+              for side in (ground_truth, tracks)]
     data = {"gt_ids": [], "tracker_ids": [], "similarity_scores": []}
-    for frame in range(1, max([*truth, *tracks]) + 1):
-        pair = [side.get(frame, nothing) for side in (truth, tracks)]
+    for frame in range(1, max([*ground_truth, *tracks]) + 1):
+        pair = [side.get(frame, nothing) for side in (ground_truth, tracks)]
         for key, rows, place in zip(("gt_ids", "tracker_ids"), pair, places):
             data[key].append(np.array([place[int(row[0])] for row in rows], int))
         data["similarity_scores"].append(track_metrics.iou(pair[0][:, 1:], pair[1][:, 1:]))
@@ -118,10 +118,10 @@ def as_trackeval(ground_truth_path, tracks_path):
     return data
 
 
-def figures(truth, tracks):
-    ours = track_metrics.measure(str(truth), str(tracks))
+def figures(ground_truth, tracks):
+    ours = track_metrics.measure(str(ground_truth), str(tracks))
     with contextlib.redirect_stdout(io.StringIO()):
-        data = as_trackeval(str(truth), str(tracks))
+        data = as_trackeval(str(ground_truth), str(tracks))
         hota, clear = HOTA().eval_sequence(data), CLEAR().eval_sequence(data)
         identity = Identity().eval_sequence(data)
     return {
@@ -144,8 +144,8 @@ def main():
     table["simulated"] = figures(EVAL / "gt.txt", EVAL / "out.txt")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         table["mot17"] = figures(*prepare(EVAL / "mot17" / "gt.txt", EVAL / "mot17" / "out.txt", Path(folder)))
-    for truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")) if len(sys.argv) > 1 else []:
-        table[truth.parent.name] = figures(truth, truth.parent / "ref.txt")
+    for ground_truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")) if len(sys.argv) > 1 else []:
+        table[ground_truth.parent.name] = figures(ground_truth, ground_truth.parent / "ref.txt")
     rounded = {name: {key: round(value, 6) for key, value in row.items()}
                for name, row in table.items()}
     print(json.dumps(rounded, indent=1))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How good tracks are: IDF1, MOTA and the like, by py-motmetrics.
+"""IDF1, MOTA and related metrics of tracks, by py-motmetrics.
 
     track_metrics.py GT.txt TRACKS.txt [--every N] [--json]
         one sequence; with --every N only the frames 1, 1+N, 1+2N, ... of both files count
@@ -7,7 +7,7 @@
         the tables of docs/TRACKING.md: parity with ref.txt and IDF1 for every sequence of DATA
         (a folder of <sequence>/{det,ref,gt}.txt and compare.py), tracked by `spoton track`
 
-A box is right when its IoU with the ground truth is 0.5 or more. Needs motmetrics.
+A box is a true positive at an IoU of 0.5 or more with the ground truth. Needs motmetrics.
 """
 import argparse
 import json
@@ -45,11 +45,11 @@ def iou(a, b):
 
 
 def measure(ground_truth_path, tracks_path, every=1):
-    truth, tracks = read_rows(ground_truth_path, every), read_rows(tracks_path, every)
+    ground_truth, tracks = read_rows(ground_truth_path, every), read_rows(tracks_path, every)
     accumulator = motmetrics.MOTAccumulator()
     nothing = np.zeros((0, 5))
-    for frame in sorted(set(truth) | set(tracks)):
-        g, t = truth.get(frame, nothing), tracks.get(frame, nothing)
+    for frame in sorted(set(ground_truth) | set(tracks)):
+        g, t = ground_truth.get(frame, nothing), tracks.get(frame, nothing)
         overlap = iou(g[:, 1:], t[:, 1:])
         accumulator.update(g[:, 0].astype(int), t[:, 0].astype(int),
                            np.where(overlap >= 0.5, 1 - overlap, np.nan), frameid=frame)
@@ -65,16 +65,16 @@ def track(spoton, detections, out, **settings):
 
 
 def spread(source, target, every):
-    """Gives renumbered frames 1, 2, 3, ... the numbers 1, 1+every, ... that they had."""
+    """Restores the original numbers 1, 1+every, ... of frames that were renumbered 1, 2, 3, ..."""
     with open(source) as read, open(target, "w") as write:
         for line in read:
             frame, rest = line.split(",", 1)
             write.write("%d,%s" % ((int(frame) - 1) * every + 1, rest))
 
 
-def idf1_at(spoton, detections, truth, every, steps, out):
+def idf1_at(spoton, detections, ground_truth, every, steps, out):
     track(spoton, detections, out, TRACK_DT=steps, FRAME_SKIP=every, OUTPUT_FRAMES="inferred")
-    return 100 * measure(truth, out, every)["idf1"]
+    return 100 * measure(ground_truth, out, every)["idf1"]
 
 
 def print_parity(data, names, spoton, out):
@@ -92,20 +92,20 @@ def print_idf1(data, names, spoton, out, folder):
           "timestamps |\n|---|---|---|---|---|---|")
     for name in names:
         detections = os.path.join(data, name, "det.txt")
-        truth = os.path.join(data, name, "gt.txt")
-        if not os.path.exists(truth):
+        ground_truth = os.path.join(data, name, "gt.txt")
+        if not os.path.exists(ground_truth):
             continue
         if name.endswith("-skip3"):
             spread(detections, os.path.join(folder, "det.txt"), 3)
-            spread(truth, os.path.join(folder, "gt.txt"), 3)
+            spread(ground_truth, os.path.join(folder, "gt.txt"), 3)
             cells = ["", "", ""]
-            detections, truth = os.path.join(folder, "det.txt"), os.path.join(folder, "gt.txt")
+            detections, ground_truth = os.path.join(folder, "det.txt"), os.path.join(folder, "gt.txt")
             wanted = [(3, "frames"), (3, "timestamps")]
         else:
             cells = []
             wanted = [(1, "frames"), (2, "frames"), (2, "timestamps"), (3, "frames"),
                       (3, "timestamps")]
-        cells += ["%.1f" % idf1_at(spoton, detections, truth, every, steps, out)
+        cells += ["%.1f" % idf1_at(spoton, detections, ground_truth, every, steps, out)
                   for every, steps in wanted]
         print("| %s | %s |" % (name, " | ".join(cells)), flush=True)
 
@@ -113,7 +113,7 @@ def print_idf1(data, names, spoton, out, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("truth", nargs="?")
+    parser.add_argument("ground_truth", nargs="?")
     parser.add_argument("tracks", nargs="?")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -130,7 +130,7 @@ def main():
         return
     if not options.tracks:
         parser.error("GT.txt and TRACKS.txt, or --table DATA")
-    result = measure(options.truth, options.tracks, options.every)
+    result = measure(options.ground_truth, options.tracks, options.every)
     if options.json:
         print(json.dumps(result))
         return

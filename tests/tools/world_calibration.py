@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The calibration file of the cameras of sim://world (src/capture/sim/world.c), computed anew.
+"""Writes the calibration file of the cameras of sim://world, computed independently of src/capture/sim/world.c.
 
     world_calibration.py NAME=CAMERA... > map.json     CAMERA: 0 to 5
 """
@@ -13,7 +13,7 @@ HALF_VIEW, UNITS = 0.77, 100
 
 
 def seen(camera, x, y, width, height):
-    """Pixel of a place on the floor, in metres: a pinhole that looks at a point of the floor."""
+    """Pixel of a position on the floor, in metres: a pinhole camera aimed at a point of the floor."""
     cx, cy, cz, ax, ay = CAMERAS[camera]
     flat = math.hypot(ax - cx, ay - cy)
     length = math.hypot(flat, cz)

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""How well people are told apart over all cameras of a made world, beside the rule of the replaced
-system.
+"""Cross-camera association in a synthetic scene, compared with SpotOn's rule.
 
     world_metrics.py [--bench build/tests/bench/bench_world] [--seeds 5] [--minutes 5] [CASE]...
 
-For each case and seed: `bench_world rows=...`, then global IDF1 and ID switches of what spoton said
-and of what the replaced system's rule says of the same tracks. IDF1 (E. Ristani et al., "Performance
+For each case and seed: `bench_world rows=...`, then global IDF1 and ID switches of spoton's global ids
+and of those that SpotOn's rule assigns to the same tracks. IDF1 (E. Ristani et al., "Performance
 Measures and a Data Set for Multi-Target, Multi-Camera Tracking", 2016) is over all cameras at once:
-one mapping of people to numbers for the whole time. A switch is a person whose number in one camera
-differs from the last one that it had in any.
+one mapping of people to global ids for the whole run. An ID switch is a person whose global id in one
+camera differs from the last one assigned in any camera.
 """
 import argparse
 import collections
@@ -32,7 +31,7 @@ CASES = {  # settings of bench_world, what is wanted, the cameras that count
     "gaps-no-appearance": (["roam=1"], None, ALL),
 }
 
-Row = collections.namedtuple("Row", "camera frame time_us person track number x y score")
+Row = collections.namedtuple("Row", "camera frame time_us person track global_id x y confidence")
 
 
 def read_rows(path):
@@ -80,47 +79,47 @@ def best_pairs(gain):
     return {row_of[k] - 1: k - 1 for k in range(1, m + 1) if row_of[k]}
 
 
-def measure(rows, numbers):
-    """rows: people (0: nobody) and what was there; numbers[i]: what was said of row i, or None."""
-    together, truths, said = collections.Counter(), 0, 0
+def measure(rows, global_ids):
+    """rows: labelled people (0: a false positive); global_ids[i]: the id assigned to row i, or None."""
+    together, labelled, assigned = collections.Counter(), 0, 0
     last, switches = {}, 0
-    for row, number in zip(rows, numbers):
-        truths += row.person > 0
-        said += number is not None
-        if row.person > 0 and number is not None:
-            together[row.person, number] += 1
-            switches += last.get(row.person, number) != number
-            last[row.person] = number
+    for row, global_id in zip(rows, global_ids):
+        labelled += row.person > 0
+        assigned += global_id is not None
+        if row.person > 0 and global_id is not None:
+            together[row.person, global_id] += 1
+            switches += last.get(row.person, global_id) != global_id
+            last[row.person] = global_id
     people = sorted({person for person, _ in together})
-    names = sorted({number for _, number in together})
+    names = sorted({global_id for _, global_id in together})
     names += [None] * max(0, len(people) - len(names))
     gain = [[together[person, name] for name in names] for person in people]
     right = sum(gain[r][c] for r, c in best_pairs(gain).items()) if gain else 0
-    return 2 * right / (truths + said), switches
+    return 2 * right / (labelled + assigned), switches
 
 
 class Origin:
-    """The replaced system's rule, plainly: per frame, every pair of cameras, Hungarian on the
-    distance; what is near enough is one at once and for ever (the smaller number wins, unless both
-    already share a camera); what found nobody looks into the last 30 frames of other cameras; what
-    still found nobody is new. Within a camera the most confident keeps a number that two have."""
+    """SpotOn's rule: per frame and pair of cameras, Hungarian assignment on the distance. Tracks within
+    RADIUS are merged at once and for good (the smaller id wins, unless the two already share a camera);
+    an unmatched track takes the id of the nearest track in the last BUFFER frames of other cameras, or a
+    new one. Of two tracks with one id in a camera, the more confident keeps it."""
 
     RADIUS, BUFFER = 100.0, 30
 
     def __init__(self):
-        self.number = {}  # (camera, track) -> number
+        self.global_id = {}  # (camera, track) -> global_id
         self.past = collections.deque(maxlen=self.BUFFER)
         self.next = 1
 
     def merge(self, a, b):
         low, high = sorted((a, b), key=lambda name: f"P{name}")  # as strings
-        cameras = {name: {key[0] for key, value in self.number.items() if value == name}
+        cameras = {name: {key[0] for key, value in self.global_id.items() if value == name}
                    for name in (low, high)}
         if cameras[low] & cameras[high]:
             return
-        for key, value in self.number.items():
+        for key, value in self.global_id.items():
             if value == high:
-                self.number[key] = low
+                self.global_id[key] = low
 
     def frame(self, rows):
         by_camera = collections.defaultdict(list)
@@ -134,17 +133,17 @@ class Origin:
                     matched |= {one[:1] + one[4:5], other[:1] + other[4:5]}
         for row in rows:
             key = row[:1] + row[4:5]
-            if key in matched or key in self.number:
+            if key in matched or key in self.global_id:
                 continue
-            near = [(math.hypot(row.x - x, row.y - y), number)
-                    for past in self.past for camera, x, y, number in past if camera != row.camera]
+            near = [(math.hypot(row.x - x, row.y - y), global_id)
+                    for past in self.past for camera, x, y, global_id in past if camera != row.camera]
             near = min(near, default=(math.inf, None))
             if near[0] <= self.RADIUS:
-                self.number[key] = near[1]
+                self.global_id[key] = near[1]
             else:
-                self.number[key] = self.next
+                self.global_id[key] = self.next
                 self.next += 1
-        self.past.append([(row.camera, row.x, row.y, self.number[row[:1] + row[4:5]])
+        self.past.append([(row.camera, row.x, row.y, self.global_id[row[:1] + row[4:5]])
                           for row in rows])
         return self.answer(by_camera)
 
@@ -159,33 +158,32 @@ class Origin:
 
     def join(self, one, other):
         a, b = one[:1] + one[4:5], other[:1] + other[4:5]
-        na, nb = self.number.get(a), self.number.get(b)
+        na, nb = self.global_id.get(a), self.global_id.get(b)
         if na is None and nb is None:
-            self.number[a] = self.number[b] = self.next
+            self.global_id[a] = self.global_id[b] = self.next
             self.next += 1
         elif na is None:
-            self.number[a] = nb
+            self.global_id[a] = nb
         elif nb is None:
-            self.number[b] = na
+            self.global_id[b] = na
         elif na != nb:
             self.merge(na, nb)
 
     def answer(self, by_camera):
-        said = {}
+        assigned = {}
         for camera, rows in by_camera.items():
             best = {}
             for row in rows:
-                number = self.number[camera, row.track]
-                if number not in best or row.score > best[number].score:
-                    best[number] = row
-            said.update({(camera, row.track): number for number, row in best.items()})
-        return said
+                global_id = self.global_id[camera, row.track]
+                if global_id not in best or row.confidence > best[global_id].confidence:
+                    best[global_id] = row
+            assigned.update({(camera, row.track): global_id for global_id, row in best.items()})
+        return assigned
 
 
-def origin_numbers(rows):
-    """The rule goes frame by frame; where rates differ: the newest image of each camera, for each
-    image of the fastest."""
-    origin, numbers, latest, waiting = Origin(), [None] * len(rows), {}, {}
+def origin_ids(rows):
+    """The rule runs once per frame of the fastest camera, on the newest frame of every other one."""
+    origin, global_ids, latest, waiting = Origin(), [None] * len(rows), {}, {}
     by_image = collections.OrderedDict()
     for index, row in enumerate(rows):
         by_image.setdefault((row.time_us, row.camera), []).append(index)
@@ -194,17 +192,17 @@ def origin_numbers(rows):
         waiting.setdefault(camera, []).extend(indices)
         if camera != 0:
             continue
-        said = origin.frame([row for part in latest.values() for row in part])
+        assigned = origin.frame([row for part in latest.values() for row in part])
         for i in (i for part in waiting.values() for i in part):
             if rows[i].track:
-                numbers[i] = said.get((rows[i].camera, rows[i].track))
+                global_ids[i] = assigned.get((rows[i].camera, rows[i].track))
         waiting = {}
-    return numbers
+    return global_ids
 
 
 def limits(rows):
-    """What other ways could reach: perfect numbers for every box; for every track the person whom it
-    shows most; and how often tracks go over from one person to another."""
+    """Upper bounds: the right id for every box; for every track, the person that it shows most often;
+    and the number of ID switches within tracks."""
     perfect = measure(rows, [row.person or 1000 + row.track if row.track else None for row in rows])
     shown, last, exchanged = collections.defaultdict(collections.Counter), {}, 0
     for row in rows:
@@ -215,8 +213,8 @@ def limits(rows):
             last[key] = row.person
     best = {key: count.most_common(1)[0][0] or 1000 + key[1] for key, count in shown.items()}
     tracks = measure(rows, [best[row[:1] + row[4:5]] if row.track else None for row in rows])
-    return (f"perfect numbers {perfect[0]:.4f}, a track's most frequent person {tracks[0]:.4f}, "
-            f"tracks that went over {exchanged}, of {len(shown)}\n")
+    return (f"perfect ids {perfect[0]:.4f}, a track's most frequent person {tracks[0]:.4f}, "
+            f"ID switches within tracks {exchanged}, tracks {len(shown)}\n")
 
 
 def run_case(bench, case, seed, minutes, with_origin):
@@ -225,14 +223,14 @@ def run_case(bench, case, seed, minutes, with_origin):
         printed = subprocess.run([bench, f"seed={seed}", f"minutes={minutes}", f"rows={file.name}",
                                   *words], check=True, capture_output=True, text=True).stdout
         rows = read_rows(file.name)
-    origin = origin_numbers(rows) if with_origin else None
+    origin = origin_ids(rows) if with_origin else None
     counts = [row.camera in cameras for row in rows]
     if origin:
-        origin = [number for number, good in zip(origin, counts) if good]
+        origin = [global_id for global_id, good in zip(origin, counts) if good]
     rows = [row for row, good in zip(rows, counts) if good]
-    silent = sum(1 for row in rows if row.track and row.person and not row.number) / len(rows)
-    printed += f"{limits(rows)}people's tracks without a number {silent:.4f}\n"
-    ours = measure(rows, [row.number or None for row in rows])
+    silent = sum(1 for row in rows if row.track and row.person and not row.global_id) / len(rows)
+    printed += f"{limits(rows)}people's tracks without a global id {silent:.4f}\n"
+    ours = measure(rows, [row.global_id or None for row in rows])
     origin = measure(rows, origin) if origin else (float("nan"), 0)
     return ours, origin, printed
 

@@ -108,7 +108,7 @@ static void test_agreement_is_counted_both_ways(void **state)
     assert_float_equal(sp_agreement_precision(&sum), 4.0 / 5, 1e-12);
 }
 
-static void test_a_score_that_moves_over_the_threshold_is_no_disagreement(void **state)
+static void test_a_confidence_that_moves_over_the_threshold_is_no_disagreement(void **state)
 {
     (void)state;
     const struct sp_detection one[] = {box(0, 0, 10, 0.51)}, other[] = {box(0, 0, 10, 0.48)};
@@ -146,7 +146,7 @@ int main(void)
         cmocka_unit_test(test_doubtful_labels_excuse_any_number_of_boxes),
         cmocka_unit_test(test_classes_are_kept_apart),
         cmocka_unit_test(test_agreement_is_counted_both_ways),
-        cmocka_unit_test(test_a_score_that_moves_over_the_threshold_is_no_disagreement),
+        cmocka_unit_test(test_a_confidence_that_moves_over_the_threshold_is_no_disagreement),
         cmocka_unit_test(test_more_boxes_than_a_image_can_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

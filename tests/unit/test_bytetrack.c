@@ -108,7 +108,7 @@ static void test_an_unconfirmed_track_dies_of_one_miss_and_keeps_its_id(void **s
     assert_int_equal(out[0].id, 2);
 }
 
-static void test_score_bands_are_open(void **state)
+static void test_confidence_bands_are_open(void **state)
 {
     (void)state;
     assert_int_equal(feed_one(100, 0.9), 1);
@@ -465,7 +465,7 @@ int main(void)
         WITH_TRACKER(test_tracks_name_their_detections),
         WITH_TRACKER(test_later_tracks_wait_for_a_second_match),
         WITH_TRACKER(test_an_unconfirmed_track_dies_of_one_miss_and_keeps_its_id),
-        WITH_TRACKER(test_score_bands_are_open),
+        WITH_TRACKER(test_confidence_bands_are_open),
         WITH_TRACKER(test_a_track_starts_from_the_threshold_on),
         WITH_TRACKER(test_expiry_is_one_frame_late),
         WITH_TRACKER(test_expiry),

@@ -8,7 +8,7 @@
 
 #include "engines.h"
 
-enum { W = 1920, H = 1080, PICTURES = 8, IMAGES_MAX = 64, IMAGE_BYTES = W * H * 3 / 2 };
+enum { W = 1920, H = 1080, FRAMES = 8, IMAGES_MAX = 64, IMAGE_BYTES = W * H * 3 / 2 };
 
 /* ---- without a device ---- */
 
@@ -166,7 +166,7 @@ static bool read_images(void)
     if (images > 0)
         return true;
     assert_null(path);
-    while (images < PICTURES) {
+    while (images < FRAMES) {
         uint8_t *noise = add_image();
         for (size_t k = 0; k < IMAGE_BYTES; ++k) {
             seed = seed * 1664525u + 1013904223u;

@@ -322,7 +322,7 @@ static void test_people_in_a_real_image(void **state)
     }
 }
 
-/* A image that needs no file: noise over a gradient. What is found does not matter. */
+/* An image that needs no file: noise over a gradient. What is found does not matter. */
 static void draw_noise(void)
 {
     unsigned seed = 1;

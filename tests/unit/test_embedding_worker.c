@@ -125,7 +125,7 @@ struct worker {
     pthread_t thread;
 };
 
-/* Two people who stand apart, in a image that is grey. */
+/* Two people who stand apart, in an image that is grey. */
 static void *post_main(void *argument)
 {
     struct worker *w = argument;

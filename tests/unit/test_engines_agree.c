@@ -113,7 +113,7 @@ static bool make_models(char *folder, size_t folder_bytes)
 }
 
 /* Every way from the requests' memory to the model's numbers. In bf16 all numbers are rounded to 8
- * bits, those of a image that is not divided not at all. */
+ * bits, those of an image that is not divided not at all. */
 static void run_echoes(const struct spoton_engine_api *api, enum spoton_precision precision)
 {
     static const struct echo echoes[] = {
@@ -265,7 +265,7 @@ static bool read_image(const char *clip, int number)
     return whole;
 }
 
-/* A image that needs no file: noise over a gradient. */
+/* An image that needs no file: noise over a gradient. */
 static void draw_noise(unsigned seed)
 {
     for (size_t i = 0; i < sizeof planes; ++i) {
@@ -341,7 +341,7 @@ static void assert_found_in(const struct found *some, const struct found *others
                 some->detections[i].class_id == others->detections[k].class_id;
         /* A confidence that close to the threshold may fall on either side of it. */
         if (!found && some->detections[i].confidence > 0.11)
-            print_message("box %zu of %zu, score %g, is not found by the other engine\n", i,
+            print_message("box %zu of %zu, confidence %g, is not found by the other engine\n", i,
                           some->count, some->detections[i].confidence);
         assert_true(found || some->detections[i].confidence <= 0.11);
     }

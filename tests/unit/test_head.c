@@ -101,14 +101,14 @@ static size_t slow_decode(const struct sp_model *model, const float *data, int a
 }
 
 static void fill_random(float *data, const struct sp_model *model, int anchors,
-                        const struct sp_letterbox_geometry *geometry, float score_most)
+                        const struct sp_letterbox_geometry *geometry, float confidence_most)
 {
     int values = 4 + model->classes;
     float w = model->relative_boxes ? 1.0f : (float)geometry->input_width_px;
     float h = model->relative_boxes ? 1.0f : (float)geometry->input_height_px;
     for (int i = 0; i < anchors; ++i) {
         for (int k = 0; k < values; ++k) {
-            float value = unit_random() * score_most;
+            float value = unit_random() * confidence_most;
             if (k == 0)
                 value = (0.15f + 0.7f * unit_random()) * w;
             else if (k == 1)
@@ -120,7 +120,7 @@ static void fill_random(float *data, const struct sp_model *model, int anchors,
     }
 }
 
-static void check_against_slow(struct sp_model *model, const bool *wanted, float score_most)
+static void check_against_slow(struct sp_model *model, const bool *wanted, float confidence_most)
 {
     struct sp_letterbox_geometry geometry;
     sp_letterbox_geometry(&geometry, 1920, 1080, 640, 384);
@@ -129,7 +129,7 @@ static void check_against_slow(struct sp_model *model, const bool *wanted, float
     float *data = calloc((size_t)values * ANCHORS, sizeof *data);
     struct found *expected = calloc(ANCHORS + 1, sizeof *expected);
     struct sp_detection *got = calloc(SP_DETECTIONS_MAX, sizeof *got);
-    fill_random(data, model, ANCHORS, &geometry, score_most);
+    fill_random(data, model, ANCHORS, &geometry, confidence_most);
     int64_t dims[2] = {model->rows_first ? ANCHORS : values, model->rows_first ? values : ANCHORS};
     size_t count = decode(model, data, dims, 2, &options, &geometry, got);
     size_t wanted_count = slow_decode(model, data, ANCHORS, &options, &geometry, expected);

@@ -171,7 +171,7 @@ static int stub_encode(struct spoton_jpeg *jpeg, const struct spoton_image *imag
     return ++encoded >= fail_from ? SPOTON_DEVICE_LOST : 0;
 }
 
-/* Returns whether the device made it; what the CPU makes is a image. */
+/* Returns whether the device made it; what the CPU makes is an image. */
 static bool encode_once(struct sp_jpeg *jpeg, const struct sp_canvas *canvas)
 {
     const uint8_t *data;

@@ -78,7 +78,7 @@ static void test_a_box_goes_there_and_back(void **state)
     }
 }
 
-/* A image with its planes; stride wider than the image, so that a wrong stride shows. */
+/* An image with its planes; stride wider than the image, so that a wrong stride shows. */
 struct image {
     struct sp_frame frame;
     uint8_t *planes[3];

@@ -11,38 +11,38 @@ def parser_of_train():
     parser = argparse.ArgumentParser(prog="train", description="Trains or fine-tunes the detector.")
     add = parser.add_argument
     add("--data", required=True, help="folder of tar files or folders of images with labels")
-    add("--init", help="weights to begin with; without it from nothing")
-    add("--teacher", help="weights of a larger detector whose answers count as well")
-    add("--shrink", help="weights of a larger detector to begin with its strongest channels")
-    add("--model", default="person", help="person or person-n, when there is no --init")
+    add("--init", help="initial weights; default: random")
+    add("--teacher", help="weights of a larger detector to distil from")
+    add("--prune", help="weights of a larger detector, of which the strongest channels are the initial weights")
+    add("--model", default="person", help="person or person-n, without --init")
     add("--out", default="out/train", help="folder for weights, checkpoint, ONNX and log")
-    add("--sources", help="NAME=WEIGHT,...; default: by the square root of their sizes")
-    add("--minutes", type=float, help="how long this call trains")
-    add("--steps", type=int, help="or how many steps")
+    add("--sources", help="NAME=WEIGHT,...; default: the square root of their sizes")
+    add("--minutes", type=float, help="training time of this call")
+    add("--steps", type=int, help="number of steps, instead of --minutes")
     add("--until", type=float, default=1.0, help="part of the schedule done after this call")
-    add("--resume", action="store_true", help="go on with the checkpoint in --out")
-    add("--device", help="cuda or cpu; default: cuda where there is one")
+    add("--resume", action="store_true", help="continue from the checkpoint in --out")
+    add("--device", help="cuda or cpu; default: cuda if there is a GPU")
     add("--size", type=int, help="training images are SIZE x SIZE; default 640, on a CPU 448")
     add("--close-size", type=int, help="SIZE after --close; default: the same")
-    add("--canvas", type=int, default=960, help="longest side that images are kept at")
+    add("--canvas", type=int, default=960, help="images are stored with this longest side, px")
     add("--batch", type=int, help="default 128, on a CPU 16")
-    add("--rate", type=float, help="learning rate at its highest; default 4e-4 with --init, else 1.5e-3")
+    add("--rate", type=float, help="peak learning rate; default 4e-4 with --init, else 1.5e-3")
     add("--average", type=float, default=0.9997, help="decay of the averaged weights")
-    add("--mosaic", type=float, default=0.5, help="share of images made of four")
+    add("--mosaic", type=float, default=0.5, help="share of mosaics of four images")
     add("--paste", type=float, default=0.15, help="share of images with a person pasted in")
     add("--paste-end", type=float, default=0.0, help="the same after --close")
-    add("--patches", type=int, default=1, help="how many times that share is pasted into")
+    add("--patches", type=int, default=1, help="patches per image, each with that probability")
     add("--crowd", type=float, default=0.0,
-        help="share of the pasted that stand beside, before or behind someone, as large as they are")
-    add("--crowd-weight", type=float, default=0.0, help="how much more people who overlap count in the loss")
-    add("--repel", type=float, default=0.0, help="weight of pushing boxes off a person's closest neighbour")
+        help="share of pasted people that are placed next to another person, at the same size")
+    add("--crowd-weight", type=float, default=0.0, help="extra loss weight of people who overlap")
+    add("--repel", type=float, default=0.0, help="weight of the repulsion loss between neighbours")
     add("--close", type=float, default=0.6, help="part of the schedule after which mosaics are rare")
     add("--rounding-from", type=float, default=2.0,
-        help="part after which int8's rounding is trained with (such as 0.9)")
+        help="part of the schedule after which INT8 rounding is simulated (such as 0.9)")
     add("--seed", type=int, default=0)
-    add("--report", type=float, default=15, help="seconds between two lines of the log")
-    add("--checkpoint", type=float, default=75, help="seconds between two checkpoints")
-    add("--no-graph", dest="graph", action="store_false", help="no CUDA graph")
+    add("--report", type=float, default=15, help="seconds between lines of the log")
+    add("--checkpoint", type=float, default=75, help="seconds between checkpoints")
+    add("--no-graph", dest="graph", action="store_false", help="do not use CUDA graphs")
     add("--no-evaluate", dest="evaluate", action="store_false")
     return parser
 
@@ -53,7 +53,7 @@ def device_of(name):
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainError(f"--device {name}: torch {torch.__version__} sees no GPU here; use cpu")
+        raise TrainError(f"--device {name}: torch {torch.__version__} finds no GPU; use --device cpu")
     return torch.device(name)
 
 
@@ -61,14 +61,14 @@ def check(settings):
     from . import TrainError
     for size in (settings.size, settings.close_size):
         if size % 32 or size < 64:
-            raise TrainError(f"--size {size}: a multiple of 32, at least 64")
+            raise TrainError(f"--size {size}: must be a multiple of 32, at least 64")
     if settings.batch < 2:
-        raise TrainError(f"--batch {settings.batch}: at least 2")
+        raise TrainError(f"--batch {settings.batch}: must be at least 2")
     for name, weight in (("crowd-weight", settings.crowd_weight), ("repel", settings.repel)):
         if not 0 <= weight < float("inf"):
-            raise TrainError(f"--{name} {weight}: 0 or more")
+            raise TrainError(f"--{name} {weight}: must be 0 or more")
     if not settings.minutes and not settings.steps:
-        raise TrainError("nothing says how long to train: give --minutes or --steps")
+        raise TrainError("no duration: set --minutes or --steps")
 
 
 def start(settings, device):
@@ -80,15 +80,15 @@ def start(settings, device):
     path = Path(settings.out) / "checkpoint.pt"
     if settings.resume:
         if not path.is_file():
-            raise TrainError(f"--resume: no checkpoint {path}")
+            raise TrainError(f"--resume: {path} is missing; run without --resume first")
         state = torch.load(path, map_location=device, weights_only=True)
         return Detector(state["widths"], state["depths"], state["head"]), state
     if settings.init:
         return load_weights(settings.init), None
     if settings.model not in SIZES:
-        raise TrainError(f"--model {settings.model}: there are {', '.join(SIZES)}")
+        raise TrainError(f"--model {settings.model}: unknown; use one of {', '.join(SIZES)}")
     net = Detector(**SIZES[settings.model])
-    return prune(load_weights(settings.shrink), net) if settings.shrink else net, None
+    return prune(load_weights(settings.prune), net) if settings.prune else net, None
 
 
 def train(words):
@@ -154,17 +154,17 @@ def evaluate_weights(words):
 
 def average_weights(words):
     parser = argparse.ArgumentParser(
-        prog="train average", description="The mean of weights that grew from the same ones "
-        "(Wortsman et al., Model soups, ICML 2022): often better than each, most of all elsewhere.")
+        prog="train average", description="The mean of weights with a common ancestor "
+        "(Wortsman et al., Model soups, ICML 2022): often better than each, most of all on other data.")
     parser.add_argument("weights", nargs="+", help="FILE or FILE=SHARE")
     parser.add_argument("out")
-    parser.add_argument("--shift", type=float, default=0.0, help="added to every score's logit: another "
-                        "balance of precision and recall at the same threshold, the same average precision")
+    parser.add_argument("--shift", type=float, default=0.0, help="added to the logit of every confidence: "
+                        "shifts the balance of precision and recall; average precision is unchanged")
     args = parser.parse_args(words)
-    from .net import average, save_weights, shift_scores
+    from .net import average, save_weights, shift_confidences
     net = average(args.weights)
-    shift_scores(net, args.shift)
-    save_weights(net, args.out, f"mean of {' '.join(args.weights)}, scores shifted by {args.shift}")
+    shift_confidences(net, args.shift)
+    save_weights(net, args.out, f"mean of {' '.join(args.weights)}, confidences shifted by {args.shift}")
 
 
 def export_weights(words):

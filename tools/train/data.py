@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from . import TrainError
 
 FRAMES = (".jpg", ".jpeg", ".png", ".webp")
-BOXES_MAX = 256  # of a frame; who is left out would count as background
+BOXES_MAX = 256  # per frame; people beyond it would count as background
 LEVELS = 3  # full, half and quarter size: a far person is averaged, not aliased
 GREY = 114
 
@@ -79,7 +79,7 @@ def read_part(path):
             continue
         if stem + ".txt" not in files:
             raise TrainError(f"data {path}: {name} has no {Path(stem).name}.txt beside it; "
-                             "an empty one says that nobody is there")
+                             "write an empty one if there are no people")
         text = files[stem + ".txt"].decode("utf-8-sig", "replace")
         frames.append(Frame(name, files[name], parse_labels(f"{path.name}/{stem}.txt", text)))
     return frames
@@ -105,7 +105,7 @@ def read_data(folder):
         group.setdefault(source_name(path), []).extend(read_part(path))
     train = {name: frames for name, frames in train.items() if frames}
     if not train and not val:
-        raise TrainError(f"data {folder}: no frames; give NAME.jpg with NAME.txt, in folders or tar files")
+        raise TrainError(f"data {folder}: no frames; add NAME.jpg with NAME.txt, in folders or tar files")
     return train, {name: frames for name, frames in val.items() if frames}
 
 

@@ -14,12 +14,12 @@ import torch
 from .data import BOXES_MAX, GREY, LEVELS
 from .photo import photograph
 
-PEOPLE_PER_IMAGE, PEOPLE_MIN = 24, 256  # room in a batch's list; what does not fit is dropped
-HIDDEN_SHARE = 0.7  # of a person behind a pasted patch: more, and it is doubtful
-# Half of what a patch covers, as a part of its width and height: hardly more than a standing person
-# does, so that of whoever is behind it as much is seen as would be.
+PEOPLE_PER_IMAGE, PEOPLE_MIN = 24, 256  # capacity of a batch's list; the rest is dropped
+HIDDEN_SHARE = 0.7  # a person hidden more than this by a pasted patch is doubtful
+# Half extents of the opaque part of a patch, relative to its width and height: little more than a standing
+# person covers, so that people behind it are as visible as they would be.
 PATCH_HALF = (0.45, 0.52)
-SCALE_TO = 640  # the size a detector runs at: people's sizes refer to it, whatever is trained at
+SCALE_TO = 640  # input size of the deployed detector, to which sizes of people refer at any training size
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass
 class Tiles:
-    """Four rectangles a image, [b,2,2] each (row, column), meeting at `split`."""
+    """Four rectangles an image, [b,2,2] each (row, column), meeting at `split`."""
     index: torch.Tensor
     scale_x: torch.Tensor   # output px per source px
     scale_y: torch.Tensor
@@ -60,7 +60,7 @@ def choose_tiles(store, count, size, mosaic_share):
     split = torch.where(mosaic[:, :, 0], uniform((count, 2), 0.25 * size, 0.75 * size, device),
                         torch.full((count, 2), float(size), device=device))
     width, height = store.levels[index, 0, 1].float(), store.levels[index, 0, 2].float()
-    # Far people in many draws: the whole image shrinks.
+    # Downscale the whole image in many draws, for distant people.
     far = torch.rand(shape, device=device) < 0.4
     alone = torch.where(far, log_uniform(shape, 0.4, 0.7, device),
                         log_uniform(shape, 0.7, 1.6, device))
@@ -179,7 +179,7 @@ def place_boxes(store, tiles, size):
 
 
 def place_patches(boxes, valid, w, h, size, crowd):
-    """Where patches of w x h go and how much they are scaled: anywhere, or, for the share `crowd`,
+    """Position and scale of patches of w x h: anywhere, or, for the share `crowd`,
     beside, before or behind a person of the image, on the same ground and about as tall.
     -> x, y, scale"""
     device, count = w.device, len(w)
@@ -204,8 +204,8 @@ def place_patches(boxes, valid, w, h, size, crowd):
 
 
 def paste(store, images, boxes, valid, chosen, size, crowd=0.0):
-    """Pastes onto the images `chosen` one patch each: a person, or as often a piece of background,
-    so that a seam tells nothing. -> the pasted people [len(chosen),5] and whether they are valid."""
+    """Pastes one patch onto each image of `chosen`: a person or, as often, background, so that a seam
+    is no evidence of a person. -> the pasted people [len(chosen),5] and whether they are valid."""
     device, count = store.device, len(chosen)
     index = store.draw(count)
     numbers = store.numbers[index]
@@ -234,7 +234,7 @@ def paste(store, images, boxes, valid, chosen, size, crowd=0.0):
     usable &= left > 0.4
     alpha = _soft_mask(whole, size) * (covered & usable[:, None, None])
     images[chosen] = torch.lerp(images[chosen], patch, alpha.to(patch.dtype)[..., None])
-    # Whoever is mostly hidden now is doubtful.
+    # People who are mostly hidden now are doubtful.
     old = boxes[chosen]
     area = ((old[..., 2] - old[..., 0]) * (old[..., 3] - old[..., 1])).clamp(min=1)
     hidden = (_overlap(old, placed[:, None]) > HIDDEN_SHARE * area) & usable[:, None]
@@ -253,7 +253,7 @@ def _soft_mask(box, size):
     at = torch.arange(size, device=box.device) + 0.5
     middle = (box[:, :2] + box[:, 2:]) / 2
     half = (box[:, 2:] - box[:, :2]) * torch.tensor(PATCH_HALF, device=box.device)
-    half = half.clamp(min=1e-3)  # a image without people gives an empty box: 0 / 0 is no number
+    half = half.clamp(min=1e-3)  # an image without people has an empty box, and 0 / 0 is NaN
     x = ((at - middle[:, :1]) / half[:, :1])[:, None, :]
     y = ((at - middle[:, 1:]) / half[:, 1:])[:, :, None]
     return (8 * (1 - (x ** 6 + y ** 6))).clamp(0, 1)

@@ -1,7 +1,7 @@
 """Average precision, precision and recall, by the height of people, on the device that trains.
 
-For progress while training. Figures that are published come from tests/tools/ap.py, which shares no
-line with this.
+For progress during training. Published figures are from tests/tools/ap.py, which shares no code with
+this file.
 """
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from .loss import iou
 
 HEIGHTS = {"all": (0, 1e9), "<32": (0, 32), "32-96": (32, 96), ">96": (96, 1e9)}
 IOUS = np.arange(0.5, 0.96, 0.05)
-SCORE_MIN, NMS_IOU, BOXES_MAX = 0.01, 0.7, 300
+CONFIDENCE_MIN, NMS_IOU, BOXES_MAX = 0.01, 0.7, 300
 
 
 def letterbox(frame, size):
@@ -26,33 +26,33 @@ def letterbox(frame, size):
     return out, scale, left, top
 
 
-def suppress(boxes, scores):
-    order = scores.argsort(descending=True)[:2000]
-    boxes, scores = boxes[order].cpu(), scores[order].cpu()
+def suppress(boxes, confidences):
+    order = confidences.argsort(descending=True)[:2000]
+    boxes, confidences = boxes[order].cpu(), confidences[order].cpu()
     table = iou(boxes[:, None], boxes[None]).numpy() > NMS_IOU
     alive, kept = np.ones(len(boxes), bool), []
     for i in range(len(boxes)):
         if alive[i]:
             kept.append(i)
             alive[i + 1:] &= ~table[i, i + 1:]
-    return boxes[kept[:BOXES_MAX]].numpy(), scores[kept[:BOXES_MAX]].numpy()
+    return boxes[kept[:BOXES_MAX]].numpy(), confidences[kept[:BOXES_MAX]].numpy()
 
 
 @torch.no_grad()
 def detect(net, frames, size, device, batch=16):
-    """Yields boxes [n,4] in letterboxed px, scores [n], for each frame."""
+    """Yields boxes [n,4] in letterboxed px, confidences [n], for each frame."""
     net.eval()
     for start in range(0, len(frames), batch):
         images = np.stack([letterbox(p.open(), size)[0] for p in frames[start:start + batch]])
         x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
         with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
             logits, boxes = net(x)
-        for score, box in zip(logits.sigmoid(), boxes):
-            good = score >= SCORE_MIN
-            yield suppress(box[good].float(), score[good].float())
+        for confidence, box in zip(logits.sigmoid(), boxes):
+            good = confidence >= CONFIDENCE_MIN
+            yield suppress(box[good].float(), confidence[good].float())
 
 
-def truth_of(frame, size):
+def ground_truth_of(frame, size):
     """Boxes [n,4] letterboxed px, doubtful [n]"""
     _, scale, left, top = letterbox(frame.open(), size)
     width, height = frame.open().size
@@ -62,9 +62,9 @@ def truth_of(frame, size):
     return corners + [left, top, left, top], rows[:, 0] == 2
 
 
-def judge(found, truth, threshold, low, high):
-    """Hits (1, 0, or -1 not counted) in the order of the scores; the number of people."""
-    (boxes, _), (people, doubtful) = found, truth
+def judge(found, ground_truth, threshold, low, high):
+    """Hits (1, 0, or -1 not counted) by descending confidence; the number of people."""
+    (boxes, _), (people, doubtful) = found, ground_truth
     tall = people[:, 3] - people[:, 1]
     ignored = doubtful | (tall < low) | (tall >= high)
     table = iou(torch.from_numpy(boxes[:, None].astype(np.float32)),
@@ -82,34 +82,34 @@ def judge(found, truth, threshold, low, high):
     return hits, np.count_nonzero(~ignored)
 
 
-def average_precision(hits, scores, people):
-    order = np.argsort(-scores, kind="stable")
+def average_precision(hits, confidences, people):
+    order = np.argsort(-confidences, kind="stable")
     true = np.cumsum(hits[order])
     recall, precision = true / max(people, 1), true / np.arange(1, len(true) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     return np.append(precision, 0)[np.searchsorted(recall, np.linspace(0, 1, 101))].mean()
 
 
-def evaluate(net, parts, size, device, score_at=0.3):
-    """Prints one line a part and height; -> {part: AP50}"""
+def evaluate(net, parts, size, device, confidence_at=0.3):
+    """Prints one line per part and height; -> {part: AP50}"""
     result = {}
     for part, frames in parts.items():
         found = list(detect(net, frames, size, device))
-        truth = [truth_of(p, size) for p in frames]
+        ground_truth = [ground_truth_of(p, size) for p in frames]
         for name, (low, high) in HEIGHTS.items():
             precisions = []
             for threshold in IOUS:
-                judged = [judge(f, t, threshold, low, high) for f, t in zip(found, truth)]
+                judged = [judge(f, t, threshold, low, high) for f, t in zip(found, ground_truth)]
                 hits = np.concatenate([h for h, _ in judged])
-                scores = np.concatenate([f[1] for f in found])[hits >= 0]
+                confidences = np.concatenate([f[1] for f in found])[hits >= 0]
                 people = sum(n for _, n in judged)
                 hits = hits[hits >= 0]
-                precisions.append(average_precision(hits, scores, people))
+                precisions.append(average_precision(hits, confidences, people))
                 if threshold == IOUS[0]:
-                    sure = hits[scores >= score_at]
+                    sure = hits[confidences >= confidence_at]
                     at = sure.sum() / max(1, len(sure)), sure.sum() / max(1, people)
             print(f"  {part:>10} {name:>6}: people {people:5d}  AP50 {precisions[0]:.4f}  AP "
-                  f"{np.mean(precisions):.4f}  at {score_at}: precision {at[0]:.3f} recall {at[1]:.3f}",
+                  f"{np.mean(precisions):.4f}  at {confidence_at}: precision {at[0]:.3f} recall {at[1]:.3f}",
                   flush=True)
             if name == "all":
                 result[part] = precisions[0]

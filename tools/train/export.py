@@ -1,8 +1,8 @@
-"""Weights -> ONNX: images [batch,3,h,w] -> output0 [batch,5,n] cx cy w h px, score 0..1.
+"""Weights -> ONNX: images [batch,3,h,w] -> output0 [batch,5,n] cx cy w h px, confidence 0..1.
 
-The file holds only what CPU runtimes do fast: batch norm lies in the convolutions, the entry of each
-CSP block is two convolutions instead of one and a split, and the four distances become a box by
-another small convolution instead of by slicing. The numbers are those of the trained net.
+The graph has only operations that are fast on CPUs: batch norm is fused into the convolutions, each CSP
+block starts with two convolutions instead of one and a split, and a small convolution converts the four
+distances to a box, without slicing. The results are those of the trained net.
 """
 import copy
 import hashlib
@@ -29,7 +29,7 @@ def fuse(module):
 
 
 def half_of(fused, first):
-    """The convolution that gives the first or the second half of the channels."""
+    """The convolution that computes the first or the second half of the channels."""
     whole = fused.conv
     width = whole.out_channels // 2
     rows = slice(0, width) if first else slice(width, 2 * width)
@@ -79,13 +79,13 @@ class Deployed(nn.Module):
 
     def forward(self, x):
         rows = []
-        for (score, distance), corners, stride in zip(self.net.levels(x), self.corners, STRIDES):
-            height, width = score.shape[2], score.shape[3]
+        for (confidence, distance), corners, stride in zip(self.net.levels(x), self.corners, STRIDES):
+            height, width = confidence.shape[2], confidence.shape[3]
             at_x = ((torch.arange(width, device=x.device).float() + 0.5) * stride).view(1, 1, 1, -1)
             at_y = ((torch.arange(height, device=x.device).float() + 0.5) * stride).view(1, 1, -1, 1)
             zero = torch.zeros_like(at_y + at_x)
             cells = torch.cat([at_x + zero, at_y + zero, zero, zero], 1)
-            rows.append(torch.cat([corners(distance) + cells, score.sigmoid()], 1).flatten(2))
+            rows.append(torch.cat([corners(distance) + cells, confidence.sigmoid()], 1).flatten(2))
         return torch.cat(rows, 2)
 
 

@@ -1,9 +1,9 @@
 """Completes labels with a larger detector that the user has.
 
-A detector sees every frame six times: whole, mirrored, and in four tiles. Confident people whom
-several views agree on are added with flag 1, others with flag 2: left out of the loss, so that a
-person whom nobody labelled is no error. Labels by hand stay as they are. The detector is any file that OpenVINO reads with the
-output [1,4+classes,n] or [1,300,6] and class 0 a person.
+A detector runs six times on every frame: whole, mirrored, and in four tiles. Confident people on which
+several views agree are added with flag 1, others with flag 2, which leaves them out of the loss, so that
+an unlabelled person is no error. Labels by hand are kept. The detector is any file that OpenVINO reads,
+with the output [1,4+classes,n] or [1,300,6] and class 0 a person.
 """
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from . import TrainError
 from .data import GREY, read_data
 
-SURE_SCORE, DOUBTFUL_SCORE, SEEN_SCORE = 0.55, 0.18, 0.2
+SURE_CONFIDENCE, DOUBTFUL_CONFIDENCE, SEEN_CONFIDENCE = 0.55, 0.18, 0.2
 TILE_SHARE = 0.6
 SAME_IOU, NMS_IOU, KNOWN_IOU, KNOWN_SHARE = 0.5, 0.6, 0.4, 0.7
 EDGE_PX = 4
@@ -40,7 +40,7 @@ class Detector:
         self.run = ov.Core().compile_model(model, "CPU")
 
     def __call__(self, frame):
-        """A Pillow frame -> [n,5] x1 y1 x2 y2 px, score"""
+        """A Pillow frame -> [n,5] x1 y1 x2 y2 px, confidence"""
         scale = min(self.width / frame.width, self.height / frame.height)
         small = frame.resize((max(1, round(frame.width * scale)),
                                 max(1, round(frame.height * scale))), Image.Resampling.BILINEAR)
@@ -78,7 +78,7 @@ def suppress(rows):
 
 
 def views(detector, frame):
-    """What it finds in the whole frame, in its mirror image, and in four tiles that overlap."""
+    """Detections in the whole frame, in its mirror image, and in four overlapping tiles."""
     width, height = frame.size
     found = [detector(frame)]
     mirrored = detector(frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
@@ -88,7 +88,7 @@ def views(detector, frame):
     for y in (0, height - tile_height):
         for x in (0, width - tile_width):
             rows = detector(frame.crop((x, y, x + tile_width, y + tile_height)))
-            # A box that an inner edge of the tile cuts says nothing about the person's size.
+            # The size of a person is unknown where an inner edge of the tile cuts the box.
             cut = (((rows[:, 0] < EDGE_PX) & (x > 0)) | ((rows[:, 1] < EDGE_PX) & (y > 0)) |
                    ((rows[:, 2] > tile_width - EDGE_PX) & (x + tile_width < width)) |
                    ((rows[:, 3] > tile_height - EDGE_PX) & (y + tile_height < height)))
@@ -107,11 +107,11 @@ def complete(detectors, frame, known):
             if fit.max() > KNOWN_IOU or both.max() > KNOWN_SHARE * area[0]:
                 continue
         votes = sum(bool(len(view)) and
-                    bool((overlaps(box[None], view)[1][0] * (view[:, 4] > SEEN_SCORE)).max()
+                    bool((overlaps(box[None], view)[1][0] * (view[:, 4] > SEEN_CONFIDENCE)).max()
                          > SAME_IOU) for view in seen)
-        if box[4] > SURE_SCORE and votes >= votes_needed:
+        if box[4] > SURE_CONFIDENCE and votes >= votes_needed:
             added.append([1, *box[:4]])
-        elif box[4] > DOUBTFUL_SCORE:
+        elif box[4] > DOUBTFUL_CONFIDENCE:
             added.append([2, *box[:4]])
     return np.array(rows + added, float).reshape(-1, 5), len(added)
 

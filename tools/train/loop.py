@@ -61,7 +61,7 @@ class Trainer:
             if self.teacher:
                 with torch.no_grad():
                     answers = self.teacher(batch.images)
-        loss, score, box = detection_loss(logits, boxes, self.points, batch,
+        loss, confidence, box = detection_loss(logits, boxes, self.points, batch,
                                           self.settings.crowd_weight, self.settings.repel)
         if self.teacher:
             learnt = teacher_loss(logits, boxes, *answers)
@@ -70,7 +70,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_MAX)
         self.optimizer.step()
         with torch.no_grad():
-            self.losses.lerp_(torch.stack([loss.detach(), score, box]), 0.02)
+            self.losses.lerp_(torch.stack([loss.detach(), confidence, box]), 0.02)
             ours, theirs = floats(self.average), floats(self.net)
             change = torch._foreach_sub(theirs, ours)
             torch._foreach_mul_(change, 1 - self.keep)
@@ -184,17 +184,17 @@ class Trainer:
 
     def finite_losses(self):
         losses = self.losses.tolist()  # waits for the device
-        # Weights go bad a step before the loss says so.
+        # Weights become NaN a step before the loss does.
         if not all(math.isfinite(v) for v in losses) or not all(v.isfinite().all() for v in floats(self.net)):
-            raise TrainError(f"step {self.step}: the loss ({losses[0]:.4g}) or a weight is no number any more; "
-                             "--resume goes on from the last checkpoint with other images, a lower --rate "
-                             "makes it rarer")
+            raise TrainError(f"step {self.step}: the loss ({losses[0]:.4g}) or a weight is not finite; "
+                             "use --resume, which continues from the last checkpoint with other images, or a "
+                             "lower --rate")
         return losses
 
     # --- checkpoints ------------------------------------------------------------------------
 
     def save(self):
-        """The checkpoint and the averaged weights, each whole or not at all; never those of a run that failed."""
+        """Saves the checkpoint and the averaged weights, each atomically; never those of a failed run."""
         self.finite_losses()
         state = {"net": self.net.state_dict(), "average": self.average.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step,
@@ -217,7 +217,7 @@ class Trainer:
 
 
 def json_log(path):
-    """One JSON object a line, to the screen and to a file that later calls go on with."""
+    """One JSON object per line, to stdout and appended to a file."""
     def log(entry):
         line = json.dumps(entry)
         print(line, flush=True)

@@ -1,9 +1,9 @@
-"""Which cells answer for which person, and how wrong the answers are.
+"""Assignment of cells to people, and the loss.
 
-Task-aligned assignment (Feng et al., TOOD, ICCV 2021, section 3.2): each person takes the ten cells
-inside it whose score and box agree best; the score's target is how well the box fits, so that it
-predicts IoU. People of all images stand in one list of fixed length: no padding per image, no
-shape that depends on data, nothing that waits for the device, so a CUDA graph can hold all of it.
+Task-aligned assignment (Feng et al., TOOD, ICCV 2021, section 3.2): each person is assigned the ten cells
+inside it whose confidence and box agree best; the target of the confidence is how well the box fits, so that
+it predicts IoU. People of all images are in one list of fixed length: no padding per image, no shape that
+depends on data, no wait for the device, so that a CUDA graph can contain all of it.
 """
 import math
 
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 CELLS_PER_PERSON = 10
-SCORE_WEIGHT, BOX_WEIGHT = 0.7, 5.0
-# IoU of two people from which on they stand in a crowd as much as can be; and at which they touch.
+CONFIDENCE_WEIGHT, BOX_WEIGHT = 0.7, 5.0
+# IoU of two people at which the crowd weight is full; and above which they touch.
 CROWDED_IOU, TOUCHING_IOU = 0.3, 0.02
-# A far person may lie between the centres of the cells: half of what is searched at least, px.
+# A distant person may be between the centres of the cells: least half extent of the search, px.
 REACH_MIN = 4.5
 
 
@@ -57,7 +57,7 @@ def inside(points, boxes, reach=0.0):
 
 @torch.no_grad()
 def assign(logits, boxes, points, batch):
-    """-> target score [b,n]; pairs of person and cell: cell [t*10] in b*n, person's box, weight"""
+    """-> target confidence [b,n]; pairs of person and cell: cell [t*10] in b*n, person's box, weight"""
     count, cells = logits.shape
     owner = batch.people_of
     near = inside(points, batch.people, REACH_MIN) & batch.people_valid[:, None]
@@ -67,7 +67,7 @@ def assign(logits, boxes, points, batch):
     fit = fit.gather(1, cell)
     key = owner[:, None] * cells + cell
     taken = best > 1e-9
-    # A cell that several people want goes to the one it fits best.
+    # A cell claimed by several people is assigned to the one it fits best.
     claim = torch.zeros(count * cells, device=logits.device)
     claim.scatter_reduce_(0, key.flatten(), (fit * taken).flatten(), "amax")
     taken &= fit >= claim[key]
@@ -81,7 +81,7 @@ def assign(logits, boxes, points, batch):
 
 @torch.no_grad()
 def counted(points, batch, target):
-    """[b,n]: 0 in cells within doubtful people that answer for nobody"""
+    """[b,n]: 0 in cells within doubtful people that are assigned to no person"""
     hidden = inside(points, batch.doubtful) & batch.doubtful_valid[:, None]
     within = torch.zeros_like(target).index_add_(0, batch.doubtful_of, hidden.to(target.dtype))
     return 1 - ((within > 0) & (target <= 0)).to(target.dtype)
@@ -109,10 +109,10 @@ def repulsion(answers, goal, rival, weight):
 
 
 def detection_loss(logits, boxes, points, batch, crowd_weight=0.0, repel=0.0):
-    """-> loss, its score part, its box part
+    """-> loss, its confidence part, its box part
 
-    crowd_weight: people who overlap another count up to 1 + this (from CROWDED_IOU on): two who stand
-    together come out as one box otherwise, and are few. repel: weight of repulsion().
+    crowd_weight: people who overlap another have a weight of up to 1 + this (from CROWDED_IOU on), because
+    they are few, and two close together are often detected as one. repel: weight of repulsion().
     """
     target, cell, goal, weight = assign(logits.detach(), boxes.detach(), points, batch)
     total = target.sum().clamp(min=1)
@@ -124,21 +124,21 @@ def detection_loss(logits, boxes, points, batch, crowd_weight=0.0, repel=0.0):
             0, cell, torch.where(weight > 0, extra, 0.0), "amax")
         wrong = wrong * (1 + extra_of_cell.view_as(target))
         weight = weight * (1 + extra)
-    score = (wrong * counted(points, batch, target)).sum() / total
+    confidence = (wrong * counted(points, batch, target)).sum() / total
     # gather, not indexing: its gradient needs no sorting
     answers = boxes.flatten(0, 1).gather(0, cell[:, None].expand(-1, 4))
     box = ((1 - complete_iou(answers, goal)) * weight).sum() / total
-    loss = SCORE_WEIGHT * score + BOX_WEIGHT * box
+    loss = CONFIDENCE_WEIGHT * confidence + BOX_WEIGHT * box
     if repel:
         loss = loss + repel * repulsion(answers, goal, rival, weight * (most > TOUCHING_IOU)) / total
-    return loss, score.detach(), box.detach()
+    return loss, confidence.detach(), box.detach()
 
 
 def teacher_loss(logits, boxes, teacher_logits, teacher_boxes):
-    """The answers of a larger detector in every cell as the target."""
+    """Distillation: the target in every cell is the output of a larger detector."""
     target = teacher_logits.sigmoid()
     total = target.sum().clamp(min=1)
-    score = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
+    confidence = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / total
     weight = torch.where(target > 0.05, target, 0.0)
     box = ((1 - complete_iou(boxes, teacher_boxes)) * weight).sum() / total
-    return SCORE_WEIGHT * score + BOX_WEIGHT * box
+    return CONFIDENCE_WEIGHT * confidence + BOX_WEIGHT * box

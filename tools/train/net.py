@@ -1,4 +1,4 @@
-"""The detector: anchor-free, one class. CSP backbone, PAN neck, a box and a score branch a level.
+"""The detector: anchor-free, one class. CSP backbone, PAN neck, a box and a confidence branch a level.
 
     image [b,3,h,w] RGB 0..1 -> strides 8, 16, 32 -> for every cell: a logit, four distances
 
@@ -50,7 +50,7 @@ class Bottleneck(nn.Module):
 
 
 class Csp(nn.Module):
-    """One half goes through the bottlenecks; all that they give, too, is joined."""
+    """One half passes through the bottlenecks; the outputs of all of them are concatenated."""
 
     def __init__(self, inputs, outputs, depth, add=True):
         super().__init__()
@@ -67,7 +67,7 @@ class Csp(nn.Module):
 
 
 class Pool(nn.Module):
-    """SPPF: three poolings in a row see 5, 9 and 13 cells."""
+    """SPPF: three max-poolings in a row cover 5, 9 and 13 cells."""
 
     def __init__(self, width):
         super().__init__()
@@ -111,16 +111,16 @@ class Detector(nn.Module):
         n3 = self.up3(torch.cat([F.interpolate(n4, scale_factor=2.0), p3], 1))
         n4 = self.out4(torch.cat([self.down3(n3), n4], 1))
         n5 = self.out5(torch.cat([self.down4(n4), p5], 1))
-        return [(score(n), F.softplus(box(n)))
-                for n, score, box in zip((n3, n4, n5), self.scores, self.boxes)]
+        return [(confidence(n), F.softplus(box(n)))
+                for n, confidence, box in zip((n3, n4, n5), self.scores, self.boxes)]
 
     def forward(self, x):
         """-> logits [b,n], boxes [b,n,4] x1 y1 x2 y2 px"""
         logits, boxes = [], []
-        for (score, distance), stride in zip(self.levels(x), STRIDES):
-            points = cell_centres(score.shape[2], score.shape[3], stride, x.device)
+        for (confidence, distance), stride in zip(self.levels(x), STRIDES):
+            points = cell_centres(confidence.shape[2], confidence.shape[3], stride, x.device)
             distance = distance.float().flatten(2).transpose(1, 2) * stride
-            logits.append(score.float().flatten(1))
+            logits.append(confidence.float().flatten(1))
             boxes.append(torch.cat([points - distance[..., :2], points + distance[..., 2:]], -1))
         return torch.cat(logits, 1), torch.cat(boxes, 1)
 
@@ -133,7 +133,7 @@ def cell_centres(height, width, stride, device):
 
 
 def all_centres(height, width, device):
-    """The cells of a image in the order of the detector's rows: [n, 2] px."""
+    """The cells of an image in the order of the detector's rows: [n, 2] px."""
     return torch.cat([cell_centres(height // s, width // s, s, device) for s in STRIDES])
 
 
@@ -154,7 +154,7 @@ def load_weights(path, device="cpu"):
         file = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainError(f"weights {path}: no such file") from None
-    except Exception as error:  # torch has many ways to say that a file is not one of its own
+    except Exception as error:  # torch raises many kinds for a file that it did not write
         raise TrainError(f"weights {path}: unreadable: {str(error).splitlines()[0][:120]}") from None
     if not isinstance(file, dict) or not ({"widths", "weights"} <= set(file) or
                                           {"ema", "w", "n"} <= set(file)):
@@ -194,8 +194,8 @@ def average(words):
     return net
 
 
-def shift_scores(net, shift):
-    """Adds to the logits of all scores."""
+def shift_confidences(net, shift):
+    """Adds to the logits of all confidences."""
     if not math.isfinite(shift):
         raise TrainError(f"--shift {shift}: a number such as -0.3")
     for branch_of_level in net.scores:

@@ -44,7 +44,7 @@ def photograph(x):
 
 
 def colours(x):
-    """Brightness, contrast, saturation and white balance are one matrix a image; then gamma."""
+    """Brightness, contrast, saturation and white balance are one matrix an image; then gamma."""
     count, device = len(x), x.device
 
     def some(low, high, width=1):

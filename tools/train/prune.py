@@ -1,4 +1,4 @@
-"""Begins a smaller detector with the channels of a larger one that count most.
+"""Initialises a smaller detector with the strongest channels of a larger one.
 
 Channels are kept by the size of their batch norm's gain. What is kept is followed through the net:
 the next layer takes the same ones as inputs, a bottleneck adds what belongs together, and a join
@@ -68,8 +68,8 @@ def prune(big, small):
     n3 = cut_csp(big.up3, small.up3, torch.cat([n4, p3 + d]))
     n4 = cut_csp(big.out4, small.out4, torch.cat([cut(big.down3, small.down3, n3), n4 + c]))
     n5 = cut_csp(big.out5, small.out5, torch.cat([cut(big.down4, small.down4, n4), p5 + d]))
-    # The score branches begin anew: their last biases balance all channels, and with some of them
-    # gone lie so far off that a short run cannot bring them back.
+    # The confidence branches are reinitialised: their last biases balance all channels, and without some of
+    # them are too far off for a short run to recover.
     for level, inputs in enumerate((n3, n4, n5)):
         cut_branch(big.boxes[level], small.boxes[level], inputs)
     return small

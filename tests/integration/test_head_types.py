@@ -1,7 +1,7 @@
-"""Every family of heads, whole: a file with random weights, frames, and the boxes that NumPy makes of them.
+"""Every head type end to end: a model with random weights, images, and the boxes that NumPy decodes.
 
-The graphs are those of tests/tools/heads.py. ONNX Runtime's Python runs them for what is expected, and
-NumPy reads their outputs into boxes.
+The graphs are those of tests/tools/heads.py. For the expected boxes, ONNX Runtime's Python package runs
+them and NumPy decodes their outputs.
 """
 
 import json
@@ -23,15 +23,15 @@ import onnx  # noqa: E402
 pytestmark = pytest.mark.openvino
 
 GREY = 114
-# Pixels differ by the rounding of colours, and nearly equal boxes may suppress each other either way.
-SCORE, IOU, SCORE_APART, ALIKE = 0.3, 0.9, 0.02, 0.95
+# Pixels differ by the rounding of colours, and NMS may keep either of two nearly equal boxes.
+CONFIDENCE, IOU, CONFIDENCE_APART, ALIKE = 0.3, 0.9, 0.02, 0.95
 
-# Two of them are put between grey bars.
+# Two of them are letterboxed.
 SIZES = {"whole": (heads.WIDTH, heads.HEIGHT), "narrow": (160, heads.HEIGHT), "low": (heads.WIDTH, 128)}
 
 
 def make_frame(seed, width, height):
-    """Blocks of colour with a grain, blurred a little, as JPEG has it no other way."""
+    """Blocks of colour with grain, at a resolution that JPEG with 4:2:0 preserves."""
     random = np.random.default_rng(seed)
     coarse = random.integers(15, 241, (height // 16, width // 16, 3)).repeat(16, 0).repeat(16, 1)
     grain = random.integers(-15, 16, (height // 2, width // 2, 1)).repeat(2, 0).repeat(2, 1)
@@ -39,7 +39,7 @@ def make_frame(seed, width, height):
 
 
 def read_pixels(path, width, height):
-    """The JPEG's planes, in full range and BT.601, each colour once for its 2x2 pixels."""
+    """The decoded JPEG, full range BT.601, with each chroma sample repeated for its 2x2 pixels."""
     done = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt",
                            "yuvj420p", "-"], stdout=subprocess.PIPE, check=True)
     data = np.frombuffer(done.stdout, np.uint8).astype(np.float64)
@@ -63,9 +63,9 @@ def frames(tmp_path_factory):
     return folder, made
 
 
-def expected(family, session, frame, swap=False):
-    """Boxes in pixels of the frame, and scores."""
-    what = heads.FAMILIES[family]
+def expected(variant, session, frame, swap=False):
+    """Boxes in pixels of the frame, and confidences."""
+    what = heads.VARIANTS[variant]
     height, width = frame.shape[:2]
     left, top = (heads.WIDTH - width) // 2, (heads.HEIGHT - height) // 2
     image = np.full((heads.HEIGHT, heads.WIDTH, 3), GREY, np.uint8)
@@ -77,19 +77,19 @@ def expected(family, session, frame, swap=False):
         image = image.transpose(0, 3, 1, 2)
     if what.get("half"):
         image = image.astype(np.float16)
-    boxes, scores = heads.decode(family, session.run(None, {"images": image}))
+    boxes, confidences = heads.decode(variant, session.run(None, {"images": image}))
     boxes = np.clip(boxes - [left, top, left, top], 0, [width, height] * 2)
     there = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-    return boxes[there], scores[there]
+    return boxes[there], confidences[there]
 
 
-def share_found(boxes, scores, among, among_scores):
-    """Share of the boxes of SCORE and more that have their like in the others."""
-    sure = scores >= SCORE
+def share_found(boxes, confidences, among, among_confidences):
+    """Share of the boxes with a confidence of at least CONFIDENCE that have a match in the others."""
+    sure = confidences >= CONFIDENCE
     if not len(among):
         return 0.0
     alike = (heads.overlap(boxes[sure], among) >= IOU) & (
-        abs(scores[sure, None] - among_scores[None]) <= SCORE_APART)
+        abs(confidences[sure, None] - among_confidences[None]) <= CONFIDENCE_APART)
     return alike.any(axis=1).mean()
 
 
@@ -104,34 +104,34 @@ def engines(spoton):
     return ["openvino"] + (["onnxruntime"] if "onnxruntime  1" in listed else [])
 
 
-@pytest.mark.parametrize("family", heads.FAMILIES)
-def test_boxes_are_those_of_numpy(spoton, frames, tmp_path, family):
+@pytest.mark.parametrize("variant", heads.VARIANTS)
+def test_boxes_are_those_of_numpy(spoton, frames, tmp_path, variant):
     folder, made = frames
-    model = heads.build(family)
+    model = heads.build(variant)
     onnx.save(model, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    wanted = {name: expected(family, session, frame) for name, frame in made.items()}
-    swapped = {name: expected(family, session, frame, swap=True)
+    wanted = {name: expected(variant, session, frame) for name, frame in made.items()}
+    swapped = {name: expected(variant, session, frame, swap=True)
                for name, frame in made.items()}
     for engine in engines(spoton):
         done = spoton("eval", tmp_path / "model.onnx", folder, "--json", "-o", tmp_path / "boxes",
                       engine=engine, expect=0, env={"PRECISION": "f32"})
-        assert json.loads(done.stdout)["family"] == heads.FAMILIES[family]["as"]
+        assert json.loads(done.stdout)["family"] == heads.VARIANTS[variant]["as"]
         for name in SIZES:
-            boxes, scores = wanted[name]
-            found, found_scores = read_boxes(tmp_path / "boxes", name)
-            count = int((scores >= SCORE).sum())
-            recall = share_found(boxes, scores, found, found_scores)
-            precision = share_found(found, found_scores, boxes, scores)
-            says = f"{family} {engine} {name}: {count} boxes, {recall:.3f}, {precision:.3f}"
+            boxes, confidences = wanted[name]
+            found, found_confidences = read_boxes(tmp_path / "boxes", name)
+            count = int((confidences >= CONFIDENCE).sum())
+            recall = share_found(boxes, confidences, found, found_confidences)
+            precision = share_found(found, found_confidences, boxes, confidences)
+            says = f"{variant} {engine} {name}: {count} boxes, {recall:.3f}, {precision:.3f}"
             print(says)
             assert count >= 15 and recall >= ALIKE and precision >= ALIKE, says
-            # The same with red and blue exchanged is seen to be wrong.
-            assert share_found(found, found_scores, *swapped[name]) < 0.5, says
+            # The test detects swapped red and blue.
+            assert share_found(found, found_confidences, *swapped[name]) < 0.5, says
 
 
 def test_nanodet_is_refused_by_its_name(spoton, frames, tmp_path):
-    """Scores of 80 classes, then 8 bins for each of four sides, on the grids of four strides."""
+    """80 classes, then 8 bins for each of four sides, on the grids of four strides."""
     cells = sum((heads.WIDTH // s) * (heads.HEIGHT // s) for s in (8, 16, 32, 64))
     g = heads.Graph(3)
     x = g("Relu", g.conv("images", 3, 112, 3, 64))
