@@ -130,7 +130,7 @@ def test_installed_files(installed):
     headers = {path.name for path in (ROOT / "include" / "spoton").iterdir()}
     assert {path.name for path in (installed / "include" / "spoton").iterdir()} == headers
     unit = (installed / "lib/systemd/system/spoton.service").read_text()
-    assert f"ExecStart={PREFIX}/bin/spoton serve" in unit and "@" not in unit
+    assert f"ExecStart={PREFIX}/bin/spoton serve" in unit and not re.search(r"@\w+@", unit)
     sizes = [path.stat().st_size for path in (installed / "lib" / "spoton").rglob("*.so*")]
     assert sum(sizes) < LIBRARIES_MAX_BYTES
 

@@ -8,7 +8,15 @@ import pytest
 
 from conftest import ROOT
 
-UNIT = ROOT / "contrib" / "spoton.service"
+TEMPLATE = ROOT / "contrib" / "spoton.service.in"
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """The unit as it is installed below /usr."""
+    path = tmp_path / "spoton.service"
+    path.write_text(TEMPLATE.read_text().replace("@bindir@", "/usr/bin").replace("@docdir@", "/usr/share/doc/spoton"))
+    return path
 
 
 @pytest.fixture
@@ -19,16 +27,17 @@ def analyze():
     return lambda *words: subprocess.run([program, *map(str, words)], capture_output=True, text=True)
 
 
-def test_the_unit_is_confined(analyze):
-    done = analyze("security", "--offline=true", "--no-pager", UNIT)
+def test_the_unit_is_confined(analyze, unit):
+    done = analyze("security", "--offline=true", "--no-pager", unit)
     exposure = re.search(r"Overall exposure level for spoton.service: (\d+\.\d)", done.stdout)
     assert exposure and float(exposure[1]) <= 3.0, done.stdout + done.stderr
 
 
-def test_the_unit_is_understood(analyze, tmp_path):
+def test_the_unit_is_understood(analyze, unit, tmp_path):
     # The program is not installed here, and its user is not known.
-    text = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", UNIT.read_text())
-    copy = tmp_path / "spoton.service"
+    text = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", unit.read_text())
+    copy = tmp_path / "copy" / "spoton.service"
+    copy.parent.mkdir()
     copy.write_text(text)
     done = analyze("verify", "--man=no", copy)
     assert done.returncode == 0 and "spoton.service" not in done.stderr, done.stderr
@@ -38,7 +47,7 @@ def test_the_unit_is_understood(analyze, tmp_path):
 
 def test_secrets_are_the_services_alone():
     """A user that stays, so that files of mode 600 can be its own; and a directory for what it writes."""
-    lines = UNIT.read_text().splitlines()
+    lines = TEMPLATE.read_text().splitlines()
     assert "User=spoton" in lines and "DynamicUser=yes" not in lines
     assert "UMask=0077" in lines and "StateDirectory=spoton" in lines and "StateDirectoryMode=0700" in lines
     assert re.search(r"(?m)^u spoton ", (ROOT / "contrib" / "spoton.sysusers").read_text())
