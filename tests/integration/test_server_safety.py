@@ -454,10 +454,11 @@ def test_fragments_are_one_message(serve):
     with connect(s.ws_url(f"/ws/focus/{task}")) as other:
         client = s.raw(upgrade_request(f"/ws/focus/{task}"))
         assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
-        text = '{"type": "set_focus", "person_id": "P\u00e4", "person_details": {}}'.encode()
+        text = '{"type": "set_focus", "person_id": "P7", "person_details": {"note": "\u00e4"}}'.encode()
         client.sendall(b"".join(frame(1 if i == 0 else 0, text[i:i + 1], i + 1 == len(text))
                                 for i in range(len(text))))
-        assert json.loads(other.recv(10 * SLOWER))["payload"]["focused_person_id"] == "P\u00e4"
+        payload = json.loads(other.recv(10 * SLOWER))["payload"]
+        assert (payload["focused_person_id"], payload["person_details"]) == ("P7", {"note": "\u00e4"})
         client.sendall(frame(1, b'{"type": "clear_focus"}'))
         assert json.loads(other.recv(10 * SLOWER))["payload"]["is_active"] is False
         client.close()
