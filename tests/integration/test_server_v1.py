@@ -720,7 +720,7 @@ def still_clip(path, size):
     """The same rectangles in each frame, so that no tracker's lag moves a box."""
     subprocess.run(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s",
                     f"{size[0]}x{size[1]}", "-r", "10", "-i", "-", "-c:v", "libx264", "-qp", "4",
-                    str(path)], input=clips.frame(4, size) * 30, check=True)
+                    str(path)], input=clips.image(4, size) * 30, check=True)
     return path
 
 
