@@ -3,12 +3,12 @@
 
 #include <stdint.h>
 
-enum { SP_TRACKS_MAX = 512 }; /* alive in one camera, lost ones included */
+enum { SP_TRACKS_MAX = 512 }; /* alive in one camera, including lost ones */
 
 struct sp_track {
-    uint32_t id;                       /* from 1, never used again within a run */
-    double x1_px, y1_px, x2_px, y2_px; /* the filter's box: may reach over the frame's edge */
-    double confidence;                 /* of the detection it matched last */
+    uint32_t id;                       /* from 1, never reused within a run */
+    double x1_px, y1_px, x2_px, y2_px; /* the filter's box, which may extend beyond the frame */
+    double confidence;                 /* of the last matched detection */
     int class_id;
-    int detection; /* 1 + index of the one that it has in this frame; 0: predicted */
+    int detection; /* 1 + index of the matched detection in this frame; 0: predicted */
 };

@@ -4,9 +4,9 @@
 
 enum {
     ROWS_LOOKED_AT = 64,
-    POINT_STEP = 4,         /* of a row that is looked at for black */
-    BRIGHT_SHARE = 200,     /* one point of so many may be bright: a camera's text, a dead pixel */
-    DARK_LUMA_LIMITED = 32, /* 16 is black, and encoders ring around it */
+    ROW_STEP_PX = 4,        /* every fourth pixel of a row is compared with black */
+    BRIGHT_SHARE = 200,     /* one in so many pixels may be bright: an overlay, a defective pixel */
+    DARK_LUMA_LIMITED = 32, /* 16 is black; encoders ring around it */
     DARK_LUMA_FULL = 18,
 };
 
@@ -18,7 +18,7 @@ static int row_step(const struct sp_frame *frame)
 
 uint64_t sp_luma_hash(const struct sp_frame *frame)
 {
-    /* Multiply and fold, eight bytes a step: it must tell frames apart, not resist anybody. */
+    /* Multiply and fold, eight bytes a step: detects changes; not a cryptographic hash. */
     uint64_t hash = (uint64_t)frame->width_px << 32 | (uint64_t)frame->height_px;
     size_t width = (size_t)frame->width_px;
     for (int y = 0; y < frame->height_px; y += row_step(frame)) {
@@ -39,7 +39,7 @@ bool sp_luma_is_black(const struct sp_frame *frame)
     size_t points = 0, bright = 0;
     for (int y = 0; y < frame->height_px; y += row_step(frame)) {
         const uint8_t *row = frame->plane[0] + (ptrdiff_t)y * frame->stride_bytes[0];
-        for (int x = 0; x < frame->width_px; x += POINT_STEP) {
+        for (int x = 0; x < frame->width_px; x += ROW_STEP_PX) {
             points++;
             bright += row[x] > limit;
         }

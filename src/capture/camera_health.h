@@ -1,13 +1,13 @@
-/* What the frames themselves tell about a camera: a connection that is alive may still show
- * nothing (black) or the same frame for ever (frozen).
+/* Detects black and frozen cameras from their frames: a working connection may still deliver
+ * nothing but black, or the same frame again and again.
  *
- * Black: hardly any point of a frame lies above the darkest luma, for a while. Frozen: frames
- * are equal, point by point, for a while; sensors are noisy, so a living camera of a still scene is
- * not, unless its encoder skips everything between two key frames: the time must be longer than
- * that. Each looks at a part of the rows only. A clock that the camera itself writes into a frozen
- * frame keeps it from being noticed.
+ * Black: for some time hardly any pixel is brighter than the darkest luma. Frozen: for some time
+ * all frames are equal. Sensor noise changes the frames of a working camera even in a still scene,
+ * unless its encoder skips everything between two key frames, so the time must be longer than that
+ * interval. Both checks sample a part of the rows. A clock that the camera writes into a frozen
+ * frame prevents the detection.
  *
- * One thread at a time; times are those at which frames came. No allocation. */
+ * One thread at a time; times are arrival times. No allocation. */
 #pragma once
 
 #include "frame.h"
@@ -15,18 +15,18 @@
 enum sp_camera_health { SP_HEALTH_LIVE, SP_HEALTH_FROZEN, SP_HEALTH_BLACK };
 
 struct sp_health_watch {
-    int64_t black_after_us, frozen_after_us; /* given by the user */
+    int64_t black_after_us, frozen_after_us; /* settings */
 
     bool any;
     uint64_t hash;
     int64_t same_since_us, black_since_us; /* black_since_us -1: not black */
 };
 
-/* Looks at the next frame, which came at frame->received_us. Black comes before frozen. */
+/* Checks the next frame, which arrived at frame->received_us. Black has priority over frozen. */
 enum sp_camera_health sp_health_observe(struct sp_health_watch *watch,
                                         const struct sp_frame *frame);
 
-/* After a new connection: what was seen before says nothing. */
+/* Call after a reconnection: earlier frames no longer count. */
 void sp_health_restart(struct sp_health_watch *watch);
 
 /* For tests. */

@@ -19,14 +19,14 @@ struct shell {
     struct shells *shells;
 };
 
-/* Frames may outlive the converter: `users` counts it and every shell that is out. */
+/* Frames may outlive the converter: `users` counts the converter and every shell in use. */
 struct shells {
     pthread_mutex_t mutex;
     size_t users;
     struct shell *free_list;
 };
 
-/* What the scaler was made for. */
+/* The formats that the scaler was created for. */
 struct scaling {
     int width_px, height_px;
     enum AVPixelFormat from;
@@ -42,7 +42,7 @@ struct sp_converter {
     struct scaling scaling;
 };
 
-/* Called with the mutex held; lets go of it. */
+/* Called with the mutex held; releases it. */
 static void drop_user(struct shells *shells)
 {
     bool last = --shells->users == 0;
@@ -136,7 +136,7 @@ AVFrame *sp_converter_target(struct sp_converter *converter)
     return converter->target ? converter->target->image : NULL;
 }
 
-/* The yuvj formats are the plain ones plus "full range". */
+/* The yuvj formats are the plain ones with full range. */
 static enum AVPixelFormat plain_format(enum AVPixelFormat format)
 {
     switch (format) {
@@ -177,7 +177,7 @@ static bool is_full_range(const AVFrame *image, bool still)
 {
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(image->format);
     if (format && (format->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)))
-        return false; /* we make limited-range YUV of it */
+        return false; /* RGB is converted to limited-range YUV */
     if (plain_format(image->format) != (enum AVPixelFormat)image->format)
         return true;
     if (image->color_range != AVCOL_RANGE_UNSPECIFIED)
@@ -188,14 +188,14 @@ static bool is_full_range(const AVFrame *image, bool still)
 static bool is_zero_copy(const AVFrame *image)
 {
     for (int i = 0; i < 3; i++)
-        if (image->linesize[i] < 0) /* upside down; nobody after us should have to know */
+        if (image->linesize[i] < 0) /* upside down; later stages expect positive strides */
             return false;
     switch (image->format) {
     case AV_PIX_FMT_YUV420P:
     case AV_PIX_FMT_YUVJ420P:
     case AV_PIX_FMT_NV12:
-    case AV_PIX_FMT_CUDA:     /* NV12 at addresses of the GPU's: libav_gpu.c takes no other */
-    case AV_PIX_FMT_YUVA420P: /* the fourth plane is left unread */
+    case AV_PIX_FMT_CUDA:     /* NV12 in GPU memory; libav_gpu.c accepts no other format there */
+    case AV_PIX_FMT_YUVA420P: /* the alpha plane is ignored */
         return true;
     default:
         return false;
@@ -216,19 +216,19 @@ static int make_scaler(struct sp_converter *converter, const struct scaling *wan
     const char *name = av_get_pix_fmt_name(want->from);
     if (!sws_isSupportedInput(want->from))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "pixel format %s cannot be converted; convert the video to yuv420p",
+                       "pixel format %s: not supported; convert the video to yuv420p",
                        name ? name : "unknown");
     converter->scaler =
         sws_getContext(want->width_px, want->height_px, want->from, want->width_px, want->height_px,
                        AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
     if (!converter->scaler)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "frames of %dx%d in %s cannot be converted",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "frames of %dx%d in %s: conversion failed",
                        want->width_px, want->height_px, name ? name : "an unknown format");
     static const int spaces[] = {[SP_MATRIX_BT601] = SWS_CS_ITU601,
                                  [SP_MATRIX_BT709] = SWS_CS_ITU709,
                                  [SP_MATRIX_BT2020] = SWS_CS_BT2020};
     const int *coefficients = sws_getCoefficients(spaces[want->matrix]);
-    /* The same on both sides: YUV keeps its meaning, only its sampling changes. */
+    /* The same matrix and range on both sides: only the sampling changes. */
     sws_setColorspaceDetails(converter->scaler, coefficients, want->full_range, coefficients,
                              want->full_range, 0, 1 << 16, 1 << 16);
     converter->scaling = *want;
@@ -240,7 +240,7 @@ static size_t round_up(size_t n)
     return (n + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 }
 
-/* Points `frame` at I420 planes in the shell's own memory. */
+/* Points `frame` at I420 planes in the shell's memory. */
 static int give_memory(struct memory *memory, struct sp_frame *frame, struct sp_error *err)
 {
     size_t luma_stride = round_up((size_t)frame->width_px);
@@ -266,7 +266,7 @@ static int give_memory(struct memory *memory, struct sp_frame *frame, struct sp_
     return SP_OK;
 }
 
-/* The same planes, to be written. */
+/* The same planes, writable. */
 static void writable(const struct memory *memory, const struct sp_frame *frame, uint8_t *planes[4])
 {
     for (int i = 0; i < 3; i++)
@@ -297,7 +297,7 @@ static int scale(struct sp_converter *converter, struct shell *shell, struct sp_
     return SP_OK;
 }
 
-/* The frame's planes as they are to be seen, in memory of the shell's. */
+/* The frame's planes in display orientation, in the shell's memory. */
 static int turn(struct shell *shell, struct sp_orientation orientation, struct sp_frame *frame,
                 struct sp_error *err)
 {
@@ -317,7 +317,7 @@ static int turn(struct shell *shell, struct sp_orientation orientation, struct s
     uint8_t *planes[4];
     writable(&shell->turned, frame, planes);
     if (!sp_orientation_apply(orientation, &decoded, planes, frame->stride_bytes))
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "a frame of %dx%d cannot be turned",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "a frame of %dx%d cannot be rotated",
                        decoded.width_px, decoded.height_px);
     av_frame_unref(shell->image);
     return SP_OK;

@@ -1,5 +1,5 @@
-/* From packets to frames: reading ahead, leaving out what nobody will look at, numbering, times,
- * and the account of what went wrong. */
+/* From packets to frames: look-ahead, skipping frames that are not requested, numbering,
+ * timestamps, and error counts. */
 #include "capture/libav.h"
 
 #include "base/clock.h"
@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 enum {
-    BAD_READS_MAX = 64,   /* damaged packets in a row before the rest is given up */
-    BAD_DRAINS_MAX = 256, /* errors of a decoder that should only hand out its last frames */
+    BAD_READS_MAX = 64,   /* consecutive damaged packets before reading is given up */
+    BAD_DRAINS_MAX = 256, /* decoder errors while it is flushed at the end */
     DEVICE_WAIT_US = 2000,
 };
 
@@ -31,7 +31,7 @@ static void keep_detail(struct sp_libav *s, int rc)
         sp_libav_reason(rc, s->trouble.detail, sizeof s->trouble.detail);
 }
 
-/* `after`: how many frames came before it. */
+/* `after`: frames decoded before the error. */
 static void note_trouble(struct sp_libav *s, uint64_t after)
 {
     if (after < s->trouble.first_after)
@@ -41,8 +41,8 @@ static void note_trouble(struct sp_libav *s, uint64_t after)
 static void on_decoder_error(struct sp_libav *s, int rc)
 {
     keep_detail(s, rc);
-    /* Elsewhere the missing frame itself is noticed; and a recording may open with frames that
-     * lean on others before its beginning. */
+    /* Elsewhere the missing frame itself is noticed; and a recording may begin with frames that
+     * depend on others before its start. */
     if (sp_order_stopped(&s->order) && s->any_frame) {
         s->trouble.errors++;
         note_trouble(s, s->order.next_sequence);
@@ -60,12 +60,12 @@ static int64_t to_us(const struct sp_libav *s, int64_t timestamp)
     return av_rescale_q(timestamp, s->stream->time_base, AV_TIME_BASE_Q);
 }
 
-/* Ends the order by timestamps as soon as these cannot be one. */
+/* Ends the numbering by timestamps as soon as they are inconsistent. */
 static void check_times(struct sp_libav *s, const AVPacket *packet)
 {
     bool bad = packet->pts == AV_NOPTS_VALUE || sp_order_has_key(&s->order, packet->pts);
     if (packet->dts == AV_NOPTS_VALUE)
-        bad = bad || s->info.live; /* there the look-ahead would only add delay */
+        bad = bad || s->info.live; /* for a live source the look-ahead would only add delay */
     else if (packet->dts > packet->pts ||
              (s->last_dts != AV_NOPTS_VALUE && packet->dts < s->last_dts))
         bad = true;
@@ -75,14 +75,14 @@ static void check_times(struct sp_libav *s, const AVPacket *packet)
         sp_order_stop(&s->order);
 }
 
-/* Puts the packet just read at the window's end. */
+/* Appends the packet just read to the window. */
 static void admit(struct sp_libav *s)
 {
     struct sp_libav_waiting *last =
         &s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW];
     AVPacket *packet = last->packet;
     s->packets_read++;
-    if (packet->size == 0) { /* "the same frame again"; the decoder would take it for the end */
+    if (packet->size == 0) { /* "repeat the frame"; to the decoder an empty packet means the end */
         av_packet_unref(packet);
         return;
     }
@@ -121,7 +121,7 @@ int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err)
         }
         if (rc >= 0) {
             s->bad_reads = 0;
-            if (s->info.live) /* waiting for the camera is not work */
+            if (s->info.live) /* waiting for the camera is not processing time */
                 s->busy_us -= sp_clock_us() - start_us;
             admit(s);
             return SP_OK;
@@ -153,8 +153,8 @@ int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err)
     }
 }
 
-/* Whether every packet that is displayed before the window's first one has been read: later ones
- * have later decoding times, and none is displayed before it is decoded. */
+/* Whether every packet displayed before the window's first one has been read: later packets have
+ * later decoding times, and none is displayed before it is decoded. */
 static bool first_is_placed(const struct sp_libav *s)
 {
     const struct sp_libav_waiting *first = &s->window[s->window_first];
@@ -165,13 +165,13 @@ static bool first_is_placed(const struct sp_libav *s)
 
 static bool is_off_grid(const struct sp_libav *s, int64_t id)
 {
-    /* Before the first frame it is not known which packets have a number at all. */
+    /* Before the first frame it is unknown which packets have a number at all. */
     if (!s->may_skip || id < 0 || sp_order_stopped(&s->order) || !s->order.started)
         return false;
     return sp_order_rank(&s->order, id) % (uint64_t)s->options.frame_skip != 0;
 }
 
-/* Gives the decoder its next packet. SP_OK also when the packet was left out or refused. */
+/* Sends the next packet to the decoder. SP_OK also when the packet was skipped or rejected. */
 static int feed(struct sp_libav *s, struct sp_error *err)
 {
     while (!s->input_over && s->window_count < SP_LIBAV_WINDOW &&
@@ -200,7 +200,7 @@ static int feed(struct sp_libav *s, struct sp_error *err)
         s->decoder->reordered_opaque = first->id;
 #endif
         if (s->images)
-            sp_libav_log_clear(); /* so that what it says is about this frame */
+            sp_libav_log_clear(); /* so that the last error line is about this frame */
         int rc = avcodec_send_packet(s->decoder, first->packet);
         if (rc < 0)
             on_decoder_error(s, rc);
@@ -218,7 +218,7 @@ static bool is_interlaced(const AVFrame *image)
 #endif
 }
 
-/* In `order`, of the packet that it came from. */
+/* The number in `order` of the packet that the frame came from. */
 static int64_t id_of(const AVFrame *image)
 {
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
@@ -241,7 +241,7 @@ static uint64_t number(struct sp_libav *s, const AVFrame *image)
     return sequence;
 }
 
-/* See times.h for the rule. */
+/* The rule is in times.h. */
 static int64_t time_of(struct sp_libav *s, const AVFrame *image)
 {
     int64_t id = id_of(image);
@@ -263,20 +263,20 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *image)
                          s->info.live ? sp_clock_us() : 0);
 }
 
-/* A frame that the GPU decoded goes into a surface; where there is no room for that, or it is to
- * be turned, to the host. */
+/* Copies a frame that the GPU decoded to a surface; to the host when no surface is available or
+ * the frame must be rotated. */
 static int take_surface(struct sp_libav *s, AVFrame *image, bool plain,
                         struct spoton_surface **surface, struct sp_error *err)
 {
     if (!sp_libav_gpu_has(image) || (!plain && sp_libav_gpu_bring(image)))
         return SP_OK;
     if (!plain)
-        return sp_fail(err, SP_ERR_DEVICE, "a frame cannot be brought from the GPU to be turned");
+        return sp_fail(err, SP_ERR_DEVICE, "a frame cannot be copied from the GPU to rotate it");
     int rc = sp_libav_gpu_take(s->gpu, image, surface, err);
     return rc == SP_ERR_NO_MEMORY && sp_libav_gpu_bring(image) ? SP_OK : rc;
 }
 
-/* The target's frame as a frame. */
+/* Converts the decoder's AVFrame to a frame. */
 static int make_frame(struct sp_libav *s, AVFrame *image, struct sp_frame **out,
                       struct sp_error *err)
 {
@@ -298,23 +298,23 @@ static int make_frame(struct sp_libav *s, AVFrame *image, struct sp_frame **out,
         sp_frame_attach(*out, s->options.gpu.api, surface);
     else if (surface)
         s->options.gpu.api->surface_free(surface);
-    if (s->gpu && !surface && !s->told_of_cpu)
+    if (s->gpu && !surface && !s->cpu_logged)
         sp_log(SP_LOG_WARNING, "%s: %s %s", s->name,
-               plain ? "decoded on the CPU: the GPU has no memory, or refuses this"
+               plain ? "decoded on the CPU: the GPU has no memory or rejects this stream"
                      : "frames are rotated on the CPU; codec",
                s->info.codec);
-    s->told_of_cpu = s->told_of_cpu || !surface;
+    s->cpu_logged = s->cpu_logged || !surface;
     return rc;
 }
 
-/* The frame in the converter's target. *out stays NULL when nobody wants it. */
+/* The frame in the converter's target. *out stays NULL when it is skipped. */
 static int deliver(struct sp_libav *s, AVFrame *image, struct sp_frame **out, struct sp_error *err)
 {
     uint64_t sequence = number(s, image);
     int64_t pts_us = time_of(s, image);
     s->any_frame = true;
     bool faulty = (image->flags & AV_FRAME_FLAG_CORRUPT) || image->decode_error_flags;
-    /* The decoder of an image file fills up what is missing and only complains. */
+    /* Decoders of image files conceal missing data and only log it. */
     if (s->images && sp_libav_log_last()[0] != '\0')
         faulty = true;
     if (faulty) {
@@ -329,7 +329,7 @@ static int deliver(struct sp_libav *s, AVFrame *image, struct sp_frame **out, st
     }
     struct sp_frame *frame;
     int rc = make_frame(s, image, &frame, err);
-    if (rc == SP_ERR_NO_MEMORY) { /* costs this frame only */
+    if (rc == SP_ERR_NO_MEMORY) { /* only this frame is lost */
         s->failed++;
         note_trouble(s, sequence);
         return SP_OK;
@@ -348,7 +348,7 @@ static int deliver(struct sp_libav *s, AVFrame *image, struct sp_frame **out, st
     return SP_OK;
 }
 
-/* Adds what the container promised and did not hold. */
+/* Adds what the container announced but did not contain. */
 static void check_promises(struct sp_libav *s)
 {
     struct sp_libav_trouble *t = &s->trouble;
@@ -357,7 +357,7 @@ static void check_promises(struct sp_libav *s)
         t->missing = (uint64_t)(s->frames_announced - s->packets_read);
         t->cut = true;
     } else if (s->end_announced_us > 0) {
-        /* Headers round, and the last frame's own length is often unknown. */
+        /* Headers round, and the last frame's duration is often unknown. */
         int64_t slack_us = FFMAX(1000000, 3 * s->period_us);
         int64_t gap_us = s->end_announced_us - s->seen_end_us;
         if (gap_us > slack_us) {
@@ -376,7 +376,7 @@ static void count_in(char *text, size_t text_bytes, uint64_t n, const char *what
         snprintf(text + used, text_bytes - used, "%s%" PRIu64 " %s", used ? ", " : "", n, what);
 }
 
-/* SP_ERR_END, or the one text about all that went wrong. */
+/* SP_ERR_END, or one summary of all errors. */
 static int finish(struct sp_libav *s, struct sp_error *err)
 {
     struct sp_libav_trouble *t = &s->trouble;

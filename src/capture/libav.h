@@ -12,38 +12,38 @@
 #include <libavformat/avformat.h>
 
 enum {
-    /* Packets read ahead of the decoder to know a packet's place in the order of display: more than
+    /* Packets read ahead of the decoder to know a packet's position in display order: more than
      * the longest run of B-frames (16) and the decoder's delay (16) together. */
     SP_LIBAV_WINDOW = 64,
     SP_LIBAV_NAME_BYTES = 224,
 };
 
-/* How packets and frames belong together. */
+/* How packets correspond to frames. */
 enum sp_libav_numbering {
-    SP_NUMBER_BY_COUNT,   /* unknown: frames are counted as they come out */
-    SP_NUMBER_BY_ORDINAL, /* one packet is one frame, displayed in the order of decoding */
-    SP_NUMBER_BY_PTS,     /* one packet is one frame, reordered */
+    SP_NUMBER_BY_COUNT,   /* unknown: frames are counted as the decoder returns them */
+    SP_NUMBER_BY_ORDINAL, /* one packet is one frame; display order is decoding order */
+    SP_NUMBER_BY_PTS,     /* one packet is one frame, reordered by timestamp */
 };
 
 struct sp_libav_waiting {
     AVPacket *packet;
-    int64_t id; /* in `order`; -1: gives no frame */
+    int64_t id; /* in `order`; -1: yields no frame */
 };
 
-/* What went wrong on the way, for the one error text at the end. */
+/* Errors so far, for the one error message at the end. */
 struct sp_libav_trouble {
     bool cut;             /* the input ended with an error or before its announced end */
-    uint64_t damaged;     /* frames given out that the decoder marked as faulty */
-    uint64_t errors;      /* of the decoder, where `order` does not tell what is lost */
-    uint64_t missing;     /* announced by the container and not there */
-    uint64_t first_after; /* good frames before the first trouble; UINT64_MAX: none */
+    uint64_t damaged;     /* frames returned that the decoder marked as faulty */
+    uint64_t errors;      /* of the decoder, where `order` does not reveal what is lost */
+    uint64_t missing;     /* announced by the container and absent */
+    uint64_t first_after; /* good frames before the first error; UINT64_MAX: none */
     char detail[256];
 };
 
 struct sp_libav {
-    struct sp_source_options options; /* url is our own copy */
+    struct sp_source_options options; /* url is a copy */
     char *url;
-    char name[SP_LIBAV_NAME_BYTES]; /* for texts: without secrets, cut */
+    char name[SP_LIBAV_NAME_BYTES]; /* for messages: redacted, shortened */
     struct sp_source_info info;
     const atomic_bool *interrupted;
     _Atomic int64_t deadline_us; /* of the call into FFmpeg; 0: none */
@@ -53,17 +53,17 @@ struct sp_libav {
     AVStream *stream;
     AVCodecContext *decoder;
     struct sp_libav_memory *memory; /* or NULL */
-    struct sp_libav_gpu *gpu;       /* or NULL: it is decoded on the CPU */
-    bool told_of_cpu;               /* … although the GPU was to */
+    struct sp_libav_gpu *gpu;       /* or NULL: decoded on the CPU */
+    bool cpu_logged;                /* … although a GPU was requested, and this was logged */
     struct sp_converter *converter;
     bool network;
     struct sp_orientation orientation; /* of the whole stream */
     bool still;                        /* a still-image codec */
-    bool images;              /* … and each frame a file of its own; one thread decodes them */
-    int64_t frames_announced; /* by a trustworthy index or header; 0: none */
-    int64_t end_announced_us; /* from the stream's start; 0: none */
+    bool images;                       /* … and each frame is a file; decoded by one thread */
+    int64_t frames_announced;          /* by a reliable index or header; 0: none */
+    int64_t end_announced_us;          /* from the stream's start; 0: none */
 
-    /* Packets, in the order of decoding. */
+    /* Packets, in decoding order. */
     struct sp_libav_waiting window[SP_LIBAV_WINDOW];
     int window_first, window_count;
     int64_t packets_read;
@@ -74,17 +74,17 @@ struct sp_libav {
 
     /* Frames. */
     enum sp_libav_numbering numbering;
-    bool may_skip;      /* packets off the grid need not be decoded */
-    bool skip_unsent;   /* … and need not even reach the decoder */
-    uint64_t undecoded; /* since the last one given out */
+    bool may_skip;      /* packets of skipped frames need not be decoded */
+    bool skip_unsent;   /* … and need not be sent to the decoder */
+    uint64_t undecoded; /* since the last returned frame */
     uint64_t failed;
     struct sp_order order;
     bool any_frame;
     int64_t origin_us, period_us;
-    bool clockless; /* live, and only arrival tells when a frame was taken */
+    bool clockless; /* live, and only the arrival time is known */
     struct sp_times times;
     int64_t arrived_us[SP_ORDER_PENDING_MAX]; /* of packets, by their id */
-    int64_t busy_us;                          /* spent since the last frame was given out */
+    int64_t busy_us;                          /* processing time since the last returned frame */
     struct sp_libav_trouble trouble;
 };
 
@@ -94,26 +94,25 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
 void sp_libav_adopt(void *self, const atomic_bool *interrupted);
 void sp_libav_close(void *self);
 
-/* libav.c: SP_OK: a packet more in the window, or the input is over. */
+/* libav.c: SP_OK: the window has another packet, or the input has ended. */
 int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
 
-/* libav_io.c: that the host's name is resolved, as FFmpeg cannot be interrupted while it asks. */
+/* libav_io.c: resolves the host name first, as FFmpeg's lookup cannot be interrupted. */
 int sp_libav_resolve(struct sp_libav *s, struct sp_error *err);
 void sp_libav_choose_transport(const char *url, AVDictionary **settings); /* of RTSP */
 
-/* libav_io.c: what the address may open, before avformat_open_input. `url` as FFmpeg gets it.
- * SP_OK, or FFmpeg's error number; *format stays or is the one that the content is known to have.
- */
+/* libav_io.c: restricts what the address may open, before avformat_open_input. `url` as passed to
+ * FFmpeg. SP_OK, or an AVERROR; sets *format when the content determines it. */
 int sp_libav_io_open(struct sp_libav *s, const char *url, const AVInputFormat **format);
-void sp_libav_io_close(struct sp_libav_io *io); /* after the format; NULL is fine */
+void sp_libav_io_close(struct sp_libav_io *io); /* after the format context; NULL is fine */
 
-/* libav_live.c: whether FFmpeg makes the times of the format up; and what fills the window of a
- * live source until its rate can be told by what comes. */
+/* libav_live.c: whether FFmpeg invents the format's timestamps; and filling the window of a live
+ * source until its rate can be measured. */
 bool sp_libav_has_no_clock(const char *format);
 int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);
 
 /* libav_seek.c */
 int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err);
 
-/* An FFmpeg error number as text: the last error line it wrote, else the number's meaning. */
+/* An AVERROR as text: the last error line that FFmpeg logged, else the error's description. */
 const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes);

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* Beyond that it is a damaged header, not a camera. */
+/* A larger ratio is a damaged header. */
 enum { ASPECT_MAX = 16 };
 
 static const int32_t *stream_matrix(const AVStream *stream)
@@ -31,7 +31,7 @@ struct sp_orientation sp_libav_frame_orientation(const AVFrame *image,
     const AVFrameSideData *data = av_frame_get_side_data(image, AV_FRAME_DATA_DISPLAYMATRIX);
     if (data && data->size >= 9 * sizeof(int32_t))
         return sp_orientation_from_matrix((const int32_t *)data->data);
-    /* Some decoders of still images hand on EXIF's tag as it is. */
+    /* Some decoders of still images pass on the EXIF tag unprocessed. */
     const AVDictionaryEntry *tag = av_dict_get(image->metadata, "Orientation", NULL, 0);
     return tag ? sp_orientation_from_exif(atoi(tag->value)) : of_stream;
 }

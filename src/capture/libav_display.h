@@ -1,5 +1,5 @@
-/* How FFmpeg says a frame is to be shown: turned, mirrored, with pixels that are no squares. For
- * capture/libav* alone. */
+/* How FFmpeg declares a frame's display: rotation, mirroring, pixel aspect ratio. For
+ * capture/libav* only. */
 #pragma once
 
 #include "capture/orientation.h"
@@ -10,12 +10,12 @@
 /* Of the whole stream, from its container. */
 struct sp_orientation sp_libav_stream_orientation(const AVStream *stream);
 
-/* Of this frame: its own (a message of the codec, EXIF), else the stream's. */
+/* Of this frame: its own (codec side data, EXIF), else the stream's. */
 struct sp_orientation sp_libav_frame_orientation(const AVFrame *image,
                                                  struct sp_orientation of_stream);
 
-/* Width of a pixel to its height as it was decoded; {0, 1}: a square, or nonsense. `still`: of a
- * still-image codec, whose own figure is a print's resolution more often than an aspect: only the
+/* Pixel aspect ratio (width to height) of the decoded frame; {0, 1}: square, or invalid. `still`:
+ * of a still-image codec, whose own value is more often a print resolution than an aspect: only the
  * container's counts. */
 AVRational sp_libav_pixel_aspect(AVFormatContext *format, AVStream *stream, AVFrame *image,
                                  bool still);

@@ -6,13 +6,13 @@
 #include <libavutil/pixdesc.h>
 #include <stdlib.h>
 
-/* FFmpeg's header wants three names of CUDA's, whose own headers a build without it has not. */
+/* FFmpeg's header needs three CUDA type names; builds without CUDA do not have its headers. */
 #define CUDA_VERSION 0
 typedef struct CUctx_st *CUcontext;
 typedef struct CUstream_st *CUstream;
 #include <libavutil/hwcontext_cuda.h>
 
-/* More than the decoder itself keeps: one that is being copied, and one ahead. */
+/* Beyond the decoder's own: one that is being copied, and one ahead. */
 enum { SURFACES_AHEAD = 2 };
 
 struct sp_libav_gpu {
@@ -30,7 +30,8 @@ static bool can_decode(const AVCodec *codec)
     return false;
 }
 
-/* The decoder's call-back, asked again without the GPU's format when the GPU refuses the stream. */
+/* The decoder's get_format callback; called again without the GPU format when the GPU rejects the
+ * stream. */
 static enum AVPixelFormat choose_format(AVCodecContext *decoder, const enum AVPixelFormat *formats)
 {
     bool plain = decoder->sw_pix_fmt == AV_PIX_FMT_YUV420P ||
@@ -72,7 +73,7 @@ static bool attach(struct sp_libav_gpu *g, AVCodecContext *decoder, const struct
         return false;
     decoder->hw_device_ctx = make_device(context, stream);
     if (!decoder->hw_device_ctx)
-        snprintf(why, why_bytes, "FFmpeg here cannot (no CUDA in it, or no libnvcuvid.so.1)");
+        snprintf(why, why_bytes, "this FFmpeg cannot (built without CUDA, or no libnvcuvid.so.1)");
     return decoder->hw_device_ctx != NULL;
 }
 
@@ -97,7 +98,7 @@ struct sp_libav_gpu *sp_libav_gpu_open(AVCodecContext *decoder, const AVCodec *c
     }
     decoder->get_format = choose_format;
     decoder->extra_hw_frames = SURFACES_AHEAD;
-    decoder->thread_count = 1; /* the GPU does the work; more would only hold frames back */
+    decoder->thread_count = 1; /* the GPU decodes; more threads only add delay */
     return g;
 }
 

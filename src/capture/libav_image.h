@@ -1,7 +1,7 @@
-/* What source.c asks an open FFmpeg source. For src/capture only. */
+/* For source.c: the kind of an open FFmpeg source. For src/capture only. */
 #pragma once
 
 #include <stdbool.h>
 
-/* Whether it is one image file: no video, and no pattern of numbered images. */
+/* Whether it is a single image file: not a video, not a pattern of numbered images. */
 bool sp_libav_is_image(const void *source);

@@ -1,9 +1,9 @@
-/* What an address may open, and what its content is.
+/* Restricts what an address may open, and determines the format from the content.
  *
- * FFmpeg follows whatever a playlist or a session description names: other protocols, other hosts,
- * files of this machine. Each kind of address gets the protocols that it is made of; a playlist may
- * name its own server, a file its own folder. HTTP is opened here, so that the type of the content
- * and its first bytes decide how it is read, and not how the URL ends. */
+ * FFmpeg follows everything that a playlist or a session description names: other protocols, other
+ * hosts, local files. Each kind of address gets the protocols that it consists of; a playlist may
+ * name its own server, a file its own folder. HTTP is opened here, so that the content type and the
+ * first bytes determine the format, and not the end of the URL. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
@@ -27,12 +27,12 @@ enum { HEAD_BYTES = 64, BUFFER_BYTES = 65536, FORMATS_BYTES = 8192 };
 struct sp_libav_io {
     AVIOContext *http;
     struct sp_multipart *multipart; /* or NULL */
-    AVIOContext *regular;           /* what it gives */
-    char *location;                 /* where the server led to; or NULL */
+    AVIOContext *regular;           /* reads from `multipart` */
+    char *location;                 /* after redirects; or NULL */
     char *folder;                   /* of a file; or NULL */
     int (*open)(AVFormatContext *format, AVIOContext **out, const char *url, int flags,
                 AVDictionary **options); /* FFmpeg's own */
-    bool told;
+    bool refusal_logged;
 };
 
 /* ---- what may be opened ---- */
@@ -59,13 +59,13 @@ static void allowed_protocols(const struct sp_libav *s, const char *url, char ou
         }
     if (s->network)
         snprintf(out, 128, "%.*s,tcp,tls,udp", (int)(n < 40 ? n : 40), url);
-    else if (n > 0 && (url[n] == ':' || url[n] == ',')) /* FFmpeg's own, such as "pipe:0" */
+    else if (n > 0 && (url[n] == ':' || url[n] == ',')) /* FFmpeg syntax such as "pipe:0" */
         snprintf(out, 128, "%.*s,file,crypto,data", (int)(n < 40 ? n : 40), url);
     else
         snprintf(out, 128, "file,crypto,data");
 }
 
-/* Formats that open what they name past allow_nested. */
+/* Formats that open nested addresses without allow_nested. */
 static bool is_list_of_others(const char *format)
 {
     static const char *const names[] = {"concat", "dash", "imf", "sdp", "webm_dash_manifest"};
@@ -119,17 +119,17 @@ static int open_nested(AVFormatContext *format, AVIOContext **out, const char *u
     struct sp_libav *s = format->opaque;
     bool outermost = !format->pb && strcmp(url, format->url) == 0;
     if (outermost || allow_nested(s, url)) {
-        if (!outermost && s->network) /* nor may its own server lead elsewhere */
+        if (!outermost && s->network) /* its own server must not redirect elsewhere either */
             av_dict_set_int(options, "max_redirects", 0, 0);
         return s->io->open(format, out, url, flags, options);
     }
     char shown[200];
     sp_redact_url(url, shown, sizeof shown);
-    if (!s->io->told)
-        sp_log(SP_LOG_WARNING, "%s: it names %s, which is not opened: %s", s->name, shown,
-               s->network ? "only addresses of its own server are"
-                          : "only files of its folder are");
-    s->io->told = true;
+    if (!s->io->refusal_logged)
+        sp_log(SP_LOG_WARNING, "%s: it refers to %s, which is not opened: %s", s->name, shown,
+               s->network ? "only addresses of its own server are allowed"
+                          : "only files in its folder are allowed");
+    s->io->refusal_logged = true;
     return AVERROR(EACCES);
 }
 
@@ -156,7 +156,7 @@ static bool begins_multipart(const uint8_t *head, int n)
            (n - at > 8 && strncasecmp(text, "Content-", 8) == 0);
 }
 
-/* The demuxer of one image; NULL: it is none that is known. */
+/* The demuxer of a single image; NULL: unknown. */
 static const char *image_format(const uint8_t *head, int n)
 {
     static const struct {
@@ -187,7 +187,7 @@ static int make_regular(struct sp_libav_io *io)
     return AVERROR(ENOMEM);
 }
 
-/* `io->http` is open: how it is read. */
+/* Chooses the demuxer for the open `io->http`. */
 static int judge_http(struct sp_libav *s, const AVInputFormat **format)
 {
     struct sp_libav_io *io = s->io;
@@ -208,7 +208,7 @@ static int judge_http(struct sp_libav *s, const AVInputFormat **format)
         const char *name = n > 0 ? image_format(head, n) : NULL;
         bool jpeg = name && strcmp(name, "jpeg_pipe") == 0;
         if (jpeg && !image && avio_size(io->http) <= 0)
-            multipart = true; /* one JPEG after the other, with nothing between them */
+            multipart = true; /* JPEGs one after the other without separators */
         if (!image && !jpeg)
             name = NULL;
         if (name)
@@ -265,16 +265,15 @@ int sp_libav_resolve(struct sp_libav *s, struct sp_error *err)
         return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
     if (rc == SP_RESOLVE_GIVEN_UP)
         return sp_fail(err, SP_ERR_TIMEOUT,
-                       "%s: its name was not resolved within %.1f s; check the name server",
+                       "%s: its host name was not resolved within %.1f s; check the name server",
                        s->name, (double)s->options.open_timeout_us / 1e6);
-    return sp_fail(
-        err, SP_ERR_IO,
-        "%s: cannot be opened (its name is not resolved: %s); check the address, and the "
-        "name server",
-        s->name, gai_strerror(rc));
+    return sp_fail(err, SP_ERR_IO,
+                   "%s: its host name cannot be resolved (%s); check the address and the "
+                   "name server",
+                   s->name, gai_strerror(rc));
 }
 
-/* UDP loses packets: it is for cameras that refuse TCP, and for a URL that ends in ?udp. */
+/* UDP loses packets: only for cameras that refuse TCP, and for URLs that end in ?udp. */
 void sp_libav_choose_transport(const char *url, AVDictionary **settings)
 {
     const char *query = strrchr(url, '?');
@@ -284,7 +283,7 @@ void sp_libav_choose_transport(const char *url, AVDictionary **settings)
         av_dict_set(settings, "rtsp_flags", "prefer_tcp", 0);
 }
 
-/* ---- both ---- */
+/* ---- opening ---- */
 
 static char *folder_of(const char *path)
 {

@@ -1,4 +1,4 @@
-/* The rate of a live source: what a camera says of itself is often not what it sends. */
+/* Measures the frame rate of a live source: what a camera announces is often wrong. */
 #include "base/clock.h"
 #include "capture/libav.h"
 
@@ -8,7 +8,7 @@ enum { RATE_PACKETS = 12, RATE_PACKETS_MIN = 5 };
 
 static const int64_t ENOUGH_US = 1000000, TOO_LONG_US = 2500000;
 
-/* Formats whose times FFmpeg counts up by a rate that nobody promised. */
+/* Formats without timestamps, which FFmpeg generates from an assumed rate. */
 bool sp_libav_has_no_clock(const char *format)
 {
     static const char *const formats[] = {"mpjpeg", "mjpeg", "h264", "hevc"};
@@ -18,8 +18,8 @@ bool sp_libav_has_no_clock(const char *format)
     return false;
 }
 
-/* Much of it has been read already, to find out what the streams are; so this seldom waits. Two
- * packets may be one frame where there are fields. */
+/* Probing has already read most of it, so this seldom waits. With interlaced fields two packets may
+ * be one frame. */
 int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err)
 {
     int64_t time_us[RATE_PACKETS], begin_us = sp_clock_us();
@@ -32,7 +32,7 @@ int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err)
             break;
         int before = s->window_count, rc = sp_libav_read_packet(s, err);
         if (rc == SP_ERR_TIMEOUT)
-            break; /* the next read says so */
+            break; /* the next read reports it */
         if (rc != SP_OK)
             return rc;
         const struct sp_libav_waiting *last =

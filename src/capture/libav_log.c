@@ -23,7 +23,7 @@ void sp_libav_log_clear(void)
     last_error[0] = '\0';
 }
 
-/* Word by word: a URL holds no blank (sp_url_normalise), and what follows it is no part of it. */
+/* Word by word: a URL contains no blank (sp_url_normalise). */
 void sp_libav_redact_text(const char *text, char *out, size_t out_bytes)
 {
     char word[LINE_BYTES];
@@ -50,7 +50,7 @@ static void on_line(void *context, int level, const char *format, va_list args)
 
 static void on_line(void *context, int level, const char *format, va_list args)
 {
-    level &= 0xff; /* the rest is a colour */
+    level &= 0xff; /* the upper bits are a colour */
     bool show = level <= AV_LOG_VERBOSE && sp_log_enabled(SP_LOG_DEBUG);
     if (level > AV_LOG_ERROR && !show)
         return;
@@ -60,7 +60,7 @@ static void on_line(void *context, int level, const char *format, va_list args)
     size_t n = strlen(raw);
     while (n > 0 && (unsigned char)raw[n - 1] <= ' ')
         raw[--n] = '\0';
-    if (n <= 1) /* FFmpeg ends some of its lines in pieces */
+    if (n <= 1) /* FFmpeg writes some lines in pieces */
         return;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)raw[i] < ' ')
@@ -70,7 +70,7 @@ static void on_line(void *context, int level, const char *format, va_list args)
     AVClass *class = context ? *(AVClass **)context : NULL;
     const char *who = class && class->item_name ? class->item_name(context) : "ffmpeg";
     if (strstr(who, "://") || strcmp(who, "NULL") == 0)
-        who = "ffmpeg"; /* some contexts are named after their URL, some not at all */
+        who = "ffmpeg"; /* some contexts are named after their URL, others not at all */
     if (level <= AV_LOG_ERROR)
         snprintf(last_error, sizeof last_error, "%.30s: %.220s", who, line);
     if (show)

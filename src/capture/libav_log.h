@@ -1,15 +1,15 @@
-/* What FFmpeg has to say: into our log at debug level, never raw onto stderr, and its last error
- * line kept for our error texts. Secrets in URLs are struck out of every line. */
+/* FFmpeg's log: written to our log at debug level, never directly to stderr; the last error line is
+ * kept for error messages. Secrets in URLs are redacted. */
 #pragma once
 
 #include <stddef.h>
 
-/* Takes over FFmpeg's log for the whole process; once is enough, any thread. */
+/* Redirects FFmpeg's log for the whole process; idempotent, any thread. */
 void sp_libav_log_install(void);
 
-/* The last error line that FFmpeg wrote on this thread since the last clear; "" when none. */
+/* The last error line that FFmpeg logged on this thread since the last clear; "" when none. */
 const char *sp_libav_log_last(void);
 void sp_libav_log_clear(void);
 
-/* Copies `text` with the secrets of every URL in it replaced. Always terminated. */
+/* Copies `text` and redacts every URL in it. Always terminated. */
 void sp_libav_redact_text(const char *text, char *out, size_t out_bytes);

@@ -9,10 +9,10 @@ enum { ALIGN_BYTES = 64, SLACK_BYTES = 64, BLOCKS_MAX = 128 };
 
 struct sp_libav_memory {
     struct sp_source_memory from;
-    pthread_mutex_t mutex; /* guards the rest: the decoder's threads ask for frames */
+    pthread_mutex_t mutex; /* guards the rest: decoder threads allocate frames concurrently */
     AVBufferPool *pool;
     enum AVPixelFormat format;
-    int width_px, height_px; /* of the pool's frames, with the decoder's margins */
+    int width_px, height_px; /* of the pool's frames, with the decoder's padding */
     int linesize[4];
     size_t plane_bytes[4];
     struct { /* of the pool */
@@ -34,7 +34,7 @@ static void free_block(void *opaque, uint8_t *bytes)
     release.call(bytes);
 }
 
-/* Called by the pool when it has none left, with the mutex held by get_buffer(). */
+/* The pool's allocator, called with the mutex held by get_buffer(). */
 static AVBufferRef *take_block(void *opaque, size_t size)
 {
     struct sp_libav_memory *memory = opaque;
@@ -54,7 +54,7 @@ static AVBufferRef *take_block(void *opaque, size_t size)
     return buffer;
 }
 
-/* As avcodec_default_get_buffer2 lays frames out. */
+/* The layout of avcodec_default_get_buffer2. */
 static bool make_pool(struct sp_libav_memory *memory, AVCodecContext *decoder, const AVFrame *frame)
 {
     int width = frame->width, height = frame->height, align[AV_NUM_DATA_POINTERS];
@@ -110,7 +110,7 @@ static bool take_image(struct sp_libav_memory *memory, AVCodecContext *decoder, 
     return true;
 }
 
-/* The decoder's call-back. What cannot be had here comes from where it comes else. */
+/* The decoder's get_buffer2 callback. Falls back to the default allocator. */
 static int get_buffer(AVCodecContext *decoder, AVFrame *frame, int flags)
 {
     struct sp_libav_memory *memory = decoder->opaque;
@@ -144,7 +144,7 @@ void sp_libav_memory_close(struct sp_libav_memory *memory)
 {
     if (!memory)
         return;
-    av_buffer_pool_uninit(&memory->pool); /* blocks that are out keep the pool's own memory alive */
+    av_buffer_pool_uninit(&memory->pool); /* buffers in use keep the pool's memory alive */
     pthread_mutex_destroy(&memory->mutex);
     free(memory);
 }

@@ -1,4 +1,4 @@
-/* From a URL to an open decoder, with a clear text wherever that ends early. */
+/* From a URL to an open decoder, with a clear error message at each step. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Above any camera (16384 x 8192); a damaged header must not ask for gigabytes. */
+/* Above any camera (16384 x 8192): limits the memory that a damaged header can request. */
 #define MAX_PIXELS (INT64_C(16384) * 8192)
 
 static void initialise(void)
@@ -65,7 +65,7 @@ static bool is_path(const char *url)
     return url[n] != ':';
 }
 
-/* A long name loses its beginning: its end tells files apart. */
+/* A long name is shortened at its beginning, as its end distinguishes files. */
 static void make_name(struct sp_libav *s)
 {
     char shown[4096];
@@ -79,7 +79,7 @@ static void make_name(struct sp_libav *s)
         snprintf(s->name, sizeof s->name, "...%s", shown + n - (sizeof s->name - 4));
 }
 
-/* True when the file begins with nothing but printable text. */
+/* True when the file begins with printable text only. */
 static bool holds_text(const char *path)
 {
     unsigned char head[256];
@@ -102,7 +102,7 @@ static const char *local_path(const struct sp_libav *s)
     return s->url;
 }
 
-/* Says in our words what FFmpeg would say in its own. */
+/* Checks a local path, for clearer messages than FFmpeg's. */
 static int check_path(struct sp_libav *s, const AVInputFormat **device, struct sp_error *err)
 {
     const char *path = local_path(s);
@@ -111,7 +111,7 @@ static int check_path(struct sp_libav *s, const AVInputFormat **device, struct s
         if (errno == ENOENT && strchr(path, '%'))
             return SP_OK; /* a pattern of numbered images */
         if (errno == ENOENT && access(path, F_OK) != 0 && !is_path(s->url) && path == s->url)
-            return SP_OK; /* FFmpeg's own "protocol:address" */
+            return SP_OK; /* FFmpeg syntax "protocol:address" */
         return sp_fail(err, errno == ENOTDIR ? SP_ERR_NOT_FOUND : sp_error_from_errno(errno),
                        "%s: %s; check the path", s->name,
                        errno == ENOENT ? "no such file" : strerror(errno));
@@ -121,7 +121,7 @@ static int check_path(struct sp_libav *s, const AVInputFormat **device, struct s
                        "%s: a directory, not a video; name a file in it, or numbered images such "
                        "as img%%03d.jpg",
                        s->name);
-    if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) /* opening it may wait for ever */
+    if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) /* opening it might block for ever */
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
             "%s: %s, neither a file nor a video device; name a file, or a device such as "
@@ -154,7 +154,7 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
     const char *reason = sp_libav_reason(rc, buffer, sizeof buffer);
     if (rc == AVERROR_EXIT && atomic_load(s->interrupted))
         return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
-    /* Some demuxers take what an interrupted read left them for the whole. */
+    /* Some demuxers treat what was read before an interruption as the whole file. */
     if (rc == AVERROR_EXIT || rc == AVERROR(ETIMEDOUT) || is_late(s))
         return sp_fail(err, SP_ERR_TIMEOUT,
                        "%s: no answer within %.1f s; check the address and the network", s->name,
@@ -197,7 +197,7 @@ static int fail_open(const struct sp_libav *s, int rc, struct sp_error *err)
     return sp_fail(err, SP_ERR_IO, "%s: cannot be opened (%s)", s->name, reason);
 }
 
-/* What to hand to FFmpeg: a path that looks like "scheme:..." is marked as a file. */
+/* The URL for FFmpeg: a path that resembles "scheme:..." gets the prefix "file:". */
 static char *ffmpeg_url(const struct sp_libav *s)
 {
     struct stat st;
@@ -227,7 +227,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
     }
     s->format->interrupt_callback = (AVIOInterruptCB){on_interrupt, s};
-    if (device) /* so that a silent device can be interrupted; libav.c waits itself */
+    if (device) /* non-blocking, so that a silent device can be interrupted; libav.c waits */
         s->format->flags |= AVFMT_FLAG_NONBLOCK;
     AVDictionary *settings = NULL;
     if (strncmp(s->url, "rtsp", 4) == 0)
@@ -240,8 +240,8 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
     return rc < 0 ? fail_open(s, rc, err) : SP_OK;
 }
 
-/* The index of the stream to show, or -1. Sound is never read; a cover frame of an audio file is
- * not a video. */
+/* The index of the video stream, or -1. Audio is never read; a cover image of an audio file is not
+ * a video. */
 static int find_video(AVFormatContext *format)
 {
     int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
@@ -268,22 +268,21 @@ static int fail_no_video(const struct sp_libav *s, struct sp_error *err)
         const char *kind = av_get_media_type_string(stream->codecpar->codec_type);
         bool cover = stream->disposition & AV_DISPOSITION_ATTACHED_PIC;
         int n = snprintf(found + used, sizeof found - used, "%s%s", i ? ", " : "",
-                         cover  ? "cover frame"
+                         cover  ? "cover image"
                          : kind ? kind
                                 : "data");
         used += n > 0 ? (size_t)n : 0;
     }
     return sp_fail(err, SP_ERR_FORMAT,
-                   "%s: no video in it (format %s, found: %s); give a file or camera with video",
+                   "%s: no video stream (format %s, found: %s); use a file or camera with video",
                    s->name, s->format->iformat->name, found[0] ? found : "nothing");
 }
 
 static int find_streams(struct sp_libav *s, struct sp_error *err)
 {
-    /* FFmpeg takes any text for ANSI art when its name ends so. */
+    /* By its file name alone, FFmpeg may take any text for ANSI art. */
     if (strcmp(s->format->iformat->name, "tty") == 0)
-        return sp_fail(err, SP_ERR_FORMAT, "%s: not a video, it holds text; give a video file",
-                       s->name);
+        return sp_fail(err, SP_ERR_FORMAT, "%s: not a video but text; use a video file", s->name);
     unsigned n = s->format->nb_streams;
     AVDictionary **settings = n ? calloc(n, sizeof(void *)) : NULL;
     for (unsigned i = 0; settings && i < n; i++) {
@@ -317,30 +316,30 @@ static int open_decoder(struct sp_libav *s, struct sp_error *err)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
     s->decoder->pkt_timebase = s->stream->time_base;
     s->decoder->max_pixels = MAX_PIXELS;
-    /* All our readers take unaligned planes, so cropping can be exact. */
+    /* All later stages accept unaligned planes, so cropping can be exact. */
     s->decoder->flags |= AV_CODEC_FLAG_UNALIGNED;
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
     s->decoder->flags |= AV_CODEC_FLAG_COPY_OPAQUE;
 #endif
     int threads = s->options.decode_threads;
     s->decoder->thread_count = threads > 0 && !s->images ? threads : 1;
-    /* Frame threads hold back a frame a thread: not for what should be seen at once. */
+    /* Frame threads delay output by one frame a thread, so not for live sources. */
     s->decoder->thread_type = s->info.live ? FF_THREAD_SLICE : FF_THREAD_SLICE | FF_THREAD_FRAME;
     int rc = sp_libav_memory_open(&s->memory, s->decoder, &s->options.memory, err);
     if (rc < 0)
         return rc;
-    if (!s->still && sp_orientation_is_plain(s->orientation)) /* the CPU turns frames */
+    if (!s->still && sp_orientation_is_plain(s->orientation)) /* rotation is done on the CPU */
         s->gpu = sp_libav_gpu_open(s->decoder, codec, &s->options.gpu, &s->info, s->name);
     rc = avcodec_open2(s->decoder, codec, NULL);
     if (rc < 0) {
         char buffer[256];
-        return sp_fail(err, SP_ERR_FORMAT, "%s: the %s decoder refuses it (%s)", s->name, name,
+        return sp_fail(err, SP_ERR_FORMAT, "%s: the %s decoder rejects it (%s)", s->name, name,
                        sp_libav_reason(rc, buffer, sizeof buffer));
     }
     return SP_OK;
 }
 
-/* Matroska keeps each stream's length as a tag. */
+/* Matroska stores each stream's duration as a tag. */
 static int64_t tagged_duration_us(const AVStream *stream)
 {
     const AVDictionaryEntry *tag = av_dict_get(stream->metadata, "DURATION", NULL, 0);
@@ -351,7 +350,7 @@ static int64_t tagged_duration_us(const AVStream *stream)
     return (int64_t)(((double)hours * 3600 + minutes * 60 + seconds) * 1e6);
 }
 
-/* Packets that an index counts and that hold something: AVI fills gaps with empty ones. */
+/* Indexed packets that are not empty: AVI fills gaps with empty ones. */
 static int64_t count_indexed(const AVStream *stream)
 {
     int entries = avformat_index_get_entries_count(stream);
@@ -361,7 +360,7 @@ static int64_t count_indexed(const AVStream *stream)
     return filled;
 }
 
-/* Shorter than its first RIFF chunk says. */
+/* Whether the file is shorter than its first RIFF chunk declares. */
 static bool is_cut_riff(AVIOContext *io)
 {
     int64_t bytes = avio_size(io), at = avio_tell(io);
@@ -372,27 +371,27 @@ static bool is_cut_riff(AVIOContext *io)
     return bytes < announced;
 }
 
-/* Frames that the container says are in it; 0: it does not say so reliably. */
+/* The container's frame count; 0: unknown or unreliable. */
 static int64_t announced_frames(const struct sp_libav *s)
 {
     const AVStream *stream = s->stream;
     const char *name = s->format->iformat->name;
     int64_t frames = stream->nb_frames;
-    if (strncmp(name, "mov", 3) == 0) /* the header counts what an edit list hides, and not what
-                                         comes in fragments */
+    if (strncmp(name, "mov", 3) == 0) /* the header counts frames that an edit list hides, and
+                                         omits those in fragments */
         return frames > 0 && avformat_index_get_entries_count(stream) > 0 ? frames : 0;
     if (strcmp(name, "avi") == 0) {
         if (s->format->pb && is_cut_riff(s->format->pb))
-            return frames; /* more than there were, if gaps were filled; but it is cut */
+            return frames; /* more than there were, if gaps were filled; but the file is cut */
         int64_t indexed = count_indexed(stream);
-        return indexed > 1 ? indexed : 0; /* one is no index: it is where reading began */
+        return indexed > 1 ? indexed : 0; /* one entry is no index: reading began there */
     }
     if (strcmp(name, "image2") == 0 && stream->duration > 0)
         return stream->duration;
     return frames;
 }
 
-/* What the container promises, so that a cut file is noticed. */
+/* The container's announced length, to detect truncated files. */
 static void read_promises(struct sp_libav *s)
 {
     const AVFormatContext *format = s->format;
@@ -400,8 +399,8 @@ static void read_promises(struct sp_libav *s)
     int64_t frames = announced_frames(s);
     s->frames_announced = frames > 0 ? frames : 0;
 
-    /* Muxers disagree whether that is a length or, as FFmpeg has it, when the stream ends: a
-     * segment that does not begin at 0 is not longer than its frames. */
+    /* Muxers disagree on whether that is a duration or, as in FFmpeg, the end time: a segment that
+     * does not begin at 0 is not longer than its frames. */
     int64_t start = stream->start_time != AV_NOPTS_VALUE ? stream->start_time : 0;
     int64_t start_us = av_rescale_q(start, stream->time_base, AV_TIME_BASE_Q);
     int64_t duration_us = tagged_duration_us(stream);
@@ -426,8 +425,8 @@ static void read_promises(struct sp_libav *s)
                                : 0;
 }
 
-/* Frames of HEVC that no other frame of their temporal layer leans on may still serve a higher
- * layer: only a stream of one layer tells what can be left out. */
+/* HEVC frames that no other frame of their temporal layer references may be referenced by a higher
+ * layer: only in streams of one layer is it known which frames can be skipped. */
 static bool hevc_has_one_layer(const AVCodecParameters *parameters)
 {
     const uint8_t *data = parameters->extradata;
@@ -449,7 +448,7 @@ static bool is_image_format(const char *format)
            (length > 5 && strcmp(format + length - 5, "_pipe") == 0);
 }
 
-/* Only where one packet is known to be one frame may packets be counted as frames. */
+/* Packets are counted as frames only where one packet is known to be one frame. */
 static void choose_numbering(struct sp_libav *s)
 {
     const AVCodecParameters *parameters = s->stream->codecpar;
@@ -574,7 +573,7 @@ void sp_libav_adopt(void *self, const atomic_bool *interrupted)
 {
     struct sp_libav *s = self;
     s->interrupted = interrupted;
-    s->options.gpu.choose_device = NULL; /* it was for opening alone */
+    s->options.gpu.choose_device = NULL; /* needed for opening only */
     s->options.gpu.user = NULL;
 }
 

@@ -7,7 +7,7 @@
 
 enum {
     IN_BYTES = 65536,
-    HEAD_BYTES = 96, /* room before the JPEG for its part's head */
+    HEAD_BYTES = 96, /* space before the JPEG for its part's header */
     JPEG_MAX_BYTES = 64 << 20,
     SOI = 0xD8,
     EOI = 0xD9,
@@ -23,10 +23,10 @@ struct sp_multipart {
     sp_multipart_reader *read;
     void *user;
     uint8_t in[IN_BYTES];
-    int in_at, in_bytes, in_result; /* the reader's last result, where it gave nothing */
-    bool began;                     /* the next JPEG's first marker has been read already */
+    int in_at, in_bytes, in_result; /* the reader's last result when it returned no data */
+    bool began;                     /* the next JPEG's SOI has been read already */
 
-    uint8_t *part; /* HEAD_BYTES, the JPEG, the tail */
+    uint8_t *part; /* HEAD_BYTES, the JPEG, the trailer */
     size_t part_bytes, capacity, out_at, out_end;
 };
 
@@ -76,14 +76,14 @@ static bool keep(struct sp_multipart *m, int byte)
     return true;
 }
 
-/* The next byte, kept. */
+/* The next byte, also appended to the part. */
 static int take(struct sp_multipart *m)
 {
     int byte = next(m);
     return byte >= 0 && !keep(m, byte) ? -1 : byte;
 }
 
-/* Past whatever stands between two JPEGs, to behind SOI. */
+/* Skips everything between two JPEGs, up to and including SOI. */
 static bool find_begin(struct sp_multipart *m)
 {
     bool begins = m->began;
@@ -98,8 +98,8 @@ static bool find_begin(struct sp_multipart *m)
     return keep(m, 0xFF) && keep(m, SOI);
 }
 
-/* A marker's code, with all before it kept: entropy-coded data, or nothing. -1: the input failed.
- */
+/* The next marker's code; appends everything before it (entropy-coded data, or nothing). -1: the
+ * input failed. */
 static int find_marker(struct sp_multipart *m)
 {
     for (int before = 0, byte;; before = byte) {
@@ -123,7 +123,7 @@ static bool skip_segment(struct sp_multipart *m)
     return true;
 }
 
-/* A whole JPEG into the part. */
+/* Reads a whole JPEG into the part. */
 static bool read_jpeg(struct sp_multipart *m)
 {
     if (!find_begin(m))
@@ -134,7 +134,7 @@ static bool read_jpeg(struct sp_multipart *m)
             return false;
         if (marker == EOI)
             return true;
-        if (marker == SOI) { /* the one before was cut short */
+        if (marker == SOI) { /* the previous JPEG was truncated */
             m->part_bytes -= 2;
             m->began = true;
             return true;

@@ -18,7 +18,7 @@ static void take(struct sp_order *order, int at)
     order->entry[at] = order->entry[--order->count];
 }
 
-/* The frame of this entry will not come. */
+/* The frame of this entry will not be output. */
 static void give_up(struct sp_order *order, int at)
 {
     if (order->started) {
@@ -118,7 +118,7 @@ uint64_t sp_order_frame(struct sp_order *order, int64_t id)
             take(order, at);
             give_up_before(order, key);
         } else {
-            /* It was given up and comes all the same: display does not follow the keys. */
+            /* Counted as lost, but output after all: display order does not follow the keys. */
             if (order->lost > 0)
                 order->lost--;
             sp_order_stop(order);

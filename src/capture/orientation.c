@@ -46,8 +46,8 @@ bool sp_orientation_is_plain(struct sp_orientation o)
 bool sp_orientation_apply(struct sp_orientation o, const struct sp_frame *frame,
                           uint8_t *const plane[3], const int stride_bytes[3])
 {
-    /* libyuv turns by quarters, and a negative height mirrors top and bottom before. Clockwise by
-     * 90 is "top and bottom exchanged, then transposed". */
+    /* libyuv rotates by quarters, and a negative height flips vertically first. Clockwise by 90 is
+     * "flipped vertically, then transposed". */
     enum RotationMode turn;
     bool upside_down;
     if (o.transposed) {

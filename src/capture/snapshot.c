@@ -10,22 +10,22 @@
 enum { WAIT_SLICE_US = 50000 };
 
 struct snapshot {
-    struct sp_source_options options; /* of each opening; url is our own copy */
+    struct sp_source_options options; /* of each opening; url is a copy */
     char *url;
     const atomic_bool *interrupted;
     struct sp_source_info info;
 
     void *inner;           /* the open FFmpeg source, or NULL */
-    uint64_t inner_given;  /* frames of it */
-    uint64_t inner_failed; /* … already in `failed` */
+    uint64_t inner_given;  /* frames that it returned */
+    uint64_t inner_failed; /* … already counted in `failed` */
     struct sp_frame *held; /* the second frame of a stream */
 
-    int64_t due_us;    /* when it is opened next; 0: at once */
-    int64_t began_us;  /* when the first frame came; 0: none yet */
-    int64_t silent_us; /* since when no whole image came */
+    int64_t due_us;    /* time of the next opening; 0: at once */
+    int64_t began_us;  /* arrival of the first frame; 0: none yet */
+    int64_t silent_us; /* since when no complete image has arrived */
     struct sp_error problem;
 
-    uint64_t sparse_step; /* only frames whose sequence is a multiple of it are given out */
+    uint64_t sparse_step; /* only frames whose sequence is a multiple of it are returned */
     uint64_t sequence, failed, undecoded;
 };
 
@@ -72,7 +72,7 @@ int sp_snapshot_open(void **out, void *opened, const struct sp_source_options *o
     s->options.sparse = false;
     s->sparse_step = options->sparse && options->frame_skip > 1 ? (uint64_t)options->frame_skip : 1;
     s->options.memory =
-        (struct sp_source_memory){0}; /* taking it costs more than one frame saves */
+        (struct sp_source_memory){0}; /* setting it up costs more than one frame saves */
     s->options.gpu = (struct sp_source_gpu){0};
     s->interrupted = interrupted;
     s->silent_us = sp_clock_us();
@@ -90,7 +90,7 @@ static void close_snapshot(void *self)
     free(s);
 }
 
-/* Until the next opening is due. */
+/* Waits until the next opening is due. */
 static int wait_due(struct snapshot *s, struct sp_error *err)
 {
     for (;;) {
@@ -111,7 +111,7 @@ static void count_failed(struct snapshot *s)
     s->inner_failed = failed;
 }
 
-/* One frame of the open address. SP_ERR_END: it is over, *out stays NULL. */
+/* One frame of the open address. SP_ERR_END: it has ended, *out stays NULL. */
 static int read_inner(struct snapshot *s, struct sp_frame **out, struct sp_error *err)
 {
     struct sp_frame *frame = NULL, *second = NULL;
@@ -123,7 +123,7 @@ static int read_inner(struct snapshot *s, struct sp_frame **out, struct sp_error
         rc = sp_source_kind_libav.read(s->inner, &frame, err);
         count_failed(s);
     }
-    if (rc == SP_OK && s->inner_given == 0) { /* whether it is whole, its end tells */
+    if (rc == SP_OK && s->inner_given == 0) { /* the end shows whether it was complete */
         rc = sp_source_kind_libav.read(s->inner, &second, err);
         count_failed(s);
         if (rc == SP_OK) {
@@ -147,7 +147,7 @@ static int read_inner(struct snapshot *s, struct sp_frame **out, struct sp_error
     return SP_OK;
 }
 
-/* What may pass by itself is tried again at the next interval; SP_OK: do. */
+/* SP_OK for transient errors: try again at the next interval. */
 static int judge(struct snapshot *s, int rc, const struct sp_error *why, struct sp_error *err)
 {
     bool over = rc == SP_ERR_END && s->inner_given > 0;
@@ -177,7 +177,7 @@ static void leave_out(struct snapshot *s)
 
 static int open_inner(struct snapshot *s, struct sp_error *err)
 {
-    while (s->sequence % s->sparse_step != 0) { /* not even fetched */
+    while (s->sequence % s->sparse_step != 0) { /* skipped without a request */
         s->due_us += s->options.snapshot_interval_us;
         leave_out(s);
     }
@@ -246,7 +246,7 @@ static uint64_t tail_of(const void *self)
 static bool accepts_none(const char *url)
 {
     (void)url;
-    return false; /* source.c decides when the address is open */
+    return false; /* source.c decides once the address is open */
 }
 
 static int open_none(void **out, const struct sp_source_options *options,

@@ -13,7 +13,7 @@ struct sp_source {
     atomic_bool *interrupted; /* the caller's, or own_flag */
 };
 
-/* The last one takes whatever the others left. */
+/* The last kind accepts everything that the others do not. */
 static const struct sp_source_kind *const kinds[] = {&sp_source_kind_sim, &sp_source_kind_libav};
 
 int sp_source_open(struct sp_source **out, const struct sp_source_options *options,
@@ -88,6 +88,6 @@ void sp_source_interrupt(struct sp_source *source)
 int sp_source_seek(struct sp_source *source, int64_t time_us, struct sp_error *err)
 {
     if (!source->kind->seek)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "source: only files can be moved to another place");
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "source: only files can be seeked");
     return source->kind->seek(source->self, time_us, err);
 }

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A live stream's packets come in bursts; its time may be so much ahead of their arrival. */
+/* A live stream's packets arrive in bursts; its clock may be ahead of arrival by this much. */
 static const int64_t BURST_US = 1000000;
-/* No file has such a gap, and sums of steps stay within 64 bits. */
+/* Larger than any gap in a file; sums of steps stay within 64 bits. */
 static const int64_t STEP_MAX_US = 366LL * 86400 * 1000000;
-static const double NEAR_NOMINAL = 0.08, NEAR_USUAL = 0.05; /* a share of the rate */
+static const double NEAR_NOMINAL = 0.08, NEAR_USUAL = 0.05; /* relative to the rate */
 enum { RATE_STEPS_MIN = 3 };
 
 void sp_times_restart(struct sp_times *t, int64_t last_us)
@@ -23,15 +23,15 @@ static int64_t max_of(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Whether a step of `step_us` of the stream's clock is one that `elapsed_us` allows. */
+/* Whether the elapsed time allows a step of `step_us` of the stream's clock. */
 static bool is_step(const struct sp_times *t, int64_t step_us, int64_t elapsed_us)
 {
     return step_us > 0 && step_us <= STEP_MAX_US &&
            (!t->live || step_us <= elapsed_us + BURST_US + 2 * t->period_us);
 }
 
-/* For a frame whose own time says nothing: a single one comes when one is due; of a clock that
- * stands or is not there, arrival is the better one. */
+/* For a frame without a usable timestamp: a single one is placed one step later; if the clock
+ * stands still or is missing, the arrival time is used. */
 static int64_t step_of(const struct sp_times *t, bool known, int64_t now_us)
 {
     if (!t->live || (known && t->odd == 0))
@@ -74,7 +74,7 @@ int64_t sp_times_next(struct sp_times *t, int64_t stream_us, int64_t now_us)
         return take_odd(t, stream_us, now_us);
     int64_t time_us = stream_us + t->shift_us;
     if (is_step(t, time_us - t->good_us, now_us - t->good_at_us)) {
-        if (t->odd > 1 && time_us <= t->last_us) { /* it stood for a while, and goes on */
+        if (t->odd > 1 && time_us <= t->last_us) { /* the clock stood still and now runs again */
             int64_t next_us = t->last_us + step_of(t, true, now_us);
             t->shift_us += next_us - time_us;
             time_us = next_us;
@@ -82,7 +82,7 @@ int64_t sp_times_next(struct sp_times *t, int64_t stream_us, int64_t now_us)
         return take_good(t, time_us, now_us);
     }
     if (time_us > t->before_us && time_us < t->good_us) {
-        /* The one before was ahead of its time. */
+        /* The previous frame was ahead of its time. */
         t->good_us = t->before_us;
         return take_good(t, time_us, now_us);
     }

@@ -13,7 +13,7 @@ const struct sp_ap_range sp_ap_ranges[SP_AP_RANGES] = {
 
 struct entry {
     double confidence;
-    uint64_t order;               /* of equal confidences the earlier comes first */
+    uint64_t order;               /* input order, which breaks ties of confidence */
     uint16_t right[SP_AP_RANGES]; /* a bit an IoU */
     uint16_t ignored[SP_AP_RANGES];
 };
@@ -23,7 +23,7 @@ struct sp_ap {
     struct entry *entries;
     size_t count, capacity;
     uint64_t images, labels[SP_AP_RANGES], doubtful[SP_AP_RANGES];
-    /* Scratch of one image. */
+    /* Scratch memory of one image. */
     struct sp_box_label *label;
     bool *taken;
     enum sp_box_verdict *verdicts;
@@ -139,8 +139,8 @@ static int compare_entries(const void *a, const void *b)
     return x->order < y->order ? -1 : 1;
 }
 
-/* Each recall point gets the best precision at that recall or a higher one. Walking back from the
- * lowest confidence, `best` is that precision; the points between two recalls share it. */
+/* At each recall point counts the best precision at that recall or a higher one. Walking back from
+ * the lowest confidence, `best` is that precision; all points between two recalls share it. */
 static double average(const struct sp_ap *ap, int range, int iou)
 {
     uint64_t labels = ap->labels[range], right = 0, counted = 0;

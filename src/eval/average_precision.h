@@ -2,10 +2,10 @@
  *
  * Data flow: open -> one image after the other -> compute -> close. Precision over recall with
  * 101-point interpolation, at IoU 0.50, 0.55, ... 0.95 (COCO's AP: Lin et al., "Microsoft COCO",
- * 2014, and its evaluation code); doubtful labels count neither way.
+ * 2014, and its evaluation code); labels marked doubtful are ignored.
  *
- * Beside all people, ranges of their height in the image are kept apart: there, labels outside
- * the range are doubtful and boxes outside it that hit nothing are left out, as COCO treats sizes.
+ * Besides all people, ranges of their height in the image are evaluated: there, labels outside the
+ * range are doubtful, and unmatched boxes outside it are ignored, as COCO does for area ranges.
  * One thread. */
 #pragma once
 
@@ -25,8 +25,8 @@ struct sp_ap_result {
     uint64_t images, labels, doubtful;
     double ap[SP_AP_IOUS];         /* at each IoU; NAN without labels */
     double ap50, ap50_95;          /* the first, and their mean */
-    double precision, recall;      /* at IoU 0.5 and the confidence threshold; NAN: of nothing */
-    uint64_t right, wrong, missed; /* likewise */
+    double precision, recall;      /* at IoU 0.5 and the confidence threshold; NAN if undefined */
+    uint64_t right, wrong, missed; /* true positives, false positives, missed; at the same */
 };
 
 struct sp_ap;

@@ -19,7 +19,7 @@ double sp_detection_iou(const struct sp_detection *a, const struct sp_detection 
     return both / (area(a) + area(b) - both);
 }
 
-/* The label of the box's class and of this kind that it overlaps most, by `iou` or more; -1: none.
+/* The label of the box's class and of this kind with the largest IoU, if `iou` or more; -1: none.
  */
 static ptrdiff_t find_label(const struct sp_detection *box, const struct sp_box_label *labels,
                             size_t label_count, const bool *taken, bool doubtful, double iou)
@@ -68,7 +68,7 @@ static size_t count_above(const struct sp_detection *boxes, size_t count, double
     return above;
 }
 
-/* How many of `wanted` are among `found`. */
+/* How many of `wanted` are matched in `found`. */
 static size_t count_found(const struct sp_detection *wanted, size_t wanted_count,
                           const struct sp_detection *found, size_t found_count, double iou)
 {

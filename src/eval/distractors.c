@@ -9,12 +9,12 @@
 static const double RIGHT = 0.5 - DBL_EPSILON;
 
 struct frame {                   /* rows of one frame, as ranges */
-    size_t first, end;           /* of ground truth->rows */
-    size_t ignored, ignored_end; /* of ground truth->ignored */
+    size_t first, end;           /* of ground_truth->rows */
+    size_t ignored, ignored_end; /* of ground_truth->ignored */
     size_t tracks, tracks_end;   /* of tracks->rows */
 };
 
-/* The next frame with tracks; false behind the last. */
+/* The next frame with tracks; false after the last. */
 static bool next_frame(const struct sp_mot_rows *ground_truth, const struct sp_mot_rows *tracks,
                        struct frame *f)
 {

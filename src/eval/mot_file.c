@@ -15,19 +15,19 @@ struct parsed {
     int count;
 };
 
-/* Classes of MOT16 and MOT17 that look like people and are no mistake to track: a person on a
- * vehicle, a static person, a distractor, a reflection. */
+/* Distractor classes of MOT16 and MOT17: a person on a vehicle, a static person, a distractor, a
+ * reflection. */
 static const int distractors[] = {2, 7, 8, 12};
 
 struct reader {
     struct sp_mot_rows *out;
     size_t capacity, ignored_capacity;
-    long *ids; /* as in the file, one a row */
+    long *ids; /* as in the file, one per row */
     long *lines;
     const char *path;
 };
 
-/* True when the line holds nothing but numbers with commas or blanks between them. */
+/* True when the line consists of numbers separated by commas or blanks. */
 static bool parse(const char *line, struct parsed *parsed)
 {
     parsed->count = 0;
@@ -49,8 +49,8 @@ static bool parse(const char *line, struct parsed *parsed)
 static int refuse(const struct reader *reader, long line, const char *what, struct sp_error *err)
 {
     return sp_fail(err, SP_ERR_FORMAT,
-                   "%s: line %ld: %s; wanted: frame,id,left,top,width,height,score with frames "
-                   "from 1",
+                   "%s: line %ld: %s; expected: frame,id,left,top,width,height,confidence with "
+                   "frames from 1",
                    reader->path, line, what);
 }
 
@@ -105,15 +105,15 @@ static int take(struct reader *reader, const char *text, long line, bool ground_
     if (parsed.count < 6)
         return refuse(reader, line, "fewer than 6 numbers", err);
     if (!(v[0] >= 1 && v[0] <= FRAME_MAX) || v[0] != rint(v[0]))
-        return refuse(reader, line, "the frame is no whole number from 1 on", err);
+        return refuse(reader, line, "the frame is not a whole number from 1 on", err);
     if (v[1] != rint(v[1]) || fabs(v[1]) > 1e9)
-        return refuse(reader, line, "the id is no whole number", err);
+        return refuse(reader, line, "the id is not a whole number", err);
     if (v[4] < 0 || v[5] < 0)
         return refuse(reader, line, "a box of negative size", err);
     struct sp_detection box = {
         .x1_px = v[2], .y1_px = v[3], .x2_px = v[2] + v[4], .y2_px = v[3] + v[5]};
-    /* Of 8 or 9 values the eighth is the class (MOT16 and later); of 10 it is a place on the ground
-     * (MOT15). */
+    /* With 8 or 9 values the eighth is the class (MOT16 and later); with 10 it is a position on the
+     * ground (MOT15). */
     bool has_class = parsed.count == 8 || parsed.count == 9;
     bool other_class = has_class && v[7] > 0 && v[7] != 1;
     reader->out->classes = reader->out->classes || (has_class && v[7] > 0);
@@ -125,7 +125,7 @@ static int take(struct reader *reader, const char *text, long line, bool ground_
     reader->ids[at] = (long)v[1];
     reader->lines[at] = line;
     reader->out->rows[at] = (struct sp_mot_row){.frame = (int)v[0],
-                                                .id = (int)at, /* for now: the place of its id */
+                                                .id = (int)at, /* for now: the index of its id */
                                                 .box = box};
     return SP_OK;
 }
@@ -148,7 +148,7 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts the rows, numbers the ids, and finds an id that one frame has twice. */
+/* Sorts the rows, numbers the ids, and checks that no frame has an id twice. */
 static int number_ids(struct reader *reader, struct sp_error *err)
 {
     struct sp_mot_rows *out = reader->out;
@@ -178,7 +178,7 @@ static int number_ids(struct reader *reader, struct sp_error *err)
                 bsearch(&reader->ids[row->id], unique, ids, sizeof *unique, compare_ids);
             row->id = (int)(place - unique);
             if (last_frame[row->id] == row->frame)
-                result = refuse(reader, line, "this id stands twice in this frame", err);
+                result = refuse(reader, line, "this id occurs twice in this frame", err);
             last_frame[row->id] = row->frame;
         }
     }

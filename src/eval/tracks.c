@@ -10,7 +10,7 @@ enum { ALPHAS = 19 };
 
 static const double RIGHT = 0.5;
 
-/* A match of HOTA: of one frame, before the IoU is asked for. */
+/* A candidate match for HOTA, of one frame, before the IoU threshold. */
 struct hota_match {
     int ground_truth_id, track_id;
     double iou;
@@ -19,14 +19,14 @@ struct hota_match {
 struct work {
     const struct sp_mot_rows *ground_truth, *tracks;
     size_t ground_truth_at, tracks_at;
-    /* The frame. */
+    /* Of the current frame. */
     const struct sp_mot_row *g, *t;
     int g_count, t_count;
-    int g_most, t_most; /* of all frames */
+    int g_most, t_most; /* maxima over all frames */
     double *iou;        /* [g_count][t_count] */
     double *g_sum, *t_sum;
     struct sp_assign *assign;
-    /* Of the whole. */
+    /* Over all frames. */
     double *pairs; /* [ground truth ids][track ids] */
     int *g_boxes, *t_boxes;
     struct hota_match *matches;
@@ -46,7 +46,7 @@ static int slice(const struct sp_mot_rows *rows, size_t *at, int frame)
     return (int)(*at - start);
 }
 
-/* The next frame that has rows; false behind the last. */
+/* The next frame that has rows; false after the last. */
 static bool next_frame(struct work *work)
 {
     size_t g = work->ground_truth_at, t = work->tracks_at;
@@ -88,7 +88,7 @@ static void finish_clear(struct sp_clear *clear, uint64_t ground_truth, uint64_t
     clear->mota = ground_truth ? 1 - (double)wrong / (double)ground_truth : NAN;
 }
 
-/* track_of[ground truth ids]: the track each person had last, or -1. */
+/* track_of[ground truth ids]: each person's last track, or -1. */
 static void match_again(struct work *work, int *track_of, bool *g_done, bool *t_done,
                         struct sp_clear *clear)
 {
@@ -103,7 +103,7 @@ static void match_again(struct work *work, int *track_of, bool *g_done, bool *t_
     }
 }
 
-/* What is left: as many pairs as possible, and of those the nearest. */
+/* Matches the rest: as many pairs as possible, and among those the largest sum of IoU. */
 static void match_rest(struct work *work, int *track_of, const bool *g_done, const bool *t_done,
                        struct sp_clear *clear)
 {
@@ -178,7 +178,7 @@ static void count_clear_trackeval(struct work *work, int *track_of, struct sp_cl
     }
 }
 
-/* The identities' one-to-one assignment that makes most boxes right. */
+/* The one-to-one assignment of identities with the most true positive boxes. */
 static int count_identities(struct work *work, struct sp_tracks_result *result,
                             struct sp_error *err)
 {
@@ -214,7 +214,7 @@ static int count_identities(struct work *work, struct sp_tracks_result *result,
     return SP_OK;
 }
 
-/* How well each pair of identities fits over all frames: HOTA's global alignment confidence. */
+/* HOTA's global alignment: how well each pair of identities fits over all frames. */
 static void align(struct work *work)
 {
     for (size_t i = 0; i < (size_t)work->ground_truth->ids * (size_t)work->tracks->ids; ++i)
@@ -275,7 +275,7 @@ static void match_hota(struct work *work)
     }
 }
 
-static void score_hota(struct work *work, struct sp_tracks_result *result)
+static void compute_hota(struct work *work, struct sp_tracks_result *result)
 {
     size_t pairs = (size_t)work->ground_truth->ids * (size_t)work->tracks->ids;
     for (int a = 0; a < ALPHAS; ++a) {
@@ -368,7 +368,7 @@ int sp_tracks_compare(const struct sp_mot_rows *ground_truth, const struct sp_mo
         result->id_recall = ground_truth->count ? right / (double)ground_truth->count : NAN;
         align(&work);
         match_hota(&work);
-        score_hota(&work, result);
+        compute_hota(&work, result);
     }
     free(track_of);
     free(done);

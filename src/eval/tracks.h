@@ -1,14 +1,14 @@
-/* How good tracks are, against the ground truth.
+/* Evaluates tracks against ground truth.
  *
  * MOTA and ID switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking
  * Performance: The CLEAR MOT Metrics", 2008. IDF1: Ristani et al., "Performance Measures and a Data
  * Set for Multi-Target, Multi-Camera Tracking", 2016. HOTA: Luiten et al., "HOTA: A Higher Order
- * Metric for Evaluating Multi-Object Tracking", 2021. A box is right from IoU 0.5 on; HOTA is the
- * mean over IoU 0.05, 0.10, ... 0.95.
+ * Metric for Evaluating Multi-Object Tracking", 2021. A box is a true positive from IoU 0.5 on;
+ * HOTA is the mean over IoU 0.05, 0.10, ... 0.95.
  *
- * A person keeps the track it had before, while both overlap. The two programs in use differ in how
- * long "before" reaches: any time (the paper, py-motmetrics), or the frame before alone
- * (TrackEval). Both counts are given. Pure but for the memory it takes while it runs. */
+ * A person keeps its previous track while both overlap. The two common tools differ in what
+ * "previous" means: at any time (the paper, py-motmetrics), or in the frame before only
+ * (TrackEval). Both counts are reported. Pure, except for temporary memory. */
 #pragma once
 
 #include "eval/mot_file.h"
@@ -17,7 +17,7 @@
 
 struct sp_clear {
     uint64_t matches, false_positives, misses, switches;
-    double mota; /* NAN without ground truth, as all shares of nothing */
+    double mota; /* NAN without ground truth, like all ratios of 0 */
 };
 
 struct sp_tracks_result {
@@ -25,7 +25,7 @@ struct sp_tracks_result {
     int ground_truth_ids, tracked_ids;
     struct sp_clear clear;           /* as py-motmetrics */
     struct sp_clear clear_trackeval; /* as TrackEval */
-    uint64_t id_true;                /* boxes with the right identity */
+    uint64_t id_true;                /* boxes with the correct identity */
     double idf1, id_precision, id_recall;
     double hota, detection_accuracy, association_accuracy; /* means over the IoUs */
 };

@@ -18,7 +18,7 @@ static int stride_for(int width_px)
     return (width_px + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
 }
 
-/* Lays the planes out for a size, in the memory that is there if it suffices. */
+/* Computes the planes' layout for a size; reuses the memory if it suffices. */
 static int lay_out(struct sp_canvas *canvas, int width_px, int height_px, struct sp_error *err)
 {
     int rows = (height_px + 1) / 2;
@@ -66,7 +66,7 @@ int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
     if (width < 1 || height < 1 || width > SIDE_MAX_PX || height > SIDE_MAX_PX ||
         !frame->plane[0] || !frame->plane[1] ||
         (frame->format == SP_PIXEL_I420 && !frame->plane[2]))
-        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d cannot be drawn on; 1..%d is possible",
+        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d: cannot be drawn on; 1..%d is allowed",
                        width, height, SIDE_MAX_PX);
     int rc = lay_out(canvas, width, height, err);
     if (rc)

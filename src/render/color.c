@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-/* The rows below are plain loops made to be vectorised; gcc does so fully only from -O3 on. Where
- * the loader can choose, a second version of each uses AVX2; not under TSan, for the loader chooses
- * before TSan has started. */
+/* The row functions below are plain loops written to be vectorised; gcc does so fully only from -O3
+ * on. Where the loader supports it, a second version of each uses AVX2; not under TSan, as the
+ * loader resolves the versions before TSan has started. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__) &&   \
     !defined(__SANITIZE_THREAD__)
 #define SP_VECTORISED __attribute__((optimize("O3"), target_clones("avx2", "default")))
@@ -55,11 +55,11 @@ bool sp_color_is_jfif(enum sp_color_matrix matrix, bool full_range)
 }
 
 /* out = (y * y_in + y_add + [yu yv] * chroma, [uu uv; vu vv] * chroma + 128); each factor is scaled
- * so that the high half of a 16x16-bit product has FRACTION_BITS fraction bits; what is added has
- * them too, and the half that makes the final shift round. */
+ * so that the high half of a 16x16-bit product has FRACTION_BITS fraction bits; so have the
+ * addends, which include the half that makes the final shift round. */
 struct map {
     int16_t y, y_add, yu, yv, uu, uv, vu, vv;
-    bool mixes; /* the matrix changes, not the range alone */
+    bool mixes; /* the matrix changes, not only the range */
 };
 
 static struct map map_to_jfif(enum sp_color_matrix matrix, bool full_range)
@@ -119,7 +119,7 @@ SP_VECTORISED static void mix_chroma(uint8_t *restrict out, const uint8_t *restr
         out[i] = rounded((int16_t)(high(centred(u[i]), fu) + high(centred(v[i]), fv) + CHROMA_ADD));
 }
 
-/* What is added to each of the two luma samples over a chroma sample. */
+/* The addend for each of the two luma samples over a chroma sample. */
 SP_VECTORISED static void luma_share(int16_t *restrict share, const uint8_t *restrict u,
                                      const uint8_t *restrict v, int n, int16_t fu, int16_t fv,
                                      int16_t add)
@@ -138,7 +138,7 @@ SP_VECTORISED static void mix_luma(uint8_t *restrict out, const uint8_t *restric
         out[i] = rounded((int16_t)(high(centred(in[i]), factor) + share[i]));
 }
 
-/* One row of chroma with the one or two rows of luma over it, a segment of it at a time. */
+/* One row of chroma with the one or two rows of luma over it, one segment at a time. */
 static void convert_rows(const struct map *map, const struct sp_planes_in *from,
                          uint8_t *const plane[3], const int stride_bytes[3], int width_px,
                          int chroma_row, int luma_rows)

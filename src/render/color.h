@@ -1,7 +1,7 @@
-/* Colours of YUV planes: from RGB, and from any range and matrix to what JPEG means by YUV.
+/* Colour conversion of YUV planes: from RGB, and from any range and matrix to JPEG's YUV.
  *
- * JFIF fixes full range and the BT.601 matrix. Cameras mostly send limited range, from 720 lines on
- * with BT.709. Both steps are one linear map on (Y, U, V), done in 16-bit fixed point with 5
+ * JFIF specifies full range and the BT.601 matrix. Most cameras send limited range, from 720 lines
+ * on with BT.709. Both steps are one linear map on (Y, U, V), computed in 16-bit fixed point with 5
  * fraction bits; grey stays grey, so chroma never needs luma. */
 #pragma once
 
@@ -13,7 +13,7 @@ struct sp_yuv {
 
 struct sp_yuv sp_color_from_rgb(const uint8_t rgb[3], enum sp_color_matrix matrix, bool full_range);
 
-/* True when planes of this kind are what JPEG means already. */
+/* True when planes of this kind need no conversion for JPEG. */
 bool sp_color_is_jfif(enum sp_color_matrix matrix, bool full_range);
 
 struct sp_planes_in {

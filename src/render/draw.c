@@ -8,23 +8,23 @@
 #include <string.h>
 
 enum {
-    FAR_PX = 1 << 20,   /* beyond any image, and sums of it stay far from INT_MAX */
-    PLACED_MAX = 128,   /* labels that later labels keep clear of */
-    OUTLINE_KEEP = 120, /* of 256: how much luma stays beside a line and under the title */
+    FAR_PX = 1 << 20,   /* beyond any image; sums of it stay far below INT_MAX */
+    PLACED_MAX = 128,   /* labels that later labels must not overlap */
+    OUTLINE_KEEP = 120, /* of 256: how much luma remains beside a line and under the title */
     PLATE_KEEP = 84,
 };
 
 struct rect {
-    int x0, y0, x1, y1; /* x1 and y1 are outside */
+    int x0, y0, x1, y1; /* x1 and y1 are exclusive */
 };
 
-/* Everything that follows from the image's size. */
+/* Everything that depends on the image's size. */
 struct pen {
     struct sp_canvas *canvas;
     struct sp_text *text;
     struct rect image;
     int line_px;    /* even, so that chroma ends where luma does */
-    int outline_px; /* a darker rim keeps a line visible on a ground of its own colour */
+    int outline_px; /* a darker outline keeps a line visible on a background of its own colour */
     int text_px;
     int pad_px;
     struct sp_yuv ink; /* of the text being drawn */
@@ -71,7 +71,7 @@ static void fill_plane(uint8_t *plane, int stride_bytes, struct rect r, uint8_t 
         memset(row, value, n);
 }
 
-/* The chroma samples that a rectangle touches. */
+/* The chroma samples that a rectangle covers, also in part. */
 static struct rect chroma_of(struct rect r)
 {
     return (struct rect){r.x0 / 2, r.y0 / 2, (r.x1 + 1) / 2, (r.y1 + 1) / 2};
@@ -88,7 +88,7 @@ static void fill(const struct pen *pen, struct rect r, struct sp_yuv color)
     fill_plane(canvas->plane[2], canvas->stride_bytes[2], chroma_of(r), color.v);
 }
 
-/* Moves samples towards `to`, keeping keep/256 of what was there. */
+/* Blends samples towards `to`, keeping keep/256 of the old value. */
 static void fade_plane(uint8_t *plane, int stride_bytes, struct rect r, int keep, int to)
 {
     int add = to * (256 - keep) + 128;
@@ -112,7 +112,7 @@ static void darken(const struct pen *pen, struct rect r, int keep)
                    black_of(pen->canvas));
 }
 
-/* The four sides of a frame of this width inside r, none of them overlapping another. */
+/* The four sides of an outline of this width inside r, without overlap. */
 static void sides_of(struct rect r, int width, struct rect side[4])
 {
     int top = min_int(r.y0 + width, r.y1), bottom = max_int(r.y1 - width, top);
@@ -143,8 +143,8 @@ static void solid_frame(const struct pen *pen, struct rect box, struct sp_yuv co
         fill(pen, side[i], color);
 }
 
-/* Dashes start at the box's own corner, so that they move with it. Only those inside the image
- * are visited: a box may be far larger. */
+/* Dashes start at the box's own corner, so that they move with it. Only those inside the image are
+ * drawn: a box may be far larger. */
 static void dash_side(const struct pen *pen, struct rect side, bool across, struct sp_yuv color)
 {
     int dash = 4 * pen->line_px, period = 7 * pen->line_px / 2 * 2;
@@ -172,7 +172,7 @@ static void dashed_frame(const struct pen *pen, struct rect box, struct sp_yuv c
     dash_side(pen, (struct rect){box.x1 - line, box.y0, box.x1, box.y1}, false, color);
 }
 
-/* The nearest even number; huge values end far outside. */
+/* The nearest even number, clamped far outside the image. */
 static int even(double value)
 {
     if (value <= -FAR_PX || value >= FAR_PX)
@@ -180,8 +180,8 @@ static int even(double value)
     return 2 * (int)lround(value / 2);
 }
 
-/* False: nothing of it can be seen, or it is no box. A box smaller than its own lines is drawn as
- * a dot of their width. */
+/* False: invalid, or entirely outside. A box smaller than its own lines is drawn as a dot of their
+ * width. */
 static bool box_of(const struct pen *pen, const struct sp_track *track, struct rect *box)
 {
     if (!(track->x1_px <= track->x2_px && track->y1_px <= track->y2_px)) /* also NaN */
@@ -211,10 +211,9 @@ static bool linear_of_oklab(double lightness, double a, double b, double linear[
     return true;
 }
 
-/* The hue turns by the golden ratio from id to id, which keeps any run of neighbours apart; three
- * tones take turns, because after 5, 8 and 13 ids the hue is nearly the same again. All are light
- * enough to stand out from a dark scene and as coloured as sRGB allows, to stand out from a bright
- * one. */
+/* The hue turns by the golden ratio from id to id, which separates any run of neighbours; three
+ * tones alternate, because after 5, 8 and 13 ids the hue is nearly the same again. All are light
+ * enough for a dark scene and as saturated as sRGB allows, for a bright one. */
 void sp_draw_color(uint32_t id, uint8_t rgb[3])
 {
     static const double tones[] = {0.72, 0.85, 0.64};
@@ -256,7 +255,7 @@ static void blend_glyph(void *user, int x_px, int y_px, int width_px, int height
     blend_plane(canvas->plane[0], canvas->stride_bytes[0], r, x_px, y_px, coverage, stride_bytes,
                 pen->ink.y);
 
-    /* A chroma sample takes the mean coverage of its four pixels. */
+    /* A chroma sample uses the mean coverage of its four pixels. */
     struct rect c = chroma_of(r);
     for (int y = c.y0; y < c.y1; y++) {
         uint8_t *u = canvas->plane[1] + (ptrdiff_t)y * canvas->stride_bytes[1];
@@ -293,9 +292,9 @@ static void keep_clear(struct pen *pen, struct rect r)
         pen->placed[pen->placed_count++] = r;
 }
 
-/* On the box's top edge if there is room, else at the next place that is in the image and clear
- * of the labels before; inside the box, where it hides the person, only when all else is taken. A
- * box that begins at or above the image's top has its label just inside. */
+/* On the box's top edge if there is room, else at the next position within the image that overlaps
+ * no earlier label; inside the box, where it hides the person, only as the last resort. A box that
+ * begins at or above the image's top has its label just inside. */
 static struct rect place_label(const struct pen *pen, struct rect box, int width, int height)
 {
     const int above = box.y0 - height, inside = max_int(box.y0, 0), below = box.y1;
@@ -324,7 +323,7 @@ static struct rect place_label(const struct pen *pen, struct rect box, int width
     return first;
 }
 
-/* The id and the class, and the confidence beside them in a softer ink. */
+/* The id and the class, and the confidence beside them in a dimmer colour. */
 static void draw_label(struct pen *pen, const struct sp_track *track, struct rect box,
                        const struct sp_draw_style *style, const uint8_t rgb[3], struct sp_yuv color)
 {
@@ -354,7 +353,7 @@ static void draw_label(struct pen *pen, const struct sp_track *track, struct rec
     write_text(pen, x + id_width + gap, baseline, confidence, light ? 42 : 225);
 }
 
-/* A plate that lets the image through, with the name and, beside it or under it, the clock. */
+/* A translucent plate with the name and, beside or under it, the clock. */
 static void draw_title(struct pen *pen, const struct sp_draw_style *style)
 {
     const char *title = style->title ? style->title : "", *clock = style->clock ? style->clock : "";
@@ -421,7 +420,7 @@ void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct
     if (!text)
         return;
     draw_title(&pen, style);
-    /* After all boxes: no line crosses a label. */
+    /* After all boxes, so that no line crosses a label. */
     for (size_t i = 0; (style->ids || style->confidences || style->names) && i < track_count; i++) {
         if (!box_of(&pen, &tracks[i], &box))
             continue;

@@ -1,11 +1,11 @@
-/* Draws tracks on the planes of a image: no conversion to RGB and back.
+/* Draws tracks on the planes of an image: no conversion to RGB and back.
  *
  * Data flow: shared frame -> sp_canvas_load copies its planes (I420) -> sp_draw_* -> JPEG or video
  * encoder read the canvas. A canvas belongs to one thread; it allocates only when the size grows.
  *
- * A canvas says itself what its numbers mean (full_range, matrix): drawing, JPEG and video all
- * follow it. Load it as SP_CANVAS_JPEG when its images become JPEG only: the copy then expands
- * range and matrix in the same pass, and the encoder has nothing left to convert. */
+ * A canvas has its own range and matrix (full_range, matrix), used by drawing, JPEG and video. Load
+ * it as SP_CANVAS_JPEG when its images become JPEG only: the copy then converts range and matrix in
+ * the same pass, and the encoder has nothing left to convert. */
 #pragma once
 
 #include "class_names.h"
@@ -14,8 +14,8 @@
 
 #include <stdbool.h>
 
-/* The planes have even sizes inside: of an odd width or height the last column or row is there
- * twice (JPEG's 4:2:0 reads it), and drawing reaches over both. */
+/* The planes have even sizes inside: with an odd width or height the last column or row is
+ * duplicated (JPEG's 4:2:0 reads it), and drawing covers both. */
 struct sp_canvas {
     uint8_t *plane[3]; /* I420; strides multiples of 64 */
     int stride_bytes[3];
@@ -31,19 +31,19 @@ void sp_canvas_release(struct sp_canvas *canvas); /* zeroed memory is an empty c
 
 enum sp_canvas_color {
     SP_CANVAS_AS_FRAME, /* a plain copy: for video, or for video and JPEG */
-    SP_CANVAS_JPEG,     /* full range, BT.601: for JPEG alone */
+    SP_CANVAS_JPEG,     /* full range, BT.601: for JPEG only */
 };
 
 /* SP_ERR_NO_MEMORY, SP_ERR_INVALID (a frame without planes or of no size). */
 int sp_canvas_load(struct sp_canvas *canvas, const struct sp_frame *frame,
                    enum sp_canvas_color color, struct sp_error *err);
 
-struct sp_text; /* a face with its rendered glyphs at the sizes in use; render/text.h */
+struct sp_text; /* a font face with its glyph cache; render/text.h */
 
 struct sp_draw_style {
     bool ids, confidences;
-    const struct sp_class_names *names; /* beside the id; NULL: no class is written */
-    bool predicted;                     /* boxes that were predicted, not inferred: dashed */
+    const struct sp_class_names *names; /* beside the id; NULL: no class is drawn */
+    bool predicted;                     /* a frame without inference: boxes are dashed */
     const char *title;                  /* camera name, top left; NULL: none */
     const char *clock;                  /* under or beside the title; NULL: none */
 };
@@ -54,5 +54,5 @@ struct sp_draw_style {
 void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct sp_track *tracks,
                     size_t track_count, const struct sp_draw_style *style);
 
-/* RGB of a track id: well apart for neighbouring ids, the same on every run. */
+/* RGB of a track id: distinct for neighbouring ids, the same on every run. */
 void sp_draw_color(uint32_t id, uint8_t rgb[3]);

@@ -14,7 +14,7 @@ struct sp_jpeg {
     size_t capacity_bytes;
     struct sp_canvas scratch; /* the planes in JPEG's colours, when the canvas has others */
     struct sp_jpeg_device place;
-    char *backend_options;   /* a copy of the place's, or NULL */
+    char *backend_options;   /* a copy, or NULL */
     struct spoton_jpeg *gpu; /* or NULL */
 };
 
@@ -52,12 +52,12 @@ void sp_jpeg_set_device(struct sp_jpeg *jpeg, struct sp_jpeg_device place)
     jpeg->place = place;
     jpeg->place.backend_options = jpeg->backend_options;
     if (place.backend_options && !jpeg->backend_options)
-        jpeg->place.api = NULL; /* out of memory: the CPU does it */
+        jpeg->place.api = NULL; /* out of memory: use the CPU */
 }
 
 /* ---- on a device ---- */
 
-/* What failed once is not tried again. */
+/* After a failure the device is not used again. */
 static void give_up(struct sp_jpeg *jpeg, const char *why)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
@@ -70,7 +70,7 @@ static void give_up(struct sp_jpeg *jpeg, const char *why)
     jpeg->place.api = NULL;
 }
 
-/* False: the CPU is to do it. The canvas has JPEG's colours. */
+/* False: use the CPU. The canvas has JPEG's colours. */
 static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int quality,
                              const uint8_t **data, size_t *bytes)
 {
@@ -99,7 +99,7 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
 
 /* ---- on the CPU ---- */
 
-/* Untouched pages of the worst case cost no memory. */
+/* Allocated for the worst case; untouched pages cost no memory. */
 static int reserve(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, struct sp_error *err)
 {
     unsigned long bytes = tjBufSize(canvas->width_px, canvas->height_px, TJSAMP_420);
@@ -137,7 +137,7 @@ int sp_jpeg_encode(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int qua
     if (quality < 1 || quality > 100)
         return sp_fail(err, SP_ERR_INVALID, "JPEG quality %d: must be 1..100", quality);
     if (!canvas->memory)
-        return sp_fail(err, SP_ERR_INVALID, "JPEG of an empty canvas: load a image first");
+        return sp_fail(err, SP_ERR_INVALID, "JPEG of an empty canvas: load an image first");
     int rc = SP_OK;
     if (!sp_color_is_jfif(canvas->matrix, canvas->full_range)) {
         rc = convert(jpeg, canvas, err);

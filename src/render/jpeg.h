@@ -1,4 +1,4 @@
-/* JPEG from YUV planes, without a detour over RGB. One encoder belongs to one thread. */
+/* JPEG from YUV planes, without conversion to RGB. One encoder belongs to one thread. */
 #pragma once
 
 #include "render/draw.h"
@@ -14,14 +14,13 @@ struct sp_jpeg_device {
 };
 
 int sp_jpeg_open(struct sp_jpeg **out, struct sp_error *err);
-/* Before the first image; the options are copied. What the device refuses is compressed on the
- * CPU, and a warning says so once. */
+/* Before the first image; the options are copied. When the device rejects an image, the CPU
+ * compresses it, and a warning is logged once. */
 void sp_jpeg_set_device(struct sp_jpeg *jpeg, struct sp_jpeg_device place);
 void sp_jpeg_close(struct sp_jpeg *jpeg); /* NULL is fine */
 
-/* *data stays the encoder's and is valid until the next call. quality 1..100. JPEG means full
- * range and BT.601: other planes are converted first, so that black is black and red is red. A
- * canvas loaded as SP_CANVAS_JPEG is compressed as it is.
- * SP_ERR_NO_MEMORY, SP_ERR_INVALID. */
+/* *data belongs to the encoder and is valid until the next call. quality 1..100. JPEG means full
+ * range and BT.601: other planes are converted first, so that colours are correct. A canvas loaded
+ * as SP_CANVAS_JPEG is compressed without conversion. SP_ERR_NO_MEMORY, SP_ERR_INVALID. */
 int sp_jpeg_encode(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int quality,
                    const uint8_t **data, size_t *bytes, struct sp_error *err);

@@ -11,9 +11,9 @@
 #include FT_FREETYPE_H
 
 enum {
-    SIZES_MAX = 6,    /* labels, title and some change of image size between cameras */
+    SIZES_MAX = 6,    /* labels, titles and several image sizes of cameras */
     ENTRIES = 512,    /* power of two */
-    GLYPHS_MAX = 384, /* a size; a fuller table starts again from nothing */
+    GLYPHS_MAX = 384, /* per size; a fuller cache is cleared */
     SIZE_MIN_PX = 4,
     SIZE_MAX_PX = 256,
     FOLDER_DEPTH_MAX = 5,
@@ -36,12 +36,12 @@ struct size {
 struct sp_text {
     FT_Library library;
     FT_Face face;
-    int face_size_px; /* what the face is set to */
+    int face_size_px; /* the face's present size */
     uint64_t ticks;
     struct size sizes[SIZES_MAX];
 };
 
-/* Bold first: thin stems drown in a moving image. */
+/* Bold first: thin stems are hard to read on video. */
 static const char *const known_fonts[] = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf",
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
@@ -54,7 +54,7 @@ static const char *const font_folders[] = {
     "/usr/local/share/fonts",
 };
 
-/* How willingly a font of this file name is taken; 0: not at all. */
+/* The rank of a font by its file name; 0: unsuitable. */
 static int font_rank(const char *name)
 {
     size_t length = strlen(name);
@@ -73,7 +73,7 @@ struct search {
     int best_rank;
 };
 
-/* Takes the highest rank, of equals the first by name: the same font on every run. */
+/* Chooses the highest rank, and the first name among equals: the same font on every run. */
 static void search_folder(struct search *search, const char *folder, int depth)
 {
     DIR *dir = depth < FOLDER_DEPTH_MAX ? opendir(folder) : NULL;
@@ -171,8 +171,8 @@ static bool set_face_size(struct sp_text *text, int size_px)
     return true;
 }
 
-/* The cache of this size; the size that was not used for longest makes room. NULL when FreeType
- * refuses the size. */
+/* The cache of this size; replaces the least recently used size. NULL when FreeType rejects the
+ * size. */
 static struct size *size_for(struct sp_text *text, int size_px)
 {
     size_px = size_px < SIZE_MIN_PX ? SIZE_MIN_PX : size_px > SIZE_MAX_PX ? SIZE_MAX_PX : size_px;
@@ -196,7 +196,7 @@ static struct size *size_for(struct sp_text *text, int size_px)
     return oldest;
 }
 
-/* Renders into the entry; what cannot be rendered stays blank. */
+/* Renders into the entry; glyphs that cannot be rendered stay blank. */
 static void render_glyph(struct sp_text *text, int size_px, uint32_t codepoint, struct glyph *glyph)
 {
     *glyph = (struct glyph){.codepoint = codepoint + 1};
@@ -244,7 +244,7 @@ static uint32_t next_codepoint(const unsigned char **string)
     uint32_t codepoint = more <= 0 ? s[0] : s[0] & (0x3Fu >> more);
     bool good = more >= 0 && s[0] <= 0xF4;
     for (int i = 1; good && i <= more; i++) {
-        good = (s[i] & 0xC0) == 0x80; /* the terminator is none of these */
+        good = (s[i] & 0xC0) == 0x80; /* false for the terminator */
         codepoint = codepoint << 6 | (s[i] & 0x3F);
     }
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};

@@ -1,4 +1,4 @@
-/* Label text by FreeType: 8-bit coverage glyphs, rendered once for each size and kept.
+/* Label text by FreeType: 8-bit coverage glyphs, rendered once per size and cached.
  * One thread at a time uses a face. */
 #pragma once
 
@@ -8,8 +8,8 @@
 
 struct sp_text;
 
-/* `path` NULL: the bundled-by-Debian DejaVu Sans, then whatever sans font fontconfig-less search
- * finds in the usual folders. SP_ERR_NOT_FOUND names what was tried. */
+/* `path` NULL: Debian's DejaVu Sans, then any sans font found in the usual folders (without
+ * fontconfig). SP_ERR_NOT_FOUND lists what was tried. */
 int sp_text_open(struct sp_text **out, const char *path, struct sp_error *err);
 void sp_text_close(struct sp_text *text); /* NULL is fine */
 
@@ -17,7 +17,7 @@ void sp_text_close(struct sp_text *text); /* NULL is fine */
 void sp_text_measure(struct sp_text *text, int size_px, const char *string, int *width_px,
                      int *ascent_px, int *descent_px);
 
-/* Calls blend for every glyph bitmap: coverage [height][stride] 0..255 at (x, y), the top left
+/* Calls blend for each glyph bitmap: coverage [height][stride] 0..255 at (x, y), the top left
  * corner relative to (x_px, baseline_px). */
 typedef void sp_text_blend(void *user, int x_px, int y_px, int width_px, int height_px,
                            int stride_bytes, const uint8_t *coverage);

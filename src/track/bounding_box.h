@@ -6,12 +6,12 @@ struct sp_box {
     double area_px2; /* by the rule of sp_box_iou */
 };
 
-/* Fills the area in. */
+/* Fills in the area. */
 void sp_box_close(struct sp_box *box);
 
 /* The box with `margin` of its width and height added on every side. */
 struct sp_box sp_box_expand(const struct sp_box *box, double margin);
 
-/* Intersection over union as the reference counts it: in whole pixels, where a box from x1 to x2
- * covers x2 - x1 + 1. Boxes of no width have an area too, and boxes 1 px apart touch. */
+/* Intersection over union as the reference computes it: in whole pixels, where a box from x1 to x2
+ * covers x2 - x1 + 1. Boxes of zero width have an area too, and boxes 1 px apart touch. */
 double sp_box_iou(const struct sp_box *a, const struct sp_box *b);

@@ -12,35 +12,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An update can always find room for its new tracks by giving up lost ones. */
+/* An update always has room for new tracks when it drops lost ones. */
 static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can be a track");
 
-/* Margins of the comparison a frame of the step beyond the first, and their bounds. */
+/* The margin per frame of the step beyond the first, and its bounds. */
 static const double YOUNG_MARGIN = 0.1, YOUNG_MARGIN_MAX = 0.5;
 static const double PROBE_MARGIN = 0.5, PROBE_MARGIN_MAX = 1;
-/* What the second association gets on top after a step of 2 frames or more: its boxes, often cut by
- * what hides the person, lie farther from where they are expected. */
+/* Added for the second association after a step of 2 frames or more: its boxes, often of partly
+ * hidden people, are farther from their predictions. */
 static const double LOW_LIMIT = 0.1, LOW_MARGIN = 0.1;
 
 enum state {
     STATE_TRACKED, /* had a detection in the last update */
     STATE_LOST,
-    STATE_EXPIRED, /* lost for too long, but looked for in one more update, as in the reference */
+    STATE_EXPIRED, /* lost for too long, but matched in one more update, as in the reference */
 };
 
 struct track {
     struct sp_kalman kalman;
     struct sp_box box;               /* of the filter's position */
-    double measured[SP_KALMAN_AXES]; /* what it took last */
+    double measured[SP_KALMAN_AXES]; /* its last measurement */
     double start_frames, last_frames;
     uint64_t last_update;
     double confidence;
     uint32_t id;
     int class_id;
-    int detection; /* that it took last, of that update */
+    int detection; /* its last detection's index, of that update */
     enum state state;
-    bool activated;   /* confirmed by a second match, or there from the first frame on */
-    bool was_expired; /* expired once: when lost again it is dropped at once */
+    bool activated;   /* confirmed by a second match, or begun in the first frame */
+    bool was_expired; /* expired once: dropped at once when lost again */
 };
 
 /* Indices into sp_tracker.track. */
@@ -59,15 +59,15 @@ struct sp_tracker {
     struct track track[SP_TRACKS_MAX];
     struct list unused;
     struct list tracked; /* in the order of output; unconfirmed ones included */
-    struct list lost;    /* by the time they were lost */
+    struct list lost;    /* in the order in which they were lost */
 
-    /* Of one update. */
+    /* Within one update. */
     double dt_frames;
     struct sp_candidates seen;
-    struct list pool;        /* what the first association looks for */
+    struct list pool;        /* candidates of the first association */
     struct list unconfirmed; /* new in the last update */
-    struct list unmatched;   /* by the association before */
-    struct list second;      /* what the second association looks for */
+    struct list unmatched;   /* after the previous association */
+    struct list second;      /* candidates of the second association */
     struct list refound;
     struct list expired;
     struct sp_box expanded[SP_DETECTIONS_MAX];
@@ -235,7 +235,8 @@ static void associate(struct sp_tracker *t, const struct list *tracks,
     sp_assign_solve(t->assign, column_of_row, row_of_column);
 }
 
-/* Updates what matches, takes it out of `candidates` and leaves the rest in t->unmatched. */
+/* Updates the matched tracks, removes their detections from `candidates`, and leaves the other
+ * tracks in t->unmatched. */
 static void match_all(struct sp_tracker *t, const struct list *tracks,
                       struct sp_candidate_list *candidates, struct gate gate)
 {
@@ -261,7 +262,7 @@ static void move(struct sp_tracker *t, const struct list *list, double x_px, dou
     }
 }
 
-/* Moves the predictions by what the boxes have in common: the camera's own motion. */
+/* Shifts the predictions by the boxes' common residual: the camera's own motion. */
 static void follow_camera(struct sp_tracker *t, double beyond_frames)
 {
     const struct gate gate = {
@@ -274,7 +275,7 @@ static void follow_camera(struct sp_tracker *t, double beyond_frames)
     int count = 0;
     for (int r = 0; r < t->pool.count; r++) {
         const struct track *track = &t->track[t->pool.index[r]];
-        /* How lost tracks are off tells more about them than about the camera. */
+        /* The residuals of lost tracks say more about them than about the camera. */
         if (column_of_row[r] < 0 || track->state != STATE_TRACKED)
             continue;
         double measured[SP_KALMAN_AXES];
@@ -285,7 +286,7 @@ static void follow_camera(struct sp_tracker *t, double beyond_frames)
     }
     if (count < SP_SHIFT_SAMPLES_MIN)
         return;
-    /* Sets in gently, so that a step of little more than 1 is handled almost as one of 1. */
+    /* Increases gradually, so that a step slightly above 1 is handled almost like 1. */
     double share = fmin(beyond_frames, 1);
     double x_px = share * sp_shift_estimate(t->residual_x_px, count);
     double y_px = share * sp_shift_estimate(t->residual_y_px, count);
@@ -303,7 +304,7 @@ static void sort_out_lost(struct sp_tracker *t)
         int index = t->lost.index[i];
         struct track *track = &t->track[index];
         if (track->state == STATE_TRACKED)
-            continue; /* refound */
+            continue; /* found again */
         if (track->was_expired) {
             append(&t->unused, index);
             continue;
@@ -315,7 +316,7 @@ static void sort_out_lost(struct sp_tracker *t)
     t->lost.count = kept;
 }
 
-/* What was tracked and found no detection: confirmed tracks get lost, new ones are dropped. */
+/* Tracked but without a detection: confirmed tracks become lost, new ones are dropped. */
 static void sort_out_tracked(struct sp_tracker *t)
 {
     int kept = 0;
@@ -334,7 +335,7 @@ static void sort_out_tracked(struct sp_tracker *t)
     t->tracked.count = kept;
 }
 
-/* Marked only now: in the reference, too, they stay in the lost list until the next update. */
+/* Marked only now: in the reference, too, they remain in the lost list until the next update. */
 static void mark_expired(struct sp_tracker *t)
 {
     for (int i = 0; i < t->expired.count; i++) {
@@ -393,8 +394,8 @@ static void drop_marked(struct sp_tracker *t, struct list *list, const bool *mar
     list->count = kept;
 }
 
-/* A tracked and a lost track on one place are one object: the one with the longer history stays,
- * on a tie the lost one. All pairs are judged before any is dropped. */
+/* A tracked and a lost track in the same position are one object: the one with the longer history
+ * is kept, on a tie the lost one. All pairs are compared before any is dropped. */
 static void drop_duplicates(struct sp_tracker *t)
 {
     double limit = 1 - t->params.duplicate_iou;
@@ -425,8 +426,8 @@ static size_t write_active(const struct sp_tracker *t, double ahead_frames, stru
             continue;
         struct sp_box box = track->box;
         if (ahead_frames > 0) {
-            /* From where it was seen, which is nearer than the filter's mean, and as large: the
-             * velocities of sizes are mostly noise. */
+            /* From the last measurement, which is nearer than the filter's mean, and with its size:
+             * the velocities of sizes are mostly noise. */
             double position[SP_KALMAN_AXES];
             memcpy(position, track->measured, sizeof position);
             for (int k = SP_KALMAN_CX; k <= SP_KALMAN_CY; k++)
@@ -462,8 +463,8 @@ static void step_time(struct sp_tracker *t, double dt_frames)
     t->update_count++;
 }
 
-/* Lost tracks that this long step alone has made older than any that the reference looks for: the
- * limit is that of single steps, so it never acts there. */
+/* Drops lost tracks that became older in this long step than any that the reference would match:
+ * its limit applies to single steps, so this never acts there. */
 static void drop_outdated(struct sp_tracker *t)
 {
     int kept = 0;
@@ -489,8 +490,8 @@ static void gather(struct sp_tracker *t)
         append(&t->pool, t->lost.index[i]);
 }
 
-/* Detections of low confidences keep tracked tracks alive; after a long step they bring back lost
- * ones too. Tracks that stay unmatched here are told from the others by their last update. */
+/* Low-confidence detections keep tracked tracks alive; after a long step they may also recover lost
+ * ones. Tracks unmatched here are distinguished from the others by their last update. */
 static void match_low(struct sp_tracker *t, double beyond_frames)
 {
     bool long_step = beyond_frames > 0;

@@ -12,14 +12,14 @@ struct bands {
 
 static bool is_usable(const struct sp_detection *d)
 {
-    /* Each comparison is false for what is no number. */
+    /* Each comparison is false for NaN. */
     return fabs(d->x1_px) <= BOX_REACH_PX && fabs(d->y1_px) <= BOX_REACH_PX &&
            fabs(d->x2_px) <= BOX_REACH_PX && fabs(d->y2_px) <= BOX_REACH_PX &&
            d->y2_px - d->y1_px >= BOX_HEIGHT_MIN_PX;
 }
 
-/* Sorts one detection into its confidence band. The bands are open at both ends, as in the
- * reference: a confidence of just high_thresh or low_thresh is in none. */
+/* Assigns one detection to its confidence band. The bands are open at both ends, as in the
+ * reference: a confidence equal to high_thresh or low_thresh is in none. */
 static void take_one(struct sp_candidates *t, const struct sp_detection *all, int index,
                      struct bands bands)
 {
@@ -34,7 +34,7 @@ static void take_one(struct sp_candidates *t, const struct sp_detection *all, in
     struct sp_candidate *c = &into->item[into->count++];
     c->width_px = d->x2_px - d->x1_px;
     c->height_px = d->y2_px - d->y1_px;
-    /* The reference goes through width and height, and so rounds the far corner. */
+    /* The reference converts to width and height, and so rounds the far corner. */
     c->box.x1_px = d->x1_px;
     c->box.y1_px = d->y1_px;
     c->box.x2_px = d->x1_px + c->width_px;
@@ -45,8 +45,8 @@ static void take_one(struct sp_candidates *t, const struct sp_detection *all, in
     c->detection = index;
 }
 
-/* The SP_DETECTIONS_MAX usable detections of the highest confidences, first come first, as rising
- * indices in best[]. Only for frames with too many. */
+/* The SP_DETECTIONS_MAX usable detections with the highest confidences, earlier ones first on ties,
+ * as rising indices in best[]. Only for frames with too many. */
 static int choose_best(int *best, const struct sp_detection *d, size_t count, double low_confidence)
 {
     int kept = 0;

@@ -1,6 +1,6 @@
-/* The detections of one frame as the tracker takes them: usable, sorted into confidence bands.
+/* The detections of one frame for the tracker: usable ones, sorted into confidence bands.
  *
- * All memory is the struct's own. Values only; one thread at a time. */
+ * The struct contains all its memory. Values only; one thread at a time. */
 #pragma once
 
 #include "detection.h"
@@ -28,13 +28,13 @@ struct sp_candidates {
 };
 
 /* Fills both bands: confidence > high_confidence, and low_confidence < confidence <
- * high_confidence. The bands are open at both ends, as in the reference: a confidence of just a
- * threshold is in none. Leaves out boxes that are not finite, too far out, or of no height; of more
- * than SP_DETECTIONS_MAX the best confidences stay. The order stays. */
+ * high_confidence. The bands are open at both ends, as in the reference: a confidence equal to a
+ * threshold is in none. Ignores boxes that are not finite, too far away, or of no height; of more
+ * than SP_DETECTIONS_MAX the highest confidences are kept. The order is kept. */
 void sp_candidates_take(struct sp_candidates *candidates, const struct sp_detection *detections,
                         size_t count, double high_confidence, double low_confidence);
 
-/* Keeps those for which row_of_column is negative. */
+/* Keeps the detections for which row_of_column is negative. */
 void sp_candidates_drop_matched(struct sp_candidate_list *list, const int *row_of_column);
 
 /* As a measurement for the filter: cx, cy, w/h, h. */

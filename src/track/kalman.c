@@ -1,6 +1,6 @@
 #include "track/kalman.h"
 
-/* Standard deviations as shares of the height (the aspect's are absolute). */
+/* Standard deviations relative to the height (absolute for the aspect). */
 static const double POSITION_SD = 1.0 / 20;
 static const double VELOCITY_SD = 1.0 / 160;
 
@@ -9,7 +9,7 @@ static double square(double x)
     return x * x;
 }
 
-/* The same deviation for cx, cy and h, another one for the aspect. */
+/* The same deviation for cx, cy and h, another for the aspect. */
 static void fill_variance(double variance[SP_KALMAN_AXES], double sd, double aspect_sd)
 {
     variance[SP_KALMAN_CX] = square(sd);

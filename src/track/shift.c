@@ -33,8 +33,8 @@ double sp_shift_estimate(double *residuals, int count)
      * of them: 1.4826 and sqrt(pi / 2). */
     double variance_of_median = M_PI / 2 * pow(1.4826 * median(residuals, count), 2) / count;
     double power = shift * shift;
-    /* Nothing below what scatter gives: 1.4 deviations, more where the spread itself is known from
-     * few boxes only. */
+    /* Nothing within the range of scatter: 1.4 deviations, more where the spread itself is
+     * estimated from few boxes only. */
     double scatter = 2 * (1 + 6.0 / count) * variance_of_median;
     return power > scatter ? shift * (1 - scatter / power) : 0;
 }

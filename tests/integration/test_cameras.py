@@ -1,4 +1,4 @@
-"""Cameras as they come over a network or a device: HTTP MJPEG, HTTP video, V4L2, RTSP for long."""
+"""Cameras over the network and as devices: HTTP MJPEG, HTTP video, V4L2, a short RTSP soak."""
 
 import http.server
 import io
@@ -18,8 +18,8 @@ from serving import Serving
 
 
 class Camera(http.server.BaseHTTPRequestHandler):
-    """/mjpeg.cgi: a multipart stream of JPEGs, 20 a second, for who has the password; /live.ts: a
-    transport stream without an end; /clip.mp4: a file. Which ones, the server says."""
+    """/mjpeg.cgi: a multipart stream of JPEGs, 20 frames/s, with basic authentication; /live.ts: an
+    endless transport stream; /clip.mp4: a file. The server's attributes choose them."""
 
     protocol_version = "HTTP/1.1"
 
@@ -109,7 +109,7 @@ def serve(program, tmp_path):
 
 
 def jpegs(width, height, count=10):
-    """Images with one person who walks to the right."""
+    """Images of one person who walks to the right."""
     images = []
     for number in range(count):
         image, data = Image.new("RGB", (width, height), (48, 48, 48)), io.BytesIO()
@@ -133,7 +133,7 @@ def test_http_mjpeg(serve, camera):
     c1 = s.until(lambda: is_live(s, "c1"))
     assert (c1["width"], c1["height"], c1["codec"]) == (320, 240, "mjpeg")
     s.until(lambda: len(s.get("/api/v2/cameras/c1/tracks")["tracks"]) == 1)
-    # 20 a second, as they come, and not as 25 that a reader without timestamps would assume.
+    # 20 frames/s as measured, not the 25 frames/s that a reader without timestamps assumes.
     time.sleep(2)
     received = s.get("/api/v2/cameras/c1")["ledger"]["received"]
     assert received < 22 * (time.monotonic() - begin)
@@ -142,7 +142,7 @@ def test_http_mjpeg(serve, camera):
     s.until(lambda: s.get("/api/v2/cameras/c1")["width"] == 640)
     s.until(lambda: len(s.get("/api/v2/cameras/c1/tracks")["tracks"]) == 1)
     assert s.get("/api/v2/cameras/c1")["reconnects"] == 0
-    # It hangs up, is away, and comes back.
+    # It disconnects, is offline, and returns.
     camera.served["hang_up"].set()
     s.until(lambda: s.get("/api/v2/cameras/c1")["state"] == "offline")
     camera.served["hang_up"].clear()
@@ -170,16 +170,16 @@ def test_http_video_without_an_end(serve, camera, codec):
     assert s.get("/api/v2/ledger")["balanced"] is True
 
 
-def test_http_file_is_played_at_its_pace(serve, camera, make_clip):
+def test_http_file_is_played_in_real_time(serve, camera, make_clip):
     camera.served["clip"] = make_clip(frames=20)
     s = serve({"c1": camera.base + "/clip.mp4"})
-    s.until(lambda: is_live(s, "c1", 25), 30)  # its second time
+    s.until(lambda: is_live(s, "c1", 25), 30)  # its second run
     c1 = s.get("/api/v2/cameras/c1")
     assert c1["reconnects"] == 0 and c1["camera_fps"] < 20
 
 
 @pytest.mark.sanitize
-def test_http_cameras_that_are_not_there(serve, camera):
+def test_missing_http_cameras(serve, camera):
     s = serve({"c1": camera.base + "/nothing", "c2": "http://127.0.0.1:1/mjpeg.cgi",
                "c3": camera.base.replace("//", "//user:wrong1@") + "/mjpeg.cgi"})
 
@@ -194,8 +194,8 @@ def test_http_cameras_that_are_not_there(serve, camera):
 
 @pytest.mark.sanitize
 def test_devices(serve):
-    """There is no camera here: a missing device, and one that is no camera, say so; and over REST
-    only those of the list may come."""
+    """Without a camera: a missing device and a device that is not a camera report errors; REST
+    accepts listed devices only."""
     s = serve({"gone": "/dev/video93", "null": "/dev/null"},
               {"V4L2_DEVICES": "/dev/video94,/dev/zero"})
 

@@ -1,4 +1,4 @@
-"""How a frame is meant to be seen: rotated and mirrored videos and images, pixels that are no squares.
+"""Display of frames: rotated and mirrored videos and images, pixels that are not square.
 
 Every expected box is that of the upright clip; what is stored is made here by the definition of the
 display matrix (ISO/IEC 14496-12) and of EXIF's orientation tag."""
@@ -34,7 +34,7 @@ def upright(number):
 
 
 def stored(luma, orientation):
-    """What a decoder has to give so that the display matrix makes the upright frame of it."""
+    """The decoded frame that the display matrix turns upright."""
     flip_x, flip_y, transposed = orientation
     luma = luma.T if transposed else luma
     luma = luma[:, ::-1] if flip_x else luma
@@ -117,7 +117,7 @@ def test_images_of_every_orientation(spoton, tmp_path):
 
 
 def test_an_angle_between_is_the_nearest_quarter(spoton, tmp_path):
-    """A phone that was held at 80 degrees."""
+    """A phone held at 80 degrees."""
     path = rotated_clip(tmp_path, (False, True, True))
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44
@@ -129,7 +129,7 @@ def test_an_angle_between_is_the_nearest_quarter(spoton, tmp_path):
 
 
 def test_labels_of_rotated_images(spoton, tmp_path):
-    """eval: labels are of the frame as it is seen."""
+    """eval: labels apply to the displayed frame."""
     data = tmp_path / "data"
     data.mkdir()
     for orientation in ORIENTATIONS:
@@ -157,9 +157,9 @@ def test_a_rotated_file_is_served_upright(program, tmp_path):
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("squeeze", [(2, 1), (1, 2)], ids=["wide", "tall"])
-def test_pixels_that_are_no_squares(spoton, tmp_path, squeeze):
-    """Detection is that of square pixels; boxes are in the stored frame's pixels, whose aspect the
-    video keeps."""
+def test_pixels_that_are_not_square(spoton, tmp_path, squeeze):
+    """Detection uses square pixels; boxes are in pixels of the stored frame, and the video keeps its
+    aspect ratio."""
     x, y = squeeze
     size = (SIZE[0] // x, SIZE[1] // y)
     path = tmp_path / "squeezed.mp4"

@@ -106,11 +106,11 @@ def test_places_on_the_ground_are_no_classes(spoton, tmp_path):
 @pytest.mark.parametrize("text, seen", [
     ("1,1,0,0,9\n", "line 1: fewer than 6"),
     ("1,1,0,0,9,9,1\nhello\n", "line 2: not a row"),
-    ("0,1,0,0,9,9,1\n", "the frame is no whole number"),
-    ("1,1.5,0,0,9,9,1\n", "the id is no whole number"),
+    ("0,1,0,0,9,9,1\n", "the frame is not a whole number"),
+    ("1,1.5,0,0,9,9,1\n", "the id is not a whole number"),
     ("1,1,0,0,-9,9,1\n", "negative size"),
     ("1,1,0,0,nan,9,1\n", "not a row"),
-    ("1,1,0,0,9,9,1\n1,1,5,5,9,9,1\n", "line 2: this id stands twice"),
+    ("1,1,0,0,9,9,1\n1,1,5,5,9,9,1\n", "line 2: this id occurs twice"),
     ("1,1,0,0,9,9,0\n", "no row that counts"),
     ("", "no row that counts"),
 ])

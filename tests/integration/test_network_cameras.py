@@ -1,5 +1,5 @@
 """Network cameras with the habits of real ones: passwords of every form, refused logins, odd MJPEG,
-servers that lead elsewhere, hosts that hang."""
+redirects to other servers, hosts that hang."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def stream_for(password):
     ("p@ss/w:#%1", "p@ss/w:#%1"), ("a?b#c/d e@f", "a?b#c/d e@f"), ("p%40ss%2Fw", "p@ss/w"),
     ("100%", "100%"), ("12345/6", "12345/6"),
 ])
-def test_passwords_that_nobody_escaped_connect_and_are_not_shown(serve, typed, password):
+def test_unescaped_passwords_connect_and_are_not_shown(serve, typed, password):
     with OddCamera({"/live": stream_for(password)}) as camera:
         s = serve({"gate": camera.url("/live", f"admin:{typed}@")}, {"LOG_LEVEL": "debug"},
                   ["--api-token=hidden-token"])
@@ -68,7 +68,7 @@ def states(s):
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_login_is_not_repeated_for_a_minute(serve, status):
-    """A camera locks out who logs in wrongly too often."""
+    """Cameras lock out clients after too many wrong logins."""
     def refuse(handler):
         handler.head(status, WWW_Authenticate='Basic realm="camera"')
 
@@ -76,8 +76,8 @@ def test_a_refused_login_is_not_repeated_for_a_minute(serve, status):
         s = serve({"gate": camera.url("/live", "admin:wrong@")})
         s.until(lambda: states(s)["gate"] == "unauthorized")
         asked = len(camera.asked)
-        assert 1 <= asked <= 2  # the challenge, and the answer to it
-        time.sleep(4)  # a camera that is offline is tried five times meanwhile
+        assert 1 <= asked <= 2  # the challenge, and the reply to it
+        time.sleep(4)  # a camera that is offline is tried five times in that time
         assert len(camera.asked) == asked
         gate = s.get("/api/v2/cameras/gate")
         assert str(status) in gate["reason"] and "password" in gate["reason"]
@@ -153,7 +153,7 @@ def test_still_image_urls_are_paced(serve, path, kind):
         s.until_live("gate")
         s.until(lambda: len(camera.asked) >= 12)
         times = [at for at, *_ in camera.asked][2:12]
-        assert times[-1] - times[0] > 9 * 0.19  # never faster than asked for
+        assert times[-1] - times[0] > 9 * 0.19  # never faster than the interval
 
 
 # --- what an address may open -----------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_a_playlist_over_http_reads_its_own_server(spoton, segment, tmp_path):
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:{port}/seg.ts", "tcp://127.0.0.1:{port}",
                                     "crypto+http://127.0.0.1:{port}/seg.ts", "redirect"])
-def test_a_playlist_over_http_leads_nowhere_else(spoton, segment, tmp_path, target):
+def test_a_playlist_over_http_opens_no_other_server(spoton, segment, tmp_path, target):
     with OddCamera({}) as inside, OddCamera({}) as camera:
         inside.paths["/seg.ts"] = lambda handler: handler.whole(segment.read_bytes(), "video/mp2t")
         camera.paths["/away.ts"] = lambda handler: handler.head(302, Location=inside.url("/seg.ts"))
@@ -221,22 +221,22 @@ def test_a_playlist_in_a_folder_reads_nothing_outside_it(spoton, segment, tmp_pa
 
 @pytest.fixture(scope="module")
 def recording(make_clip):
-    """H.264 whose SPS promises 50 frames per second."""
+    """H.264 whose SPS announces 50 frames per second."""
     return make_clip("h264", frames=40, rate=50, extension="h264", options=(
         "-x264-params", "bframes=0:keyint=10:slices=1:sliced-threads=0"))
 
 
-def waver(number, t):
+def jitter(number, t):
     return t + (number * 7919 % 13 - 6) / 300
 
 
 @pytest.mark.parametrize("stamp", [
-    waver, lambda number, t: t - 2 if number % 10 == 9 else t,
+    jitter, lambda number, t: t - 2 if number % 10 == 9 else t,
     lambda number, t: t - 9800 if number % 20 == 15 else t,
     lambda number, t: t + 36000 if number % 20 == 15 else t,
     lambda number, t: t - 36000 if number >= 30 else t,
-], ids=["wavers", "back", "far back", "ahead", "set back"])
-def test_rtsp_times_and_the_rate_that_comes(spoton, recording, tmp_path, stamp):
+], ids=["jitters", "back", "far back", "ahead", "set back"])
+def test_rtsp_times_and_the_measured_rate(spoton, recording, tmp_path, stamp):
     out = tmp_path / "o"
     with OddRtsp(recording, stamp=stamp) as camera:
         done = spoton("run", "--camera", "a=" + camera.url(), "--limit", "60", "--out", out)
@@ -245,7 +245,7 @@ def test_rtsp_times_and_the_rate_that_comes(spoton, recording, tmp_path, stamp):
     rows = [json.loads(line) for line in (out / "a.jsonl").read_text().splitlines()]
     times = [row["pts_us"] for row in rows if "pts_us" in row]
     assert len(times) == 60 and all(a < b for a, b in zip(times, times[1:]))
-    # 59 frames' distance at 10 a second: no outlier shifts it.
+    # 59 intervals at 10 frames/s: no outlier shifts it.
     assert 5.7e6 < times[-1] - times[0] < 6.1e6
 
 

@@ -1,4 +1,4 @@
-"""Text files as other systems write them: a byte order mark, CRLF, CR alone, blanks between numbers."""
+"""Text files of other systems: a byte order mark, CRLF, CR alone, blanks between numbers."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_track_rows_that_run_together_are_refused(spoton, tmp_path):
     assert "value 3 (left)" in done.stderr
 
 
-def test_track_journal(spoton, tmp_path, form):
+def test_track_results_log(spoton, tmp_path, form):
     lines = [{"sequence": n, "pts_us": n * 40000, "inferred": True,
               "detections": [[10 + n, 20, 40 + n, 80, 0.9, 0]]} for n in range(7)]
     (tmp_path / "c.jsonl").write_bytes(form("".join(json.dumps(line) + "\n" for line in lines)))
@@ -93,5 +93,5 @@ def test_calibration(spoton, make_clip, tmp_path, form):
     (tmp_path / "map.json").write_bytes(form(text))
     done = spoton("run", "--camera", f"c1={make_clip('h264', frames=10)}", "--out", tmp_path / "out",
                   env={"HOMOGRAPHY_FILE_PATH": str(tmp_path / "map.json")})
-    # Whatever it says of the contents: it has been read as JSON.
+    # The contents may be refused, but they were parsed as JSON.
     assert "map.json, line" not in done.stderr, done.stderr

@@ -73,8 +73,8 @@ static void test_what_is_no_video_is_refused(void **state)
     free(expect_refused(clip("text.mp4"), SP_ERR_FORMAT, "begins with text"));
     free(expect_refused(clip("text.txt"), SP_ERR_FORMAT, "text"));
     free(expect_refused(clip("dir"), SP_ERR_UNSUPPORTED, "a directory"));
-    free(expect_refused(clip("audio.mp4"), SP_ERR_FORMAT, "no video in it"));
-    free(expect_refused(clip("cover.m4a"), SP_ERR_FORMAT, "cover frame"));
+    free(expect_refused(clip("audio.mp4"), SP_ERR_FORMAT, "no video stream"));
+    free(expect_refused(clip("cover.m4a"), SP_ERR_FORMAT, "cover image"));
     free(expect_refused(clip("no%03d.jpg"), SP_ERR_NOT_FOUND, "no%03d.jpg"));
     free(expect_refused("nonsense://x/y", SP_ERR_UNSUPPORTED, "nonsense"));
     free(expect_refused("", SP_ERR_INVALID, "empty"));

@@ -1,4 +1,4 @@
-/* The source behind sim:// addresses: draws the plan's frames, and paces them. */
+/* The source behind sim:// addresses: draws the plan's frames and paces them. */
 #include "capture/sim/sim.h"
 
 #include "base/clock.h"
@@ -17,16 +17,16 @@ enum {
     PERSON_LUMA = 235,
     BLACK_LUMA = 16,
     GREY_CHROMA = 128,
-    WAIT_STEP_US = 20000, /* how late an interrupt may be noticed */
-    GARBAGE_MAX = 64,     /* undecodable frames until the decoder gives up, as libav does */
+    WAIT_STEP_US = 20000, /* the longest delay until an interruption is noticed */
+    GARBAGE_MAX = 64,     /* consecutive undecodable frames before an error, as in libav.c */
 };
 
 static const double JUMP_S = 3600;
 
-/* Memory of frames: grows to as many as are out at once, and outlives the source. */
+/* Memory for frames: grows to the most frames in use at once, and outlives the source. */
 struct sim_memory {
     pthread_mutex_t mutex;
-    size_t users; /* the source, and each buffer that is out */
+    size_t users; /* the source, and each buffer in use */
     struct sim_buffer *free_list;
 };
 
@@ -42,14 +42,14 @@ struct sim {
     const atomic_bool *interrupted;
     struct sim_memory *memory;
     size_t buffer_bytes;
-    uint64_t next;  /* number of the next frame of the plan */
-    uint64_t given; /* frames of the stream so far */
+    uint64_t next;  /* number of the plan's next frame */
+    uint64_t given; /* frames returned so far */
     uint64_t failed;
-    uint64_t undecoded; /* since the last one given out */
+    uint64_t undecoded; /* since the last returned frame */
     int64_t opened_us;
     uint32_t noise;
     struct sp_world world;
-    int garbage;                      /* undecodable ones since the last good one */
+    int garbage;                      /* consecutive undecodable frames */
     struct spoton_decoding *decoding; /* or NULL */
 };
 

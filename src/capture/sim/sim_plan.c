@@ -1,4 +1,4 @@
-/* What a sim:// address asks for. */
+/* Parses a sim:// address. */
 #include "capture/sim/sim.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static int refuse(struct sp_error *err, const char *url, const char *word, const
     return sp_fail(err, SP_ERR_INVALID, "%.200s: '%.60s' is not understood; %s", url, word, wanted);
 }
 
-/* A finite number that ends where the text ends or at one of `ends`. */
+/* A finite number that ends at the end of the text or at one of `ends`. */
 static bool take_number(const char **text, const char *ends, double low, double high, double *out)
 {
     char *end;
@@ -49,7 +49,7 @@ static bool is_whole(double value)
     return value == floor(value);
 }
 
-/* 1: set; 0: no such key; -1: a value that is not allowed, *wanted says which are. */
+/* 1: set; 0: unknown key; -1: invalid value, *wanted describes the valid ones. */
 static int set_number(struct sp_sim_plan *plan, const char *key, const char *text,
                       const char **wanted)
 {
@@ -178,7 +178,7 @@ bool sp_sim_is_on(const struct sp_sim_plan *plan, enum sp_sim_fault fault, doubl
                   double *left_s)
 {
     const struct sp_sim_times *times = &plan->fault[fault];
-    double since_s = time_s - times->at_s + 1e-9; /* times are products: just before counts as at */
+    double since_s = time_s - times->at_s + 1e-9; /* times are products, so allow for rounding */
     if (times->for_s <= 0 || since_s < 0)
         return false;
     if (times->every_s > 0)
@@ -190,7 +190,7 @@ bool sp_sim_is_on(const struct sp_sim_plan *plan, enum sp_sim_fault fault, doubl
     return true;
 }
 
-/* An integer hash (a step of the xorshift-multiply head type), so that people differ. */
+/* An integer hash (one xorshift-multiply step), so that people differ. */
 static uint32_t scatter(uint32_t value)
 {
     value ^= value >> 16;
@@ -205,14 +205,14 @@ struct sp_sim_box sp_sim_person(const struct sp_sim_plan *plan, int index, uint6
 {
     uint32_t dice = scatter(plan->seed * 64 + (uint32_t)index + 1);
     int people = plan->people > 0 ? plan->people : 1;
-    /* Each walks in a band of its own, so that boxes do not touch and can be told apart. */
+    /* Each walks in a band of its own, so that boxes do not overlap. */
     int instances = people < 3 ? people : 3, columns = (people + instances - 1) / instances;
     int band_px = height_px / instances, cell_px = width_px / columns;
     struct sp_sim_box box = {.height_px = band_px * 3 / 5};
     box.width_px = box.height_px / 2 < cell_px / 2 ? box.height_px / 2 : cell_px / 2;
     box.y_px = index % instances * band_px + band_px / 5;
     double seconds = plan->pattern == SP_SIM_WALK ? (double)number / plan->fps : 0;
-    /* Up to a tenth of the width a second, there and back within its cell. */
+    /* Up to a tenth of the width per second, back and forth within its cell. */
     int room_px = cell_px - box.width_px - cell_px / 8;
     room_px = room_px > 1 ? room_px : 1;
     double speed_px = width_px * (0.05 + 0.05 * (dice % 1000) / 1000.0);

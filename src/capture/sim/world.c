@@ -9,7 +9,7 @@ static const struct {
 
 static const double PASSAGE_Y = 8, MARGIN_M = 0.6;
 static const double GIVE_WAY_M = 1.2, GIVE_WAY_DENSE_M = 0.8,
-                    BODY_M = 0.5; /* between two people's middles */
+                    BODY_M = 0.5; /* the least distance of two people's middles */
 
 static const struct {
     double x, y, height, at_x, at_y;
@@ -32,7 +32,7 @@ static double between(struct sp_world *world, double low, double high)
     return low + (high - low) * chance(world);
 }
 
-/* Room of a place, or -1 in a passage. */
+/* The room of a position, or -1 in a passage. */
 static int room_at(double x)
 {
     for (int r = 0; r < SP_WORLD_ROOMS; r++)
@@ -54,7 +54,7 @@ static int first_room(const struct sp_world_options *options, int index)
 {
     if (options->hall)
         return 0;
-    /* By the rooms' areas: 320, 192 and 192 square metres. */
+    /* In proportion to the rooms' areas: 320, 192 and 192 square metres. */
     return index % 20 < (options->dense ? 12 : 9) ? 0 : 1 + index % 2;
 }
 
@@ -83,7 +83,7 @@ void sp_world_init(struct sp_world *world, const struct sp_world_options *option
     begin(world);
 }
 
-/* The next place on the way: through the doors, which all lie at PASSAGE_Y. */
+/* The next waypoint: through the doors, which are all at PASSAGE_Y. */
 static void next_place(const struct sp_world_person *p, double *x, double *y)
 {
     int here = room_at(p->x);
@@ -122,7 +122,7 @@ static void steer(struct sp_world *world, int index, double dt)
         double dx = p->x - o->x, dy = p->y - o->y, distance = hypot(dx, dy);
         if (i == index || distance > give_way_m)
             continue;
-        /* Aside rather than back: away, turned to the right. */
+        /* Sideways rather than back: away from the other, turned to the right. */
         double push = 2.0 * (give_way_m - distance) / fmax(distance, 0.05);
         want_x += push * (dx + 0.8 * dy);
         want_y += push * (dy - 0.8 * dx);
@@ -196,8 +196,8 @@ static void view_of(int camera, int width_px, int height_px, struct view *v)
     v->forward[0] = fx / length;
     v->forward[1] = fy / length;
     v->forward[2] = fz / length;
-    /* The map's y runs down, so that the world is seen from above as in its plan: with x to the
-     * right and y down, a turn to the right of "forward" is (-y, x). */
+    /* The map's y axis points down, so that the scene is seen from above as in its plan: with x to
+     * the right and y down, a right turn from "forward" is (-y, x). */
     v->right[0] = -fy / flat;
     v->right[1] = fx / flat;
     const double *f = v->forward, *r = v->right;
@@ -227,7 +227,7 @@ static bool project(const struct view *v, double x, double y, double z, double *
 static bool see(const struct view *v, const struct sp_world_person *p,
                 struct sp_world_observation *s)
 {
-    /* The feet's nearer side, where a box ends. */
+    /* The near edge of the feet, where a box ends. */
     double away = hypot(p->x - v->x, p->y - v->y), part = PERSON_DEPTH_M / fmax(away, 0.2);
     double near_x = p->x - part * (p->x - v->x), near_y = p->y - part * (p->y - v->y);
     double u_foot, v_foot, u_head, v_head, depth, head_depth;
@@ -243,7 +243,7 @@ static bool see(const struct view *v, const struct sp_world_person *p,
     return true;
 }
 
-/* The part of the box that is in the frame and behind none of the `nearer` ones: on a grid. */
+/* The part of the box within the frame and not covered by the `nearer` ones, sampled on a grid. */
 static double visible_part(const struct sp_world_observation *s,
                            const struct sp_world_observation *nearer, int count, int width_px,
                            int height_px)
@@ -288,7 +288,7 @@ void sp_world_floor(int camera, int width_px, int height_px, double m[9])
 {
     struct view v;
     view_of(camera, width_px, height_px, &v);
-    /* Columns: what one unit of x, of y, and the origin become. */
+    /* Columns: the images of a unit of x, of y, and of the origin. */
     const double columns[3][3] = {
         {1 / SP_WORLD_UNITS_PER_M, 0, 0}, {0, 1 / SP_WORLD_UNITS_PER_M, 0}, {-v.x, -v.y, -v.z}};
     for (int c = 0; c < 3; c++) {

@@ -1,10 +1,11 @@
-/* A made world: people who walk about in a plan, and cameras that see them. Ground health for
- * everything that is done with the map of several cameras.
+/* A synthetic scene: people who walk on a floor plan, and cameras that see them. Its ground truth
+ * is for evaluating cross-camera association.
  *
- * The plan, 56 m x 16 m, has a hall that four cameras see from its corners (0, 1, 2, 3), and two
- * rooms with one camera each (4, 5); between them lie passages that nobody sees. People walk to
- * places by chance, stand there, give way to each other. The camera is a pinhole; a person is
- * upright; who stands behind another is hidden. Same seed, same world. One thread at a time. */
+ * The plan, 56 m x 16 m, has a hall with four cameras in its corners (0, 1, 2, 3), and two rooms
+ * with one camera each (4, 5), connected by passages without a camera. People walk to random
+ * places, pause there, and give way to each other. Cameras are pinhole cameras; a person is
+ * upright, and people hide those behind them. The same seed gives the same scene. One thread at a
+ * time. */
 #pragma once
 
 #include "base/error.h"
@@ -22,9 +23,10 @@ enum { SP_WORLD_CAMERAS = 6, SP_WORLD_PEOPLE_MAX = 64, SP_WORLD_ROOMS = 3 };
 struct sp_world_options {
     uint32_t seed;
     int people;
-    bool roam;  /* people go from room to room; else each stays in one: as many as fit its area */
+    bool
+        roam; /* people walk from room to room; else each stays in one, in proportion to its area */
     bool hall;  /* all stay in the hall */
-    bool dense; /* twelve of 20 in the hall instead of nine, and they pass each other nearer */
+    bool dense; /* twelve of 20 in the hall instead of nine, passing each other at less distance */
 };
 
 struct sp_world_person {
@@ -32,7 +34,7 @@ struct sp_world_person {
     double vx, vy;
     double height_m, speed;
     double to_x, to_y;
-    int room; /* where it is going to */
+    int room; /* destination */
     double stands_s;
 };
 
@@ -48,16 +50,16 @@ struct sp_world {
 
 void sp_world_init(struct sp_world *world, const struct sp_world_options *options);
 
-/* Takes it to a time; back is from the beginning again. */
+/* Advances to a time; an earlier time starts again from the beginning. */
 void sp_world_go(struct sp_world *world, double time_s);
 
-/* Where a camera of width x height pixels sees a person: the whole box, which may reach over the
+/* A person as a camera of width x height pixels sees it: the whole box, which may extend beyond the
  * frame. */
 struct sp_world_observation {
     int person;
     double x1_px, y1_px, x2_px, y2_px;
     double distance_m;
-    double visible; /* 0..1: the part that is in the frame and not behind others */
+    double visible; /* 0..1: the part within the frame and not hidden by others */
 };
 
 /* Everyone in front of the camera, nearest first. Returns the count. */
@@ -67,5 +69,5 @@ int sp_world_see(const struct sp_world *world, int camera, int width_px, int hei
 /* The floor's homography: map units to pixels, [3][3]. */
 void sp_world_floor(int camera, int width_px, int height_px, double map_to_image[9]);
 
-/* Four marks on the floor that the camera sees well: on the map and in the frame. */
+/* Four marks on the floor well within the camera's view: on the map and in the frame. */
 void sp_world_marks(int camera, int width_px, int height_px, double map[4][2], double image[4][2]);
