@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Prints the people of all cameras as they come: watch.py [URL] [CAMERA...]
+"""Prints the tracked people of all cameras live: watch.py [URL] [CAMERA...]
 
-The URL is that of `spoton serve` (default http://127.0.0.1:3847); API_TOKEN in the environment is the
-server's. Reconnects until Ctrl-C. Needs the package websockets (pip install websockets).
+URL: address of `spoton serve` (default http://127.0.0.1:3847). Environment: API_TOKEN, if the server
+has one. Reconnects until Ctrl-C. Requires the package websockets (pip install websockets).
 """
 
 import json
@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 
 def messages(url, cameras, token):
-    """One message per camera and frame. A client that reads slowly misses messages; none is cut."""
+    """Yields one message per camera and frame. A slow client misses whole messages."""
     address = url.replace("http", "ws", 1).rstrip("/") + "/api/v2/ws"
     if cameras:
         address += "?cameras=" + ",".join(quote(name) for name in cameras)
@@ -37,9 +37,9 @@ def main():
                           for track_id, x1, y1, x2, y2, confidence, _ in message["tracks"]]
                 print(f"{message['camera']} frame {message['sequence']}: {'; '.join(people) or 'no people'}", flush=True)
         except InvalidStatus as error:
-            sys.exit(f"{url}: {error}; set API_TOKEN when the server has one")
+            sys.exit(f"{url}: {error}; set API_TOKEN to the server's token")
         except (OSError, ConnectionClosed) as error:
-            print(f"{url}: {error}; connecting again", file=sys.stderr)
+            print(f"{url}: {error}; reconnecting", file=sys.stderr)
         time.sleep(1)
 
 

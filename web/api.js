@@ -1,5 +1,5 @@
-// REST calls. An error carries the server's own text; a call that wants a login says so by
-// `error.login`, one that never reached the server by `error.unreachable`.
+// REST calls. An error carries the server's text. `error.login`: a login is required;
+// `error.unreachable`: the server did not reply.
 
 const TIMEOUT_MS = 5000;
 
@@ -17,7 +17,7 @@ async function detailOf(response) {
     if (typeof detail === "string" && detail)
       return detail;
   } catch {
-    // No JSON: the status has to do.
+    // Not JSON: show the status only.
   }
   return `The server answered ${response.status} ${response.statusText}`.trim() + ".";
 }
@@ -34,7 +34,7 @@ export async function call(method, path, body) {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch {
-    throw new ApiError("The server does not answer.", {unreachable: true});
+    throw new ApiError("No reply from the server.", {unreachable: true});
   }
   if (!response.ok)
     throw new ApiError(await detailOf(response), {
@@ -46,13 +46,13 @@ export async function call(method, path, body) {
   try {
     return await response.json();
   } catch {
-    throw new ApiError("The server's answer broke off.", {unreachable: true});
+    throw new ApiError("The server's reply was interrupted.", {unreachable: true});
   }
 }
 
 export const cameraPath = (name, rest = "") => `cameras/${encodeURIComponent(name)}${rest}`;
 
-// Waits grow from half a second to 15 s; the spread keeps many pages from coming back in step.
+// Back-off from 0.5 s to 15 s; the jitter keeps many pages from reconnecting at the same time.
 export function backOff(attempt) {
   return Math.min(15000, 500 * 2 ** attempt) * (0.75 + 0.5 * Math.random());
 }

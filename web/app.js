@@ -1,5 +1,5 @@
-// The dashboard: asks for the cameras and figures once a second, shows the frames that the stream
-// brings, and sends what the user wants. Nothing is asked for or drawn that nobody sees.
+// The dashboard: polls cameras and statistics once a second, shows the frames of the stream, and sends
+// the user's commands. Nothing is requested or drawn while it is not visible.
 
 import {ApiError, backOff, call, cameraPath} from "/api.js";
 import {Card, Enlarged, STATE_TEXT} from "/cards.js";
@@ -9,7 +9,7 @@ import {Stream} from "/stream.js";
 import {nameClasses} from "/view.js";
 
 const POLL_MS = 1000;
-const STREAM_WIDTHS = [320, 480, 640]; // few, because the server encodes each width once for all
+const STREAM_WIDTHS = [320, 480, 640]; // few, because the server encodes each width separately
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // by the camera's name
@@ -31,7 +31,7 @@ function remembered(key) {
   try {
     return localStorage.getItem(key);
   } catch {
-    return null; // storage may be forbidden; the choice then lasts as long as the page
+    return null; // storage may be disabled; the choice is then not saved
   }
 }
 
@@ -52,13 +52,13 @@ const stream = new Stream({
   onMessage: (message) => cards.get(message.camera)?.feed.push(message),
   onState: (state) => {
     if (state === "lost")
-      poll.now(); // tells whether it is the server that has gone
+      poll.now(); // finds out whether the server is down
   },
   onFallback: (wanted) => {
     if (wanted === mjpeg || (wanted && poll.lost))
       return;
     mjpeg = wanted;
-    setText($("fallback"), "Frames come as MJPEG with the boxes drawn by the server, because WebSocket connections fail here.");
+    setText($("fallback"), "WebSocket connections fail here; showing MJPEG with boxes drawn by the server.");
     $("fallback").hidden = !wanted;
     choose();
   },
@@ -77,7 +77,7 @@ const visible = new IntersectionObserver((entries) => {
   choose();
 }, {rootMargin: "100px"});
 
-// Streams what can be seen: the enlarged camera alone, or the cards within the window.
+// Subscribes to what is visible: the enlarged camera only, or the cards within the window.
 function choose() {
   const shown = enlarged.card ? [enlarged.card]
     : document.hidden ? [] : [...cards.values()].filter((card) => card.visible);
@@ -131,7 +131,7 @@ function removeCard(card) {
     $("cameras").focus();
 }
 
-// Columns for which the frames are largest while all still fit the window, if they can.
+// The number of columns with the largest frames that still fit the window, if possible.
 function layOut() {
   const grid = $("grid"), gap = 16, rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const width = grid.clientWidth, height = Math.max(innerHeight - grid.getBoundingClientRect().top - scrollY - gap, 200);
@@ -139,7 +139,7 @@ function layOut() {
   let columns = 1;
   for (; columns < Math.min(most, cards.size); columns++) {
     const cardWidth = (width - gap * (columns - 1)) / columns, rows = Math.ceil(cards.size / columns);
-    if (rows * (cardWidth * 9 / 16 + 6.2 * rem + gap) <= height * 1.08) // a little may be scrolled to
+    if (rows * (cardWidth * 9 / 16 + 6.2 * rem + gap) <= height * 1.08) // a little scrolling is acceptable
       break;
   }
   grid.style.setProperty("--columns", columns);
@@ -245,7 +245,7 @@ const poll = {
     const until = Date.now() + wait;
     const show = () => {
       const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-      setText($("lost-text"), `${error.message} What you see is old. Trying again ${seconds ? `in ${seconds} s` : "now"}.`);
+      setText($("lost-text"), `${error.message} The page shows old data. Retrying ${seconds ? `in ${seconds} s` : "now"}.`);
     };
     show();
     clearInterval(this.clock);
@@ -268,7 +268,7 @@ document.addEventListener("visibilitychange", () => {
 
 // --- dialogs ----------------------------------------------------------------------------------
 
-// Shows why a request failed, at the place that made it; a missing login opens the login instead.
+// Shows an error next to the control that caused it; a missing login opens the login dialog instead.
 function failed(error, show) {
   if (!(error instanceof ApiError))
     throw error;
@@ -288,7 +288,7 @@ function askToken() {
   signedOut = true;
   stream.stop();
   clearTimeout(poll.timer);
-  setLink("connecting", "Sign in to go on");
+  setLink("connecting", "Sign in to continue");
   login.open();
 }
 

@@ -1,14 +1,14 @@
-// Calibrating a camera: marks in its still and on the plan, tried on the server as they come.
+// Camera calibration: point pairs in a frame and on the plan, tried on the server after each change.
 
 import {ApiError, call, cameraPath} from "/api.js";
 import {Labels, pixelOf, placesAround} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
 
 const TRY_AFTER_MS = 250;
-// On any image, in both schemes.
+// Legible on any frame, in both themes.
 const FITS = ["#f2b84e"], OFF = ["#b9262b", "#fff"];
 const $ = (id) => document.getElementById(id);
-const FIELDS = [["image", 0, "Image x"], ["image", 1, "Image y"], ["map", 0, "Map x"],
+const FIELDS = [["frame", 0, "Frame x"], ["frame", 1, "Frame y"], ["map", 0, "Map x"],
                 ["map", 1, "Map y"]];
 
 export class Calibration {
@@ -27,7 +27,7 @@ export class Calibration {
     });
     $("sheet").addEventListener("click", (event) => this.clickSheet(event));
     $("still-again").addEventListener("click", () => this.takeStill());
-    $("point-add").addEventListener("click", () => this.add({image: [0, 0], map: [0, 0]}));
+    $("point-add").addEventListener("click", () => this.add({frame: [0, 0], map: [0, 0]}));
     $("save").addEventListener("click", () => this.send(false));
     $("forget").addEventListener("click", () => this.forget());
     $("map-save").addEventListener("click", () => this.resize());
@@ -62,7 +62,7 @@ export class Calibration {
     $("camera").value = name;
     if (!this.ready(name))
       this.showStill(false);
-    this.points = (stored?.points ?? []).map(({image, map}) => ({image, map}));
+    this.points = (stored?.points ?? []).map(({frame, map}) => ({frame, map}));
     this.storedSize = stored?.image_size;
     this.fit = stored?.usable ? stored : null;
     this.say(stored && !stored.usable ? stored.reason : "", true);
@@ -75,7 +75,7 @@ export class Calibration {
     $("still-none").hidden = there;
   }
 
-  // Of a camera that has given no frame yet as soon as it has.
+  // Before the camera's first frame, waits for it.
   takeStill() {
     this.wantsStill = Boolean(this.camera) && !this.ready(this.camera);
     if (this.camera && !this.wantsStill)
@@ -99,10 +99,10 @@ export class Calibration {
     return naturalWidth ? [naturalWidth, naturalHeight] : this.storedSize ?? [1920, 1080];
   }
 
-  // A click on one side waits for the one on the other.
+  // A click on one side is completed by a click on the other.
   clickStill(event) {
     const at = $("still").getBoundingClientRect(), [width, height] = this.size();
-    this.put("image", [(event.clientX - at.left) / at.width * width,
+    this.put("frame", [(event.clientX - at.left) / at.width * width,
                          (event.clientY - at.top) / at.height * height]);
   }
 
@@ -141,10 +141,10 @@ export class Calibration {
   }
 
   async send(only) {
-    const points = this.points.filter(({image, map}) => image && map);
+    const points = this.points.filter(({frame, map}) => frame && map);
     $("save").disabled = true;
     if (points.length < 4) {
-      this.say(`${points.length} of at least 4 points.`);
+      this.say(`${points.length} of at least 4 point pairs.`);
       return;
     }
     try {
@@ -153,8 +153,8 @@ export class Calibration {
       this.points = points;
       $("save").disabled = false;
       const out = this.fit.points.filter(({fits}) => !fits).length;
-      this.say(`${only ? "These points fit" : "In use"}: ${this.fit.rms_px} px, ${this.fit.rms_m} m off on average` +
-        `${out ? `, ${out} left out, shown in red` : ""}.`);
+      this.say(`${only ? "Fit" : "Saved"}: ${this.fit.rms_px} px, ${this.fit.rms_m} m RMS error` +
+        `${out ? `, ${out} outliers ignored, shown in red` : ""}.`);
       this.list();
       if (!only) {
         $("forget").disabled = false;
@@ -205,7 +205,7 @@ export class Calibration {
     const row = document.createElement("tr"), fit = this.fit?.points?.[index];
     const cell = (content, label = "", kind = "td") => {
       const node = document.createElement(kind);
-      node.dataset.label = label; // shown where there is no room for columns
+      node.dataset.label = label; // shown on narrow screens instead of column headings
       node.append(content);
       row.append(node);
       return node;
@@ -225,8 +225,8 @@ export class Calibration {
       });
       cell(input, label);
     }
-    cell(fit ? fit.error_px.toFixed(1) : "", "Off, px");
-    cell(fit ? fit.error_m.toFixed(2) : "", "Off, m");
+    cell(fit ? fit.error_px.toFixed(1) : "", "Error, px");
+    cell(fit ? fit.error_m.toFixed(2) : "", "Error, m");
     const remove = document.createElement("button");
     remove.type = "button";
     remove.className = "icon";
@@ -245,7 +245,7 @@ export class Calibration {
     clear(layer);
     layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const extent = {x: 0, y: 0, width, height};
-    this.marks(layer, "image", new Labels(extent, pixelOf(layer, extent)));
+    this.marks(layer, "frame", new Labels(extent, pixelOf(layer, extent)));
     this.drawSheet();
   }
 

@@ -1,4 +1,4 @@
-// A camera in the grid, and the one that is enlarged.
+// The camera cards of the grid, and the enlarged camera.
 
 import {decimal, milliseconds, number, setFacts, setIcon, setText} from "/panels.js";
 import {cameraPath} from "/api.js";
@@ -6,9 +6,9 @@ import {Feed, View, colorOf} from "/view.js";
 
 export const STATE_TEXT = {
   connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
-  offline: "Offline", unauthorized: "Login refused", paused: "Paused", ended: "Ended",
+  offline: "Offline", unauthorized: "Unauthorized", paused: "Paused", ended: "Ended",
 };
-const DESCRIBE_MS = 5000; // how often a screen reader may find a new description of a frame
+const DESCRIBE_MS = 5000; // how often the description for screen readers changes
 
 function showState(node, camera) {
   node.dataset.state = camera.state;
@@ -16,7 +16,7 @@ function showState(node, camera) {
   setText(node.querySelector("span"), STATE_TEXT[camera.state] ?? camera.state);
 }
 
-// What covers the frame while there is something to say; a black or frozen frame stays in sight.
+// The overlay for states other than live; a black or frozen frame remains visible under it.
 function showVeil(node, camera) {
   const quiet = camera.state === "live";
   node.hidden = quiet;
@@ -28,7 +28,7 @@ function showVeil(node, camera) {
   setText(node.querySelector("span"), camera.reason ?? "");
 }
 
-// Puts an <img> that the server draws on over the canvas, or takes it away.
+// Shows an MJPEG <img> over the canvas, or removes it.
 function setImage(stage, name, wanted) {
   let image = stage.querySelector("img");
   if (image && (!wanted || image.dataset.camera !== name)) {
@@ -74,7 +74,7 @@ export class Card {
     button("enlarge").addEventListener("click", onEnlarge);
     button("remove").addEventListener("click", onRemove);
     button("pause").addEventListener("click", () => onPause(this.state === "paused" ? "resume" : "pause"));
-    // The same as the enlarge button, for the mouse; one stop less for the keyboard.
+    // The same as the enlarge button, for the mouse only: one tab stop less.
     const frame = this.node.querySelector(".frame");
     frame.tabIndex = -1;
     frame.addEventListener("click", onEnlarge);
@@ -195,10 +195,10 @@ export class Enlarged {
 
   #tracks(tracks) {
     const list = document.getElementById("big-tracks");
-    list.replaceChildren(...tracks.map(({id, score}) => {
+    list.replaceChildren(...tracks.map(({id, confidence}) => {
       const item = document.createElement("li"), swatch = document.createElement("i");
       swatch.style.setProperty("--color", colorOf(id).css);
-      item.append(swatch, `${id}`, Object.assign(document.createElement("span"), {textContent: score.toFixed(2)}));
+      item.append(swatch, `${id}`, Object.assign(document.createElement("span"), {textContent: confidence.toFixed(2)}));
       return item;
     }));
   }

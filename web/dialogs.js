@@ -1,4 +1,4 @@
-// Dialogs that send one request: it stays open with the server's text when that fails.
+// Dialogs that send one request, and stay open with the server's error when it fails.
 
 import {ApiError, call, cameraPath} from "/api.js";
 
@@ -35,7 +35,7 @@ export function addDialog(dialog, done, failed) {
   const asked = asking(dialog, async (form, show) => {
     const name = form.elements.name.value.trim(), url = form.elements.url.value.trim();
     if (!name || !url) {
-      show(name ? "Give the camera's address." : "Give the camera a name.");
+      show(name ? "Enter the camera's address." : "Enter a name.");
       form.elements[name ? "url" : "name"].focus();
       return;
     }
@@ -72,7 +72,7 @@ export function removeDialog(dialog, done, failed) {
 }
 
 export function loginDialog(dialog, done) {
-  dialog.addEventListener("cancel", (event) => event.preventDefault()); // nothing to see without it
+  dialog.addEventListener("cancel", (event) => event.preventDefault()); // the page is empty without a login
   const asked = asking(dialog, async (form, show) => {
     try {
       await call("POST", "login", {token: form.elements.token.value});
@@ -82,7 +82,7 @@ export function loginDialog(dialog, done) {
     } catch (error) {
       if (!(error instanceof ApiError))
         throw error;
-      show(error.login ? "This is not the server's token." : error.message);
+      show(error.login ? "Wrong token." : error.message);
       form.elements.token.select();
     }
   });

@@ -1,15 +1,15 @@
-// Names on a drawing that do not lie on one another, and words about people.
+// Labels of a drawing, placed without overlap, and texts about people.
 
 import {svg} from "/plan.js";
 
 const RING = [[1, -1], [1, 1], [-1, -1], [-1, 1], [0, -1], [0, 1], [1, 0], [-1, 0]];
 const RINGS = 4, DARK = "#0a0a0a";
 
-// Nobody is out of sight for "0 s".
+// Below one second the text has no seconds.
 export const awayText = (seconds) =>
-  seconds < 1 ? "just out of sight" : `out of sight for ${Math.floor(seconds)} s`;
+  seconds < 1 ? "just lost" : `not visible for ${Math.floor(seconds)} s`;
 
-// How many of a drawing's units are one pixel of the page, so that text has a size to be read at.
+// The size of one page pixel in units of the drawing, for a legible text size.
 export function pixelOf(drawing, extent) {
   const {clientWidth: width, clientHeight: height} = drawing;
   return width && height ? Math.max(extent.width / width, extent.height / height) : extent.width / 800;
@@ -20,7 +20,7 @@ const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize
 const overlap = (a, b) => Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x)) *
   Math.max(0, Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y));
 
-// Places about a dot, the nearest first.
+// Label positions around a dot, nearest first.
 export function placesAround(x, y, radius, {width, height}) {
   const places = [];
   for (let ring = 0; ring < RINGS; ring++)
@@ -32,7 +32,7 @@ export function placesAround(x, y, radius, {width, height}) {
   return places;
 }
 
-// Places about a box: on its upper edge, higher, on its lower edge, lower, and at its sides.
+// Label positions around a box: at the upper edge, above, at the lower edge, below, and at the sides.
 export function placesOfBox([x1, y1, x2, y2], {width, height}) {
   const places = [];
   for (let step = 0; step < RINGS; step++) {
@@ -58,7 +58,7 @@ export class Labels {
     this.#taken.push(box);
   }
 
-  // The first place that is free, else the one that covers least; null then where it may be left out.
+  // The first free position, else the one with the least overlap; null instead for optional labels.
   place(text, places, optional = false) {
     const size = this.size(text), {x, y, width, height} = this.extent;
     let best = null, least = Infinity;
@@ -77,7 +77,7 @@ export class Labels {
     return best;
   }
 
-  // Dark on a plate of its own colour, all of which are bright: to be read on any frame.
+  // Dark text on a plate of the person's colour (all are bright), legible on any frame.
   plate(text, box, colour, ink = DARK) {
     const group = svg("g", {class: "plate"});
     const name = svg("text", {x: box.x + box.width / 2, y: box.y + box.height / 2, fill: ink,

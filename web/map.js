@@ -1,4 +1,4 @@
-// The map: who is where, why, and in which images; and the cameras' calibrations.
+// The map page: people on the map, association events, camera frames, and calibration.
 
 import {ApiError, call, cameraPath} from "/api.js";
 import {Calibration} from "/calibration.js";
@@ -11,15 +11,15 @@ const POLL_MS = 500, FRAME_MS = 300;
 const $ = (id) => document.getElementById(id);
 const EVENTS_SHOWN = 40;
 const boxes = new Map(); // the newest message of each camera
-const shown = new Map(); // and the one that its image was drawn with
-let cameras = new Map(); // by name, as the server describes them
+const shown = new Map(); // the message that belongs to the image shown
+let cameras = new Map(); // by name, from /api/v2/cameras
 let map = null, mapped = null, people = [], focused = null, hovered = null, events = [], serial = 0;
 
 const theme = (() => {
   try {
     return localStorage.getItem("spoton-theme");
   } catch {
-    return null; // storage may be forbidden
+    return null; // storage may be disabled
   }
 })();
 if (theme === "light" || theme === "dark")
@@ -41,9 +41,9 @@ function drawPerson(plan, person, pixel) {
   const colour = colourOf(person.person);
   group.classList.toggle("dimmed", Boolean(focused) && focused !== person.person);
   group.dataset.person = person.person;
-  const way = person.trail.map(([x, y]) => `${x},${y}`).join(" ");
-  group.append(svg("polyline", {class: "trail rim", points: way}),
-               svg("polyline", {class: "trail", points: way, stroke: colour}));
+  const path = person.trail.map(([x, y]) => `${x},${y}`).join(" ");
+  group.append(svg("polyline", {class: "trail rim", points: path}),
+               svg("polyline", {class: "trail", points: path, stroke: colour}));
   group.append(svg("circle", {class: "spread", cx: person.x, cy: person.y, fill: colour,
                               r: Math.min(person.deviation_m * 2, 3) * map.units_per_m}));
   const big = person.person === hovered || person.person === focused;
@@ -56,8 +56,8 @@ function drawPerson(plan, person, pixel) {
   return group;
 }
 
-// Where people stand close, a line leads from the name to its dot; those out of sight, and those
-// who are not meant while somebody is focused, are named where there is room.
+// In a crowd, a line connects the label to its dot. People who are not visible, or not focused while
+// another person is, are labelled only where there is space.
 function namePerson(group, person, labels, pixel) {
   const {x, y} = person, radius = DOT_PX * pixel;
   const optional = !person.visible || (focused && person.person !== focused);
@@ -88,7 +88,7 @@ function drawMap() {
   for (const [group, person] of drawn)
     namePerson(group, person, labels, pixel);
   const seen = people.filter(({visible}) => visible).length;
-  $("map-count").textContent = `${seen} in sight, ${people.length - seen} remembered`;
+  $("map-count").textContent = `${seen} visible, ${people.length - seen} remembered`;
 }
 
 function listPeople() {
@@ -138,7 +138,7 @@ addEventListener("keydown", (event) => {
     focus(focused);
 });
 
-// --- why --------------------------------------------------------------------------------------
+// --- association events --------------------------------------------------------------------------------------
 
 function reason(event) {
   const whom = event.other ? ` (${event.other})` : "";
@@ -171,24 +171,24 @@ function showEvents(fresh) {
   }
 }
 
-// --- the images -----------------------------------------------------------------------------
+// --- camera frames -----------------------------------------------------------------------------
 
-// Of a camera that has given no frame yet there is nothing to ask for.
+// Before a camera's first frame, frame.jpg is 404.
 const hasFrame = (camera) => Boolean(camera) && (boxes.has(camera.name) || camera.ledger.inferred > 2);
 
 function stateText({state, reason}) {
   return [STATE_TEXT[state] ?? state, reason].filter(Boolean).join(": ");
 }
 
-function makePicture(name) {
+function makeCamera(name) {
   const item = document.createElement("li"), figure = document.createElement("figure");
   const image = document.createElement("img"), caption = document.createElement("figcaption");
   const state = document.createElement("p");
   image.alt = `Camera ${name}`;
-  image.hidden = true; // until there is something in it
+  image.hidden = true; // until it has loaded
   state.className = "cover";
-  // One after the other: a stream for each camera would take all connections that a browser
-  // has for a host. The boxes that are drawn on a image are those that came with it.
+  // Single JPEGs, one after the other: MJPEG streams would use up the browser's connections to this
+  // host. Each image is shown with the boxes received at the same time.
   const next = () => {
     const camera = cameras.get(name);
     if (item.isConnected && !document.hidden && hasFrame(camera) && camera.state !== "offline")
@@ -214,8 +214,8 @@ function makePicture(name) {
   return item;
 }
 
-function showPictures() {
-  const list = $("images");
+function showCameras() {
+  const list = $("frames");
   for (const item of [...list.children])
     if (!cameras.has(item.dataset.camera)) {
       boxes.delete(item.dataset.camera);
@@ -225,7 +225,7 @@ function showPictures() {
   for (const [name, camera] of cameras) {
     let item = list.querySelector(`[data-camera="${CSS.escape(name)}"]`);
     if (!item) {
-      item = makePicture(name);
+      item = makeCamera(name);
       list.append(item);
     }
     const state = item.querySelector(".cover"), text = stateText(camera);
@@ -234,11 +234,11 @@ function showPictures() {
       state.textContent = text;
     item.classList.toggle("quiet", !state.hidden);
   }
-  $("images-none").hidden = cameras.size > 0;
+  $("frames-none").hidden = cameras.size > 0;
 }
 
 function drawBoxes() {
-  for (const item of $("images").children) {
+  for (const item of $("frames").children) {
     const message = shown.get(item.dataset.camera), layer = item.querySelector("svg");
     if (!message)
       continue;
@@ -246,16 +246,16 @@ function drawBoxes() {
     layer.setAttribute("viewBox", `0 0 ${message.width} ${message.height}`);
     layer.style.aspectRatio = item.querySelector("img").style.aspectRatio =
       `${message.width} / ${message.height}`;
-    drawPicture(layer, message);
+    drawPeople(layer, message);
   }
 }
 
-function drawPicture(layer, message) {
-  const who = new Map((message.people ?? []).map(({track, person}) => [track, person]));
+function drawPeople(layer, message) {
+  const persons = new Map((message.people ?? []).map(({track, person}) => [track, person]));
   const extent = {x: 0, y: 0, width: message.width, height: message.height};
   const labels = new Labels(extent, pixelOf(layer, extent)), named = [];
   for (const [track, x1, y1, x2, y2] of message.tracks) {
-    const person = who.get(track);
+    const person = persons.get(track);
     if (focused && person !== focused)
       continue;
     const colour = person ? colourOf(person) : "#fff", on = person && person === hovered;
@@ -265,7 +265,7 @@ function drawPicture(layer, message) {
     if (person)
       named.push([person, [x1, y1, x2, y2]]);
   }
-  // After all boxes: no line crosses a name.
+  // Labels after all boxes, so that no line crosses them.
   for (const [person, box] of named)
     layer.append(labels.plate(person, labels.place(person, placesOfBox(box, labels.size(person))),
                               colourOf(person)));
@@ -294,7 +294,7 @@ const calibration = new Calibration({
   },
 });
 
-// Without a map the server has neither people nor calibrations: they are not asked for.
+// Without a map the server has neither people nor calibrations, so they are not requested.
 async function update() {
   if (mapped === null) {
     const {settings} = await call("GET", "settings");
@@ -312,7 +312,7 @@ async function update() {
   }
   if (document.hidden)
     return;
-  showPictures();
+  showCameras();
   if (mapped) {
     drawMap();
     listPeople();
@@ -326,12 +326,12 @@ async function poll() {
     await update();
     $("link").dataset.link = "live";
     $("link").textContent = "Connected";
-    tell(mapped ? null : "There is no map: SPATIAL_MATCH_ENABLED is off.");
+    tell(mapped ? null : "No map; set SPATIAL_MATCH_ENABLED=true.");
   } catch (error) {
     if (!(error instanceof ApiError))
       throw error;
     $("link").dataset.link = "lost";
-    $("link").textContent = error.login ? "Sign in on the page of the cameras" : "Connection lost";
+    $("link").textContent = error.login ? "Sign in on the page Cameras" : "Connection lost";
     tell(error.message);
   } finally {
     setTimeout(poll, POLL_MS);

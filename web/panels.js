@@ -1,10 +1,10 @@
-// The panels beside the frames: stage times against their targets, the ledger, the server's facts.
+// The side panels: stage times with their targets, the ledger, and server facts.
 
-const HISTORY = 120; // samples, one a second
+const HISTORY = 120; // samples, one per second
 const SVG_HEIGHT = 40;
 
-// The guide's targets, in ms for a batch of 16. A smaller batch is held to its share of them, and of
-// calls that run side by side each may take longer, so that a verdict says the same in all cases.
+// Targets in ms for a batch of 16. They scale with the batch size and with the number of parallel
+// inference requests, so that the verdict is comparable in all cases.
 const TARGET_BATCH = 16;
 const STAGES = [
   {key: "detect_ms", name: "BatchDet", target: 200, what: "one inference call"},
@@ -28,7 +28,7 @@ export function milliseconds(value) {
 
 export function setText(node, text) {
   if (node.textContent !== text)
-    node.textContent = text; // unchanged text would still make screen readers and layout work
+    node.textContent = text; // unchanged text would still trigger layout and screen readers
 }
 
 export function setIcon(node, icon) {
@@ -71,7 +71,7 @@ export class StagePlots {
   }
 
   #aim(row, target, share, beside) {
-    const notes = [share === 1 ? "" : `${milliseconds(row.stage.target)} at 16`, beside > 1 ? `${beside} at once` : ""];
+    const notes = [share === 1 ? "" : `${milliseconds(row.stage.target)} at 16`, beside > 1 ? `${beside} in parallel` : ""];
     const note = notes.filter(Boolean).join(", ");
     row.target = target;
     setText(row.node.querySelector(".goal"), `– – target ${milliseconds(target)}${note && ` (${note})`}`);
@@ -108,8 +108,8 @@ export class StagePlots {
   }
 }
 
-const COLUMNS = ["received", "inferred", "skipped", "stale", "failed", "in_flight"];
-const LABELS = ["Received", "Inferred", "Skipped", "Stale", "Failed", "In flight"];
+const COLUMNS = ["received", "inferred", "skipped", "dropped", "failed", "in_flight"];
+const LABELS = ["Received", "Inferred", "Skipped", "Dropped", "Failed", "In flight"];
 
 export class Ledger {
   #body;
@@ -176,7 +176,7 @@ function duration(seconds) {
   return days ? `${days} d ${clock}` : clock;
 }
 
-// Fills a <dl> with [name, value] pairs; what is null is left out.
+// Fills a <dl> with [name, value] pairs; null values are omitted.
 export function setFacts(list, facts) {
   const shown = facts.filter(([, value]) => value !== null && value !== undefined && value !== "");
   while (list.children.length > shown.length)
@@ -193,13 +193,13 @@ export function setFacts(list, facts) {
   });
 }
 
-/* One device is the engine's own line; of several: who has how many cameras, and which is lost. */
+/* With one device the engine's line is enough; with several: cameras per device, and failed ones. */
 function deviceFacts(devices = []) {
   if (devices.length < 2) return null;
   return devices.map((each) => `${each.device}: ${each.lost ? "failed" : `${each.cameras} cameras`}`).join(", ");
 }
 
-/* Those that are reported; a class without a name by its number. */
+/* The reported classes; unnamed ones by number. */
 function classFacts(classes = {}) {
   const names = Object.entries(classes).map(([index, name]) => name ?? index);
   return names.length > 6 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ") || null;
@@ -215,9 +215,9 @@ export function systemFacts(stats) {
     ["Model", engine.model],
     ["Classes", classFacts(engine.classes)],
     ["Input", input ? `${input.width} × ${input.height}, batch ${input.batch}` : null],
-    ["Decoded to done", total?.count ? `${milliseconds(total.p50_ms)}, p95 ${milliseconds(total.p95_ms)}` : null],
+    ["Latency", total?.count ? `${milliseconds(total.p50_ms)}, p95 ${milliseconds(total.p95_ms)}` : null],
     ["Memory", isNumber(stats.memory_bytes) ? `${number.format(stats.memory_bytes / 1e6)} MB` : null],
     ["Viewers", isNumber(viewers.ws) ? `${viewers.ws} WebSocket, ${viewers.mjpeg ?? 0} MJPEG` : null],
-    ["Up for", isNumber(stats.uptime_s) ? duration(stats.uptime_s) : null],
+    ["Uptime", isNumber(stats.uptime_s) ? duration(stats.uptime_s) : null],
   ];
 }

@@ -1,4 +1,4 @@
-// The plan as SVG, in the map's own units.
+// The floor plan as SVG, in map units.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 
@@ -13,7 +13,7 @@ export function clear(node) {
   node.replaceChildren();
 }
 
-// The map's own size; where the file gives none, what there is to see, with a metre around it.
+// The size of the map; if the file has none, the extent of all views and people plus a metre.
 export function extentOf(map, people = [], marks = []) {
   if (map.width > 0 && map.height > 0)
     return {x: 0, y: 0, width: map.width, height: map.height};
@@ -27,7 +27,7 @@ export function extentOf(map, people = [], marks = []) {
   return {x, y, width: Math.max(...xs) + margin - x, height: Math.max(...ys) + margin - y};
 }
 
-// Grid, plan and what the cameras see; the cameras' names where `labels` finds room for them.
+// Grid, floor plan and fields of view, with camera names where `labels` finds space.
 export function drawGround(plan, map, extent, {image = null, labels = null} = {}) {
   const step = map.units_per_m * (extent.width / map.units_per_m > 100 ? 10 : 1);
   const lines = [];

@@ -1,21 +1,21 @@
-// The WebSocket that carries frames and tracks of the cameras that can be seen.
+// The WebSocket with frames and tracks of the visible cameras.
 //
-// One socket for all of them. When the choice changes, the new socket is opened before the old one is
-// closed, so that no frame flickers. When sockets cannot be had at all although the server answers
-// (some proxies), `onFallback(true)` asks for MJPEG, and the socket is tried again now and then.
+// One socket serves all cameras. When the selection changes, the new socket opens before the old one
+// closes, so that frames do not flicker. When WebSockets fail although the server replies (some
+// proxies), `onFallback(true)` switches to MJPEG, and the socket is retried from time to time.
 
 import {backOff} from "/api.js";
 import {readMessage} from "/wire.js";
 
-const CHOICE_SETTLES_MS = 150; // scrolling passes by many cameras
+const CHOICE_SETTLES_MS = 150; // scrolling changes the selection often
 const FAILURES_BEFORE_FALLBACK = 3;
 
 export class Stream {
-  #socket = null;  // delivers
-  #next = null;    // is to replace it
+  #socket = null;  // in use
+  #next = null;    // replaces #socket once open
   #timer = 0;
   #attempt = 0;
-  #failures = 0;   // sockets in a row that never opened
+  #failures = 0;   // consecutive sockets that did not open
   #choice = "";
   #wanted = false;
   #handlers;
@@ -24,12 +24,12 @@ export class Stream {
     this.#handlers = handlers; // onMessage(message), onState("open" | "lost"), onFallback(bool)
   }
 
-  // names: the cameras to have; none: no socket. width: of the widest frame shown, in pixels.
+  // names: the cameras to subscribe to; empty: no socket. width: of the widest frame shown, in pixels.
   choose(names, width) {
     const query = new URLSearchParams({format: "binary", jpeg: "1"});
     if (width)
       query.set("width", width);
-    // Names need no escaping, and the comma between them must stay one.
+    // Names need no escaping; the commas must not be escaped.
     const choice = names.length ? `cameras=${[...names].sort().join(",")}&${query}` : "";
     if (choice === this.#choice)
       return;
@@ -37,7 +37,7 @@ export class Stream {
     this.#later(CHOICE_SETTLES_MS);
   }
 
-  // Tries at once, as when the server has just answered again.
+  // Retries at once, for example after the server replied again.
   start() {
     this.#wanted = true;
     if (this.#socket === null && this.#next === null)

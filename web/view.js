@@ -1,5 +1,5 @@
-// One camera's image with its boxes, on a canvas. A image and the tracks of the same message are
-// decoded, kept and drawn together, so that boxes always belong to what lies under them.
+// One camera's frame with its boxes, on a canvas. The JPEG and the tracks of a message are decoded,
+// stored and drawn together, so that boxes always match the frame.
 
 const COLORS_MAX = 4096;
 const colors = new Map();
@@ -17,7 +17,7 @@ function linearOfOklab(lightness, a, b) {
   return rgb.some((value) => value < 0 || value > 1) ? null : rgb;
 }
 
-// The same colour for an id as in the server's own drawings (src/render/draw.c).
+// The same colour per id as on the server (src/render/draw.c).
 export function colorOf(id) {
   let color = colors.get(id);
   if (color)
@@ -37,7 +37,7 @@ export function colorOf(id) {
   return color;
 }
 
-// The views that have something new, drawn together before the next repaint.
+// Views with new data, drawn together before the next repaint.
 const dirty = new Set();
 function drawAll() {
   for (const view of dirty)
@@ -51,16 +51,16 @@ function invalidate(view) {
   dirty.add(view);
 }
 
-// What the classes of the messages are called: of /api/v2/stats. People alone need no word.
+// Class names from /api/v2/stats. With persons only, no name is drawn.
 let classNames = {};
 export function nameClasses(names = {}) {
   const only = Object.values(names);
   classNames = only.length === 1 && only[0]?.toLowerCase() === "person" ? {} : names;
 }
 
-// The newest message of a camera; whoever shows the camera is told when a new image is ready.
+// The newest message of a camera, and the views to redraw when its image is decoded.
 export class Feed {
-  message = null; // of the image
+  message = null; // of the bitmap
   bitmap = null;
   views = new Set();
   #waiting = null;
@@ -69,7 +69,7 @@ export class Feed {
 
   push(message) {
     if (!message.jpeg)
-      return; // boxes are never drawn on another frame's image
+      return; // boxes are never drawn on another frame
     this.#waiting = message;
     if (!this.#decoding)
       this.#decode();
@@ -84,7 +84,7 @@ export class Feed {
       try {
         bitmap = await createImageBitmap(new Blob([message.jpeg], {type: "image/jpeg"}));
       } catch {
-        continue; // a broken image: the one before it stays
+        continue; // invalid JPEG: keep the previous image
       }
       this.bitmap?.close();
       message.jpeg = null;
@@ -146,7 +146,7 @@ export class View {
     if (width && height && (width !== this.#canvas.width || height !== this.#canvas.height)) {
       this.#canvas.width = width;
       this.#canvas.height = height;
-      this.draw(); // at once: resizing has emptied it
+      this.draw(); // at once: resizing clears the canvas
     }
   }
 
@@ -188,7 +188,7 @@ export class View {
         c.lineWidth = pass === "rim" ? line * 1.9 : line;
         c.strokeRect(x, y, w, h);
       }
-    // After all boxes: no line crosses a label.
+    // Labels after all boxes, so that no line crosses them.
     c.setLineDash([]);
     c.font = `600 ${text}px system-ui, sans-serif`;
     c.textBaseline = "middle";

@@ -1,5 +1,5 @@
-// Reads the binary WebSocket message, version 2 (docs/API.md). The JPEG is a view into the message's
-// own buffer; nothing is copied.
+// Parses a binary WebSocket message, version 2 (docs/API.md). The JPEG is a view into the message's
+// buffer, not a copy.
 
 const MAGIC = 0x53505402; // "SPT", version 2
 const HEAD_BYTES = 34, TRACKS_HEAD_BYTES = 5;
@@ -18,23 +18,23 @@ export function readMessage(buffer) {
   const classesAt = tracksAt + count * trackBytes;
   const end = classesAt + (flags & HAS_CLASSES ? count : 0);
   if (end > bytes.length)
-    throw new Error("a spoton message that is cut short");
+    throw new Error("truncated spoton message");
 
   const number = (at, size) => size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : bytes[at];
-  const bits = boxBytes * 2, most = 2 ** bits - 1; // of each of a box's four numbers
+  const bits = boxBytes * 2, most = 2 ** bits - 1; // of each of the four coordinates of a box
   const corner = (at, i) => {
     const low = at + (i * bits >> 3), all = bytes[low] | bytes[low + 1] << 8 | bytes[low + 2] << 16;
     const value = all >> (i * bits & 7) & most;
     return flags & PIXELS ? value : value / most * (i % 2 ? height : width);
   };
   const base = count ? view.getUint32(tracksAt - TRACKS_HEAD_BYTES, true) : 0;
-  const first = count ? bytes[tracksAt - 1] : 0; // the class of all tracks, where they have one
+  const first = count ? bytes[tracksAt - 1] : 0; // the common class of all tracks
   const tracks = [];
   for (let i = 0, at = tracksAt; i < count; i++, at += trackBytes)
     tracks.push({
       id: base + number(at + boxBytes + 1, idBytes),
       class: flags & HAS_CLASSES ? bytes[classesAt + i] : first,
-      score: bytes[at + boxBytes] / 255,
+      confidence: bytes[at + boxBytes] / 255,
       box: [0, 1, 2, 3].map((i) => corner(at, i)),
     });
   return {

@@ -1,4 +1,4 @@
-/* Who may do what: token, session cookie, and requests that a foreign page makes. */
+/* Access control: token, session cookie, and cross-origin requests. */
 #include "api/internal.h"
 
 #include "base/clock.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* The next cookie of ours at or behind `at`, its value with its length; NULL: there is none. */
+/* The value and length of the next session cookie at or after `at`; NULL: none. */
 static const char *next_session(const char **at, size_t *bytes)
 {
     static const char key[] = "spoton_session=";
@@ -45,7 +45,7 @@ static bool is_known(const struct sp_api *api, const struct sp_request *request)
     return has_session(api, request->cookie);
 }
 
-/* "https://host:port" or "host:port": where the host stands. */
+/* The host in "https://host:port" or "host:port". */
 static size_t host_of(const char *text, const char **host)
 {
     const char *scheme = strstr(text, "://");
@@ -59,7 +59,7 @@ static bool is_made_of(const char *text, size_t n, const char *characters)
     return strspn(text, characters) >= n;
 }
 
-/* A name may begin with "127." as well: 127.example.com is anybody's. */
+/* Digits and dots only: 127.example.com is not loopback. */
 static bool is_loopback_name(const char *host, size_t n)
 {
     return (n == 9 && strncasecmp(host, "localhost", 9) == 0) ||
@@ -80,8 +80,8 @@ static bool is_allowed_origin(const char *list, const char *origin)
     return false;
 }
 
-/* A page of this host, of this machine (the front ends' own servers run on other ports), or of
- * ALLOWED_ORIGINS. */
+/* The origin is this host or loopback (on any port, for front ends with their own server), or is
+ * listed in ALLOWED_ORIGINS. */
 static bool is_own_origin(const struct sp_api *api, const struct sp_request *request)
 {
     const char *origin, *host;
@@ -92,8 +92,8 @@ static bool is_own_origin(const struct sp_api *api, const struct sp_request *req
            is_loopback_name(origin, n) || (n == m && strncasecmp(origin, host, n) == 0);
 }
 
-/* A foreign name that a page made to mean this machine (DNS rebinding) is no numeric address, no
- * name of this machine, and not the one that HTTP_HOST says. */
+/* Guards against DNS rebinding: the host must be a numeric address, localhost or HTTP_HOST, since
+ * any other name may have been pointed at this machine by a foreign page. */
 static bool is_own_host(const struct sp_api *api, const struct sp_request *request)
 {
     const char *host, *own = api->settings.http_host;
@@ -105,9 +105,9 @@ static bool is_own_host(const struct sp_api *api, const struct sp_request *reque
     return n == strlen(own) && strncasecmp(host, own, n) == 0;
 }
 
-bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older)
+bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool api_v1)
 {
-    return (older || api->settings.api_token[0] == '\0') && is_own_origin(api, request);
+    return (api_v1 || api->settings.api_token[0] == '\0') && is_own_origin(api, request);
 }
 
 bool sp_access_allowed(struct sp_call *call, bool open_path)
@@ -118,19 +118,17 @@ bool sp_access_allowed(struct sp_call *call, bool open_path)
     bool changes = request->method == SP_POST || request->method == SP_DELETE;
     bool foreign = !is_own_origin(api, request);
     if (!guarded && !api->settings.allow_insecure && !is_own_host(api, request)) {
-        sp_call_refuse(call, 403,
-                       "unknown host name: use this machine's address, or set API_TOKEN");
+        sp_call_refuse(call, 403, "unknown host name; use the numeric address, or set API_TOKEN");
         return false;
     }
     if (foreign && changes) {
-        sp_call_refuse(call, 403,
-                       "a page of another host may not do this, unless ALLOWED_ORIGINS names it");
+        sp_call_refuse(call, 403, "Origin of another host; add it to ALLOWED_ORIGINS");
         return false;
     }
     if (open_path || !guarded || is_known(api, request))
         return true;
     sp_call_header(call, "WWW-Authenticate: Bearer");
-    sp_call_refuse(call, 401, "a token is needed: Authorization: Bearer TOKEN, or the login");
+    sp_call_refuse(call, 401, "no valid token; send Authorization: Bearer TOKEN, or sign in");
     return false;
 }
 
@@ -160,14 +158,14 @@ static void check_token(struct sp_call *call, const char *token)
     int64_t now_us = sp_clock_us();
     int wait_s;
     if (secret[0] == '\0') {
-        call->reply->status = 204; /* there is nothing to sign in to */
+        call->reply->status = 204; /* without API_TOKEN no login is needed */
     } else if (!sp_sessions_may_try(sessions, now_us, address, &wait_s)) {
         sp_sessions_wrong(sessions, now_us, address, false);
         sp_call_header(call, "Retry-After: %d", wait_s);
-        sp_call_refuse(call, 429, "too many wrong tokens from this address: wait %d s", wait_s);
+        sp_call_refuse(call, 429, "too many failed logins from this address; wait %d s", wait_s);
     } else if (!sp_is_secret(token, strlen(token), secret)) {
         sp_sessions_wrong(sessions, now_us, address, true);
-        sp_call_refuse(call, 401, "the token is wrong");
+        sp_call_refuse(call, 401, "wrong token; use the value of API_TOKEN");
     } else {
         begin_session(call);
     }
@@ -178,7 +176,7 @@ void sp_access_login(struct sp_call *call)
     json_t *body = json_loadb(call->request->body, call->request->body_bytes, 0, NULL);
     const char *token = json_string_value(json_object_get(body, "token"));
     if (!token || json_object_size(body) != 1)
-        sp_call_refuse(call, 400, "the body is {\"token\": \"...\"}");
+        sp_call_refuse(call, 400, "invalid body; send {\"token\": \"...\"}");
     else
         check_token(call, token);
     json_decref(body);

@@ -1,4 +1,4 @@
-/* Finds what answers a request. */
+/* Routes requests and WebSocket upgrades. */
 #include "api/internal.h"
 
 #include "api/assets.h"
@@ -48,7 +48,7 @@ void sp_call_header(struct sp_call *call, const char *format, ...)
     int n = vsnprintf(headers + used, left, format, args);
     va_end(args);
     if (n < 0 || (size_t)n + 3 > left)
-        headers[used] = '\0'; /* a header that does not fit is left out whole */
+        headers[used] = '\0'; /* a header that does not fit is omitted */
     else
         memcpy(headers + used + n, "\r\n", 3);
 }
@@ -71,7 +71,7 @@ void sp_call_refuse(struct sp_call *call, int status, const char *format, ...)
     sp_json_end_object(call->json);
 }
 
-/* False too when a part is empty or too long for a name. */
+/* False too when a segment is empty or too long for a name. */
 static bool matches(const char *pattern, const char *path, struct sp_call *call)
 {
     char *parts[] = {call->name, call->second};
@@ -93,7 +93,7 @@ static bool matches(const char *pattern, const char *path, struct sp_call *call)
     return *path == '\0';
 }
 
-/* The description has a path of its own, and one as a file of web/. */
+/* openapi.json has a path of its own, and one as a file of web/. */
 static bool describes_api(const char *path)
 {
     return strcmp(path, "/api/v2/openapi.json") == 0 || strcmp(path, "/openapi.json") == 0;
@@ -121,8 +121,8 @@ static bool send_asset(struct sp_call *call)
     return false;
 }
 
-/* Sets what the answer and its headers depend on. NULL: no such path, or, with methods in `allow`,
- * one that takes others. */
+/* Finds the route and fills call->name and call->second. NULL: no such path or, with methods in
+ * `allow`, the path has other methods. */
 static const struct sp_route *find_route(struct sp_call *call, char allow[64])
 {
     enum sp_method method = call->request->method;
@@ -143,9 +143,9 @@ static const struct sp_route *find_route(struct sp_call *call, char allow[64])
 
 static void add_cors(struct sp_call *call)
 {
-    if (call->request->origin[0]) /* else a cache may give one page's answer to another */
+    if (call->request->origin[0]) /* else caches may serve one origin's reply to another */
         sp_call_header(call, "Vary: Origin");
-    /* A page of another site cannot read what it embeds, and may not show it either. */
+    /* Pages of other sites must not embed images of this API. */
     if (!sp_v1_owns(call->request->path))
         sp_call_header(call, "Cross-Origin-Resource-Policy: same-site");
     if (!sp_access_cors(call->api, call->request, sp_v1_owns(call->request->path)))
@@ -158,12 +158,12 @@ static void add_cors(struct sp_call *call)
     sp_call_header(call, "Access-Control-Max-Age: 600");
 }
 
-static void take_fresh_settings(struct sp_api *api)
+static void apply_new_settings(struct sp_api *api)
 {
     pthread_mutex_lock(&api->mutex);
-    if (api->has_fresh) {
-        struct sp_settings *to = &api->settings, *from = api->fresh;
-        /* Who signed in with the old token has to sign in again. */
+    if (api->has_new_settings) {
+        struct sp_settings *to = &api->settings, *from = api->new_settings;
+        /* Sessions of the old token are no longer valid. */
         if (strcmp(to->api_token, from->api_token) != 0)
             sp_sessions_end_all(&api->sessions);
         memcpy(to->api_token, from->api_token, sizeof to->api_token);
@@ -174,7 +174,7 @@ static void take_fresh_settings(struct sp_api *api)
         to->stream_max_width_px = from->stream_max_width_px;
         to->stream_resize_factor = from->stream_resize_factor;
         to->log_level = from->log_level;
-        api->has_fresh = false;
+        api->has_new_settings = false;
     }
     pthread_mutex_unlock(&api->mutex);
 }
@@ -192,15 +192,15 @@ static void answer(void *user, const struct sp_request *request, struct sp_reply
         if (sp_access_allowed(&call, (route->flags & SP_ROUTE_OPEN) != 0))
             route->answer(&call);
     } else if (allow[0] == '\0' && reads && send_asset(&call)) {
-        /* The page itself says nothing of the cameras: it brings the login. */
+        /* The pages contain no data and include the login, so they require no token. */
         if (describes_api(request->path) || !sp_access_allowed(&call, true))
             sp_access_allowed(&call, false);
     } else if (allow[0]) {
         sp_call_header(&call, "Allow: %s", allow);
         if (sp_access_allowed(&call, false))
-            sp_call_refuse(&call, 405, "this path takes %s", allow);
+            sp_call_refuse(&call, 405, "unsupported method; use %s", allow);
     } else if (sp_access_allowed(&call, false)) {
-        sp_call_refuse(&call, 404, "there is nothing here: see /api/v2/openapi.json");
+        sp_call_refuse(&call, 404, "no such path; see /api/v2/openapi.json");
     }
 }
 
@@ -213,11 +213,11 @@ static bool plan_updates(struct sp_call *call, struct sp_ws_plan *plan)
     sp_request_query(request, "cameras", plan->cameras, sizeof plan->cameras);
     bool binary = strcmp(format, "binary") == 0;
     if (!binary && strcmp(format, "json") != 0) {
-        sp_call_refuse(call, 400, "format is json or binary");
+        sp_call_refuse(call, 400, "format: unknown value; use json or binary");
     } else if (strcmp(jpeg, "0") != 0 && strcmp(jpeg, "1") != 0) {
-        sp_call_refuse(call, 400, "jpeg is 0 or 1");
+        sp_call_refuse(call, 400, "jpeg: unknown value; use 0 or 1");
     } else if (jpeg[0] == '1' && !binary) {
-        sp_call_refuse(call, 400, "jpeg=1 wants format=binary");
+        sp_call_refuse(call, 400, "jpeg=1 requires format=binary");
     } else if (sp_call_stream_options(call, &plan->stream)) {
         plan->format = jpeg[0] == '1' ? SP_WS_BINARY_JPEG : (binary ? SP_WS_BINARY : SP_WS_JSON);
         return true;
@@ -231,8 +231,7 @@ static bool upgrade(void *user, const struct sp_request *request, struct sp_ws_p
     struct sp_call call = {.api = user, .request = request, .reply = reply, .json = &reply->body};
     bool same_origin = request->origin[0] == '\0' || sp_access_cors(call.api, request, true);
     if (!same_origin) {
-        sp_call_refuse(&call, 403,
-                       "a page of another host may not watch, unless ALLOWED_ORIGINS names it");
+        sp_call_refuse(&call, 403, "Origin of another host; add it to ALLOWED_ORIGINS");
         return false;
     }
     if (!sp_access_allowed(&call, false))
@@ -245,7 +244,7 @@ static bool upgrade(void *user, const struct sp_request *request, struct sp_ws_p
 static void tick(void *user)
 {
     struct sp_api *api = user;
-    take_fresh_settings(api);
+    apply_new_settings(api);
     sp_system_sample(api);
     sp_viewer_throttle_tick(api);
     sp_sessions_tick(&api->sessions, sp_clock_us());
@@ -280,12 +279,12 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->probe.struct_bytes = sizeof api->probe;
     sp_pipeline_engine(api->pipeline)->probe(&api->probe);
     pthread_mutex_init(&api->mutex, NULL);
-    api->fresh = malloc(sizeof *api->fresh);
+    api->new_settings = malloc(sizeof *api->new_settings);
     api->stages = calloc(SP_STAGE_COUNT, sizeof api->stages[0]);
     api->scratch = calloc(1, sizeof *api->scratch);
     api->classes = &sp_pipeline_model(api->pipeline)->class_names;
     int result = SP_OK;
-    if (!api->fresh || !api->stages || !api->scratch)
+    if (!api->new_settings || !api->stages || !api->scratch)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (result == SP_OK)
         result = sp_v1_open(api, err);
@@ -302,7 +301,7 @@ void sp_api_close(struct sp_api *api)
         return;
     pthread_mutex_destroy(&api->mutex);
     sp_v1_close(api);
-    free(api->fresh);
+    free(api->new_settings);
     free(api->stages);
     free(api->scratch);
     free(api);
@@ -321,8 +320,8 @@ void sp_api_attach(struct sp_api *api, struct sp_server *server)
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
 {
     pthread_mutex_lock(&api->mutex);
-    *api->fresh = *settings;
-    api->has_fresh = true;
+    *api->new_settings = *settings;
+    api->has_new_settings = true;
     pthread_mutex_unlock(&api->mutex);
 }
 

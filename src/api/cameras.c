@@ -21,7 +21,7 @@ static int find(struct sp_call *call, struct sp_camera_report *report)
 {
     int camera = sp_api_find_camera(call->api, call->name, report);
     if (camera < 0)
-        sp_call_refuse(call, 404, "there is no camera %s", call->name);
+        sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
     return camera;
 }
 
@@ -94,11 +94,12 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
     const char *name = json_string_value(json_object_get(body, "name"));
     const char *url = json_string_value(json_object_get(body, "url"));
     if (!body)
-        sp_call_refuse(call, 400, "the body is no JSON: %s (line %d)", where.text, where.line);
+        sp_call_refuse(call, 400, "invalid JSON: %s (line %d)", where.text, where.line);
     else if (!name || !url || json_object_size(body) != 2)
-        sp_call_refuse(call, 400, "the body is {\"name\": \"door\", \"url\": \"rtsp://...\"}");
+        sp_call_refuse(call, 400,
+                       "invalid body; send {\"name\": \"door\", \"url\": \"rtsp://...\"}");
     else if (strlen(name) >= sizeof setting->name)
-        sp_call_refuse(call, 400, "the name has %zu bytes: at most %zu are allowed", strlen(name),
+        sp_call_refuse(call, 400, "name: %zu bytes; use at most %zu", strlen(name),
                        sizeof setting->name - 1);
     else if (sp_api_check_url(&call->api->settings, url, setting->url, &err) < 0)
         sp_call_refuse(call, 400, "%s", err.text);
@@ -110,8 +111,8 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
     return good;
 }
 
-/* The count of those in use, against what this machine was measured to serve. */
-static bool has_room(struct sp_call *call)
+/* MAX_CAMERAS is the measured capacity of this machine. */
+static bool has_capacity(struct sp_call *call)
 {
     struct sp_camera_report report;
     int used = 0, capacity = sp_pipeline_camera_capacity(call->api->pipeline);
@@ -124,8 +125,8 @@ static bool has_room(struct sp_call *call)
         return true;
     sp_call_refuse(
         call, 409,
-        "%d cameras are here and MAX_CAMERAS is %d: %d too many with this one; remove one, "
-        "raise FRAME_SKIP, or measure anew with `spoton tune --capacity`",
+        "%d cameras are in use and MAX_CAMERAS is %d: %d too many with this one; remove one, "
+        "raise FRAME_SKIP, or measure the capacity with `spoton tune --capacity`",
         used, most, used + 1 - most);
     return false;
 }
@@ -139,10 +140,10 @@ void sp_cameras_add(struct sp_call *call)
     if (!read_setting(call, &setting))
         return;
     if (sp_api_find_camera(call->api, setting.name, &report) >= 0) {
-        sp_call_refuse(call, 409, "there is a camera %s already", setting.name);
+        sp_call_refuse(call, 409, "camera %s: exists already; choose another name", setting.name);
         return;
     }
-    if (!has_room(call))
+    if (!has_capacity(call))
         return;
     int result = sp_pipeline_add_camera(call->api->pipeline, &setting, &index, &err);
     if (result < 0) {
@@ -152,7 +153,7 @@ void sp_cameras_add(struct sp_call *call)
         return;
     }
     sp_pipeline_camera(call->api->pipeline, index, &report);
-    /* Viewers may wait for its first frame from now on. */
+    /* Lets viewers subscribe before the first frame. */
     sp_hub_begin_camera(call->api->hub, index, setting.name);
     call->reply->status = 201;
     sp_call_header(call, "Location: /api/v2/cameras/%s", setting.name);
@@ -251,7 +252,7 @@ void sp_cameras_tracks(struct sp_call *call)
     if (camera < 0)
         return;
     if (!sp_hub_latest(call->api->hub, camera, &update, &frame)) {
-        sp_call_refuse(call, 404, "camera %s has given no frame yet", report.name);
+        sp_call_refuse(call, 404, "camera %s: no frame yet; check its state", report.name);
         return;
     }
     put_update(call->json, update, call->api->classes);
@@ -268,7 +269,7 @@ struct sp_stream_options sp_api_stream_options(const struct sp_api *api)
     };
 }
 
-/* A number of the query; `value` stays when it is not there. False: refused. */
+/* Reads a number of the query; a missing one leaves `value` unchanged. False: refused. */
 static bool query_number(struct sp_call *call, const char *key, int low, int high, int *value)
 {
     char text[32], *end;
@@ -277,7 +278,7 @@ static bool query_number(struct sp_call *call, const char *key, int low, int hig
     long number = strtol(text, &end, 10);
     if (text[0] == '\0' || *end != '\0' || number < low || number > high || text[0] == ' ' ||
         text[0] == '+') {
-        sp_call_refuse(call, 400, "%s is a number from %d to %d", key, low, high);
+        sp_call_refuse(call, 400, "%s: out of range; use a number from %d to %d", key, low, high);
         return false;
     }
     *value = (int)number;
@@ -311,7 +312,7 @@ static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)
     sp_update_unref(update);
     sp_frame_unref(frame);
     if (sp_hub_generation(call->api->hub, camera) == 0 || (kind == SP_REPLY_IMAGE && !shown)) {
-        sp_call_refuse(call, 404, "camera %s has given no frame yet", report.name);
+        sp_call_refuse(call, 404, "camera %s: no frame yet; check its state", report.name);
         return;
     }
     options.camera = camera;

@@ -1,4 +1,4 @@
-/* Whether it lives, and whether it does its work: both can really turn red. */
+/* /healthz and /readyz. */
 #include "api/internal.h"
 
 #include <string.h>
@@ -32,7 +32,7 @@ void sp_health_live(struct sp_call *call)
 }
 
 struct census {
-    int on, delivering, refusing; /* cameras that should deliver, those that do, and those that
+    int on, delivering, refusing; /* cameras that should deliver frames, that do, and that
                                    * refuse the login */
 };
 
@@ -59,11 +59,11 @@ int sp_health_reasons(struct sp_api *api, char reasons[3][300])
     int count = sp_health_is_broken(api, reasons[0]);
     struct census census = count_cameras(api);
     if (!atomic_load(&api->started))
-        snprintf(reasons[count++], 300, "starting, or stopping");
+        snprintf(reasons[count++], 300, "starting or stopping");
     else if (census.on > 0 && census.delivering == 0)
         snprintf(reasons[count++], 300,
-                 census.refusing ? "none of %d cameras delivers, %d unauthorized"
-                                 : "none of %d cameras delivers",
+                 census.refusing ? "none of %d cameras delivers frames, %d unauthorized"
+                                 : "none of %d cameras delivers frames",
                  census.on, census.refusing);
     else if (census.on > 0 && sp_pipeline_detectors(api->pipeline, detectors) == 0)
         snprintf(reasons[count++], 300, "the model is being compiled");

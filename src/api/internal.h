@@ -1,4 +1,4 @@
-/* What the files of api/ share. Data flow and threads: api.h. */
+/* Shared by the files of api/. Data flow and threads: api.h. */
 #pragma once
 
 #include "api/api.h"
@@ -8,7 +8,7 @@
 
 enum { SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
 
-/* Sums at one moment, for rates over the last seconds. */
+/* Totals at one time; two samples make a rate. */
 struct sp_rate_sample {
     int64_t at_us;
     uint64_t frames, inferred;
@@ -18,8 +18,8 @@ struct sp_rate_sample {
 };
 
 struct sp_viewer_throttle {
-    uint64_t received, stale; /* of all cameras, at the last look */
-    int64_t busy_us;          /* when frames went stale last; 0: never */
+    uint64_t received, dropped; /* of all cameras, at the last tick */
+    int64_t dropped_us;         /* when frames were last dropped; 0: never */
     bool limited;
 };
 
@@ -38,15 +38,15 @@ struct sp_api {
 
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;
-    struct sp_viewer_throttle load;
+    struct sp_viewer_throttle throttle;
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT], over all cameras, of the last tick */
     struct sp_stage_stats *scratch;
     double percentile_ms[SP_STAGE_COUNT][3]; /* 0.5, 0.95, 0.99; of the last tick */
-    struct spoton_engine_probe probe;        /* made once: it reads files and may start a runtime */
+    struct spoton_engine_probe probe; /* probed once: it reads files and may start a runtime */
 
     pthread_mutex_t mutex; /* guards the next two */
-    struct sp_settings *fresh;
-    bool has_fresh;
+    struct sp_settings *new_settings;
+    bool has_new_settings;
 };
 
 struct sp_call {
@@ -54,13 +54,13 @@ struct sp_call {
     const struct sp_request *request;
     struct sp_reply *reply;
     struct sp_json *json;                               /* the reply's body */
-    char name[SP_TASK_ID_BYTES + SP_CAMERA_NAME_BYTES]; /* what stood for NAME in the path */
-    char second[SP_CAMERA_NAME_BYTES + 1];
+    char name[SP_TASK_ID_BYTES + SP_CAMERA_NAME_BYTES]; /* the first {} of the path */
+    char second[SP_CAMERA_NAME_BYTES + 1];              /* the second {} */
 };
 
-enum sp_route_flags { SP_ROUTE_OPEN = 1 /* no token */ };
+enum sp_route_flags { SP_ROUTE_OPEN = 1 /* requires no token */ };
 
-/* In a path "{}" stands for a part without a slash. */
+/* In a path, {} matches one segment. */
 struct sp_route {
     enum sp_method method;
     const char *path;
@@ -68,17 +68,17 @@ struct sp_route {
     unsigned flags;
 };
 
-/* The body becomes {"detail": ...}. */
+/* Replies with an error: {"detail": ...}. */
 void sp_call_refuse(struct sp_call *call, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Adds a header line. */
+/* Appends a header to the reply. */
 void sp_call_header(struct sp_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* access.c */
-bool sp_access_allowed(struct sp_call *call, bool open_path); /* else refused */
-bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool older);
+bool sp_access_allowed(struct sp_call *call, bool open_path); /* false: refused */
+bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, bool api_v1);
 void sp_access_login(struct sp_call *call);
 void sp_access_logout(struct sp_call *call);
 
@@ -121,7 +121,7 @@ void sp_people_forget(struct sp_call *call);
 void sp_metrics(struct sp_call *call);
 void sp_health_live(struct sp_call *call);
 void sp_health_ready(struct sp_call *call);
-/* True: the pipeline as a whole has failed. */
+/* True: the pipeline has failed. */
 bool sp_health_is_broken(struct sp_api *api, char reason[300]);
-/* Why the server is not ready; their number. */
+/* Writes why the server is not ready; returns the number of reasons. */
 int sp_health_reasons(struct sp_api *api, char reasons[3][300]);

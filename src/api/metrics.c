@@ -12,13 +12,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* Upper ends of the buckets, in microseconds; the histogram behind is exact to 3 %. */
+/* Upper bounds of the buckets, in microseconds; the histogram itself is exact to 3 %. */
 static const int64_t buckets_us[] = {100,    250,    500,     1000,    2500,
                                      5000,   10000,  25000,   50000,   100000,
                                      250000, 500000, 1000000, 2500000, 10000000};
 enum { BUCKETS = sizeof buckets_us / sizeof buckets_us[0] };
 
-/* Of each camera's latency: fewer, because there may be 64 cameras. */
+/* For the latency per camera: fewer, because there may be 64 cameras. */
 static const int64_t latency_us[] = {10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000};
 enum { LATENCY_BUCKETS = sizeof latency_us / sizeof latency_us[0] };
 
@@ -29,7 +29,7 @@ struct camera {
 
 struct page {
     struct sp_api *api;
-    struct sp_json *out; /* plain text here */
+    struct sp_json *out; /* used for plain text */
     struct camera cameras[SP_CAMERAS_MAX];
     int camera_count;
 };
@@ -60,7 +60,7 @@ static void single(struct page *page, const char *name, const char *type, const 
     line(page, "%s %.15g", name, value);
 }
 
-/* A camera's name needs no escaping: its characters are checked when it is added. */
+/* Camera names need no escaping: their characters are restricted. */
 static void each_camera(struct page *page, const char *name, const char *type, const char *help,
                         double (*value)(const struct sp_camera_report *report))
 {
@@ -112,26 +112,28 @@ static double age_s(const struct sp_camera_report *report)
 
 static void put_cameras(struct page *page)
 {
-    each_camera(page, "spoton_frames_received_total", "counter", "Frames that a camera gave.",
+    each_camera(page, "spoton_frames_received_total", "counter", "Frames received from a camera.",
                 received);
-    head(page, "spoton_frames_total", "counter", "Frames by what became of them.");
+    head(page, "spoton_frames_total", "counter",
+         "Frames by outcome: inferred, skipped, dropped (late) or failed.");
     for (int i = 0; i < page->camera_count; i++)
         for (int k = 0; k < SP_OUTCOME_COUNT; k++)
             line(page, "spoton_frames_total{camera=\"%s\",outcome=\"%s\"} %llu",
                  page->cameras[i].report.name, sp_outcome_name((enum sp_outcome)k),
                  (unsigned long long)page->cameras[i].report.ledger.settled[k]);
-    each_camera(page, "spoton_frames_in_flight", "gauge", "Frames on their way.", in_flight);
-    each_camera(page, "spoton_camera_reconnects_total", "counter",
-                "Connections after the first one.", reconnects);
-    each_camera(page, "spoton_camera_fps", "gauge", "Frames a second that come.", camera_fps);
-    each_camera(page, "spoton_camera_inferred_fps", "gauge", "Frames a second that are inferred.",
+    each_camera(page, "spoton_frames_in_flight", "gauge",
+                "Frames in the pipeline without an outcome yet.", in_flight);
+    each_camera(page, "spoton_camera_reconnects_total", "counter", "Connections after the first.",
+                reconnects);
+    each_camera(page, "spoton_camera_fps", "gauge", "Frames received per second.", camera_fps);
+    each_camera(page, "spoton_camera_inferred_fps", "gauge", "Frames inferred per second.",
                 inferred_fps);
     each_camera(page, "spoton_camera_tracks", "gauge", "Tracks in the newest result.", tracks);
-    each_camera(page, "spoton_camera_mailbox_depth", "gauge", "Frames that wait for inference.",
+    each_camera(page, "spoton_camera_mailbox_depth", "gauge", "Frames waiting for inference.",
                 mailbox);
     each_camera(page, "spoton_camera_last_frame_age_seconds", "gauge",
-                "Time since the last frame; NaN: none yet.", age_s);
-    head(page, "spoton_camera_state", "gauge", "1 for the state that the camera is in.");
+                "Time since the newest frame; NaN before the first.", age_s);
+    head(page, "spoton_camera_state", "gauge", "1 for the current state of the camera, else 0.");
     for (int i = 0; i < page->camera_count; i++)
         for (int s = SP_CAMERA_CONNECTING; s <= SP_CAMERA_ENDED; s++)
             line(page, "spoton_camera_state{camera=\"%s\",state=\"%s\"} %d",
@@ -154,15 +156,15 @@ static void put_histogram(struct page *page, const char *name, const char *label
     line(page, "%s_count{%s} %llu", name, labels, (unsigned long long)all);
 }
 
-/* Over all cameras, of the last tick: with a histogram for each camera and stage, 64 cameras would
- * have 14,000 series. */
+/* Over all cameras, as of the last tick: a histogram per camera and stage would make 14,000 series
+ * for 64 cameras. */
 static void put_stages(struct page *page)
 {
     const struct sp_api *api = page->api;
     struct sp_histogram *send = &api->scratch->wall;
     char labels[64];
     head(page, "spoton_stage_seconds", "histogram",
-         "Time that a frame spends in a stage, over all cameras; total: decoded to done.");
+         "Time of a frame in a stage, over all cameras; total: decoded to finished.");
     for (int s = 0; s < SP_STAGE_COUNT; s++) {
         snprintf(labels, sizeof labels, "stage=\"%s\"", sp_stage_name((enum sp_stage)s));
         put_histogram(page, "spoton_stage_seconds", labels, &api->stages[s].wall, buckets_us,
@@ -178,7 +180,8 @@ static void put_latency(struct page *page)
 {
     struct sp_histogram *total = &page->api->scratch->wall;
     char labels[SP_CAMERA_NAME_BYTES + 16];
-    head(page, "spoton_camera_latency_seconds", "histogram", "From decoded to done, of a frame.");
+    head(page, "spoton_camera_latency_seconds", "histogram",
+         "Latency of a frame, decoded to finished.");
     for (int i = 0; i < page->camera_count; i++) {
         memset(total, 0, sizeof *total);
         sp_pipeline_stage_histogram(page->api->pipeline, page->cameras[i].index, SP_STAGE_TOTAL,
@@ -195,29 +198,28 @@ static void put_viewers(struct page *page)
     struct sp_encoder_counts encoder;
     sp_server_count(page->api->server, &server);
     sp_encoder_count(page->api->encoder, &encoder);
-    head(page, "spoton_viewers", "gauge", "Clients that watch.");
+    head(page, "spoton_viewers", "gauge", "Clients that receive frames or results.");
     line(page, "spoton_viewers{kind=\"mjpeg\"} %d", server.mjpeg);
     line(page, "spoton_viewers{kind=\"ws\"} %d", server.ws);
     single(page, "spoton_connections", "gauge", "Open connections.", server.connections);
-    single(page, "spoton_requests_total", "counter", "Requests.", (double)server.requests);
-    single(page, "spoton_requests_refused_total", "counter", "Requests answered by 4xx or 5xx.",
-           (double)server.refused);
+    single(page, "spoton_requests_total", "counter", "HTTP requests.", (double)server.requests);
+    single(page, "spoton_requests_refused_total", "counter",
+           "HTTP requests answered with 4xx or 5xx.", (double)server.refused);
     single(page, "spoton_viewers_stuck_total", "counter",
-           "Viewers disconnected because they took nothing.", (double)server.stuck);
+           "Viewers disconnected because they stopped reading.", (double)server.stuck);
     single(page, "spoton_results_missed_total", "counter",
-           "Results that WebSocket clients were too slow for.", (double)server.missed);
-    single(page, "spoton_sent_bytes_total", "counter", "Bytes given to the network.",
+           "Results dropped for slow WebSocket clients.", (double)server.missed);
+    single(page, "spoton_sent_bytes_total", "counter", "Bytes sent to clients.",
            (double)server.sent_bytes);
-    single(page, "spoton_jpeg_streams", "gauge", "Kinds of frames that are encoded.",
-           encoder.streams);
-    single(page, "spoton_jpeg_queue_depth", "gauge", "Frames that wait for an encoder.",
+    single(page, "spoton_jpeg_streams", "gauge",
+           "Open JPEG streams (camera, size, quality, annotation).", encoder.streams);
+    single(page, "spoton_jpeg_queue_depth", "gauge", "Frames waiting for a JPEG encoder.",
            encoder.waiting);
-    single(page, "spoton_jpeg_encoded_total", "counter", "Frames encoded.",
+    single(page, "spoton_jpeg_encoded_total", "counter", "Frames encoded as JPEG.",
            (double)encoder.encoded);
     single(page, "spoton_jpeg_replaced_total", "counter",
-           "Frames that gave way to newer ones before they were encoded.",
-           (double)encoder.replaced);
-    single(page, "spoton_jpeg_failed_total", "counter", "Frames that could not be encoded.",
+           "Waiting frames replaced by newer ones before encoding.", (double)encoder.replaced);
+    single(page, "spoton_jpeg_failed_total", "counter", "Frames that failed to encode.",
            (double)encoder.failed);
 }
 
@@ -239,19 +241,19 @@ static void put_people(struct page *page)
     if (!map)
         return;
     sp_space_count(sp_map_space(map), &counts);
-    single(page, "spoton_people", "gauge", "People in sight of cameras that have a map.",
-           counts.visible);
-    single(page, "spoton_people_remembered", "gauge", "Those, and the ones lately out of sight.",
-           counts.people);
-    head(page, "spoton_people_decisions_total", "counter", "What was decided of who is who.");
+    single(page, "spoton_people", "gauge", "People visible to calibrated cameras.", counts.visible);
+    single(page, "spoton_people_remembered", "gauge",
+           "People with a global id, visible or recently seen.", counts.people);
+    head(page, "spoton_people_decisions_total", "counter",
+         "Cross-camera association decisions by kind.");
     const struct {
-        const char *what;
+        const char *name;
         uint64_t count;
     } decisions[] = {{"created", counts.created},       {"merged", counts.merged},
                      {"split", counts.split},           {"reverted", counts.reverted},
                      {"reassigned", counts.reassigned}, {"returned", counts.returned}};
     for (size_t i = 0; i < sizeof decisions / sizeof decisions[0]; i++)
-        line(page, "spoton_people_decisions_total{what=\"%s\"} %llu", decisions[i].what,
+        line(page, "spoton_people_decisions_total{decision=\"%s\"} %llu", decisions[i].name,
              (unsigned long long)decisions[i].count);
 }
 
@@ -278,28 +280,29 @@ static double device_value(const struct sp_device_report *device, enum device_me
     return 0;
 }
 
-/* By their place in DEVICES, because one may be named twice. */
+/* Labelled by the index in DEVICES, because a device may be listed twice. */
 static void put_devices(struct page *page)
 {
     static const struct {
         const char *name, *type, *help;
     } metrics[] = {
         [LOST] = {"spoton_device_lost", "gauge",
-                  "1: it failed, and its cameras went on elsewhere."},
-        [CAMERAS] = {"spoton_device_cameras", "gauge", "Cameras that are on it."},
-        [IMAGES] = {"spoton_device_images_total", "counter", "Frames that it inferred."},
-        [DECODED] = {"spoton_device_decoded_total", "counter", "Frames whose video it decoded."},
-        [BATCHES] = {"spoton_device_batches_total", "counter", "Batches that it inferred."},
-        [BUSY] = {"spoton_device_busy_seconds_total", "counter", "Time with a batch on it."},
+                  "1: the device failed; its cameras moved to other devices."},
+        [CAMERAS] = {"spoton_device_cameras", "gauge", "Cameras assigned to the device."},
+        [IMAGES] = {"spoton_device_images_total", "counter", "Frames inferred on the device."},
+        [DECODED] = {"spoton_device_decoded_total", "counter", "Frames decoded on the device."},
+        [BATCHES] = {"spoton_device_batches_total", "counter", "Batches inferred on the device."},
+        [BUSY] = {"spoton_device_busy_seconds_total", "counter",
+                  "Time with at least one batch on the device."},
         [IN_FLIGHT] = {"spoton_device_batch_seconds_total", "counter",
-                       "Time of all batches on it together."},
+                       "Sum of the durations of all batches on the device."},
     };
     struct sp_device_report devices[SP_DEVICES_MAX];
     int count = sp_pipeline_devices(page->api->pipeline, devices);
     for (size_t m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {
         head(page, metrics[m].name, metrics[m].type, metrics[m].help);
         for (int i = 0; i < count; i++)
-            line(page, "%s{place=\"%d\",device=\"%d\"} %.15g", metrics[m].name, i,
+            line(page, "%s{index=\"%d\",device=\"%d\"} %.15g", metrics[m].name, i,
                  devices[i].number, device_value(&devices[i], (enum device_metric)m));
     }
 }
@@ -308,14 +311,14 @@ static void put_process(struct page *page)
 {
     struct sp_error error;
     sp_pipeline_error(page->api->pipeline, &error);
-    single(page, "spoton_pipeline_failed", "gauge", "1: the pipeline as a whole has failed.",
+    single(page, "spoton_pipeline_failed", "gauge", "1: the pipeline has failed.",
            error.code != SP_OK);
     single(page, "process_resident_memory_bytes", "gauge", "Resident memory.",
            (double)sp_system_memory_bytes());
-    single(page, "process_cpu_seconds_total", "counter", "CPU time of all threads.",
+    single(page, "process_cpu_seconds_total", "counter", "User and system CPU time.",
            (double)sp_process_cpu_us() / 1e6);
-    single(page, "process_open_fds", "gauge", "Open files.", count_files());
-    single(page, "process_start_time_seconds", "gauge", "When it started, since the Unix epoch.",
+    single(page, "process_open_fds", "gauge", "Open file descriptors.", count_files());
+    single(page, "process_start_time_seconds", "gauge", "Start time since the Unix epoch.",
            (double)page->api->started_wall_us / 1e6);
 }
 
@@ -336,7 +339,7 @@ void sp_metrics(struct sp_call *call)
         page->camera_count += camera->report.used;
     }
     call->reply->type = "text/plain; version=0.0.4; charset=utf-8";
-    head(page, "spoton_build_info", "gauge", "The version.");
+    head(page, "spoton_build_info", "gauge", "1, labelled with the version.");
     line(page, "spoton_build_info{version=\"%s\"} 1", SPOTON_VERSION);
     put_cameras(page);
     put_stages(page);

@@ -1,4 +1,4 @@
-/* Who is where, why, and the cameras' calibrations. */
+/* /api/v2/people and /api/v2/map: people, association events, calibrations. */
 #include "api/internal.h"
 
 #include <jansson.h>
@@ -12,11 +12,11 @@ static struct sp_map *find_map(struct sp_call *call)
 {
     struct sp_map *map = sp_pipeline_map(call->api->pipeline);
     if (!map)
-        sp_call_refuse(call, 404, "there is no map: SPATIAL_MATCH_ENABLED is off");
+        sp_call_refuse(call, 404, "no map; set SPATIAL_MATCH_ENABLED=true");
     return map;
 }
 
-/* The cameras' names by index; those not in use are empty. */
+/* Camera names by index; unused ones are empty. */
 struct names {
     char name[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
 };
@@ -37,7 +37,7 @@ static void put_person_name(struct sp_json *json, const char *key, uint32_t pers
     sp_json_member_string(json, key, sp_person_name(person, name));
 }
 
-/* What is not known is left out. */
+/* Unknown members are omitted. */
 static void put_event(struct sp_json *json, const struct sp_space_event *event,
                       const struct names *names, int64_t now_us)
 {
@@ -131,7 +131,7 @@ void sp_people_events(struct sp_call *call)
     sp_request_query(call->request, "after", after, sizeof after);
     if (map &&
         (after[0] == '\0' || strlen(after) > 18 || strspn(after, "0123456789") != strlen(after))) {
-        sp_call_refuse(call, 400, "after is the number of an event, from 0 on");
+        sp_call_refuse(call, 400, "after: not an event serial; use a number from 0");
         return;
     }
     struct sp_space_event *events = map ? malloc(SP_SPACE_EVENTS_MAX * sizeof *events) : NULL;
@@ -282,15 +282,15 @@ static json_t *read_body(struct sp_call *call)
     json_t *body =
         json_loadb(call->request->body, call->request->body_bytes, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(body)) {
-        sp_call_refuse(call, 400, "the body is no JSON object: %s",
-                       body ? "it is something else" : where.text);
+        sp_call_refuse(call, 400, "invalid body: %s; send a JSON object",
+                       body ? "not a JSON object" : where.text);
         json_decref(body);
         return NULL;
     }
     return body;
 }
 
-/* What the file says no to is no fault of the one who asks. */
+/* Errors of the calibration file are the server's, not the client's. */
 static int status_of(int code)
 {
     switch (code) {
@@ -314,7 +314,7 @@ void sp_people_resize(struct sp_call *call)
         return;
     const json_t *width = json_object_get(body, "width"), *height = json_object_get(body, "height");
     bool sizes = json_is_number(width) && json_is_number(height);
-    /* What is no number is none that makes a map. */
+    /* -1 makes sp_map_resize report what is not a number. */
     int result = sp_map_resize(map, sizes ? json_number_value(width) : -1,
                                sizes ? json_number_value(height) : -1,
                                json_number_value(json_object_get(body, "units_per_m")), &err);
@@ -325,7 +325,7 @@ void sp_people_resize(struct sp_call *call)
         sp_people_map(call);
 }
 
-static bool take_pair(const json_t *pair, struct sp_point *out)
+static bool read_pair(const json_t *pair, struct sp_point *out)
 {
     const json_t *x = json_array_get(pair, 0), *y = json_array_get(pair, 1);
     if (json_array_size(pair) != 2)
@@ -334,7 +334,7 @@ static bool take_pair(const json_t *pair, struct sp_point *out)
     return json_is_number(x) && json_is_number(y);
 }
 
-static bool take_points(const json_t *body, struct sp_point *image, struct sp_point *map,
+static bool read_points(const json_t *body, struct sp_point *image, struct sp_point *map,
                         int *count)
 {
     const json_t *points = json_object_get(body, "points");
@@ -343,8 +343,8 @@ static bool take_points(const json_t *body, struct sp_point *image, struct sp_po
         return false;
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *point = json_array_get(points, i);
-        if (!take_pair(json_object_get(point, "frame"), &image[i]) ||
-            !take_pair(json_object_get(point, "map"), &map[i]))
+        if (!read_pair(json_object_get(point, "frame"), &image[i]) ||
+            !read_pair(json_object_get(point, "map"), &map[i]))
             return false;
         ++*count;
     }
@@ -375,7 +375,7 @@ static void answer_fit(struct sp_call *call, struct sp_map *map, const struct sp
 
 void sp_people_calibrate(struct sp_call *call)
 {
-    struct sp_point image[SP_FIT_POINTS_MAX], spot[SP_FIT_POINTS_MAX], size;
+    struct sp_point image[SP_FIT_POINTS_MAX], map_points[SP_FIT_POINTS_MAX], size;
     struct sp_map *map = find_map(call);
     struct sp_camera_report report;
     struct sp_error err = {0};
@@ -383,7 +383,7 @@ void sp_people_calibrate(struct sp_call *call)
     if (!map)
         return;
     if (sp_api_find_camera(call->api, call->name, &report) < 0) {
-        sp_call_refuse(call, 404, "there is no camera %s", call->name);
+        sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
         return;
     }
     json_t *body = read_body(call);
@@ -391,16 +391,16 @@ void sp_people_calibrate(struct sp_call *call)
         return;
     struct sp_map_points points = {.camera = call->name,
                                    .image = image,
-                                   .map = spot,
+                                   .map = map_points,
                                    .only_try = json_is_true(json_object_get(body, "try"))};
     const json_t *only_try = json_object_get(body, "try");
-    bool good = take_points(body, image, spot, &points.count) &&
-                take_pair(json_object_get(body, "image_size"), &size) &&
-                (!only_try || json_is_boolean(only_try));
+    bool valid = read_points(body, image, map_points, &points.count) &&
+                 read_pair(json_object_get(body, "image_size"), &size) &&
+                 (!only_try || json_is_boolean(only_try));
     json_decref(body);
-    if (!good) {
+    if (!valid) {
         sp_call_refuse(call, 422,
-                       "the body is {\"points\": [{\"frame\": [u, v], \"map\": [x, "
+                       "invalid body; send {\"points\": [{\"frame\": [u, v], \"map\": [x, "
                        "y]}, ...], \"image_size\": [w, h]} with at most 64 points");
         return;
     }

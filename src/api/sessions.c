@@ -27,9 +27,10 @@ int sp_sessions_begin(struct sp_sessions *sessions, int64_t now_us, char id[SP_S
 {
     unsigned char random[32];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return sp_fail(err, SP_ERR_IO, "no random numbers: %s", strerror(errno));
+        return sp_fail(err, SP_ERR_IO, "no random numbers: %s; sign in again", strerror(errno));
     struct sp_session *position = &sessions->session[0];
-    for (int i = 1; i < SP_SESSIONS_MAX; i++) /* all last as long: the first to end is the oldest */
+    for (int i = 1; i < SP_SESSIONS_MAX;
+         i++) /* equal lifetimes: the first to expire is the oldest */
         if (sessions->session[i].ends_us < position->ends_us)
             position = &sessions->session[i];
     for (size_t i = 0; i < sizeof random; i++)
@@ -68,7 +69,7 @@ void sp_sessions_end_all(struct sp_sessions *sessions)
     memset(sessions->session, 0, sizeof sessions->session);
 }
 
-/* --- wrong logins ----------------------------------------------------------------------------- */
+/* --- failed logins ---------------------------------------------------------------------------- */
 
 static void read_address(const char *text, unsigned char address[16])
 {
@@ -77,13 +78,13 @@ static void read_address(const char *text, unsigned char address[16])
     if (strncmp(text, "::ffff:", 7) == 0)
         text += 7;
     if (inet_pton(AF_INET, text, address + 8) == 1)
-        address[15] = 4; /* no network of version 6 ends so */
+        address[15] = 4; /* marks IPv4: an IPv6 network has a zero here */
     else if (inet_pton(AF_INET6, text, v6) == 1)
         memcpy(address, v6, 8);
 }
 
-/* The place of an address, brought up to now; of a new one that of the address that tried last the
- * longest ago. */
+/* The entry of an address, refilled up to now; a new address reuses the least recently used entry.
+ */
 static struct sp_login_tries *tries_of(struct sp_sessions *sessions, int64_t now_us,
                                        const char *text)
 {
@@ -127,10 +128,11 @@ void sp_sessions_wrong(struct sp_sessions *sessions, int64_t now_us, const char 
 
 void sp_sessions_tick(struct sp_sessions *sessions, int64_t now_us)
 {
-    if (sessions->wrong == 0 || (sessions->told_us != 0 && now_us - sessions->told_us < MINUTE_US))
+    if (sessions->wrong == 0 ||
+        (sessions->logged_us != 0 && now_us - sessions->logged_us < MINUTE_US))
         return;
-    sp_log(SP_LOG_WARNING, "login: %llu with a wrong token or too soon, the latest from %s",
+    sp_log(SP_LOG_WARNING, "login: %llu failed or refused, the latest from %s",
            (unsigned long long)sessions->wrong, sessions->latest);
     sessions->wrong = 0;
-    sessions->told_us = now_us;
+    sessions->logged_us = now_us;
 }

@@ -1,4 +1,4 @@
-/* What the box does as a whole: ledger, settings, rates. */
+/* /api/v2/ledger, /api/v2/settings and /api/v2/stats. */
 #include "api/internal.h"
 
 #include "base/clock.h"
@@ -36,7 +36,8 @@ void sp_system_ledger(struct sp_call *call)
 
 static void add_setting(void *user, const char *key, const char *value)
 {
-    if (strncmp(key, "CAMERA_", 7) != 0) /* those of the start: /api/v2/cameras tells of now */
+    if (strncmp(key, "CAMERA_", 7) !=
+        0) /* initial cameras; /api/v2/cameras lists the current ones */
         sp_json_member_string(user, key, value);
 }
 
@@ -61,7 +62,7 @@ uint64_t sp_system_memory_bytes(void)
     return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* The pipeline's stages, and those that the viewers' frames go through. */
+/* The pipeline's stages, and the encoding and sending stages of viewers. */
 static void read_stages(struct sp_api *api)
 {
     memset(api->stages, 0, SP_STAGE_COUNT * sizeof api->stages[0]);
@@ -78,7 +79,7 @@ static const struct {
     double share;
 } percentiles[] = {{"p50_ms", 0.5}, {"p95_ms", 0.95}, {"p99_ms", 0.99}};
 
-/* Since the tick before this one. */
+/* True when the stage has new values since the previous tick. */
 static bool changed(const struct sp_api *api, int stage)
 {
     const struct sp_rate_sample *before =
@@ -120,7 +121,7 @@ void sp_system_sample(struct sp_api *api)
     }
 }
 
-/* A camera that left takes its counts with it. */
+/* Totals drop when a camera is removed. */
 static double rise(uint64_t from, uint64_t to)
 {
     return to > from ? (double)(to - from) : 0;
@@ -150,7 +151,7 @@ static void put_devices(struct sp_json *json, const struct sp_device_report *dev
     sp_json_end_array(json);
 }
 
-/* What the class numbers of binary messages are called. */
+/* Class names by the class index of binary messages. */
 static void put_classes(const struct sp_api *api, struct sp_json *json)
 {
     const struct sp_model *model = sp_pipeline_model(api->pipeline);
@@ -226,7 +227,7 @@ static void put_ms(struct sp_json *json, const char *key, double ms)
 static void put_batch(struct sp_json *json, const struct sp_rate_sample *from,
                       const struct sp_rate_sample *to)
 {
-    /* As they ran, not as they may be. */
+    /* The mean size of the batches that ran. */
     double batches = rise(from->batches, to->batches);
     double size = batches > 0 ? rise(from->images, to->images) / batches : 1;
     double mean[SP_STAGE_COUNT];

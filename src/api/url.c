@@ -1,4 +1,4 @@
-/* Which cameras may be added over HTTP, and where the server may listen. */
+/* Checks of camera URLs added over HTTP, and of the listening address. */
 #include "api/api.h"
 
 #include "base/redact.h"
@@ -37,8 +37,8 @@ int sp_api_check_exposure(const struct sp_settings *settings, struct sp_error *e
     if (safe)
         return SP_OK;
     return sp_fail(err, SP_ERR_INVALID,
-                   "HTTP_HOST=%s can be reached from outside, and there is no API_TOKEN: set one, "
-                   "or ALLOW_INSECURE=1 if everyone may watch and add cameras",
+                   "HTTP_HOST=%s: reachable from other machines without API_TOKEN; set API_TOKEN, "
+                   "or ALLOW_INSECURE=1 to let everyone view and add cameras",
                    settings->http_host);
 }
 
@@ -48,11 +48,11 @@ static const char *after_scheme(const char *url, const char *scheme)
     return strncasecmp(url, scheme, n) == 0 ? url + n : NULL;
 }
 
-static int take(const char *url, char out[SP_URL_BYTES], struct sp_error *err)
+static int copy_url(const char *url, char out[SP_URL_BYTES], struct sp_error *err)
 {
     if (strlen(url) >= SP_URL_BYTES)
-        return sp_fail(err, SP_ERR_INVALID, "the URL has %zu bytes: at most %d are allowed",
-                       strlen(url), SP_URL_BYTES - 1);
+        return sp_fail(err, SP_ERR_INVALID, "url: %zu bytes; use at most %d", strlen(url),
+                       SP_URL_BYTES - 1);
     snprintf(out, SP_URL_BYTES, "%s", url);
     return SP_OK;
 }
@@ -65,10 +65,11 @@ static int check_device(const struct sp_settings *settings, const char *device,
         at += strspn(at, " ,");
         size_t n = strcspn(at, " ,");
         if (n == length && memcmp(at, device, n) == 0)
-            return take(device, out, err);
+            return copy_url(device, out, err);
         at += n;
     }
-    return sp_fail(err, SP_ERR_INVALID, "the device %.100s is not in V4L2_DEVICES", device);
+    return sp_fail(err, SP_ERR_INVALID, "device %.100s: not allowed; add it to V4L2_DEVICES",
+                   device);
 }
 
 static int check_file(const struct sp_settings *settings, const char *path, char out[SP_URL_BYTES],
@@ -77,19 +78,19 @@ static int check_file(const struct sp_settings *settings, const char *path, char
     char dir[PATH_MAX], whole[SP_PATH_BYTES + SP_URL_BYTES], file[PATH_MAX];
     if (settings->video_dir[0] == '\0')
         return sp_fail(err, SP_ERR_INVALID,
-                       "files are allowed under VIDEO_DIR only, which is not "
-                       "set");
+                       "files: not allowed without VIDEO_DIR; set it to their folder");
     if (!realpath(settings->video_dir, dir))
-        return sp_fail(err, SP_ERR_INVALID, "VIDEO_DIR cannot be read: %s", strerror(errno));
+        return sp_fail(err, SP_ERR_INVALID, "VIDEO_DIR: %s; check the path", strerror(errno));
     if (path[0] == '/')
         snprintf(whole, sizeof whole, "%s", path);
     else
         snprintf(whole, sizeof whole, "%s/%s", dir, path);
     size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
-    /* One text for what is outside and what is not there: else it would tell which files exist. */
+    /* The same text for files outside and missing files: clients must not learn which files exist.
+     */
     if (!realpath(whole, file) || strncmp(file, dir, n) != 0 || file[n] != '/')
-        return sp_fail(err, SP_ERR_INVALID, "no such file under VIDEO_DIR: %.200s", path);
-    return take(file, out, err);
+        return sp_fail(err, SP_ERR_INVALID, "%.200s: no such file under VIDEO_DIR", path);
+    return copy_url(file, out, err);
 }
 
 int sp_api_check_url(const struct sp_settings *settings, const char *url, char out[SP_URL_BYTES],
@@ -99,29 +100,30 @@ int sp_api_check_url(const struct sp_settings *settings, const char *url, char o
     const char *rest;
     for (const unsigned char *c = (const unsigned char *)url; *c; c++)
         if (*c < 0x20 || *c == 0x7F)
-            return sp_fail(err, SP_ERR_INVALID, "the URL holds a control character");
+            return sp_fail(err, SP_ERR_INVALID, "url: contains a control character; remove it");
     for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++) {
         rest = after_scheme(url, networks[i]);
         if (rest && (*rest == '\0' || *rest == '/' || *rest == '?' || *rest == '#'))
-            return sp_fail(err, SP_ERR_INVALID, "the URL names no host: %sHOST/...", networks[i]);
+            return sp_fail(err, SP_ERR_INVALID, "url: no host; use %sHOST/...", networks[i]);
         if (rest)
-            return take(url, out, err);
+            return copy_url(url, out, err);
     }
     if (after_scheme(url, "sim://"))
-        return take(url, out, err);
+        return copy_url(url, out, err);
     if ((rest = after_scheme(url, "v4l2://")) || strncmp(url, "/dev/", 5) == 0)
         return check_device(settings, rest ? rest : url, out, err);
     if ((rest = after_scheme(url, "file://")))
         return check_file(settings, rest, out, err);
     if (url[0] == '\0')
-        return sp_fail(err, SP_ERR_INVALID, "the URL is empty");
+        return sp_fail(err, SP_ERR_INVALID, "url: empty; send the address of the camera");
     if (strstr(url, "://") || (strchr(url, ':') && url[0] != '/')) {
         char shown[120];
         sp_redact_url(url, shown, sizeof shown);
-        return sp_fail(err, SP_ERR_INVALID,
-                       "%s: cameras are rtsp://, rtsps://, http://, https://, sim://, devices of "
-                       "V4L2_DEVICES and files under VIDEO_DIR",
-                       shown);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "%s: unsupported; use rtsp://, rtsps://, http://, https://, sim://, a device "
+            "of V4L2_DEVICES or a file under VIDEO_DIR",
+            shown);
     }
     return check_file(settings, url, out, err);
 }

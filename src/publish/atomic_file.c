@@ -12,7 +12,7 @@
 
 enum {
     BUFFER_BYTES = 1 << 16,
-    ROOMY = 64, /* on a disk with room for so many buffers, that of the next one is reserved */
+    ROOMY = 64, /* with free space for this many buffers, the next buffer's space is reserved */
 };
 
 struct sp_atomic_file {
@@ -29,14 +29,14 @@ int sp_atomic_file_fail(const struct sp_atomic_file *part, int errno_value, stru
 {
     char text[128];
     int code = sp_error_from_errno(errno_value);
-    const char *advice = code == SP_ERR_NO_SPACE    ? "make room or choose another folder"
-                         : code == SP_ERR_NOT_FOUND ? "make the folder first"
+    const char *advice = code == SP_ERR_NO_SPACE    ? "free disk space or choose another folder"
+                         : code == SP_ERR_NOT_FOUND ? "create the folder"
                                                     : "check the folder and its permissions";
     return sp_fail(err, code, "%s: %s (in %s); %s", part->name,
                    strerror_r(errno_value, text, sizeof text), part->dir, advice);
 }
 
-/* So that what is in the buffer can always be written: another file may fill the disk meanwhile. */
+/* Reserves disk space, so that the buffer can be written even if other files fill the disk. */
 static int reserve(struct sp_atomic_file *part, struct sp_error *err)
 {
     if (!part->reserves ||
@@ -51,8 +51,8 @@ int sp_atomic_file_open(struct sp_atomic_file **out, const char *dir, const char
 {
     if (name[0] == '\0' || name[0] == '.' || strchr(name, '/'))
         return sp_fail(err, SP_ERR_INVALID,
-                       "\"%s\" cannot be a file's name: it must not be empty, begin with a dot or "
-                       "have a slash",
+                       "\"%s\": invalid file name; it must not be empty, begin with a dot or "
+                       "contain a slash",
                        name);
     struct sp_atomic_file *part = calloc(1, sizeof *part);
     if (!part)
@@ -103,7 +103,7 @@ int64_t sp_atomic_file_written(const struct sp_atomic_file *part)
     return part->written_bytes;
 }
 
-/* *done: how many of them were written. */
+/* *done: the number of bytes written. */
 static int write_all(struct sp_atomic_file *part, const char *bytes, size_t count, size_t *done,
                      struct sp_error *err)
 {
@@ -205,7 +205,7 @@ int sp_atomic_file_write(struct sp_atomic_file *part, const char *bytes, size_t 
 int sp_atomic_file_sync(struct sp_atomic_file *part, struct sp_error *err)
 {
     int rc = flush(part, err);
-    struct stat about; /* what was reserved and not used is given back */
+    struct stat about; /* releases reserved, unused space */
     if (!rc && fstat(part->fd, &about) == 0)
         (void)!ftruncate(part->fd, about.st_size);
     if (!rc && fsync(part->fd) != 0 && errno != EINVAL && errno != EROFS)
@@ -213,11 +213,11 @@ int sp_atomic_file_sync(struct sp_atomic_file *part, struct sp_error *err)
     int fd = part->fd;
     part->fd = -1;
     if (close(fd) != 0 && !rc && errno != EINTR)
-        rc = sp_atomic_file_fail(part, errno, err); /* some network disks tell only here */
+        rc = sp_atomic_file_fail(part, errno, err); /* some network disks report errors only here */
     return rc;
 }
 
-/* So that the new name too survives a power cut; a disk that cannot do it has done its best. */
+/* Makes the rename survive a power failure; ignored where the file system does not support it. */
 static void sync_folder(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

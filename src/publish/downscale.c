@@ -12,14 +12,14 @@ void sp_downscaler_release(struct sp_downscaler *downscaler)
     *downscaler = (struct sp_downscaler){0};
 }
 
-/* A whole even number of pixels that both planes of colour can begin at. */
+/* An even number of pixels, so that the subsampled chroma planes align. */
 static int margin(int outer_px, int inner_px)
 {
     return (outer_px - inner_px) / 2 & ~1;
 }
 
-void sp_shrink_plan(struct sp_shrunk *plan, int width_px, int height_px, int max_width_px,
-                    double scale, bool wide)
+void sp_downscale_plan(struct sp_shrunk *plan, int width_px, int height_px, int max_width_px,
+                       double scale, bool wide)
 {
     double outer_width = width_px, outer_height = height_px;
     if (wide && width_px * 9.0 < height_px * 16.0)
@@ -36,7 +36,7 @@ void sp_shrink_plan(struct sp_shrunk *plan, int width_px, int height_px, int max
         int size = (int)lround(sizes[i] * factor);
         *to[i] = size > 1 ? size : 1;
     }
-    /* A pixel more or less is rounding, or a decoder's last row, and no other shape. */
+    /* A difference of one pixel is rounding, or a decoder's last row, not another aspect. */
     if (plan->width_px - plan->inner_width_px < 2)
         plan->inner_width_px = plan->width_px;
     if (plan->height_px - plan->inner_height_px < 2)
@@ -55,7 +55,7 @@ static uint8_t *reserve(struct sp_downscaler *downscaler, int which, size_t byte
     return downscaler->memory[which];
 }
 
-/* I420 planes of the frame; chroma of NV12 is taken apart. */
+/* I420 planes of the frame; NV12's chroma is deinterleaved. */
 static int take_apart(struct sp_downscaler *downscaler, const struct sp_frame *frame,
                       struct sp_frame *to, struct sp_error *err)
 {
@@ -117,14 +117,14 @@ int sp_downscale(struct sp_downscaler *downscaler, const struct sp_frame *frame,
     }
     size_t luma_at = (size_t)plan->top_px * (size_t)width + (size_t)plan->left_px;
     size_t chroma_at = (size_t)plan->top_px / 2 * (size_t)half + (size_t)plan->left_px / 2;
-    /* Two taps are enough down to a half; below that they would skip source pixels. */
+    /* Bilinear is enough down to one half; below that it would skip source pixels. */
     enum FilterMode filter =
         plan->inner_width_px * 2 >= frame->width_px ? kFilterBilinear : kFilterBox;
     if (I420Scale(from.plane[0], from.stride_bytes[0], from.plane[1], from.stride_bytes[1],
                   from.plane[2], from.stride_bytes[2], frame->width_px, frame->height_px,
                   planes + luma_at, width, u + chroma_at, half, v + chroma_at, half,
                   plan->inner_width_px, plan->inner_height_px, filter) != 0)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot be scaled to %dx%d",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot scale to %dx%d",
                        frame->width_px, frame->height_px, width, height);
     to->format = SP_PIXEL_I420;
     to->plane[0] = planes;

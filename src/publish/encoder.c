@@ -23,7 +23,7 @@ struct sp_stream {
     struct sp_encoder *encoder;
     struct sp_stream_options options;
     int viewers;
-    struct sp_update *update; /* what waits, with its image */
+    struct sp_update *update; /* the waiting frame and its result */
     struct sp_frame *frame;
     bool queued, busy;
     struct sp_stream *next_queued;
@@ -117,10 +117,10 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
 {
     struct sp_shrunk size;
     struct sp_frame small;
-    int square_width, square_height; /* what shows it knows of no other pixels */
+    int square_width, square_height; /* JPEG has square pixels only */
     sp_frame_square_size_px(frame, &square_width, &square_height);
-    sp_shrink_plan(&size, square_width, square_height, options->width_px, options->scale,
-                   options->wide);
+    sp_downscale_plan(&size, square_width, square_height, options->width_px, options->scale,
+                      options->wide);
     int result = sp_frame_fetch(frame, err);
     if (result == SP_OK)
         result = sp_downscale(&w->downscaler, frame, &size, &small, err);
@@ -148,7 +148,7 @@ static int draw(struct worker *w, const struct sp_stream_options *options,
     return SP_OK;
 }
 
-/* NULL: it failed, which is logged once a while by its count only. */
+/* NULL: encoding failed; counted, and logged at debug level. */
 static struct sp_image *encode(struct worker *w, const struct sp_stream_options *options,
                                struct sp_update *update, const struct sp_frame *frame)
 {
@@ -166,7 +166,7 @@ static struct sp_image *encode(struct worker *w, const struct sp_stream_options 
     sp_histogram_add(&times->encode, sp_stage_begin().wall_us - drawn.wall_us);
     struct sp_image *image = result == SP_OK ? take_image(e, bytes) : NULL;
     if (!image) {
-        sp_log(SP_LOG_DEBUG, "camera %s: no JPEG: %s", update->name,
+        sp_log(SP_LOG_DEBUG, "camera %s: JPEG encoding failed: %s", update->name,
                result < 0 ? err.text : "out of memory");
         return NULL;
     }
@@ -197,7 +197,7 @@ static void free_stream(struct sp_stream *stream)
     free(stream);
 }
 
-/* The mutex is held, and given away while encoding. */
+/* The mutex is held, and released while encoding. */
 static void work_on(struct worker *w, struct sp_stream *stream)
 {
     struct sp_encoder *e = w->encoder;
@@ -264,7 +264,7 @@ static int open_worker(struct sp_encoder *e, int index, struct sp_error *err)
     struct sp_error no_font = {0};
     w->encoder = e;
     if (sp_text_open(&w->text, NULL, &no_font) < 0 && index == 0)
-        sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
+        sp_log(SP_LOG_WARNING, "drawing boxes without labels: %s", no_font.text);
     int result = sp_jpeg_open(&w->jpeg, err);
     if (result == SP_OK && e->options.device)
         sp_jpeg_set_device(w->jpeg, e->options.device(e->options.device_user, index));
@@ -343,7 +343,7 @@ void sp_encoder_close(struct sp_encoder *e)
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
-/* The mutex is held. The references go over to the stream. */
+/* The mutex is held. The stream takes over the references. */
 static void give(struct sp_encoder *e, struct sp_stream *stream, struct sp_update *update,
                  struct sp_frame *frame)
 {
@@ -385,7 +385,8 @@ static struct sp_stream *find_or_make(struct sp_encoder *e, const struct sp_stre
             return e->streams[i];
     }
     if (device < 0) {
-        sp_fail(err, SP_ERR_NO_SPACE, "%d kinds of images are being watched already",
+        sp_fail(err, SP_ERR_NO_SPACE,
+                "%d JPEG streams are open; close some, or request the same width and quality",
                 SP_STREAMS_MAX);
         return NULL;
     }
@@ -461,7 +462,7 @@ void sp_stream_leave(struct sp_stream *stream)
     }
     pthread_mutex_unlock(&e->mutex);
     sp_image_unref(newest);
-    if (last && !busy) /* else its worker frees it */
+    if (last && !busy) /* otherwise its worker frees it */
         free_stream(stream);
 }
 

@@ -17,19 +17,19 @@ enum {
     MARKS_MAX = 1024,
 };
 
-/* How far the rows and lines of all frames up to one reach. */
+/* Sizes of the files after a frame. */
 struct mark {
-    int64_t mot, journal;
+    int64_t mot, results;
 };
 
 struct sp_files {
-    struct sp_atomic_file *mot, *journal, *video; /* video: NULL without */
+    struct sp_atomic_file *mot, *results, *video; /* video: NULL without */
     struct sp_mp4 *mp4;
     struct sp_json line;
     double frame_rate; /* nominal; 0: unknown */
     const struct sp_class_names *class_names;
     struct sp_error failure; /* the first; code 0: none */
-    /* Of the last frame that is on the disk, and of all that may not be there yet. */
+    /* Of the last frame known to be on the disk, and of all later ones. */
     struct mark mark[MARKS_MAX];
     int marks;
 };
@@ -54,7 +54,7 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
     files->class_names = options->class_names;
     int rc = open_atomic_file(&files->mot, options, "txt", err);
     if (!rc)
-        rc = open_atomic_file(&files->journal, options, "jsonl", err);
+        rc = open_atomic_file(&files->results, options, "jsonl", err);
     if (!rc && options->video) {
         int crf = options->video_crf == 0 ? CRF_DEFAULT : options->video_crf;
         const struct sp_mp4_options video = {
@@ -81,14 +81,14 @@ void sp_files_abandon(struct sp_files *files)
         return;
     sp_mp4_close(files->mp4);
     sp_atomic_file_close(files->mot);
-    sp_atomic_file_close(files->journal);
+    sp_atomic_file_close(files->results);
     sp_atomic_file_close(files->video);
     sp_json_release(&files->line);
     free(files);
 }
 
-/* frame, id, left, top, width, height, confidence, and the three world coordinates that a camera
- * does not know: the MOT Challenge's format of results. */
+/* MOT Challenge results: frame, id, left, top, width, height, confidence, and three world
+ * coordinates, unknown here (-1). */
 static int write_rows(struct sp_files *files, const struct sp_files_frame *frame,
                       struct sp_error *err)
 {
@@ -116,7 +116,7 @@ static bool is_in_frame(const struct sp_files_frame *frame, int class_id)
     return false;
 }
 
-/* The names of the classes that the line speaks of: "classes": {"2": "person"}. */
+/* The names of the classes in the line: "classes": {"2": "person"}. */
 static void write_classes(struct sp_files *files, const struct sp_files_frame *frame)
 {
     const struct sp_class_names *names = files->class_names;
@@ -138,8 +138,8 @@ static void write_classes(struct sp_files *files, const struct sp_files_frame *f
         sp_json_end_object(&files->line);
 }
 
-/* Detections keep every bit, so that the tracker run again over the results log sees what it saw;
- * tracks are results, of the same precision as in the MOT rows. */
+/* Detections are written in full precision, so that `spoton track` reproduces the tracks from the
+ * results log; tracks have the precision of the MOT rows. */
 static int write_line(struct sp_files *files, const struct sp_files_frame *frame,
                       struct sp_error *err)
 {
@@ -151,7 +151,7 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     sp_json_key(json, "pts_us");
     sp_json_int(json, frame->pts_us);
     if (files->frame_rate > 0) {
-        sp_json_key(json, "frame_rate"); /* what tracking it again counts its steps in */
+        sp_json_key(json, "frame_rate"); /* the time step of `spoton track` */
         sp_json_double(json, files->frame_rate);
     }
     sp_json_key(json, "inferred");
@@ -190,8 +190,8 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     sp_json_raw(json, "\n");
     if (json->failed)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory",
-                       sp_atomic_file_name(files->journal));
-    return sp_atomic_file_write(files->journal, json->text, json->used_bytes, err);
+                       sp_atomic_file_name(files->results));
+    return sp_atomic_file_write(files->results, json->text, json->used_bytes, err);
 }
 
 static int repeat_failure(const struct sp_files *files, struct sp_error *err)
@@ -204,25 +204,25 @@ static int repeat_failure(const struct sp_files *files, struct sp_error *err)
 static bool is_written(const struct sp_files *files, const struct mark *mark)
 {
     return mark->mot <= sp_atomic_file_written(files->mot) &&
-           mark->journal <= sp_atomic_file_written(files->journal);
+           mark->results <= sp_atomic_file_written(files->results);
 }
 
-/* The frame's rows and line are whole. */
+/* Records that the frame's rows and line are complete. */
 static void set_mark(struct sp_files *files)
 {
-    if (files->marks == MARKS_MAX) { /* rows of so many frames fit into a buffer */
+    if (files->marks == MARKS_MAX) { /* the buffers hold the rows of this many frames */
         (void)sp_atomic_file_rescue(files->mot);
-        (void)sp_atomic_file_rescue(files->journal);
+        (void)sp_atomic_file_rescue(files->results);
     }
-    int first = 0; /* those before the last that is written are not wanted any more */
+    int first = 0; /* marks before the last written one are obsolete */
     while (first + 1 < files->marks && is_written(files, &files->mark[first + 1]))
         first++;
     files->marks -= first;
     memmove(files->mark, files->mark + first, (size_t)files->marks * sizeof *files->mark);
-    if (files->marks == MARKS_MAX) /* a disk that takes nothing: the next write says so */
+    if (files->marks == MARKS_MAX) /* the disk accepts nothing; the next write reports it */
         files->marks--;
     files->mark[files->marks++] =
-        (struct mark){sp_atomic_file_bytes(files->mot), sp_atomic_file_bytes(files->journal)};
+        (struct mark){sp_atomic_file_bytes(files->mot), sp_atomic_file_bytes(files->results)};
 }
 
 int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, struct sp_error *err)
@@ -238,53 +238,53 @@ int sp_files_frame(struct sp_files *files, const struct sp_files_frame *frame, s
     if (!rc && files->mp4)
         rc = frame->image
                  ? sp_mp4_frame(files->mp4, frame->image, frame->pts_us, failure)
-                 : sp_fail(failure, SP_ERR_INVALID, "%s: frame %llu is missing",
+                 : sp_fail(failure, SP_ERR_INVALID, "%s: frame %llu has no image",
                            sp_atomic_file_name(files->video), (unsigned long long)frame->sequence);
     return rc ? repeat_failure(files, err) : SP_OK;
 }
 
-/* After a failure: the rows and lines of the frames that are whole in both files. False: of none.
- */
+/* After a failure: truncates both files after the last frame that is complete in both. False: there
+ * is none. */
 static bool keep_whole_frames(struct sp_files *files)
 {
-    int64_t there = sp_atomic_file_rescue(files->journal);
+    int64_t there = sp_atomic_file_rescue(files->results);
     for (int last = files->marks - 1; last >= 0; last--) {
         const struct mark *mark = &files->mark[last];
-        if (mark->journal == 0 || mark->journal > there)
+        if (mark->results == 0 || mark->results > there)
             continue;
-        if (sp_atomic_file_cut(files->journal, mark->journal, NULL) != SP_OK)
+        if (sp_atomic_file_cut(files->results, mark->results, NULL) != SP_OK)
             return false;
-        /* A line less may give the rows their room. */
+        /* Dropping a line may free the space that the rows need. */
         if (sp_atomic_file_rescue(files->mot) >= mark->mot)
             return sp_atomic_file_cut(files->mot, mark->mot, NULL) == SP_OK;
     }
     return false;
 }
 
-/* All are on the disk before the first gets its name. What failed gives what was whole before, and
- * its error. */
+/* Syncs all files before the first is renamed. After a failure it keeps the complete frames and
+ * returns the error. */
 static int finish(struct sp_files *files, struct sp_files_written *written, struct sp_error *err)
 {
     bool has_video = false;
     if (!files->failure.code && files->mp4)
         (void)sp_mp4_finish(files->mp4, files->video, &has_video, &files->failure);
-    if (files->failure.code && files->mp4) /* first: it may give room for the others */
+    if (files->failure.code && files->mp4) /* first: it may free space for the others */
         has_video = sp_mp4_rescue(files->mp4, files->video);
     if (!files->failure.code)
         (void)sp_atomic_file_flush(files->mot, &files->failure);
     if (!files->failure.code)
-        (void)sp_atomic_file_flush(files->journal, &files->failure);
+        (void)sp_atomic_file_flush(files->results, &files->failure);
     if (files->failure.code && !keep_whole_frames(files))
         return repeat_failure(files, err);
     int rc = sp_atomic_file_sync(files->mot, err);
     if (!rc)
-        rc = sp_atomic_file_sync(files->journal, err);
+        rc = sp_atomic_file_sync(files->results, err);
     if (!rc && has_video)
         rc = sp_atomic_file_sync(files->video, err);
     if (!rc)
         rc = sp_atomic_file_publish(files->mot, err);
     if (!rc)
-        rc = sp_atomic_file_publish(files->journal, err);
+        rc = sp_atomic_file_publish(files->results, err);
     written->rows = rc == SP_OK;
     if (!rc && has_video)
         rc = sp_atomic_file_publish(files->video, err);
@@ -304,7 +304,7 @@ int sp_files_finish(struct sp_files *files, struct sp_files_written *written, st
     int rc = finish(files, &here, err);
     if (written)
         *written = here;
-    sp_files_abandon(files); /* removes what did not get its name */
+    sp_files_abandon(files); /* removes the remaining .part files */
     return rc;
 }
 

@@ -1,4 +1,4 @@
-/* Replies. */
+/* HTTP replies. */
 #include "publish/server_internal.h"
 
 #include "base/clock.h"
@@ -6,7 +6,7 @@
 #include <libwebsockets.h>
 #include <string.h>
 
-static const int64_t SEND_TIMEOUT_US = 30000000; /* for a client to take a whole reply */
+static const int64_t SEND_TIMEOUT_US = 30000000; /* for a client to read a whole reply */
 
 const char *sp_http_reason(int status)
 {

@@ -1,5 +1,5 @@
-/* Requests as they arrive: http_parser takes one at a time apart, this file copies what the site
- * may ask for, and refuses what is too much before it is all here. */
+/* Incoming requests: http_parser parses one at a time; this file copies the parts that the site may
+ * need, and refuses oversized requests before they have arrived in full. */
 #include "publish/server_internal.h"
 
 #include "base/clock.h"
@@ -15,16 +15,16 @@ enum { URL_BYTES = 4096 };
 struct sp_incoming {
     http_parser parser;
     struct sp_request request;
-    char url[URL_BYTES]; /* as it was sent */
+    char url[URL_BYTES]; /* as received */
     size_t url_bytes;
-    char field[32]; /* the name of a header; one that is longer is none that we know */
+    char field[32]; /* the name of a header; longer names are not in headers[] */
     size_t field_bytes;
     bool in_value;
-    int header;    /* index into headers[] of the value that arrives; -1: none that we know */
-    unsigned seen; /* a bit a header */
+    int header;    /* index into headers[] of the current value; -1: not in headers[] */
+    unsigned seen; /* one bit per header */
     char upgrade[64], expect[32], key[64], version[16];
     char first; /* byte of the request */
-    int status; /* of a refusal; 0: none */
+    int status; /* of the error reply; 0: none */
     const char *detail;
     char *body;
     size_t body_room, body_bytes;
@@ -40,7 +40,7 @@ struct sp_incoming {
 static const struct {
     const char *name;
     size_t offset, room;
-    const char *list; /* what joins several of them; NULL: there is one */
+    const char *list; /* separator of repeated headers; NULL: must not be repeated */
 } headers[] = {
     HEADER("host", request.host, NULL),
     HEADER("origin", request.origin, NULL),
@@ -60,16 +60,17 @@ static int refuse(struct sp_incoming *in, int status, const char *detail)
         in->status = status;
         in->detail = detail;
     }
-    return -1; /* ends the parser's work */
+    return -1; /* stops the parser */
 }
 
-/* --- what the parser calls -------------------------------------------------------------------- */
+/* --- parser callbacks ------------------------------------------------------------------------- */
 
 static int on_url(http_parser *parser, const char *at, size_t bytes)
 {
     struct sp_incoming *in = parser->data;
     if (in->url_bytes + bytes >= sizeof in->url)
-        return refuse(in, 414, "the path and the query are too long");
+        return refuse(in, 414,
+                      "path and query are too long; the limit is 1 KiB of path and 2 KiB of query");
     memcpy(in->url + in->url_bytes, at, bytes);
     in->url_bytes += bytes;
     return 0;
@@ -82,7 +83,7 @@ static int on_field(http_parser *parser, const char *at, size_t bytes)
         in->field_bytes = 0;
     in->in_value = false;
     if (bytes > sizeof in->field - in->field_bytes)
-        bytes = sizeof in->field - in->field_bytes; /* longer than any name of ours */
+        bytes = sizeof in->field - in->field_bytes; /* longer than any name in headers[] */
     memcpy(in->field + in->field_bytes, at, bytes);
     in->field_bytes += bytes;
     return 0;
@@ -102,7 +103,7 @@ static int append_value(struct sp_incoming *in, const char *at, size_t bytes)
     char *value = (char *)in + headers[in->header].offset;
     size_t used = strlen(value);
     if (used + bytes >= headers[in->header].room)
-        return refuse(in, 431, "a header is too long");
+        return refuse(in, 431, "a header is too long; shorten it");
     memcpy(value + used, at, bytes);
     value[used + bytes] = '\0';
     return 0;
@@ -116,7 +117,9 @@ static int on_value(http_parser *parser, const char *at, size_t bytes)
         in->header = find_header(in);
         bool again = in->header >= 0 && (in->seen >> in->header & 1);
         if (again && !headers[in->header].list)
-            return refuse(in, 400, "Host, Origin, Authorization or a key stands there twice");
+            return refuse(
+                in, 400,
+                "a header that must be unique (Host, Origin, Authorization, ...) is repeated");
         if (in->header >= 0)
             in->seen |= 1U << in->header;
         if (again && append_value(in, headers[in->header].list, 2) < 0)
@@ -133,8 +136,8 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* %41 becomes A, and in a query + a blank. False: it does not fit, is no such text, or holds a zero
- * byte. */
+/* Decodes %XX and, in a query, '+' as a space. False: it does not fit, a %XX is invalid, or it
+ * decodes to a zero byte. */
 static bool decode(const char *text, size_t bytes, bool query, char *out, size_t room)
 {
     size_t used = 0;
@@ -156,7 +159,7 @@ static bool decode(const char *text, size_t bytes, bool query, char *out, size_t
     return true;
 }
 
-/* The parts of the query, each decoded and terminated, an empty one at the end. */
+/* The parts of the query, each decoded and terminated, then an empty one. */
 static bool split_query(const char *text, size_t bytes, char *out, size_t room)
 {
     size_t used = 0;
@@ -177,16 +180,16 @@ static bool split_query(const char *text, size_t bytes, char *out, size_t room)
 static int read_url(struct sp_incoming *in)
 {
     static const char wrong[] =
-        "the path or the query is too long, holds a zero byte, or a % that begins no %XX";
+        "the path or the query is too long, or has a zero byte or an invalid %XX";
     struct sp_request *request = &in->request;
     const char *path = in->url;
     size_t bytes = in->url_bytes;
     struct http_parser_url parts;
     http_parser_url_init(&parts);
-    /* http://host/path, as a proxy is asked; the host is the one of the header all the same. */
+    /* http://host/path, the form used with proxies; the Host header counts nevertheless. */
     if (in->parser.method != HTTP_CONNECT && bytes > 0 && path[0] != '/' && path[0] != '*') {
         if (http_parser_parse_url(in->url, bytes, 0, &parts) != 0)
-            return refuse(in, 400, "the path begins with /");
+            return refuse(in, 400, "the path does not begin with /; send METHOD /PATH HTTP/1.1");
         bool has_path = parts.field_set & (1 << UF_PATH);
         path = has_path ? in->url + parts.field_data[UF_PATH].off : "/";
         bytes = has_path ? in->url_bytes - parts.field_data[UF_PATH].off : 1;
@@ -225,15 +228,15 @@ static int on_head_end(http_parser *parser)
     struct sp_incoming *in = parser->data;
     uint64_t length = parser->flags & F_CONTENTLENGTH ? parser->content_length : 0;
     if (parser->http_major != 1 || parser->http_minor > 1)
-        return refuse(in, 505, "this server speaks HTTP/1.1");
+        return refuse(in, 505, "unsupported HTTP version; use HTTP/1.1");
     if (parser->http_minor == 1 && !(in->seen >> HOST & 1))
-        return refuse(in, 400, "a request of HTTP/1.1 has the header Host");
+        return refuse(in, 400, "the header Host is missing; HTTP/1.1 requires it");
     if (parser->uses_transfer_encoding)
-        return refuse(in, 411, "send the body with a Content-Length");
+        return refuse(in, 411, "chunked bodies are not supported; send Content-Length");
     if (length > SP_SERVER_BODY_BYTES)
-        return refuse(in, 413, "the body is larger than 65536 bytes");
+        return refuse(in, 413, "the body is larger than 65536 bytes; send less");
     if (in->expect[0] != '\0' && strcasecmp(in->expect, "100-continue") != 0)
-        return refuse(in, 417, "nothing but 100-continue can be expected");
+        return refuse(in, 417, "unsupported Expect; only 100-continue is supported");
     in->request.method = method_of(parser);
     if (read_url(in) < 0)
         return -1;
@@ -250,7 +253,7 @@ static int on_body(http_parser *parser, const char *at, size_t bytes)
 {
     struct sp_incoming *in = parser->data;
     if (bytes > in->body_room - in->body_bytes)
-        return refuse(in, 413, "the body is longer than Content-Length says");
+        return refuse(in, 413, "the body is longer than its Content-Length; correct it");
     memcpy(in->body + in->body_bytes, at, bytes);
     in->body_bytes += bytes;
     return 0;
@@ -261,7 +264,7 @@ static int on_end(http_parser *parser)
     struct sp_incoming *in = parser->data;
     in->keep = http_should_keep_alive(parser) != 0;
     in->complete = true;
-    http_parser_pause(parser, 1); /* what follows is another request */
+    http_parser_pause(parser, 1); /* the remaining data belongs to the next request */
     return 0;
 }
 
@@ -274,7 +277,7 @@ static const http_parser_settings settings = {
     .on_message_complete = on_end,
 };
 
-/* --- a request -------------------------------------------------------------------------------- */
+/* --- one request ------------------------------------------------------------------------------ */
 
 static void free_incoming(struct sp_incoming *in)
 {
@@ -289,32 +292,32 @@ void sp_http_forget(struct sp_connection *c)
     c->incoming = NULL;
 }
 
-/* What the parser itself did not like. */
+/* Errors of the parser itself. */
 static void name_fault(struct sp_incoming *in)
 {
     switch (HTTP_PARSER_ERRNO(&in->parser)) {
     case HPE_HEADER_OVERFLOW:
-        refuse(in, 431, "the headers are larger than 8192 bytes");
+        refuse(in, 431, "the headers are larger than 8192 bytes; send fewer");
         break;
     case HPE_INVALID_METHOD:
         if (in->first >= 'A' && in->first <= 'Z') {
-            refuse(in, 501, "unknown method: GET, HEAD, POST, DELETE and OPTIONS are known");
+            refuse(in, 501, "unknown method; use GET, HEAD, POST, DELETE or OPTIONS");
             break;
         }
-        refuse(in, 400, "the request begins METHOD PATH HTTP/1.1");
+        refuse(in, 400, "invalid request line; send METHOD PATH HTTP/1.1");
         break;
     case HPE_INVALID_VERSION:
-        refuse(in, 505, "the request begins METHOD PATH HTTP/1.1");
+        refuse(in, 505, "invalid HTTP version; send METHOD PATH HTTP/1.1");
         break;
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
-        refuse(in, 400, "Content-Length is no number, or stands there twice");
+        refuse(in, 400, "Content-Length is invalid or repeated; send it once, as a number");
         break;
     case HPE_INVALID_TRANSFER_ENCODING:
-        refuse(in, 411, "send the body with a Content-Length");
+        refuse(in, 411, "chunked bodies are not supported; send Content-Length");
         break;
     default:
-        refuse(in, 400, "this is no request of HTTP/1.1");
+        refuse(in, 400, "invalid HTTP/1.1 request");
         break;
     }
 }
@@ -325,7 +328,7 @@ static int refuse_incoming(struct sp_connection *c)
     c->incoming = NULL;
     name_fault(in);
     c->keep = false;
-    c->input_bytes = 0; /* where the next request would begin is not known */
+    c->input_bytes = 0; /* the start of the next request is unknown */
     bool head_only = in->url_bytes > 0 && in->parser.method == HTTP_HEAD;
     int result = sp_http_refuse(c, in->status, in->detail, head_only);
     free_incoming(in);
@@ -335,7 +338,7 @@ static int refuse_incoming(struct sp_connection *c)
 int sp_http_late(struct sp_connection *c)
 {
     if (c->incoming)
-        refuse(c->incoming, 408, "the request did not arrive in 10 seconds");
+        refuse(c->incoming, 408, "the request did not arrive within 10 seconds; send it again");
     return c->incoming ? refuse_incoming(c) : -1;
 }
 
@@ -352,7 +355,7 @@ static bool names_websocket(const char *list)
     return false;
 }
 
-/* An upgrade to anything else, h2c say, is what a client would like: the answer is HTTP/1.1 (RFC
+/* Any other upgrade, such as h2c, is only an offer of the client: the reply uses HTTP/1.1 (RFC
  * 9110, section 7.8). */
 static bool is_websocket(const struct sp_incoming *in)
 {
@@ -365,20 +368,20 @@ static int answer_websocket(struct sp_connection *c, struct sp_incoming *in)
     if (strcmp(in->version, "13") != 0) {
         struct sp_reply reply = {
             .status = 426, .type = "application/json", .headers = "Sec-WebSocket-Version: 13\r\n"};
-        static const char body[] = "{\"detail\":\"WebSocket has version 13 here\"}";
+        static const char body[] = "{\"detail\":\"unsupported Sec-WebSocket-Version; use 13\"}";
         reply.fixed = body;
         reply.fixed_bytes = sizeof body - 1;
         return sp_http_send(c, &reply, false);
     }
     if (strlen(in->key) != 24)
-        return sp_http_refuse(c, 400, "Sec-WebSocket-Key has 24 characters", false);
+        return sp_http_refuse(c, 400, "Sec-WebSocket-Key: not 24 characters of base64", false);
     return sp_ws_upgrade(c, &in->request, in->key);
 }
 
 static int answer_incoming(struct sp_connection *c)
 {
     struct sp_incoming *in = c->incoming;
-    c->incoming = NULL; /* answering may end the connection */
+    c->incoming = NULL; /* answering may close the connection */
     c->keep = in->keep;
     if (in->body)
         in->body[in->body_bytes] = '\0';
@@ -403,7 +406,7 @@ static int begin_incoming(struct sp_connection *c)
     in->request.secure = c->secure;
     memcpy(in->request.address, c->address, sizeof in->request.address);
     if (c->over_limit)
-        refuse(in, 429, "too many connections from this address: close some");
+        refuse(in, 429, "too many connections from this address; close some");
     c->incoming = in;
     c->mode = SP_CONNECTION_REQUEST;
     c->deadline_us = sp_clock_us() + SP_SERVER_REQUEST_S * INT64_C(1000000);
@@ -413,12 +416,12 @@ static int begin_incoming(struct sp_connection *c)
 static void consume(struct sp_connection *c, size_t bytes)
 {
     if (bytes == 0)
-        return; /* there may be no input at all */
+        return; /* without input */
     c->input_bytes -= bytes;
     memmove(c->input, c->input + bytes, c->input_bytes);
 }
 
-/* A client that expects it sends no body before. */
+/* The client waits for this before it sends the body. */
 static int say_continue(struct sp_connection *c, struct sp_incoming *in)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -439,7 +442,7 @@ int sp_http_run(struct sp_connection *c)
     if (!c->incoming) {
         size_t blank = 0;
         while (blank < c->input_bytes && (c->input[blank] == '\r' || c->input[blank] == '\n'))
-            blank++; /* some send a line break behind a body */
+            blank++; /* some clients send a line break after a body */
         consume(c, blank);
     }
     if (c->input_bytes == 0)

@@ -12,14 +12,14 @@ struct entry {
     pthread_mutex_t mutex;
     bool used;
     char name[SP_HUB_NAME_BYTES];
-    /* Written under the mutex; read without it to see whether there is anything new. */
+    /* Written under the mutex; read without it to detect new results. */
     _Atomic uint64_t generation;
     _Atomic uint64_t serial; /* of the newest */
     struct sp_update *ring[SP_HUB_RING];
     struct sp_frame *frame; /* of the newest */
     struct sp_hub_times times;
     struct sp_hub_totals totals;
-    uint32_t last_track; /* the highest id so far: trackers count up */
+    uint32_t last_track; /* the highest id so far; ids only increase */
 };
 
 struct sp_hub {
@@ -270,7 +270,7 @@ struct sp_update *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_curs
         uint64_t next = entry->serial;
         if (cursor->generation == entry->generation && cursor->serial > 0) {
             next = cursor->serial + 1;
-            if (entry->serial >= next + SP_HUB_RING) { /* it has left the ring */
+            if (entry->serial >= next + SP_HUB_RING) { /* next has left the ring */
                 cursor->missed += entry->serial - next;
                 next = entry->serial;
             }

@@ -37,7 +37,7 @@ static void put_member(struct sp_json *json, const char *key, int64_t value)
     sp_json_int(json, value);
 }
 
-/* Only those who are somewhere or someone. */
+/* Only tracks with a world position or a global id. */
 static void put_world_positions(struct sp_json *json, const struct sp_update *update)
 {
     char text[SP_PERSON_BYTES];
@@ -102,7 +102,7 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
     sp_json_end_object(json);
 }
 
-/* Little-endian whatever the machine. */
+/* Little-endian on every machine. */
 static uint8_t *put(uint8_t *at, uint64_t value, int bytes)
 {
     for (int i = 0; i < bytes; i++)
@@ -121,7 +121,7 @@ static uint8_t class_byte(int class_id)
     return class_id >= 0 && class_id < 255 ? (uint8_t)class_id : 255;
 }
 
-/* What the tracks have in common decides how they are written. */
+/* Properties common to all tracks, which choose the encoding. */
 struct span {
     uint32_t lowest, highest;
     bool one_class, whole_pixels;
@@ -157,7 +157,7 @@ static uint8_t *put_box(uint8_t *at, const struct sp_update *update, const struc
     int bits = whole_pixels ? 12 : 14;
     for (int i = 0; i < 4; i++)
         box |= (whole_pixels ? (uint64_t)values[i] : part_of(values[i], wholes[i % 2])) << bits * i;
-    return put(at, box, bits / 2); /* four of them */
+    return put(at, box, bits / 2); /* four values of `bits` bits */
 }
 
 static uint8_t *put_tracks(uint8_t *at, const struct sp_update *update, const struct span *span,

@@ -1,4 +1,4 @@
-/* Results as the bytes that clients read: docs/API.md holds both forms. Any thread. */
+/* Serializes results for clients, as JSON and in binary (docs/API.md). Any thread. */
 #pragma once
 
 #include "base/json.h"
@@ -7,19 +7,19 @@
 
 enum { SP_MESSAGE_SCHEMA = 1, SP_MESSAGE_VERSION = 2 };
 
-/* The largest binary message without its JPEG. */
+/* Upper limit of a binary message without its JPEG. */
 enum { SP_MESSAGE_BYTES_MAX = 34 + SP_HUB_NAME_BYTES + 5 + SP_TRACKS_MAX * 14 };
 
-/* "P3": always text, as a client may take a number for something else. */
+/* The global id as text, "P3", so that no client confuses it with a track id. */
 enum { SP_PERSON_BYTES = 16 };
 const char *sp_person_name(uint32_t person, char out[SP_PERSON_BYTES]);
 
-/* One object, schema 1. now_us: sp_clock_us(), for the latency. */
+/* Writes one object of schema 1. now_us: sp_clock_us(), for the latency. */
 void sp_message_json(struct sp_json *json, const struct sp_update *update,
                      const struct sp_class_names *names, int64_t now_us);
 
-/* Version 2, without the JPEG, which the caller appends when `jpeg` says that one follows. Returns
- * the length. out[SP_MESSAGE_BYTES_MAX]. */
+/* Writes a message of version 2 into out[SP_MESSAGE_BYTES_MAX] and returns its length. With `jpeg`,
+ * the caller appends the JPEG. */
 size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us);
 
 /* "2026-01-31T12:00:00.123Z" */

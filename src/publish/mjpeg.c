@@ -1,4 +1,4 @@
-/* Viewers of images over HTTP: one image, or MJPEG without end. */
+/* JPEG over HTTP: one image, or unbounded MJPEG. */
 #include "publish/server_internal.h"
 
 #include "base/clock.h"
@@ -11,7 +11,7 @@ enum { SEND_BUFFER_BYTES = 256 * 1024 };
 static const int64_t FRAME_TIMEOUT_US = 5000000;
 static const char stream_type[] = "multipart/x-mixed-replace; boundary=frame";
 
-/* A image that lies in the kernel's buffer only gets older. */
+/* Frames that wait in a large kernel buffer add latency. */
 static void limit_send_buffer(struct lws *wsi)
 {
     int bytes = SEND_BUFFER_BYTES;
@@ -133,7 +133,7 @@ int sp_mjpeg_writable(struct sp_connection *c)
     bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;
     struct sp_image *image = gone ? NULL : sp_stream_newest(c->stream, c->seen);
     if (image && image->update->generation != c->generation) {
-        /* Of the camera that was in this camera index before. */
+        /* Published by an earlier camera of the same index. */
         c->seen = image->number;
         sp_image_unref(image);
         image = NULL;
@@ -145,5 +145,6 @@ int sp_mjpeg_writable(struct sp_connection *c)
     if (!gone && sp_clock_us() < c->deadline_us)
         return 0;
     sp_mjpeg_end(c);
-    return sp_http_refuse(c, 503, "no image came in time", c->head_only);
+    return sp_http_refuse(c, 503, "no image within 5 seconds; check the state of the camera",
+                          c->head_only);
 }

@@ -13,7 +13,7 @@
 #include <libavutil/opt.h>
 #include <libyuv.h>
 
-enum { QUIET = 100 /* lowers what the encoder says below every log level */ };
+enum { QUIET = 100 /* silences the encoder's own log */ };
 
 struct sp_mp4 {
     const struct sp_atomic_file *part;
@@ -27,9 +27,9 @@ struct sp_mp4 {
     AVPacket *packet;
     bool header_written, finished;
     int packets;         /* written without an error */
-    int64_t whole_bytes; /* up to the end of the last whole fragment */
+    int64_t whole_bytes; /* up to the end of the last complete fragment */
     int64_t first_pts_us, last_pts;
-    int64_t gap; /* between the last two frames: how long the last one stays */
+    int64_t gap; /* between the last two frames; the duration of the last one */
 };
 
 /* FFmpeg's codes are negative errno values or tags of its own. */
@@ -51,7 +51,7 @@ int sp_mp4_open(struct sp_mp4 **out, const struct sp_atomic_file *part,
         codec = avcodec_find_encoder_by_name("mpeg4");
     if (!codec)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "%s: this FFmpeg has no video encoder %s; run without video or install "
+                       "%s: FFmpeg has no video encoder %s; run without video, or install "
                        "FFmpeg's full libavcodec",
                        sp_atomic_file_name(part),
                        options->encoder ? options->encoder : "libx264 or mpeg4");
@@ -135,7 +135,7 @@ static int open_encoder(struct sp_mp4 *mp4, const struct sp_canvas *canvas, stru
         snprintf(crf, sizeof crf, "%d", mp4->crf);
         av_dict_set(&settings, "preset", "veryfast", 0);
         av_dict_set(&settings, "crf", crf, 0);
-        /* else the bytes would depend on the processor's instruction sets */
+        /* otherwise the bytes would depend on the CPU's instruction sets */
         av_dict_set(&settings, "x264-params", "cpu-independent=1", 0);
     } else {
         encoder->flags |= AV_CODEC_FLAG_QSCALE;
@@ -146,7 +146,7 @@ static int open_encoder(struct sp_mp4 *mp4, const struct sp_canvas *canvas, stru
     if (rc < 0) {
         char text[AV_ERROR_MAX_STRING_SIZE] = "";
         av_strerror(rc, text, sizeof text);
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "%s: the encoder %s does not take %dx%d: %s",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "%s: the encoder %s rejects %dx%d: %s",
                        sp_atomic_file_name(mp4->part), mp4->codec->name, encoder->width,
                        encoder->height, text);
     }
@@ -200,8 +200,8 @@ static int start(struct sp_mp4 *mp4, const struct sp_canvas *canvas, struct sp_e
     return av < 0 ? fail_av(mp4, av, "frame", err) : SP_OK;
 }
 
-/* Copies the canvas, or fits it in between black bars when its size is not the video's. */
-static void take_image(const struct sp_mp4 *mp4, const struct sp_canvas *canvas)
+/* Copies the canvas, letterboxed when its size differs from the video's. */
+static void copy_image(const struct sp_mp4 *mp4, const struct sp_canvas *canvas)
 {
     AVFrame *to = mp4->image;
     uint8_t *const *in = canvas->plane;
@@ -227,7 +227,7 @@ static void take_image(const struct sp_mp4 *mp4, const struct sp_canvas *canvas)
               inner_width, inner_height, kFilterBox);
 }
 
-/* `frame` NULL: the encoder gives all it still holds. */
+/* image NULL: flushes the encoder. */
 static int encode(struct sp_mp4 *mp4, const AVFrame *image, struct sp_error *err)
 {
     int rc = avcodec_send_frame(mp4->encoder, image);
@@ -241,7 +241,7 @@ static int encode(struct sp_mp4 *mp4, const AVFrame *image, struct sp_error *err
         mp4->packet->duration = mp4->gap;
         av_packet_rescale_ts(mp4->packet, mp4->encoder->time_base, mp4->stream->time_base);
         rc = av_interleaved_write_frame(mp4->muxer, mp4->packet);
-        avio_flush(mp4->muxer->pb); /* that of the frame before: it ends with this one */
+        avio_flush(mp4->muxer->pb); /* the previous frame's fragment, which ends here */
         if (rc >= 0 && mp4->muxer->pb->error < 0)
             rc = mp4->muxer->pb->error;
         if (rc >= 0 && ++mp4->packets > 1)
@@ -270,12 +270,12 @@ int sp_mp4_frame(struct sp_mp4 *mp4, const struct sp_canvas *canvas, int64_t pts
     int rc = av_frame_make_writable(mp4->image); /* the encoder may still read the last one */
     if (rc < 0)
         return fail_av(mp4, rc, "frame", err);
-    take_image(mp4, canvas);
+    copy_image(mp4, canvas);
     mp4->image->pts = mp4->last_pts = pts;
     return encode(mp4, mp4->image, err);
 }
 
-/* All but the last frame stay until the next. */
+/* Each frame lasts until the next one, the last for mp4->gap. */
 static int copy_packets(AVFormatContext *in, AVFormatContext *out, const struct sp_mp4 *mp4)
 {
     AVPacket *packet = mp4->packet;
@@ -311,7 +311,7 @@ static int copy_packets(AVFormatContext *in, AVFormatContext *out, const struct 
     return rc;
 }
 
-/* In one piece, beside the fragments. */
+/* Writes the video unfragmented to a second file. */
 static int rewrite(const char *from, const char *to, const struct sp_mp4 *mp4)
 {
     AVFormatContext *in = NULL, *out = NULL;
@@ -321,7 +321,7 @@ static int rewrite(const char *from, const char *to, const struct sp_mp4 *mp4)
     if (rc >= 0)
         rc = avformat_alloc_output_context2(&out, NULL, "mp4", NULL);
     if (rc >= 0) {
-        out->url = av_strdup(to); /* where its second pass reads */
+        out->url = av_strdup(to); /* read again by the muxer's second pass */
         rc = out->url ? avio_open(&out->pb, to, AVIO_FLAG_WRITE) : AVERROR(ENOMEM);
     }
     if (rc >= 0) {
@@ -337,7 +337,7 @@ static int rewrite(const char *from, const char *to, const struct sp_mp4 *mp4)
     return rc;
 }
 
-static void make_one_piece(struct sp_mp4 *mp4, struct sp_atomic_file *part)
+static void defragment(struct sp_mp4 *mp4, struct sp_atomic_file *part)
 {
     char from[4096], to[4096];
     if (snprintf(from, sizeof from, "file:%s", sp_atomic_file_path(part)) >= (int)sizeof from ||
@@ -345,7 +345,7 @@ static void make_one_piece(struct sp_mp4 *mp4, struct sp_atomic_file *part)
         return;
     const char *path = to + strlen("file:");
     if (rewrite(from, to, mp4) < 0 || sp_atomic_file_replace(part, path, NULL) != SP_OK)
-        unlink(path); /* no room: the fragments are a whole video as well */
+        unlink(path); /* no space: the fragmented file is a valid video too */
 }
 
 bool sp_mp4_rescue(struct sp_mp4 *mp4, struct sp_atomic_file *part)
@@ -372,7 +372,7 @@ int sp_mp4_finish(struct sp_mp4 *mp4, struct sp_atomic_file *part, bool *complet
     int closed = avio_closep(&mp4->muxer->pb);
     if (av < 0 || closed < 0)
         return fail_av(mp4, av < 0 ? av : closed, "MP4", err);
-    make_one_piece(mp4, part);
+    defragment(mp4, part);
     *complete = true;
     return SP_OK;
 }

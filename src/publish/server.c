@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { INPUT_BYTES_MAX = 64 * 1024 }; /* more than the library reads at a time */
+enum { INPUT_BYTES_MAX = 64 * 1024 }; /* more than libwebsockets reads at once */
 static const int64_t CLOSE_US = 2000000, BUSY_IDLE_US = 5000000;
 
 struct sp_timers {
@@ -71,7 +71,7 @@ static void connection_close(struct sp_connection *c)
 
 uint8_t *sp_server_scratch(struct sp_server *server, size_t bytes)
 {
-    server->made.camera = -1;
+    server->cached.camera = -1;
     if (bytes > server->scratch_bytes) {
         free(server->scratch);
         bytes += bytes / 2;
@@ -101,24 +101,24 @@ int sp_connection_finish(struct sp_connection *c)
 {
     SSL *tls = lws_get_ssl(c->wsi);
     if (tls)
-        SSL_shutdown(tls); /* says so; the client's answer is read like all else */
+        SSL_shutdown(tls); /* close_notify; the client's reply is read as usual */
     shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
     c->mode = SP_CONNECTION_CLOSING;
     c->deadline_us = sp_clock_us() + CLOSE_US;
     return 0;
 }
 
-/* --- what arrives ----------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
-/* While a reply is made or sent nothing is read: what a client sends ahead waits in the kernel, and
- * then at the client. The library does not read either while it has something to send, but goes
- * round without a pause when something is there. */
+/* While a reply is prepared or sent nothing is read: pipelined data waits in the kernel, and then
+ * at the client. libwebsockets does not read either while it has data to send, but would busy-loop
+ * on readable sockets. */
 static void choose_to_read(struct sp_connection *c)
 {
     bool busy = c->mode == SP_CONNECTION_IMAGE || c->mode == SP_CONNECTION_SENDING;
     bool unsent = lws_partial_buffered(c->wsi);
     lws_rx_flow_control(c->wsi, !busy && !unsent && c->input_bytes == 0);
-    /* The next request of those that came at once, when others have had their turn. */
+    /* The next pipelined request, after other connections had their turn. */
     if (unsent || (!busy && c->input_bytes > 0))
         lws_callback_on_writable(c->wsi);
 }
@@ -135,7 +135,7 @@ static int take_input(struct sp_connection *c)
         result = c->input_bytes > 0 ? sp_ws_receive(c, c->input, c->input_bytes) : 0;
         c->input_bytes = 0;
         break;
-    case SP_CONNECTION_STREAM: /* such a reply has no end */
+    case SP_CONNECTION_STREAM: /* unbounded reply */
     case SP_CONNECTION_SILENCE:
     case SP_CONNECTION_CLOSING:
         c->input_bytes = 0;
@@ -163,12 +163,12 @@ static int on_receive(struct sp_connection *c, const char *data, size_t bytes)
     memcpy(grown + c->input_bytes, data, bytes);
     c->input = grown;
     c->input_bytes += bytes;
-    /* The library's patience after a TLS handshake; from here on it is deadline_us. */
+    /* libwebsockets' own timeout after a TLS handshake; deadline_us replaces it. */
     lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
     return take_input(c);
 }
 
-/* All that was written is with the kernel. */
+/* All written data is in the kernel's buffer. */
 static int on_writable(struct sp_connection *c)
 {
     int result = 0;
@@ -191,8 +191,8 @@ void sp_server_wake(void *argument, int camera)
         lws_cancel_service(server->context);
 }
 
-static const int64_t BURST_US = 100000; /* time that was not used counts for so long */
-static const int64_t DEBT_US = 1000000; /* and nobody waits longer for what was used */
+static const int64_t BURST_US = 100000; /* unused CPU time accumulates for this long */
+static const int64_t DEBT_US = 1000000; /* upper limit of the wait for used CPU time */
 
 static int64_t thread_cpu_us(void)
 {
@@ -201,7 +201,7 @@ static int64_t thread_cpu_us(void)
     return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
 }
 
-static void tell_viewers(struct sp_server *server)
+static void wake_all_viewers(struct sp_server *server)
 {
     uint64_t dirty = atomic_exchange(&server->dirty, 0);
     for (struct sp_connection *c = server->connections; dirty && c; c = c->next) {
@@ -217,12 +217,12 @@ static void on_later(lws_sorted_usec_list_t *list)
 {
     struct sp_server *server = lws_container_of(list, struct sp_timers, later)->server;
     server->waiting = false;
-    tell_viewers(server);
+    wake_all_viewers(server);
 }
 
-/* With a limit viewers are told of news only when so much time went by as what the thread did pays
- * for; what came meanwhile but the newest they miss. Looking itself costs: so once for each round.
- */
+/* With a CPU limit, viewers are woken only once the CPU time used so far is paid off; they skip all
+ * but the newest of the frames published meanwhile. Reading the clocks has a cost too, so this runs
+ * once per iteration. */
 static void wake_viewers(struct sp_server *server)
 {
     if (server->waiting)
@@ -241,7 +241,7 @@ static void wake_viewers(struct sp_server *server)
         lws_sul_schedule(server->context, 0, &server->timers->later, on_later,
                          server->paid_until_us - now_us);
     else
-        tell_viewers(server);
+        wake_all_viewers(server);
 }
 
 void sp_server_limit(struct sp_server *server, double share)
@@ -249,8 +249,8 @@ void sp_server_limit(struct sp_server *server, double share)
     server->share = share;
 }
 
-/* Of a viewer who takes nothing nothing is read either, so that the library does not see that it
- * has gone. */
+/* Nothing is read from a viewer that accepts no data, so libwebsockets does not notice when it
+ * disconnects. */
 static bool has_left(const struct sp_connection *c)
 {
     struct pollfd wait = {.fd = lws_get_socket_fd(c->wsi), .events = POLLRDHUP};
@@ -365,7 +365,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* --- open and close --------------------------------------------------------------------------- */
 
-/* A reply goes to the kernel in one piece, if it takes it. */
+/* One send call per reply, if the kernel accepts it all. */
 static const struct lws_protocols protocols[] = {
     {.name = "spoton", .callback = callback, .tx_packet_size = 4 * 1024 * 1024},
     {0},
@@ -384,7 +384,7 @@ int sp_server_open(struct sp_server **out, const struct sp_server_options *optio
     timers->server = server;
     server->timers = timers;
     server->options = *options;
-    server->made.camera = -1;
+    server->cached.camera = -1;
     int result = sp_server_listen(server, protocols, err);
     if (result < 0)
         sp_server_close(server);

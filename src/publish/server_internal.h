@@ -1,32 +1,31 @@
-/* What the files of the network share: server.c (thread, connections), server_listen.c (addresses,
- * TLS), http_request.c (requests as they arrive), http.c (replies), mjpeg.c, ws.c. All of it
- * belongs to the server's thread, but for what is atomic.
+/* Shared by the files of the network server: server.c (thread, connections), server_listen.c
+ * (addresses, TLS), http_request.c (incoming requests), http.c (replies), mjpeg.c, ws.c. All of it
+ * belongs to the server's thread, except for the atomics.
  *
- * libwebsockets is the event loop, the sockets and TLS: connections are "raw" for it. Its own
- * parser of HTTP takes a request of a packet with several for the body of another (4.1,
- * lws_http_action), and so sees none of them; http_parser and wslay read what arrives. A connection
- * has one request at a time: while a reply is sent nothing more is read, and what came behind the
- * request waits in `input`. */
+ * libwebsockets provides the event loop, sockets and TLS, and handles connections as "raw". Its own
+ * HTTP parser (4.1, lws_http_action) takes pipelined requests for the body of the first one, so
+ * http_parser and wslay parse the input instead. A connection handles one request at a time: while
+ * a reply is being sent nothing is read, and pipelined data waits in `input`. */
 #pragma once
 
 #include "publish/server.h"
 
 #include <pthread.h>
 
-/* libwebsockets.h and http_parser.h give the same names to different things: a file sees one. */
+/* libwebsockets.h and http_parser.h define conflicting names: a file includes only one of them. */
 struct lws;
 struct lws_context;
 struct lws_protocols;
 
 enum sp_connection_mode {
     SP_CONNECTION_IDLE,    /* between requests */
-    SP_CONNECTION_REQUEST, /* the rest of one is awaited */
+    SP_CONNECTION_REQUEST, /* waiting for the rest of a request */
     SP_CONNECTION_SENDING, /* a reply */
-    SP_CONNECTION_IMAGE,   /* one frame is awaited */
+    SP_CONNECTION_IMAGE,   /* waiting for one frame */
     SP_CONNECTION_STREAM,  /* MJPEG */
     SP_CONNECTION_SILENCE,
     SP_CONNECTION_WS,
-    SP_CONNECTION_CLOSING, /* all is sent; the client is to close too */
+    SP_CONNECTION_CLOSING, /* all is sent; waiting for the client to close */
 };
 
 enum { SP_WS_MAIL_MAX = 16 };
@@ -42,20 +41,19 @@ struct sp_ws {
     struct sp_stream *stream[SP_HUB_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
     uint64_t stream_generation[SP_HUB_CAMERAS_MAX];
     uint64_t seen[SP_HUB_CAMERAS_MAX];
-    int turn; /* the camera that was served last */
+    int turn; /* the camera served last */
     struct wslay_event_context *frames;
-    const char *rx; /* what arrived, while it is read */
+    const char *rx; /* received data, while wslay reads it */
     size_t rx_bytes;
-    uint8_t control[512]; /* frames of wslay's that are written in one go */
+    uint8_t control[512]; /* control frames of wslay, written at once */
     size_t control_bytes;
-    int64_t heard_us; /* when the client sent something last */
-    bool pinged;      /* since then */
+    int64_t heard_us; /* when the client last sent data */
+    bool pinged;      /* since heard_us */
     struct sp_mail mail[SP_WS_MAIL_MAX];
     int mail_count;
-    uint64_t missed_told;
-    int close_code;        /* above 0: to be closed as soon as the client can take that */
-    const char *close_why; /* static; set: nothing else is sent any more */
-    int64_t closed_us;     /* when the close was sent; 0: it was not */
+    int close_code;        /* above 0: close as soon as the connection is writable */
+    const char *close_why; /* static; set: nothing else is sent */
+    int64_t closed_us;     /* when the close frame was sent; 0: not yet */
 };
 
 struct sp_connection {
@@ -66,25 +64,25 @@ struct sp_connection {
     char address[64];
     bool over_limit, secure;
     struct sp_incoming *incoming; /* while a request arrives */
-    bool keep;                    /* the connection, when the reply to this one is sent */
-    char *input;                  /* what arrived and is not read yet */
+    bool keep;                    /* keep the connection after this reply */
+    char *input;                  /* received, not parsed yet */
     size_t input_bytes;
-    int64_t waiting_since_us; /* for the client to take something; 0: not */
-    int64_t deadline_us;      /* of what the mode waits for; streams and WebSockets have none */
+    int64_t waiting_since_us; /* for the client to read; 0: not waiting */
+    int64_t deadline_us;      /* of the mode; streams and WebSockets have none */
 
-    /* A viewer's. */
+    /* Viewers only. */
     struct sp_stream *stream;
     int camera;
     uint64_t generation, seen;
     bool head_only;
-    bool ending;               /* a stream that takes no more */
-    char tag[64], client[160]; /* of a stream, the site's own */
-    char headers[512];         /* of the reply that one frame will be */
+    bool ending;               /* the stream is to be closed */
+    char tag[64], client[160]; /* of a stream; set by the site */
+    char headers[512];         /* of the reply of SP_CONNECTION_IMAGE */
     struct sp_ws *ws;
 };
 
-/* The message that was made last: the next client often wants the same. */
-struct sp_made {
+/* The last message formatted, cached because other clients often get the same one. */
+struct sp_cached_message {
     int camera;
     uint64_t generation, serial;
     enum sp_ws_format format;
@@ -100,58 +98,59 @@ struct sp_server {
     pthread_t thread;
     bool started;
     atomic_bool stopping;
-    _Atomic uint64_t dirty; /* a bit a camera: something new */
+    _Atomic uint64_t dirty; /* one bit per camera that has new data */
     struct sp_timers *timers;
     _Atomic int64_t ticked_us;
 
-    double share; /* of a core that viewers may take; 0: no limit */
-    bool waiting; /* until viewers are told */
+    double share; /* CPU limit of the thread, in cores; 0: no limit */
+    bool waiting; /* for the CPU limit before viewers are woken */
     int64_t paid_until_us,
-        paid_cpu_us; /* until when what was spent suffices; the thread's CPU time */
+        paid_cpu_us; /* when the used CPU time is paid off; the thread's CPU time */
 
     struct sp_connection *connections;
     struct sp_json json;
-    uint8_t *scratch; /* LWS_PRE, then what is sent */
+    uint8_t *scratch; /* LWS_PRE, then outgoing data */
     size_t scratch_bytes;
-    struct sp_made made; /* in scratch; format says whether it is valid with camera >= 0 */
+    struct sp_cached_message cached; /* in scratch; valid when camera >= 0 */
 
     atomic_int connection_count, mjpeg_count, ws_count;
     _Atomic uint64_t requests, refused, stuck, missed, sent_bytes;
 };
 
-/* server.c: room for `bytes` behind LWS_PRE, or NULL; what was there is lost. */
+/* server.c: a buffer of `bytes` after LWS_PRE, or NULL. Overwrites the previous content. */
 uint8_t *sp_server_scratch(struct sp_server *server, size_t bytes);
 
-/* Sends bytes; what the socket does not take, the library keeps a copy of. 0, or -1: disconnect. */
+/* Sends data; libwebsockets copies what the socket does not accept. 0, or -1: disconnect. */
 int sp_connection_write(struct sp_connection *connection, uint8_t *data, size_t bytes);
 
-/* Asks to be called when the client can take more. */
+/* Requests a callback when the connection is writable. */
 void sp_connection_want(struct sp_connection *connection);
 
 /* server_listen.c: listens on every address of HTTP_HOST; server->context and port are set. */
 int sp_server_listen(struct sp_server *server, const struct lws_protocols *protocols,
                      struct sp_error *err);
 
-/* Says that no more is sent, to TLS as well, and waits for the client to close: closing while it
- * still sends would take the reply from it. */
+/* Shuts down sending (TLS too) and waits for the client to close: closing while the client still
+ * sends would make it lose the reply. */
 int sp_connection_finish(struct sp_connection *connection);
 
-/* http_request.c: all 0, or -1: disconnect. Reads one request from the input, and answers it when
- * it is whole. */
+/* http_request.c: all 0, or -1: disconnect. Parses one request from the input and answers it once
+ * it is complete. */
 int sp_http_run(struct sp_connection *connection);
-int sp_http_late(struct sp_connection *connection); /* the rest did not come in time */
+int sp_http_late(struct sp_connection *connection); /* the request timed out */
 void sp_http_forget(struct sp_connection *connection);
 
 /* http.c: all 0, or -1: disconnect. */
 int sp_http_answer(struct sp_connection *connection, struct sp_request *request);
 int sp_http_send(struct sp_connection *connection, const struct sp_reply *reply, bool head_only);
-/* The last byte of a reply was written: the next request, when the client has taken all. */
+/* The last byte of a reply was written: continues with the next request, or closes. */
 int sp_http_sent(struct sp_connection *connection);
 
-/* The same with {"detail": ...} as its body. */
+/* Sends an error with the body {"detail": ...}. */
 int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only);
 const char *sp_http_reason(int status);
-/* The header of a reply into out; returns its length. length_bytes negative: none is told. */
+/* Writes the header of a reply into out and returns its length. length_bytes negative: without
+ * Content-Length. */
 size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
                     bool keep, const char *more);
 

@@ -26,7 +26,7 @@ static void log_line(int level, const char *line)
     sp_log(SP_LOG_DEBUG, "network: %.*s", length, line);
 }
 
-/* Tries to bind: the library says nothing of why it could not. 0 or errno. */
+/* Tries to bind, because libwebsockets does not report why it fails. 0 or errno. */
 static int try_to_bind(const struct addrinfo *at)
 {
     int on = 1, result = 0;
@@ -50,8 +50,8 @@ static bool is_known(const struct address *addresses, int count, const char *tex
     return false;
 }
 
-/* The addresses of HTTP_HOST that can be bound, or why there is none. A name may have an address of
- * a head type that this machine does not speak. */
+/* The addresses of HTTP_HOST that can be bound, or an error. A name may resolve to an
+ * address family that this machine does not support. */
 static int find_addresses(const struct sp_server_options *options,
                           struct address addresses[SP_SERVER_ADDRESSES], struct sp_error *err)
 {
@@ -62,7 +62,7 @@ static int find_addresses(const struct sp_server_options *options,
     int failed = getaddrinfo(options->host, port, &hints, &found);
     if (failed)
         return sp_fail(err, SP_ERR_INVALID,
-                       "HTTP_HOST=%s: %s: give a name or an address of this machine", options->host,
+                       "HTTP_HOST=%s: %s; use a name or an address of this machine", options->host,
                        gai_strerror(failed));
     char text[64] = "";
     for (const struct addrinfo *at = found; at && count < SP_SERVER_ADDRESSES; at = at->ai_next) {
@@ -76,7 +76,7 @@ static int find_addresses(const struct sp_server_options *options,
             reason = fault;
             memcpy(text, name, sizeof text);
         }
-        if (fault != 0 && !absent) { /* the port is taken: on one address is on none */
+        if (fault != 0 && !absent) { /* a port in use on one address counts as in use */
             count = 0;
             break;
         }
@@ -89,8 +89,9 @@ static int find_addresses(const struct sp_server_options *options,
     if (count > 0)
         return count;
     return sp_fail(
-        err, SP_ERR_IO, "cannot listen on %s port %d: %s%s", text, options->port, strerror(reason),
-        reason == EADDRINUSE ? "; stop what listens there, or choose another HTTP_PORT" : "");
+        err, SP_ERR_IO, "%s port %d: cannot listen: %s%s", text, options->port, strerror(reason),
+        reason == EADDRINUSE ? "; stop the program that listens there, or choose another HTTP_PORT"
+                             : "");
 }
 
 static int check_tls(const struct sp_server_options *options, struct sp_error *err)
@@ -104,8 +105,8 @@ static int check_tls(const struct sp_server_options *options, struct sp_error *e
     return SP_OK;
 }
 
-/* TLS 1.2 with forward secrecy and authenticated encryption alone, and 1.3, which has nothing else.
- * No renegotiation: a client could ask for one after the other. */
+/* TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only. Renegotiation is
+ * disabled: a client could use it to consume CPU time. */
 static void choose_tls(const struct sp_server_options *options,
                        struct lws_context_creation_info *info)
 {
@@ -169,7 +170,7 @@ int sp_server_listen(struct sp_server *server, const struct lws_protocols *proto
     if (count < 0 || result < 0)
         return count < 0 ? count : result;
     lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
-    /* A port that is free on one address may be taken on another. */
+    /* A port that is free on one address may be in use on another. */
     int tries = options->port == 0 && count > 1 ? PORT_TRIES : 1;
     for (int i = 0; i < tries; i++) {
         if (open_hosts(server, protocols, addresses, count))
@@ -180,8 +181,8 @@ int sp_server_listen(struct sp_server *server, const struct lws_protocols *proto
     }
     if (tls)
         return sp_fail(err, SP_ERR_IO,
-                       "cannot serve https on %s port %d: TLS_CERT=%s and TLS_KEY=%s: give a "
-                       "certificate and its own key, both in PEM",
+                       "https on %s port %d: cannot use TLS_CERT=%s with TLS_KEY=%s; set them to "
+                       "a certificate and its own key, both in PEM",
                        addresses[0].text, options->port, options->tls_cert, options->tls_key);
-    return sp_fail(err, SP_ERR_IO, "cannot serve on %s port %d", addresses[0].text, options->port);
+    return sp_fail(err, SP_ERR_IO, "%s port %d: cannot listen", addresses[0].text, options->port);
 }

@@ -1,4 +1,4 @@
-/* WebSocket clients: each gets one message at a time, when it can take one. */
+/* WebSocket clients: one message at a time, whenever the connection is writable. */
 #include "publish/server_internal.h"
 
 #include "base/clock.h"
@@ -14,12 +14,12 @@ enum { FRAME_HEAD_BYTES = 10 };
 static const int SEND_BUFFER_BYTES = 256 * 1024;
 static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 5000000;
 
-_Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written before the data");
+_Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written in front of the data");
 
 /* --- frames ----------------------------------------------------------------------------------- */
 
-/* One message in one frame (RFC 6455, section 5.2). The header is written before `data`, where the
- * caller left LWS_PRE bytes: so a message is not copied. */
+/* Sends one message in one frame (RFC 6455, section 5.2). The header is written in front of `data`,
+ * where the caller reserves LWS_PRE bytes, so that the message is not copied. */
 static int send_frame(struct sp_connection *c, uint8_t *data, size_t bytes, enum wslay_opcode kind)
 {
     uint8_t head[FRAME_HEAD_BYTES];
@@ -67,8 +67,9 @@ static int write_control(struct sp_connection *c)
     return bytes > 0 ? sp_connection_write(c, ws->control, bytes) : 0;
 }
 
-/* Answers to pings, and the close: never refused, as a frame would be cut by a message of ours.
- * While the client does not take them nothing more of it is read, so that they do not heap up. */
+/* Sends pongs and the close. Accepts all or nothing: a partial frame would be interrupted by the
+ * next message. While the client does not read them, nothing is read from it, so that they do not
+ * pile up. */
 static ssize_t send_control(wslay_event_context_ptr frames, const uint8_t *data, size_t bytes,
                             int flags, void *user)
 {
@@ -102,7 +103,7 @@ static const struct wslay_event_callbacks callbacks = {
     .on_msg_recv_callback = on_message,
 };
 
-/* Sends what wslay has to say; after a close there is nothing more. */
+/* Sends wslay's control frames; nothing follows a close. */
 static int flush_control(struct sp_connection *c)
 {
     wslay_event_context_ptr frames = c->ws->frames;
@@ -115,7 +116,7 @@ static int flush_control(struct sp_connection *c)
     return sp_http_sent(c);
 }
 
-/* --- coming and going ------------------------------------------------------------------------- */
+/* --- handshake and close ---------------------------------------------------------------------- */
 
 static void mail(struct sp_connection *c, const char *text, size_t bytes)
 {
@@ -129,7 +130,7 @@ static void mail(struct sp_connection *c, const char *text, size_t bytes)
     sp_connection_want(c);
 }
 
-/* headers: more of them, each ended by "\r\n". */
+/* headers: additional ones, each terminated by "\r\n". */
 static int accept_client(struct sp_connection *c, const char *key, const char *headers)
 {
     static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nServer: spoton\r\n"
@@ -215,7 +216,7 @@ void sp_ws_close(struct sp_connection *c)
     free(ws);
 }
 
-/* --- what clients send ------------------------------------------------------------------------ */
+/* --- input ------------------------------------------------------------------------------------ */
 
 int sp_ws_receive(struct sp_connection *c, const char *data, size_t bytes)
 {
@@ -226,7 +227,7 @@ int sp_ws_receive(struct sp_connection *c, const char *data, size_t bytes)
     ws->pinged = false;
     int result = wslay_event_recv(ws->frames);
     ws->rx_bytes = 0;
-    /* Frames that are none: the close that says so is queued. */
+    /* Invalid frames: wslay has queued the close that reports them. */
     if (result != 0 && result != WSLAY_ERR_CALLBACK_FAILURE)
         return -1;
     return flush_control(c);
@@ -270,7 +271,7 @@ void sp_server_close_ws(struct sp_server *server,
     }
 }
 
-/* --- what clients get ------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static bool is_wanted(const struct sp_ws_plan *plan, const char *name)
 {
@@ -286,7 +287,7 @@ static bool is_wanted(const struct sp_ws_plan *plan, const char *name)
     return false;
 }
 
-/* With frames: joins the stream of the camera that is in this camera index now, if it is wanted. */
+/* Joins the JPEG stream of the camera that has this index now, if the client subscribes to it. */
 static void follow_camera(struct sp_connection *c, int camera)
 {
     struct sp_ws *ws = c->ws;
@@ -340,18 +341,19 @@ bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
     return false;
 }
 
-/* Makes the message in the scratch, if it is not the one that is there. Its bytes, or 0. */
+/* Formats the message into the scratch buffer unless it is cached there. Returns its bytes, or 0.
+ */
 static size_t make(struct sp_connection *c, const struct sp_update *update,
                    const struct sp_image *image)
 {
     struct sp_server *server = c->server;
     struct sp_ws *ws = c->ws;
     enum sp_ws_format format = ws->plan.format;
-    struct sp_made *made = &server->made;
-    if (format != SP_WS_SITE && format != SP_WS_BINARY_JPEG && made->camera == update->camera &&
-        made->generation == update->generation && made->serial == update->serial &&
-        made->format == format)
-        return made->bytes;
+    struct sp_cached_message *cached = &server->cached;
+    if (format != SP_WS_SITE && format != SP_WS_BINARY_JPEG && cached->camera == update->camera &&
+        cached->generation == update->generation && cached->serial == update->serial &&
+        cached->format == format)
+        return cached->bytes;
     size_t bytes;
     uint8_t *out;
     if (format == SP_WS_JSON || format == SP_WS_SITE) {
@@ -376,11 +378,12 @@ static size_t make(struct sp_connection *c, const struct sp_update *update,
             memcpy(out + bytes, image->jpeg, jpeg_bytes);
         bytes += jpeg_bytes;
     }
-    *made = (struct sp_made){update->camera, update->generation, update->serial, format, bytes};
+    *cached = (struct sp_cached_message){update->camera, update->generation, update->serial, format,
+                                         bytes};
     return bytes;
 }
 
-static int send_made(struct sp_connection *c, int camera, size_t bytes)
+static int send_scratch(struct sp_connection *c, int camera, size_t bytes)
 {
     struct sp_server *server = c->server;
     bool text = c->ws->plan.format == SP_WS_JSON || c->ws->plan.format == SP_WS_SITE;
@@ -391,7 +394,7 @@ static int send_made(struct sp_connection *c, int camera, size_t bytes)
     return result;
 }
 
-/* 1: sent, 0: there was nothing to send, -1: disconnect. */
+/* 1: sent, 0: nothing to send, -1: disconnect. */
 static int send_camera(struct sp_connection *c, int camera)
 {
     struct sp_ws *ws = c->ws;
@@ -417,7 +420,7 @@ static int send_camera(struct sp_connection *c, int camera)
     sp_image_unref(image);
     if (bytes == 0)
         return 0;
-    return send_made(c, camera, bytes) < 0 ? -1 : 1;
+    return send_scratch(c, camera, bytes) < 0 ? -1 : 1;
 }
 
 static int send_mail(struct sp_connection *c)
@@ -430,7 +433,7 @@ static int send_mail(struct sp_connection *c)
     return result < 0 ? -1 : 1;
 }
 
-/* Once; after it the client's own is awaited. */
+/* Once; then waits for the client's close. */
 static int send_close(struct sp_connection *c)
 {
     struct sp_ws *ws = c->ws;
@@ -453,7 +456,7 @@ int sp_ws_writable(struct sp_connection *c)
     if (ws->close_why)
         return send_close(c);
     int sent = ws->mail_count > 0 ? send_mail(c) : 0;
-    /* By turns, so that a busy camera does not keep the others from a narrow line. */
+    /* Round-robin, so that one busy camera cannot starve the others on a slow connection. */
     for (int i = 1; i <= SP_HUB_CAMERAS_MAX && sent == 0; i++) {
         int camera = (ws->turn + i) % SP_HUB_CAMERAS_MAX;
         while (sent == 0 && camera_has_news(c, camera)) {

@@ -138,7 +138,7 @@ def test_names_of_a_crowd_lie_beside_each_other(world, make_page):
     })"""
     assert page.run(full) == [None, True]
     said = page.run("import('/labels.js').then(({awayText}) => [0, 0.9, 1, 7.9].map(awayText))")
-    assert said == ["just out of sight"] * 2 + ["out of sight for 1 s", "out of sight for 7 s"]
+    assert said == ["just lost"] * 2 + ["not visible for 1 s", "not visible for 7 s"]
 
 
 def test_a_set_of_points_on_a_line_is_refused_with_the_reason(world, make_page):
@@ -165,7 +165,7 @@ def test_a_set_of_points_on_a_line_is_refused_with_the_reason(world, make_page):
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_somebody_is_focused_by_key_and_let_go(world, make_page):
+def test_a_person_is_focused_and_released_by_key(world, make_page):
     page = make_page()
     page.open(world + "map.html")
     page.wait("document.querySelectorAll('#people button').length >= 2", 40)
@@ -196,7 +196,7 @@ def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
         page.run(f"put({u}, {v}, {x}, {y})")
     page.wait("document.querySelectorAll('#points tr').length === 5")
     page.wait("!document.querySelector('#save').disabled")
-    assert "These points fit" in page.run("document.querySelector('#verdict').textContent")
+    assert "Fit: " in page.run("document.querySelector('#verdict').textContent")
     assert page.run("document.querySelectorAll('#sheet .view').length") == 1
     assert len(get(world, "api/v2/map")["cameras"]) == 2  # only tried so far
     page.run("document.querySelector('#save').click()")
@@ -226,7 +226,7 @@ def test_cameras_without_frames_and_empty_lists_say_so(start, make_page):
     page.wait("document.querySelector('#frames [data-camera=door] .cover').hidden")
     assert page.run(state) == [["gone", True, False], ["door", False, True]]
     assert page.run("document.querySelector('#frames .cover').textContent").startswith("Offline")
-    for name, text in {"people": "Nobody", "events": "No decisions", "points": "no points"}.items():
+    for name, text in {"people": "No people", "events": "No events", "points": "no points"}.items():
         assert not page.run(f"document.querySelector('#{name}-none').hidden")
         assert text in page.run(f"document.querySelector('#{name}-none').textContent")
     page.run("""const choice = document.querySelector('#camera'); choice.value = 'gone';

@@ -1,4 +1,4 @@
-"""The live server in the course of its life: seeks, tasks that nobody watches, reloads, the end."""
+"""Life cycle of the server: seeks, tasks without viewers, reloads, shutdown."""
 
 import json
 import re
@@ -70,8 +70,8 @@ def test_seek_shows_the_image_that_was_asked_for(serve, make_clip):
     assert s.get("/api/v2/ledger")["balanced"] is True
 
 
-def test_tasks_that_nobody_watches_stop(serve):
-    """15 s after the start when nobody ever came, 12 s after the last one left. What the one who
+def test_tasks_without_viewers_stop(serve):
+    """15 s after the start without any viewer, 12 s after the last viewer left. What the one who
     left had paused goes on."""
     never, left = serve({"c01": "sim://walk?fps=5"}), serve({"c01": "sim://walk?fps=5"})
     for s in (never, left):

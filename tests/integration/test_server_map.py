@@ -41,7 +41,7 @@ def seen_by_several(server):
     return [p for p in people if p["visible"] and len({s["camera"] for s in p["observations"]}) >= 2]
 
 
-def merged_in(server):
+def merges_of(server):
     events = server.get("/api/v2/people/events?after=0")["events"]
     return [e for e in events if e["what"] == "merged"]
 
@@ -58,10 +58,10 @@ def test_people_of_several_cameras_are_one(program, tmp_path):
         for camera in found["cameras"]:
             assert camera["usable"] and len(camera["view"]) >= 4
             assert all(point["fits"] and point["error_m"] < 0.01 for point in camera["points"])
-        # Whoever comes into the views of several at once is born in all of them; others join later.
-        joined = server.until(lambda: merged_in(server), 60)
+        # A person that enters several views at once is created in all of them; other tracks merge later.
+        merges = server.until(lambda: merges_of(server), 60)
         events = server.get("/api/v2/people/events?after=0")["events"]
-        assert all(e["distance_m"] < 2 and e["votes"] >= 1 for e in joined)
+        assert all(e["distance_m"] < 2 and e["votes"] >= 1 for e in merges)
         assert [e["serial"] for e in events] == sorted(e["serial"] for e in events)
         later = server.get(f"/api/v2/people/events?after={events[-1]['serial']}")["events"]
         assert all(e["serial"] > events[-1]["serial"] for e in later)
@@ -95,8 +95,8 @@ def test_the_front_ends_fields(program, tmp_path):
                 tracks = message["camera_data"]["tracks"]
                 check_message(message, mapped=message["camera_id"] != "c05")
                 focused = {t["global_id"] for t in tracks if t["is_focused"]}
-                # Who was asked for may walk out of all frames before it shows: then whoever is
-                # seen by most cameras, and is likely to stay, is asked for.
+                # The focused person may leave all views before a message shows it: then focus on the
+                # person seen by most cameras, which is likely to stay.
                 if not focused and time.monotonic() - since > 3 * SLOWER:
                     if seen := seen_by_several(server):
                         best = max(seen, key=lambda person: len(person["observations"]))["person"]
@@ -133,7 +133,7 @@ def written(folder):
     return [c["id"] for c in json.loads((folder / "map.json").read_text())["cameras"]]
 
 
-def test_nobody_waits_for_the_disk(program, tmp_path):
+def test_no_request_waits_for_the_disk(program, tmp_path):
     """What a slow disk is to a write, a FIFO without a reader is to its opening: it never ends."""
     with serving(program, tmp_path) as server:
         part = tmp_path / "map.json.part"
@@ -143,7 +143,7 @@ def test_nobody_waits_for_the_disk(program, tmp_path):
         assert server.get("/healthz")["status"] == "ok"
         assert server.get("/api/v2/map")["width"] == 4000
         assert json.loads(part.read_text())["cameras"]  # the saver goes on
-        server.until(lambda: "map.json: cannot be written" in server.log())  # a FIFO syncs nothing
+        server.until(lambda: "map.json cannot be written" in server.log())  # a FIFO syncs nothing
         assert "cannot be written" in server.json("POST", "/api/v2/map", plane, 500)["detail"]
         server.until(lambda: json.loads((tmp_path / "map.json").read_text())["ground_plane"]["width"] == 4000)
         assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
@@ -200,7 +200,7 @@ def any_embeddings(server):
 
 
 @pytest.mark.openvino
-def test_people_have_looks(program, demo_clip, shared, tmp_path):
+def test_people_have_embeddings(program, demo_clip, shared, tmp_path):
     model = shared / "models" / "peers" / "osnet_x0_25.onnx"
     if not model.exists():
         pytest.skip("no model of crops in ../shared")
@@ -227,19 +227,19 @@ def tiny_model(path):
                               strides=[16, 16]),
              helper.make_node("Flatten", ["patches"], ["row"])]
     graph = helper.make_graph(
-        nodes, "looks",
+        nodes, "embedder",
         [helper.make_tensor_value_info("crops", number, ["batch", 3, 64, 32])],
         [helper.make_tensor_value_info("row", number, ["batch", 24])])
     onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]),
               path)
 
 
-def test_looks_where_the_detectors_engine_cannot(program, tmp_path):
+def test_another_engine_runs_the_embedder(program, tmp_path):
     """The fake engine reads no mean and deviation, as the one for CUDA: another takes the crops."""
     if not (program.parent / "engines" / "spoton-engine-onnxruntime.so").exists():
         pytest.skip("built without ONNX Runtime")
-    tiny_model(tmp_path / "looks.onnx")
-    env = {"REID_MODEL_PATH": str(tmp_path / "looks.onnx"), "REID_KEEP_SECONDS": "2"}
+    tiny_model(tmp_path / "embedder.onnx")
+    env = {"REID_MODEL_PATH": str(tmp_path / "embedder.onnx"), "REID_KEEP_SECONDS": "2"}
     with serving(program, tmp_path, env) as server:
         lines = [line for line in server.log().splitlines() if "engine onnxruntime takes it" in line]
         assert len(lines) == 1 and "REID_MODEL_PATH" in lines[0]
@@ -249,7 +249,7 @@ def test_looks_where_the_detectors_engine_cannot(program, tmp_path):
         server.until(lambda: not any_embeddings(server), 30)
 
 
-def test_models_of_looks_that_are_none(program, tmp_path):
+def test_invalid_reid_models_are_refused(program, tmp_path):
     with serving(program, tmp_path, {"REID_MODEL_PATH": "weights/osnet.pth.tar"}) as server:
         assert "holds weights for Python" in server.log()
     with pytest.raises(AssertionError, match="REID_STD: three numbers"):

@@ -89,7 +89,7 @@ def start_task(s):
 
 @pytest.fixture(scope="module")
 def one(program, tmp_path_factory):
-    """A server that is asked for much and changed by nobody."""
+    """A server that receives many requests, none of which changes it."""
     with Serving(program, tmp_path_factory.mktemp("one"), {"c1": SIM}) as s:
         s.until_live("c1")
         yield s

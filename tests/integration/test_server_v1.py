@@ -60,7 +60,7 @@ def fits(value, kind):
         return any(value is None if one is None else fits(value, one) for one in kind)
     if kind == TIME:
         return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", value) is not None
-    return type(value) is kind  # true is no number
+    return type(value) is kind  # true is an int in Python, too
 
 
 def start(server, environment="campus"):

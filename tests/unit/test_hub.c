@@ -251,14 +251,14 @@ static void test_sizes_follow_width_and_scale(void **state)
 {
     (void)state;
     struct sp_shrunk plan;
-    sp_shrink_plan(&plan, 1920, 1080, 640, 1, false);
+    sp_downscale_plan(&plan, 1920, 1080, 640, 1, false);
     assert_int_equal(plan.width_px * 10000 + plan.height_px, 640 * 10000 + 360);
-    sp_shrink_plan(&plan, 1920, 1080, 0, 0.5, false);
+    sp_downscale_plan(&plan, 1920, 1080, 0, 0.5, false);
     assert_int_equal(plan.width_px * 10000 + plan.height_px, 960 * 10000 + 540);
-    sp_shrink_plan(&plan, 320, 240, 640, 0, false);
+    sp_downscale_plan(&plan, 320, 240, 640, 0, false);
     assert_int_equal(plan.width_px * 10000 + plan.height_px, 320 * 10000 + 240);
     assert_int_equal(plan.inner_width_px * 10000 + plan.inner_height_px, 320 * 10000 + 240);
-    sp_shrink_plan(&plan, 4096, 1, 16, 1, false);
+    sp_downscale_plan(&plan, 4096, 1, 16, 1, false);
     assert_int_equal(plan.width_px * 10000 + plan.height_px, 16 * 10000 + 1);
 }
 
@@ -277,7 +277,7 @@ static void test_other_shapes_are_padded_to_16_9(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const int *r = rows[i];
         struct sp_shrunk plan;
-        sp_shrink_plan(&plan, r[0], r[1], r[2], 1, true);
+        sp_downscale_plan(&plan, r[0], r[1], r[2], 1, true);
         assert_int_equal(plan.width_px * 10000 + plan.height_px, r[3] * 10000 + r[4]);
         assert_int_equal(plan.inner_width_px * 10000 + plan.inner_height_px, r[5] * 10000 + r[6]);
         assert_int_equal(plan.left_px * 10000 + plan.top_px, r[7] * 10000 + r[8]);
@@ -299,7 +299,7 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
     (void)state;
     memset(white, 235, sizeof white);
     memset(grey, 128, sizeof grey);
-    sp_shrink_plan(&plan, W, H, 640, 1, true);
+    sp_downscale_plan(&plan, W, H, 640, 1, true);
     assert_int_equal(sp_downscale(&shrinker, &frame, &plan, &to, NULL), SP_OK);
     assert_int_equal(to.width_px * 1000 + to.height_px, WIDE * 1000 + H);
     for (int y = 0; y < H; y++)

@@ -155,7 +155,7 @@ static void test_the_log_has_a_line_a_minute(void **state)
     assert_int_equal(sessions.wrong, 100);
     sp_sessions_tick(&sessions, 61 * S);
     assert_int_equal(sessions.wrong, 0);
-    assert_int_equal(sessions.told_us, 61 * S);
+    assert_int_equal(sessions.logged_us, 61 * S);
 }
 
 int main(void)

@@ -1,10 +1,9 @@
-/* What the server counted of the cameras, by the hour, since it was started.
+/* Statistics of the cameras per hour, since the start of the server.
  *
- * Data flow: once a second the hub's counts and the cameras' states -> what rose since the last
- * look
- * -> the bucket of this hour of that camera. A ring holds SP_HOURS of them, a year and a day;
- * memory is taken at the start, and of it the system gives only what is written to. Cameras are
- * kept by name, so one that is removed keeps its figures and one that comes back goes on. */
+ * Data flow: once a second the hub's counts and the cameras' states -> the increase since the last
+ * collection -> the camera's bucket of this hour. A ring holds SP_HOURS buckets, a year and a day,
+ * allocated at the start (the kernel commits only written pages). Histories are kept by camera
+ * name, so a removed camera keeps its statistics and continues them when it is added again. */
 #include "api/v1/analytics.h"
 
 #include "base/clock.h"
@@ -13,7 +12,7 @@
 #include <string.h>
 
 static const int64_t HOUR_US = INT64_C(3600000000);
-/* A look comes once a second: what is longer, the machine slept, and nothing is known of it. */
+/* Collections are a second apart; a longer gap means that the machine was suspended. */
 static const int64_t LOOK_US_MAX = 5000000;
 
 struct history {
@@ -23,9 +22,9 @@ struct history {
 };
 
 struct sp_analytics {
-    int64_t hour, first_hour; /* since the epoch: the newest, and that of the start */
-    int64_t looked_us;
-    struct sp_hub_totals seen[SP_HUB_CAMERAS_MAX]; /* at the last look */
+    int64_t hour, first_hour; /* since the epoch: the newest, and the first */
+    int64_t collected_us;
+    struct sp_hub_totals seen[SP_HUB_CAMERAS_MAX]; /* at the last collection */
     char owner[SP_HUB_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
     struct sp_hour system[SP_HOURS];
     struct history history[SP_HISTORIES];
@@ -37,7 +36,7 @@ int sp_analytics_open(struct sp_analytics **out, struct sp_error *err)
     if (!analytics)
         return sp_fail(err, SP_ERR_NO_MEMORY, "analytics: out of memory");
     analytics->hour = analytics->first_hour = sp_clock_wall_us() / HOUR_US;
-    analytics->looked_us = sp_clock_us();
+    analytics->collected_us = sp_clock_us();
     *out = analytics;
     return SP_OK;
 }
@@ -47,10 +46,11 @@ void sp_analytics_close(struct sp_analytics *analytics)
     free(analytics);
 }
 
-/* Clears the buckets of the hours that began. A clock that was put back adds to the newest. */
+/* Clears the buckets of hours that began. After the clock was set back, counts go to the newest. */
 static void turn_to(struct sp_analytics *analytics, int64_t hour)
 {
-    if (hour - analytics->hour > SP_HOURS) /* it was put forward: nothing was counted between */
+    if (hour - analytics->hour >
+        SP_HOURS) /* the clock was set forward: the hours between are empty */
         analytics->hour = hour - SP_HOURS;
     while (analytics->hour < hour) {
         size_t at = (size_t)(++analytics->hour % SP_HOURS);
@@ -63,8 +63,7 @@ static void turn_to(struct sp_analytics *analytics, int64_t hour)
         analytics->first_hour = analytics->hour - SP_HOURS + 1;
 }
 
-/* Of a camera that has none yet, a free one, or that of the camera not seen for the longest time.
- */
+/* For a new camera a free history, or that of the least recently seen camera. */
 static struct history *history_of(struct sp_analytics *analytics, const char *name)
 {
     struct history *oldest = NULL;
@@ -94,18 +93,18 @@ void sp_analytics_collect(struct sp_api *api)
 {
     struct sp_analytics *analytics = api->v1->analytics;
     char reasons[3][300];
-    int64_t now_us = sp_clock_us(), spent_us = now_us - analytics->looked_us;
+    int64_t now_us = sp_clock_us(), spent_us = now_us - analytics->collected_us;
     uint32_t spent_ms = (uint32_t)((spent_us < LOOK_US_MAX ? spent_us : LOOK_US_MAX) / 1000);
     int capacity = sp_pipeline_camera_capacity(api->pipeline);
     turn_to(analytics, sp_clock_wall_us() / HOUR_US);
     size_t at = (size_t)(analytics->hour % SP_HOURS);
-    analytics->looked_us += (int64_t)spent_us / 1000 * 1000; /* the rest counts next time */
+    analytics->collected_us += (int64_t)spent_us / 1000 * 1000; /* the remainder counts next time */
     for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
         struct sp_hub_totals totals;
         sp_pipeline_camera(api->pipeline, i, &report);
         sp_hub_count(api->hub, i, &totals);
-        /* What rose before a camera left is still its own. */
+        /* Counts from before a camera was removed belong to that camera. */
         const char *owner = analytics->owner[i][0] ? analytics->owner[i] : report.name;
         if (owner[0])
             add_counts(&history_of(analytics, owner)->hour[at], &analytics->seen[i], &totals);

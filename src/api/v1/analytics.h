@@ -1,17 +1,16 @@
-/* The server's counts of the cameras by the hour; analytics.c tells how they are kept. All on the
- * server's thread. */
+/* Statistics of the cameras per hour (data flow: analytics.c). Server's thread only. */
 #pragma once
 
 #include "api/v1/internal.h"
 
 enum { SP_HOURS = 366 * 24, SP_HISTORIES = SP_CAMERAS_MAX };
 
-/* One hour of one camera, or, as sums, several. */
+/* Counts of one hour of one camera, or sums over several. */
 struct sp_hour {
     uint64_t confidence_milli; /* of the boxes, summed */
     uint64_t boxes, tracks;
-    uint64_t on_ms; /* it should have delivered; of the system: it ran */
-    uint64_t up_ms; /* and did; of the system: it was ready */
+    uint64_t on_ms; /* the camera was not paused; of the system: running */
+    uint64_t up_ms; /* it delivered frames; of the system: ready */
 };
 
 /* Hours since the epoch. */

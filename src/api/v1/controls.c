@@ -1,5 +1,5 @@
-/* Playback of a task: state, pause, resume, seek. Each is done with all of its cameras or, when one
- * of them cannot, with none. */
+/* Playback of a task: state, pause, resume, seek. Each applies to all cameras of the task or, when
+ * one camera refuses, to none. */
 #include "api/v1/internal.h"
 
 #include "base/clock.h"
@@ -10,7 +10,7 @@ struct playback {
     int64_t last_index, total_frames; /* of the shortest video; -1: unknown */
 };
 
-/* A file, whose frames have numbers; -1 frames: it is not known how many. */
+/* True for files, whose frames are numbered; -1 frames: the count is unknown. */
 static bool is_file(const struct sp_camera_report *report)
 {
     return !report->info.live && report->info.frame_rate > 0;
@@ -40,7 +40,7 @@ static void put_index(struct sp_json *json, const char *key, int64_t value)
         sp_json_int(json, value);
 }
 
-/* `sought` is the position that was asked for, which the cameras come to; -1: none was. */
+/* `sought` is the requested position, which the cameras reach later; -1: none. */
 static void put_playback(struct sp_call *call, int64_t sought)
 {
     struct sp_task *task = sp_task_find(call->api, call->name);
@@ -51,7 +51,7 @@ static void put_playback(struct sp_call *call, int64_t sought)
         sp_environment_members(call->api, sp_environment_find(call->api, task->environment),
                                &members);
         playback = find_playback(&members);
-        sp_task_look(call->api, task);
+        sp_task_update(call->api, task);
         state = task->paused ? "paused" : "playing";
     }
     sp_json_begin_object(call->json);
@@ -78,18 +78,17 @@ static struct sp_task *find_active(struct sp_call *call, struct sp_members *memb
         return NULL;
     struct sp_task *task = sp_task_find(call->api, call->name);
     if (!task || !sp_task_is_active(call->api, task)) {
-        sp_call_refuse(call, 404, "the task %s is not active", call->name);
+        sp_call_refuse(call, 404, "task %s: not active; start another one", call->name);
         return NULL;
     }
     sp_environment_members(call->api, sp_environment_find(call->api, task->environment), members);
     if (members->count == 0) {
-        sp_call_refuse(call, 409, "no camera of the environment %s is here: add one",
-                       task->environment);
+        sp_call_refuse(call, 409, "environment %s: no cameras; add one", task->environment);
         return NULL;
     }
     for (int i = 0; i < members->count; i++)
         if (members->report[i].ended) {
-            sp_call_refuse(call, 409, "camera %s has ended: remove it, or add it again",
+            sp_call_refuse(call, 409, "camera %s: has ended; remove it, or add it again",
                            members->report[i].name);
             return NULL;
         }
@@ -127,7 +126,7 @@ void sp_controls_resume(struct sp_call *call)
     set_paused(call, false);
 }
 
-/* The body's frame_index, or -1: refused. */
+/* The frame_index of the body; -1: refused. */
 static int64_t read_index(struct sp_call *call)
 {
     struct sp_invalid invalid = {call, 0};
@@ -146,34 +145,31 @@ static int64_t read_index(struct sp_call *call)
     return index;
 }
 
-/* True when every video of the task has this frame; else refused. */
+/* Checks that every video of the task has this frame. False: refused. */
 static bool can_seek(struct sp_call *call, const struct sp_members *members, int64_t index)
 {
     int files = 0;
     for (int i = 0; i < members->count; i++) {
         const struct sp_camera_report *report = &members->report[i];
         if (report->info.codec[0] == '\0') {
-            sp_call_refuse(call, 409, "camera %s is not open yet: try again", report->name);
+            sp_call_refuse(call, 409, "camera %s: not open yet; try again", report->name);
             return false;
         }
         files += is_file(report);
     }
     if (files == 0) {
-        sp_call_refuse(call, 409,
-                       "no camera of this task is a file: only files can be moved to "
-                       "another frame");
+        sp_call_refuse(call, 409, "no camera of this task is a file; only files can seek");
         return false;
     }
     struct playback playback = find_playback(members);
     if (playback.total_frames < 0 || index < playback.total_frames)
         return true;
-    sp_call_refuse(call, 400,
-                   "frame_index %lld is past the end: the shortest video has %lld frames",
+    sp_call_refuse(call, 400, "frame_index %lld: past the end; the shortest video has %lld frames",
                    (long long)index, (long long)playback.total_frames);
     return false;
 }
 
-/* Live cameras have nothing to seek in: they go on, as files do that are moved. */
+/* Live cameras cannot seek and continue. */
 static int move_camera(struct sp_pipeline *pipeline, const struct sp_members *members, int at,
                        int64_t index, struct sp_error *err)
 {

@@ -1,4 +1,4 @@
-/* GET /api/v1/analytics/...: figures of the last hours for the analytics page. */
+/* GET /api/v1/analytics/...: statistics for the analytics page. */
 #include "api/v1/analytics.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@ enum {
     WINDOW_HOURS_MAX = 87600,
     UPTIME_DAYS = 7,
     UPTIME_DAYS_MAX = 3650,
-    HOURLY_MAX = 14 * 24, /* a longer window's charts have a point a day */
+    HOURLY_MAX = 14 * 24, /* charts of longer windows have one point per day */
 };
 
 struct view {
@@ -54,7 +54,7 @@ static double confidence_of(const struct sp_hour *sum)
     return sum->boxes > 0 ? (double)sum->confidence_milli / 10 / (double)sum->boxes : 0;
 }
 
-/* Of all cameras that are shown. */
+/* Sums over the selected cameras. */
 static struct sp_hour sum_cameras(const struct view *view, int64_t first, int64_t last)
 {
     struct sp_hour sum = {0};
@@ -86,7 +86,7 @@ static void put_summary(struct sp_json *json, const struct view *view)
     sp_json_member_int(json, "total_detections", (int64_t)now.boxes);
     sp_json_member_number(json, "average_confidence_percent", confidence_of(&now), 2);
     sp_json_member_number(json, "system_uptime_percent", uptime, 2);
-    /* Nothing is known of the time before the start: then there is no difference to tell. */
+    /* A window that begins before the start has no predecessor to compare with. */
     sp_json_member_number(json, "uptime_delta_percent",
                           earlier.on_ms > 0 ? uptime - percent(earlier.up_ms, earlier.on_ms) : 0,
                           2);
@@ -114,8 +114,8 @@ static void put_cameras(struct sp_json *json, const struct view *view)
     sp_json_end_array(json);
 }
 
-/* Buckets begin at whole hours, or days, of UTC; before the start there are none. The page takes
- * detections and confidence of one index for one bucket. */
+/* Buckets begin at full hours or days of UTC, from the start of the server. The page pairs
+ * detections and confidence by index. */
 static void put_buckets(struct sp_json *json, const struct view *view, bool confidence)
 {
     int64_t step = view->last - view->first > HOURLY_MAX ? 24 : 1;
@@ -155,8 +155,8 @@ static void put_uptime(struct sp_json *json, const struct view *view)
     sp_json_end_array(json);
 }
 
-/* False: refused. Without an environment all cameras are shown; one that the front end offers and
- * that has no cameras here is empty, as its page asks for it all the same. */
+/* Selects the cameras. False: refused. Without an environment: all cameras. A built-in environment
+ * without cameras is empty, because the page requests it anyway. */
 static bool choose_cameras(struct sp_call *call, struct view *view)
 {
     char name[SP_CAMERA_NAME_BYTES];
@@ -166,7 +166,7 @@ static bool choose_cameras(struct sp_call *call, struct view *view)
     if (named) {
         environment = sp_environment_find(call->api, name);
         if (!environment && !sp_environment_is_known(name)) {
-            sp_call_refuse(call, 404, "there is no environment %s", name);
+            sp_call_refuse(call, 404, "environment %s: not found", name);
             return false;
         }
     }
@@ -191,7 +191,7 @@ void sp_analytics_dashboard(struct sp_call *call)
     if (!choose_cameras(call, &view))
         return;
     view.last = sp_analytics_last_hour(view.analytics);
-    view.first = view.last - hours; /* the hour in which the window begins counts whole */
+    view.first = view.last - hours; /* the first hour of the window counts in full */
     sp_data_begin(json);
     sp_json_member_time(json, "generated_at", sp_clock_wall_us());
     put_summary(json, &view);

@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <string.h>
 
-/* What the existing front end knows. */
+/* Built into the front end. */
 static const struct {
     const char *name;
     const char *cameras[5];
@@ -81,7 +81,7 @@ static int read_file(struct sp_api *api, const json_t *root, const char *path, s
     json_t *all = json_object_get(root, "environments");
     if (!json_is_object(all))
         return sp_fail(err, SP_ERR_FORMAT,
-                       "%s: no object \"environments\"; write {\"environments\": {\"campus\": "
+                       "%s: no object \"environments\"; use {\"environments\": {\"campus\": "
                        "[\"c01\", \"c02\"]}}",
                        path);
     json_object_foreach(all, name, list)
@@ -94,10 +94,11 @@ static int read_file(struct sp_api *api, const json_t *root, const char *path, s
         char shown[61];
         sp_setting_show(name, shown, sizeof shown);
         if (!good)
-            return sp_fail(err, SP_ERR_FORMAT,
-                           "%s: environment %s: want a list of 1 to %d names of cameras, in at "
-                           "most %d environments",
-                           path, shown, SP_CAMERAS_MAX, SP_ENVIRONMENTS_MAX);
+            return sp_fail(
+                err, SP_ERR_FORMAT,
+                "%s: environment %s: invalid; use a list of 1 to %d camera names, and at "
+                "most %d environments",
+                path, shown, SP_CAMERAS_MAX, SP_ENVIRONMENTS_MAX);
     }
     return SP_OK;
 }

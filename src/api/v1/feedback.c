@@ -1,9 +1,9 @@
-/* What viewers say about re-identifications: thumbs up or down.
+/* Viewers' feedback on re-identifications: thumbs up or down.
  *
- * Data flow: POST -> a ring of the newest SP_FEEDBACK_MAX records -> GET; a thread of its own
- * writes all of them to FEEDBACK_FILE, one JSON object a line, oldest first, beside its name and
- * renamed. The server's thread holds the mutex to add a record, the writer to copy the lines:
- * neither waits for the disk. What could not be written is tried again every ten seconds. */
+ * Data flow: POST -> a ring of the newest SP_FEEDBACK_MAX records -> GET; a writer thread
+ * writes all of them to FEEDBACK_FILE atomically, one JSON object per line, oldest first. The
+ * server's thread holds the mutex to add a record, the writer to copy the lines: neither waits for
+ * the disk. A failed write is retried every ten seconds. */
 #include "api/v1/feedback.h"
 
 #include "base/clock.h"
@@ -22,20 +22,20 @@
 enum { RETRY_S = 10, LINE_BYTES_MAX = 64 * 1024 };
 
 struct record {
-    json_t *value; /* the server's thread alone reads it */
-    char *line;    /* the same as text, with its line break */
+    json_t *value; /* read by the server's thread only */
+    char *line;    /* the same as text, with a line break */
 };
 
 struct sp_feedback {
-    char path[SP_PATH_BYTES]; /* empty: kept until the end */
+    char path[SP_PATH_BYTES]; /* empty: kept in memory only */
     pthread_t thread;
     bool started;
     pthread_cond_t wake;
 
-    pthread_mutex_t mutex;                 /* guards the rest, but for the records' values */
+    pthread_mutex_t mutex;                 /* guards the rest, except for the records' values */
     struct record record[SP_FEEDBACK_MAX]; /* a ring */
-    uint64_t count;                        /* ever added */
-    uint64_t written;                      /* of them, in the file */
+    uint64_t count;                        /* records added so far */
+    uint64_t written;                      /* records in the file */
     bool stopping;
     struct sp_error error; /* of the last write; code 0: none */
 };
@@ -90,8 +90,8 @@ static int write_file(const char *path, const char *text, size_t bytes, struct s
         return SP_OK;
     unlink(part);
     return sp_fail(err, sp_error_from_errno(code),
-                   "FEEDBACK_FILE=%s: %s; feedback is kept in memory and written when it can be",
-                   path, strerror(code));
+                   "FEEDBACK_FILE=%s: %s; feedback is kept in memory until a write succeeds", path,
+                   strerror(code));
 }
 
 static void *writer_main(void *argument)
@@ -128,7 +128,8 @@ static void *writer_main(void *argument)
     return NULL;
 }
 
-/* Takes both, or frees them. False: out of memory. The mutex is held, or there is no writer. */
+/* Takes ownership of both. False: out of memory, both are freed. The mutex is held, or there is no
+ * writer. */
 static bool keep(struct sp_feedback *feedback, json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -157,10 +158,11 @@ static int read_lines(struct sp_feedback *feedback, FILE *file, struct sp_error 
         json_t *value = strlen(line) < LINE_BYTES_MAX ? json_loads(line, 0, NULL) : NULL;
         if (!sp_feedback_is_record(value)) {
             json_decref(value);
-            result = sp_fail(err, SP_ERR_FORMAT,
-                             "FEEDBACK_FILE=%s: line %d is no feedback; remove the line, or name "
-                             "another file",
-                             feedback->path, number);
+            result =
+                sp_fail(err, SP_ERR_FORMAT,
+                        "FEEDBACK_FILE=%s: line %d: not a feedback record; remove the line, or "
+                        "choose another file",
+                        feedback->path, number);
         } else if (!keep(feedback, value)) {
             result = sp_fail(err, SP_ERR_NO_MEMORY, "feedback: out of memory");
         }
@@ -174,7 +176,7 @@ static int read_file(struct sp_feedback *feedback, struct sp_error *err)
     FILE *file = feedback->path[0] ? fopen(feedback->path, "re") : NULL;
     if (!file) {
         if (feedback->path[0] == '\0' || errno == ENOENT)
-            return SP_OK; /* the first record makes it */
+            return SP_OK; /* created with the first record */
         return sp_fail(err, sp_error_from_errno(errno), "FEEDBACK_FILE=%s: %s", feedback->path,
                        strerror(errno));
     }

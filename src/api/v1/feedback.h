@@ -1,5 +1,5 @@
-/* The store of what viewers say about re-identifications; feedback.c tells how it is kept. Opened
- * and closed by one thread; the others are called on the server's. */
+/* The store of viewers' feedback on re-identifications (data flow: feedback.c). One thread opens
+ * and closes it; the other functions are called on the server's thread. */
 #pragma once
 
 #include "base/error.h"
@@ -11,22 +11,22 @@ enum { SP_FEEDBACK_MAX = 1000 };
 
 struct sp_feedback;
 
-/* Reads the file, if it is there. Empty: nothing is written. SP_ERR_FORMAT names file and line;
- * SP_ERR_IO, SP_ERR_NO_MEMORY. */
+/* Reads the file if it exists. Empty path: memory only. SP_ERR_FORMAT: the text names file and
+ * line. SP_ERR_IO, SP_ERR_NO_MEMORY. */
 int sp_feedback_open(struct sp_feedback **out, const char *path, struct sp_error *err);
 
-/* Writes what is not written yet. NULL is fine. */
+/* Writes pending records and closes. NULL is allowed. */
 void sp_feedback_close(struct sp_feedback *feedback);
 
-/* Takes the reference, also when it fails. SP_ERR_NO_MEMORY. */
+/* Takes the reference, also on failure. SP_ERR_NO_MEMORY. */
 int sp_feedback_add(struct sp_feedback *feedback, json_t *value, struct sp_error *err);
 
-/* How many are kept; the index-th of them, the newest first. */
+/* The number of records; the record at an index, newest first. */
 int sp_feedback_count(const struct sp_feedback *feedback);
 const json_t *sp_feedback_get(const struct sp_feedback *feedback, int index);
 
-/* Why the last write failed; SP_OK: it did not. */
+/* The error of the last write; SP_OK: it succeeded. */
 int sp_feedback_error(struct sp_feedback *feedback, struct sp_error *error);
 
-/* Whether it has what every record has (feedback_api.c). */
+/* True when the value has all members of a record (feedback_api.c). */
 bool sp_feedback_is_record(const json_t *value);

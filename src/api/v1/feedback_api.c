@@ -13,12 +13,12 @@ enum { ID_BYTES = 200, NOTES_BYTES = 4000, METADATA_BYTES = 8000, LIMIT_MAX = 50
 
 enum kind { TEXT, INDEX, RATIO, DECISION, TIME, OBJECT };
 
-/* What a client sends, in the order of a record. */
+/* The members that a client sends, in the order of a record. */
 static const struct {
     const char *name;
     enum kind kind;
     bool required;
-    size_t bytes; /* of text, at most */
+    size_t bytes; /* maximum of a text */
 } fields[] = {
     {"global_person_id", TEXT, true, ID_BYTES},
     {"candidate_person_id", TEXT, false, ID_BYTES},
@@ -41,8 +41,8 @@ static bool is_decision(const char *text)
     return text && (strcmp(text, "thumbs_up") == 0 || strcmp(text, "thumbs_down") == 0);
 }
 
-/* "2026-01-31T12:00:00.123Z", also without a fraction, with +01:00 for Z, or without a zone (UTC),
- * and a date alone. Microseconds since the epoch; false: it is none of them. */
+/* Parses "2026-01-31T12:00:00.123Z", also without a fraction, with +01:00 for Z, without a zone
+ * (UTC), or a date only, into microseconds since the epoch. False: none of these. */
 static bool read_time(const char *text, int64_t *wall_us)
 {
     struct tm tm = {0};
@@ -53,7 +53,7 @@ static bool read_time(const char *text, int64_t *wall_us)
     if (at && *at == '.')
         for (at++; *at >= '0' && *at <= '9'; at++, unit_us /= 10)
             fraction_us += (*at - '0') * unit_us;
-    if (at && (*at == '+' || *at == '-' || *at == ' ')) { /* a '+' of a query is a blank */
+    if (at && (*at == '+' || *at == '-' || *at == ' ')) { /* a query decodes '+' as a space */
         int sign = *at == '-' ? -1 : 1, hours = -1, minutes = -1, used = 0;
         if (sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || hours < 0 || minutes < 0)
             return false;
@@ -143,7 +143,7 @@ bool sp_feedback_is_record(const json_t *value)
            read_time(json_string_value(json_object_get(value, "recorded_at")), &time_us);
 }
 
-/* A record of a body that was checked; NULL: out of memory. */
+/* A record from a checked body; NULL: out of memory. */
 static json_t *make_record(const json_t *body)
 {
     char id[SP_UUID_BYTES], now[SP_TIME_BYTES];
@@ -169,7 +169,7 @@ static json_t *make_record(const json_t *body)
     return NULL;
 }
 
-/* A member as JSON, in its reply's place. */
+/* Writes a member as JSON. */
 static void put_value(struct sp_json *json, const char *key, const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));

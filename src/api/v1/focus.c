@@ -1,11 +1,11 @@
-/* Which person the viewers of a task focus on: /ws/focus. With a focus set, /ws/tracking sends that
- * person alone. */
+/* /ws/focus: the person that the viewers of a task focus on. With a focus, /ws/tracking sends only
+ * that person. */
 #include "api/v1/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* "P3": 3; 0 for what is no global id. */
+/* "P3": 3; 0: not a global id. */
 static uint32_t person_of(const char *id)
 {
     char name[SP_PERSON_BYTES];
@@ -45,7 +45,7 @@ void sp_focus_message(const struct sp_focus *focus, struct sp_json *json)
     sp_json_end_object(json);
 }
 
-/* Of details that are too long, what identifies the track. */
+/* Details that are too long are reduced to the members that identify the track. */
 static void keep_details(struct sp_focus *focus, json_t *details)
 {
     size_t bytes = json_dumpb(details, focus->details, sizeof focus->details - 1, JSON_COMPACT);
@@ -59,7 +59,7 @@ static void keep_details(struct sp_focus *focus, json_t *details)
     focus->details[bytes < sizeof focus->details ? bytes : 0] = '\0';
 }
 
-/* False: it names neither a person nor a track. */
+/* False: the message names neither a person nor a track. */
 static bool read_focus(const json_t *message, struct sp_focus *focus)
 {
     json_t *details = json_object_get(message, "person_details");
@@ -76,7 +76,7 @@ static bool read_focus(const json_t *message, struct sp_focus *focus)
     return focus->person || focus->track >= 0;
 }
 
-/* What one viewer focuses on, all of the task's viewers are told. */
+/* A change of focus is sent to all viewers of the task. */
 void sp_v1_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes)
 {
     struct sp_api *api = user;
@@ -84,7 +84,7 @@ void sp_v1_message(void *user, const struct sp_ws_plan *plan, const char *text, 
     struct sp_focus focus = {.track = -1};
     struct sp_json reply = {0};
     if (plan->format != SP_WS_MAIL || !task)
-        return; /* "subscribe_tracking": what is asked for comes anyway */
+        return; /* "subscribe_tracking": always subscribed */
     json_t *message = json_loadb(text, bytes, 0, NULL);
     const char *type = json_string_value(json_object_get(message, "type"));
     bool sets = type && strcmp(type, "set_focus") == 0 && read_focus(message, &focus);

@@ -1,4 +1,4 @@
-/* The health pages that the front end and the scripts around it read. */
+/* /health and below, read by the front end and its scripts. */
 #include "api/v1/internal.h"
 
 #include "api/v1/feedback.h"
@@ -12,7 +12,7 @@ void sp_v1_health(struct sp_call *call)
     sp_json_member_string(call->json, "status", healthy ? "healthy" : "degraded");
     sp_json_member_bool(call->json, "detector_model_loaded", healthy);
     sp_json_member_bool(call->json, "prototype_tracker_loaded", healthy);
-    /* Calibrations are computed when they are read: nothing is left to do before a start. */
+    /* Calibrations are computed on loading, so they are always ready. */
     sp_json_member_bool(call->json, "homography_matrices_precomputed", true);
     sp_json_end_object(call->json);
 }
@@ -61,7 +61,7 @@ static void put_component(struct sp_json *json, const char *name, const char *st
     sp_json_end_object(json);
 }
 
-/* Unhealthy: it does not work. Degraded: it works in part, with cameras missing, say. */
+/* unhealthy: not working. degraded: partly working, for example with cameras missing. */
 void sp_v1_health_deep(struct sp_call *call)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];

@@ -1,4 +1,4 @@
-/* What the files of api/v1/ share. Data flow and threads: v1.h. */
+/* Shared by the files of api/v1/. Data flow and threads: v1.h. */
 #pragma once
 
 #include "api/v1/v1.h"
@@ -17,7 +17,7 @@ struct sp_environment {
     char name[SP_CAMERA_NAME_BYTES];
     char camera[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
     int camera_count;
-    bool all; /* every camera there is */
+    bool all; /* all cameras of the server */
 };
 
 /* The person that the viewers of a task focus on: by global id, or by a camera's track. */
@@ -31,32 +31,32 @@ struct sp_focus {
 
 /* A viewer's session. */
 struct sp_task {
-    char id[SP_TASK_ID_BYTES]; /* empty: a free place */
+    char id[SP_TASK_ID_BYTES]; /* empty: a free entry */
     char environment[SP_CAMERA_NAME_BYTES];
-    char status[16]; /* of one that is over: STOPPED, FAILED; else empty */
+    char status[16]; /* STOPPED or FAILED once ended; else empty */
     char details[160];
-    int64_t created_us, left_us; /* sp_clock_us(); left: since when there is no client */
+    int64_t created_us, left_us; /* sp_clock_us(); left: when the last client disconnected */
     int64_t created_wall_us, transition_wall_us;
     int clients;
-    bool paused; /* at the last look */
+    bool paused; /* at the last sp_task_update */
     struct sp_focus focus;
 };
 
-/* Frame indices of one camera's name, which rise when the camera comes back. */
+/* Frame indices of one camera name, which keep increasing when the camera is added again. */
 struct sp_index {
     char name[SP_HUB_NAME_BYTES];
     int camera;
     uint64_t generation;
     int64_t base, highest;
-    uint64_t used; /* sp_v1.turn when it was last asked for */
+    uint64_t used; /* sp_v1.turn of its last use */
 };
 
-/* A page that is connected. */
+/* A connected page. */
 struct sp_page {
-    char client[160]; /* sp_ws_plan's; empty: a free place */
+    char client[160]; /* of sp_ws_plan; empty: a free entry */
     char task[SP_TASK_ID_BYTES];
     char peer[64];
-    uint64_t turn; /* rises with each that opens */
+    uint64_t turn; /* increases with each opened page */
 };
 
 struct sp_v1 {
@@ -70,7 +70,7 @@ struct sp_v1 {
     struct sp_feedback *feedback;
 };
 
-/* reply.c: what FastAPI answers to a request that it cannot read: 422 and
+/* reply.c: FastAPI's reply to an invalid request: 422 and
  * {"detail": [{"loc": [where, name], "msg": ..., "type": ...}, ...]}. */
 struct sp_invalid {
     struct sp_call *call;
@@ -79,13 +79,13 @@ struct sp_invalid {
 void sp_invalid_add(struct sp_invalid *invalid, const char *where, const char *name,
                     const char *type, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-bool sp_invalid_end(struct sp_invalid *invalid); /* true: there were some */
-/* The body if it is an object, else NULL and added. Free it. */
+bool sp_invalid_end(struct sp_invalid *invalid); /* true: refused */
+/* The body as an object, to be freed by the caller; NULL: an error was added. */
 json_t *sp_invalid_body(struct sp_invalid *invalid);
-/* What stands for {} in the path is a task's id; else refused. */
+/* Checks that the {} of the path is a UUID. False: refused. */
 bool sp_call_has_task_id(struct sp_call *call);
 
-/* {"status": "success", "data": {...}, "timestamp": ...}: begins and ends around the data. */
+/* Write {"status": "success", "data": {...}, "timestamp": ...} around the data. */
 void sp_data_begin(struct sp_json *json);
 void sp_data_end(struct sp_json *json);
 void sp_json_member_time(struct sp_json *json, const char *key, int64_t wall_us);
@@ -99,9 +99,9 @@ int sp_environments_read(struct sp_api *api, struct sp_error *err);
 struct sp_environment *sp_environment_find(struct sp_api *api, const char *name);
 /* True when the camera belongs to it. */
 bool sp_environment_has(const struct sp_environment *environment, const char *camera);
-/* True for those that the front end offers, whether or not their cameras are here. */
+/* True for the front end's built-in environments, even without cameras. */
 bool sp_environment_is_known(const char *name);
-/* The cameras of it that are here: their number, reports[SP_CAMERAS_MAX] and capacity. */
+/* The cameras of an environment that exist, with their indices and reports. */
 struct sp_members {
     int count;
     int camera[SP_CAMERAS_MAX];
@@ -113,10 +113,10 @@ void sp_environment_members(struct sp_api *api, const struct sp_environment *env
 /* tasks.c */
 struct sp_task *sp_task_find(struct sp_api *api, const char *id);
 const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
-/* False too when it is NULL. */
+/* False for NULL. */
 bool sp_task_is_active(struct sp_api *api, const struct sp_task *task);
-/* Sets task->paused: all of its cameras are. */
-void sp_task_look(struct sp_api *api, struct sp_task *task);
+/* Updates task->paused: true when all of its cameras are paused. */
+void sp_task_update(struct sp_api *api, struct sp_task *task);
 void sp_tasks_tick(struct sp_api *api);
 void sp_tasks_environments(struct sp_call *call);
 void sp_tasks_list(struct sp_call *call);
@@ -142,7 +142,7 @@ void sp_focus_message(const struct sp_focus *focus, struct sp_json *json);
 /* analytics.c, dashboard.c; collect: once a second and before an answer */
 struct sp_analytics;
 int sp_analytics_open(struct sp_analytics **out, struct sp_error *err);
-void sp_analytics_close(struct sp_analytics *analytics); /* NULL is fine */
+void sp_analytics_close(struct sp_analytics *analytics); /* NULL is allowed */
 void sp_analytics_collect(struct sp_api *api);
 void sp_analytics_dashboard(struct sp_call *call);
 void sp_analytics_statistics(struct sp_call *call);
@@ -160,7 +160,7 @@ void sp_v1_health_deep(struct sp_call *call);
 
 /* sockets.c */
 struct sp_task *sp_task_of(struct sp_api *api, const struct sp_ws_plan *plan);
-/* Of the page that opened last at this address for the task; NULL: none did. */
+/* The client of the page that connected last from this address for the task; NULL: none. */
 const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer);
-/* Ends its streams, closes its WebSockets. */
+/* Ends the streams and closes the WebSockets of the task. */
 void sp_task_disconnect(struct sp_api *api, const struct sp_task *task);

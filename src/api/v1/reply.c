@@ -1,4 +1,4 @@
-/* Forms of replies that this interface has, and what its requests are held against. */
+/* Replies and request validation of API v1. */
 #include "api/v1/internal.h"
 
 #include "base/clock.h"

@@ -1,10 +1,10 @@
-/* WebSockets of a task: which there are, and who is connected.
+/* The WebSockets of tasks, and the pages connected to them.
  *
- * A browser opens six connections to a host, and four of them are one page's streams: so a second
- * page of one browser takes over from the first. A cookie of the handshake identifies the browser,
- * tab_id the page. Browsers keep an <img>'s stream after the page has dropped it, so the first
- * page's are ended here; as they carry neither cookie nor tab_id, a stream is taken for that of the
- * page which opened last at its address. */
+ * A browser opens at most six connections to a host, and one page uses four for its streams, so a
+ * second page of the same browser replaces the first. A cookie set in the handshake identifies the
+ * browser, tab_id the page. Browsers keep the stream of a removed <img> open, so the streams of the
+ * first page are ended here. Streams carry neither cookie nor tab_id, so a stream is attributed to
+ * the page that connected last from the same address. */
 #include "api/v1/internal.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 
 enum { BROWSER_BYTES = 33, TAB_BYTES = 80 };
 
-/* The value of the cookie; false: there is none, or it is not one of ours. */
+/* Reads the browser cookie. False: missing or invalid. */
 static bool read_browser(const char *cookies, char browser[BROWSER_BYTES])
 {
     static const char key[] = "spoton_browser=";
@@ -43,7 +43,7 @@ static bool make_browser(char browser[BROWSER_BYTES])
     return true;
 }
 
-/* plan->client becomes the browser, a space, the page; empty: a client that is no page. */
+/* Sets plan->client to the browser, a space and the page; empty for clients other than pages. */
 static void name_client(struct sp_call *call, struct sp_ws_plan *plan)
 {
     char tab[TAB_BYTES], browser[BROWSER_BYTES];
@@ -66,14 +66,14 @@ bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan)
     const char *path = call->request->path;
     bool tracks = strncmp(path, tracking, sizeof tracking - 1) == 0;
     if (!tracks && strncmp(path, focus, sizeof focus - 1) != 0) {
-        sp_call_refuse(call, 404, "there is no WebSocket here: /api/v2/ws");
+        sp_call_refuse(call, 404, "no WebSocket at this path; use /api/v2/ws");
         return false;
     }
     const char *id = path + (tracks ? sizeof tracking : sizeof focus) - 1;
     struct sp_task *task = sp_task_find(call->api, id);
     if (!sp_task_is_active(call->api, task)) {
         sp_call_refuse(call, 404,
-                       task ? "the task has ended: start another one" : "there is no such task");
+                       task ? "the task has ended; start another one" : "no such task; start one");
         return false;
     }
     plan->format = tracks ? SP_WS_SITE : SP_WS_MAIL;
@@ -100,7 +100,7 @@ const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, con
     return newest ? newest->client : NULL;
 }
 
-/* In a free place, or that of the page that opened first. */
+/* A free entry, or that of the page that connected first. */
 static void note_page(struct sp_v1 *v1, const struct sp_task *task, const struct sp_ws_plan *plan)
 {
     struct sp_page *page = &v1->pages[0];

@@ -1,5 +1,5 @@
-/* Camera frames of a task, as MJPEG without boxes. The front end draws boxes of 1920x1080 on them,
- * so frames of another shape are padded to 16:9. */
+/* Camera frames of a task, as MJPEG without boxes. The front end draws boxes for 1920x1080 over
+ * them, so frames are padded to 16:9. */
 #include "api/v1/internal.h"
 
 #include <string.h>
@@ -10,10 +10,10 @@ void sp_v1_stream(struct sp_call *call)
     const struct sp_task *task = sp_task_find(api, call->name);
     struct sp_camera_report report;
     if (task && !sp_task_is_active(api, task)) {
-        sp_call_refuse(call, 404, "the task %s has ended: start another one", task->id);
+        sp_call_refuse(call, 404, "task %s: has ended; start another one", task->id);
         return;
     }
-    /* An unknown name is a stream that stays silent: so the front end expects it. */
+    /* The front end expects a silent stream for an unknown name. */
     call->reply->kind = SP_REPLY_SILENCE;
     if (!task)
         return;

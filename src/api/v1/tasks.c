@@ -26,7 +26,7 @@ bool sp_task_is_active(struct sp_api *api, const struct sp_task *task)
     return task && task->status[0] == '\0' && sp_environment_find(api, task->environment);
 }
 
-/* PROCESSING from the first frame of any of its cameras on. */
+/* PROCESSING once any of its cameras has delivered a frame. */
 const char *sp_task_status(struct sp_api *api, const struct sp_task *task)
 {
     struct sp_members members;
@@ -40,7 +40,7 @@ const char *sp_task_status(struct sp_api *api, const struct sp_task *task)
     return "INITIALIZING";
 }
 
-void sp_task_look(struct sp_api *api, struct sp_task *task)
+void sp_task_update(struct sp_api *api, struct sp_task *task)
 {
     struct sp_members members;
     int paused = 0;
@@ -65,7 +65,7 @@ static bool is_in_another_paused_task(struct sp_api *api, const struct sp_task *
     return false;
 }
 
-/* What a task paused goes on when it is over: no client is left to resume it. */
+/* Resumes cameras that an ended task had paused, since no client is left to do it. */
 static void resume_cameras(struct sp_api *api, const struct sp_task *task)
 {
     struct sp_members members;
@@ -80,7 +80,7 @@ static void end_task(struct sp_api *api, struct sp_task *task, const char *statu
 {
     if (is_over(task))
         return;
-    sp_task_look(api, task);
+    sp_task_update(api, task);
     resume_cameras(api, task);
     task->paused = false;
     task->transition_wall_us = sp_clock_wall_us();
@@ -96,17 +96,17 @@ void sp_tasks_tick(struct sp_api *api)
         struct sp_task *task = &api->v1->tasks[i];
         if (!task->id[0] || is_over(task))
             continue;
-        sp_task_look(api, task);
+        sp_task_update(api, task);
         if (task->clients > 0)
-            continue; /* paused or not: without a client none can resume it */
+            continue; /* also when paused: without a client it cannot be resumed */
         int64_t allowed_us = task->left_us > task->created_us ? IDLE_US : GRACE_US;
         if (now_us - task->left_us > allowed_us)
             end_task(api, task, "STOPPED", "no client is connected");
     }
 }
 
-/* A free place, or that of the task that is over for the longest time. */
-static struct sp_task *take_place(struct sp_api *api)
+/* A free entry, or that of the task that ended first. */
+static struct sp_task *take_entry(struct sp_api *api)
 {
     struct sp_task *oldest = NULL;
     for (int i = 0; i < SP_TASKS_MAX; i++) {
@@ -185,7 +185,7 @@ void sp_tasks_list(struct sp_call *call)
     sp_data_end(call->json);
 }
 
-/* The environment that the body names into out; false: refused. */
+/* Copies the environment named in the body to out. False: refused. */
 static bool read_start(struct sp_call *call, char out[SP_CAMERA_NAME_BYTES])
 {
     struct sp_invalid invalid = {call, 0};
@@ -220,19 +220,20 @@ void sp_tasks_start(struct sp_call *call)
     char name[SP_CAMERA_NAME_BYTES];
     if (!read_start(call, name))
         return;
-    /* Those of other environments go on: as many may be active as there are environments. */
+    /* Tasks of other environments continue. */
     for (int i = 0; i < SP_TASKS_MAX; i++)
         if (api->v1->tasks[i].id[0] && strcmp(api->v1->tasks[i].environment, name) == 0)
             end_task(api, &api->v1->tasks[i], "STOPPED",
                      "another task of this environment was started");
-    struct sp_task *task = take_place(api); /* fewer are active, so there is one */
+    struct sp_task *task =
+        take_entry(api); /* at most one is active per environment, so an entry is free */
     *task = (struct sp_task){.created_us = sp_clock_us(), .created_wall_us = sp_clock_wall_us()};
     task->left_us = task->created_us;
     task->transition_wall_us = task->created_wall_us;
     sp_uuid_make(task->id);
     snprintf(task->environment, sizeof task->environment, "%s", name);
     if (!sp_environment_find(api, name))
-        end_task(api, task, "FAILED", "there is no such environment");
+        end_task(api, task, "FAILED", "environment not found");
 
     char url[160];
     call->reply->status = 202;
@@ -253,7 +254,7 @@ static struct sp_task *find_task(struct sp_call *call)
         return NULL;
     struct sp_task *task = sp_task_find(call->api, call->name);
     if (!task)
-        sp_call_refuse(call, 404, "there is no task %s", call->name);
+        sp_call_refuse(call, 404, "task %s: not found; start one", call->name);
     return task;
 }
 
@@ -283,7 +284,7 @@ void sp_tasks_stop(struct sp_call *call)
     if (!task)
         return;
     if (is_over(task)) {
-        sp_call_refuse(call, 404, "the task %s has ended already", task->id);
+        sp_call_refuse(call, 404, "task %s: has ended already", task->id);
         return;
     }
     end_task(call->api, task, "STOPPED", "stopped by the front end");

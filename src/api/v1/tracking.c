@@ -1,14 +1,14 @@
-/* What /ws/tracking sends: the tracks of one frame of one camera. */
+/* The messages of /ws/tracking: the tracks of one frame of one camera. */
 #include "api/v1/internal.h"
 
 #include <string.h>
 
-/* Boxes are in pixels of this frame, in whose middle the camera's lies (sp_shrink_plan), whatever
- * its size. */
+/* Boxes are in pixels of an image of this size, with the camera's frame in the centre
+ * (sp_downscale_plan). */
 static const double WIDTH_PX = 1920, HEIGHT_PX = 1080;
 
 struct fit {
-    double x, y; /* one factor of what is seen, whose pixels may be no squares */
+    double x, y; /* the same factor in square pixels; frames may have others */
     double left_px, top_px;
 };
 
@@ -37,7 +37,7 @@ static void put_number(struct sp_json *json, const char *key, double value)
     sp_json_number(json, value, 2);
 }
 
-/* Text, or null: the front end takes a number for a crash. */
+/* Text or null: the front end crashes on a number. */
 static void put_person(struct sp_json *json, const struct sp_world_position *position)
 {
     char name[SP_PERSON_BYTES];
@@ -58,7 +58,7 @@ static void put_map_coords(struct sp_json *json, const struct sp_world_position 
     sp_json_end_object(json);
 }
 
-static struct sp_world_position place_of(const struct sp_update *update, size_t index)
+static struct sp_world_position world_position_of(const struct sp_update *update, size_t index)
 {
     return update->has_world_positions ? update->positions[index] : (struct sp_world_position){0};
 }
@@ -73,7 +73,7 @@ static void put_tracks(struct sp_json *json, const struct sp_update *update,
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
         const struct sp_track *track = &update->tracks[i];
-        const struct sp_world_position position = place_of(update, i);
+        const struct sp_world_position position = world_position_of(update, i);
         struct box box = box_of(&fit, track);
         if (!sp_focus_shows(&task->focus, update, i))
             continue;
@@ -127,7 +127,7 @@ static void put_detection(struct sp_json *json, const struct sp_update *update,
     sp_json_end_object(json);
 }
 
-/* The newest point first: frame_offset counts back from it. */
+/* The newest point first; frame_offset counts back from it. */
 static void put_trail(struct sp_api *api, struct sp_json *json, const struct sp_update *update,
                       const struct sp_world_position *position)
 {
@@ -154,7 +154,7 @@ static void put_mapping(struct sp_api *api, struct sp_json *json, const struct s
                         const struct sp_task *task)
 {
     for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_world_position position = place_of(update, i);
+        const struct sp_world_position position = world_position_of(update, i);
         char text[32];
         if (!position.on_map || !sp_focus_shows(&task->focus, update, i))
             continue;
@@ -178,7 +178,7 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     sp_json_key(json, "detections");
     sp_json_begin_array(json);
     for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_world_position position = place_of(update, i);
+        const struct sp_world_position position = world_position_of(update, i);
         if (sp_focus_shows(&task->focus, update, i))
             put_detection(json, update, &update->tracks[i], &position);
     }
@@ -186,7 +186,7 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     put_number(json, "processing_time_ms",
                (double)(update->published_us - update->received_us) / 1000);
     sp_json_end_object(json);
-    /* Nobody on the map: an empty list takes away what a front end still shows. */
+    /* An empty list makes the front end clear its map. */
     sp_json_key(json, "future_pipeline_data");
     sp_json_begin_object(json);
     sp_json_key(json, "mapping_coordinates");
@@ -196,8 +196,8 @@ static void put_detections(struct sp_api *api, struct sp_json *json, const struc
     sp_json_end_object(json);
 }
 
-/* The frame's number, which rises also when a camera of that name is removed and comes back: the
- * front end's map takes no point of a lower one. */
+/* The frame's sequence number, made to increase also when a camera is removed and added again: the
+ * front end's map ignores lower ones. */
 static int64_t index_of(struct sp_v1 *v1, const struct sp_update *update)
 {
     struct sp_index *index = &v1->indexes[0];

@@ -1,9 +1,8 @@
-/* API v1: the interface that the existing front end speaks (docs/MIGRATION.md).
+/* API v1: the API of SpotOn, used by its front end (docs/MIGRATION.md).
  *
- * Data flow: api.c finds a route here, as it does for /api/v2, and hands the WebSockets under /ws/
- * to this folder. A task is a viewer's session on an environment, which is a group of cameras; the
- * cameras run whether or not there is a task. All of it runs on the server's thread and waits for
- * nothing. Only api.c includes this header. */
+ * Data flow: api.c searches these routes after those of /api/v2 and forwards the WebSockets under
+ * /ws/. A task is a viewer's session on an environment, which is a group of cameras; cameras run
+ * with or without a task. All of it runs on the server's thread and never blocks. */
 #pragma once
 
 #include "api/internal.h"
@@ -11,15 +10,15 @@
 extern const struct sp_route sp_v1_routes[];
 extern const int sp_v1_route_count;
 
-/* Reads ENVIRONMENTS_FILE into api->v1. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names file and
- * place. */
+/* Reads ENVIRONMENTS_FILE into api->v1. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file
+ * and the line. */
 int sp_v1_open(struct sp_api *api, struct sp_error *err);
 void sp_v1_close(struct sp_api *api);
 
-/* True for the paths of this interface. */
+/* True for the paths of API v1. */
 bool sp_v1_owns(const char *path);
 
-/* What struct sp_site asks for, of paths that are not /api/v2/ws. */
+/* Callbacks of struct sp_site for paths other than /api/v2/ws. */
 bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
 void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
                   struct sp_json *json);
