@@ -200,7 +200,7 @@ def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
     assert page.run("document.querySelectorAll('#sheet .view').length") == 1
     assert len(get(world, "api/v2/map")["cameras"]) == 2  # only tried so far
     page.run("document.querySelector('#save').click()")
-    page.wait("document.querySelector('#verdict').textContent.startsWith('In use')")
+    page.wait("document.querySelector('#verdict').textContent.startsWith('Saved')")
     found = {c["camera"]: c for c in get(world, "api/v2/map")["cameras"]}
     assert found["c03"]["usable"] and found["c03"]["rms_m"] < 0.2
 

@@ -143,7 +143,7 @@ def test_no_request_waits_for_the_disk(program, tmp_path):
         assert server.get("/healthz")["status"] == "ok"
         assert server.get("/api/v2/map")["width"] == 4000
         assert json.loads(part.read_text())["cameras"]  # the saver goes on
-        server.until(lambda: "map.json cannot be written" in server.log())  # a FIFO syncs nothing
+        server.until(lambda: "map.json: cannot be written" in server.log())  # a FIFO syncs nothing
         assert "cannot be written" in server.json("POST", "/api/v2/map", plane, 500)["detail"]
         server.until(lambda: json.loads((tmp_path / "map.json").read_text())["ground_plane"]["width"] == 4000)
         assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
@@ -170,7 +170,7 @@ def test_a_camera_is_calibrated_while_it_runs(program, tmp_path):
                 ({"points": [{"frame": [1], "map": [2, 3]}], "image_size": SIZE}, 422, "points"),
                 ([1], 400, "object")]:
             assert why in server.json("POST", path, bad, status)["detail"]
-        assert "no camera" in server.json("POST", "/api/v2/map/cameras/c77", body, 404)["detail"]
+        assert "c77: not found" in server.json("POST", "/api/v2/map/cameras/c77", body, 404)["detail"]
 
         stored = server.json("POST", path, {"points": points, "image_size": SIZE})
         assert stored["stored"] is True
