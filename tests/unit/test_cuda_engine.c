@@ -27,8 +27,11 @@ static void test_options_are_read_or_named(void **state)
     char text[400] = "";
     assert_int_equal(cuda_options_parse(&options, NULL, text, sizeof text), 0);
     assert_true(options.graphs && options.nhwc && options.search && options.workspace);
+    assert_true(options.fused && !options.sweep);
     assert_false(options.tensorrt);
     assert_int_equal(options.device, -1);
+    assert_int_equal(cuda_options_parse(&options, "fused=0;sweep=1", text, sizeof text), 0);
+    assert_true(!options.fused && options.sweep);
     assert_int_equal(cuda_options_parse(&options, "device=3;graphs=0;memory_mib=2048;tensorrt=1",
                                         text, sizeof text),
                      0);
@@ -188,6 +191,8 @@ static struct sp_frame frame_of(int image)
     };
 }
 
+static char why[400]; /* open_detector() gave none */
+
 /* $SPOTON_TEST_MODEL: another file of the same model for the device, in f16 for one. */
 static struct sp_detector *open_detector(const struct spoton_engine_api *api, struct sp_model *of,
                                          int batch, enum spoton_precision precision,
@@ -211,8 +216,10 @@ static struct sp_detector *open_detector(const struct spoton_engine_api *api, st
         .backend_options = backend_options,
         .head = {.confidence_threshold = 0.3, .nms_iou = 0.7},
     };
-    if (sp_detector_open(&detector, &options, &err) < 0)
+    if (sp_detector_open(&detector, &options, &err) < 0) {
+        snprintf(why, sizeof why, "%s", err.text);
         print_message("%s\n", err.text);
+    }
     return detector;
 }
 
@@ -278,10 +285,15 @@ static void test_boxes_agree_with_the_cpu(void **state)
         enum spoton_precision precision;
         const char *backend_options;
         int batch;
-    } ways[] = {{SPOTON_PRECISION_AUTO, "one_size=1", 8},
-                {SPOTON_PRECISION_F32, "graphs=0;nhwc=0", 1},
-                {SPOTON_PRECISION_F32, NULL, 3},
-                {SPOTON_PRECISION_AUTO, "nhwc=0;search=0", 4}};
+        bool fused;
+        double alike; /* of all boxes; f32 here is TF32 where the precision is left open */
+    } ways[] = {{SPOTON_PRECISION_AUTO, "one_size=1", 8, true, 0.99},
+                {SPOTON_PRECISION_AUTO, NULL, 8, true, 0.99}, /* larger sizes come meanwhile */
+                {SPOTON_PRECISION_F16, "graphs=0;one_size=1", 3, true, 0.99},
+                {SPOTON_PRECISION_AUTO, "fused=0;one_size=1", 8, false, 0.98},
+                {SPOTON_PRECISION_F32, "graphs=0;nhwc=0", 1, false, 0.99},
+                {SPOTON_PRECISION_F32, NULL, 3, false, 0.99},
+                {SPOTON_PRECISION_AUTO, "fused=0;nhwc=0;search=0", 4, false, 0.98}};
     const struct spoton_engine_api *cuda = find_cuda(), *cpu = NULL;
     if (!cuda || sp_engine_load(&cpu, "onnxruntime", NULL) < 0)
         skip();
@@ -291,9 +303,16 @@ static void test_boxes_agree_with_the_cpu(void **state)
     detect(detector, 1, on_cpu);
     sp_detector_close(detector);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; ++i) {
+        struct spoton_engine_description d = {.struct_bytes = sizeof d};
         detector =
             open_detector(cuda, &model, ways[i].batch, ways[i].precision, ways[i].backend_options);
+        if (!detector && strstr(why, "no CUDA provider")) {
+            print_message("skipped: %s\n", why);
+            continue;
+        }
         assert_non_null(detector);
+        sp_detector_describe(detector, &d);
+        assert_true(ways[i].fused == (strstr(d.device, "fused kernels") != NULL));
         size_t all = 0, alike = 0;
         for (int again = 0; again < 3; ++again) {
             detect(detector, ways[i].batch, on_device);
@@ -303,25 +322,23 @@ static void test_boxes_agree_with_the_cpu(void **state)
         print_message(
             "%s, %s, batch %d: %zu of %zu boxes alike\n", sp_precision_name(ways[i].precision),
             ways[i].backend_options ? ways[i].backend_options : "", ways[i].batch, alike, all);
-        assert_true((double)alike >= 0.99 * (double)all);
+        assert_true((double)alike >= ways[i].alike * (double)all);
         assert_true(!real || all > 100);
         sp_detector_close(detector);
     }
 }
 
 /* Several requests in flight of two engines: every image keeps its boxes. */
-static void test_two_engines_share_a_device(void **state)
+static void share_a_device(const struct spoton_engine_api *cuda, enum spoton_precision precision,
+                           const char *backend_options)
 {
-    (void)state;
     enum { BATCH = 2, REQUESTS = 3, ROUNDS = 20 };
-    const struct spoton_engine_api *cuda = find_cuda();
     struct sp_detector *detectors[2];
     struct sp_detector_request *requests[2][REQUESTS];
-    if (!cuda)
-        skip();
-    read_images();
     for (int d = 0; d < 2; ++d) {
-        detectors[d] = open_detector(cuda, &model, BATCH, SPOTON_PRECISION_F32, "search=0");
+        detectors[d] = open_detector(cuda, &model, BATCH, precision, backend_options);
+        if (!detectors[d] && strstr(why, "no CUDA provider"))
+            return;
         assert_non_null(detectors[d]);
         for (int s = 0; s < REQUESTS; ++s)
             requests[d][s] = sp_detector_acquire(detectors[d]);
@@ -350,6 +367,17 @@ static void test_two_engines_share_a_device(void **state)
     }
 }
 
+static void test_two_engines_share_a_device(void **state)
+{
+    (void)state;
+    const struct spoton_engine_api *cuda = find_cuda();
+    if (!cuda)
+        skip();
+    read_images();
+    share_a_device(cuda, SPOTON_PRECISION_F32, "search=0");
+    share_a_device(cuda, SPOTON_PRECISION_AUTO, "one_size=1");
+}
+
 /* Too little memory for 32 images at once: they run in parts, and the answers are the same. */
 static void test_little_memory_is_enough(void **state)
 {
@@ -361,6 +389,8 @@ static void test_little_memory_is_enough(void **state)
         skip();
     read_images();
     struct sp_detector *detector = open_detector(cuda, &model, 8, SPOTON_PRECISION_F32, NULL);
+    if (!detector && strstr(why, "no CUDA provider"))
+        skip();
     assert_non_null(detector);
     detect(detector, 8, usual);
     sp_detector_close(detector);
@@ -399,8 +429,8 @@ static void test_a_device_that_fails_is_an_error(void **state)
         good += result == SP_OK;
         bad += result < 0;
     }
-    assert_int_equal(good, 2); /* the first of the four was the model's first run */
-    assert_int_equal(bad, 6);
+    assert_true(good >= 2 && good <= 3); /* one of the four may be the model's first run */
+    assert_int_equal(bad, 8 - good);
     sp_detector_release(detector, request);
     sp_detector_close(detector);
 }

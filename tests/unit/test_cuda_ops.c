@@ -2,6 +2,7 @@
  * with the kernel's place taken by a loop over the same inline arithmetic. */
 #include "../../src/engine/cuda/act.h"
 #include "../../src/engine/cuda/custom_op.h"
+#include "../../src/engine/cuda/kernels.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * for the device and, for the tests, for the CPU. */
 #pragma once
 
-#include "kernels.h"
+#include "activation.h"
 
 #include <math.h>
 

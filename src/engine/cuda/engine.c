@@ -1,10 +1,12 @@
-/* The cuda engine: ONNX Runtime's CUDA and TensorRT providers on NVIDIA GPUs, with everything from
- * the decoder's planes to the boxes on the device.
+/* The cuda engine: models on NVIDIA GPUs, by an executor of its own (fused/) or ONNX Runtime's CUDA
+ * and TensorRT providers, with everything from the decoder's planes to the boxes on the device.
  *
  * One engine serves one device with two streams: images are brought on the one while the other
  * runs letterbox, model and head of the requests before (requests.h). A batch that is not full runs
  * in the next larger power of two. CUDA's runtime is linked in statically and finds the driver by
  * itself, so the plugin loads, and says why it cannot run, on machines without one. */
+#include "fused/cudnn.h"
+#include "fused_model.h"
 #include "jpeg.h"
 #include "memory_pool.h"
 #include "requests.h"
@@ -37,19 +39,6 @@ static const struct ort *find_ort(char *error, size_t error_bytes)
     return ort_get(error, error_bytes);
 }
 
-static bool has_provider(const struct ort *ort, const char *name)
-{
-    char **names = NULL, text[8];
-    int count = 0;
-    bool found = false;
-    if (ort_check(ort, ort->api->GetAvailableProviders(&names, &count), "", text, sizeof text) < 0)
-        return false;
-    for (int i = 0; i < count; ++i)
-        found = found || strcmp(names[i], name) == 0;
-    ort_check(ort, ort->api->ReleaseAvailableProviders(names, count), "", text, sizeof text);
-    return found;
-}
-
 /* The library, or NULL with the reason why nothing can run here. */
 static const struct ort *find_device(int device, struct cudaDeviceProp *properties, char *error,
                                      size_t error_bytes)
@@ -68,24 +57,20 @@ static const struct ort *find_device(int device, struct cudaDeviceProp *properti
     }
     if (cuda_check(cudaGetDeviceProperties(properties, device), "device", error, error_bytes) < 0)
         return NULL;
-    const struct ort *ort = find_ort(error, error_bytes);
-    if (ort && !has_provider(ort, "CUDAExecutionProvider")) {
-        ort_fail(error, error_bytes,
-                 "ONNX Runtime %s has no CUDA provider; run ./setup gpu, or name the library of "
-                 "the onnxruntime-gpu wheel in SPOTON_ONNXRUNTIME",
-                 ort->version);
-        return NULL;
-    }
-    return ort;
+    return find_ort(error, error_bytes);
 }
 
 static void cuda_probe(struct spoton_engine_probe *probe)
 {
     struct cudaDeviceProp properties;
+    char text[200];
     const struct ort *ort = find_device(0, &properties, probe->reason, sizeof probe->reason);
-    probe->preference = ort ? 200 : 0;
-    if (!ort)
+    /* Without ONNX Runtime's provider cuDNN alone runs what the fused executor knows. */
+    if (!ort || (cuda_provider_missing(ort, probe->reason, sizeof probe->reason) < 0 &&
+                 fused_cudnn_version(text, sizeof text) == 0))
         return;
+    probe->reason[0] = '\0';
+    probe->preference = 200;
     snprintf(probe->version, sizeof probe->version, "%s", ort->version);
     snprintf(probe->device, sizeof probe->device, "%.100s (%.0f GiB)", properties.name,
              (double)properties.totalGlobalMem / (1 << 30));
@@ -124,7 +109,8 @@ static int cuda_inspect(const char *path, struct spoton_model_info *info, char *
         return -1;
     ort_prepare_fn *prepare = cuda_model_prepare(path);
     /* With the provider first what is missing is named before what it would be needed for. */
-    if (prepare && !find_device(0, &(struct cudaDeviceProp){0}, error, error_bytes))
+    if (prepare && (!find_device(0, &(struct cudaDeviceProp){0}, error, error_bytes) ||
+                    cuda_provider_missing(ort, error, error_bytes) < 0))
         return -1;
     return ort_inspect(ort, path, prepare, info, error, error_bytes);
 }
@@ -134,7 +120,7 @@ static int cuda_inspect(const char *path, struct spoton_model_info *info, char *
 static int check_precision(struct spoton_engine *engine, enum spoton_precision wanted, char *error,
                            size_t error_bytes)
 {
-    bool half = engine->model.input.element == SPOTON_ELEMENT_F16;
+    bool half = engine->model.input.element == SPOTON_ELEMENT_F16; /* so of the fused one, too */
     engine->precision = half ? SPOTON_PRECISION_F16 : SPOTON_PRECISION_F32;
     if (engine->model.quantised)
         engine->precision = SPOTON_PRECISION_INT8;
@@ -239,8 +225,12 @@ static int cuda_open(struct spoton_engine **out, const struct spoton_engine_opti
                                  error_bytes);
     if (result == 0)
         result = check_precision(engine, options->precision, error, error_bytes);
+    if (result == 0 && engine->model.fused)
+        engine->scale = engine->model.input_scale;
     if (result == 0)
         result = cuda_requests_open(engine, error, error_bytes);
+    if (result == 0 && engine->model.fused)
+        result = fused_model_continue(&engine->model, &engine->lock, error, error_bytes);
     if (result == 0) {
         snprintf(engine->device_name, sizeof engine->device_name, "%.80s", properties.name);
         *out = engine;
@@ -361,7 +351,10 @@ static int cuda_use_head(struct spoton_engine *engine, const struct spoton_head 
     }
     engine->head = *head;
     engine->head.class_wanted = NULL;
-    return cuda_requests_use_head(engine, error, error_bytes);
+    pthread_mutex_lock(&engine->lock); /* a size that becomes ready runs on the same stream */
+    int result = cuda_requests_use_head(engine, error, error_bytes);
+    pthread_mutex_unlock(&engine->lock);
+    return result;
 }
 
 static int cuda_put_image(struct spoton_engine *engine, int request, int image_index,

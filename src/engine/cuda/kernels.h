@@ -9,17 +9,11 @@
  * They return a cudaError_t as int. */
 #pragma once
 
+#include "activation.h"
 #include "spoton/engine.h"
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>
-
-/* Functions for the device and, for the tests, for the CPU. */
-#ifdef __CUDACC__
-#define CUDA_BOTH static inline __host__ __device__
-#else
-#define CUDA_BOTH static inline
-#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,8 +56,6 @@ int cuda_convert(const uint8_t *rgb, int interleaved, int image_count,
 
 /* f16 to f32. */
 int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream);
-
-enum cuda_activation { CUDA_ACTIVATION_NONE, CUDA_ACTIVATION_SILU, CUDA_ACTIVATION_CLIP };
 
 enum { CUDA_SUMMANDS_MAX = 4 };
 

@@ -20,6 +20,8 @@ static const struct {
     {"search", SWITCH, offsetof(struct cuda_options, search)},
     {"workspace", SWITCH, offsetof(struct cuda_options, workspace)},
     {"fuse_bias", SWITCH, offsetof(struct cuda_options, fuse_bias)},
+    {"fused", SWITCH, offsetof(struct cuda_options, fused)},
+    {"sweep", SWITCH, offsetof(struct cuda_options, sweep)},
     {"one_size", SWITCH, offsetof(struct cuda_options, one_size)},
     {"memory_mib", NUMBER, offsetof(struct cuda_options, memory_mib)},
     {"workspace_mib", NUMBER, offsetof(struct cuda_options, workspace_mib)},
@@ -61,6 +63,7 @@ int cuda_options_parse(struct cuda_options *options, const char *backend_options
 {
     *options = (struct cuda_options){.device = -1,
                                      .break_device = -1,
+                                     .fused = true,
                                      .graphs = true,
                                      .nhwc = true,
                                      .search = true,

@@ -16,6 +16,8 @@ struct cuda_options {
     bool search;       /* try all algorithms of cuDNN when the model is opened */
     bool workspace;    /* as much as cuDNN wants */
     bool fuse_bias;    /* convolutions add their bias themselves */
+    bool fused;        /* run graphs that the fused executor knows by that */
+    bool sweep;        /* measure in the background which of its kernels are the fastest */
     bool one_size;     /* every batch runs as a full one: opens faster */
     int memory_mib;    /* of the device, for the model; 0: all of it */
     int workspace_mib; /* of TensorRT's builder; 0: its own default */

@@ -240,6 +240,12 @@ static int bucket_of(const struct spoton_engine *engine, int images)
     return index;
 }
 
+/* Whether batches of this number run as they will: larger ones are made ready behind the first. */
+static bool is_ready(const struct spoton_engine *engine, int bucket)
+{
+    return !engine->model.fused || cuda_model_has(&engine->model, engine->bucket[bucket]);
+}
+
 /* ---- the head ---- */
 
 static int open_head(struct spoton_engine *engine, struct cuda_request *request, char *error,
@@ -320,9 +326,23 @@ static int capture_request(struct spoton_engine *engine, struct cuda_request *re
                                    (size_t)engine->model.batch * sizeof *request->image_device),
                         "images", error, error_bytes);
     for (int i = 0; i < engine->bucket_count && result == 0; ++i)
-        result = capture_images(engine, request, i, error, error_bytes);
-    request->captured = result == 0;
+        if (is_ready(engine, i))
+            result = capture_images(engine, request, i, error, error_bytes);
     return result;
+}
+
+/* A size that became ready while batches ran: its graph, for this request. Nothing runs now, so
+ * what the request's memory holds stays. When that fails, the batch is enqueued piece by piece. */
+static void capture_late(struct spoton_engine *engine, struct cuda_request *request, int bucket)
+{
+    char why[160];
+    if (!engine->model.fused || !engine->model.options.graphs || request->graph[bucket] ||
+        !is_ready(engine, bucket) || request->captures[bucket] >= CAPTURES_MAX)
+        return;
+    ++request->captures[bucket];
+    if (capture(engine, request, engine->bucket[bucket], enqueue_images, &request->graph[bucket],
+                why, sizeof why) < 0)
+        request->graph[bucket] = NULL;
 }
 
 int cuda_requests_use_head(struct spoton_engine *engine, char *error, size_t error_bytes)
@@ -480,7 +500,8 @@ int cuda_request_submit_images(struct spoton_engine *engine, struct cuda_request
                    "images", error, error_bytes) < 0 ||
         join_upload(engine, request, error, error_bytes) < 0)
         return -1;
-    int result = request->captured
+    capture_late(engine, request, bucket);
+    int result = request->graph[bucket]
                      ? cuda_check(cudaGraphLaunch(request->graph[bucket], engine->compute), "graph",
                                   error, error_bytes)
                      : enqueue_images(engine, request, images, error, error_bytes);
@@ -557,7 +578,7 @@ int cuda_request_submit_again(struct spoton_engine *engine, struct cuda_request 
                               int images, char *error, size_t error_bytes)
 {
     int bucket = bucket_of(engine, images), result = 0;
-    if (engine->model.options.graphs && !request->model_graph[bucket]) {
+    if (engine->model.options.graphs && !request->model_graph[bucket] && is_ready(engine, bucket)) {
         result = enqueue_model(engine, request, engine->bucket[bucket], error, error_bytes);
         if (result == 0)
             result =

@@ -33,8 +33,9 @@ struct cuda_request {
 
     cudaEvent_t uploaded, done;
     cudaGraphExec_t graph[CUDA_SIZES_MAX], model_graph[CUDA_SIZES_MAX];
-    int images; /* put since the last submit */
-    bool in_flight, has_boxes, captured;
+    int images;                   /* put since the last submit */
+    int captures[CUDA_SIZES_MAX]; /* tried while batches already ran */
+    bool in_flight, has_boxes;
 };
 
 struct spoton_engine {

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "custom_op.h"
+#include "fused_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,25 @@ static int append_providers(struct cuda_model *model, OrtSessionOptions *setting
                      "without TensorRT, whose library (libnvinfer.so.10) does not load");
     }
     return append_cuda(model, settings, options->precision, error, error_bytes);
+}
+
+int cuda_provider_missing(const struct ort *ort, char *error, size_t error_bytes)
+{
+    char **names = NULL, text[8];
+    int count = 0;
+    bool found = false;
+    if (ort_check(ort, ort->api->GetAvailableProviders(&names, &count), "", text, sizeof text) ==
+        0) {
+        for (int i = 0; i < count; ++i)
+            found = found || strcmp(names[i], "CUDAExecutionProvider") == 0;
+        ort_check(ort, ort->api->ReleaseAvailableProviders(names, count), "", text, sizeof text);
+    }
+    if (found)
+        return 0;
+    return ort_fail(error, error_bytes,
+                    "ONNX Runtime %s has no CUDA provider; run ./setup gpu, or name the library of "
+                    "the onnxruntime-gpu wheel in SPOTON_ONNXRUNTIME",
+                    ort->version);
 }
 
 static int prepare_plain(const struct ort *ort, OrtSessionOptions *settings, char *error,
@@ -323,16 +343,45 @@ static int open_sizes(struct cuda_model *model, const struct spoton_engine_optio
     return 0;
 }
 
+bool cuda_model_has(const struct cuda_model *model, int images)
+{
+    for (int i = 0; i < model->size_count; ++i)
+        if (model->size[i] == images)
+            return true;
+    return false;
+}
+
+/* Where the user leaves the precision open, or wants f16, of a graph that the executor knows. */
+static bool try_fused(struct cuda_model *model, const struct spoton_engine_options *options,
+                      char *why, size_t why_bytes)
+{
+    bool half =
+        options->precision == SPOTON_PRECISION_AUTO || options->precision == SPOTON_PRECISION_F16;
+    *why = '\0';
+    if (!model->options.fused || model->options.tensorrt || !half)
+        return false;
+    return fused_model_open(model, options, why, why_bytes) == 0;
+}
+
 int cuda_model_open(struct cuda_model *model, const struct ort *ort,
                     const struct spoton_engine_options *options, cudaStream_t stream, char *error,
                     size_t error_bytes)
 {
+    char why[180];
     model->ort = ort;
     model->stream = stream;
     model->layout = options->layout;
     model->height = options->height;
     model->width = options->width;
     model->batch = options->batch;
+    if (try_fused(model, options, why, sizeof why)) {
+        snprintf(model->notice, sizeof model->notice, "by fused kernels");
+        return 0;
+    }
+    if (*why)
+        snprintf(model->notice, sizeof model->notice, "by ONNX Runtime: %s", why);
+    if (cuda_provider_missing(ort, error, error_bytes) < 0)
+        return -1;
     int result =
         ort_check(ort,
                   ort->api->CreateMemoryInfo("Cuda", OrtDeviceAllocator, model->options.device,
@@ -360,6 +409,7 @@ void cuda_model_close(struct cuda_model *model)
 {
     if (!model->ort)
         return;
+    fused_model_close(model);
     for (int i = 0; i < model->size_count; ++i)
         ort_session_close(model->ort, &model->session[i]);
     if (model->run)
@@ -382,9 +432,11 @@ int cuda_model_run(struct cuda_model *model, int images, void *input,
         for (int i = 0; i < model->outputs; ++i)
             part[i] = (char *)outputs[i] + (size_t)first * model->output_count[i] *
                                                ort_element_bytes(model->output[i].element);
-        result = run_size(model, &model->session[index], model->size[index],
-                          (char *)input + (size_t)first * image_bytes, part, NULL, NULL, error,
-                          error_bytes);
+        void *from = (char *)input + (size_t)first * image_bytes;
+        result = model->fused
+                     ? fused_model_run(model, model->size[index], from, part, error, error_bytes)
+                     : run_size(model, &model->session[index], model->size[index], from, part, NULL,
+                                NULL, error, error_bytes);
     }
     return result;
 }

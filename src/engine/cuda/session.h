@@ -6,8 +6,11 @@
 #include "options.h"
 
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 
 enum { CUDA_SIZES_MAX = 16 };
+
+struct fused_model;
 
 struct cuda_model {
     const struct ort *ort;
@@ -24,13 +27,18 @@ struct cuda_model {
     size_t output_count[SPOTON_TENSORS_MAX];         /* elements of one image */
     int outputs;
     bool quantised;
-    bool tensorrt;    /* it is really used */
-    char notice[200]; /* what had to be done without, or empty */
+    struct fused_model *fused; /* runs in place of the sessions, or NULL */
+    float input_scale;         /* of the fused: what the input's numbers are divided by */
+    bool tensorrt;             /* it is really used */
+    char notice[240];          /* what had to be done without, or empty */
 };
 
 /* For a session that only looks at a file: what tools/cuda-model wrote needs the provider for that,
  * on the thread's device. NULL: the CPU's kernels will do. */
 ort_prepare_fn *cuda_model_prepare(const char *path);
+
+/* 0; -1 and a text: the library is one for CPUs. */
+int cuda_provider_missing(const struct ort *ort, char *error, size_t error_bytes);
 
 /* Opens the sizes up to options->batch; when memory runs out, those that fit: larger batches then
  * run in parts. */
@@ -38,6 +46,10 @@ int cuda_model_open(struct cuda_model *model, const struct ort *ort,
                     const struct spoton_engine_options *options, cudaStream_t stream, char *error,
                     size_t error_bytes);
 void cuda_model_close(struct cuda_model *model);
+
+/* Whether batches of this number, or the next larger that was asked for, have a size of their own
+ * yet. */
+bool cuda_model_has(const struct cuda_model *model, int images);
 
 /* Enqueues `images` images, in parts where no session has their number. input and outputs lie on
  * the device. Can be captured once every size has run. */
