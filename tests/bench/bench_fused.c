@@ -49,8 +49,8 @@ static void make_input(int images)
     input_host = calloc(count, sizeof *input_host);
     for (size_t i = 0; i < count; ++i) {
         seed = seed * 1664525u + 1013904223u;
-        double wave = 0.5 + 0.4 * sin((double)(i / 3 % (size_t)plan->width) / 17.0 +
-                                      (double)(i / (size_t)(3 * plan->width)) / 23.0);
+        size_t column = i / 3 % (size_t)plan->width, row = i / 3 / (size_t)plan->width;
+        double wave = 0.5 + 0.4 * sin((double)column / 17.0 + (double)row / 23.0);
         input_host[i] = fused_to_half((float)(wave * 0.9 + (double)(seed >> 24) / 2560.0));
     }
     must(cudaMalloc(&input, count * 2));
@@ -255,10 +255,12 @@ int main(int argc, char **argv)
 {
     if (argc < 6)
         die("MODEL WIDTH HEIGHT CHECK|TIME|SWEEP|OPS SIZES [CACHE_DIR|-] [SWEEP_FILE]");
-    int sizes[FUSED_SIZES_MAX], count = 0, bad = 0;
+    int sizes[FUSED_SIZES_MAX] = {0}, count = 0, bad = 0;
     for (char *at = argv[5]; *at && count < FUSED_SIZES_MAX;
          at += strcspn(at, ","), at += *at == ',')
         sizes[count++] = atoi(at);
+    if (count == 0)
+        die("no sizes");
     struct fused_options options = {
         .path = argv[1],
         .width = atoi(argv[2]),

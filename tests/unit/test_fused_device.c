@@ -21,6 +21,10 @@ struct bed {
     float *outputs[FUSED_PORTS_MAX], *outputs_host[FUSED_PORTS_MAX];
 };
 
+/* Of the one bed that is open. */
+static uint16_t input_memory[IMAGES * 64 * 96 * 3];
+static float output_memory[4][1 << 16];
+
 static void open_bed(struct bed *bed, const struct fused_case *c, bool side_streams)
 {
     char path[800], error[300] = "";
@@ -39,7 +43,8 @@ static void open_bed(struct bed *bed, const struct fused_case *c, bool side_stre
     bed->plan = fused_engine_plan(bed->engine);
     size_t count = (size_t)c->height * (size_t)c->width * 3;
     float *pixels = read_pixels(c);
-    bed->input_host = calloc(count * IMAGES, sizeof *bed->input_host);
+    bed->input_host = input_memory;
+    assert_true(count * IMAGES * sizeof *input_memory <= sizeof input_memory);
     for (size_t i = 0; i < count * IMAGES; ++i) /* others but the last are dimmer */
         bed->input_host[i] =
             fused_to_half(pixels[i % count] * (i / count == IMAGES - 1 ? 1.0f : 0.5f));
@@ -51,7 +56,8 @@ static void open_bed(struct bed *bed, const struct fused_case *c, bool side_stre
     for (int i = 0; i < bed->plan->output_count; ++i) {
         size_t bytes = bed->plan->buffer[bed->plan->output[i]].bytes * IMAGES;
         assert_int_equal(cudaMalloc((void **)&bed->outputs[i], bytes), cudaSuccess);
-        bed->outputs_host[i] = calloc(bytes, 1);
+        assert_true(i < 4 && bytes <= sizeof output_memory[0]);
+        bed->outputs_host[i] = output_memory[i];
     }
 }
 
@@ -59,10 +65,8 @@ static void close_bed(struct bed *bed)
 {
     for (int i = 0; i < bed->plan->output_count; ++i) {
         cudaFree(bed->outputs[i]);
-        free(bed->outputs_host[i]);
     }
     cudaFree(bed->input);
-    free(bed->input_host);
     fused_engine_close(bed->engine);
 }
 
@@ -190,10 +194,11 @@ static void test_graphs_give_what_the_cpu_does(void **state)
         char error[300];
         open_bed(&bed, c, i % 2 == 0);
         for (int images = 1; images <= IMAGES; ++images) {
-            const uint16_t *last =
-                bed.input_host + (size_t)(IMAGES - images) * (size_t)(c->height * c->width * 3);
+            const uint16_t *last = bed.input_host + (size_t)(IMAGES - images) * (size_t)c->height *
+                                                        (size_t)c->width * 3;
             assert_int_equal(fused_engine_add_size(bed.engine, images, error, sizeof error), 0);
-            cudaMemcpy(bed.input, last, (size_t)images * (size_t)(c->height * c->width * 3) * 2,
+            cudaMemcpy(bed.input, last,
+                       (size_t)images * (size_t)c->height * (size_t)c->width * 3 * 2,
                        cudaMemcpyHostToDevice);
             poison(&bed);
             assert_int_equal(fused_engine_run(bed.engine, images, bed.input, bed.outputs, NULL,
@@ -240,7 +245,7 @@ static void test_what_f16_cannot_hold_is_found(void **state)
     close_bed(&bed);
     open_bed(&bed, &fused_cases[4], true); /* its activations have no upper limit */
     assert_int_equal(fused_engine_add_size(bed.engine, 1, error, sizeof error), 0);
-    size_t count = (size_t)(fused_cases[4].height * fused_cases[4].width * 3);
+    size_t count = (size_t)fused_cases[4].height * (size_t)fused_cases[4].width * 3;
     for (size_t i = 0; i < count; ++i)
         bed.input_host[i] = fused_to_half(i % 7 ? 60000.0f : 0.0f);
     cudaMemcpy(bed.input, bed.input_host, count * 2, cudaMemcpyHostToDevice);
