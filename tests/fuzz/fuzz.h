@@ -1,4 +1,4 @@
-/* What the fuzz targets share. Each target is one parser of outside bytes, called in-process by
+/* Shared by the fuzz targets. Each target is a parser of external bytes, called in-process by
  * libFuzzer with any input; a finding is a crash, a sanitizer's report, a hang, or a promise of the
  * parser's header that does not hold (FUZZ_CHECK). */
 #pragma once

@@ -51,7 +51,7 @@ static size_t drain(int client, int patience_ms)
     return got;
 }
 
-/* Whatever came before, the next client is served, and nobody who left is kept. */
+/* After any input the next client is served, and disconnected clients are freed. */
 static void check_alive(void)
 {
     static const char request[] =

@@ -36,7 +36,7 @@ static void track(const struct sp_track_input *input)
         size_t count = sp_tracker_update(tracker, detections, frame->detection_count, step, tracks);
         FUZZ_CHECK(count <= SP_TRACKS_MAX);
         for (size_t k = 0; k < count; k++) {
-            FUZZ_CHECK(tracks[k].id > 0 && isfinite(tracks[k].score));
+            FUZZ_CHECK(tracks[k].id > 0 && isfinite(tracks[k].confidence));
             FUZZ_CHECK(isfinite(tracks[k].x1_px) && isfinite(tracks[k].y2_px));
         }
     }

@@ -1,5 +1,5 @@
-/* A camera's address of any bytes, as it comes over HTTP: is it allowed, what may be shown of it,
- * what would it be called, and as a sim:// address what does it ask for? */
+/* A camera URL of any bytes, as received over HTTP: whether it is allowed, how it is redacted, its
+ * default name, and its options as a sim:// URL. */
 #include "api/api.h"
 #include "base/redact.h"
 #include "capture/sim/sim.h"
@@ -24,7 +24,7 @@ static void check_sim(const char *url)
         sp_sim_is_on(&plan, (enum sp_sim_fault)i, 7.5, NULL);
 }
 
-/* A password in its usual place is not shown, whatever stands around it. */
+/* A password in the user part is redacted, whatever surrounds it. */
 static void check_redaction(const char *text)
 {
     static const char secret[] = "X7Qhorse9";

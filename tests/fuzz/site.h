@@ -1,4 +1,4 @@
-/* A whole server in the fuzzer's process: two cameras of which one has a frame, tokens and
+/* A complete server in the fuzzer's process: two cameras of which one has a frame, tokens and
  * passwords that may never be seen, and a port on loopback. The pipeline is not started, so that an
  * input cannot make it connect to anything. */
 #pragma once
@@ -34,8 +34,8 @@ static inline void site_publish(struct site *site, int camera)
 {
     static const uint8_t grey[64 * 48];
     const struct sp_track tracks[] = {
-        {.id = 7, .x1_px = 1, .y1_px = 2, .x2_px = 20.5, .y2_px = 40.25, .score = 0.9},
-        {.id = 70000, .x1_px = -5, .y1_px = 2, .x2_px = 99, .y2_px = 60, .score = 0.5},
+        {.id = 7, .x1_px = 1, .y1_px = 2, .x2_px = 20.5, .y2_px = 40.25, .confidence = 0.9},
+        {.id = 70000, .x1_px = -5, .y1_px = 2, .x2_px = 99, .y2_px = 60, .confidence = 0.5},
     };
     struct sp_frame *frame = sp_frame_pool_get(site->pool);
     FUZZ_CHECK(frame != NULL);

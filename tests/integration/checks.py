@@ -1,11 +1,11 @@
-"""Reads what a run wrote, and checks its form on the way."""
+"""Reads the outputs of a run and checks their form."""
 
 import json
 import subprocess
 
 
 class Results:
-    """The files that a run wrote for one camera, checked on reading."""
+    """The output files of a run for one camera, checked when read."""
 
     def __init__(self, folder, camera):
         self.txt_path = folder / f"{camera}.txt"
@@ -66,7 +66,7 @@ def read_summary(folder):
 
 
 def assert_balanced(ledger):
-    """DESIGN.md: received = inferred + skipped + stale + failed + in flight."""
+    """The ledger: received = inferred + skipped + dropped + failed + in flight."""
     assert set(ledger) == {"received", "inferred", "skipped", "dropped", "failed", "in_flight"}
     assert all(isinstance(value, int) and value >= 0 for value in ledger.values()), ledger
     assert ledger["received"] == sum(ledger.values()) - ledger["received"], ledger

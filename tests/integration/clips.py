@@ -4,9 +4,9 @@ import subprocess
 
 import numpy
 
-STEP_PX = 4  # a frame: a block of the fake engine at twice the size
+STEP_PX = 4  # per frame: one block of the fake engine at twice the size
 
-# extension, ffmpeg's words for the encoder
+# extension, ffmpeg's encoder options
 CODECS = {
     "h264": ("mp4", ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "12"]),
     "hevc": ("mp4", ["-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1",
@@ -17,13 +17,13 @@ CODECS = {
 
 
 def triangle(value, span):
-    """0 up to span and back, again and again."""
+    """A triangle wave from 0 to span."""
     value %= 2 * span
     return value if value <= span else 2 * span - value
 
 
 def rectangles(number, size=(320, 240), objects=2):
-    """Boxes x1 y1 x2 y2 of frame `number`, one below the other, every other one going left."""
+    """Boxes x1 y1 x2 y2 of frame `number`, one below the other; every second one moves to the left."""
     width, height = size
     instance = height // objects
     boxes = []
@@ -52,8 +52,8 @@ class ClipMaker:
 
     def __call__(self, codec="h264", frames=30, size=(320, 240), rate=10, objects=2, first=0,
                  extension=None, options=()):
-        """The path of such a clip; the same one for the same words. `first`: number of its first
-        frame in the rectangles' course."""
+        """The path of such a clip; equal arguments return the same file. `first`: the frame of the
+        rectangles' movement at which the clip starts."""
         key = (codec, frames, size, rate, objects, first, extension, tuple(options))
         if key not in self.made:
             suffix, encoder = CODECS[codec]

@@ -1,10 +1,10 @@
-"""What the integration tests share: the program, and clips with known contents.
+"""Shared by the integration tests: the program, and clips with known contents.
 
 The program under test is $SPOTON_BIN (default build/spoton). Synthetic clips show bright rectangles
-that move 4 px a frame on a dark ground; the fake engine finds exactly those, so the tests know what
-every frame has to hold. Tests that need the demo clip or ../shared skip where it is absent and say
-so. $SPOTON_TEST_SLOWER stretches the time limits (sanitizers); limits are there for what hangs, and
-are none of what a busy machine needs.
+that move 4 px per frame on a dark background; the fake engine detects exactly those, so the expected
+boxes of every frame are known. Tests that need the demo clip or ../shared are skipped, with the reason,
+if it is missing. $SPOTON_TEST_SLOWER multiplies the time limits (sanitizers); limits only end hangs, and
+are far above what a busy machine needs.
 """
 
 import os
@@ -23,14 +23,14 @@ SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
     r"Assertion .* failed|ThreadSanitizer: |AddressSanitizer:")
 
-# Nothing of the caller's settings may reach the program under test.
+# Settings of the caller's environment must not reach the program under test.
 OURS = re.compile(r"^(YOLO_|MODEL_|ENGINE|TRACK_|CAMERA_|FRAME_|BATCH_|STREAM_|VIDEO_|LOG_LEVEL|THREADS|"
                   r"DECODE_|OUTPUT_|PRECISION|SQUARE_|CLASSES|HTTP_|API_|ALLOW_|TLS_|V4L2_|"
                   r"ENVIRONMENTS_|INT8_|MAX_CAMERAS|STALL_|SNAPSHOT_|NOTIFY_|WATCHDOG_)")
 
 
 def cpu_seconds(pid):
-    """CPU time of a process and of all that it started; 0 when it is gone."""
+    """CPU time of a process and its subprocesses; 0 after its end."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -38,13 +38,13 @@ def cpu_seconds(pid):
                     for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
     except OSError:
         return 0
-    ticks = sum(int(field) for field in fields[11:15])  # its own, and of children that have ended
+    ticks = sum(int(field) for field in fields[11:15])  # its own, and of subprocesses that have ended
     return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(child) for child in children)
 
 
 class Limit:
-    """Says when a process hangs: by its CPU time, which does not depend on what runs beside it. One that
-    waits for what does not come uses none."""
+    """Detects a hang by the process's CPU time, which other load does not change: a process that waits
+    forever uses none."""
 
     def __init__(self, pid, seconds):
         self.pid, self.seconds = pid, seconds * SLOWER
@@ -68,7 +68,7 @@ def clean_environment(tmp, extra=None):
 
 
 class Finished:
-    """A run of the program that ended."""
+    """A finished run of the program."""
 
     def __init__(self, command, returncode, stdout, stderr):
         self.command, self.returncode = command, returncode
@@ -76,7 +76,7 @@ class Finished:
 
     @property
     def error_lines(self):
-        """Lines that say what is wrong: of the log at level ERROR, or said before it was up."""
+        """Error lines: of the log at level ERROR, or printed before the log was open."""
         return [line for line in self.stderr.splitlines()
                 if re.search(r"^[-\d]+ [\d:,]+ (- )?\[?ERROR\b", line) or line.startswith("spoton")]
 
@@ -86,7 +86,7 @@ class Finished:
 
 
 class Spoton:
-    """Runs the program in a folder of its own, with the fake engine unless told otherwise."""
+    """Runs the program in a folder of its own, by default with the fake engine."""
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
@@ -118,12 +118,12 @@ class Spoton:
                         + str(Finished(command, "none", stdout, stderr)))
         done = Finished(command, process.returncode, stdout, stderr)
         assert not SANITIZER_REPORT.search(stdout + stderr), str(done)
-        # A negative status is a signal: a crash, whatever the test expects.
+        # A negative status is a signal: a crash, which no test accepts.
         assert process.returncode >= 0, str(done)
         return done
 
     def __call__(self, *args, env=None, engine="fake", timeout=60, expect=None):
-        """expect: the exit status, or None when the test looks itself."""
+        """expect: the exit status, or None if the test checks it."""
         command, process = self._start(args, env, engine)
         done = self._finish(command, process, timeout)
         if expect is not None:
@@ -131,7 +131,7 @@ class Spoton:
         return done
 
     def interrupted(self, *args, when, signal, env=None, engine="fake", timeout=60):
-        """Sends `signal` as soon as when() is true."""
+        """Sends `signal` once when() is true."""
         command, process = self._start(args, env, engine)
         limit = Limit(process.pid, timeout)
         while not when() and process.poll() is None and not limit.hangs():
@@ -144,7 +144,7 @@ class Spoton:
 @pytest.fixture(scope="session")
 def program():
     path = Path(os.environ.get("SPOTON_BIN", ROOT / "build" / "spoton"))
-    assert os.access(path, os.X_OK), f"{path} is not there: build it first (make)"
+    assert os.access(path, os.X_OK), f"{path} is missing; run make"
     return path.resolve()
 
 
@@ -163,7 +163,7 @@ def demo_clip():
     done = subprocess.run([ROOT / "tools" / "fetch-demo-clip"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        pytest.skip("the demo clip could not be had: " + done.stderr.strip().replace("\n", "; "))
+        pytest.skip("no demo clip: " + done.stderr.strip().replace("\n", "; "))
     return ROOT / done.stdout.strip()
 
 
@@ -171,5 +171,5 @@ def demo_clip():
 def shared():
     path = Path(os.environ.get("SPOTON_SHARED", ROOT.parent / "shared"))
     if not path.is_dir():
-        pytest.skip("no ../shared beside this clone (SPOTON_SHARED names another place)")
+        pytest.skip("no ../shared (set SPOTON_SHARED)")
     return path

@@ -1,5 +1,5 @@
-"""HTTP cameras with the habits of real ones, for tests: a server on a free port of loopback whose
-paths are what a test registers."""
+"""HTTP cameras with the quirks of real ones: a server on a free loopback port, whose paths a test
+registers."""
 
 import http.server
 import io
@@ -13,7 +13,7 @@ MULTIPART = "multipart/x-mixed-replace;boundary=frame"
 
 
 def jpegs(count=8, size=(160, 120)):
-    """Frames that differ, so that no camera seems frozen."""
+    """Frames that differ, so that no camera is reported as frozen."""
     frames = []
     for number in range(count):
         image = Image.new("RGB", size, (40, 40, 40))
@@ -58,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def parts(self, kind=MULTIPART, part_kind=JPEG, mark=b"--frame", first=True, length=True,
               rate=10):
-        """An MJPEG stream until the client or the server goes."""
+        """An MJPEG stream until the client or the server closes it."""
         self.close_connection = True
         self.head(200, kind, None)
         number = 0

@@ -1,5 +1,5 @@
-"""An RTSP camera for tests that sends an H.264 file over and over at its own pace and with its own
-timestamps, over TCP or UDP, and may want a login."""
+"""An RTSP camera that loops an H.264 file at any rate and with any timestamps, over TCP or UDP, with
+optional authentication."""
 
 import base64
 import re
@@ -24,8 +24,8 @@ def access_units(data):
 
 
 class OddRtsp:
-    """`stamp(i, t)`: the time in seconds that frame i, due at t, says. `refuse`: transports that are
-    answered with 461. `login`: the Authorization header that is wanted. `asked`: the methods."""
+    """`stamp(i, t)`: the timestamp in seconds of frame i, due at t. `refuse`: transports answered with
+    461. `login`: the required Authorization header. `asked`: the methods received."""
 
     def __init__(self, path, rate=10, stamp=lambda number, t: t, refuse=(), login=None):
         self.frames = access_units(path.read_bytes())

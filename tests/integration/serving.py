@@ -13,8 +13,8 @@ import time
 from conftest import SANITIZER_REPORT, SLOWER, clean_environment
 
 
-# It leaves 1.2 s after a signal, whatever it waits for; a busy machine needs some time to end it. What
-# would be waited for in vain takes 8 s and more in these tests.
+# The server exits within 1.2 s of a signal, whatever it waits for; a busy machine takes longer. Every
+# uninterrupted wait in these tests would take 8 s or more.
 STOP_LIMIT_S = 6
 
 
@@ -49,7 +49,7 @@ class Serving:
             self.stop()
 
     def stop(self, number=signal.SIGTERM, status=0):
-        """Ends it; returns the seconds that took."""
+        """Stops the server; returns the seconds that it took."""
         begin = time.monotonic()
         self.process.send_signal(number)
         try:
@@ -85,8 +85,8 @@ class Serving:
         return self.json("GET", path, status=status)
 
     def until(self, check, seconds=15):
-        """What check() gives, as soon as it is true. `seconds`: on a machine that does nothing else; one
-        that is busy takes longer, so the limit is for what never comes."""
+        """Waits until check() is true and returns its result. `seconds`: the limit on an idle machine; a busy
+        one gets more, because the limit only ends hangs."""
         seconds *= 8
         limit = time.monotonic() + seconds * SLOWER
         while time.monotonic() < limit:

@@ -137,7 +137,7 @@ def test_http_mjpeg(serve, camera):
     time.sleep(2)
     received = s.get("/api/v2/cameras/c1")["ledger"]["received"]
     assert received < 22 * (time.monotonic() - begin)
-    # Other images within the stream.
+    # A new frame size within the stream.
     camera.served["jpegs"] = jpegs(640, 360)
     s.until(lambda: s.get("/api/v2/cameras/c1")["width"] == 640)
     s.until(lambda: len(s.get("/api/v2/cameras/c1/tracks")["tracks"]) == 1)
@@ -213,7 +213,7 @@ def test_devices(serve):
 
 
 def test_rtsp_for_a_while():
-    """The short form of the soak: its server dies once."""
+    """A short soak test: the RTSP server is killed once."""
     done = subprocess.run(
         [sys.executable, ROOT / "tests/bench/soak_rtsp.py", "--minutes", "0.12",
          "--restarts", "1", "--cameras", "2", "--down", "0.5", "--engine", "fake", "--stream", "h264",

@@ -1,4 +1,4 @@
-"""What is chosen on other CPUs than this one: SPOTON_CPUINFO names the text of their /proc/cpuinfo.
+"""Choices on other CPUs: SPOTON_CPUINFO is a file with the text of their /proc/cpuinfo.
 
 The rule, by docs/MODELS.md: bf16 where the CPU has units for it; INT8 where it has VNNI and no bf16, if the
 model has an INT8 form that passed its gate; else f32.
@@ -72,7 +72,7 @@ def test_the_gate_at_load(spoton, make_clip, cpu, env, tmp_path):
 
 
 def test_tune_tries_what_the_cpu_has(program, make_clip, cpu, env, tmp_path):
-    """It begins with the precisions; then it has been told enough."""
+    """It starts with the precisions; the test ends it after those."""
     model = tiny.write(tmp_path / "tiny.onnx")
     command = [program, "tune", "--env", tmp_path / "mine.env", "--camera", f"a={make_clip(frames=10)}",
                "--limit", "2", "--seconds", "0.1", "--required", "0.01", "--latency", "60000",

@@ -1,6 +1,6 @@
-"""tools/cuda-model: the graph becomes another, with operations that only the GPU has; the numbers stay.
+"""tools/cuda-model rewrites the graph with operations that only the GPU has, and keeps the results.
 
-They are computed by the onnx package's reference, whose convolutions and ours are turned round for it."""
+The onnx package's reference implementation computes them, with layouts transposed around convolutions."""
 
 import os
 import subprocess
@@ -63,7 +63,7 @@ class BiasActF32(BiasAct):
 
 
 class Net:
-    """What detectors are made of, with sizes that the graph computes itself."""
+    """The building blocks of detectors, with sizes computed within the graph."""
 
     def __init__(self):
         self.random, self.nodes, self.weights = numpy.random.default_rng(3), [], []

@@ -1,4 +1,4 @@
-"""tools/optimize-onnx: the graph becomes another, the numbers stay."""
+"""tools/optimize-onnx rewrites the graph and keeps its results."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_the_rewritten_graph_gives_the_same_numbers(tmp_path):
     assert "Concat" in kinds(before) and "Concat" not in kinds(after)
     image = numpy.random.default_rng(2).random((1, 3, 32, 48), dtype="f4")
     numpy.testing.assert_allclose(run(after, image), run(before, image), rtol=1e-4, atol=1e-4)
-    # What is upsampled now is what the convolution made: 8 channels, not 48.
+    # Upsampling now follows the convolution: 8 channels, not 48.
     graph = onnx.load(after).graph
     source = next(n for n in graph.node if n.op_type == "Resize").input[0]
     maker = next(n for n in graph.node if source in n.output)

@@ -1,4 +1,4 @@
-"""`make release`: a source tarball that is the same whenever and wherever it is made."""
+"""`make release`: a reproducible source tarball."""
 
 import os
 import re

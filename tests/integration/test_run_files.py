@@ -1,4 +1,4 @@
-"""What a run reads and writes when the files are not as one would like them."""
+"""Runs with unusual input and output files: pipes, locks, full disks, interruptions."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_a_second_run_into_the_folder_is_refused(spoton, make_clip, tmp_path):
 
 
 def test_pipes_are_refused(spoton, tmp_path):
-    """Opening one would wait for a writer for ever."""
+    """Opening one would wait forever for a writer."""
     pipe = tmp_path / "pipe.mp4"
     os.mkfifo(pipe)
     begin = time.monotonic()
@@ -73,7 +73,7 @@ def test_only_what_is_there_is_listed(spoton, make_clip, tmp_path):
 
 
 def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path):
-    """A limit on the size of each file stands in for it, which needs no rights."""
+    """A limit on the file size replaces the full disk, because it needs no privileges."""
     out = tmp_path / "out"
     clip = make_clip("h264", frames=60, size=(640, 480), objects=6, options=("-vf", "noise=alls=30:allf=t"))
     limit = 600 << 10
@@ -100,7 +100,7 @@ def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
-    """An engine that takes a minute a frame: the orderly end would wait for it."""
+    """With an engine that takes a minute per frame, for which an orderly end would wait."""
     out = tmp_path / "out"
     clip = make_clip("h264", frames=60)
     command, process = spoton._start(

@@ -1,4 +1,4 @@
-"""The systemd unit in contrib/: what systemd itself says of it."""
+"""The systemd unit in contrib/, checked by systemd-analyze."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ TEMPLATE = ROOT / "contrib" / "spoton.service.in"
 
 @pytest.fixture
 def unit(tmp_path):
-    """The unit as it is installed below /usr."""
+    """The unit as installed below /usr."""
     path = tmp_path / "spoton.service"
     path.write_text(TEMPLATE.read_text().replace("@bindir@", "/usr/bin").replace("@docdir@", "/usr/share/doc/spoton"))
     return path
@@ -34,7 +34,7 @@ def test_the_unit_is_confined(analyze, unit):
 
 
 def test_the_unit_is_understood(analyze, unit, tmp_path):
-    # The program is not installed here, and its user is not known.
+    # The program is not installed, and its user does not exist.
     text = re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", unit.read_text())
     copy = tmp_path / "copy" / "spoton.service"
     copy.parent.mkdir()
@@ -46,7 +46,7 @@ def test_the_unit_is_understood(analyze, unit, tmp_path):
 
 
 def test_secrets_are_the_services_alone():
-    """A user that stays, so that files of mode 600 can be its own; and a directory for what it writes."""
+    """A permanent user, so that it can own files of mode 600, and a directory for its files."""
     lines = TEMPLATE.read_text().splitlines()
     assert "User=spoton" in lines and "DynamicUser=yes" not in lines
     assert "UMask=0077" in lines and "StateDirectory=spoton" in lines and "StateDirectoryMode=0700" in lines

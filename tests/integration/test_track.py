@@ -12,7 +12,7 @@ from conftest import ROOT
 
 
 def sequences():
-    """Those in the repository, then those beside it."""
+    """Sequences in the repository, then those in ../shared."""
     shared = Path(os.environ.get("SPOTON_SHARED", ROOT.parent / "shared"))
     found = {}
     for folder in (ROOT / "tests" / "data", shared / "data" / "tracker"):
@@ -34,7 +34,7 @@ def read_reference(path):
 
 
 def equal_share(ours, reference, tolerance=0.01):
-    """Rows that are equal under the relabelling of ids that most rows speak for."""
+    """Rows that are equal under the mapping of ids that most rows support."""
     by_frame = {}
     for row in reference:
         by_frame.setdefault(row[0], []).append(row)
@@ -64,7 +64,7 @@ def test_tracks_equal_the_authors(spoton, tmp_path, name):
 
 
 @pytest.mark.sanitize
-def test_tracking_a_journal_again_equals_the_run(spoton, make_clip, tmp_path):
+def test_tracking_a_results_log_again_equals_the_run(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=40, objects=3)}", "--out", out,
            expect=0)
@@ -74,18 +74,18 @@ def test_tracking_a_journal_again_equals_the_run(spoton, make_clip, tmp_path):
     assert again.read_bytes() == (out / "c.txt").read_bytes()
 
 
-def test_tracking_a_journal_with_other_settings(spoton, make_clip, tmp_path):
+def test_tracking_a_results_log_with_other_settings(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=20)}", "--out", out, expect=0)
     strict = tmp_path / "strict.txt"
-    # The fake engine's confidences are 0.95: no track starts above that.
+    # The fake engine's confidence is 0.95: no track starts at a higher threshold.
     spoton("track", out / "c.jsonl", "-o", strict, "--track-high-threshold", "0.99",
            "--track-new-threshold", "0.99", engine=None, expect=0)
     assert len(Results(out, "c").rows) == 40
     assert read_mot(strict) == []
 
 
-def test_tracking_a_sparse_journal_equals_the_inferred_rows(spoton, make_clip, tmp_path):
+def test_tracking_a_sparse_results_log_equals_the_inferred_rows(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=31)}", "--out", out,
            env={"FRAME_SKIP": 3, "OUTPUT_FRAMES": "inferred", "TRACK_DT": "timestamps"}, expect=0)
@@ -125,7 +125,7 @@ def test_missing_detections(spoton, tmp_path):
     assert any("nothing.txt" in line for line in done.error_lines), str(done)
 
 
-def test_journal_lines_have_the_documented_form(spoton, make_clip, tmp_path):
+def test_results_log_lines_have_the_documented_form(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c={make_clip('h264', frames=3)}", "--out", out, expect=0)
     line = json.loads((out / "c.jsonl").read_text().splitlines()[1])

@@ -1,4 +1,4 @@
-"""Models that take no time: ONNX graphs that find the same boxes in every frame.
+"""Fast models: ONNX graphs that detect the same boxes in every frame.
 
 They stand for the bundled model where a test is about what is chosen and tried, and not about people.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-ROWS = 300  # of the head; those that are not used have a confidence of 0
+ROWS = 300  # of the head; unused rows have a confidence of 0
 BOXES = ((40, 20, 80, 110), (140, 30, 180, 120), (230, 40, 270, 130))  # corners in pixels of the input
 
 
@@ -17,7 +17,7 @@ def write(path, quantised=False, boxes=BOXES, name="images"):
     for row, box in enumerate(boxes):
         rows[0, row, :4], rows[0, row, 4] = box, 0.9
     values = {"rows": rows, "nothing": np.zeros(1, np.float32), "axes": np.array([1, 2], np.int64),
-              # A step for each column: 2 px, a confidence's, a class.
+              # A quantization step for each column: of px, of the confidence, of the class.
               "scale": np.array([2, 2, 2, 2, 0.01, 1], np.float32), "zero": np.zeros(6, np.uint8)}
     nodes = [helper.make_node("ReduceMean", [name], ["mean"], axes=[1, 2, 3], keepdims=0),
              helper.make_node("Mul", ["mean", "nothing"], ["none"]),

@@ -1,4 +1,4 @@
-/* What the tests that need an NVIDIA GPU share. */
+/* Shared by the tests that need an NVIDIA GPU. */
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -6,7 +6,7 @@
 
 #include "unit.h"
 
-/* False, with the reason printed: the test skips. */
+/* False: the reason is printed, and the test is skipped. */
 static inline bool have_device(void)
 {
     int count = 0;

@@ -1,4 +1,4 @@
-/* What the tests around engines and models share. */
+/* Shared by the tests of engines and models. */
 #pragma once
 
 #include "engine/loader.h"
@@ -61,7 +61,7 @@ static inline bool file_exists(const char *path)
     return stat(path, &status) == 0;
 }
 
-/* A folder of this test in the build folder. */
+/* A folder for this test in the build folder. */
 static inline void scratch_folder(char *out, size_t out_bytes, const char *name)
 {
     const char *root = getenv("SPOTON_BUILD_DIR");

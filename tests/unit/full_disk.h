@@ -1,4 +1,4 @@
-/* A disk that is soon full, and what is whole of what was written there. */
+/* A disk that fills up, and checks of the files written to it. */
 #pragma once
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-/* What the tests of the live pipeline share: a pipeline with the fake engine, and a sink that
- * checks what it is given and counts it. */
+/* Shared by the tests of the live pipeline: a pipeline with the fake engine, and a sink that checks
+ * and counts its results. */
 #pragma once
 
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 
 #include "unit.h"
 
-struct live_camera { /* what the sink saw of a camera index */
+struct live_camera { /* the results of one camera index */
     _Atomic uint64_t results, inferred, failed, begins, ends;
     _Atomic uint64_t tracks; /* of the last result */
     _Atomic uint32_t highest_id;
@@ -85,7 +85,7 @@ static inline void live_end(void *user, int camera, const struct sp_error *why)
     atomic_fetch_add(&live->camera[camera].ends, 1);
 }
 
-/* `extra`: the fake engine's options. */
+/* `backend_options`: options of the fake engine. */
 static inline struct live *live_prepare(const char *backend_options)
 {
     struct live *live = calloc(1, sizeof *live);
@@ -163,7 +163,7 @@ static inline void live_check_ids(struct live *live, int camera, uint32_t count)
         assert_true(c->highest_id >= count);
 }
 
-/* Until the state is seen; fails after two minutes. */
+/* Waits for the state; fails after two minutes. */
 static inline void live_await_state(struct live *live, int camera, enum sp_camera_state state)
 {
     int64_t deadline_us = sp_clock_us() + 120000000;
@@ -179,8 +179,8 @@ static inline void live_await_state(struct live *live, int camera, enum sp_camer
     }
 }
 
-/* Until `*count` is at least `wanted`; fails after a minute in which it did not rise: how fast it
- * does is the machine's affair. */
+/* Waits until `*count` is at least `wanted`; fails if it does not rise within a minute, because its
+ * rate depends on the machine. */
 static inline void live_await(_Atomic uint64_t *count, uint64_t wanted)
 {
     uint64_t seen = atomic_load(count), last = seen;
@@ -197,9 +197,9 @@ static inline void live_await(_Atomic uint64_t *count, uint64_t wanted)
     }
 }
 
-/* Stops, checks that it did so in time and that nothing is left in flight, and frees. In time: less
- * than any wait that is not interrupted would take (10 s to open a source, or for ever), and more
- * than a busy machine needs. */
+/* Stops the pipeline, checks that no frame is left in flight, and frees it. The stop must take less
+ * time than any uninterrupted wait (10 s to open a source, or unlimited); the limit leaves enough
+ * for a busy machine. */
 static inline void live_close(struct live *live)
 {
     sp_pipeline_stop(live->pipeline);

@@ -39,8 +39,8 @@ static void solve(const struct problem *p)
     sp_assign_solve(assign, &column_of_row, &row_of_column);
 }
 
-/* What lapjv minimises: costs of the pairs + limit/2 for each that is left over. Checks on the way
- * that both directions tell of the same pairs. */
+/* The objective of lapjv: costs of the pairs + limit/2 for each unmatched row or column. Also
+ * checks that both directions have the same pairs. */
 static double total_of_result(const struct problem *p)
 {
     double total = 0;
@@ -178,7 +178,7 @@ static void test_large_problems_equal_the_hungarian_method(void **state)
     }
 }
 
-/* Not "the best assignment, and then what is above the limit goes", which would be (0,1), (1,0). */
+/* Not the best assignment with pairs above the limit removed, which would be (0,1), (1,0). */
 static void test_the_limit_is_part_of_the_problem(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Frames for quantization: from images and videos, as they are meant to be seen. */
+/* Calibration frames from images and videos, upright. */
 #include "clips.h"
 #include "pipeline/calibration_frames.h"
 

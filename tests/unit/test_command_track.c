@@ -116,8 +116,8 @@ static void test_the_order_of_frames_does_not_matter(void **state)
                         sorted);
 }
 
-/* Frame 2 has no rows: under `frames` it is an empty frame, and the new tracks of frame 3 wait;
- * under `timestamps` nobody looked. */
+/* Frame 4 has no rows: with `frames` it is an empty frame, and the new track of frame 3 is not
+ * confirmed; with `timestamps` it was not inferred. */
 static void test_gaps_in_a_mot_file(void **state)
 {
     (void)state;
@@ -162,7 +162,7 @@ static void test_frame_skip_of_a_mot_file(void **state)
     assert_string_equal(at, "");
 }
 
-static const char JOURNAL[] =
+static const char RESULTS_LOG[] =
     "{\"sequence\":0,\"pts_us\":0,\"inferred\":true,"
     "\"detections\":[[100,50,140,130,0.9,0]],\"tracks\":[]}\n"
     "{\"sequence\":1,\"pts_us\":40000,\"inferred\":false,\"tracks\":[]}\n"
@@ -171,12 +171,12 @@ static const char JOURNAL[] =
     "{\"sequence\":3,\"pts_us\":120000,\"inferred\":false,\"tracks\":[]}\n"
     "{\"sequence\":4,\"pts_us\":160000,\"inferred\":true,\"detections\":[],\"tracks\":[]}\n";
 
-static void test_a_journal(void **state)
+static void test_a_results_log(void **state)
 {
     (void)state;
     int frame[5], count = 0;
     double left[5];
-    const char *at = track(JOURNAL);
+    const char *at = track(RESULTS_LOG);
     for (; *at; at = strchr(at, '\n') + 1, count++) {
         assert_true(count < 4);
         assert_int_equal(sscanf(at, "%d,1,%lf", &frame[count], &left[count]), 2);
@@ -189,7 +189,7 @@ static void test_a_journal(void **state)
     assert_true(left[3] > left[2] + 0.5); /* predicted: on its way to 2 px a frame */
 
     settings.output_frames = SP_OUTPUT_FRAMES_INFERRED;
-    at = track(JOURNAL);
+    at = track(RESULTS_LOG);
     assert_int_equal(sscanf(at, "%d", &frame[0]), 1);
     assert_int_equal(sscanf(strchr(at, '\n') + 1, "%d", &frame[1]), 1);
     assert_int_equal(frame[0], 1);
@@ -197,24 +197,24 @@ static void test_a_journal(void **state)
 }
 
 /* Twice the nominal rate is half the steps: less velocity in the first match. */
-static void test_a_journal_may_say_its_frame_rate(void **state)
+static void test_a_results_log_may_say_its_frame_rate(void **state)
 {
     (void)state;
     char by_median[4096], with_rate[4096];
-    snprintf(by_median, sizeof by_median, "%s", track(JOURNAL));
-    snprintf(with_rate, sizeof with_rate, "{\"frame_rate\":25,%s", JOURNAL + 1);
+    snprintf(by_median, sizeof by_median, "%s", track(RESULTS_LOG));
+    snprintf(with_rate, sizeof with_rate, "{\"frame_rate\":25,%s", RESULTS_LOG + 1);
     assert_string_equal(track(with_rate), by_median);
-    snprintf(with_rate, sizeof with_rate, "{\"frame_rate\":50,%s", JOURNAL + 1);
+    snprintf(with_rate, sizeof with_rate, "{\"frame_rate\":50,%s", RESULTS_LOG + 1);
     assert_string_not_equal(track(with_rate), by_median);
 }
 
 /* Without timestamps the frames between take a share of the step from one update to the next. */
-static void test_a_journal_tracked_by_frames(void **state)
+static void test_a_results_log_tracked_by_frames(void **state)
 {
     (void)state;
     double left[2];
     settings.track_dt = SP_TRACK_DT_FRAMES;
-    const char *at = track(JOURNAL);
+    const char *at = track(RESULTS_LOG);
     for (int i = 0; i < 2; i++)
         at = strchr(at, '\n') + 1;
     assert_int_equal(sscanf(at, "3,1,%lf", &left[0]), 1);
@@ -281,9 +281,9 @@ int main(void)
         cmocka_unit_test_setup(test_the_order_of_frames_does_not_matter, set_up),
         cmocka_unit_test_setup(test_gaps_in_a_mot_file, set_up),
         cmocka_unit_test_setup(test_frame_skip_of_a_mot_file, set_up),
-        cmocka_unit_test_setup(test_a_journal, set_up),
-        cmocka_unit_test_setup(test_a_journal_may_say_its_frame_rate, set_up),
-        cmocka_unit_test_setup(test_a_journal_tracked_by_frames, set_up),
+        cmocka_unit_test_setup(test_a_results_log, set_up),
+        cmocka_unit_test_setup(test_a_results_log_may_say_its_frame_rate, set_up),
+        cmocka_unit_test_setup(test_a_results_log_tracked_by_frames, set_up),
         cmocka_unit_test_setup(test_malformed_input_is_named, set_up),
         cmocka_unit_test_setup(test_files_that_cannot_be_read_or_written, set_up),
         cmocka_unit_test_setup(test_a_failure_leaves_an_earlier_result, set_up),

@@ -125,7 +125,7 @@ static void test_rows_and_lines_are_as_documented(void **state)
     assert_false(exists("a.mp4"));
 }
 
-static void test_the_journal_keeps_every_bit_of_a_detection(void **state)
+static void test_the_results_log_keeps_every_bit_of_a_detection(void **state)
 {
     (void)state;
     static struct sp_detection detections[SP_DETECTIONS_MAX];
@@ -542,7 +542,7 @@ int main(void)
     av_log_set_level(AV_LOG_ERROR);
     const struct CMUnitTest tests[] = {
         TEST(test_rows_and_lines_are_as_documented),
-        TEST(test_the_journal_keeps_every_bit_of_a_detection),
+        TEST(test_the_results_log_keeps_every_bit_of_a_detection),
         TEST(test_abandoned_files_leave_the_earlier_ones),
         TEST(test_names_and_folders_that_cannot_be),
         TEST(test_the_video_has_every_image_at_its_time),

@@ -191,7 +191,7 @@ static void *fetch_it(void *argument)
     return sp_frame_fetch(frame, NULL) == SP_OK ? (void *)frame->plane[0] : NULL;
 }
 
-/* ThreadSanitizer looks on. */
+/* Run under ThreadSanitizer too. */
 static void test_several_may_fetch_at_once(void **state)
 {
     (void)state;

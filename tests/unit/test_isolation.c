@@ -1,15 +1,15 @@
-/* Bad cameras beside a good one: its rate and its latency stay what they are.
+/* Faulty cameras do not change the rate or the latency of a healthy one.
  *
- * Whether they do is a matter of turns, so it is played in turns: the real scheduler, between
- * cameras and an engine that exist as numbers on a clock of its own. The same at every run, on
- * every machine. One test with the real threads shows that they are wired so. */
+ * That depends on the order of frames alone, so the test simulates cameras and an engine around the
+ * real scheduler, on a simulated clock: every run on every machine is the same. One more test
+ * checks with real threads that the scheduler is used that way. */
 #include "live.h"
 
 #include "schedule/frame_scheduler.h"
 
 enum { STREAMS_MAX = 8, CAMERAS = 4, PERIOD_US = 40000, RUN_US = 10000, LENGTH_US = 12000000 };
 
-/* ---- on a clock of its own ---- */
+/* ---- on a simulated clock ---- */
 
 enum kind { GOOD, STALLING, GARBAGE, FLAPPING, BURSTING };
 
@@ -229,16 +229,16 @@ static const char *const bad_urls[] = {
     "sim://walk?fps=100&flap=1.2&seed=4",
 };
 
-static void test_threads_are_wired_so(void **state)
+static void test_threads_use_the_scheduler(void **state)
 {
     (void)state;
-    /* 20 frames a second, of which the good camera wants half, and the bad ones all: without
-     * turns it would get a third. Its period of 100 ms is more than a busy machine's threads come
-     * late. */
+    /* The engine infers 20 frames/s; the healthy camera needs half of that and the faulty ones all
+     * of it: without the scheduler it would get a third. Its period of 100 ms exceeds the delay of
+     * a thread on a busy machine. */
     struct live *live = live_prepare("delay_us=100000");
     live_start(live, false);
     int good = live_add(live, "good", "sim://walk?fps=10");
-    live_await(&live->camera[good].results, 35); /* it is steady by then */
+    live_await(&live->camera[good].results, 35); /* it is healthy by then */
     struct sp_camera_report before = live_report(live, good);
     for (int i = 0; i < 4; i++) {
         char name[16];
@@ -248,7 +248,7 @@ static void test_threads_are_wired_so(void **state)
     live_await(&live->camera[good].results, 100);
     struct sp_camera_report report = live_report(live, good), garbage = live_report(live, good + 2),
                             flapping = live_report(live, good + 3);
-    print_message("good: %llu of %llu frames, %llu stale, p50 %.1f ms\n",
+    print_message("good: %llu of %llu frames, %llu dropped, p50 %.1f ms\n",
                   (unsigned long long)report.ledger.settled[SP_OUTCOME_INFERRED],
                   (unsigned long long)report.ledger.received,
                   (unsigned long long)report.ledger.settled[SP_OUTCOME_DROPPED],
@@ -257,7 +257,7 @@ static void test_threads_are_wired_so(void **state)
     assert_true(flapping.reconnects > 0);
     assert_int_equal(report.state, SP_CAMERA_LIVE);
     assert_int_equal(report.reconnects, 0);
-    /* How many are stale is a matter of the machine; that they are few is not. */
+    /* The number of dropped frames depends on the machine, but it is small on every machine. */
     uint64_t came = report.ledger.received - before.ledger.received;
     uint64_t lost =
         report.ledger.settled[SP_OUTCOME_DROPPED] - before.ledger.settled[SP_OUTCOME_DROPPED];
@@ -270,7 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_camera_does_not_notice),
         cmocka_unit_test(test_one_stream_costs_one_run),
-        cmocka_unit_test(test_threads_are_wired_so),
+        cmocka_unit_test(test_threads_use_the_scheduler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

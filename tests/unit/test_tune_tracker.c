@@ -1,4 +1,4 @@
-/* Tracker settings by the ground truth: what is chosen, and what the folder holds then. */
+/* Tracker settings chosen by ground truth, and the contents of the folder afterwards. */
 #include "command/tune_tracker.h"
 
 #include "command/identity.h"
@@ -12,18 +12,18 @@
 enum { FRAMES = 30 };
 
 static char folder[] = "/tmp/spoton-test-tune-XXXXXX";
-static char journal[64], tracks[64], ground_truth[64];
+static char results_log[64], tracks[64], ground_truth[64];
 
-/* A person who stands still, never seen with more than 0.45. */
+/* A standing person with confidences of at most 0.45. */
 static int set_up(void **state)
 {
     (void)state;
     if (!mkdtemp(folder))
         return -1;
-    snprintf(journal, sizeof journal, "%s/a.jsonl", folder);
+    snprintf(results_log, sizeof results_log, "%s/a.jsonl", folder);
     snprintf(tracks, sizeof tracks, "%s/a.txt", folder);
     snprintf(ground_truth, sizeof ground_truth, "%s/truth.txt", folder);
-    FILE *seen = fopen(journal, "we"), *right = fopen(ground_truth, "we");
+    FILE *seen = fopen(results_log, "we"), *right = fopen(ground_truth, "we");
     for (int i = 0; seen && right && i < FRAMES; i++) {
         fprintf(seen,
                 "{\"sequence\":%d,\"pts_us\":%d,\"frame_rate\":10,\"inferred\":true,"
@@ -37,7 +37,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    unlink(journal);
+    unlink(results_log);
     unlink(tracks);
     unlink(ground_truth);
     return rmdir(folder);
@@ -78,13 +78,13 @@ static void test_the_pair_among_good_ones_is_chosen(void **state)
     double idf1 = 0;
     int judged = 0;
     run(0.4, &out);
-    /* At 0.5 and above nobody is tracked, so 0.4 stands beside a bad one and 0.3 does not. */
+    /* At 0.5 and above there are no tracks, so 0.4 has a bad neighbour and 0.3 has none. */
     assert_string_equal(sp_tune_tracker_high(out.high), "0.3");
     assert_string_equal(sp_tune_tracker_match(out.match), "0.8");
     assert_true(out.idf1[0][0] == 1 && out.idf1[0][1] == 1);
     assert_true(out.idf1[0][2] == 0 && out.idf1[3][3] == 0);
     assert_true(out.around[0][0] == 1 && out.around[0][1] < 1);
-    /* The folder holds the tracks of the chosen pair, not of the last. */
+    /* The folder contains the tracks of the chosen pair, not of the last one. */
     assert_int_equal(judge(&judged, &idf1, NULL), 0);
     assert_true(idf1 == 1);
 }
@@ -93,7 +93,7 @@ static void test_the_defaults_stay_where_nothing_is_better(void **state)
 {
     (void)state;
     struct sp_tune_tracker out = {0};
-    run(0.6, &out); /* nobody is tracked at all */
+    run(0.6, &out); /* no tracks at all */
     assert_string_equal(sp_tune_tracker_match(out.match), "0.8");
     assert_string_equal(sp_tune_tracker_high(out.high), "0.5");
 }

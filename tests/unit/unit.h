@@ -1,4 +1,4 @@
-/* What every unit test includes: cmocka with the headers it wants first. */
+/* Included by every unit test: cmocka and the headers that it requires. */
 #pragma once
 
 #include <setjmp.h>
