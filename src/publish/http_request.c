@@ -1,11 +1,16 @@
 /* Incoming requests: http_parser parses one at a time; this file copies the parts that the site may
  * need, and refuses oversized requests before they have arrived in full. */
-#include "publish/server_internal.h"
+#include "publish/http_request.h"
 
 #include "base/clock.h"
+#include "publish/connection.h"
+#include "publish/http_reply.h"
+#include "publish/mjpeg.h"
+#include "publish/ws.h"
 
 #include <http_parser.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -279,6 +284,33 @@ static const http_parser_settings settings = {
 
 /* --- one request ------------------------------------------------------------------------------ */
 
+bool sp_request_query(const struct sp_request *request, const char *key, char *out,
+                      size_t out_bytes)
+{
+    size_t key_bytes = strlen(key);
+    for (const char *at = request->query; *at; at += strlen(at) + 1)
+        if (strncmp(at, key, key_bytes) == 0 && (at[key_bytes] == '=' || at[key_bytes] == '\0')) {
+            snprintf(out, out_bytes, "%s", at[key_bytes] ? at + key_bytes + 1 : "");
+            return true;
+        }
+    return false;
+}
+
+static int answer(struct sp_connection *c, struct sp_request *request)
+{
+    struct sp_server *server = c->server;
+    struct sp_reply reply = {.status = 200};
+    bool head_only = request->method == SP_HEAD;
+    sp_json_clear(&server->json);
+    reply.body = server->json;
+    atomic_fetch_add(&server->requests, 1);
+    server->options.site.request(server->options.site.user, request, &reply);
+    server->json = reply.body; /* it may have grown */
+    if (reply.kind == SP_REPLY_BODY)
+        return sp_http_send(c, &reply, head_only);
+    return sp_mjpeg_begin(c, &reply, head_only);
+}
+
 static void free_incoming(struct sp_incoming *in)
 {
     if (in)
@@ -387,7 +419,7 @@ static int answer_incoming(struct sp_connection *c)
         in->body[in->body_bytes] = '\0';
     in->request.body = in->body ? in->body : "";
     in->request.body_bytes = in->body_bytes;
-    int result = is_websocket(in) ? answer_websocket(c, in) : sp_http_answer(c, &in->request);
+    int result = is_websocket(in) ? answer_websocket(c, in) : answer(c, &in->request);
     free_incoming(in);
     return result;
 }

@@ -1,7 +1,8 @@
-/* JPEG over HTTP: one image, or unbounded MJPEG. */
-#include "publish/server_internal.h"
+#include "publish/mjpeg.h"
 
 #include "base/clock.h"
+#include "publish/connection.h"
+#include "publish/http_reply.h"
 
 #include <libwebsockets.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* Shared by the files of the network server: server.c (thread, connections), server_listen.c
- * (addresses, TLS), http_request.c (incoming requests), http.c (replies), mjpeg.c, ws.c. All of it
- * belongs to the server's thread, except for the atomics.
+/* Shared by the files of the network server: server.c (thread, events), server_listen.c (addresses,
+ * TLS), http_request.c -> ws.c, mjpeg.c -> http_reply.c -> connection.c. All of it belongs to the
+ * server's thread, except for the atomics.
  *
  * libwebsockets provides the event loop, sockets and TLS, and handles connections as "raw". Its own
  * HTTP parser (4.1, lws_http_action) takes pipelined requests for the body of the first one, so
@@ -26,34 +26,6 @@ enum sp_connection_mode {
     SP_CONNECTION_SILENCE,
     SP_CONNECTION_WS,
     SP_CONNECTION_CLOSING, /* all is sent; waiting for the client to close */
-};
-
-enum { SP_WS_MAIL_MAX = 16 };
-
-struct sp_mail {
-    size_t bytes;
-    uint8_t *memory; /* LWS_PRE, then the text */
-};
-
-struct sp_ws {
-    struct sp_ws_plan plan;
-    struct sp_hub_cursor cursor[SP_HUB_CAMERAS_MAX];
-    struct sp_stream *stream[SP_HUB_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
-    uint64_t stream_generation[SP_HUB_CAMERAS_MAX];
-    uint64_t seen[SP_HUB_CAMERAS_MAX];
-    int turn; /* the camera served last */
-    struct wslay_event_context *frames;
-    const char *rx; /* received data, while wslay reads it */
-    size_t rx_bytes;
-    uint8_t control[512]; /* control frames of wslay, written at once */
-    size_t control_bytes;
-    int64_t heard_us; /* when the client last sent data */
-    bool pinged;      /* since heard_us */
-    struct sp_mail mail[SP_WS_MAIL_MAX];
-    int mail_count;
-    int close_code;        /* above 0: close as soon as the connection is writable */
-    const char *close_why; /* static; set: nothing else is sent */
-    int64_t closed_us;     /* when the close frame was sent; 0: not yet */
 };
 
 struct sp_connection {
@@ -117,54 +89,6 @@ struct sp_server {
     _Atomic uint64_t requests, refused, stuck, missed, sent_bytes;
 };
 
-/* server.c: a buffer of `bytes` after LWS_PRE, or NULL. Overwrites the previous content. */
-uint8_t *sp_server_scratch(struct sp_server *server, size_t bytes);
-
-/* Sends data; libwebsockets copies what the socket does not accept. 0, or -1: disconnect. */
-int sp_connection_write(struct sp_connection *connection, uint8_t *data, size_t bytes);
-
-/* Requests a callback when the connection is writable. */
-void sp_connection_want(struct sp_connection *connection);
-
 /* server_listen.c: listens on every address of HTTP_HOST; server->context and port are set. */
 int sp_server_listen(struct sp_server *server, const struct lws_protocols *protocols,
                      struct sp_error *err);
-
-/* Shuts down sending (TLS too) and waits for the client to close: closing while the client still
- * sends would make it lose the reply. */
-int sp_connection_finish(struct sp_connection *connection);
-
-/* http_request.c: all 0, or -1: disconnect. Parses one request from the input and answers it once
- * it is complete. */
-int sp_http_run(struct sp_connection *connection);
-int sp_http_late(struct sp_connection *connection); /* the request timed out */
-void sp_http_forget(struct sp_connection *connection);
-
-/* http.c: all 0, or -1: disconnect. */
-int sp_http_answer(struct sp_connection *connection, struct sp_request *request);
-int sp_http_send(struct sp_connection *connection, const struct sp_reply *reply, bool head_only);
-/* The last byte of a reply was written: continues with the next request, or closes. */
-int sp_http_sent(struct sp_connection *connection);
-
-/* Sends an error with the body {"detail": ...}. */
-int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool head_only);
-const char *sp_http_reason(int status);
-/* Writes the header of a reply into out and returns its length. length_bytes negative: without
- * Content-Length. */
-size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
-                    bool keep, const char *more);
-
-/* mjpeg.c */
-int sp_mjpeg_begin(struct sp_connection *connection, const struct sp_reply *reply, bool head_only);
-int sp_mjpeg_writable(struct sp_connection *connection);
-bool sp_mjpeg_has_news(struct sp_connection *connection);
-void sp_mjpeg_end(struct sp_connection *connection);
-
-/* ws.c: all 0, or -1: disconnect. */
-int sp_ws_upgrade(struct sp_connection *connection, const struct sp_request *request,
-                  const char *key);
-int sp_ws_receive(struct sp_connection *connection, const char *data, size_t bytes);
-int sp_ws_check(struct sp_connection *connection, int64_t now_us); /* once a second: pings */
-int sp_ws_writable(struct sp_connection *connection);
-bool sp_ws_has_news(struct sp_connection *connection, uint64_t dirty);
-void sp_ws_close(struct sp_connection *connection);

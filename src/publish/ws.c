@@ -1,7 +1,9 @@
 /* WebSocket clients: one message at a time, whenever the connection is writable. */
-#include "publish/server_internal.h"
+#include "publish/ws.h"
 
 #include "base/clock.h"
+#include "publish/connection.h"
+#include "publish/http_reply.h"
 
 #include <endian.h>
 #include <libwebsockets.h>
@@ -15,6 +17,34 @@ static const int SEND_BUFFER_BYTES = 256 * 1024;
 static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 5000000;
 
 _Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written in front of the data");
+
+enum { SP_WS_MAIL_MAX = 16 };
+
+struct sp_mail {
+    size_t bytes;
+    uint8_t *memory; /* LWS_PRE, then the text */
+};
+
+struct sp_ws {
+    struct sp_ws_plan plan;
+    struct sp_hub_cursor cursor[SP_HUB_CAMERAS_MAX];
+    struct sp_stream *stream[SP_HUB_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
+    uint64_t stream_generation[SP_HUB_CAMERAS_MAX];
+    uint64_t seen[SP_HUB_CAMERAS_MAX];
+    int turn; /* the camera served last */
+    struct wslay_event_context *frames;
+    const char *rx; /* received data, while wslay reads it */
+    size_t rx_bytes;
+    uint8_t control[512]; /* control frames of wslay, written at once */
+    size_t control_bytes;
+    int64_t heard_us; /* when the client last sent data */
+    bool pinged;      /* since heard_us */
+    struct sp_mail mail[SP_WS_MAIL_MAX];
+    int mail_count;
+    int close_code;        /* above 0: close as soon as the connection is writable */
+    const char *close_why; /* static; set: nothing else is sent */
+    int64_t closed_us;     /* when the close frame was sent; 0: not yet */
+};
 
 /* --- frames ----------------------------------------------------------------------------------- */
 

@@ -1,14 +1,14 @@
-/* HTTP replies. */
-#include "publish/server_internal.h"
+#include "publish/http_reply.h"
 
 #include "base/clock.h"
+#include "publish/connection.h"
 
 #include <libwebsockets.h>
 #include <string.h>
 
 static const int64_t SEND_TIMEOUT_US = 30000000; /* for a client to read a whole reply */
 
-const char *sp_http_reason(int status)
+static const char *reason_of(int status)
 {
     static const struct {
         int status;
@@ -44,30 +44,17 @@ const char *sp_http_reason(int status)
     return "Status";
 }
 
-bool sp_request_query(const struct sp_request *request, const char *key, char *out,
-                      size_t out_bytes)
-{
-    size_t key_bytes = strlen(key);
-    for (const char *at = request->query; *at; at += strlen(at) + 1)
-        if (strncmp(at, key, key_bytes) == 0 && (at[key_bytes] == '=' || at[key_bytes] == '\0')) {
-            snprintf(out, out_bytes, "%s", at[key_bytes] ? at + key_bytes + 1 : "");
-            return true;
-        }
-    return false;
-}
-
 size_t sp_http_head(char *out, size_t out_bytes, int status, const char *type, int64_t length_bytes,
                     bool keep, const char *more)
 {
     char length[64] = "";
     if (length_bytes >= 0)
         snprintf(length, sizeof length, "Content-Length: %lld\r\n", (long long)length_bytes);
-    int used =
-        snprintf(out, out_bytes,
-                 "HTTP/1.1 %d %s\r\nServer: spoton\r\n%s%s%s%s%s"
-                 "X-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
-                 status, sp_http_reason(status), type ? "Content-Type: " : "", type ? type : "",
-                 type ? "\r\n" : "", length, more, keep ? "keep-alive" : "close");
+    int used = snprintf(out, out_bytes,
+                        "HTTP/1.1 %d %s\r\nServer: spoton\r\n%s%s%s%s%s"
+                        "X-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
+                        status, reason_of(status), type ? "Content-Type: " : "", type ? type : "",
+                        type ? "\r\n" : "", length, more, keep ? "keep-alive" : "close");
     return used > 0 && (size_t)used < out_bytes ? (size_t)used : 0;
 }
 
@@ -125,19 +112,4 @@ int sp_http_refuse(struct sp_connection *c, int status, const char *detail, bool
     c->server->json = reply.body;
     snprintf(reply.headers, sizeof reply.headers, "Access-Control-Allow-Origin: *\r\n");
     return sp_http_send(c, &reply, head_only);
-}
-
-int sp_http_answer(struct sp_connection *c, struct sp_request *request)
-{
-    struct sp_server *server = c->server;
-    struct sp_reply reply = {.status = 200};
-    bool head_only = request->method == SP_HEAD;
-    sp_json_clear(&server->json);
-    reply.body = server->json;
-    atomic_fetch_add(&server->requests, 1);
-    server->options.site.request(server->options.site.user, request, &reply);
-    server->json = reply.body; /* it may have grown */
-    if (reply.kind == SP_REPLY_BODY)
-        return sp_http_send(c, &reply, head_only);
-    return sp_mjpeg_begin(c, &reply, head_only);
 }
