@@ -1,6 +1,7 @@
 /* Access control: token, session cookie, and cross-origin requests. */
-#include "api/internal.h"
+#include "api/access.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 
 #include <jansson.h>

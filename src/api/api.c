@@ -1,12 +1,20 @@
 /* Routes requests and WebSocket upgrades. */
 #include "api/internal.h"
 
+#include "api/access.h"
 #include "api/assets.h"
+#include "api/camera_lookup.h"
+#include "api/cameras.h"
+#include "api/health.h"
+#include "api/metrics.h"
+#include "api/people.h"
+#include "api/reply.h"
+#include "api/system.h"
 #include "api/v1/v1.h"
+#include "api/viewer_throttle.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,38 +46,6 @@ static const struct sp_route routes[] = {
 };
 
 enum { ROUTES = sizeof routes / sizeof routes[0] };
-
-void sp_call_header(struct sp_call *call, const char *format, ...)
-{
-    char *headers = call->reply->headers;
-    size_t used = strlen(headers), left = sizeof call->reply->headers - used;
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(headers + used, left, format, args);
-    va_end(args);
-    if (n < 0 || (size_t)n + 3 > left)
-        headers[used] = '\0'; /* a header that does not fit is omitted */
-    else
-        memcpy(headers + used + n, "\r\n", 3);
-}
-
-void sp_call_refuse(struct sp_call *call, int status, const char *format, ...)
-{
-    char text[600];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    sp_json_clear(call->json);
-    call->reply->kind = SP_REPLY_BODY;
-    call->reply->fixed = NULL;
-    call->reply->type = NULL;
-    call->reply->status = status;
-    sp_json_begin_object(call->json);
-    sp_json_key(call->json, "detail");
-    sp_json_string(call->json, text);
-    sp_json_end_object(call->json);
-}
 
 /* False too when a segment is empty or too long for a name. */
 static bool matches(const char *pattern, const char *path, struct sp_call *call)

@@ -1,21 +1,12 @@
 /* /api/v2/cameras. */
-#include "api/internal.h"
+#include "api/cameras.h"
+
+#include "api/camera_lookup.h"
+#include "api/reply.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The index, or -1. */
-int sp_api_find_camera(struct sp_api *api, const char *name, struct sp_camera_report *report)
-{
-    int capacity = sp_pipeline_camera_capacity(api->pipeline);
-    for (int i = 0; i < capacity; i++) {
-        sp_pipeline_camera(api->pipeline, i, report);
-        if (report->used && strcmp(report->name, name) == 0)
-            return i;
-    }
-    return -1;
-}
 
 static int find(struct sp_call *call, struct sp_camera_report *report)
 {
@@ -23,16 +14,6 @@ static int find(struct sp_call *call, struct sp_camera_report *report)
     if (camera < 0)
         sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
     return camera;
-}
-
-void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger)
-{
-    sp_json_begin_object(json);
-    sp_json_member_int(json, "received", (int64_t)ledger->received);
-    for (int i = 0; i < SP_OUTCOME_COUNT; i++)
-        sp_json_member_int(json, sp_outcome_name((enum sp_outcome)i), (int64_t)ledger->settled[i]);
-    sp_json_member_int(json, "in_flight", (int64_t)ledger->in_flight);
-    sp_json_end_object(json);
 }
 
 static void put_camera(struct sp_json *json, const struct sp_camera_report *report)
@@ -258,45 +239,6 @@ void sp_cameras_tracks(struct sp_call *call)
     put_update(call->json, update, call->api->classes);
     sp_update_unref(update);
     sp_frame_unref(frame);
-}
-
-struct sp_stream_options sp_api_stream_options(const struct sp_api *api)
-{
-    return (struct sp_stream_options){
-        .width_px = api->settings.stream_max_width_px,
-        .scale = api->settings.stream_resize_factor,
-        .quality = api->settings.jpeg_quality,
-    };
-}
-
-/* Reads a number of the query; a missing one leaves `value` unchanged. False: refused. */
-static bool query_number(struct sp_call *call, const char *key, int low, int high, int *value)
-{
-    char text[32], *end;
-    if (!sp_request_query(call->request, key, text, sizeof text))
-        return true;
-    long number = strtol(text, &end, 10);
-    if (text[0] == '\0' || *end != '\0' || number < low || number > high || text[0] == ' ' ||
-        text[0] == '+') {
-        sp_call_refuse(call, 400, "%s: out of range; use a number from %d to %d", key, low, high);
-        return false;
-    }
-    *value = (int)number;
-    return true;
-}
-
-bool sp_call_stream_options(struct sp_call *call, struct sp_stream_options *options)
-{
-    *options = sp_api_stream_options(call->api);
-    int width = options->width_px, annotated = 0;
-    if (!query_number(call, "width", 16, 8192, &width) ||
-        !query_number(call, "quality", 1, 100, &options->quality) ||
-        !query_number(call, "annotated", 0, 1, &annotated))
-        return false;
-    if (width < options->width_px)
-        options->width_px = width;
-    options->annotated = annotated == 1;
-    return true;
 }
 
 static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)

@@ -1,5 +1,5 @@
 /* /healthz and /readyz. */
-#include "api/internal.h"
+#include "api/health.h"
 
 #include <string.h>
 

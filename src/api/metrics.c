@@ -1,6 +1,8 @@
 /* /metrics, in Prometheus's text format 0.0.4. */
-#include "api/internal.h"
+#include "api/metrics.h"
 
+#include "api/reply.h"
+#include "api/system.h"
 #include "base/clock.h"
 
 #include <dirent.h>

@@ -1,5 +1,8 @@
 /* /api/v2/people and /api/v2/map: people, association events, calibrations. */
-#include "api/internal.h"
+#include "api/people.h"
+
+#include "api/camera_lookup.h"
+#include "api/reply.h"
 
 #include <jansson.h>
 #include <math.h>

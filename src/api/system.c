@@ -1,6 +1,7 @@
 /* /api/v2/ledger, /api/v2/settings and /api/v2/stats. */
-#include "api/internal.h"
+#include "api/system.h"
 
+#include "api/camera_lookup.h"
 #include "base/clock.h"
 #include "engine/loader.h"
 

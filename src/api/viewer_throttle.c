@@ -1,6 +1,6 @@
 /* The viewer throttle: while late frames are dropped, inference has priority, and the HTTP thread
  * is limited to a small share of the CPU. */
-#include "api/internal.h"
+#include "api/viewer_throttle.h"
 
 #include "base/clock.h"
 #include "base/cpu.h"

@@ -6,6 +6,7 @@
  * name, so a removed camera keeps its statistics and continues them when it is added again. */
 #include "api/v1/analytics.h"
 
+#include "api/health.h"
 #include "base/clock.h"
 
 #include <stdlib.h>

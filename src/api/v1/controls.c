@@ -2,6 +2,7 @@
  * one camera refuses, to none. */
 #include "api/v1/internal.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 
 #include <string.h>

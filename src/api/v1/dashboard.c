@@ -1,6 +1,7 @@
 /* GET /api/v1/analytics/...: statistics for the analytics page. */
 #include "api/v1/analytics.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* POST and GET of /api/v1/feedback/reidentification. */
 #include "api/v1/internal.h"
 
+#include "api/reply.h"
 #include "api/v1/feedback.h"
 #include "base/clock.h"
 

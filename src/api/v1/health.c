@@ -1,6 +1,8 @@
 /* /health and below, read by the front end and its scripts. */
 #include "api/v1/internal.h"
 
+#include "api/health.h"
+#include "api/reply.h"
 #include "api/v1/feedback.h"
 #include "base/clock.h"
 

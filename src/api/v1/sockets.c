@@ -7,6 +7,7 @@
  * the page that connected last from the same address. */
 #include "api/v1/internal.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 
 #include <string.h>

@@ -2,6 +2,9 @@
  * them, so frames are padded to 16:9. */
 #include "api/v1/internal.h"
 
+#include "api/camera_lookup.h"
+#include "api/reply.h"
+
 #include <string.h>
 
 void sp_v1_stream(struct sp_call *call)

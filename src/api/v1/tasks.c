@@ -1,6 +1,7 @@
 /* Tasks: a viewer's session on an environment. */
 #include "api/v1/internal.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 
 #include <string.h>
