@@ -28,5 +28,11 @@ const json_t *sp_feedback_get(const struct sp_feedback *feedback, int index);
 /* The error of the last write; SP_OK: it succeeded. */
 int sp_feedback_error(struct sp_feedback *feedback, struct sp_error *error);
 
-/* True when the value has all members of a record (feedback_api.c). */
+/* True when the value has all members of a record (feedback_record.c). */
 bool sp_feedback_is_record(const json_t *value);
+
+bool sp_feedback_is_decision(const char *text); /* NULL: false */
+
+/* Parses "2026-01-31T12:00:00.123Z", also without a fraction, with +01:00 for Z, without a zone
+ * (UTC), or a date only, into microseconds since the epoch. False: none of these. */
+bool sp_feedback_read_time(const char *text, int64_t *wall_us);

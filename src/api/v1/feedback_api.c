@@ -37,38 +37,6 @@ static const struct {
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
-static bool is_decision(const char *text)
-{
-    return text && (strcmp(text, "thumbs_up") == 0 || strcmp(text, "thumbs_down") == 0);
-}
-
-/* Parses "2026-01-31T12:00:00.123Z", also without a fraction, with +01:00 for Z, without a zone
- * (UTC), or a date only, into microseconds since the epoch. False: none of these. */
-static bool read_time(const char *text, int64_t *wall_us)
-{
-    struct tm tm = {0};
-    const char *at = text ? strptime(text, "%Y-%m-%d", &tm) : NULL;
-    int64_t fraction_us = 0, unit_us = 100000, offset_s = 0;
-    if (at && (*at == 'T' || *at == ' '))
-        at = strptime(at + 1, "%H:%M:%S", &tm);
-    if (at && *at == '.')
-        for (at++; *at >= '0' && *at <= '9'; at++, unit_us /= 10)
-            fraction_us += (*at - '0') * unit_us;
-    if (at && (*at == '+' || *at == '-' || *at == ' ')) { /* a query decodes '+' as a space */
-        int sign = *at == '-' ? -1 : 1, hours = -1, minutes = -1, used = 0;
-        if (sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || hours < 0 || minutes < 0)
-            return false;
-        offset_s = sign * (hours * 3600 + minutes * 60);
-        at += 1 + used;
-    } else if (at && *at == 'Z') {
-        at++;
-    }
-    if (!at || *at)
-        return false;
-    *wall_us = ((int64_t)timegm(&tm) - offset_s) * 1000000 + fraction_us;
-    return true;
-}
-
 static void check_text(struct sp_invalid *invalid, int i, const json_t *value)
 {
     const char *name = fields[i].name;
@@ -114,12 +82,12 @@ static void check_field(struct sp_invalid *invalid, int i, const json_t *value)
         check_number(invalid, i, value);
         break;
     case DECISION:
-        if (!is_decision(json_string_value(value)))
+        if (!sp_feedback_is_decision(json_string_value(value)))
             sp_invalid_add(invalid, "body", name, "enum",
                            "Input should be 'thumbs_up' or 'thumbs_down'");
         break;
     case TIME:
-        if (!read_time(json_string_value(value), &time_us))
+        if (!sp_feedback_read_time(json_string_value(value), &time_us))
             sp_invalid_add(invalid, "body", name, "datetime_parsing",
                            "Input should be a valid datetime");
         break;
@@ -132,16 +100,6 @@ static void check_field(struct sp_invalid *invalid, int i, const json_t *value)
                            "Dictionary should have at most %zu bytes of JSON", fields[i].bytes);
         break;
     }
-}
-
-bool sp_feedback_is_record(const json_t *value)
-{
-    int64_t time_us;
-    return json_is_string(json_object_get(value, "feedback_id")) &&
-           json_is_string(json_object_get(value, "global_person_id")) &&
-           is_decision(json_string_value(json_object_get(value, "decision"))) &&
-           json_is_object(json_object_get(value, "metadata")) &&
-           read_time(json_string_value(json_object_get(value, "recorded_at")), &time_us);
 }
 
 /* A record from a checked body; NULL: out of memory. */
@@ -251,7 +209,7 @@ static void read_moment(struct sp_invalid *invalid, const char *name, int64_t *w
 {
     char text[64];
     if (sp_request_query(invalid->call->request, name, text, sizeof text) &&
-        !read_time(text, wall_us))
+        !sp_feedback_read_time(text, wall_us))
         sp_invalid_add(invalid, "query", name, "datetime_parsing",
                        "Input should be a valid datetime");
 }
@@ -263,7 +221,7 @@ static bool read_query(struct sp_call *call, struct query *query)
     for (int i = 0; i < FILTERS; i++)
         sp_request_query(call->request, filters[i], query->wanted[i], sizeof query->wanted[i]);
     const char *decision = query->wanted[FILTERS - 1];
-    if (decision[0] && !is_decision(decision))
+    if (decision[0] && !sp_feedback_is_decision(decision))
         sp_invalid_add(&invalid, "query", "decision", "enum",
                        "Input should be 'thumbs_up' or 'thumbs_down'");
     read_moment(&invalid, "start_time", &query->from_us);
@@ -281,7 +239,7 @@ static bool fits(const json_t *record, const struct query *query)
         if (query->wanted[i][0] && (!value || strcmp(value, query->wanted[i]) != 0))
             return false;
     }
-    read_time(json_string_value(json_object_get(record, "recorded_at")), &time_us);
+    sp_feedback_read_time(json_string_value(json_object_get(record, "recorded_at")), &time_us);
     return time_us >= query->from_us && time_us <= query->to_us;
 }
 

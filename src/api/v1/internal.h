@@ -110,11 +110,14 @@ struct sp_members {
 void sp_environment_members(struct sp_api *api, const struct sp_environment *environment,
                             struct sp_members *members);
 
-/* tasks.c */
+/* task_lookup.c: NULL: not found */
 struct sp_task *sp_task_find(struct sp_api *api, const char *id);
-const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
+struct sp_task *sp_task_of(struct sp_api *api, const struct sp_ws_plan *plan);
 /* False for NULL. */
 bool sp_task_is_active(struct sp_api *api, const struct sp_task *task);
+
+/* tasks.c */
+const char *sp_task_status(struct sp_api *api, const struct sp_task *task);
 /* Updates task->paused: true when all of its cameras are paused. */
 void sp_task_update(struct sp_api *api, struct sp_task *task);
 void sp_tasks_tick(struct sp_api *api);
@@ -159,7 +162,6 @@ void sp_v1_health_ready(struct sp_call *call);
 void sp_v1_health_deep(struct sp_call *call);
 
 /* sockets.c */
-struct sp_task *sp_task_of(struct sp_api *api, const struct sp_ws_plan *plan);
 /* The client of the page that connected last from this address for the task; NULL: none. */
 const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer);
 /* Ends the streams and closes the WebSockets of the task. */

@@ -84,11 +84,6 @@ bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan)
     return true;
 }
 
-struct sp_task *sp_task_of(struct sp_api *api, const struct sp_ws_plan *plan)
-{
-    return plan->tag[0] ? sp_task_find(api, plan->tag + 2) : NULL;
-}
-
 const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer)
 {
     const struct sp_page *newest = NULL;

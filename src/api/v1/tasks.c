@@ -14,19 +14,6 @@ static bool is_over(const struct sp_task *task)
     return task->status[0] != '\0';
 }
 
-struct sp_task *sp_task_find(struct sp_api *api, const char *id)
-{
-    for (int i = 0; i < SP_TASKS_MAX; i++)
-        if (api->v1->tasks[i].id[0] && strcasecmp(api->v1->tasks[i].id, id) == 0)
-            return &api->v1->tasks[i];
-    return NULL;
-}
-
-bool sp_task_is_active(struct sp_api *api, const struct sp_task *task)
-{
-    return task && task->status[0] == '\0' && sp_environment_find(api, task->environment);
-}
-
 /* PROCESSING once any of its cameras has delivered a frame. */
 const char *sp_task_status(struct sp_api *api, const struct sp_task *task)
 {
