@@ -51,7 +51,11 @@ def expressions():
 
 
 def test_board_asks_for_metrics_that_exist(server):
-    text = server.request("GET", "/metrics")[2].decode()
+    def metrics():
+        return server.request("GET", "/metrics")[2].decode()
+
+    server.until(lambda: "spoton_stage_seconds_bucket" in metrics())  # from the first tick on
+    text = metrics()
     samples = re.findall(r"^(spoton_\w+)(?:\{(.*)\})? ", text, re.M)
     labels = {}
     for name, words in samples:
