@@ -16,7 +16,7 @@ KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, 
 
 
 class Browser:
-    """A Chromium of its own profile; page() gives a fresh tab that remembers its console."""
+    """A Chromium with its own profile; page() opens a tab that records its console."""
 
     def __init__(self):
         program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,7 +57,7 @@ class Browser:
             self.events.append(reply)
 
     def page(self, width=1440, height=900, scheme="light", motion="reduce", context=None):
-        """context: that of another page, whose cookies it shares."""
+        """context: of another page, to share its cookies."""
         context = context or self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -96,7 +96,7 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def run(self, script):
-        """The value of a JavaScript expression; a promise is waited for."""
+        """The value of a JavaScript expression; promises are awaited."""
         result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", script))
@@ -125,8 +125,8 @@ class Page:
         Path(path).write_bytes(base64.b64decode(data))
 
     def errors(self):
-        """What the console got that is an error or a warning, and exceptions."""
-        self.run("1")  # brings the events up to now
+        """Errors and warnings of the console, and exceptions."""
+        self.run("1")  # processes all events up to now
         found = []
         for event in self.browser.events:
             if event.get("sessionId") != self.session:

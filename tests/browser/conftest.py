@@ -18,7 +18,7 @@ def browser():
 
 @pytest.fixture
 def fake():
-    """A server of known content; options can be changed while it runs."""
+    """A server with known content; its options can be changed at run time."""
     server = start()
     yield server
     server.box.up = False
@@ -28,7 +28,7 @@ def fake():
 
 @pytest.fixture
 def base(request):
-    """The address to test: SPOTON_DASHBOARD_URL names a real server, else it is the fake."""
+    """The address under test: SPOTON_DASHBOARD_URL, or the fake server."""
     url = os.environ.get("SPOTON_DASHBOARD_URL")
     if url:
         return url.rstrip("/") + "/"

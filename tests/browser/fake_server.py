@@ -1,4 +1,4 @@
-"""A server that speaks the dashboard's part of docs/API.md, with frames whose content is known.
+"""A server with the part of docs/API.md that the dashboard uses, and frames of known content.
 
 Each camera shows white rectangles on a dark ground that move fast; a message's boxes are those
 rectangles, so that a frame shown with another frame's boxes is seen at once. Every 4th frame is
@@ -30,7 +30,7 @@ JPEG_WIDTH = 640
 
 
 def boxes_of(camera, sequence):
-    """[(id, x1, y1, x2, y2)], apart from each other, moving about 30 px a frame."""
+    """[(id, x1, y1, x2, y2)], disjoint, moving about 30 px per frame."""
     boxes = []
     for i in range(3):
         x = (sequence * (24 + 8 * i) + 300 * i + 100 * camera) % 1080
@@ -65,7 +65,7 @@ def message_of(name, sequence, inferred, boxes, jpeg):
 
 
 class Box:
-    """The state of the pretended server."""
+    """The state of the fake server."""
 
     def __init__(self, token=None, websocket=True):
         self.token, self.websocket = token, websocket

@@ -1,4 +1,4 @@
-"""`spoton serve` with the fake engine, and a page of another port for it."""
+"""`spoton serve` with the fake engine, and a page on another port that uses it."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ SLOWER = float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
 
 
 class RealServer:
-    """Use as a context."""
+    """A context manager."""
 
     def __init__(self, folder, cameras, env=None):
         program = Path(os.environ.get("SPOTON_BIN", ROOT / "build" / "spoton")).resolve()
@@ -62,7 +62,7 @@ class RealServer:
                                if c["name"] in names))
 
     def settled(self, name):
-        """True when it is paused and nothing of it is on its way."""
+        """True when the camera is paused and none of its frames is in flight."""
         camera = self.json(f"/api/v2/cameras/{name}")
         return camera["state"] == "paused" and camera["ledger"]["in_flight"] == 0
 
@@ -73,7 +73,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def serve_pages():
-    """The files of this folder, from the port of the front end's own server where it is free."""
+    """Serves the files of this folder, on the port of the front end's server if it is free."""
     handler = functools.partial(Quiet, directory=Path(__file__).parent)
     try:
         server = ThreadingHTTPServer(("127.0.0.1", 5173), handler)

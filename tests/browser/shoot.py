@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes frames of the dashboard in several sizes and schemes: shoot.py URL FOLDER."""
+"""Takes screenshots of the dashboard in several sizes and themes: shoot.py URL FOLDER."""
 
 import sys
 import time

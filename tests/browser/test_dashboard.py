@@ -1,5 +1,5 @@
-"""The dashboard in a real browser. What uses `base` runs against any server (SPOTON_DASHBOARD_URL);
-what uses `fake` needs frames or faults that are known."""
+"""The dashboard in a real browser. Tests with `base` run against any server (SPOTON_DASHBOARD_URL);
+tests with `fake` require known frames or faults."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_frames_move(base, make_page):
         page.wait(changes)
 
 
-# For each white rectangle of the frame: the box's colour lies just around it on all four sides.
+# For each white rectangle of the frame: the box's colour surrounds it on all four sides.
 # Returns [extent of white, extent of colour] of each of the three bands that hold one.
 MEASURE = """(() => {
   const canvas = document.querySelector('[data-camera=lobby] canvas');
@@ -68,7 +68,7 @@ MEASURE = """(() => {
       for (let x = 0; x < width; x++) {
         const at = 4 * (y * width + x), [r, g, b] = [data[at], data[at + 1], data[at + 2]];
         const kind = Math.min(r, g, b) > 235 ? 'white' : Math.max(r, g, b) - Math.min(r, g, b) > 50 ? 'color' : null;
-        // The label stands above the box's left end; below the middle there is the box alone.
+        // The label is above the left end of the box; below the middle there is only the box.
         if (!kind || y < (top + bottom) / 2)
           continue;
         const a = area[kind] ??= [x, x, y];
@@ -210,7 +210,7 @@ def test_it_fits_the_width(base, make_page, width, height):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_both_schemes(base, make_page, scheme):
+def test_text_has_enough_contrast_in_both_themes(base, make_page, scheme):
     page = opened(make_page(scheme=scheme), base)
     script = """(() => {
       const probe = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -300,7 +300,7 @@ def test_the_page_has_no_inline_script_or_style():
 
 
 def test_times_are_judged_by_the_size_of_the_batch(make_page, fake):
-    """120 to 160 ms for 16 frames are within the guide's 200 ms; for one frame they are not."""
+    """120 to 160 ms are within the target of 200 ms for 16 frames, but not for one frame."""
     page = make_page()
     page.open(f"http://127.0.0.1:{fake.server_port}/")
     verdict = "document.querySelector('[data-stage=BatchDet]').dataset.verdict"

@@ -1,5 +1,5 @@
-"""The page of the map in a real browser, over a real server: `make test` starts one with made
-cameras where the program is built, else SPOTON_DASHBOARD_URL names one."""
+"""The map page in a real browser with a real server: SPOTON_DASHBOARD_URL, or the built program with
+synthetic cameras."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def serve(folder, cameras, **settings):
 
 @pytest.fixture
 def start(tmp_path):
-    """Servers of a test's own."""
+    """Starts servers for a single test."""
     if not PROGRAM.exists():
         pytest.skip(f"{PROGRAM} is not built")
     started = []
@@ -117,7 +117,7 @@ def test_people_are_on_the_map_and_in_the_frames(world, make_page, width, scheme
 
 
 def test_names_of_a_crowd_lie_beside_each_other(world, make_page):
-    """Twelve people on one spot, four in a corner, and one who may go unnamed for want of room."""
+    """Twelve people on one spot, four in a corner, and one without space for a label."""
     page = make_page()
     page.open(world + "map.html")
     page.wait("document.querySelectorAll('#camera option').length === 3")

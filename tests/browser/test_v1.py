@@ -1,4 +1,4 @@
-"""API v1 in a real browser: a page of another port that calls and draws as the existing front end does, against
+"""API v1 in a real browser: a page on another port that calls and draws as SpotOn's front end does, with
 `spoton serve`."""
 
 import io
@@ -24,7 +24,7 @@ def pages():
 
 
 def numbered_clip(path, size, frames=60):
-    """Frame n shows n in eight blocks, the lowest bit first; the engine takes each that is bright for a person."""
+    """Frame n shows n in eight blocks, lowest bit first; the engine detects each bright block as a person."""
     raw = b""
     for number in range(1, frames + 1):
         luma = numpy.full((size[1], size[0]), 32, numpy.uint8)
@@ -89,7 +89,7 @@ def test_the_own_interface_shows_the_frame_that_was_sent(tmp_path, make_page, pa
             page.wait(f"![null, {newest}].includes(number('c01', [320, 180]))")
 
 
-# Each box's middle is bright, and what lies a little outside of it is not.
+# The middle of each box is bright, and the area just outside is not.
 ON_WHAT_THEY_SHOW = """(() => {
   const view = shown('c01'), scale = view.width / 1920;
   return state.messages.c01.camera_data.tracks.map(({bbox_xyxy: box}) => {
@@ -124,7 +124,7 @@ FOUR = {name: f"sim://walk?fps=8&seed={i}" for i, name in enumerate(["c01", "c02
 
 
 def test_a_second_tab_takes_over(tmp_path, make_page, pages):
-    """Without it, four streams a tab of the six that a browser opens to a host would leave the second one waiting."""
+    """Otherwise the second tab would wait: a browser opens six connections to a host, and a tab uses four."""
     with RealServer(tmp_path, FOUR) as server:
         server.until_shown(*FOUR)
         first, stranger = make_page(), make_page()
@@ -160,7 +160,7 @@ THUMB = {"global_person_id": "P3", "environment_id": "campus", "camera_id": "c01
 
 
 def test_every_call_passes_the_browser(tmp_path, make_page, pages):
-    """In the page's order; what is not allowed to a page of another port, the browser does not let through."""
+    """In the page's order; the browser blocks calls that are not allowed to a page of another port."""
     clip = numbered_clip(tmp_path / "clip.mp4", (320, 180))
     with RealServer(tmp_path, {"c01": clip}) as server:
         server.until_shown("c01")

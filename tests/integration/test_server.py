@@ -244,7 +244,7 @@ def test_slow_clients_delay_no_other_client(serve):
 
 
 def network_seconds(server):
-    """CPU time of the thread that serves all clients."""
+    """CPU time of the HTTP thread."""
     for task in os.listdir(f"/proc/{server.process.pid}/task"):
         with open(f"/proc/{server.process.pid}/task/{task}/stat") as file:
             name, _, rest = file.read().partition("(")[2].rpartition(")")
@@ -253,7 +253,7 @@ def network_seconds(server):
 
 
 def test_viewers_are_throttled_while_late_frames_are_dropped(serve):
-    """The engine makes 200 a second of 400: 100 clients of each would cost more than 2 % of the cores."""
+    """The engine infers 200 of 400 frames/s; 100 clients per camera would cost more than 2 % of the cores."""
     s = serve({"c1": "sim://walk?fps=400"}, {"ENGINE_OPTIONS": "delay_us=10000"})
     s.until(lambda: "limiting the HTTP thread to 2 % of the CPU" in s.log())
     clients = [s.raw(upgrade_request("/api/v2/ws")) for _ in range(100)]
@@ -571,7 +571,7 @@ def test_a_port_in_use_is_told(serve, spoton):
 
 
 def own_addresses(name):
-    """What `name` means here, and can be listened on."""
+    """The addresses of `name` on which a server can listen."""
     for domain, kind, _, _, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
         with socket.socket(domain, kind) as probe:
             try:
@@ -582,7 +582,7 @@ def own_addresses(name):
 
 
 def test_a_name_is_listened_on_at_every_address(serve, spoton):
-    """A browser may take either of localhost's, and not try the other."""
+    """A browser may use either address of localhost without trying the other."""
     addresses = list(own_addresses("localhost"))
     assert addresses
     s = serve({}, {"HTTP_HOST": "localhost"})

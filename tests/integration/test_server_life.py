@@ -71,8 +71,8 @@ def test_seek_shows_the_image_that_was_asked_for(serve, make_clip):
 
 
 def test_tasks_without_viewers_stop(serve):
-    """15 s after the start without any viewer, 12 s after the last viewer left. What the one who
-    left had paused goes on."""
+    """15 s after the start without any viewer, 12 s after the last viewer left. The
+    cameras that its task had paused are resumed."""
     never, left = serve({"c01": "sim://walk?fps=5"}), serve({"c01": "sim://walk?fps=5"})
     for s in (never, left):
         s.until_live("c01")
@@ -97,7 +97,7 @@ def test_tasks_without_viewers_stop(serve):
 
 
 class Load:
-    """Viewers of all kinds, a part of whom never read."""
+    """Viewers of all kinds, some of which never read."""
 
     def __init__(self, server, count=20):
         stream = b"GET /api/v2/cameras/c1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

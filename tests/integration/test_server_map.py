@@ -1,4 +1,4 @@
-"""One person in several cameras of a running server: the map, the people, both protocols."""
+"""Cross-camera association in a running server: the map, the people, both APIs."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def written(folder):
 
 
 def test_no_request_waits_for_the_disk(program, tmp_path):
-    """What a slow disk is to a write, a FIFO without a reader is to its opening: it never ends."""
+    """Opening a FIFO without a reader blocks, like a write to a hanging disk."""
     with serving(program, tmp_path) as server:
         part = tmp_path / "map.json.part"
         os.mkfifo(part)
@@ -142,7 +142,7 @@ def test_no_request_waits_for_the_disk(program, tmp_path):
         assert server.json("POST", "/api/v2/map", plane)["width"] == 4000
         assert server.get("/healthz")["status"] == "ok"
         assert server.get("/api/v2/map")["width"] == 4000
-        assert json.loads(part.read_text())["cameras"]  # the saver goes on
+        assert json.loads(part.read_text())["cameras"]  # the writer continues
         server.until(lambda: "map.json: cannot be written" in server.log())  # a FIFO syncs nothing
         assert "cannot be written" in server.json("POST", "/api/v2/map", plane, 500)["detail"]
         server.until(lambda: json.loads((tmp_path / "map.json").read_text())["ground_plane"]["width"] == 4000)
@@ -221,7 +221,7 @@ def test_people_have_embeddings(program, demo_clip, shared, tmp_path):
 
 
 def tiny_model(path):
-    """Means of a crop's patches: it tells colours apart, and where they are."""
+    """Means of a crop's patches, as an embedding of colours and their positions."""
     helper, number = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [helper.make_node("AveragePool", ["crops"], ["patches"], kernel_shape=[16, 16],
                               strides=[16, 16]),
@@ -235,7 +235,7 @@ def tiny_model(path):
 
 
 def test_another_engine_runs_the_embedder(program, tmp_path):
-    """The fake engine reads no mean and deviation, as the one for CUDA: another takes the crops."""
+    """The fake engine supports no mean and deviation, like the CUDA one: another engine runs the embedder."""
     if not (program.parent / "engines" / "spoton-engine-onnxruntime.so").exists():
         pytest.skip("built without ONNX Runtime")
     tiny_model(tmp_path / "embedder.onnx")

@@ -1,5 +1,5 @@
-"""Clients that are broken, lazy or hostile, on the real program: it goes on, forgets them, and its
-cameras keep their rate."""
+"""Broken, slow or hostile clients: the server continues, frees their resources, and its cameras keep
+their rate."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ def get(path, more="", method="GET"):
 
 
 def read_all(client, seconds):
-    """What comes until the server closes, or for so long."""
+    """Data received until the server closes, or until the timeout."""
     end = time.monotonic() + seconds * SLOWER
     data = b""
     try:
@@ -175,7 +175,7 @@ def test_what_does_not_arrive_is_said(one, data):
 
 
 def replies_of(data):
-    """[(status, headers, body)], as long as replies have a length."""
+    """[(status, headers, body)] of all replies with a length."""
     replies = []
     while data:
         head, end, data = data.partition(b"\r\n\r\n")
@@ -207,8 +207,8 @@ MORE = {"get": (get("/healthz"), [200]), "post": (LOGIN, [204]),
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE.keys())
 @pytest.mark.sanitize
 def test_requests_of_one_packet_are_answered_in_turn(one, first, more):
-    """A body in a packet with other requests made libwebsockets 4.1 loop, for all clients. Behind a stream
-    or a WebSocket there is no further request."""
+    """A body in one packet with other requests made libwebsockets 4.1 loop forever. After a stream or a
+    WebSocket there is no further request."""
     one.until_live("c1")
     statuses = first[1] + more[1]
     for end in (101, None):
@@ -229,7 +229,7 @@ def test_requests_of_one_packet_are_answered_in_turn(one, first, more):
 
 @pytest.mark.sanitize
 def test_many_requests_of_one_packet(one):
-    """All are answered, in their order; what does not fit the buffers waits."""
+    """All are answered in order; requests that do not fit the buffers wait."""
     paths = [f"/none-{i}" if i % 3 else "/healthz" for i in range(1500)]
     data, client = b"", one.raw()
     client.settimeout(20 * SLOWER)
@@ -244,7 +244,7 @@ def test_many_requests_of_one_packet(one):
 
 @pytest.mark.sanitize
 def test_bytes_that_come_one_by_one(one):
-    """Wherever a packet ends."""
+    """For every split of the packet."""
     with one.raw() as client:
         client.settimeout(20 * SLOWER)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -288,7 +288,7 @@ H2C = ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
 
 @pytest.mark.parametrize("path, status", [("/healthz", 200), ("/none", 404), ("/api/v2/ws", 404)])
 def test_an_upgrade_that_is_not_known_is_answered_in_http_1(one, path, status):
-    """RFC 9110, section 7.8: as curl --http2 and Java's HttpClient ask."""
+    """RFC 9110, section 7.8: sent by curl --http2 and Java's HttpClient."""
     for protocol in ("h2c", "h3", "spoton", "websocket2", "h2c, foo/1"):
         request = get(path, H2C.replace("h2c", protocol))
         replies = replies_of(exchange(one, request + request, 0.5))
@@ -394,7 +394,7 @@ def test_the_page_trusts_nothing_but_itself(one):
 # --- WebSocket --------------------------------------------------------------------------------
 
 def close_code(s, data, path="/api/v2/ws?cameras=none"):
-    """The code with which the server closes after `data`; None: it does not, "cut": without one."""
+    """The close code of the server after `data`; None: it does not close, "cut": without a code."""
     client = s.raw(upgrade_request(path))
     client.settimeout(3 * SLOWER)
     reply = client.recv(4096)
@@ -483,15 +483,15 @@ def test_viewers_of_a_silent_camera_are_seen_to_leave(serve, end):
 
 @pytest.mark.sanitize
 def test_slow_and_idle_clients_cost_nothing(serve):
-    """500 that say nothing, or a byte now and then: the camera keeps its rate, others are served,
-    and within the time that a request may take all of them are gone and so is what they held."""
+    """500 clients that send nothing, or a byte now and then: the camera keeps its rate, others are served,
+    and within the request timeout all are disconnected and their resources freed."""
     s = serve({"c1": "sim://walk?fps=20"})
     s.until_live("c1")
     s.get("/api/v2/stats")
     files, memory = files_of(s), s.memory_bytes()
 
     def cost(seconds=2):
-        """CPU time an image: unlike a rate, it is the same on a busy machine."""
+        """CPU time per image: unlike a rate, independent of the load of the machine."""
         begin, at = s.get("/api/v2/cameras/c1")["ledger"], cpu_seconds(s.process.pid)
         time.sleep(seconds)
         s.until(lambda: s.get("/api/v2/cameras/c1")["ledger"]["inferred"] >= begin["inferred"] + 10)
@@ -551,7 +551,7 @@ def test_bad_clients_leave_nothing_behind(serve):
 
 
 def own_address():
-    """An address of this machine that is not loopback, or None."""
+    """A non-loopback address of this machine, or None."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # nothing is sent

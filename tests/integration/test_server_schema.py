@@ -1,5 +1,5 @@
-"""The running server against its own description, by schemathesis: what fits the description is
-accepted, what does not is refused, and every answer is one that the description names."""
+"""Schemathesis on the running server: valid requests are accepted, invalid ones are refused, and every
+reply matches openapi.json."""
 
 import subprocess
 import sys

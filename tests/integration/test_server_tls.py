@@ -1,4 +1,4 @@
-"""https and wss, and certificates that are wrong."""
+"""https and wss, and invalid certificates."""
 
 import http.client
 import json
@@ -65,7 +65,7 @@ def test_https_and_wss(server, certificates):
 
 
 def handshake(port, version, ciphers=None):
-    """(protocol, cipher) that were agreed on, or None."""
+    """The negotiated (protocol, cipher), or None."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     # OpenSSL would not try the old ones by itself.

@@ -140,8 +140,8 @@ THUMB = {"global_person_id": "P3", "candidate_person_id": None, "match_id": "c01
 
 
 def test_every_call_of_a_page_of_another_port(server):
-    """Each as a browser sends it from http://localhost:5173: the preflight where one is due, the
-    call, and headers that let the page read the answer."""
+    """Each request as a browser sends it from http://localhost:5173: the preflight if required, the call,
+    and the headers that allow the page to read the reply."""
     json_type = {"Content-Type": "application/json"}
     task = start(server)["task_id"]
     control = f"/api/v1/controls/{task}"
@@ -176,7 +176,7 @@ def test_every_call_of_a_page_of_another_port(server):
 
 
 def test_a_second_page_joins_and_sees_every_field(server):
-    """It reloads: no start, but the list, the first task that is under way, its streams."""
+    """A reloaded page: it lists the tasks and uses the streams of the first active one, without a start."""
     task = start(server)["task_id"]
     assert fits(server.get(f"{TASKS}/{task}/status"), STATUS)
     listed = server.get(TASKS)
@@ -471,7 +471,7 @@ def test_analytics_tell_true_figures(server):
 
 
 def test_an_environment_without_cameras_has_empty_analytics(program, tmp_path):
-    """The page asks for it, and one 404 would cost it the whole page."""
+    """The page requests it, and fails completely on a 404."""
     with Serving(program, tmp_path, {"c01": "sim://walk?fps=10"}) as server:
         data = server.get("/api/v1/analytics/dashboard?environment_id=factory")["data"]
     assert fits(data, DASHBOARD) and data["cameras"] == []
@@ -533,7 +533,7 @@ def test_an_unknown_stream_stays_silent(server):
 
 
 def test_focus_shows_one_person(server):
-    """Without a map a camera's track names the person."""
+    """Without a map, a camera's track identifies the person."""
     task = start(server)["task_id"]
     with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as tracking, \
             connect(server.ws_url(f"/ws/focus/{task}?tab_id=1")) as focus:
@@ -595,7 +595,7 @@ def test_focus_is_told_to_all(server):
 
 
 def test_a_camera_that_comes_back_counts_on(server):
-    """The page's map takes no point of a lower index than it has."""
+    """The page's map ignores points with a lower index."""
     task = start(server)["task_id"]
     url = server.get("/api/v2/cameras/c01")["url"]
     with connect(server.ws_url(f"/ws/tracking/{task}")) as ws:
@@ -616,7 +616,7 @@ def test_a_camera_that_comes_back_counts_on(server):
 
 @pytest.fixture
 def videos(program, tmp_path, make_clip):
-    """Two files of one environment; slow, so that a busy machine is not at their end too soon."""
+    """Two files of one environment; slow, so that they do not end early on a busy machine."""
     cameras = {"c01": make_clip(frames=60, rate=4), "c02": make_clip(frames=40, rate=4, first=7)}
     with Serving(program, tmp_path, cameras) as serving:
         serving.until_live("c01", "c02")
@@ -684,7 +684,7 @@ SHAPES = [((320, 240), (240, 0, 1680, 1080)), ((640, 272), (0, 132, 1920, 948)),
 
 @pytest.mark.parametrize("size, part", SHAPES)
 def test_frames_of_another_shape_are_padded_to_16_9(program, tmp_path, size, part):
-    """Boxes lie on what they show, and are scaled by one factor."""
+    """Boxes match the frame's content, and are scaled by one factor."""
     clip = still_clip(tmp_path / "still.mp4", size)
     with Serving(program, tmp_path, {"c01": clip}) as server:
         server.until(lambda: len(tracks_of(server)) == 2)
@@ -717,7 +717,7 @@ def tracks_of(server):
 
 
 def still_clip(path, size):
-    """The same rectangles in each frame, so that no tracker's lag moves a box."""
+    """The same rectangles in each frame, so that the tracker's lag moves no box."""
     subprocess.run(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s",
                     f"{size[0]}x{size[1]}", "-r", "10", "-i", "-", "-c:v", "libx264", "-qp", "4",
                     str(path)], input=clips.image(4, size) * 30, check=True)
@@ -725,6 +725,6 @@ def still_clip(path, size):
 
 
 def bounds(mask):
-    """left, top, right, bottom of what is true."""
+    """The true left, top, right, bottom."""
     rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
     return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
