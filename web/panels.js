@@ -71,7 +71,7 @@ export class StagePlots {
   }
 
   #aim(row, target, share, beside) {
-    const notes = [share === 1 ? "" : `${milliseconds(row.stage.target)} at 16`, beside > 1 ? `${beside} in parallel` : ""];
+    const notes = [share === 1 ? "" : `${milliseconds(row.stage.target)} at 16`, beside > 1 ? `${beside} streams` : ""];
     const note = notes.filter(Boolean).join(", ");
     row.target = target;
     setText(row.node.querySelector(".goal"), `– – target ${milliseconds(target)}${note && ` (${note})`}`);

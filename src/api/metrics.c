@@ -341,7 +341,7 @@ void sp_metrics(struct sp_call *call)
         page->camera_count += camera->report.used;
     }
     call->reply->type = "text/plain; version=0.0.4; charset=utf-8";
-    head(page, "spoton_build_info", "gauge", "1, labelled with the version.");
+    head(page, "spoton_build_info", "gauge", "Always 1; the label holds the version.");
     line(page, "spoton_build_info{version=\"%s\"} 1", SPOTON_VERSION);
     put_cameras(page);
     put_stages(page);

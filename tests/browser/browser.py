@@ -120,7 +120,7 @@ class Page:
     def type(self, text):
         self.call("Input.insertText", text=text)
 
-    def frame(self, path):
+    def screenshot(self, path):
         data = self.call("Page.captureScreenshot", format="png")["data"]
         Path(path).write_bytes(base64.b64decode(data))
 

@@ -20,11 +20,11 @@ def main(url, folder):
                 page.open(url)
                 page.wait("document.querySelectorAll('.card').length > 0")
                 time.sleep(6)
-                page.frame(Path(folder) / f"{width}x{height}-{scheme}.png")
+                page.screenshot(Path(folder) / f"{width}x{height}-{scheme}.png")
                 if scheme == "dark":
                     page.run("document.querySelector('[data-do=enlarge]').click()")
                     time.sleep(1.5)
-                    page.frame(Path(folder) / f"{width}x{height}-large.png")
+                    page.screenshot(Path(folder) / f"{width}x{height}-large.png")
                 print("\n".join(page.errors()), end="")
                 page.close()
     finally:

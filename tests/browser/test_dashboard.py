@@ -310,7 +310,7 @@ def test_times_are_judged_by_the_size_of_the_batch(make_page, fake):
     fake.box.batch = 1
     page.wait(f"{verdict} === 'bad'")
     assert "12.5 ms" in page.run(goal) and "200 ms at 16" in page.run(goal)
-    fake.box.streams = 16  # in parallel they are as fast as a batch of 16
+    fake.box.streams = 16  # with 16 streams they are as fast as a batch of 16
     page.wait(f"{verdict} === 'good'")
-    assert "target 200 ms" in page.run(goal) and "16 in parallel" in page.run(goal)
+    assert "target 200 ms" in page.run(goal) and "16 streams" in page.run(goal)
     assert page.errors() == []
