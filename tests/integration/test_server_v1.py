@@ -412,7 +412,7 @@ def test_feedback_that_cannot_be_kept_is_told(program, spoton, tmp_path):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"feedback_id": 3}\n')
     done = spoton("serve", "--feedback-file", bad, "--http-port", "0", expect=1)
-    assert "line 1 is no feedback" in done.stderr and bad.read_text() == '{"feedback_id": 3}\n'
+    assert "line 1: not a feedback record" in done.stderr and bad.read_text() == '{"feedback_id": 3}\n'
     with Serving(program, tmp_path, {}, {"FEEDBACK_FILE": tmp_path / "nowhere" / "x"}) as server:
         server.json("POST", FEEDBACK, THUMB, 201)
         server.until(lambda: "feedback is kept in memory" in server.log())
@@ -650,7 +650,7 @@ def test_seek_moves_all_cameras_or_none(videos):
     server.until(lambda: "c03" in {c["name"] for c in server.get("/api/v2/cameras")["cameras"]})
     default = start(server, "default")["task_id"]
     refused = server.json("POST", f"/api/v1/controls/{default}/seek", {"frame_index": 1}, 409)
-    assert "c03 is not open yet" in refused["detail"]
+    assert "c03: not open yet" in refused["detail"]
     assert server.get(control + "/status")["last_frame_index"] == before["last_frame_index"]
 
 
