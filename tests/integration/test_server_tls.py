@@ -123,7 +123,7 @@ def test_a_connection_is_kept(server, certificates):
 # Not under sanitizers: the library leaks some bytes where it fails to start.
 @pytest.mark.parametrize("cert, key, named", [
     ("a.pem", "b.key", "its own key"),
-    ("a.key", "a.pem", "a.key and"),
+    ("a.key", "a.pem", "a.key with"),
     ("none.pem", "a.key", "none.pem: No such file"),
     ("a.pem", "none.key", "none.key: No such file"),
     (".", "a.key", "TLS_CERT"),
