@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Reads one code point of UTF-8 (RFC 3629); its bytes, or 0 where there is none. */
+/* Reads one code point of UTF-8 (RFC 3629). Returns its length in bytes; 0: not valid. */
 static size_t read_code_point(const char *at, size_t bytes, uint32_t *code)
 {
     const uint8_t *p = (const uint8_t *)at;
@@ -26,7 +26,7 @@ static size_t read_code_point(const char *at, size_t bytes, uint32_t *code)
     return *code < least[length] || *code > 0x10FFFF || surrogate ? 0 : length;
 }
 
-/* Blanks at both ends go, control characters become blanks, bytes that are no UTF-8 '?'. */
+/* Trims blanks, replaces control characters by blanks and invalid UTF-8 by '?'. */
 static size_t clean(char out[SP_CLASS_NAME_BYTES], const char *name, size_t bytes)
 {
     size_t used = 0, kept = 0;
@@ -62,7 +62,7 @@ bool sp_class_names_set(struct sp_class_names *names, int index, const char *nam
     if (index < 0 || index >= SP_CLASSES_MAX)
         return false;
     size_t length = clean(text, name, bytes);
-    size_t start = names->used_bytes ? names->used_bytes : 1; /* 0 stands for "none" */
+    size_t start = names->used_bytes ? names->used_bytes : 1; /* 0 means "no name" */
     if (length == 0 || start + length + 1 > SP_CLASS_TEXT_BYTES)
         return false;
     memcpy(names->text + start, text, length + 1);
@@ -90,8 +90,8 @@ const char *sp_class_name(const struct sp_class_names *names, int index, char nu
     return number;
 }
 
-/* The C locale knows ASCII only, so the ranges that names are written in most are folded here:
- * Latin with accents, Greek, Cyrillic (Unicode, CaseFolding.txt). */
+/* Case folding for ASCII, Latin with accents, Greek and Cyrillic (Unicode, CaseFolding.txt), since
+ * the C locale has only ASCII. */
 static uint32_t fold(uint32_t code)
 {
     if (code == '_')

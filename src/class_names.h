@@ -1,4 +1,4 @@
-/* The names of a model's classes. A value: whoever holds it may copy it. */
+/* The names of a model's classes. A plain value that can be copied. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,17 +15,16 @@ struct sp_class_names {
     char text[SP_CLASS_TEXT_BYTES];
 };
 
-/* Names class `index`; a name that is there already is replaced. The name is made valid UTF-8 of
- * one line and cut to SP_CLASS_NAME_BYTES. False: the index is out of range, the name is empty, or
- * there is no room. */
+/* Sets or replaces the name of class `index`. The name is converted to one line of valid UTF-8 and
+ * truncated to SP_CLASS_NAME_BYTES. False: the index is out of range, the name is empty, or the
+ * text is full. */
 bool sp_class_names_set(struct sp_class_names *names, int index, const char *name, size_t bytes);
 
-/* NULL: it has none. */
+/* NULL: the class has no name. */
 const char *sp_class_names_get(const struct sp_class_names *names, int index);
 
 /* The name, or the index as text. names may be NULL. */
 const char *sp_class_name(const struct sp_class_names *names, int index, char number[16]);
 
-/* Whether two names are the same but for upper and lower case, and '_' for ' ' (OpenVINO writes
- * names that way). */
+/* Whether two names are equal, ignoring case, and '_' equal to ' ' (OpenVINO replaces blanks). */
 bool sp_class_names_alike(const char *a, const char *b);

@@ -1,10 +1,10 @@
-/* What the detector found in one frame. Values only. */
+/* A detection in a frame. */
 #pragma once
 
-enum { SP_DETECTIONS_MAX = 300 }; /* a frame, after NMS */
+enum { SP_DETECTIONS_MAX = 300 }; /* per frame, after NMS */
 
-/* Boxes in pixels of the camera's own frame, corners, not rounded, inside the frame. Double,
- * because the tracker's thresholds are compared in double like those of its reference. */
+/* Corners in pixels of the camera's frame, not rounded, clipped to the frame. Double, because the
+ * tracker's reference compares thresholds in double. */
 struct sp_detection {
     double x1_px, y1_px, x2_px, y2_px;
     double confidence; /* 0..1 */

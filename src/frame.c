@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* `users` counts the owner and every frame that is out: whoever brings it to zero frees all. */
+/* users: the owner plus all frames in use. The last one frees the pool. */
 struct sp_frame_pool {
     pthread_mutex_t mutex;
     size_t users;
@@ -16,14 +16,14 @@ int sp_frame_pool_open(struct sp_frame_pool **out, struct sp_error *err)
 {
     struct sp_frame_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "pool of frames: out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "frame pool: out of memory");
     pthread_mutex_init(&pool->mutex, NULL);
     pool->users = 1;
     *out = pool;
     return SP_OK;
 }
 
-/* Called with the mutex held; lets go of it. */
+/* Called with the mutex locked; unlocks it. */
 static void drop_user(struct sp_frame_pool *pool)
 {
     bool last = --pool->users == 0;
@@ -106,7 +106,7 @@ void sp_frame_square_size_px(const struct sp_frame *frame, int *width_px, int *h
     *height_px = (int)lround(height);
 }
 
-/* "Yvu" matrices have the columns of U and V exchanged. */
+/* libyuv's "Yvu" matrices have the columns of U and V exchanged. */
 const struct YuvConstants *sp_frame_red_first(const struct sp_frame *frame)
 {
     switch (frame->matrix) {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* Pinned where the engine has such memory: the frame then comes at the bus's full speed. */
+/* Pinned memory if the engine has it, for full transfer speed. */
 static uint8_t *alloc_host(const struct spoton_engine_api *gpu, size_t bytes)
 {
     return gpu->host_alloc ? gpu->host_alloc(bytes) : malloc(bytes);
@@ -21,7 +21,7 @@ static int gpu_error(int code, const char *text, struct sp_error *err)
     int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
                 : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
                                              : SP_ERR_ENGINE;
-    return sp_fail(err, known, "a frame on a GPU: %s", text);
+    return sp_fail(err, known, "frame in GPU memory: %s", text);
 }
 
 struct spoton_image sp_frame_image(const struct sp_frame *frame)
@@ -74,7 +74,7 @@ void sp_frame_attach(struct sp_frame *frame, const struct spoton_engine_api *gpu
     frame->surface = surface;
 }
 
-/* With the mutex held. */
+/* Called with the mutex locked. */
 static int fetch(struct sp_frame *frame, struct sp_error *err)
 {
     char text[256] = "";
@@ -83,7 +83,7 @@ static int fetch(struct sp_frame *frame, struct sp_error *err)
     bool two_planes = frame->format == SP_PIXEL_NV12;
     frame->fetched = alloc_host(frame->gpu, luma + 2 * chroma);
     if (!frame->fetched)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "a frame of %dx%d: out of memory", frame->width_px,
+        return sp_fail(err, SP_ERR_NO_MEMORY, "frame of %dx%d: out of memory", frame->width_px,
                        frame->height_px);
     int result = frame->gpu->surface_read(frame->surface, frame->fetched, text, sizeof text);
     if (result < 0) {
@@ -102,7 +102,7 @@ static int fetch(struct sp_frame *frame, struct sp_error *err)
 
 int sp_frame_fetch(const struct sp_frame *frame, struct sp_error *err)
 {
-    /* What it shows does not change by where it lies. */
+    /* const for callers: fetching does not change the frame's content. */
     struct sp_frame *own = (struct sp_frame *)frame;
     int result = SP_OK;
     if (!frame->surface)

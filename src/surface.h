@@ -1,28 +1,28 @@
-/* Frames in a GPU's memory, by the engine's decoding entries (spoton/engine.h).
+/* Frames in GPU memory, with the decoding functions of the engine interface (spoton/engine.h).
  *
- * Data flow: a decoder leaves a frame on the device -> sp_surface_take() copies it there ->
- * sp_frame_attach() makes it a frame's -> the engine reads it in place; whoever reads points on the
- * host calls sp_frame_fetch() first. */
+ * Data flow: a decoder writes a frame on the device -> sp_surface_take() copies it on the device ->
+ * sp_frame_attach() attaches the copy to a frame -> the engine reads it in place. Code that reads
+ * pixels on the host calls sp_frame_fetch() first. */
 #pragma once
 
 #include "frame.h"
 #include "spoton/engine.h"
 
-/* How the engine sees the frame: planes (unless it has a surface), size and colour. */
+/* The frame in the engine's terms: planes (unless it has a surface), size and color. */
 struct spoton_image sp_frame_image(const struct sp_frame *frame);
 
-/* A copy of the frame in the memory of the decoding's device; its planes lie on the host or on
- * that device. SP_ERR_NO_MEMORY, SP_ERR_DEVICE, SP_ERR_ENGINE. */
+/* Copies an image, whose planes are on the host or the device, into memory of the decoder's device.
+ * SP_ERR_NO_MEMORY, SP_ERR_DEVICE, SP_ERR_ENGINE. */
 int sp_surface_take(struct spoton_surface **out, const struct spoton_engine_api *gpu,
                     struct spoton_decoding *decoding, const struct spoton_image *image,
                     struct sp_error *err);
 
-/* From now on the surface, which becomes the frame's, is its frame; the planes go back to where
- * they came from. Of a frame that nobody else has yet. */
+/* Replaces the planes of a frame, which return to their owner, by the surface, which the frame then
+ * owns. For a frame that is not shared yet. */
 void sp_frame_attach(struct sp_frame *frame, const struct spoton_engine_api *gpu,
                      struct spoton_surface *surface);
 
-/* The planes are there to be read afterwards, until the frame's end. Instant, but for the first
- * call for a frame with a surface, which brings it from there. Any thread. SP_ERR_NO_MEMORY,
+/* Makes the planes readable on the host, for the frame's lifetime. The first call for a frame with
+ * a surface copies it from the device; otherwise returns at once. Any thread. SP_ERR_NO_MEMORY,
  * SP_ERR_DEVICE, SP_ERR_ENGINE. */
 int sp_frame_fetch(const struct sp_frame *frame, struct sp_error *err);

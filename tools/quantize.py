@@ -2,15 +2,15 @@
 """Post-training quantisation to INT8 with NNCF; `spoton export --precision int8` calls it.
 
     quantize.py MODEL FRAMES.npy OUT       OUT ends in .onnx (f32 ONNX models) or .xml (any other)
-    quantize.py --worst MODEL QUANTISED FRAMES.npy    the layers where the two part, as JSON
+    quantize.py --worst MODEL QUANTISED FRAMES.npy    the layers with the largest error, as JSON
 
-FRAMES.npy: u8 [n,3,height,width] or [n,height,width,3], letterboxed RGB as the model's input wants it
-but for --scale (what a pixel is divided by) and --swap-red-blue. Needs `./setup nncf`.
+FRAMES.npy: u8 [n,3,height,width] or [n,height,width,3], letterboxed RGB in the model's layout, before
+--scale (the divisor of pixel values) and --swap-red-blue are applied. Needs `./setup nncf`.
 
-What lies behind the last convolutions of the head stays in float, and so do these themselves: they turn
-features into pixels and confidences, whose range is that of the whole image. Quantised, boxes right of and
-below the largest image of the calibration were wrong: AP50 0.19 instead of 0.90 at 640x640 after a
-calibration at 640x384.
+The last convolutions of the head and everything after them stay in float: they compute pixels and
+confidences, whose range is that of the whole image. Quantised, boxes right of and below the largest
+image of the calibration set were wrong: AP50 0.19 instead of 0.90 at 640x640 after calibration at
+640x384.
 """
 import argparse
 import json
@@ -21,14 +21,14 @@ from pathlib import Path
 os.environ.setdefault("TQDM_DISABLE", "1")
 CONVOLUTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul",
                 "Convolution", "GroupConvolution", "ConvolutionBackpropData"}
-# They read a tensor's shape only: what lies behind them is no part of the head.
+# They read only a tensor's shape: nodes before them are not part of the head.
 SHAPES = {"Shape", "ShapeOf"}
 OPSET_MIN = 13  # quantisation by channel
 COMPARED_FRAMES = 8
 
 
 def prepare(frames, options, element):
-    """Yields one image after the other as the model wants it, in an order without meaning."""
+    """Yields the images one by one in the model's format, in random order."""
     import numpy as np
     for index in np.random.default_rng(0).permutation(len(frames)):
         image = frames[index:index + 1]

@@ -1,5 +1,5 @@
 /* An engine plugin that needs no inference runtime: it reports the bounding box of all bright
- * pixels as one person. It shows the whole of the interface that an engine must have.
+ * pixels as one person. It implements all functions that an engine must have.
  *
  * The program writes u8 RGB into input(), calls submit() and wait(), and reads output() as f32.
  * This engine answers like a YOLOv8 model: [batch][5][COLUMNS], rows cx, cy, w, h in input pixels

@@ -298,7 +298,7 @@ static void print_json(struct eval *eval)
     char number[16];
     add_text(&json, "class",
              sp_class_name(&eval->choice.model.class_names, eval->class_id, number));
-    add_text(&json, "family", sp_head_type_name(eval->head_type));
+    add_text(&json, "head_type", sp_head_type_name(eval->head_type));
     add_text(&json, "engine", eval->choice.engine->name);
     add_text(&json, "precision_used", sp_precision_name(eval->precision));
     add_number(&json, "engine_ms", median_ms(eval), 3);

@@ -200,8 +200,7 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
         return sp_fail(err, SP_ERR_INVALID, "--out: the path is empty or too long");
     char manifest[PATH_MAX + 16];
     struct stat status;
-    snprintf(manifest, sizeof manifest, "%s/manifest.json", e->out);
-    if (lstat(e->out, &status) == 0 && access(manifest, F_OK) != 0)
+    if (lstat(e->out, &status) == 0 && !sp_bundle_find_manifest(e->out, manifest, sizeof manifest))
         return sp_fail(err, SP_ERR_INVALID,
                        "%s is there already and is no bundle; give another --out", e->out);
     snprintf(e->work, sizeof e->work, "%s.part", e->out);
@@ -352,7 +351,7 @@ static int pass_check(struct sp_export *e, struct sp_error *err)
     manifest->check_frames = (int)e->check.total.frames;
     manifest->check_boxes = (int64_t)e->check.total.reference;
     manifest->check_iou = CHECK_IOU;
-    manifest->check_score = options.confidence;
+    manifest->check_confidence = options.confidence;
     manifest->check_required = options.required;
     manifest->check_recall = sp_agreement_recall(&e->check.total);
     manifest->check_precision = sp_agreement_precision(&e->check.total);

@@ -217,7 +217,7 @@ void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline)
     sp_json_begin_object(json);
     sp_json_key(json, "path");
     sp_json_string(json, model->path);
-    sp_json_key(json, "family");
+    sp_json_key(json, "head_type");
     sp_json_string(json, sp_head_type_name(model->head_type));
     sp_json_key(json, "classes");
     sp_json_int(json, model->classes);

@@ -60,6 +60,11 @@ static void print_legacy(void *user, const char *key, const char *advice)
     fprintf(user, "| `%s` | %s |\n", key, advice);
 }
 
+static void print_renamed(void *user, const char *key, const char *name)
+{
+    fprintf(user, "| `%s` | `%s` |\n", key, name);
+}
+
 static const char introduction[] =
     "# Settings\n"
     "\n"
@@ -136,4 +141,9 @@ void sp_settings_print_markdown(FILE *to)
           "| Setting | Instead |\n|---|---|\n",
           to);
     sp_setting_each_legacy(print_legacy, to);
+    fputs("\n## Renamed settings\n\n"
+          "The old names are still accepted.\n\n"
+          "| Old name | Name |\n|---|---|\n",
+          to);
+    sp_setting_each_renamed(print_renamed, to);
 }

@@ -65,6 +65,13 @@ static const struct {
     {"VITE_*", "it belongs to the front end"},
 };
 
+/* Old names of settings, accepted wherever the name is. */
+static const struct {
+    const char *key, *name;
+} renamed[] = {
+    {"MODEL_FAMILY", "MODEL_HEAD"},
+};
+
 static bool matches(const char *pattern, const char *key)
 {
     size_t n = strlen(pattern);
@@ -86,4 +93,19 @@ void sp_setting_each_legacy(void (*visit)(void *user, const char *key, const cha
 {
     for (size_t i = 0; i < sizeof replaced / sizeof replaced[0]; i++)
         visit(user, replaced[i].key, replaced[i].advice);
+}
+
+const char *sp_setting_renamed(const char *key, size_t key_bytes)
+{
+    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
+        if (strlen(renamed[i].key) == key_bytes && memcmp(renamed[i].key, key, key_bytes) == 0)
+            return renamed[i].name;
+    return NULL;
+}
+
+void sp_setting_each_renamed(void (*visit)(void *user, const char *key, const char *name),
+                             void *user)
+{
+    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
+        visit(user, renamed[i].key, renamed[i].name);
 }

@@ -160,7 +160,12 @@ static const struct sp_setting_row *row_of_flag(const char *word, size_t word_by
         if (strlen(flag) == word_bytes && memcmp(flag, word, word_bytes) == 0)
             return &sp_setting_table[i];
     }
-    return NULL;
+    /* "--model-family" is the flag of the old name MODEL_FAMILY. */
+    char key[SP_FLAG_BYTES];
+    size_t key_bytes = 0;
+    for (size_t i = 2; i < word_bytes && key_bytes < sizeof key; i++)
+        key[key_bytes++] = word[i] == '-' ? '_' : (char)(word[i] ^ ('a' ^ 'A'));
+    return sp_setting_renamed(key, key_bytes) ? sp_setting_find(key, key_bytes) : NULL;
 }
 
 int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, int *at,

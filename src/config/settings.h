@@ -36,7 +36,7 @@ struct sp_settings {
     bool use_tensorrt;                       /* USE_TENSORRT: on an NVIDIA GPU, where it is found */
     char tensorrt_model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH_TENSORRT: empty: model_path */
     char int8_reference[SP_PATH_BYTES];      /* INT8_REFERENCE: the f32 original of an INT8 model */
-    int head_type;                           /* MODEL_FAMILY: enum sp_head_type */
+    int head_type;                           /* MODEL_HEAD: enum sp_head_type */
     int model_input_range;                   /* MODEL_INPUT_RANGE: enum sp_input_range */
     int model_input_color;                   /* MODEL_INPUT_COLOR: enum sp_input_color */
     char engine[32];                         /* ENGINE: auto, openvino, fake, ... */

@@ -16,7 +16,7 @@ static const struct sp_setting_choice precisions[] = {
 };
 
 /* The numbers of the enums of detect/model.h, which settings do not see; a test compares them. */
-static const struct sp_setting_choice families[] = {
+static const struct sp_setting_choice head_types[] = {
     {"auto", 0, false},
     {"yolov5", 1, false},
     {"yolov8", 2, false},
@@ -95,9 +95,10 @@ const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH_TENSORRT", MODEL, "FILE", "",
      "The model file that USE_TENSORRT takes instead of YOLO_MODEL_PATH: ONNX, not an engine file.",
      SP_SETTING_TEXT, FIELD(tensorrt_model_path)},
-    {"MODEL_FAMILY", MODEL, "WORD", "auto",
-     "What kind of head the model has. auto: recognised from the file, or refused.",
-     SP_SETTING_CHOICE, FIELD(head_type), .choices = families},
+    {"MODEL_HEAD", MODEL, "WORD", "auto",
+     "Head type: how the model's outputs are decoded. auto: recognized from the file; a file that "
+     "fits none, or several, is refused.",
+     SP_SETTING_CHOICE, FIELD(head_type), .choices = head_types},
     {"MODEL_INPUT_RANGE", MODEL, "WORD", "auto",
      "The values of pixels that the model wants. auto: 0..255 for YOLOX, for bytes and where the "
      "graph itself brings them down; else 0..1.",
@@ -289,6 +290,11 @@ const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_tabl
 
 const struct sp_setting_row *sp_setting_find(const char *key, size_t key_bytes)
 {
+    const char *name = sp_setting_renamed(key, key_bytes);
+    if (name) {
+        key = name;
+        key_bytes = strlen(name);
+    }
     for (size_t i = 0; i < sp_setting_count; i++)
         if (strlen(sp_setting_table[i].key) == key_bytes &&
             memcmp(sp_setting_table[i].key, key, key_bytes) == 0)

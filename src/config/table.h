@@ -47,7 +47,7 @@ enum {
     SP_ALLOWED_BYTES = 160,
 };
 
-/* The row of a key, or NULL. */
+/* The row of a key or of its old name, or NULL. */
 const struct sp_setting_row *sp_setting_find(const char *key, size_t key_bytes);
 
 /* "--frame-skip" */
@@ -78,6 +78,13 @@ void sp_setting_show(const char *value, char *out, size_t out_bytes);
 
 /* The camera of that name, or -1. */
 int sp_setting_camera(const struct sp_settings *settings, const char *name);
+
+/* The name that replaces an old name of a setting; NULL when the key is none. Both are accepted. */
+const char *sp_setting_renamed(const char *key, size_t key_bytes);
+
+/* Visits the old names of settings. */
+void sp_setting_each_renamed(void (*visit)(void *user, const char *key, const char *name),
+                             void *user);
 
 /* Why a key of the system that spoton replaces does nothing here, and what to use instead; NULL
  * when the key is none of those. */

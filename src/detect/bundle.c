@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* "DIR/NAME" without NAME's ending. */
+/* Length of "DIR/NAME.EXT" without ".EXT". */
 static size_t stem_bytes(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -27,11 +27,10 @@ static int check_digest(const struct sp_manifest *manifest, const char *model_pa
     char digest[SP_DIGEST_TEXT_BYTES];
     int result = sp_digest_file(model_path, digest, err);
     if (result == SP_OK && strcmp(digest, manifest->sha256) != 0)
-        return sp_fail(
-            err, SP_ERR_FORMAT,
-            "model manifest %s: %s has SHA-256 %.12s..., the manifest speaks of %.12s...: export "
-            "the model again",
-            manifest_path, model_path, digest, manifest->sha256);
+        return sp_fail(err, SP_ERR_FORMAT,
+                       "model manifest %s: %s has SHA-256 %.12s... instead of %.12s...; export the "
+                       "model again",
+                       manifest_path, model_path, digest, manifest->sha256);
     return result;
 }
 
@@ -41,7 +40,7 @@ static bool ends_with(const char *name, const char *suffix)
     return length > tail && strcasecmp(name + length - tail, suffix) == 0;
 }
 
-/* The model files of a folder with this ending; the first by name. */
+/* Counts the files in the folder with this suffix; name: the first in alphabetical order. */
 static int count_models(const char *folder, const char *suffix, char name[SP_MANIFEST_NAME_BYTES])
 {
     DIR *dir = opendir(folder);
@@ -60,8 +59,8 @@ static int count_models(const char *folder, const char *suffix, char name[SP_MAN
     return count;
 }
 
-/* A folder that another program exported: best_openvino_model/ holds best.xml, best.bin and
- * metadata.yaml, best_saved_model/ several precisions of one TFLite model. */
+/* A folder written by another exporter: best_openvino_model/ contains best.xml, best.bin and
+ * metadata.yaml; best_saved_model/ one TFLite model in several precisions. */
 static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_error *err)
 {
     static const char *const endings[] = {".xml", "_float32.tflite", ".onnx", ".tflite"};
@@ -70,8 +69,8 @@ static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_
         int count = count_models(path, endings[i], name);
         if (count > 1)
             return sp_fail(err, SP_ERR_INVALID,
-                           "model %s: the folder holds %d models (*%s), %s the first; give the "
-                           "file",
+                           "model %s: the folder contains %d models (*%s, the first is %s); give "
+                           "the path of one file",
                            path, count, endings[i], name);
         if (count == 0)
             continue;
@@ -80,22 +79,31 @@ static int resolve_export(struct sp_bundle *bundle, const char *path, struct sp_
                                length > 0 && path[length - 1] == '/' ? "" : "/", name);
         return written > 0 && (size_t)written < sizeof bundle->model_path
                    ? SP_OK
-                   : sp_fail(err, SP_ERR_INVALID, "model path of %d characters: too long", written);
+                   : sp_fail(err, SP_ERR_INVALID,
+                             "model path of %d characters: too long; move the file", written);
     }
     return sp_fail(
         err, SP_ERR_NOT_FOUND,
-        "model %s: the folder holds neither manifest.json nor a .xml, .onnx or .tflite file; "
+        "model %s: the folder contains neither manifest.json nor a .xml, .onnx or .tflite file; "
         "give a model file, an exported folder, or a bundle of `spoton export`",
         path);
+}
+
+bool sp_bundle_find_manifest(const char *folder, char *path, size_t path_bytes)
+{
+    static const char *const names[] = {"manifest.json", "card.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int length = snprintf(path, path_bytes, "%s/%s", folder, names[i]);
+        if (length > 0 && (size_t)length < path_bytes && access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
 }
 
 static int resolve_folder(struct sp_bundle *bundle, const char *path, struct sp_error *err)
 {
     char manifest_path[sizeof bundle->model_path];
-    int length = snprintf(manifest_path, sizeof manifest_path, "%s/manifest.json", path);
-    if (length < 0 || (size_t)length >= sizeof manifest_path)
-        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
-    if (access(manifest_path, F_OK) != 0)
+    if (!sp_bundle_find_manifest(path, manifest_path, sizeof manifest_path))
         return resolve_export(bundle, path, err);
     int result = sp_manifest_read(&bundle->manifest, manifest_path, err);
     if (result < 0)
@@ -110,7 +118,8 @@ int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_erro
 {
     *bundle = (struct sp_bundle){0};
     if (strlen(path) + 16 >= sizeof bundle->model_path)
-        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
+        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long; move the file",
+                       strlen(path));
     if (is_folder(path))
         return resolve_folder(bundle, path, err);
     snprintf(bundle->model_path, sizeof bundle->model_path, "%s", path);
@@ -123,7 +132,7 @@ int sp_bundle_resolve(struct sp_bundle *bundle, const char *path, struct sp_erro
     if (result == SP_OK)
         result = check_digest(&bundle->manifest, path, manifest_path, &why);
     bundle->has_manifest = result == SP_OK;
-    /* Any program may keep a .json beside a model. */
+    /* Other programs write .json files beside models, too: only a manifest gets a notice. */
     if (result < 0 && bundle->manifest.file[0])
         snprintf(bundle->notice, sizeof bundle->notice, "%s", why.text);
     return SP_OK;
@@ -138,19 +147,24 @@ void sp_bundle_check_cache(struct sp_bundle *bundle, const struct spoton_engine_
     engine->probe(&probe);
     const char *what = NULL, *was = NULL, *is = NULL;
     if (strcmp(manifest->engine, engine->name) != 0)
-        what = "the engine", was = manifest->engine, is = engine->name;
+        what = "engine", was = manifest->engine, is = engine->name;
     else if (strcmp(manifest->engine_version, probe.version) != 0)
-        what = "another version", was = manifest->engine_version, is = probe.version;
+        what = "engine version", was = manifest->engine_version, is = probe.version;
     else if (strcmp(manifest->device, probe.device) != 0)
-        what = "another machine", was = manifest->device, is = probe.device;
-    else if (!is_folder(bundle->cache_dir))
-        what = "no cache", was = "none", is = "cache/";
-    if (!what)
+        what = "device", was = manifest->device, is = probe.device;
+    bool has_cache = is_folder(bundle->cache_dir);
+    if (!what && has_cache)
         return;
     bundle->cache_dir[0] = '\0';
-    snprintf(bundle->notice, sizeof bundle->notice,
-             "model %s: its compiled form is of %s (%s, here %s); it is compiled anew",
-             bundle->model_path, what, was, is);
+    if (what)
+        snprintf(bundle->notice, sizeof bundle->notice,
+                 "model %s: its cache was compiled for another %s (%s, this machine has %s); "
+                 "compiling the model again",
+                 bundle->model_path, what, was, is);
+    else
+        snprintf(bundle->notice, sizeof bundle->notice,
+                 "model %s: the bundle has no folder cache; compiling the model again",
+                 bundle->model_path);
 }
 
 bool sp_bundle_find_int8(struct sp_bundle *int8, const char *model_path)

@@ -22,7 +22,7 @@ enum {
 struct sp_detector {
     const struct spoton_engine_api *api;
     struct spoton_engine *engine;
-    struct sp_model model; /* with what the first run told */
+    struct sp_model model; /* verified by the first inference */
     struct sp_head_options head;
     int batch, width_px, height_px;
     struct spoton_engine_description description;
@@ -30,10 +30,9 @@ struct sp_detector {
     pthread_mutex_t letterbox_lock;
     struct sp_detector_request *requests; /* [description.requests] */
     struct sp_queue *free_requests;
-    bool images; /* the engine takes them, and gives boxes */
+    bool takes_images; /* the engine does the letterbox and the head */
 };
 
-/* The plugin's text, and what its code means here. */
 static int engine_error(const struct spoton_engine_api *api, int code, const char *text,
                         struct sp_error *err)
 {
@@ -81,7 +80,7 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
         .height = detector->height_px,
         .width = detector->width_px,
         .layout = model->layout,
-        .input_layout = model->layout, /* nothing to turn round inside the graph */
+        .input_layout = model->layout, /* so that the graph needs no transpose */
         .swap_red_blue = model->swap_red_blue,
         .scale = model->scale,
         .threads = options->threads > 0 ? options->threads : 1,
@@ -115,7 +114,7 @@ static int open_requests(struct sp_detector *detector, struct sp_error *err)
         request->image = calloc((size_t)detector->batch, sizeof *request->image);
         if (!request->image)
             return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
-        /* Images of a batch that is not full: the same every time. */
+        /* The unused images of a partial batch are grey, so that results are reproducible. */
         memset(detector->api->input(detector->engine, (int)i), GREY,
                (size_t)detector->batch * image_bytes(detector));
         result = sp_queue_push(detector->free_requests, request);
@@ -123,7 +122,7 @@ static int open_requests(struct sp_detector *detector, struct sp_error *err)
     return result;
 }
 
-/* The first `count` outputs, of the batch's first image. */
+/* Gets the first `count` outputs, of the batch's first image. */
 static int wait_and_get(struct sp_detector *detector, int request, struct sp_model_output *outputs,
                         int count, struct sp_error *err)
 {
@@ -140,7 +139,8 @@ static int wait_and_get(struct sp_detector *detector, int request, struct sp_mod
             return engine_error(detector->api, code, text, err);
         if (rank < 1 || dims[0] != detector->batch)
             return sp_fail(err, SP_ERR_UNSUPPORTED,
-                           "model %s: the first dimension of its output %d is not the batch",
+                           "model %s: the first dimension of output %d is not the batch; export it "
+                           "with a batch dimension",
                            detector->model.path, i);
         outputs[i].rank = rank - 1;
         memcpy(outputs[i].dims, dims + 1, sizeof dims - sizeof dims[0]);
@@ -148,7 +148,7 @@ static int wait_and_get(struct sp_detector *detector, int request, struct sp_mod
     return SP_OK;
 }
 
-/* All outputs of the model, on a image that shows nothing. */
+/* Verifies the model by its outputs for a grey image. */
 static int run_first(struct sp_detector *detector, struct sp_error *err)
 {
     struct sp_detector_request *request = &detector->requests[0];
@@ -180,8 +180,8 @@ static void close_engine(struct sp_detector *detector)
     detector->free_requests = NULL;
 }
 
-/* Where the file left open what kind of head it has, the first run may tell that the input reads in
- * another way than it was compiled for. */
+/* The first inference can recognize another head type, which takes another range or order of
+ * colors: the model is then compiled a second time. */
 static int open_and_run(struct sp_detector *detector, const struct sp_detector_options *options,
                         struct sp_error *err)
 {
@@ -202,8 +202,8 @@ static int open_and_run(struct sp_detector *detector, const struct sp_detector_o
     return result;
 }
 
-/* After the first run, which told what the boxes' numbers mean. */
-static void use_images(struct sp_detector *detector)
+/* After the first inference, which verifies the format of the boxes. */
+static void use_device_head(struct sp_detector *detector)
 {
     char text[ENGINE_ERROR_BYTES] = "";
     struct spoton_head head;
@@ -212,12 +212,12 @@ static void use_images(struct sp_detector *detector)
     uint8_t *wanted = calloc((size_t)detector->model.classes, 1);
     if (!wanted || !sp_device_head(&head, wanted, &detector->model, &detector->head,
                                    detector->width_px, detector->height_px))
-        snprintf(text, sizeof text, "a head of this kind is read on the CPU");
+        snprintf(text, sizeof text, "this head type is decoded on the CPU");
     else if (detector->api->use_head(detector->engine, &head, text, sizeof text) == 0)
-        detector->images = true;
+        detector->takes_images = true;
     free(wanted);
-    if (!detector->images)
-        sp_log(SP_LOG_WARNING, "engine %s works with images and outputs on the CPU: %s",
+    if (!detector->takes_images)
+        sp_log(SP_LOG_WARNING, "engine %s: letterbox and head run on the CPU: %s",
                detector->api->name, text);
     detector->api->describe(detector->engine, &detector->description);
 }
@@ -238,7 +238,7 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
     if (result == SP_OK)
         result = open_and_run(detector, options, err);
     if (result == SP_OK)
-        use_images(detector);
+        use_device_head(detector);
     if (result < 0) {
         sp_detector_close(detector);
         return result;
@@ -330,7 +330,7 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_request *r
                      const struct sp_frame *frame, struct sp_error *err)
 {
     assert(request->images < detector->batch);
-    if (detector->images)
+    if (detector->takes_images)
         return put_image(detector, request, frame, err);
     uint8_t *input = detector->api->input(detector->engine, request->index) +
                      (size_t)request->images * image_bytes(detector);
@@ -366,7 +366,7 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_request 
 {
     char text[ENGINE_ERROR_BYTES] = "";
     request->submitted_us = request->finished_us = sp_clock_us();
-    int result = detector->images && request->images == 0
+    int result = detector->takes_images && request->images == 0
                      ? detector->api->submit_again(detector->engine, request->index,
                                                    detector->batch, text, sizeof text)
                      : detector->api->submit(detector->engine, request->index, text, sizeof text);
@@ -402,7 +402,7 @@ int sp_detector_collect(struct sp_detector *detector, struct sp_detector_request
     int count = 1 + (detector->model.boxes_output != detector->model.confidences_output);
     for (int i = 0; i < request->images; ++i)
         request->image[i].detection_count = 0;
-    if (detector->images && !request->given)
+    if (detector->takes_images && !request->given)
         return collect_boxes(detector, request, err);
     int result = wait_and_get(detector, request->index, outputs, count, err);
     request->finished_us = sp_clock_us();

@@ -8,8 +8,8 @@ bool sp_device_head(struct spoton_head *head, uint8_t *class_wanted, const struc
     if ((model->head_type != SP_HEAD_YOLOV8 && model->head_type != SP_HEAD_END_TO_END) ||
         model->center_boxes || model->rows_overlap || model->boxes_output != 0 ||
         model->confidences_output != 0)
-        return false; /* the others' confidences and boxes want more arithmetic */
-    /* The smallest float that is not below the threshold, as in sp_head_decode(). */
+        return false; /* the others need arithmetic that devices do not have */
+    /* Rounded up to the next float, as in sp_head_decode(). */
     float threshold = (float)options->confidence_threshold;
     if ((double)threshold < options->confidence_threshold)
         threshold = nextafterf(threshold, 2.0f);
@@ -37,7 +37,7 @@ int sp_device_image(struct spoton_image *image, struct sp_letterbox_geometry *ge
                     const struct sp_frame *frame, int width_px, int height_px, struct sp_error *err)
 {
     if (frame->width_px < 1 || frame->height_px < 1)
-        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d: empty", frame->width_px,
+        return sp_fail(err, SP_ERR_INVALID, "frame of %dx%d: empty", frame->width_px,
                        frame->height_px);
     sp_letterbox_geometry_of(geometry, frame, width_px, height_px);
     *image = sp_frame_image(frame);

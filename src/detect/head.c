@@ -6,17 +6,18 @@
 
 enum { CANDIDATES_MAX = 4096, BLOCK = 256, CLASSES_MAX = 1024 };
 
-/* The head's numbers, however they lie: value v of box i is boxes[v * value_step + i * box_step],
- * its confidence for class c confidences[c * value_step + i * confidence_step]. */
+/* The head's values in either memory layout: value v of box i is
+ * boxes[v * value_step + i * box_step], its confidence for class c
+ * confidences[c * value_step + i * confidence_step]. */
 struct head {
     const struct sp_model *model;
     const struct sp_letterbox_geometry *geometry;
     const float *boxes, *confidences;
     size_t value_step, box_step, confidence_step;
     int64_t count;
-    bool objectness;       /* value 4, a factor of all confidences */
-    float unit[2];         /* pixels of a box's numbers */
-    const int *strides_px; /* of YOLOX's raw cells */
+    bool objectness;       /* value 4 is a factor of all confidences */
+    float unit[2];         /* pixels per unit of a box's values, x and y */
+    const int *strides_px; /* of YOLOX's raw cells, else NULL */
     float threshold;
 };
 
@@ -36,7 +37,7 @@ static size_t list_wanted(const struct sp_model *model, const struct sp_head_opt
     return count;
 }
 
-/* Adds the box if it is one: finite and not empty. */
+/* Adds a box that is finite and not empty. */
 static void add_box(struct sp_candidate_heap *heap, struct sp_candidate box)
 {
     if (isfinite(box.x1) && isfinite(box.y1) && isfinite(box.x2) && isfinite(box.y2) &&
@@ -80,8 +81,8 @@ static void add_center_box(struct sp_candidate_heap *heap, const struct head *he
                   });
 }
 
-/* Nearly all boxes are under the threshold, so a block's confidences are only compared at first, in
- * loops that vectorise; comparisons with NaN are false, so NaN never passes. */
+/* Nearly all boxes are below the threshold, so a first pass only compares a block's confidences, in
+ * loops that the compiler vectorizes. Comparisons with NaN are false, so NaN never passes. */
 static void scan_columns(const struct head *head, const int *wanted, size_t wanted_count,
                          struct sp_candidate_heap *heap)
 {
@@ -168,7 +169,7 @@ static void scan_end_to_end(const struct head *head, const struct sp_head_option
     }
 }
 
-/* Boxes that lie in the bars alone are empty once clipped, and go. */
+/* Drops boxes that cover only the bars: they are empty after clipping. */
 static size_t write_detections(const struct sp_candidate *candidates, size_t count,
                                const struct sp_letterbox_geometry *geometry,
                                struct sp_detection detections[SP_DETECTIONS_MAX])
@@ -191,8 +192,8 @@ static size_t write_detections(const struct sp_candidate *candidates, size_t cou
     return written;
 }
 
-/* False when the dimensions are not those the model was recognised by. */
-static bool find_numbers(struct head *head, const struct sp_model_output *outputs)
+/* False: the dimensions are not those of the recognized head type. */
+static bool find_values(struct head *head, const struct sp_model_output *outputs)
 {
     const struct sp_model *model = head->model;
     const struct sp_model_output *boxes = &outputs[model->boxes_output];
@@ -213,10 +214,11 @@ static bool find_numbers(struct head *head, const struct sp_model_output *output
     head->confidences = boxes->data + (size_t)confidence_from * head->value_step;
     if (pair) {
         if (confidences->rank != 2 || confidences->dims[0] != head->count ||
-            confidences->dims[1] != model->score_columns || model->score_columns < model->classes)
+            confidences->dims[1] != model->confidence_columns ||
+            model->confidence_columns < model->classes)
             return false;
         head->confidences = confidences->data;
-        head->confidence_step = (size_t)model->score_columns;
+        head->confidence_step = (size_t)model->confidence_columns;
     }
     if (model->raw_cells)
         head->strides_px = sp_grid_find(head->count, head->geometry->input_width_px,
@@ -236,11 +238,10 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
                  model->relative_boxes ? (float)geometry->input_height_px : 1.0f},
         .threshold = (float)options->confidence_threshold,
     };
-    /* The smallest float that is not below the threshold, so that "confidence >= threshold" holds
-     * in double as well. */
+    /* Rounded up to the next float, so that "confidence >= threshold" also holds in double. */
     if ((double)head.threshold < options->confidence_threshold)
         head.threshold = nextafterf(head.threshold, 2.0f);
-    if (!find_numbers(&head, outputs))
+    if (!find_values(&head, outputs))
         return 0;
 
     struct sp_candidate candidates[CANDIDATES_MAX];

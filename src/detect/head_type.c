@@ -6,15 +6,15 @@
 
 #define SUPPORTED                                                                                  \
     "supported: YOLOv5, v6, v7, v8, v11, YOLO10, YOLO26, YOLOX, RT-DETR and RF-DETR as their "     \
-    "exporters give them; see docs/MODELS.md"
+    "exporters write them; see docs/MODELS.md"
 
 enum {
     COCO_CLASSES = 80,
     COCO_CATEGORIES = 91,
     CLASSES_MAX = 1000,
-    QUERIES_MAX = 1000, /* boxes of a head without NMS: mostly 300 */
-    DETR_QUERIES = 100, /* of heads with softmax and a class "nothing" */
-    NANODET_BINS = 32,  /* values a box behind the confidences */
+    QUERIES_MAX = 1000, /* rows of a head without NMS: 300 in most exports */
+    DETR_QUERIES = 100, /* rows of heads with softmax and a "no object" class */
+    NANODET_BINS = 32,  /* values of a box after its confidences */
 };
 
 struct sp_shape_text sp_shape_text(const struct spoton_tensor *tensor)
@@ -30,26 +30,26 @@ struct sp_shape_text sp_shape_text(const struct spoton_tensor *tensor)
         [SPOTON_ELEMENT_I64] = "i64",
     };
     struct sp_shape_text shape;
-    size_t used = 0, room = sizeof shape.text;
+    size_t used = 0, capacity = sizeof shape.text;
     for (int i = 0; i < tensor->rank; ++i) {
         char number[24] = "?";
         if (tensor->dims[i] >= 0)
             snprintf(number, sizeof number, "%lld", (long long)tensor->dims[i]);
-        used += (size_t)snprintf(shape.text + used, room - used, "%s%s", i ? "," : "[", number);
-        if (used >= room)
+        used += (size_t)snprintf(shape.text + used, capacity - used, "%s%s", i ? "," : "[", number);
+        if (used >= capacity)
             return shape;
     }
-    snprintf(shape.text + used, room - used, "%s%s", tensor->rank ? "] " : "of any rank, ",
+    snprintf(shape.text + used, capacity - used, "%s%s", tensor->rank ? "] " : "of any rank, ",
              elements[tensor->element]);
     return shape;
 }
 
 /* An output [b, first, second] as a list of boxes. */
 struct form {
-    int64_t boxes, values; /* -1: free */
+    int64_t boxes, values; /* -1: dynamic */
     bool rows_first;
-    bool size_known; /* of the input, and the number of boxes */
-    bool one, three; /* boxes a cell of the usual grids */
+    bool size_known; /* the input size and the number of boxes are fixed */
+    bool one, three; /* boxes per cell of the usual grids */
 };
 
 static bool is_cells(int64_t boxes, int width_px, int height_px)
@@ -57,7 +57,8 @@ static bool is_cells(int64_t boxes, int width_px, int height_px)
     return boxes > 0 && width_px > 0 && height_px > 0 && sp_grid_find(boxes, width_px, height_px);
 }
 
-/* The short side is the box, the long one the boxes; on tiny inputs only their number tells. */
+/* The shorter dimension is a box's values, the longer one the boxes. On tiny inputs this can be the
+ * other way round, so a dimension that equals the number of cells takes precedence. */
 static struct form read_form(const struct spoton_tensor *output, int width_px, int height_px)
 {
     int64_t first = output->dims[1], second = output->dims[2];
@@ -86,11 +87,11 @@ static bool is_list_of_queries(const struct form *form)
            !form->three;
 }
 
-/* Whether a wished head type can have this form. */
+/* Whether the head type that MODEL_HEAD requests can have this form. */
 static bool can_be(enum sp_head_type head_type, const struct form *form)
 {
     if (form->values > 5 + CLASSES_MAX)
-        return head_type == SP_HEAD_AUTO; /* refused later, with more to say */
+        return head_type == SP_HEAD_AUTO; /* refused later, with a better message */
     switch (head_type) {
     case SP_HEAD_AUTO:
         return true;
@@ -111,20 +112,21 @@ static bool can_be(enum sp_head_type head_type, const struct form *form)
     return false;
 }
 
-/* SP_HEAD_AUTO: none. */
+/* SP_HEAD_AUTO: the form fits no head type. */
 static enum sp_head_type choose(struct sp_model *model, const struct form *form)
 {
     int64_t values = form->values;
     bool named = model->names > 0;
     bool names_fit = named ? model->names == values - 4 : values == 4 + COCO_CLASSES;
     bool names_fit_objectness = named ? model->names == values - 5 : values == 5 + COCO_CLASSES;
-    /* Names with gaps may leave out the last ones, too. */
+    /* Names with gaps need not reach the last class, so their count is no upper bound. */
     named = named && !model->names_sparse;
     if (values < 5 || values > 5 + CLASSES_MAX)
         return SP_HEAD_AUTO;
     if (values == 6 && (is_list_of_queries(form) || (form->rows_first && form->boxes < 0)))
         return SP_HEAD_END_TO_END;
-    /* The rows are of all cells: of YOLOv8 with two classes, of YOLOX with one, or these. */
+    /* One row per cell: YOLOv8 with two classes, YOLOX with one, or end-to-end rows. More than two
+     * names exclude the first two. */
     if (values == 6 && form->rows_first && !form->three && named && model->names > 2)
         return SP_HEAD_END_TO_END;
     if (!form->rows_first)
@@ -144,29 +146,28 @@ static enum sp_head_type choose(struct sp_model *model, const struct form *form)
     return names_fit_objectness ? SP_HEAD_YOLOV5 : SP_HEAD_YOLOV8;
 }
 
-/* A word about heads that come up often. */
+/* A hint for head types that are often tried. */
 static const char *why_not(const struct sp_model *model, const struct form *form)
 {
     if (form->one && form->rows_first && form->values == COCO_CLASSES + NANODET_BINS)
-        return ", a NanoDet head (class scores, then a distribution for each side of the box)";
+        return ", a NanoDet head (class confidences, then a distribution for each side of the box)";
     if (is_list_of_queries(form) && form->values > 6)
-        return model->names > 0 ? ", rows of more than a box and the classes that the file names "
+        return model->names > 0 ? ", rows with more values than a box and the named classes have "
                                   "(masks, keypoints, angles)"
-                                : ", rows of an unknown kind (if it is RT-DETR, say "
-                                  "MODEL_FAMILY=rtdetr)";
+                                : ", rows of an unknown kind (for RT-DETR set MODEL_HEAD=rtdetr)";
     if (form->size_known && !form->one && !form->three && form->values >= 5)
-        return ", a number of boxes that is not of these families";
+        return ", a number of boxes that no known head type has at this input size";
     return "";
 }
 
-static int recognise_one(struct sp_model *model, const struct spoton_tensor *output, int width_px,
+static int recognize_one(struct sp_model *model, const struct spoton_tensor *output, int width_px,
                          int height_px, struct sp_error *err)
 {
     if (output->rank == 4 || output->rank == 5)
         return refuse(
             model, output, 0,
-            ", a map of cells whose boxes are still to be computed (FastestDet, NanoDet, or "
-            "an export without its decoding)",
+            ", a feature map without decoded boxes (FastestDet, NanoDet, or an export without "
+            "decoding)",
             err);
     if (output->rank != 3)
         return refuse(model, output, 0, "", err);
@@ -177,8 +178,8 @@ static int recognise_one(struct sp_model *model, const struct spoton_tensor *out
         return refuse(model, output, 0, why_not(model, &form), err);
     if (!can_be(head_type, &form))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: output 0 is %s, which is no output of %s (MODEL_FAMILY); see "
-                       "docs/MODELS.md",
+                       "model %s: output 0 is %s, which does not fit MODEL_HEAD=%s; set "
+                       "MODEL_HEAD=auto, or see docs/MODELS.md",
                        model->path, sp_shape_text(output).text, sp_head_type_name(head_type));
     if (!head_type)
         head_type = choose(model, &form);
@@ -209,8 +210,7 @@ static bool is_named(const struct spoton_tensor *output, const char *name)
     return strstr(output->name, name) != NULL;
 }
 
-/* "dets" and "labels", as RF-DETR's own export calls them: nothing else tells them from RT-DETR's.
- */
+/* RF-DETR's export names its outputs "dets" and "labels"; their shapes are those of RT-DETR. */
 static bool is_rfdetr(const struct sp_model *model, const struct spoton_tensor *outputs)
 {
     if (model->wish.head_type)
@@ -219,7 +219,8 @@ static bool is_rfdetr(const struct sp_model *model, const struct spoton_tensor *
            (is_named(&outputs[1], "dets") && is_named(&outputs[0], "labels"));
 }
 
-/* A fine-tuned one has n+1 logits, the last for "nothing"; that of COCO has its 91 categories. */
+/* A fine-tuned RF-DETR has n+1 logits, the last for "no object"; the COCO one has one for each of
+ * the 91 categories. */
 static int rfdetr_classes(const struct sp_model *model, int columns)
 {
     bool all = columns == COCO_CATEGORIES || columns == 1 || model->names == columns;
@@ -227,9 +228,9 @@ static int rfdetr_classes(const struct sp_model *model, int columns)
 }
 
 /* RT-DETR and D-FINE as Transformers exports them: "logits" [b, queries, classes] and "pred_boxes"
- * [b, queries, 4]; RF-DETR. With four classes the sizes are the same, and the names tell. Older
- * DETRs look alike, but want another input and have another confidence. */
-static int recognise_pair(struct sp_model *model, const struct spoton_tensor *outputs,
+ * [b, queries, 4]; RF-DETR. With four classes both shapes are equal, and the names decide. Older
+ * DETRs have the same shapes, but another input normalization and softmax confidences. */
+static int recognize_pair(struct sp_model *model, const struct spoton_tensor *outputs,
                           struct sp_error *err)
 {
     int boxes = outputs[1].rank == 3 && outputs[1].dims[2] == 4 ? 1 : 0;
@@ -247,13 +248,14 @@ static int recognise_pair(struct sp_model *model, const struct spoton_tensor *ou
     if (!rfdetr && !model->wish.head_type && (box->dims[1] == DETR_QUERIES || table_of_91))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "model %s: outputs %s and %s are those of DETR or Deformable DETR, or of an "
-                       "RF-DETR whose outputs are not called dets and labels (say "
-                       "MODEL_FAMILY=rfdetr); " SUPPORTED,
+                       "RF-DETR whose outputs are not named dets and labels (set "
+                       "MODEL_HEAD=rfdetr); " SUPPORTED,
                        model->path, sp_shape_text(&outputs[0]).text,
                        sp_shape_text(&outputs[1]).text);
     model->head_type = rfdetr ? SP_HEAD_RFDETR : SP_HEAD_RTDETR;
-    model->score_columns = (int)confidence->dims[2];
-    model->classes = rfdetr ? rfdetr_classes(model, model->score_columns) : model->score_columns;
+    model->confidence_columns = (int)confidence->dims[2];
+    model->classes =
+        rfdetr ? rfdetr_classes(model, model->confidence_columns) : model->confidence_columns;
     model->rows_first = model->relative_boxes = true;
     model->boxes_output = boxes;
     model->confidences_output = 1 - boxes;
@@ -261,7 +263,7 @@ static int recognise_pair(struct sp_model *model, const struct spoton_tensor *ou
     return SP_OK;
 }
 
-/* Older exports of YOLOv5 and v7 give the raw maps behind the boxes. */
+/* Older exports of YOLOv5 and v7 add the raw feature maps after the boxes. */
 static bool are_maps(const struct spoton_tensor *outputs, int count)
 {
     for (int i = 0; i < count; ++i) {
@@ -277,7 +279,7 @@ static int read_names(struct sp_model *model, struct sp_error *err)
         (model->names_sparse && model->names < model->classes))
         return SP_OK;
     return sp_fail(err, SP_ERR_UNSUPPORTED,
-                   "model %s: names %d classes, but its output has room for %d: a head with more "
+                   "model %s: names %d classes, but its output has values for %d: a head with more "
                    "than boxes (keypoints, masks, angles); " SUPPORTED,
                    model->path, model->names, model->classes);
 }
@@ -289,13 +291,13 @@ static void read_input(struct sp_model *model)
     if (model->wish.range != SP_RANGE_AUTO)
         bytes = model->wish.range == SP_RANGE_BYTES;
     model->scale = bytes ? 1 : 255;
-    bool normalised =
+    bool normalized =
         model->head_type == SP_HEAD_RFDETR && !bytes && model->wish.range == SP_RANGE_AUTO;
     for (int i = 0; i < 3; ++i) {
         static const float mean[] = {0.485f, 0.456f, 0.406f},
                            deviation[] = {0.229f, 0.224f, 0.225f};
-        model->mean[i] = normalised ? mean[i] : 0;
-        model->deviation[i] = normalised ? deviation[i] : 0;
+        model->mean[i] = normalized ? mean[i] : 0;
+        model->deviation[i] = normalized ? deviation[i] : 0;
     }
     model->swap_red_blue =
         model->wish.color == SP_COLOR_AUTO ? yolox : model->wish.color == SP_COLOR_BGR;
@@ -311,9 +313,9 @@ int sp_head_type_recognize(struct sp_model *model, const struct spoton_tensor *o
         return sp_fail(err, SP_ERR_UNSUPPORTED, "model %s: has no outputs; " SUPPORTED,
                        model->path);
     if (count == 1 || (outputs[0].rank == 3 && are_maps(outputs + 1, count - 1)))
-        result = recognise_one(model, outputs, width_px, height_px, err);
+        result = recognize_one(model, outputs, width_px, height_px, err);
     else if (count == 2)
-        result = recognise_pair(model, outputs, err);
+        result = recognize_pair(model, outputs, err);
     else
         result = refuse_pair(model, outputs, count, err);
     if (result == SP_OK)

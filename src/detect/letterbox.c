@@ -10,7 +10,7 @@
 
 enum {
     BAR_GREY = 114,
-    STRIP_ROWS = 4, /* even: a row of chroma serves two */
+    STRIP_ROWS = 4, /* even: one row of chroma per two rows of luma */
     ARGB_BYTES = 4,
 };
 
@@ -20,14 +20,14 @@ struct plane {
 };
 
 struct sp_letterbox {
-    struct plane chroma[2]; /* U and V of an NV12 image, taken apart */
-    struct plane scaled[3]; /* STRIP_ROWS rows, or all */
-    struct plane blended;   /* one row of the source's width, between two of its rows */
+    struct plane chroma[2]; /* U and V of an NV12 image, deinterleaved */
+    struct plane scaled[3]; /* STRIP_ROWS rows, or the whole image */
+    struct plane blended;   /* one row, interpolated between two source rows */
     struct plane argb;      /* STRIP_ROWS rows */
     struct sp_resampler luma_row, chroma_row;
 };
 
-/* A image in planes, whoever owns them. */
+/* A planar image; does not own its planes. */
 struct image {
     const uint8_t *plane[3];
     int stride_bytes[3];
@@ -42,13 +42,13 @@ static int at_least_one(double value)
 void sp_letterbox_geometry_of(struct sp_letterbox_geometry *geometry, const struct sp_frame *frame,
                               int input_width_px, int input_height_px)
 {
-    double seen_width, seen_height;
+    double square_width, square_height;
     int source_width_px = frame->width_px, source_height_px = frame->height_px;
-    sp_frame_square_size(frame, &seen_width, &seen_height);
-    double gain = fmin(input_width_px / seen_width, input_height_px / seen_height);
-    /* rint() rounds halves to even, as the reference's language does. */
-    int width = at_least_one(rint(seen_width * gain));
-    int height = at_least_one(rint(seen_height * gain));
+    sp_frame_square_size(frame, &square_width, &square_height);
+    double gain = fmin(input_width_px / square_width, input_height_px / square_height);
+    /* rint() rounds halves to even, as Python's round() in the reference. */
+    int width = at_least_one(rint(square_width * gain));
+    int height = at_least_one(rint(square_height * gain));
     *geometry = (struct sp_letterbox_geometry){
         .source_width_px = source_width_px,
         .source_height_px = source_height_px,
@@ -58,8 +58,8 @@ void sp_letterbox_geometry_of(struct sp_letterbox_geometry *geometry, const stru
         .top_px = (input_height_px - height) / 2,
         .width_px = width,
         .height_px = height,
-        .gain_x = gain * (seen_width / source_width_px),
-        .gain_y = gain * (seen_height / source_height_px),
+        .gain_x = gain * (square_width / source_width_px),
+        .gain_y = gain * (square_height / source_height_px),
     };
 }
 
@@ -120,7 +120,7 @@ void sp_letterbox_close(struct sp_letterbox *letterbox)
     free(letterbox);
 }
 
-/* Grows only: cameras of different sizes take turns without allocating. */
+/* Only grows, so that cameras of different sizes can alternate without allocation. */
 static int reserve(struct plane *plane, int stride_bytes, int height_px, struct sp_error *err)
 {
     size_t bytes = (size_t)stride_bytes * (size_t)height_px;
@@ -147,8 +147,8 @@ static int open_image(struct sp_letterbox *letterbox, const struct sp_frame *fra
     };
     if (frame->format == SP_PIXEL_I420)
         return SP_OK;
-    /* Taken apart first: libyuv scales interleaved chroma with a poorer filter, and a image must
-     * not give other boxes because of the decoder that made it. */
+    /* Deinterleaved first: libyuv scales interleaved chroma with a poorer filter, and the boxes
+     * must not depend on the decoder's pixel format. */
     int width = (frame->width_px + 1) / 2, height = (frame->height_px + 1) / 2;
     for (int i = 0; i < 2; ++i) {
         int result = reserve(&letterbox->chroma[i], width, height, err);
@@ -167,8 +167,8 @@ static bool has_size(const struct image *image, const struct sp_letterbox_geomet
     return image->width_px == geometry->width_px && image->height_px == geometry->height_px;
 }
 
-/* By rows as they are wanted: they stay in the cache until they are colours. What libyuv has
- * special code for (a half), what needs more taps, and what grows is left to it. */
+/* Scaled row by row, so that rows are still in the cache when they are converted to RGB. libyuv
+ * scales by exactly one half (special code), below that (more taps) and up. */
 static bool scales_by_rows(const struct image *image, const struct sp_letterbox_geometry *geometry)
 {
     int from_w = image->width_px, w = geometry->width_px;
@@ -204,7 +204,7 @@ static int open_rows(struct sp_letterbox *letterbox, const struct image *image,
     return result;
 }
 
-/* Two taps are enough down to a half; below that they would skip source pixels. */
+/* Below one half, two taps would skip source pixels. */
 static int scale_all(struct sp_letterbox *letterbox, struct image *image,
                      const struct sp_letterbox_geometry *geometry, struct sp_error *err)
 {
@@ -218,7 +218,7 @@ static int scale_all(struct sp_letterbox *letterbox, struct image *image,
                   image->plane[2], image->stride_bytes[2], image->width_px, image->height_px,
                   letterbox->scaled[0].data, width, letterbox->scaled[1].data, chroma,
                   letterbox->scaled[2].data, chroma, width, height, filter) != 0)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot be scaled to %dx%d",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "frame of %dx%d: cannot be scaled to %dx%d",
                        image->width_px, image->height_px, width, height);
     *image = (struct image){
         .plane = {letterbox->scaled[0].data, letterbox->scaled[1].data, letterbox->scaled[2].data},
@@ -229,7 +229,7 @@ static int scale_all(struct sp_letterbox *letterbox, struct image *image,
     return SP_OK;
 }
 
-/* pixel_bytes 3: the three colours of an interleaved input; 1: one plane of a planar one. */
+/* pixel_bytes: 3 for interleaved input, 1 for one plane of planar input. */
 static void paint_bars(uint8_t *input, const struct sp_letterbox_geometry *geometry,
                        size_t pixel_bytes)
 {
@@ -247,7 +247,8 @@ static void paint_bars(uint8_t *input, const struct sp_letterbox_geometry *geome
            (size_t)(geometry->input_height_px - bottom_px) * stride_bytes);
 }
 
-static bool same_place(const struct sp_letterbox_geometry *a, const struct sp_letterbox_geometry *b)
+static bool same_geometry(const struct sp_letterbox_geometry *a,
+                          const struct sp_letterbox_geometry *b)
 {
     return a->input_width_px == b->input_width_px && a->input_height_px == b->input_height_px &&
            a->left_px == b->left_px && a->top_px == b->top_px && a->width_px == b->width_px &&
@@ -269,7 +270,7 @@ static void scale_plane_rows(struct sp_letterbox *letterbox, const struct sp_res
     }
 }
 
-/* Rows of the scaled image, as a image of their own. first_row is even. */
+/* Some rows of the scaled image. first_row is even. */
 static struct image take_strip(struct sp_letterbox *letterbox, const struct image *image,
                                const struct sp_letterbox_geometry *geometry, int first_row,
                                int rows)
@@ -300,7 +301,7 @@ static bool to_interleaved(const struct image *strip, uint8_t *rgb, int stride_b
                              stride_bytes, matrix, strip->width_px, strip->height_px) == 0;
 }
 
-/* "ARGB" lies in memory as B, G, R, A, and sp_frame_red_first() has put red first. */
+/* libyuv's ARGB is B, G, R, A in memory; the matrix of sp_frame_red_first() exchanges R and B. */
 static bool to_planes(struct plane *argb, const struct image *strip, uint8_t *red,
                       size_t plane_bytes, int stride_bytes, const struct YuvConstants *matrix)
 {
@@ -315,7 +316,7 @@ static bool to_planes(struct plane *argb, const struct image *strip, uint8_t *re
     return true;
 }
 
-/* Strip by strip, so that all between the source's rows and the input stays in the cache. */
+/* Strip by strip, so that intermediate rows stay in the cache. */
 static int convert(struct sp_letterbox *letterbox, const struct image *image,
                    const struct sp_letterbox_geometry *geometry, uint8_t *input, bool planar,
                    const struct YuvConstants *matrix, struct sp_error *err)
@@ -333,7 +334,7 @@ static int convert(struct sp_letterbox *letterbox, const struct image *image,
             planar ? to_planes(&letterbox->argb, &strip, out, plane_bytes, stride_bytes, matrix)
                    : to_interleaved(&strip, out, stride_bytes, matrix);
         if (!done)
-            result = sp_fail(err, SP_ERR_UNSUPPORTED, "image of %dx%d: cannot be converted to RGB",
+            result = sp_fail(err, SP_ERR_UNSUPPORTED, "frame of %dx%d: cannot be converted to RGB",
                              geometry->source_width_px, geometry->source_height_px);
         out += (ptrdiff_t)rows * stride_bytes;
     }
@@ -345,7 +346,7 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
                       struct sp_letterbox_geometry *last, struct sp_error *err)
 {
     if (frame->width_px < 1 || frame->height_px < 1)
-        return sp_fail(err, SP_ERR_INVALID, "image of %dx%d: empty", frame->width_px,
+        return sp_fail(err, SP_ERR_INVALID, "frame of %dx%d: empty", frame->width_px,
                        frame->height_px);
     struct sp_letterbox_geometry geometry;
     struct image image;
@@ -358,7 +359,7 @@ int sp_letterbox_fill(struct sp_letterbox *letterbox, const struct sp_frame *fra
     if (result < 0)
         return result;
     bool planar = layout == SPOTON_LAYOUT_NCHW;
-    if (!same_place(&geometry, last))
+    if (!same_geometry(&geometry, last))
         for (size_t i = 0; i < (planar ? 3 : 1); ++i)
             paint_bars(input + i * (size_t)input_width_px * (size_t)input_height_px, &geometry,
                        planar ? 1 : 3);

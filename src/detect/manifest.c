@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FORMAT "spoton model manifest"
+#define OLD_FORMAT "spoton model card" /* up to 0.2, with other names of some keys */
 
 enum { MANIFEST_VERSION = 1, MANIFEST_BYTES_MAX = 1 << 20 };
 
@@ -23,6 +24,25 @@ static const char *const precisions[] = {
 
 /* ---- reading ---- */
 
+static const struct {
+    const char *key, *old;
+} old_keys[] = {
+    {"head_type", "family"},
+    {"quantization_check", "gate"},
+    {"confidence", "score"},
+    {"check_frames", "gate_frames"},
+};
+
+/* The member of that name, or of the name that it had up to 0.2. */
+static const json_t *member(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    for (size_t i = 0; !value && i < sizeof old_keys / sizeof *old_keys; ++i)
+        if (strcmp(key, old_keys[i].key) == 0)
+            value = json_object_get(object, old_keys[i].old);
+    return value;
+}
+
 struct reader {
     const char *path;
     struct sp_error *err;
@@ -33,7 +53,7 @@ static void refuse(struct reader *reader, const char *key, const char *wanted)
 {
     if (!reader->failed)
         sp_fail(reader->err, SP_ERR_FORMAT,
-                "model manifest %s: \"%s\" is not %s; export the model again", reader->path, key,
+                "model manifest %s: \"%s\" must be %s; export the model again", reader->path, key,
                 wanted);
     reader->failed = true;
 }
@@ -41,9 +61,9 @@ static void refuse(struct reader *reader, const char *key, const char *wanted)
 static void get_text(struct reader *reader, const json_t *object, const char *key, char *out,
                      size_t out_bytes)
 {
-    const char *text = json_string_value(json_object_get(object, key));
+    const char *text = json_string_value(member(object, key));
     if (!text || strlen(text) >= out_bytes)
-        refuse(reader, key, "a short text");
+        refuse(reader, key, "a string, and not so long");
     else
         snprintf(out, out_bytes, "%s", text);
 }
@@ -51,10 +71,10 @@ static void get_text(struct reader *reader, const json_t *object, const char *ke
 static double get_number(struct reader *reader, const json_t *object, const char *key, double low,
                          double high)
 {
-    const json_t *value = json_object_get(object, key);
+    const json_t *value = member(object, key);
     double number = json_number_value(value);
     if (!json_is_number(value) || number < low || number > high) {
-        refuse(reader, key, "a number in its range");
+        refuse(reader, key, "a number within its range");
         return low;
     }
     return number;
@@ -99,7 +119,7 @@ static void read_quantisation(struct reader *reader, const json_t *root,
                               struct sp_manifest *manifest)
 {
     const json_t *calibration = json_object_get(root, "calibration");
-    const json_t *check = json_object_get(root, "gate");
+    const json_t *check = member(root, "quantization_check");
     if (json_is_object(calibration)) {
         manifest->calibration_frames = get_count(reader, calibration, "frames", 1);
         get_text(reader, calibration, "method", manifest->calibration_method,
@@ -110,7 +130,7 @@ static void read_quantisation(struct reader *reader, const json_t *root,
         manifest->check_frames = get_count(reader, check, "frames", 1);
         manifest->check_boxes = get_count(reader, check, "boxes", 0);
         manifest->check_iou = get_number(reader, check, "iou", 0, 1);
-        manifest->check_score = get_number(reader, check, "confidence", 0, 1);
+        manifest->check_confidence = get_number(reader, check, "confidence", 0, 1);
         manifest->check_required = get_number(reader, check, "required", 0, 1);
         manifest->check_recall = get_number(reader, check, "recall", 0, 1);
         manifest->check_precision = get_number(reader, check, "precision", 0, 1);
@@ -124,7 +144,7 @@ static void read_root(struct reader *reader, const json_t *root, struct sp_manif
     const json_t *engine = json_object_get(root, "engine");
     const json_t *source = json_object_get(root, "source");
     get_text(reader, root, "format", format, sizeof format);
-    if (strcmp(format, FORMAT) != 0)
+    if (strcmp(format, FORMAT) != 0 && strcmp(format, OLD_FORMAT) != 0)
         refuse(reader, "format", "\"" FORMAT "\"");
     get_number(reader, root, "version", MANIFEST_VERSION, MANIFEST_VERSION);
     get_text(reader, root, "file", manifest->file, sizeof manifest->file);
@@ -134,7 +154,7 @@ static void read_root(struct reader *reader, const json_t *root, struct sp_manif
     manifest->bytes = (int64_t)get_number(reader, root, "bytes", 0, 1e15);
     get_text(reader, source, "file", manifest->source_file, sizeof manifest->source_file);
     get_text(reader, source, "sha256", manifest->source_sha256, sizeof manifest->source_sha256);
-    get_text(reader, root, "family", manifest->head_type, sizeof manifest->head_type);
+    get_text(reader, root, "head_type", manifest->head_type, sizeof manifest->head_type);
     manifest->classes = get_count(reader, root, "classes", 1);
     manifest->width_px = get_count(reader, input, "width", 1);
     manifest->height_px = get_count(reader, input, "height", 1);
@@ -158,8 +178,10 @@ int sp_manifest_read(struct sp_manifest *manifest, const char *path, struct sp_e
         return sp_fail(err, sp_error_from_errno(errno), "model manifest %s: %s", path,
                        strerror(errno));
     if (status.st_size > MANIFEST_BYTES_MAX)
-        return sp_fail(err, SP_ERR_FORMAT, "model manifest %s: %lld bytes are no manifest", path,
-                       (long long)status.st_size);
+        return sp_fail(err, SP_ERR_FORMAT,
+                       "model manifest %s: %lld bytes are too many for a manifest; at most %d "
+                       "are read",
+                       path, (long long)status.st_size, MANIFEST_BYTES_MAX);
     FILE *file = sp_lines_open(path);
     if (!file)
         return sp_fail(err, sp_error_from_errno(errno), "model manifest %s: %s", path,
@@ -201,12 +223,12 @@ static void put_calibration(struct sp_json *json, const struct sp_manifest *mani
 
 static void put_check(struct sp_json *json, const struct sp_manifest *manifest)
 {
-    sp_json_key(json, "gate");
+    sp_json_key(json, "quantization_check");
     sp_json_begin_object(json);
     sp_json_member_int(json, "frames", manifest->check_frames);
     sp_json_member_int(json, "boxes", manifest->check_boxes);
     sp_json_member_number(json, "iou", manifest->check_iou, 3);
-    sp_json_member_number(json, "confidence", manifest->check_score, 3);
+    sp_json_member_number(json, "confidence", manifest->check_confidence, 3);
     sp_json_member_number(json, "required", manifest->check_required, 4);
     sp_json_member_number(json, "recall", manifest->check_recall, 4);
     sp_json_member_number(json, "precision", manifest->check_precision, 4);
@@ -221,7 +243,7 @@ static void put_manifest(struct sp_json *json, const struct sp_manifest *manifes
     sp_json_member_string(json, "file", manifest->file);
     sp_json_member_string(json, "sha256", manifest->sha256);
     sp_json_member_int(json, "bytes", manifest->bytes);
-    sp_json_member_string(json, "family", manifest->head_type);
+    sp_json_member_string(json, "head_type", manifest->head_type);
     sp_json_member_int(json, "classes", manifest->classes);
     sp_json_member_string(json, "precision", precisions[manifest->precision]);
     sp_json_key(json, "source");

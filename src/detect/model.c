@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* COCO's category ids go up to 90, with gaps, and begin with 1 for "person". */
+/* COCO's category ids go up to 90, with gaps; 1 is "person". */
 enum { COCO_CATEGORIES = 91 };
 
 enum { INPUT_PX_MAX = 8192, BATCH_MAX = 1024, STRIDE_PX = 32 };
@@ -20,15 +20,15 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
     const struct spoton_tensor *input = &info->input[0];
     if (info->input_count != 1)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: has %d inputs, \"%s\" and \"%s\"; one image is supported: export "
-                       "it without its postprocessing; see docs/MODELS.md",
+                       "model %s: has %d inputs, \"%s\" and \"%s\", but one image is supported; "
+                       "export it without postprocessing, see docs/MODELS.md",
                        model->path, info->input_count, input->name,
                        info->input_count > 1 ? info->input[1].name : "");
     bool nchw = input->rank == 4 && input->dims[1] == 3;
     bool nhwc = input->rank == 4 && input->dims[3] == 3;
     if (!nchw && !nhwc)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: input \"%s\" is %s, not a image; supported: [b,3,height,width] "
+                       "model %s: input \"%s\" is %s, not an image; supported: [b,3,height,width] "
                        "or [b,height,width,3]; see docs/MODELS.md",
                        model->path, input->name, sp_shape_text(input).text);
     switch (input->element) {
@@ -40,7 +40,8 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
         if (model->wish.range != SP_RANGE_UNIT)
             break;
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: input \"%s\" is %s, which cannot hold 0..1 (MODEL_INPUT_RANGE)",
+                       "model %s: input \"%s\" is %s, which cannot hold 0..1; set "
+                       "MODEL_INPUT_RANGE=auto",
                        model->path, input->name, sp_shape_text(input).text);
     default:
         return sp_fail(err, SP_ERR_UNSUPPORTED,
@@ -64,7 +65,7 @@ static int read_input(struct sp_model *model, const struct spoton_model_info *in
     return SP_OK;
 }
 
-/* Ultralytics' TFLite exports give boxes in 0..1, all its other exports pixels. */
+/* Ultralytics' TFLite exports have boxes in 0..1, its other exports in pixels. */
 static bool is_tflite(const char *path)
 {
     char head[8] = {0};
@@ -87,8 +88,7 @@ static int fail_inspect(const char *path, const char *text, struct sp_error *err
 static void find_person(struct sp_model *model)
 {
     struct sp_class_names *names = &model->class_names;
-    /* The head may still turn out to be YOLOX's, which has a class less; those of TFLite are not.
-     */
+    /* The head may still be recognized as YOLOX, which has one class less; in TFLite it is not. */
     int fewest = model->classes - (model->unsure && model->layout == SPOTON_LAYOUT_NCHW);
     model->person_class = -1;
     if (names->count == 0) {
@@ -133,7 +133,8 @@ int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine
     if (wish)
         model->wish = *wish;
     if (strlen(path) >= sizeof model->path)
-        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long", strlen(path));
+        return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long; move the file",
+                       strlen(path));
     snprintf(model->path, sizeof model->path, "%s", path);
 
     struct spoton_model_info *info = calloc(1, sizeof *info);

@@ -52,7 +52,7 @@ bool sp_names_onnx(struct sp_class_names *names, const char *data, size_t bytes)
 
 /* ---- OpenVINO IR ---- */
 
-static size_t unescape(char *out, size_t room, const char *at, size_t bytes)
+static size_t unescape(char *out, size_t capacity, const char *at, size_t bytes)
 {
     static const struct {
         const char *name;
@@ -60,7 +60,7 @@ static size_t unescape(char *out, size_t room, const char *at, size_t bytes)
     } entities[] = {
         {"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
     size_t used = 0;
-    for (size_t i = 0; i < bytes && used < room;) {
+    for (size_t i = 0; i < bytes && used < capacity;) {
         size_t length = 1;
         char c = at[i];
         for (size_t k = 0; c == '&' && k < sizeof entities / sizeof *entities; k++) {
@@ -72,7 +72,7 @@ static size_t unescape(char *out, size_t room, const char *at, size_t bytes)
         }
         if (c == '&' && length == 1 && bytes - i > 3 && at[i + 1] == '#') {
             const char *close = memchr(at + i, ';', bytes - i < 8 ? bytes - i : 8);
-            out[used] = ' '; /* line ends and the like */
+            out[used] = ' '; /* a numeric reference: line breaks in practice */
             length = close ? (size_t)(close - (at + i)) + 1 : 1;
         } else if (length == 1) {
             out[used] = c;
@@ -83,7 +83,7 @@ static size_t unescape(char *out, size_t room, const char *at, size_t bytes)
     return used;
 }
 
-/* The attribute "value" of the first element of that name. The result is malloc'ed. */
+/* The attribute "value" of the first element with this tag. Allocated with malloc(). */
 static char *element_value(const char *data, size_t bytes, const char *tag, size_t *value_bytes)
 {
     const char *end = data + bytes;
@@ -104,7 +104,7 @@ static char *element_value(const char *data, size_t bytes, const char *tag, size
     return NULL;
 }
 
-/* The model's own rt_info stands behind its layers and edges, which have some, too. */
+/* The model's own rt_info follows its layers and edges, which can have one, too. */
 bool sp_names_ir(struct sp_class_names *names, const char *data, size_t bytes)
 {
     const char *from = data, *end = data + bytes;
@@ -123,7 +123,7 @@ bool sp_names_ir(struct sp_class_names *names, const char *data, size_t bytes)
     return found;
 }
 
-/* ---- all kinds ---- */
+/* ---- any format ---- */
 
 static bool search(struct sp_class_names *names, const char *data, size_t bytes)
 {
@@ -146,7 +146,7 @@ static bool ends_with(const char *path, const char *suffix)
     return length > tail && strcasecmp(path + length - tail, suffix) == 0;
 }
 
-/* What Ultralytics writes beside a model: metadata.yaml; YOLOv5: the model's name with .yaml. */
+/* Ultralytics writes metadata.yaml beside a model, YOLOv5 NAME.yaml. */
 static bool read_yaml_beside(struct sp_class_names *names, const char *path)
 {
     char beside[PATH_BYTES + 16];
@@ -159,8 +159,8 @@ static bool read_yaml_beside(struct sp_class_names *names, const char *path)
     return read_file(names, beside, sp_names_yaml);
 }
 
-/* OpenVINO joins labels with blanks, so that names with blanks cannot be told apart: the same names
- * one after the other, whatever stands between them. */
+/* OpenVINO separates labels by blanks, so names with blanks are ambiguous there: compares all names
+ * as one text. */
 static bool same_text(const struct sp_class_names *a, const struct sp_class_names *b)
 {
     char *text[2] = {malloc(2 * SP_CLASS_TEXT_BYTES), malloc(2 * SP_CLASS_TEXT_BYTES)};

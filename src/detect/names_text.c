@@ -7,7 +7,7 @@ enum { TOKEN_BYTES = 512 };
 
 struct reader {
     const char *at, *end;
-    bool yaml; /* '' is an escaped quote, and blanks belong to bare words */
+    bool yaml; /* '' is an escaped quote, and bare words can contain blanks */
 };
 
 /* One scalar, unescaped. */
@@ -73,7 +73,7 @@ static bool read_hex(struct reader *r, int digits, uint32_t *code)
     return true;
 }
 
-/* JSON writes what lies above U+FFFF as two surrogates. */
+/* JSON escapes code points above U+FFFF as two surrogates. */
 static bool read_surrogate(struct reader *r, uint32_t *code)
 {
     uint32_t low;
@@ -128,7 +128,7 @@ static bool read_quoted(struct reader *r, struct token *token)
     return false;
 }
 
-/* Up to what ends a value or a key: so YAML writes names, and others numbers. */
+/* A bare word, up to the end of the key or value: names in YAML, numbers in the others. */
 static bool read_bare(struct reader *r, struct token *token)
 {
     while (r->at < r->end && !strchr(",:[]{}()\n", *r->at) && *r->at != '\0')
@@ -162,7 +162,7 @@ static bool read_index(const struct token *token, int *index)
     return true;
 }
 
-/* A null stands for a class without a name. */
+/* null or None: a class without a name. */
 static bool set_name(struct sp_class_names *names, int index, const struct token *token)
 {
     bool none = token->bytes == 0;
@@ -205,7 +205,7 @@ static bool read_literal(struct reader *r, struct sp_class_names *names)
     return names->named > 0;
 }
 
-/* The large structure stands on the heap once, not on the stack of each form. */
+/* On the heap, since struct sp_class_names is too large for the stack. */
 static bool read_into(struct sp_class_names *names, struct reader r,
                       bool (*read)(struct reader *r, struct sp_class_names *names))
 {
@@ -340,7 +340,7 @@ bool sp_names_list(struct sp_class_names *names, const char *text, size_t bytes,
             empty = text[i] == '\0';
         if (!empty)
             done = sp_class_names_set(found, index, text, length);
-        index += !empty || separator != ' '; /* blanks may stand two in a row */
+        index += !empty || separator != ' '; /* two blanks are one separator */
         text += length + (close ? 1 : 0);
     }
     done = done && found->named > 0;

@@ -1,5 +1,5 @@
-/* TFLite models have their metadata as a ZIP archive behind the model: a FlatBuffers file ends
- * where its tables say, and an archive is read from its end. */
+/* TFLite models have their metadata in a ZIP archive appended to the model: FlatBuffers readers
+ * ignore what follows the tables, and ZIP archives are read from the end. */
 #include "detect/names.h"
 #include "detect/names_text.h"
 
@@ -64,7 +64,7 @@ static bool read_text(struct sp_class_names *names, const char *text, size_t byt
     return list && !memchr(text, ':', bytes) && sp_names_list(names, text, bytes, '\n');
 }
 
-/* The entry at `at` of the directory; base: where offsets count from. */
+/* Reads the entry at `at` of the central directory; offsets are relative to base. */
 static bool read_entry(struct sp_class_names *names, struct archive file, size_t at, size_t base)
 {
     uint32_t method = number(file, at + 10, 2), packed_bytes = number(file, at + 20, 4);
@@ -108,7 +108,7 @@ bool sp_names_zip(struct sp_class_names *names, const char *data, size_t bytes)
     uint32_t offset = number(file, end + 16, 4);
     if ((uint64_t)directory_bytes + offset > end)
         return false;
-    /* Python's zipfile counts from the file's beginning, others from the archive's. */
+    /* Offsets of Python's zipfile are relative to the file, those of others to the archive. */
     size_t at = end - directory_bytes, base = at - offset;
     for (uint32_t i = 0; i < entries; i++) {
         if (!has(file, at, CENTRAL_BYTES) || memcmp(file.data + at, "PK\1\2", 4) != 0)

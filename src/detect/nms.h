@@ -1,20 +1,19 @@
-/* Greedy non-maximum suppression (Neubeck & Van Gool 2006, section 2): of boxes of one class that
- * overlap, the one with the highest confidence stays. Pure functions, no allocation. */
+/* Greedy non-maximum suppression (Neubeck & Van Gool 2006, section 2): of overlapping boxes of one
+ * class, keeps the one with the highest confidence. Pure functions, no allocation. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A box the head proposes, in input pixels. */
+/* A candidate box, in input pixels. */
 struct sp_candidate {
     float x1, y1, x2, y2;
     float confidence;
     int class_id;
-    int32_t
-        anchor; /* its place in the output: decides ties, so that results are the same anywhere */
+    int32_t anchor; /* index in the output; breaks ties, so that results are reproducible */
 };
 
-/* Keeps the best `capacity` of all that are added; candidates[0] is then the worst of them. */
+/* Keeps the best `capacity` candidates; when full, candidates[0] is the worst. */
 struct sp_candidate_heap {
     struct sp_candidate *candidates;
     size_t capacity, count;
@@ -22,8 +21,9 @@ struct sp_candidate_heap {
 
 void sp_candidate_add(struct sp_candidate_heap *heap, const struct sp_candidate *candidate);
 
-/* By falling confidence. The heap is a plain sorted array afterwards. */
+/* Sorts by descending confidence; the array is no heap afterwards. */
 void sp_candidate_sort(struct sp_candidate_heap *heap);
 
-/* Keeps at most `capacity` of the sorted candidates at the front of the array; returns how many. */
+/* Moves at most `capacity` of the sorted candidates to the front of the array; returns the count.
+ */
 size_t sp_nms(struct sp_candidate *candidates, size_t count, double iou_threshold, size_t capacity);

@@ -40,7 +40,7 @@ struct field {
     uint32_t number;
     int wire;
     uint64_t value;    /* of varints */
-    struct span bytes; /* of all others */
+    struct span bytes; /* of all other types */
 };
 
 static bool read_varint(struct span *from, uint64_t *value)
@@ -55,7 +55,7 @@ static bool read_varint(struct span *from, uint64_t *value)
     return false;
 }
 
-/* False at the end, and where the bytes are no protobuf. */
+/* False at the end of the message, or if the bytes are not protobuf. */
 static bool next_field(struct span *message, struct field *field)
 {
     uint64_t key, length = 0;
@@ -116,7 +116,7 @@ static double half_to_double(uint16_t half)
     return half & 0x8000 ? -size : size;
 }
 
-/* The first number of a tensor; 0: there is none that can be read here. */
+/* The first value of an f32 or f16 tensor; else 0. */
 static double first_number(struct span tensor)
 {
     struct field type, data;
@@ -140,7 +140,7 @@ static double first_number(struct span tensor)
     return number;
 }
 
-/* The number behind a value's name: an initializer, or the output of a Constant. */
+/* The first number of a constant: an initializer or the output of a Constant node; else 0. */
 static double constant(struct span graph, struct span name)
 {
     struct field field, inner;
@@ -157,7 +157,7 @@ static double constant(struct span graph, struct span name)
     return 0;
 }
 
-/* The first node whose first input has this name. */
+/* Finds the first node whose first input has this name. */
 static bool find_consumer(struct span graph, struct span name, struct span *node)
 {
     struct field field, input;

@@ -63,7 +63,7 @@ int sp_resampler_set(struct sp_resampler *resampler, int from, int to, struct sp
     resampler->groups = groups;
     for (int i = 0; i < groups * GROUP; ++i) {
         int first, weight, group = i / GROUP;
-        /* What is written past the end repeats the last pixel. */
+        /* Output past the end repeats the last pixel. */
         sp_resample_position(from, to, i < to ? i : to - 1, &first, &weight);
         weight >>= 16 - WEIGHT_BITS;
         if (i % GROUP == 0)
@@ -72,7 +72,7 @@ int sp_resampler_set(struct sp_resampler *resampler, int from, int to, struct sp
         resampler->index[2 * i + 1] = (uint8_t)(first - resampler->offset[group] + 1);
         resampler->weight[2 * i] = (uint8_t)(ONE - weight);
         resampler->weight[2 * i + 1] = (uint8_t)weight;
-        /* Seven steps of at most two, and the neighbour: 16 bytes hold them. */
+        /* Seven steps of at most two, plus one neighbor, fit into 16 bytes. */
         assert(resampler->index[2 * i + 1] < GROUP_BYTES);
     }
     return SP_OK;
@@ -90,7 +90,7 @@ void sp_resample_row_plain(const struct sp_resampler *resampler, uint8_t *out, c
 }
 
 #if defined(__x86_64__)
-/* Two groups, one in each half of the register; 16-bit results around 0. */
+/* Two groups, one in each half of the register; 16-bit results centered on 0. */
 __attribute__((target("avx2"))) static inline __m256i
 two_groups(const struct sp_resampler *resampler, size_t group, const uint8_t *in)
 {
@@ -101,7 +101,8 @@ two_groups(const struct sp_resampler *resampler, size_t group, const uint8_t *in
     __m256i bytes = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)),
                                             _mm_loadu_si128(high), 1);
     __m256i pairs = _mm256_shuffle_epi8(bytes, _mm256_loadu_si256(index));
-    /* The product wants one factor signed, and a weight may be 128. */
+    /* maddubs multiplies unsigned by signed bytes; a weight can be 128, so the pixels are the
+     * signed ones. */
     pairs = _mm256_xor_si256(pairs, _mm256_set1_epi8((char)0x80));
     __m256i sums = _mm256_maddubs_epi16(_mm256_loadu_si256(weight), pairs);
     return _mm256_srai_epi16(_mm256_add_epi16(sums, _mm256_set1_epi16(ONE / 2)), WEIGHT_BITS);
@@ -113,7 +114,7 @@ __attribute__((target("avx2"))) static void resample_row_avx2(const struct sp_re
     for (size_t group = 0; group < (size_t)resampler->groups; group += GROUPS_AT_ONCE) {
         __m256i bytes = _mm256_packs_epi16(two_groups(resampler, group, in),
                                            two_groups(resampler, group + 2, in));
-        bytes = _mm256_permute4x64_epi64(bytes, 0xD8); /* packing went by halves */
+        bytes = _mm256_permute4x64_epi64(bytes, 0xD8); /* packs works on each half */
         bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80));
         _mm256_storeu_si256((__m256i *)(out + group * GROUP), bytes);
     }

@@ -6,20 +6,20 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Mean distance of the boxes' centres from their cells, as a share of the input's size. Distances
- * that a YOLO head predicts for nothing in particular are a few cells. */
+/* Limit of the mean distance between a box's center and its cell, as a fraction of the input size.
+ * On an empty image a YOLO head predicts distances of a few cells. */
 static const double FAR = 0.15;
 
-/* Of a box as its cell sees it: the centre in cells from the corner, the sides as logarithms. */
+/* Limits of YOLOX's raw values: the center's offset in cells and the logarithm of the sides. */
 static const double OFFSET_MOST = 3, LOG_SIZE_MOST = 6;
 
-/* Share of boxes whose second corner lies before the first. */
+/* Limit of the fraction of boxes with x2 < x1 or y2 < y1. */
 static const double CROSSED_MOST = 0.2;
 
-/* Rounding may carry a probability that far beyond 0 and 1. */
+/* Rounding can move a probability this far below 0 or above 1. */
 static const double CONFIDENCE_SLACK = 0.02;
 
-/* The boxes of one output, whatever its orientation. */
+/* The boxes of one output, in either orientation. */
 struct boxes {
     const float *data;
     size_t box_step, value_step;
@@ -68,18 +68,18 @@ static int check_confidences(const struct sp_model *model, const struct boxes *b
             if (confidence < -CONFIDENCE_SLACK || confidence > 1 + CONFIDENCE_SLACK)
                 return sp_fail(
                     err, SP_ERR_UNSUPPORTED,
-                    "model %s: a score is %g, not in 0..1: a head of another kind, or an "
-                    "export without its sigmoid; see docs/MODELS.md",
+                    "model %s: a confidence is %g, not in 0..1: another head type, or an export "
+                    "without its sigmoid; see docs/MODELS.md",
                     model->path, confidence);
         }
     }
     return SP_OK;
 }
 
-/* Means over all boxes, as if they were of the one kind or the other. */
+/* Means over all boxes, for each way to interpret their values. */
 struct distance {
-    double pixels, relative;  /* of the centre from its cell, as a share of the input */
-    double offset, log_sizes; /* taken as YOLOX's raw values */
+    double pixels, relative;  /* between center and cell, as a fraction of the input */
+    double offset, log_sizes; /* if they are YOLOX's raw values */
 };
 
 static struct distance measure(const struct boxes *boxes, int anchors_a_cell, int width_px,
@@ -92,7 +92,7 @@ static struct distance measure(const struct boxes *boxes, int anchors_a_cell, in
         struct sp_grid_cell cell = sp_grid_locate(strides_px, i, width_px, height_px);
         double grid_x = (cell.column + 0.5) * cell.stride_px / width_px;
         double grid_y = (cell.row + 0.5) * cell.stride_px / height_px;
-        /* YOLOv5 goes through a whole grid once an anchor. */
+        /* YOLOv5 lists the whole grid for the first anchor, then for the second, and so on. */
         int64_t columns = (width_px + cell.stride_px - 1) / cell.stride_px;
         int64_t rows = (height_px + cell.stride_px - 1) / cell.stride_px;
         for (int a = 0; a < anchors_a_cell; ++a) {
@@ -122,8 +122,8 @@ static int verify_grid(struct sp_model *model, const struct boxes *boxes, int wi
     int64_t usual = anchors * sp_grid_usual_cells(width_px, height_px);
     if (boxes->count % anchors != 0 || !sp_grid_find(boxes->count / anchors, width_px, height_px))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: %lld boxes at %dx%d px, where a head of this family (%s) has "
-                       "%lld; see docs/MODELS.md",
+                       "model %s: %lld boxes at %dx%d px, but the head type %s has %lld; see "
+                       "docs/MODELS.md",
                        model->path, (long long)boxes->count, width_px, height_px,
                        sp_head_type_name(model->head_type), (long long)usual);
     struct distance mean = measure(boxes, anchors, width_px, height_px);
@@ -131,25 +131,25 @@ static int verify_grid(struct sp_model *model, const struct boxes *boxes, int wi
     bool raw =
         !in_pixels && !in_relative && mean.offset < OFFSET_MOST && mean.log_sizes < LOG_SIZE_MOST;
     bool may_be_yolox = model->head_type == SP_HEAD_YOLOX || model->unsure;
-    if (model->unsure && in_pixels) /* YOLOX's own decoding gives pixels, too */
+    if (model->unsure && in_pixels) /* so does YOLOX with decode_in_inference */
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
-            "model %s: its boxes may be those of YOLOv8 with %d classes or of YOLOX with "
-            "%d: say MODEL_FAMILY=yolov8 or MODEL_FAMILY=yolox; see docs/MODELS.md",
+            "model %s: its boxes may be those of YOLOv8 with %d classes or of YOLOX with %d; set "
+            "MODEL_HEAD=yolov8 or MODEL_HEAD=yolox; see docs/MODELS.md",
             model->path, model->classes, model->classes - 1);
     if (!in_pixels && !in_relative && !(raw && may_be_yolox))
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s: its boxes do not lie on the grid of a %s head, in pixels or "
-                       "relative; see docs/MODELS.md",
+                       "model %s: its boxes are not near the cells of a %s head, neither in pixels "
+                       "nor in 0..1; see docs/MODELS.md",
                        model->path, sp_head_type_name(model->head_type));
     model->raw_cells = raw;
     model->relative_boxes = !raw && in_relative;
     return SP_OK;
 }
 
-/* The best 300 boxes of any image are spread over it, so one of them ends beyond pixel 2. A
- * class that is no whole number belongs to another kind of head. Corners are in order, but a centre
- * lies beyond the size nearly everywhere: RT-DETR's rows as Ultralytics exports them. */
+/* The best 300 boxes of any image are spread over it, so in pixels at least one of them ends beyond
+ * 2. A class that is not an integer means another head type. Corners are ordered; where they are
+ * not, the values are center and size: RT-DETR's rows as Ultralytics exports them. */
 static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
                              struct sp_error *err)
 {
@@ -164,10 +164,11 @@ static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
         }
         double class_id = value_of(boxes, i, 5);
         if (isfinite(class_id) && fabs(class_id - rint(class_id)) > 1e-3)
-            return sp_fail(err, SP_ERR_UNSUPPORTED,
-                           "model %s: its output is no list of x1 y1 x2 y2 score class: a class is "
-                           "%g; see docs/MODELS.md",
-                           model->path, class_id);
+            return sp_fail(
+                err, SP_ERR_UNSUPPORTED,
+                "model %s: its rows are not x1 y1 x2 y2 confidence class: a class is %g; "
+                "see docs/MODELS.md",
+                model->path, class_id);
     }
     if (largest > 0)
         model->relative_boxes = largest <= 2;
@@ -175,20 +176,19 @@ static int verify_end_to_end(struct sp_model *model, const struct boxes *boxes,
     return SP_OK;
 }
 
-/* Boxes in 0..1; confidences in 0..1 are none before the sigmoid: there nearly all are far below 0.
- */
+/* Boxes must be in 0..1. Confidences outside 0..1 are logits; most logits are far below 0. */
 static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
                          const struct boxes *confidences, struct sp_error *err)
 {
-    /* RF-DETR adds to its anchors what no sigmoid bounds. */
+    /* RF-DETR adds unbounded offsets to its anchors. */
     double beyond = model->head_type == SP_HEAD_RFDETR ? 1 : CONFIDENCE_SLACK;
     for (int64_t i = 0; i < boxes->count; ++i) {
         for (int k = 0; k < 4; ++k) {
             double value = value_of(boxes, i, k);
             if (value < -beyond || value > 1 + beyond)
                 return sp_fail(err, SP_ERR_UNSUPPORTED,
-                               "model %s: a box holds %g, where RT-DETR has shares of the input in "
-                               "0..1; see docs/MODELS.md",
+                               "model %s: a box has the value %g, but RT-DETR's are in 0..1; see "
+                               "docs/MODELS.md",
                                model->path, value);
         }
     }
@@ -199,8 +199,8 @@ static int verify_rtdetr(struct sp_model *model, const struct boxes *boxes,
     return SP_OK;
 }
 
-/* A row a cell of x1 y1 x2 y2 confidence class: Ultralytics' exports with nms=True dynamic=True
- * away from the size that they were traced at (its pull request 25843). */
+/* One row of x1 y1 x2 y2 confidence class per cell: Ultralytics' exports with nms=True dynamic=True
+ * at another input size than the traced one (its pull request 25843). */
 static bool are_corner_rows(const struct boxes *boxes, int width_px, int height_px)
 {
     const int *strides_px = sp_grid_find(boxes->count, width_px, height_px);
@@ -226,7 +226,7 @@ static bool are_corner_rows(const struct boxes *boxes, int width_px, int height_
     return (double)crossed * each <= CROSSED_MOST && (pixels * each < FAR || relative * each < FAR);
 }
 
-/* YOLOv6 fills the place of the objectness with ones. */
+/* YOLOv6 sets the objectness to 1 everywhere. */
 static bool is_always_an_object(const struct boxes *boxes)
 {
     for (int64_t i = 0; i < boxes->count; ++i) {
@@ -236,9 +236,9 @@ static bool is_always_an_object(const struct boxes *boxes)
     return boxes->values >= 6 && boxes->count > 0;
 }
 
-/* Heads that have the shape of another; the answer stands as a wish for the next time. */
-static enum sp_head_type other_family(const struct sp_model *model, const struct boxes *boxes,
-                                      int width_px, int height_px)
+/* The head type of models whose shape is that of another one; SP_HEAD_AUTO: none. */
+static enum sp_head_type same_shape_type(const struct sp_model *model, const struct boxes *boxes,
+                                         int width_px, int height_px)
 {
     bool rows = model->rows_first &&
                 (model->head_type == SP_HEAD_YOLOV8 || model->head_type == SP_HEAD_YOLOX);
@@ -250,8 +250,8 @@ static enum sp_head_type other_family(const struct sp_model *model, const struct
     return may_be_yolox && is_always_an_object(boxes) ? SP_HEAD_YOLOV6 : SP_HEAD_AUTO;
 }
 
-/* The head type anew, with dimensions that are all known. */
-static int recognise(struct sp_model *model, const struct sp_model_output *outputs, int count,
+/* Recognizes the head type again, now that all dimensions are known. */
+static int recognize(struct sp_model *model, const struct sp_model_output *outputs, int count,
                      int width_px, int height_px, struct sp_error *err)
 {
     struct spoton_tensor tensors[SPOTON_TENSORS_MAX];
@@ -277,28 +277,29 @@ int sp_model_verify(struct sp_model *model, const struct sp_model_output *output
     bool pair = model->boxes_output != model->confidences_output;
     for (int i = 0; pair && i < 2; ++i) {
         if (outputs[i].rank != 2)
-            return fail(model, "its outputs have other dimensions than the file promised", err);
+            return fail(model, "its outputs have other dimensions than the file declares", err);
     }
-    int promised = model->classes;
-    int result = pair ? SP_OK : recognise(model, outputs, count, width_px, height_px, err);
+    int declared = model->classes;
+    int result = pair ? SP_OK : recognize(model, outputs, count, width_px, height_px, err);
     if (result < 0)
         return result;
     struct boxes boxes = boxes_of(model, &outputs[model->boxes_output]);
     enum sp_head_type other =
-        pair ? SP_HEAD_AUTO : other_family(model, &boxes, width_px, height_px);
+        pair ? SP_HEAD_AUTO : same_shape_type(model, &boxes, width_px, height_px);
     if (other) {
         model->wish.head_type = other;
-        result = recognise(model, outputs, count, width_px, height_px, err);
+        result = recognize(model, outputs, count, width_px, height_px, err);
         if (result < 0)
             return result;
     }
-    if (other == SP_HEAD_END_TO_END && model->classes > promised)
-        return fail(model,
-                    "its rows may be x1 y1 x2 y2 score class, and the file names no classes: say "
-                    "MODEL_FAMILY=end-to-end",
-                    err);
-    if (model->classes > promised) /* others have made lists by the promise */
-        return fail(model, "its output has more classes than the file promised", err);
+    if (other == SP_HEAD_END_TO_END && model->classes > declared)
+        return fail(
+            model,
+            "its rows may be x1 y1 x2 y2 confidence class, and the file names no classes; set "
+            "MODEL_HEAD=end-to-end",
+            err);
+    if (model->classes > declared) /* the caller has sized its lists by then */
+        return fail(model, "its output has more classes than the file declares", err);
     struct boxes confidences = boxes_of(model, &outputs[model->confidences_output]);
     switch (model->head_type) {
     case SP_HEAD_END_TO_END:
@@ -307,16 +308,16 @@ int sp_model_verify(struct sp_model *model, const struct sp_model_output *output
         break;
     case SP_HEAD_RTDETR:
     case SP_HEAD_RFDETR:
-        if (pair && (boxes.values != 4 || confidences.values != model->score_columns ||
+        if (pair && (boxes.values != 4 || confidences.values != model->confidence_columns ||
                      boxes.count != confidences.count))
-            return fail(model, "its outputs have other dimensions than the file promised", err);
+            return fail(model, "its outputs have other dimensions than the file declares", err);
         result = verify_rtdetr(model, &boxes, &confidences, err);
         break;
     default:
         result = verify_grid(model, &boxes, width_px, height_px, err);
         if (result == SP_OK && model->unsure && model->raw_cells) {
-            model->wish.head_type = SP_HEAD_YOLOX; /* no other head is raw */
-            result = recognise(model, outputs, count, width_px, height_px, err);
+            model->wish.head_type = SP_HEAD_YOLOX; /* no other head has raw values */
+            result = recognize(model, outputs, count, width_px, height_px, err);
         }
         if (result == SP_OK)
             result = check_confidences(model, &boxes, 4, err);

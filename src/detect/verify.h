@@ -1,17 +1,16 @@
-/* Checks on a first inference that a model's boxes mean what its shape promised.
+/* Verifies the head type of a model by the outputs of a first inference on an empty image.
  *
- * Shapes alone leave questions: are the boxes in pixels or in 0..1; is [b, n, 7] a YOLOv8 head of
- * three classes or a YOLOX head of two; does a YOLOX head compute its boxes in the graph; is a
- * confidence a logit? The numbers answer them: without anything in the image, the boxes of a YOLO
- * head still lie around the cells of its grids, in one unit or the other, and those of other heads
- * do not. And where the file left its dimensions free, now they are known. Pure functions. */
+ * The shape leaves open whether boxes are in pixels or in 0..1, whether [b, n, 7] is YOLOv8 with
+ * three classes or YOLOX with two, whether YOLOX decodes its boxes in the graph, and whether
+ * confidences are logits. The values decide: even on an empty image the boxes of a YOLO head are
+ * near the cells of its grids, in pixels or in 0..1; those of other heads are not. Dimensions that
+ * are dynamic in the file are known now. Pure functions. */
 #pragma once
 
 #include "detect/model.h"
 
-/* What a first run gave for a image without objects, and may change what `model` says: its
- * head type, and with it how its input reads (scale, swap_red_blue): then that run was of no use,
- * and another is due with the input as it reads now. An output of nothing but zeros says nothing
- * and passes. SP_ERR_UNSUPPORTED. */
+/* outputs: of an image without objects. May change the model's head type, and with it scale and
+ * swap_red_blue; the caller then has to compile and run the model again with these. Outputs that
+ * are all zero pass. SP_ERR_UNSUPPORTED. */
 int sp_model_verify(struct sp_model *model, const struct sp_model_output *outputs, int count,
                     int width_px, int height_px, struct sp_error *err);

@@ -53,16 +53,17 @@ static int clip(double value, int limit)
     return !(value > 0) ? 0 : (value < limit ? (int)value : limit);
 }
 
-/* From an even place on, as the chroma of two pixels is one. */
-static int part_of(struct sp_crop_scratch *s, const struct sp_frame *frame, const double box[4],
-                   const uint8_t *plane[3], int stride[3], int *width, int *height,
-                   struct sp_error *err)
+/* Finds the planes of the box, from even coordinates on, since two pixels share one chroma sample.
+ */
+static int crop_planes(struct sp_crop_scratch *s, const struct sp_frame *frame, const double box[4],
+                       const uint8_t *plane[3], int stride[3], int *width, int *height,
+                       struct sp_error *err)
 {
     int left = clip(box[0], frame->width_px) & ~1, top = clip(box[1], frame->height_px) & ~1;
     *width = clip(ceil(box[2]), frame->width_px) - left;
     *height = clip(ceil(box[3]), frame->height_px) - top;
     if (*width < SIDE_MIN_PX || *height < SIDE_MIN_PX)
-        return sp_fail(err, SP_ERR_INVALID, "a crop of %dx%d px shows nothing", *width, *height);
+        return sp_fail(err, SP_ERR_INVALID, "crop of %dx%d px: too small", *width, *height);
     size_t half_left = (size_t)left / 2, half_top = (size_t)top / 2;
     stride[0] = frame->stride_bytes[0];
     plane[0] = frame->plane[0] + (size_t)top * (size_t)stride[0] + (size_t)left;
@@ -92,7 +93,7 @@ int sp_crop_fill(struct sp_crop_scratch *s, const struct sp_frame *frame, const 
 {
     const uint8_t *plane[3] = {NULL};
     int stride[3] = {0}, width = 0, height = 0, half = (width_px + 1) / 2;
-    int result = part_of(s, frame, box_px, plane, stride, &width, &height, err);
+    int result = crop_planes(s, frame, box_px, plane, stride, &width, &height, err);
     for (int i = 0; i < 3 && result == SP_OK; i++)
         result =
             reserve(&s->scaled[i], i ? half : width_px, i ? (height_px + 1) / 2 : height_px, err);
@@ -108,7 +109,7 @@ int sp_crop_fill(struct sp_crop_scratch *s, const struct sp_frame *frame, const 
                   width_px, u, half, v, half, width_px, height_px, filter) != 0 ||
         I420ToRGB24Matrix(y, width_px, v, half, u, half, s->rgb.data, width_px * 3,
                           sp_frame_red_first(frame), width_px, height_px) != 0)
-        return sp_fail(err, SP_ERR_UNSUPPORTED, "a crop of %dx%d px cannot be scaled to %dx%d",
+        return sp_fail(err, SP_ERR_UNSUPPORTED, "crop of %dx%d px: cannot be scaled to %dx%d",
                        width, height, width_px, height_px);
     SplitRGBPlane(s->rgb.data, width_px * 3, rgb, width_px, rgb + pixels, width_px,
                   rgb + 2 * pixels, width_px, width_px, height_px);

@@ -19,12 +19,12 @@ static int refuse(const struct sp_embedder_options *options, const char *found,
                   struct sp_error *err)
 {
     return sp_fail(err, SP_ERR_UNSUPPORTED,
-                   "REID_MODEL_PATH: %s: %s; a model of crops takes [batch,3,height,width] of a "
-                   "fixed size and gives [batch,numbers]",
+                   "REID_MODEL_PATH: %s: %s; use a model with an input [batch,3,height,width] of "
+                   "fixed size and an output [batch,length]",
                    options->model_path, found);
 }
 
-/* An output [b,n], perhaps with ones behind. */
+/* An output [b,n], possibly with trailing dimensions of 1. */
 static bool is_row(const struct spoton_tensor *t, int64_t *numbers)
 {
     *numbers = t->rank >= 2 ? t->dims[1] : 0;
@@ -50,12 +50,12 @@ static int read_shape(struct sp_embedder *e, const struct sp_embedder_options *o
     }
     if (in->dims[2] < 8 || in->dims[2] > SIDE_MAX_PX || in->dims[3] < 8 ||
         in->dims[3] > SIDE_MAX_PX) {
-        snprintf(found, sizeof found, "its input is %lld wide and %lld high",
-                 (long long)in->dims[3], (long long)in->dims[2]);
+        snprintf(found, sizeof found, "its input is %lldx%lld px", (long long)in->dims[3],
+                 (long long)in->dims[2]);
         return refuse(options, found, err);
     }
     if (info.output_count < 1 || !is_row(&info.output[0], &numbers))
-        return refuse(options, "its output is no row of numbers", err);
+        return refuse(options, "its output is not one vector per image", err);
     e->batch = in->dims[0] > 0 ? (int)in->dims[0] : SP_EMBEDDER_BATCH;
     e->height_px = (int)in->dims[2];
     e->width_px = (int)in->dims[3];
@@ -79,7 +79,7 @@ int sp_embedder_open(struct sp_embedder **out, const struct sp_embedder_options 
             result = sp_fail(err, SP_ERR_NO_MEMORY, "embedder: out of memory");
     }
     if (result == SP_OK) {
-        /* One thread: what it takes is then what it costs, and small beside the detector. */
+        /* One thread: the model is small, and its time is then its CPU time. */
         struct spoton_engine_options engine = {.struct_bytes = sizeof engine,
                                                .model_path = options->model_path,
                                                .precision = SPOTON_PRECISION_F32,
@@ -129,9 +129,9 @@ void sp_embedder_crop_size(const struct sp_embedder *embedder, int *width_px, in
     *height_px = embedder->height_px;
 }
 
-/* As many as the model's batch holds. */
-static int run_some(struct sp_embedder *e, const uint8_t *crops, int count, float *to,
-                    struct sp_error *err)
+/* count: at most the model's batch. */
+static int run_batch(struct sp_embedder *e, const uint8_t *crops, int count, float *to,
+                     struct sp_error *err)
 {
     char text[TEXT_BYTES] = "";
     const float *data;
@@ -144,7 +144,9 @@ static int run_some(struct sp_embedder *e, const uint8_t *crops, int count, floa
         e->api->output(e->engine, 0, 0, &data, dims, &rank, text, sizeof text) < 0)
         return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", e->api->name, text);
     if (rank < 2 || dims[0] < count || dims[1] != e->numbers)
-        return sp_fail(err, SP_ERR_ENGINE, "engine %s: embeddings of another size", e->api->name);
+        return sp_fail(err, SP_ERR_ENGINE,
+                       "engine %s: embeddings of another size than the model declares",
+                       e->api->name);
     memcpy(to, data, (size_t)count * (size_t)e->numbers * sizeof *to);
     return SP_OK;
 }
@@ -155,9 +157,9 @@ int sp_embedder_run(struct sp_embedder *e, const uint8_t *crops, int count,
     size_t bytes = 3 * (size_t)e->width_px * (size_t)e->height_px;
     int result = SP_OK;
     for (int at = 0; at < count && result == SP_OK; at += e->batch) {
-        int some = count - at < e->batch ? count - at : e->batch;
-        result = run_some(e, crops + (size_t)at * bytes, some,
-                          e->embeddings + (size_t)at * (size_t)e->numbers, err);
+        int batch = count - at < e->batch ? count - at : e->batch;
+        result = run_batch(e, crops + (size_t)at * bytes, batch,
+                           e->embeddings + (size_t)at * (size_t)e->numbers, err);
     }
     *embeddings = e->embeddings;
     return result;

@@ -1,13 +1,11 @@
-/* What people look like: a model of crops, any that takes images of a fixed size and gives one
- * row of numbers each.
+/* Computes appearance embeddings with a re-identification model: any model that maps images of a
+ * fixed size to one vector each.
  *
- * Data flow: a person's box on a frame's planes -> scaled and converted into a crop (u8 RGB,
- * planar)
- * -> several crops in one batch through an engine of their own -> one embedding each. Read from the
- * file: the size of a crop and how many numbers there are. Crops and embeddings are never written
- * anywhere.
+ * Data flow: a person's box in a frame -> crop, scaled and converted (u8 RGB, planar) -> a batch of
+ * crops through an engine of its own -> one embedding each. The crop size and the embedding length
+ * are read from the file. Crops and embeddings are never written to disk.
  *
- * sp_crop_fill() may be called from any threads, each with its own scratch; run from one at a time.
+ * sp_crop_fill(): any thread, each with its own scratch. sp_embedder_run(): one thread at a time.
  */
 #pragma once
 
@@ -23,11 +21,12 @@ struct sp_embedder;
 struct sp_embedder_options {
     const struct spoton_engine_api *engine;
     const char *model_path;
-    float mean[3], deviation[3]; /* of red, green, blue, where 255 is 1 */
+    float mean[3], deviation[3]; /* of red, green, blue, in 0..1 */
     const char *cache_dir;       /* NULL: none */
 };
 
-/* SP_ERR_UNSUPPORTED: not such a model; SP_ERR_ENGINE, SP_ERR_NO_MEMORY. */
+/* SP_ERR_UNSUPPORTED: no such model; SP_ERR_FORMAT, SP_ERR_ENGINE, SP_ERR_DEVICE, SP_ERR_NO_MEMORY.
+ */
 int sp_embedder_open(struct sp_embedder **out, const struct sp_embedder_options *options,
                      struct sp_error *err);
 void sp_embedder_close(struct sp_embedder *embedder); /* NULL is fine */
@@ -40,12 +39,12 @@ void sp_embedder_crop_size(const struct sp_embedder *embedder, int *width_px, in
 int sp_embedder_run(struct sp_embedder *embedder, const uint8_t *crops, int count,
                     const float **embeddings, struct sp_error *err);
 
-struct sp_crop_scratch; /* planes; one a thread */
+struct sp_crop_scratch; /* scratch planes; one per thread */
 int sp_crop_scratch_open(struct sp_crop_scratch **out, struct sp_error *err);
 void sp_crop_scratch_close(struct sp_crop_scratch *scratch); /* NULL is fine */
 
-/* The part of the image that the box (corners, px) covers, stretched to width x height, as u8 RGB
- * [3][height][width]. SP_ERR_INVALID: the box covers less than 8 x 8 px of it. */
+/* Scales the part of the frame inside the box (corners, px) to width x height, as u8 RGB
+ * [3][height][width]. SP_ERR_INVALID: less than 8 x 8 px of the box are inside the frame. */
 int sp_crop_fill(struct sp_crop_scratch *scratch, const struct sp_frame *frame,
                  const double box_px[4], int width_px, int height_px, uint8_t *rgb,
                  struct sp_error *err);

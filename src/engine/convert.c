@@ -17,7 +17,7 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* Of values that a image has: finite, not negative, not over 65504. Rounds half to even. */
+/* For values of an image: finite, not negative, at most 65504. Rounds half to even. */
 static uint16_t half_of(float value)
 {
     if (value < 0x1p-14f) /* subnormal: steps of 2^-24 */
@@ -33,8 +33,7 @@ static uint16_t bfloat_of(float value)
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* The exponent is moved by a multiplication, which makes subnormals right; infinities and NaN are
- * what is left. */
+/* The multiplication adjusts the exponent, also of subnormals; infinities and NaN are set apart. */
 static float float_of_half(uint16_t half)
 {
     float value = float_of((uint32_t)(half & 0x7fff) << 13) * 0x1p112f;
@@ -75,7 +74,7 @@ bool convert_normalise(struct convert_table *table, float mean, float deviation)
     return true;
 }
 
-/* One colour of one image: `from_step` bytes and `to_step` elements between pixels. */
+/* Converts one channel; from_step bytes and to_step elements between pixels. */
 static void convert_color(const struct convert_table *table, const uint8_t *from, size_t from_step,
                           void *to, size_t first, size_t to_step, size_t pixels)
 {
@@ -83,8 +82,7 @@ static void convert_color(const struct convert_table *table, const uint8_t *from
         float *out = (float *)to + first;
         float scale = table->scale;
         bool plain = table->mean == 0 && table->deviation == 1;
-        if (plain && from_step == 1 &&
-            to_step == 1) { /* vectorises, and gives the table's numbers */
+        if (plain && from_step == 1 && to_step == 1) { /* vectorizes, with the table's results */
             for (size_t i = 0; i < pixels; ++i)
                 out[i] = (float)from[i] / scale;
         } else {

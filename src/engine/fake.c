@@ -1,20 +1,18 @@
-/* A deterministic engine for tests: finds bright rectangles for real, without a model.
+/* A deterministic engine for tests, without a model: detects bright rectangles.
  *
- * A image is cut into blocks of 8x8; blocks with a mean luma of 200 or more that touch by an edge
- * are one candidate; its confidence says how much of its bounding box is bright. The result has the
- * shape of a YOLOv8 head, [batch][5][100]: cx, cy, w, h in input pixels, confidence; unused columns
- * are 0.
+ * Blocks of 8x8 px with a mean luma of 200 or more that share an edge are one detection; its
+ * confidence is the bright fraction of its bounding box. The output is that of a YOLOv8 head,
+ * [batch][5][100]: cx, cy, w, h in input pixels, confidence; unused columns are 0.
  *
- * Streams are worker threads, so that requests really run at once, as in an engine that matters.
- * Extra options: delay_us=N (each run takes at least that long), fail_every=N (the wait of every
- * N-th submit fails), fail_after=N (that of the N-th and all that follow), break_after=N (the same,
- * because the device is lost), open_ms=N (opening takes at least that long), open_together=N (an
- * opening ends when N are under way at the same time, and fails after a minute alone),
- * open_file=PATH (an opening ends when such a file is there), refuse_height=N (an input of that
- * height cannot be opened), memory_images=N (memory suffices for a batch of N), devices=N (there
- * are N), only_device=N (all other options hold on that one alone). Images that were decoded "on
- * a device" are copies in the host's memory. Any file that exists is a model, and so is the word
- * "fake". A mean and deviation are refused. */
+ * Streams are threads, so requests run in parallel as in real engines. Backend options: delay_us=N
+ * (minimum time of a run), fail_every=N (every N-th run fails), fail_after=N (the N-th and all
+ * following ones fail), break_after=N (the same with a lost device), open_ms=N (minimum time of
+ * open), open_together=N (open returns once N calls are in progress, and fails after a minute),
+ * open_file=PATH (open returns once the file exists), refuse_height=N (open fails for this input
+ * height), memory_images=N (out of memory for a larger batch), devices=N (number of devices),
+ * only_device=N (the other options apply to this device only). Surfaces "on a device" are in host
+ * memory. Any existing file is a model, and so is the word "fake". Mean and deviation are not
+ * supported. */
 #include "spoton/engine.h"
 
 #include <pthread.h>
@@ -49,12 +47,12 @@ struct request {
 struct spoton_engine {
     int batch, height_px, width_px, streams, requests, threads;
     enum spoton_precision precision;
-    bool planar; /* the requests' memory */
+    bool planar; /* layout of the requests' memory */
     struct options options;
     int device;
     struct request *request;
 
-    pthread_mutex_t lock; /* guards all below and the requests' state */
+    pthread_mutex_t lock; /* guards the fields below and the requests' state */
     pthread_cond_t queued, done;
     int *queue; /* ring of request numbers; a request is in it at most once */
     int head, waiting;
@@ -76,14 +74,14 @@ static void fake_probe(struct spoton_engine_probe *probe)
     snprintf(probe->version, sizeof probe->version, "1");
     snprintf(probe->device, sizeof probe->device, "none");
     snprintf(probe->precisions, sizeof probe->precisions, "f32,bf16,f16,int8");
-    snprintf(probe->reason, sizeof probe->reason, "for tests, chosen by name only");
-    const char *count = getenv("SPOTON_FAKE_PROBES"); /* a file that each probe adds a byte to */
+    snprintf(probe->reason, sizeof probe->reason, "for tests; used only if named");
+    const char *count = getenv("SPOTON_FAKE_PROBES"); /* each probe appends a byte to this file */
     FILE *file = count ? fopen(count, "ae") : NULL;
     if (file) {
         fputc('.', file);
         fclose(file);
     }
-    const char *batch = getenv("SPOTON_FAKE_BATCH"); /* as if it gained by batches of so many */
+    const char *batch = getenv("SPOTON_FAKE_BATCH"); /* the recommended batch size to report */
     probe->batch = batch ? (int)strtol(batch, NULL, 10) : 0;
 }
 
@@ -108,7 +106,7 @@ static int fake_inspect(const char *path, struct spoton_model_info *info, char *
     return 0;
 }
 
-/* Where the numbers of a pixel lie, in a planar or an interleaved image. */
+/* Distances between rows, pixels and channels, of a planar or an interleaved image. */
 struct steps {
     size_t row_bytes, pixel_bytes, color_bytes;
 };
@@ -128,7 +126,7 @@ static bool block_is_bright(const uint8_t *input, const struct steps *step, int 
     return sum >= (long)BRIGHT * width_px * height_px;
 }
 
-/* Visits one component, clearing it; writes its column of the result. */
+/* Clears one connected component and writes its column of the output. */
 static void take_component(struct request *request, int columns, int rows, int start, float *out)
 {
     int left = columns, right = -1, top = rows, bottom = -1, count = 0;
@@ -319,7 +317,7 @@ static bool wait_to_open(const struct options *options)
         usleep(POLL_US);
         waited_us += POLL_US;
     }
-    return waited_us < TOGETHER_LIMIT_US; /* they stay counted: all of them may be met */
+    return waited_us < TOGETHER_LIMIT_US; /* stay counted for those that still wait */
 }
 
 static int fake_open(struct spoton_engine **out, const struct spoton_engine_options *options,
@@ -328,7 +326,7 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     if (check_path(options->model_path, error, error_bytes) < 0)
         return -1;
     if (options->struct_bytes >= sizeof *options && options->deviation[0] > 0)
-        return fail(error, error_bytes, "fake engine", "a mean and deviation are not read here");
+        return fail(error, error_bytes, "fake engine", "mean and deviation are not supported");
     struct spoton_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return fail(error, error_bytes, "fake engine", "out of memory");
@@ -353,23 +351,23 @@ static int fake_open(struct spoton_engine **out, const struct spoton_engine_opti
     engine->device = options->device;
     if (engine->device < 0 || engine->device >= own->devices) {
         fake_close(engine);
-        return fail(error, error_bytes, "fake engine", "there is no such device");
+        return fail(error, error_bytes, "fake engine", "no such device");
     }
     if (own->only_device >= 0 && own->only_device != engine->device)
         *own = (struct options){.devices = own->devices};
     if (own->refuse_height == engine->height_px) {
         fake_close(engine);
-        return fail(error, error_bytes, "fake engine", "refused, as refuse_height asks for");
+        return fail(error, error_bytes, "fake engine", "refused, because of refuse_height");
     }
     if (own->memory_images > 0 && engine->batch > own->memory_images) {
         fake_close(engine);
-        fail(error, error_bytes, "fake engine", "out of memory, as memory_images asks for");
+        fail(error, error_bytes, "fake engine", "out of memory, because of memory_images");
         return SPOTON_NO_MEMORY;
     }
     if (!wait_to_open(own)) {
         fake_close(engine);
         return fail(error, error_bytes, "fake engine",
-                    "alone, where open_together asks for others");
+                    "no other open in progress, because of open_together");
     }
     bool ready = allocate_requests(engine);
     while (ready && engine->workers < engine->streams) {
@@ -435,10 +433,10 @@ static int fake_wait(struct spoton_engine *engine, int request, char *error, siz
     bool lost = engine->request[request].lost;
     pthread_mutex_unlock(&engine->lock);
     if (lost) {
-        fail(error, error_bytes, "run", "the device is lost, as break_after asks for");
+        fail(error, error_bytes, "run", "the device is lost, because of break_after");
         return SPOTON_DEVICE_LOST;
     }
-    return failed ? fail(error, error_bytes, "run", "failed, as fail_every or fail_after asks for")
+    return failed ? fail(error, error_bytes, "run", "failed, because of fail_every or fail_after")
                   : 0;
 }
 
@@ -446,7 +444,7 @@ static int fake_output(struct spoton_engine *engine, int request, int index, con
                        int64_t dims[SPOTON_RANK_MAX], int *rank, char *error, size_t error_bytes)
 {
     if (index != 0)
-        return fail(error, error_bytes, "output", "there is only one");
+        return fail(error, error_bytes, "output", "there is only output 0");
     *data = engine->request[request].output;
     *rank = 3;
     dims[0] = engine->batch;
@@ -455,7 +453,7 @@ static int fake_output(struct spoton_engine *engine, int request, int index, con
     return 0;
 }
 
-/* ---- decoding: its memory is the host's ---- */
+/* ---- decoding, in host memory ---- */
 
 struct spoton_decoding {
     int device;
@@ -471,7 +469,7 @@ static int fake_decoding_open(struct spoton_decoding **out, int device, const ch
 {
     struct spoton_device about;
     if (fake_device(device, backend_options, &about) < 0)
-        return fail(error, error_bytes, "fake engine", "there is no such device");
+        return fail(error, error_bytes, "fake engine", "no such device");
     struct spoton_decoding *decoding = calloc(1, sizeof *decoding);
     if (!decoding)
         return fail(error, error_bytes, "fake engine", "out of memory");

@@ -69,7 +69,7 @@ static void list_folders(const struct folders *folders, char *text, size_t text_
     }
 }
 
-/* A name becomes part of a path, so it must not lead out of the folders. */
+/* The name becomes part of a path and must not contain '/' or '.'. */
 static bool name_is_valid(const char *name)
 {
     size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
@@ -79,17 +79,20 @@ static bool name_is_valid(const char *name)
 static int check_api(const struct spoton_engine_api *api, const char *path, struct sp_error *err)
 {
     if (!api)
-        return sp_fail(err, SP_ERR_ENGINE, "engine plugin %s: gives no interface", path);
+        return sp_fail(err, SP_ERR_ENGINE, "engine plugin %s: returns no interface; rebuild it",
+                       path);
     if (api->abi != SPOTON_ENGINE_ABI)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "engine plugin %s: made for interface %u, this program has %u; rebuild it",
-                       path, api->abi, SPOTON_ENGINE_ABI);
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "engine plugin %s: built for interface version %u, but this program has %u; rebuild it",
+            path, api->abi, SPOTON_ENGINE_ABI);
     if (api->struct_bytes < offsetof(struct spoton_engine_api, use_head) || !api->name ||
         !api->probe || !api->inspect || !api->open || !api->close || !api->describe ||
         !api->input || !api->submit || !api->wait || !api->output)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "engine plugin %s: its interface is incomplete (%zu bytes, %zu expected)",
-                       path, api->struct_bytes, offsetof(struct spoton_engine_api, use_head));
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "engine plugin %s: incomplete interface (%zu bytes, %zu expected); rebuild it", path,
+            api->struct_bytes, offsetof(struct spoton_engine_api, use_head));
     return SP_OK;
 }
 
@@ -105,8 +108,7 @@ static int load_file(const struct spoton_engine_api **out, const char *path, str
     } found = {.symbol = dlsym(library, "spoton_engine_entry")};
     if (!found.symbol)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "engine plugin %s: has no spoton_engine_entry(); not an engine of spoton",
-                       path);
+                       "engine plugin %s: no spoton_engine_entry(); not a spoton engine", path);
     const struct spoton_engine_api *api = found.entry();
     int result = check_api(api, path, err);
     if (result == SP_OK)
@@ -114,7 +116,7 @@ static int load_file(const struct spoton_engine_api **out, const char *path, str
     return result;
 }
 
-/* Under the lock. */
+/* Called with the lock held. */
 static int load_named(const struct spoton_engine_api **out, const char *name,
                       const struct folders *folders, struct sp_error *err)
 {
@@ -157,8 +159,7 @@ static void add_name(char names[PLUGINS_MAX][NAME_BYTES], int *count, const char
         snprintf(names[(*count)++], NAME_BYTES, "%s", name);
 }
 
-/* The names of all plugin files, sorted, so that a tie of confidences is decided the same
- * everywhere. */
+/* The names of all plugin files, sorted, so that ties of preference are reproducible. */
 static int find_names(const struct folders *folders, char names[PLUGINS_MAX][NAME_BYTES])
 {
     int count = 0;
@@ -212,15 +213,16 @@ static int load_best(const struct spoton_engine_api **out, const struct folders 
         return SP_OK;
     char searched[200];
     list_folders(folders, searched, sizeof searched);
-    return sp_fail(err, SP_ERR_NOT_FOUND, "no engine for this machine; searched %s%s", searched,
-                   reasons);
+    return sp_fail(err, SP_ERR_NOT_FOUND,
+                   "engine auto: no engine runs on this machine; searched %s%s", searched, reasons);
 }
 
 int sp_engine_load(const struct spoton_engine_api **out, const char *name, struct sp_error *err)
 {
     if (!name_is_valid(name))
-        return sp_fail(err, SP_ERR_INVALID,
-                       "engine \"%s\": not a name of an engine; use auto or openvino", name);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "engine \"%s\": not a valid name; use auto or a name that `spoton doctor` lists", name);
     struct folders *folders = malloc(sizeof *folders);
     if (!folders)
         return sp_fail(err, SP_ERR_NO_MEMORY, "engine %s: out of memory", name);

@@ -42,7 +42,7 @@ static size_t table_field(struct bytes file, size_t table, unsigned field)
 
 /* Model.operator_codes (field 1): a vector of OperatorCode, whose builtin code is field 3, or in
  * older files the byte of field 0. QUANTIZE is 114, FAKE_QUANT 80 (tensorflow/lite/schema.fbs). A
- * file with small integers for its weights alone has neither: it computes in floating point. */
+ * file in which only the weights are integers has neither: it computes in floating point. */
 static bool tflite_is_quantised(struct bytes file)
 {
     size_t at = table_field(file, little_endian(file, 0, 4), 1);
@@ -68,7 +68,7 @@ static bool holds(struct bytes file, const char *text)
     return memmem(file.data, file.size, text, strlen(text)) != NULL;
 }
 
-/* In ONNX and IR "DequantizeLinear" alone is a matter of stored weights. */
+/* In ONNX and IR, "DequantizeLinear" alone means stored integer weights only. */
 static bool is_quantised(const char *path, struct bytes file)
 {
     if (ends_with(path, ".tflite"))
@@ -80,7 +80,7 @@ static bool unpacks_weights(const char *path, struct bytes file)
 {
     static const char *const types[] = {"\"i8\"", "\"u8\"", "\"i4\"", "\"u4\""};
     if (ends_with(path, ".tflite"))
-        return true; /* not worth telling: TFLite files without are rare, and lose little */
+        return true; /* not checked: few TFLite files have float weights, and they lose little */
     if (is_quantised(path, file))
         return false;
     bool found = holds(file, "DequantizeLinear");
@@ -89,8 +89,8 @@ static bool unpacks_weights(const char *path, struct bytes file)
     return found;
 }
 
-/* The C API lists no operations, so the file is searched for their names: in IR they are
- * attributes, in ONNX strings of the graph. */
+/* The C API does not list operations, so this searches the file for their names: attributes in IR,
+ * strings of the graph in ONNX. */
 static bool search_file(const char *path, bool (*search)(const char *path, struct bytes file))
 {
     bool found = false;

@@ -1,10 +1,10 @@
 /* The onnxruntime engine: ONNX Runtime's C API on CPUs.
  *
- * ONNX Runtime runs a session on the thread that calls it, with the help of the session's own pool.
- * So a stream is a thread of ours, and the pool has what is left of the threads granted; up to
- * STREAMS_OF_ONE_THREAD, each stream is one thread without helpers, which has no barrier to wait at
- * when the cores also decode and letterbox. Helpers sleep instead of spinning for the same reason.
- * Images become the model's numbers on the stream's thread: the graph is taken as it is. */
+ * ONNX Runtime runs a session on the calling thread plus the session's own thread pool. A stream is
+ * a thread of this engine, and the pool gets the remaining threads. Up to STREAMS_OF_ONE_THREAD
+ * streams run without helper threads: there is no barrier to wait at while the cores also decode
+ * and letterbox. For the same reason helper threads sleep instead of spinning. The stream's thread
+ * converts the images; the graph is not changed. */
 #include "convert.h"
 #include "ort.h"
 
@@ -18,8 +18,8 @@ enum { STREAMS_OF_ONE_THREAD = 4, STREAMS_MAX = 64, ERROR_BYTES = 300, ALIGNMENT
 enum request_state { IDLE, QUEUED, DONE, FAILED };
 
 struct tensor {
-    void *data; /* the model's numbers */
-    float *f32; /* of an output: what is given; the same memory when the model gives f32 */
+    void *data; /* in the model's element type */
+    float *f32; /* outputs: converted to f32; the same as data if the model's output is f32 */
     OrtValue *value;
 };
 
@@ -33,17 +33,17 @@ struct request {
 struct spoton_engine {
     const struct ort *ort;
     struct ort_session session;
-    struct convert_table table[3]; /* of the model's colours */
+    struct convert_table table[3]; /* one per channel of the model */
     int batch, height, width;
     enum spoton_layout layout, input_layout;
     bool swap_red_blue;
-    bool direct; /* the requests' memory is the model's input */
+    bool direct; /* input() is the model's input tensor: nothing to convert */
     int streams, threads, requests;
-    struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* as they come */
+    struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* shapes as returned by a run */
     size_t output_count[SPOTON_TENSORS_MAX];         /* elements */
     struct request *request;
 
-    pthread_mutex_t lock; /* guards all below and the requests' state */
+    pthread_mutex_t lock; /* guards the fields below and the requests' state */
     pthread_cond_t queued, done;
     int *queue; /* ring of request numbers; a request is in it at most once */
     int head, waiting;
@@ -59,7 +59,7 @@ static void onnxruntime_probe(struct spoton_engine_probe *probe)
         probe->preference = 0;
         return;
     }
-    probe->preference = 50; /* openvino, where it is, knows CPUs better */
+    probe->preference = 50; /* below openvino, which is faster on CPUs */
     snprintf(probe->version, sizeof probe->version, "%s", ort->version);
     snprintf(probe->device, sizeof probe->device, "CPU");
     snprintf(probe->precisions, sizeof probe->precisions, "f32");
@@ -148,13 +148,12 @@ static int check_precision(const struct spoton_engine_options *options,
     case SPOTON_PRECISION_BF16:
     case SPOTON_PRECISION_F16:
         return ort_fail(error, error_bytes,
-                        "on CPUs this engine computes in f32; use PRECISION=auto, or "
-                        "ENGINE=openvino for bf16 and f16");
+                        "this engine computes in f32; use PRECISION=auto, or ENGINE=openvino for "
+                        "bf16 and f16");
     case SPOTON_PRECISION_INT8:
         if (!info->quantised)
             return ort_fail(error, error_bytes,
-                            "int8 needs a quantised model file, and this one is not; use auto or "
-                            "f32");
+                            "PRECISION=int8: the model file is not quantised; use auto or f32");
         break;
     case SPOTON_PRECISION_AUTO:
     case SPOTON_PRECISION_F32:
@@ -172,7 +171,7 @@ static int set_backend_options(const struct ort *ort, OrtSessionOptions *setting
         snprintf(pair, sizeof pair, "%.*s", (int)length, backend_options);
         char *equals = strchr(pair, '=');
         if (length >= sizeof pair || !equals)
-            return ort_fail(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
+            return ort_fail(error, error_bytes, "ENGINE_OPTIONS: must be KEY=VALUE;KEY=VALUE");
         *equals = '\0';
         if (ort_check(ort, ort->api->AddSessionConfigEntry(settings, pair, equals + 1), pair, error,
                       error_bytes) < 0)
@@ -218,7 +217,8 @@ static int prepare_tables(struct spoton_engine *engine, const struct spoton_engi
         if (!convert_prepare(&engine->table[i], element, options->scale))
             return ort_fail(error, error_bytes, "the model's input is not f32, f16, bf16 or u8");
         if (has && !convert_normalise(&engine->table[i], options->mean[i], options->deviation[i]))
-            return ort_fail(error, error_bytes, "a mean and deviation want a model of f32");
+            return ort_fail(error, error_bytes,
+                            "mean and deviation are supported for f32 inputs only");
     }
     return 0;
 }
@@ -330,7 +330,7 @@ static int open_input(struct spoton_engine *engine, struct request *request, cha
     memcpy(shape.dims, engine->layout == SPOTON_LAYOUT_NCHW ? nchw : nhwc, sizeof nchw);
     request->image = allocate(bytes);
     if (!request->image)
-        return ort_fail(error, error_bytes, "no memory for %zu bytes of images", bytes);
+        return ort_fail(error, error_bytes, "out of memory for %zu bytes of images", bytes);
     memset(request->image, 0, bytes);
     if (engine->direct)
         request->input.data = request->image;
@@ -355,7 +355,8 @@ static int open_outputs(struct spoton_engine *engine, struct request *request, c
 
 static int open_requests(struct spoton_engine *engine, char *error, size_t error_bytes)
 {
-    engine->requests = engine->streams + 2; /* one is filled and one read while all streams run */
+    engine->requests =
+        engine->streams + 2; /* one being filled and one being read while all streams run */
     engine->request = calloc((size_t)engine->requests, sizeof *engine->request);
     engine->queue = calloc((size_t)engine->requests, sizeof *engine->queue);
     if (!engine->request || !engine->queue)
@@ -369,7 +370,8 @@ static int open_requests(struct spoton_engine *engine, char *error, size_t error
         result = open_outputs(engine, &engine->request[i], error, error_bytes);
     while (result == 0 && engine->workers < engine->streams) {
         if (pthread_create(&engine->worker[engine->workers], NULL, run_worker, engine) != 0)
-            result = ort_fail(error, error_bytes, "no thread for stream %d", engine->workers);
+            result =
+                ort_fail(error, error_bytes, "stream %d: cannot create a thread", engine->workers);
         else
             ++engine->workers;
     }

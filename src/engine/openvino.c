@@ -1,10 +1,10 @@
 /* The openvino engine: OpenVINO's C API on CPUs.
  *
- * Choices, measured on 2 cores with AVX-512 and bf16: as many streams as threads on small machines
- * (streams of one thread have no barrier to wait at when the cores also decode and letterbox), one
- * infer request per stream plus two, so that one can be filled and one read while all streams run.
- * Threads are not pinned: cores are shared with the rest of the pipeline, and under a cgroup quota
- * pinned threads starve each other. */
+ * Measured on 2 cores with AVX-512 and bf16: as many streams as threads on small machines
+ * (single-threaded streams have no barrier to wait at while the cores also decode and letterbox),
+ * and one request per stream plus two, so that one can be filled and one read while all streams
+ * run. Threads are not pinned: the cores are shared with the rest of the pipeline, and under a
+ * cgroup quota pinned threads starve each other. */
 #include "model_file.h"
 #include "openvino_graph.h"
 #include "openvino_model.h"
@@ -22,8 +22,8 @@ struct request {
     ov_infer_request_t *request;
     ov_tensor_t *input;
     ov_tensor_t *output[SPOTON_TENSORS_MAX];
-    void *data;     /* what the request reads */
-    uint8_t *image; /* what the caller fills: data, or memory of our own */
+    void *data;     /* the input tensor's memory */
+    uint8_t *image; /* filled by the caller: data, or a separate buffer */
 };
 
 struct spoton_engine {
@@ -33,7 +33,7 @@ struct spoton_engine {
     int requests, streams, threads, output_count;
     enum ov_images images;
     bool swap_red_blue;
-    size_t batch, pixels; /* of a image */
+    size_t batch, pixels; /* pixels per image */
     enum spoton_precision precision;
     char device[128];
     struct {
@@ -42,7 +42,7 @@ struct spoton_engine {
     } output[SPOTON_TENSORS_MAX];
 };
 
-/* What the CPU multiplies fast. The runtime's own list also has what it only emulates. */
+/* Instruction sets of the CPU. The runtime's own list of precisions includes emulated ones. */
 struct cpu {
     bool avx2, avx512, vnni, amx, bf16, f16, i8;
     char name[64];
@@ -65,15 +65,16 @@ static bool has_word(const char *line, const char *word)
     return false;
 }
 
-/* Another machine's /proc/cpuinfo, for tests and for diagnosis (src/base/cpu.h); NULL: none. */
+/* The path of another machine's /proc/cpuinfo, for tests and diagnosis (src/base/cpu.h), or NULL.
+ */
 static const char *other_cpuinfo(void)
 {
     const char *path = getenv("SPOTON_CPUINFO");
     return path && path[0] ? path : NULL;
 }
 
-/* "flags" is what Linux prints on x86, "Features" on ARM. */
-static void look_at_cpu(struct cpu *cpu)
+/* Linux prints "flags" on x86 and "Features" on ARM. */
+static void read_cpu(struct cpu *cpu)
 {
     *cpu = (struct cpu){0};
     snprintf(cpu->name, sizeof cpu->name, "CPU");
@@ -102,7 +103,7 @@ static void look_at_cpu(struct cpu *cpu)
         /* Not avx512_fp16: OpenVINO 2026.2 takes 1.4 times as long in it as in f32. */
         cpu->f16 = has_word(value, "amx_fp16") || has_word(value, "asimdhp");
         cpu->i8 = cpu->vnni || has_word(value, "amx_int8") || has_word(value, "asimddp");
-        break; /* the cores of one machine are alike in this */
+        break; /* the same for all cores */
     }
     free(line);
     fclose(file);
@@ -115,12 +116,12 @@ static void name_device(const struct cpu *cpu, char *text, size_t text_bytes)
              cpu->bf16 ? ", bf16" : "", cpu->f16 ? ", f16" : "", cpu->i8 ? ", int8" : "");
 }
 
-/* Only what the runtime offers and the CPU has counts; but what the runtime offers is of this
- * machine, so the choice of another one is made without it. */
+/* A precision must be supported by the runtime and the CPU. The runtime reports those of this
+ * machine, so it is not consulted for another machine's cpuinfo. */
 static bool get_capabilities(ov_core_t *core, struct cpu *cpu)
 {
     char *list = NULL;
-    look_at_cpu(cpu);
+    read_cpu(cpu);
     if (ov_core_get_property(core, "CPU", "OPTIMIZATION_CAPABILITIES", &list) != OK)
         return false;
     if (!other_cpuinfo()) {
@@ -187,7 +188,7 @@ static int set_backend_options(ov_core_t *core, const char *backend_options, cha
         snprintf(pair, sizeof pair, "%.*s", (int)length, backend_options);
         char *equals = strchr(pair, '=');
         if (length >= sizeof pair || !equals)
-            return fail(error, error_bytes, "extra options must be KEY=VALUE;KEY=VALUE");
+            return fail(error, error_bytes, "ENGINE_OPTIONS: must be KEY=VALUE;KEY=VALUE");
         *equals = '\0';
         if (set_property(core, pair, equals + 1, error, error_bytes) < 0)
             return -1;
@@ -197,7 +198,8 @@ static int set_backend_options(ov_core_t *core, const char *backend_options, cha
     return 0;
 }
 
-/* The precision hint for what is asked; NULL with an error text when this CPU has it not. */
+/* The precision hint for the requested precision; NULL, with a message: the CPU does not support
+ * it. */
 static const char *choose_hint(const struct cpu *cpu, enum spoton_precision precision,
                                bool quantised, char *error, size_t error_bytes)
 {
@@ -206,19 +208,20 @@ static const char *choose_hint(const struct cpu *cpu, enum spoton_precision prec
         return "f32";
     case SPOTON_PRECISION_BF16:
         if (!cpu->bf16)
-            fail(error, error_bytes, "this CPU has no bf16 units; use auto or f32");
+            fail(error, error_bytes, "PRECISION=bf16: this CPU has no bf16 units; use auto or f32");
         return cpu->bf16 ? "bf16" : NULL;
     case SPOTON_PRECISION_F16:
         if (!cpu->f16)
-            fail(error, error_bytes, "this CPU has no fast f16; use auto, bf16 or f32");
+            fail(error, error_bytes,
+                 "PRECISION=f16: this CPU has no fast f16 instructions; use auto, bf16 or f32");
         return cpu->f16 ? "f16" : NULL;
     case SPOTON_PRECISION_INT8:
         if (!quantised) {
             fail(error, error_bytes,
-                 "int8 needs a quantised model file, and this one is not; use auto or f32");
+                 "PRECISION=int8: the model file is not quantised; use auto or f32");
             return NULL;
         }
-        break; /* the layers that are not quantised run as in auto */
+        break; /* layers that are not quantised run as with auto */
     case SPOTON_PRECISION_AUTO:
         break;
     }
@@ -232,9 +235,9 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
     int stream_count = options->streams;
     if (stream_count <= 0 && options->threads <= STREAMS_OF_ONE_THREAD)
         stream_count = options->threads;
-    /* OpenVINO 2026.2 builds the graphs of several streams at once, and with integer weights that
-     * it unpacks (TFLite files, for one) about half of them come out wrong: confidences of 1.0 all
-     * over. One stream has always been right, and costs 3 %. */
+    /* OpenVINO 2026.2 builds the graphs of several streams in parallel; with integer weights that
+     * it unpacks (such as TFLite files) about half of them are wrong, with confidences of 1.0 all
+     * over. A single stream was always right and costs 3 %. */
     if (sp_model_file_unpacks_weights(options->model_path))
         stream_count = 1;
     snprintf(threads, sizeof threads, "%d", options->threads);
@@ -246,8 +249,8 @@ static int configure(ov_core_t *core, const struct spoton_engine_options *option
         {"INFERENCE_NUM_THREADS", threads},
         {"INFERENCE_PRECISION_HINT", hint},
         {"ENABLE_CPU_PINNING", "NO"},
-        /* Else threads are capped at the number of physical cores: `threads` already counts what
-         * the cgroup grants. */
+        /* Otherwise OpenVINO uses at most the number of physical cores; `threads` already respects
+         * the cgroup quota. */
         {"ENABLE_HYPER_THREADING", "YES"},
         {"NUM_STREAMS", stream_count > 0 ? streams : NULL},
         {"CACHE_DIR", options->cache_dir},
@@ -270,7 +273,7 @@ static int get_number(const ov_compiled_model_t *compiled, const char *key, int 
     return value;
 }
 
-/* The runtime may round a hint down; what it says after compiling counts. */
+/* The runtime may use a lower precision than the hint and reports it after compiling. */
 static enum spoton_precision real_precision(const ov_compiled_model_t *compiled, bool quantised)
 {
     char *text = NULL;
@@ -285,8 +288,8 @@ static enum spoton_precision real_precision(const ov_compiled_model_t *compiled,
     return precision;
 }
 
-/* All requests have the same shapes: the input's is fixed, and outputs that would depend on what is
- * in the image are refused. */
+/* All requests have the same output shapes; outputs whose shape depends on the image are refused.
+ */
 static int keep_output_shape(struct spoton_engine *engine, int index, const ov_tensor_t *tensor,
                              char *error, size_t error_bytes)
 {
@@ -301,7 +304,9 @@ static int keep_output_shape(struct spoton_engine *engine, int index, const ov_t
     engine->output[index].rank = (int)shape.rank;
     ov_shape_free(&shape);
     if (!fixed)
-        return fail(error, error_bytes, "the size of the model's output is not fixed by its input");
+        return fail(
+            error, error_bytes,
+            "the size of the model's output depends on the image; export it with a fixed one");
     return 0;
 }
 
@@ -314,9 +319,10 @@ static int open_request(struct spoton_engine *engine, struct request *request, c
         ov_infer_request_get_input_tensor(request->request, &request->input) != OK ||
         ov_tensor_data(request->input, &request->data) != OK ||
         ov_tensor_get_byte_size(request->input, &bytes) != OK)
-        return ov_fail(error, error_bytes, "infer request");
+        return ov_fail(error, error_bytes, "inference request");
     if (bytes != numbers * (bf16 ? sizeof(uint16_t) : 1))
-        return fail(error, error_bytes, "the input of the compiled model has another size");
+        return fail(error, error_bytes,
+                    "the compiled model's input has another size than requested");
     request->image = bf16 ? malloc(numbers) : request->data;
     if (!request->image)
         return fail(error, error_bytes, "out of memory");
@@ -398,7 +404,7 @@ static void openvino_close(struct spoton_engine *engine)
     free(engine);
 }
 
-/* A cache that cannot be written costs seconds at the start, not the start itself. */
+/* If the cache cannot be written, compiles without it. */
 static bool compile(struct spoton_engine *engine, const ov_model_t *model, const char *cache_dir)
 {
     if (ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK)
@@ -407,7 +413,7 @@ static bool compile(struct spoton_engine *engine, const ov_model_t *model, const
            ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK;
 }
 
-/* The C API has one status for all that a compilation may throw. */
+/* The C API returns one status for all exceptions of a compilation. */
 static bool says_no_memory(const char *text)
 {
     static const char *const signs[] = {"bad_alloc", "out of memory", "annot allocate",
@@ -439,7 +445,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         if (hint && configure(engine->core, options, hint, error, error_bytes) == 0 &&
             prepare_model(&model, engine, options, error, error_bytes) == 0) {
             if (!compile(engine, model, options->cache_dir))
-                ov_fail(error, error_bytes, "compiling the model");
+                ov_fail(error, error_bytes, "the model does not compile");
             else
                 result = open_requests(engine, options, error, error_bytes);
         }

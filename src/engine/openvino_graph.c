@@ -54,12 +54,12 @@ static bool set_input(ov_preprocess_prepostprocessor_t *graph,
                       ov_element_type_e type)
 {
     bool bf16 = images == OV_IMAGES_BF16;
-    enum spoton_layout lies = bf16 ? SPOTON_LAYOUT_NHWC : options->input_layout;
+    enum spoton_layout given = bf16 ? SPOTON_LAYOUT_NHWC : options->input_layout;
     ov_preprocess_input_info_t *input = NULL;
     ov_preprocess_input_tensor_info_t *tensor = NULL;
     ov_preprocess_input_model_info_t *model = NULL;
     ov_layout_t *memory = NULL, *layout = NULL;
-    bool done = ov_layout_create(layout_name(lies), &memory) == OK &&
+    bool done = ov_layout_create(layout_name(given), &memory) == OK &&
                 ov_layout_create(layout_name(options->layout), &layout) == OK &&
                 ov_preprocess_prepostprocessor_get_input_info_by_index(graph, 0, &input) == OK &&
                 ov_preprocess_input_info_get_tensor_info(input, &tensor) == OK &&
@@ -129,7 +129,7 @@ enum ov_images ov_choose_images(const struct spoton_engine_options *options,
 }
 
 #if defined(__x86_64__)
-/* All of 0..255 are bf16 numbers: the upper half of the float, nothing to round. */
+/* 0..255 are exact in bf16, which is the upper half of a float. */
 static inline uint16_t bf16_of(uint8_t value)
 {
     float number = value;
@@ -138,7 +138,7 @@ static inline uint16_t bf16_of(uint8_t value)
     return (uint16_t)(bits >> 16);
 }
 
-/* A plain loop that is made to be vectorised; see ov_choose_images() for who may call it. */
+/* Vectorized by the compiler; ov_choose_images() checks the CPU. */
 #if !defined(__clang__)
 __attribute__((optimize("O3"), target("avx512bw,avx512vl")))
 #else

@@ -48,7 +48,7 @@ static bool ends_with(const char *path, const char *suffix)
 static bool starts_like_onnx(const uint8_t *head, size_t bytes)
 {
     if (bytes < 2 || head[0] & 0x80)
-        return bytes >= 2 && head[1] <= 1; /* fields from 16 on take a second byte */
+        return bytes >= 2 && head[1] <= 1; /* fields from 16 on have a second byte */
     unsigned field = head[0] >> 3, wire = head[0] & 7;
     if (field == 1 || field == 5)
         return wire == 0;
@@ -65,8 +65,9 @@ static int check_file(const char *path, char *error, size_t error_bytes)
     if (S_ISDIR(status.st_mode))
         return fail(error, error_bytes, path, "is a folder; give a .onnx, .xml or .tflite file");
     if (!onnx && !tflite && !ir)
-        return fail(error, error_bytes, path,
-                    "the openvino engine reads .onnx, .xml (OpenVINO IR) and .tflite files");
+        return fail(
+            error, error_bytes, path,
+            "unknown file type; the openvino engine reads .onnx, .xml (OpenVINO IR) and .tflite");
     if (status.st_size == 0)
         return fail(error, error_bytes, path, "the file is empty");
 
@@ -79,11 +80,12 @@ static int check_file(const char *path, char *error, size_t error_bytes)
     if (got < 0)
         return fail(error, error_bytes, path, strerror(why));
     if (tflite && memcmp(head + 4, "TFL3", 4) != 0)
-        return fail(error, error_bytes, path, "not a TFLite file (no TFL3 mark)");
+        return fail(error, error_bytes, path, "not a TFLite file: no TFL3 identifier");
     if (onnx && !starts_like_onnx(head, (size_t)got))
-        return fail(error, error_bytes, path, "not an ONNX file (its first bytes are of no field)");
+        return fail(error, error_bytes, path,
+                    "not an ONNX file: it does not start with a field of ModelProto");
     if (ir && !memchr(head, '<', sizeof head))
-        return fail(error, error_bytes, path, "not an OpenVINO IR file (not XML)");
+        return fail(error, error_bytes, path, "not an OpenVINO IR file: not XML");
     return 0;
 }
 

@@ -15,14 +15,14 @@ int ort_fail(char *error, size_t error_bytes, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    /* The analyzer does not see va_start() in a file with these headers. */
+    /* False positive: the analyzer does not recognize va_start() with these headers. */
     // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized)
     vsnprintf(error, error_bytes, format, arguments);
     va_end(arguments);
     return -1;
 }
 
-/* Its texts hold source positions, and line breaks. */
+/* Skips the source position at the start of a message. */
 static const char *without_position(const char *text)
 {
     const char *close = strchr(text, ' ');
@@ -48,12 +48,12 @@ static void *open_library(const char *path, char *error, size_t error_bytes)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        ort_fail(error, error_bytes, "ONNX Runtime's library does not load: %s", dlerror());
+        ort_fail(error, error_bytes, "ONNX Runtime: the library does not load: %s", dlerror());
     return library;
 }
 
-/* The newest libonnxruntime.so.1* of a folder, by its path: a bare name would return the library
- * that another plugin has loaded. */
+/* Opens the newest libonnxruntime.so.1* of a folder by its path: a bare name would return the
+ * library that another plugin has loaded. */
 static void *open_newest(const char *folder, char *error, size_t error_bytes)
 {
     char pattern[1024];
@@ -67,8 +67,8 @@ static void *open_newest(const char *folder, char *error, size_t error_bytes)
     return library;
 }
 
-/* Searches where the system's loader would for this plugin: LD_LIBRARY_PATH, the plugin's RUNPATH
- * (set by engines/meson.build), the system's folders. */
+/* Searches the folders of the dynamic loader for this plugin: LD_LIBRARY_PATH, the plugin's RUNPATH
+ * (set by engines/meson.build), the system's. */
 static void *search_folders(char *error, size_t error_bytes)
 {
     Dl_info self;
@@ -93,7 +93,7 @@ static void *search_folders(char *error, size_t error_bytes)
 static void *find_library(char *error, size_t error_bytes)
 {
     const char *chosen = getenv("SPOTON_ONNXRUNTIME");
-    if (chosen && *chosen) /* asked for, so nothing else will do */
+    if (chosen && *chosen) /* no fallback: the user asked for this library */
         return open_library(chosen, error, error_bytes);
     void *library = search_folders(error, error_bytes);
     return library ? library : open_library("libonnxruntime.so.1", error, error_bytes);
@@ -108,7 +108,8 @@ static int start(struct ort *ort, void *library, char *error, size_t error_bytes
     } found = {.symbol = dlsym(library, "OrtGetApiBase")};
     Dl_info where = {0};
     if (!found.symbol)
-        return ort_fail(error, error_bytes, "not a library of ONNX Runtime: no OrtGetApiBase");
+        return ort_fail(error, error_bytes,
+                        "ONNX Runtime: the library has no OrtGetApiBase; use another one");
     const OrtApiBase *base = found.get();
     if (dladdr(found.symbol, &where) && where.dli_fname)
         snprintf(ort->library, sizeof ort->library, "%s", where.dli_fname);
@@ -116,9 +117,9 @@ static int start(struct ort *ort, void *library, char *error, size_t error_bytes
     ort->api = base->GetApi(ORT_API_VERSION);
     if (!ort->api)
         return ort_fail(error, error_bytes,
-                        "ONNX Runtime %s in %s is too old: its API must be of version %d or later",
+                        "ONNX Runtime %s in %s: too old; API version %d or later is required",
                         ort->version, ort->library, ORT_API_VERSION);
-    /* What matters comes back as an error; its own lines would stand in our log. From 0, verbose:
+    /* Errors are returned to the caller, so ONNX Runtime's own log is off by default. 0: verbose.
      */
     const char *level = getenv("SPOTON_ONNXRUNTIME_LOG");
     OrtLoggingLevel severity = level && *level >= '0' && *level <= '3'

@@ -1,4 +1,4 @@
-/* Model files and sessions. */
+/* Model files and sessions of ONNX Runtime. */
 #include "ort.h"
 
 #include <errno.h>
@@ -35,8 +35,7 @@ static int check_file(const char *path, char *error, size_t error_bytes)
     return 0;
 }
 
-/* The C API lists no operations, so the file is searched for their names, which are strings of its
- * graph. */
+/* The C API does not list operations, so this searches the file for their names. */
 static bool file_holds(const char *path, const char *const *words, size_t count)
 {
     struct stat status;
@@ -59,7 +58,8 @@ static bool file_holds(const char *path, const char *const *words, size_t count)
     return found;
 }
 
-/* "DequantizeLinear" alone is a matter of stored weights, and holds no capital Q. */
+/* "DequantizeLinear" alone means stored integer weights only; its "quantizeLinear" does not match.
+ */
 static bool is_quantised(const char *path)
 {
     static const char *const words[] = {"QuantizeLinear", "QLinear", "ConvInteger",
@@ -197,15 +197,15 @@ void ort_session_close(const struct ort *ort, struct ort_session *session)
     session->session = NULL;
 }
 
-/* A session to look at: little is optimised, no thread is started. */
+/* Opens a session for inspection: with basic optimizations and without threads. */
 static int open_plain(const struct ort *ort, struct ort_session *session, const char *path,
                       ort_prepare_fn *prepare, char *error, size_t error_bytes)
 {
     OrtSessionOptions *settings = NULL;
     if (!prepare && ort_is_for_cuda(path))
         return ort_fail(error, error_bytes,
-                        "model %s: was made for ENGINE=cuda, by tools/cuda-model; no other engine "
-                        "runs it",
+                        "model %s: made by tools/cuda-model, which only ENGINE=cuda runs; use the "
+                        "original model",
                         path);
     int result =
         ort_check(ort, ort->api->CreateSessionOptions(&settings), "options", error, error_bytes);
@@ -226,8 +226,8 @@ static int open_plain(const struct ort *ort, struct ort_session *session, const 
 
 /* ---- shapes of outputs ---- */
 
-/* Sizes to try for what is free: multiples of 32, and large enough for heads that take the best 300
- * of their anchors. */
+/* Trial sizes for dynamic dimensions: multiples of 32, large enough for heads that select the best
+ * 300 of their anchors. */
 static const int64_t trial_sizes[2][3] = {{1, 320, 320}, {2, 352, 384}};
 
 static bool has_free_output(const struct spoton_model_info *info)
@@ -246,7 +246,7 @@ static bool can_try(const struct spoton_model_info *info)
            ort_element_bytes(input->element) > 0 && (input->dims[1] == 3 || input->dims[3] == 3);
 }
 
-/* Fills dims[output] with what came out; false: the model does not take this size. */
+/* Fills dims[output] with the shapes of the outputs. */
 static bool read_shapes(const struct ort *ort, int count, OrtValue *const *values,
                         int64_t dims[SPOTON_TENSORS_MAX][SPOTON_RANK_MAX])
 {
@@ -305,8 +305,8 @@ static bool try_size(const struct ort *ort, const struct ort_session *session,
     return done;
 }
 
-/* ONNX Runtime infers few shapes through what exporters write, so outputs that it calls free are
- * looked at in two runs of different sizes: what stays the same is fixed. */
+/* ONNX Runtime cannot infer many shapes of exported models, so dynamic outputs are determined by
+ * two runs with different sizes: dimensions that are equal in both are fixed. */
 static void find_output_shapes(const struct ort *ort, struct ort_session *session)
 {
     int64_t dims[2][SPOTON_TENSORS_MAX][SPOTON_RANK_MAX];
@@ -348,7 +348,7 @@ static int set_dimension(const struct ort *ort, OrtSessionOptions *settings, con
 {
     if (found > 0 && found != wanted)
         return ort_fail(error, error_bytes,
-                        "the model's input has a side of %lld, where %lld is wanted",
+                        "the model's input has a fixed side of %lld, but %lld is requested",
                         (long long)found, (long long)wanted);
     if (found > 0 || !name || !*name)
         return 0;
@@ -390,7 +390,7 @@ int ort_fix_shape(const struct ort *ort, OrtSessionOptions *settings,
         if (info->input_count != 1 || info->output_count < 1 ||
             info->output_count > SPOTON_TENSORS_MAX || info->input[0].rank != 4)
             result =
-                ort_fail(error, error_bytes, "only models with one input, a image, are supported");
+                ort_fail(error, error_bytes, "only models with a single image input are supported");
         if (result == 0)
             result = ort_check(ort, ort->api->SessionGetInputTypeInfo(plain->session, 0, &type),
                                "type", error, error_bytes);

@@ -171,7 +171,7 @@ static void describe(char text[SP_READING_TEXT_BYTES], const struct sp_model_cho
     size_t used = 0, room = sizeof settings;
     const char *slash = strrchr(choice->model.path, '/');
     if (other->head_type != now->head_type)
-        used += (size_t)snprintf(settings + used, room - used, " MODEL_FAMILY=%s",
+        used += (size_t)snprintf(settings + used, room - used, " MODEL_HEAD=%s",
                                  sp_head_type_name(other->head_type));
     if (other->range != now->range)
         used += (size_t)snprintf(settings + used, room - used, " MODEL_INPUT_RANGE=%s",

@@ -128,7 +128,7 @@ static struct sp_model_wish take_wish(void)
     unsigned wish = (unsigned)fuzz_take(&input, 1);
     if (wish < 0xA0)
         return (struct sp_model_wish){0};
-    return (struct sp_model_wish){.family = (enum sp_head_type)(wish % 8),
+    return (struct sp_model_wish){.head_type = (enum sp_head_type)(wish % 8),
                                   .range = (enum sp_input_range)(wish / 8 % 3),
                                   .color = (enum sp_input_color)(wish / 24 % 3)};
 }
@@ -136,7 +136,7 @@ static struct sp_model_wish take_wish(void)
 /* Values a box of the model's first output, by what the file promised. */
 static int64_t values_of(const struct sp_model *model)
 {
-    switch (model->family) {
+    switch (model->head_type) {
     case SP_HEAD_END_TO_END:
         return 6;
     case SP_HEAD_YOLOV5:
@@ -169,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FUZZ_CHECK(model.person_class < model.classes);
     /* What the engine gives need not be what the file promised. */
     int64_t values = values_of(&model);
-    bool rows_first = model.rows_first || model.family == SP_HEAD_END_TO_END;
+    bool rows_first = model.rows_first || model.head_type == SP_HEAD_END_TO_END;
     int64_t boxes = (int64_t)(fuzz_take(&input, 2) % (FLOATS_MAX / (size_t)values + 1));
     unsigned oddity = (unsigned)fuzz_take(&input, 1);
     int width = model.fixed_width_px ? model.fixed_width_px : 320;
@@ -184,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         if (boxes * values > FLOATS_MAX)
             return 0;
     }
-    if (model.family == SP_HEAD_YOLOV5 && oddity < 0x80) {
+    if (model.head_type == SP_HEAD_YOLOV5 && oddity < 0x80) {
         boxes *= 3;
         if (boxes * values > FLOATS_MAX)
             return 0;

@@ -69,11 +69,11 @@ def test_an_exported_folder_is_a_model(spoton, make_clip, tmp_path):
     assert summary["cameras"][0]["rows"] > 0
     (folder / "other.xml").write_text("<net/>")
     done = spoton("run", make_clip(), "--out", out, env=env, expect=1)
-    assert "the folder holds 2 models (*.xml), best.xml the first" in done.error_lines[0]
+    assert "the folder contains 2 models (*.xml, the first is best.xml)" in done.error_lines[0]
     for name in ("best.xml", "other.xml"):
         (folder / name).unlink()
     done = spoton("run", make_clip(), "--out", out, env=env)
-    assert "neither card.json nor a .xml, .onnx or .tflite file" in done.error_lines[0]
+    assert "neither manifest.json nor a .xml, .onnx or .tflite file" in done.error_lines[0]
 
 
 def test_names_over_the_network(program, tmp_path):

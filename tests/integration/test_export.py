@@ -1,4 +1,4 @@
-"""spoton export: bundles, what becomes of them elsewhere, and the gate for INT8."""
+"""spoton export: bundles, bundles of another machine, and the quantization check for INT8."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def export(spoton, folder, *more, **keywords):
 
 
 def read_manifest(bundle):
-    return json.loads((bundle / "card.json").read_text())
+    return json.loads((bundle / "manifest.json").read_text())
 
 
 def leftovers(folder):
@@ -33,34 +33,34 @@ def leftovers(folder):
 @pytest.mark.sanitize
 def test_a_bundle_runs(spoton, make_clip, tmp_path):
     done = export(spoton, tmp_path, "--batch", "2", expect=0)
-    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms an image alone, [\d.]+ MB", done.stdout)
-    card = read_manifest(tmp_path / "bundle")
-    assert (card["input"], card["precision"]) == ({"width": 320, "height": 192, "batch": 2}, "f32")
-    assert card["engine"]["name"] == "fake" and "gate" not in card
-    model = tmp_path / "bundle" / card["file"]
-    assert card["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms .*, [\d.]+ MB", done.stdout)
+    manifest = read_manifest(tmp_path / "bundle")
+    assert (manifest["input"], manifest["precision"]) == ({"width": 320, "height": 192, "batch": 2}, "f32")
+    assert manifest["engine"]["name"] == "fake" and "quantization_check" not in manifest
+    model = tmp_path / "bundle" / manifest["file"]
+    assert manifest["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert not leftovers(tmp_path)
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "bundle", moved)
-    # The card's engine is taken, although ENGINE=auto never takes the fake one.
+    # The manifest's engine is taken, although ENGINE=auto never takes the fake one.
     done = spoton("run", make_clip(frames=5, size=(320, 192)), "--out", tmp_path / "out",
                   env={"YOLO_MODEL_PATH": moved}, engine="auto", expect=0)
     one = read_summary(tmp_path / "out")["engine"]["inputs"][0]
     assert (one["width"], one["height"], one["batch"]) == (320, 192, 2)
-    assert "compiled anew" not in done.stderr
+    assert "compiling the model again" not in done.stderr
 
 
 @pytest.mark.sanitize
-def test_a_bundle_of_another_machine_is_compiled_anew(spoton, make_clip, tmp_path):
+def test_a_bundle_of_another_machine_is_compiled_again(spoton, make_clip, tmp_path):
     export(spoton, tmp_path, expect=0)
-    card = read_manifest(tmp_path / "bundle")
+    manifest = read_manifest(tmp_path / "bundle")
     clip = make_clip(frames=5)
     for key, value in (("version", "0.9"), ("device", "another CPU")):
-        changed = {**card, "engine": {**card["engine"], key: value}}
-        (tmp_path / "bundle" / "card.json").write_text(json.dumps(changed))
+        changed = {**manifest, "engine": {**manifest["engine"], key: value}}
+        (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(changed))
         done = spoton("run", clip, "--out", tmp_path / key, expect=0,
                       env={"YOLO_MODEL_PATH": tmp_path / "bundle"})
-        assert "compiled anew" in done.stderr and value in done.stderr
+        assert "compiling the model again" in done.stderr and value in done.stderr
 
 
 @pytest.mark.sanitize
@@ -70,10 +70,10 @@ def test_a_damaged_bundle_is_refused(spoton, make_clip, tmp_path):
     done = spoton("run", make_clip(frames=5), "--out", tmp_path / "out",
                   env={"YOLO_MODEL_PATH": tmp_path / "bundle"}, expect=1)
     assert len(done.error_lines) == 1 and "SHA-256" in done.error_lines[0]
-    (tmp_path / "bundle" / "card.json").write_text("{")
+    (tmp_path / "bundle" / "manifest.json").write_text("{")
     done = spoton("run", make_clip(frames=5), "--out", tmp_path / "out",
                   env={"YOLO_MODEL_PATH": tmp_path / "bundle"}, expect=1)
-    assert "card.json" in done.error_lines[0]
+    assert "manifest.json" in done.error_lines[0]
 
 
 @pytest.mark.sanitize
@@ -84,7 +84,7 @@ def test_out_of_memory_tries_a_smaller_batch(spoton, tmp_path):
 
 
 @pytest.mark.sanitize
-def test_wrong_wishes_are_refused(spoton, tmp_path):
+def test_bad_options_are_refused(spoton, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_bytes(b"precious")
     for words, says in ((("--batch", "33"), "1 to 32"), (("--batch", "0"), "--batch"),
@@ -103,26 +103,27 @@ def test_wrong_wishes_are_refused(spoton, tmp_path):
 
 
 @pytest.mark.sanitize
-def test_the_gate_measures_any_precision(spoton, make_clip, tmp_path):
+def test_the_quantization_check_takes_any_precision(spoton, make_clip, tmp_path):
     """The fake engine is as good in bf16 as in f32, and the clip has two boxes a frame."""
     done = export(spoton, tmp_path, "--precision", "bf16", "--calibrate", make_clip(frames=60),
                   expect=0)
-    gate = read_manifest(tmp_path / "bundle")["gate"]
-    assert gate["recall"] == gate["precision"] == 1 and gate["boxes"] >= 50
+    check = read_manifest(tmp_path / "bundle")["quantization_check"]
+    assert check["recall"] == check["precision"] == 1 and check["boxes"] >= 50
     assert "recall 1.000" in done.stdout
 
 
 # ---- with the real engine ----
 
 
-def test_the_bundled_int8_model_has_a_true_card():
-    card = json.loads((MODELS / "person-int8.json").read_text())
-    for name, digest in ((card["file"], card["sha256"]),
-                         (card["source"]["file"], card["source"]["sha256"])):
+def test_the_bundled_int8_model_matches_its_manifest():
+    manifest = json.loads((MODELS / "person-int8.json").read_text())
+    for name, digest in ((manifest["file"], manifest["sha256"]),
+                         (manifest["source"]["file"], manifest["source"]["sha256"])):
         found = hashlib.sha256((MODELS / name).read_bytes()).hexdigest()
         assert found == digest, f"{name} has changed: run tools/make-person-int8"
-    assert card["calibration"]["frames"] >= 300 and len(card["calibration"]["sources"]) == 5
-    assert min(card["gate"]["recall"], card["gate"]["precision"]) >= 0.95
+    assert manifest["calibration"]["frames"] >= 300 and len(manifest["calibration"]["sources"]) == 5
+    check = manifest["quantization_check"]
+    assert min(check["recall"], check["precision"]) >= 0.95
 
 
 @pytest.mark.openvino
@@ -144,7 +145,7 @@ def test_int8_takes_the_form_beside_the_model(spoton, demo_clip, tmp_path):
 
 
 @pytest.mark.openvino
-def test_the_gate_refuses_a_spoiled_scale(spoton, demo_clip, tmp_path):
+def test_the_quantization_check_refuses_a_spoiled_scale(spoton, demo_clip, tmp_path):
     words = ("--reference", MODELS / "person.onnx", "--calibrate", demo_clip, "--samples", "60",
              "--input", "640x480")
     spoiled = tmp_path / "spoiled.onnx"
@@ -161,7 +162,7 @@ def test_the_gate_refuses_a_spoiled_scale(spoton, demo_clip, tmp_path):
     assert "refused" in done.error_lines[0] and "recall" in done.error_lines[0]
     assert not (tmp_path / "bad").exists() and not leftovers(tmp_path)
 
-    # At load, without a card: with the original named it is refused, and without it is said.
+    # Loaded without a manifest: refused with INT8_REFERENCE, and a log line without it.
     clip = f"c={demo_clip}"
     done = spoton("run", "--camera", clip, "--out", tmp_path / "out", "--limit", "5",
                   engine="openvino", timeout=180, expect=1,

@@ -116,7 +116,7 @@ def test_boxes_are_those_of_numpy(spoton, frames, tmp_path, variant):
     for engine in engines(spoton):
         done = spoton("eval", tmp_path / "model.onnx", folder, "--json", "-o", tmp_path / "boxes",
                       engine=engine, expect=0, env={"PRECISION": "f32"})
-        assert json.loads(done.stdout)["family"] == heads.VARIANTS[variant]["as"]
+        assert json.loads(done.stdout)["head_type"] == heads.VARIANTS[variant]["as"]
         for name in SIZES:
             boxes, confidences = wanted[name]
             found, found_confidences = read_boxes(tmp_path / "boxes", name)

@@ -1,7 +1,7 @@
-"""Real models of five families beside the bundled one, on frames of the demo clip.
+"""Five published models compared with the bundled one, on frames of the demo clip.
 
-Nobody labelled the clip. People are those whom at least three of the other five models see (boxes of
-IoU 0.5), so no model has a say in what it is judged by.
+The reference for each model are the boxes on which at least three of the other five models agree (IoU
+0.5), so no model takes part in its own reference.
 """
 
 import subprocess
@@ -17,9 +17,9 @@ PEERS = {"yolov5n.onnx": "yolov5", "yolov8n_int8.tflite": "yolov8", "yolo11n_int
          "yolo26n_int8.tflite": "end-to-end", "yolox_nano.onnx": "yolox"}
 OURS = "person.onnx"
 CONFIDENCE, IOU, VOTES, EVERY = 0.3, 0.5, 3, 40
-# A confidence means another thing in every model: each is judged at the one that suits it best.
-CONFIDENCES = np.arange(0.2, 0.61, 0.05)
-# What a wrong order of colours, scale or layout costs is far more: see test_a_wrong_reading_is_seen.
+# Confidences of different models are not comparable: each is judged at its best threshold.
+THRESHOLDS = np.arange(0.2, 0.61, 0.05)
+# A wrong channel order, range or layout costs far more: see test_a_wrong_input_format_is_detected.
 WORSE = 0.10
 
 
@@ -41,7 +41,7 @@ def find(spoton, model, folder, boxes, env=None):
     found = {}
     for line in boxes.read_text().splitlines():
         name, *values = line.split()
-        if float(values[4]) >= CONFIDENCES[0]:
+        if float(values[4]) >= THRESHOLDS[0]:
             found.setdefault(name, []).append([float(value) for value in values])
     return {name: np.array(rows) for name, rows in found.items()}, done.stdout
 
@@ -53,9 +53,9 @@ def overlap(a, b):
     return both / np.maximum(area[0][:, None] + area[1][None] - both, 1e-9)
 
 
-def boxes_of(found, name, confidence):
+def boxes_of(found, name, threshold):
     rows = found.get(name, np.zeros((0, 5)))
-    return rows[rows[:, 4] >= confidence, :4]
+    return rows[rows[:, 4] >= threshold, :4]
 
 
 def people(others, name):
@@ -70,9 +70,9 @@ def people(others, name):
     return np.array(seen).reshape(-1, 4)
 
 
-def matches(boxes, truth):
-    """One box, one person."""
-    table = overlap(boxes, truth) if len(boxes) and len(truth) else np.zeros((0, 0))
+def matches(boxes, people):
+    """Number of greedy one-to-one matches."""
+    table = overlap(boxes, people) if len(boxes) and len(people) else np.zeros((0, 0))
     hits = 0
     while table.size and table.max() >= IOU:
         i, k = np.unravel_index(table.argmax(), table.shape)
@@ -82,16 +82,16 @@ def matches(boxes, truth):
 
 
 def judge(found, others, names):
-    """The best F1 over all confidences, with its recall, precision and confidence."""
+    """The best F1 over all thresholds, with its recall, precision and threshold."""
     persons = {name: people(others, name) for name in names}
     count = sum(len(boxes) for boxes in persons.values())
     assert count >= 80
     best = (0, 0, 0, 0)
-    for confidence in CONFIDENCES:
-        boxes = {name: boxes_of(found, name, confidence) for name in names}
+    for threshold in THRESHOLDS:
+        boxes = {name: boxes_of(found, name, threshold) for name in names}
         hits = sum(matches(boxes[name], persons[name]) for name in names)
         total = sum(len(rows) for rows in boxes.values())
-        best = max(best, (2 * hits / (count + total), hits / count, hits / max(total, 1), confidence))
+        best = max(best, (2 * hits / (count + total), hits / count, hits / max(total, 1), threshold))
     return best
 
 
@@ -115,14 +115,14 @@ def test_a_peer_finds_the_people_as_ours_does(all_found, frames, model):
     for one in (OURS, model):
         others = [found for name, found in all_found.items() if name != one]
         result[one] = judge(all_found[one], others, frames[1])
-    for one, (f1, recall, precision, confidence) in result.items():
-        print(f"{one}: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f} at {confidence:.2f}")
+    for one, (f1, recall, precision, threshold) in result.items():
+        print(f"{one}: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f} at {threshold:.2f}")
     assert result[model][0] >= result[OURS][0] - WORSE and result[OURS][0] > 0.9
 
 
 @pytest.mark.parametrize("model, env", [("yolox_nano.onnx", {"MODEL_INPUT_RANGE": "0..1"}),
                                         ("yolov5n.onnx", {"MODEL_INPUT_RANGE": "0..255"})])
-def test_a_wrong_reading_is_seen(spoton, shared, all_found, frames, tmp_path, model, env):
+def test_a_wrong_input_format_is_detected(spoton, shared, all_found, frames, tmp_path, model, env):
     others = [found for name, found in all_found.items() if name != model]
     found, _ = find(spoton, shared / "models" / "peers" / model, frames[0], tmp_path / "boxes", env)
     assert judge(found, others, frames[1])[0] < 0.5

@@ -1,4 +1,4 @@
-"""A model whose input is read in another way than it wants finds nothing: that is said, with what to try."""
+"""A model that detects nothing because of its input format: the log names the settings to try."""
 
 import pytest
 
@@ -13,8 +13,8 @@ SIDE = 128
 
 
 def write_model(path, condition):
-    """A YOLOv8 head that sees a person at cell 9 where `condition`, nodes from "images" to the
-    boolean "sees" [1,1,1], holds, and else nobody."""
+    """A YOLOv8 head that detects a person at cell 9 if `condition` (nodes from "images" to the boolean
+    "sees" [1,1,1]) is true, and else nothing."""
     centres = numpy.concatenate([[((x + 0.5) * s, (y + 0.5) * s) for y in range(SIDE // s) for x in range(SIDE // s)]
                                  for s in (8, 16, 32)]).astype(numpy.float32)
     boxes = numpy.zeros((1, 5, len(centres)), numpy.float32)

@@ -94,7 +94,7 @@ def test_summary_tells_what_ran(spoton, make_clip, tmp_path):
         assert 0 <= stage["p50_ms"] <= stage["p95_ms"] <= stage["p99_ms"], name
         assert stage["count"] > 0 and stage["mean_ms"] >= 0 and 0 <= stage["share"] <= 1, name
     assert summary["model"]["path"].endswith("person.onnx")
-    assert summary["model"]["family"] and summary["model"]["classes"] == 1
+    assert summary["model"]["head_type"] and summary["model"]["classes"] == 1
     assert summary["engine"]["name"] == "fake"
     assert {"version", "device", "precision"} <= set(summary["engine"])
     (compiled,) = summary["engine"]["inputs"]

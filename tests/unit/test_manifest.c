@@ -95,7 +95,7 @@ static struct sp_manifest example(void)
         .check_frames = 75,
         .check_boxes = 370,
         .check_iou = 0.5,
-        .check_score = 0.3,
+        .check_confidence = 0.3,
         .check_required = 0.95,
         .check_recall = 0.96,
         .check_precision = 0.97,
@@ -105,7 +105,7 @@ static struct sp_manifest example(void)
     return manifest;
 }
 
-static void test_card_is_read_as_written(void **state)
+static void test_manifest_is_read_as_written(void **state)
 {
     (void)state;
     struct sp_manifest manifest = example(), again;
@@ -126,7 +126,40 @@ static void test_card_is_read_as_written(void **state)
     assert_int_not_equal(access(in_folder("manifest.json.part"), F_OK), 0);
 }
 
-static void test_bad_cards(void **state)
+/* Written by 0.2: card.json, with other names of format and keys. */
+static void test_old_manifest(void **state)
+{
+    (void)state;
+    static const char old[] =
+        "{\"format\":\"spoton model "
+        "card\",\"version\":1,\"file\":\"m-int8.onnx\",\"sha256\":\"%s\","
+        "\"bytes\":5,\"family\":\"yolov8\",\"classes\":1,\"precision\":\"int8\",\"source\":{"
+        "\"file\":"
+        "\"m.onnx\",\"sha256\":\"0\"},\"input\":{\"width\":640,\"height\":384,\"batch\":1},"
+        "\"engine\":{\"name\":\"openvino\",\"version\":\"1\",\"device\":\"CPU\",\"cache_bytes\":0,"
+        "\"compile_s\":0.4,\"ms_per_image\":5.5},\"calibration\":{\"method\":\"NNCF\",\"frames\":"
+        "300,"
+        "\"sources\":[{\"name\":\"a\",\"frames\":300,\"gate_frames\":75,\"recall\":1,\"precision\":"
+        "1}]},"
+        "\"gate\":{\"frames\":75,\"boxes\":385,\"iou\":0.5,\"score\":0.3,\"required\":0.95,"
+        "\"recall\":0.98,\"precision\":0.97}}";
+    char text[2048], digest[SP_DIGEST_TEXT_BYTES];
+    struct sp_bundle bundle;
+    sp_digest_bytes("int8\n", 5, digest);
+    snprintf(text, sizeof text, old, digest);
+    assert_int_equal(mkdir(in_folder("old"), 0777), 0);
+    write_file("old/m-int8.onnx", "int8\n");
+    write_file("old/card.json", text);
+    assert_int_equal(sp_bundle_resolve(&bundle, in_folder("old"), NULL), SP_OK);
+    assert_true(bundle.is_folder && bundle.has_manifest);
+    assert_string_equal(bundle.manifest.head_type, "yolov8");
+    assert_int_equal(bundle.manifest.check_boxes, 385);
+    assert_float_equal(bundle.manifest.check_confidence, 0.3, 1e-9);
+    assert_int_equal(bundle.manifest.source[0].check_frames, 75);
+    assert_true(sp_manifest_passed_check(&bundle.manifest));
+}
+
+static void test_bad_manifests(void **state)
 {
     (void)state;
     struct sp_error err;
@@ -217,7 +250,7 @@ static void judge(struct sp_quantization_check_result *result, uint64_t boxes, u
     sp_quantization_check_judge(result, &options);
 }
 
-static void test_gate_judges(void **state)
+static void test_quantization_check_judges(void **state)
 {
     (void)state;
     struct sp_quantization_check_result result;
@@ -237,9 +270,13 @@ static void test_gate_judges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_digest),    cmocka_unit_test(test_card_is_read_as_written),
-        cmocka_unit_test(test_bad_cards), cmocka_unit_test(test_int8_form),
-        cmocka_unit_test(test_folders),   cmocka_unit_test(test_gate_judges),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_manifest_is_read_as_written),
+        cmocka_unit_test(test_old_manifest),
+        cmocka_unit_test(test_bad_manifests),
+        cmocka_unit_test(test_int8_form),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_quantization_check_judges),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -281,7 +281,7 @@ static void test_the_settings_mean_what_the_model_reads(void **state)
     static struct sp_settings settings;
     for (enum sp_head_type head_type = SP_HEAD_AUTO; head_type <= SP_HEAD_RFDETR; ++head_type) {
         const char *name = sp_head_type_name(head_type);
-        assert_int_equal(sp_settings_set(&settings, "MODEL_FAMILY", name, "a test", NULL), SP_OK);
+        assert_int_equal(sp_settings_set(&settings, "MODEL_HEAD", name, "a test", NULL), SP_OK);
         assert_int_equal(settings.head_type, head_type);
     }
     static const char *const ranges[] = {
@@ -331,19 +331,19 @@ static void test_heads_that_are_refused(void **state)
         const char *name, *seen;
         struct sp_model_wish wish;
     } cases[] = {
-        {"no_grid", "do not lie on the grid", {0}},
-        {"no_sigmoid", "a score is 8.1", {0}},
-        {"v8_unsure", "MODEL_FAMILY=yolov8", {0}},
+        {"no_grid", "are not near the cells", {0}},
+        {"no_sigmoid", "a confidence is 8.1", {0}},
+        {"v8_unsure", "MODEL_HEAD=yolov8", {0}},
         {"no_classes", "a class is 0.4", {0}},
-        {"no_objectness", "do not lie on the grid of a yolov5", {0}},
-        {"no_three_anchors", "do not lie on the grid of a yolov5", {0}},
-        {"no_yolox", "do not lie on the grid of a yolox", {0}},
+        {"no_objectness", "are not near the cells of a yolov5", {0}},
+        {"no_three_anchors", "are not near the cells of a yolov5", {0}},
+        {"no_yolox", "are not near the cells of a yolox", {0}},
         {"no_nanodet", "NanoDet", {0}},
-        {"no_queries", "MODEL_FAMILY=rtdetr", {0}},
+        {"no_queries", "MODEL_HEAD=rtdetr", {0}},
         {"no_masks", "masks", {0}},
         {"no_detr", "DETR or Deformable DETR", {0}},
-        {"no_rows_unnamed", "MODEL_FAMILY=end-to-end", {0}},
-        {"no_relative", "shares of the input", {0}},
+        {"no_rows_unnamed", "MODEL_HEAD=end-to-end", {0}},
+        {"no_relative", "RT-DETR's are in 0..1", {0}},
         {"no_two_outputs", "2 outputs", {0}},
         {"no_two_inputs", "2 inputs", {0}},
         {"no_rank", "[1,512]", {0}},
@@ -353,8 +353,8 @@ static void test_heads_that_are_refused(void **state)
         {"no_int_input", "i32", {0}},
         {"no_keypoints", "names 1 classes", {0}},
         {"no_values", "[1,4,336]", {0}},
-        {"v8", "no output of yolov5 (MODEL_FAMILY)", {.head_type = SP_HEAD_YOLOV5}},
-        {"v8", "no output of rtdetr (MODEL_FAMILY)", {.head_type = SP_HEAD_RTDETR}},
+        {"v8", "does not fit MODEL_HEAD=yolov5", {.head_type = SP_HEAD_YOLOV5}},
+        {"v8", "does not fit MODEL_HEAD=rtdetr", {.head_type = SP_HEAD_RTDETR}},
         {"rtdetr", "2 outputs", {.head_type = SP_HEAD_YOLOV8}},
         {"v8_u8", "MODEL_INPUT_RANGE", {.range = SP_RANGE_UNIT}},
     };

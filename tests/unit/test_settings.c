@@ -285,8 +285,21 @@ static void test_flags(void **state)
         assert_int_equal(at, 1);
         assert_memory_equal(&settings, &other, sizeof settings);
     }
-    const char *off[] = {"--square-input", "off", NULL};
+    const char *old[] = {"--model-family", "yolox", "--MODEL-FAMILY", NULL};
     int at = 0;
+    assert_int_equal(sp_settings_take_flag(&settings, 3, (char **)old, &at, NULL), 1);
+    assert_int_equal(settings.head_type, 4);
+    at = 2;
+    assert_int_equal(sp_settings_take_flag(&settings, 3, (char **)old, &at, NULL), 0);
+    struct sp_error err = {0};
+    assert_int_equal(read_text("MODEL_FAMILY=yolov8\n", &err), SP_OK);
+    assert_int_equal(settings.head_type, 2);
+    assert_int_equal(read_text("MODEL_FAMILY=yolov8\nMODEL_HEAD=yolox\n", &err), SP_ERR_INVALID);
+    const char *variables[] = {"MODEL_FAMILY=yolov5", NULL};
+    assert_int_equal(sp_settings_read_environment(&settings, (char **)variables, &err), SP_OK);
+    assert_int_equal(settings.head_type, 1);
+    const char *off[] = {"--square-input", "off", NULL};
+    at = 0;
     settings.square_input = true;
     assert_int_equal(sp_settings_take_flag(&settings, 2, (char **)off, &at, NULL), 1);
     assert_int_equal(at, 1);
@@ -371,7 +384,7 @@ static void test_round_trip(void **state)
     struct sp_error err = {0};
     assert_int_equal(
         read_text(
-            "INT8_REFERENCE=f32.onnx\nMODEL_FAMILY=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_"
+            "INT8_REFERENCE=f32.onnx\nMODEL_HEAD=yolox\nMODEL_INPUT_RANGE=0..255\nMODEL_"
             "INPUT_COLOR=bgr\n"
             "YOLO_MODEL_PATH=/m/a "
             "b.onnx\nUSE_TENSORRT=yes\nYOLO_MODEL_PATH_TENSORRT=/"
