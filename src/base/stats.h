@@ -23,7 +23,7 @@ void sp_histogram_add(struct sp_histogram *histogram, int64_t duration_us);
 /* The value under which `share` (0..1) of the durations lie, in us; 0 when empty. */
 double sp_histogram_percentile(const struct sp_histogram *histogram, double share);
 
-/* Back to empty. Whoever adds or reads meanwhile sees a part of it. */
+/* Back to empty. A concurrent add or read sees a part of it. */
 void sp_histogram_clear(struct sp_histogram *histogram);
 
 /* below[count]: how many durations are at most limit_us[i] (rising), to the width of a bucket.

@@ -203,7 +203,7 @@ class Net:
         return self.op("Concat", [middle, size, self.op("Sigmoid", [kind])], axis=1)
 
     def best_head(self, x, classes, best):
-        """YOLO26's: the best without suppression. Scores rise with the place, so none are equal."""
+        """YOLO26's: the best without suppression. Confidences rise with the place, so none are equal."""
         box = self.conv(self.conv(x, 16, 3), 4, act=None)
         kind = self.conv(self.conv(x, self.channels[x], 3, groups=self.channels[x]), classes, act=None)
         b, h, w = self.size(x)
@@ -219,13 +219,13 @@ class Net:
         kind = self.op("GatherElements", [kind, self.op("Tile", [wide, self.ints(1, 1, classes)])],
                        axis=1)
         flat = self.op("Reshape", [kind, self.op("Concat", [b, self.ints(-1)], axis=0)])
-        score, place = self.op("TopK", [flat, self.ints(best)], outputs=2, axis=1)
+        confidence, place = self.op("TopK", [flat, self.ints(best)], outputs=2, axis=1)
         row = self.op("Div", [place, self.const(np.int64(classes))])
         kind = self.op("Sub", [place, self.op("Mul", [row, self.const(np.int64(classes))])])
         rows = self.op("Tile", [self.op("Unsqueeze", [row, self.ints(2)]), self.ints(1, 1, 4)])
         box = self.op("GatherElements", [box, rows], axis=1)
         kind = self.op("Cast", [kind], to=TensorProto.FLOAT)
-        return self.op("Concat", [box, self.op("Unsqueeze", [score, self.ints(2)]),
+        return self.op("Concat", [box, self.op("Unsqueeze", [confidence, self.ints(2)]),
                                   self.op("Unsqueeze", [kind, self.ints(2)])], axis=2)
 
     def simple_head(self, x):

@@ -5,7 +5,7 @@
 
 enum { PAGE_BYTES = 4096, BLOCKS_LEAST = 8, BLOCKS_MOST = 64 };
 
-/* What lies idle in slabs that nobody uses at all, before they are put back. */
+/* Idle memory in wholly unused slabs, above which they are freed. */
 static const size_t IDLE_BYTES_MAX = (size_t)1 << 30;
 
 struct cuda_slab { /* blocks of one size, got at once */

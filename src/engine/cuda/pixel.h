@@ -114,7 +114,7 @@ static inline void cuda_set_color(struct cuda_image *to, const struct spoton_ima
     to->green_v = cuda_chroma_part(-2 * (1 - red) * red / green * chroma);
 }
 
-/* Centres on centres when an axis shrinks, corners on corners when it grows. */
+/* Aligns centres when downscaling an axis, corners when upscaling it. */
 static inline void cuda_set_axis(struct cuda_scaling *to, int axis, int source, int scaled)
 {
     to->source[axis] = source;

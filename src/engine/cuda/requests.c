@@ -96,7 +96,7 @@ static int open_request(struct spoton_engine *engine, struct cuda_request *reque
     if (result == 0)
         result = cuda_check(cudaEventCreateWithFlags(&request->uploaded, cudaEventDisableTiming),
                             "event", error, error_bytes);
-    if (result == 0) /* whoever waits sleeps: the cores have images to decode */
+    if (result == 0) /* waiting threads sleep: the cores have frames to decode */
         result = cuda_check(cudaEventCreateWithFlags(&request->done, cudaEventDisableTiming |
                                                                          cudaEventBlockingSync),
                             "event", error, error_bytes);

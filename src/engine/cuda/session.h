@@ -33,7 +33,7 @@ struct cuda_model {
     char notice[240];          /* what had to be done without, or empty */
 };
 
-/* For a session that only looks at a file: what tools/cuda-model wrote needs the provider for that,
+/* For a session that only inspects a file: what tools/cuda-model wrote needs the provider for that,
  * on the thread's device. NULL: the CPU's kernels will do. */
 ort_prepare_fn *cuda_model_prepare(const char *path);
 

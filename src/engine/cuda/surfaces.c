@@ -88,7 +88,7 @@ int cuda_decoding_open(struct spoton_decoding **out, int device, const char *bac
     if (result == 0)
         result = cuda_check(cudaStreamCreateWithFlags(&decoding->stream, cudaStreamNonBlocking),
                             "stream", error, error_bytes);
-    if (result == 0) /* whoever waits sleeps: there are more cameras than cores */
+    if (result == 0) /* waiting threads sleep: there are more cameras than cores */
         result = cuda_check(cudaEventCreateWithFlags(&decoding->copied, cudaEventDisableTiming |
                                                                             cudaEventBlockingSync),
                             "event", error, error_bytes);
@@ -183,7 +183,7 @@ int cuda_surface_read(struct spoton_surface *surface, uint8_t *planes, char *err
     int result = cuda_check(cudaSetDevice(surface->device), "device", error, error_bytes);
     for (int i = 0; i < surface->planes && result == 0; ++i) {
         size_t width = (size_t)surface->width_bytes[i], rows = (size_t)surface->rows[i];
-        /* On the thread's own default stream: it waits for nobody else's work. */
+        /* On the thread's own default stream: it waits for no other thread's work. */
         result = cuda_check(cudaMemcpy2DAsync(planes, width, surface->memory + surface->at[i],
                                               (size_t)surface->stride_bytes[i], width, rows,
                                               cudaMemcpyDeviceToHost, cudaStreamPerThread),

@@ -3,7 +3,7 @@
  * Data flow: FFmpeg decodes on a camera's own stream (NVDEC) -> the image is copied into memory
  * of the device's pool, so that the decoder's few surfaces are free again at once -> requests read
  * it there (requests.h) -> it goes back to the pool. A copy of 1080p takes microseconds; who takes
- * it sleeps until it is done, so nobody who has a surface ever waits for one. */
+ * it sleeps until it is done, so that no owner of a surface waits for one. */
 #pragma once
 
 #include "spoton/engine.h"
