@@ -238,8 +238,13 @@ int fused_tail(struct fused_plan *plan, char *error, size_t error_bytes)
                      .written = calloc(values, sizeof *t.written),
                      .visited = calloc(values, sizeof *t.visited),
                      .address = calloc(values, sizeof *t.address)};
-    int result =
-        t.written && t.visited && t.address ? 0 : fused_fail(error, error_bytes, "out of memory");
+    int result = 0;
+    if (!t.written || !t.visited || !t.address) {
+        free(t.written);
+        free(t.visited);
+        free(t.address);
+        return fused_fail(error, error_bytes, "out of memory");
+    }
     for (int i = 0; i < plan->graph.output_count && result == 0; ++i) {
         int value = plan->graph.output[i], n = fused_maker(plan, value);
         result = need(&t, value, n);
