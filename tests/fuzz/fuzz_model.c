@@ -73,8 +73,8 @@ static void check_detections(const struct sp_detection *found, size_t count, dou
         const struct sp_detection *d = &found[i];
         FUZZ_CHECK(d->x1_px >= 0 && d->x1_px < d->x2_px && d->x2_px <= geometry->source_width_px);
         FUZZ_CHECK(d->y1_px >= 0 && d->y1_px < d->y2_px && d->y2_px <= geometry->source_height_px);
-        FUZZ_CHECK(d->score >= threshold && d->score <= 1);
-        FUZZ_CHECK(i == 0 || d->score <= found[i - 1].score);
+        FUZZ_CHECK(d->confidence >= threshold && d->confidence <= 1);
+        FUZZ_CHECK(i == 0 || d->confidence <= found[i - 1].confidence);
         FUZZ_CHECK(d->class_id >= 0 && d->class_id < classes);
     }
 }

@@ -59,7 +59,7 @@ def boxes_of(found, name, threshold):
 
 
 def people(others, name):
-    """Boxes of `others` in this frame that VOTES of them share, each person once."""
+    """Boxes in this frame on which at least VOTES of `others` agree, one per person."""
     lists = [boxes_of(found, name, CONFIDENCE) for found in others]
     seen = []
     for boxes in lists:

@@ -24,7 +24,7 @@ def near(box, wanted, tolerance):
 
 
 def assert_detections_follow(results_log, size=(320, 240), objects=2, tolerance=8.5):
-    """Every inferred frame shows exactly the rectangles that its number says."""
+    """The boxes of every inferred frame are the rectangles of its frame number."""
     for line in results_log:
         if not line["inferred"]:
             continue
@@ -60,7 +60,7 @@ def test_outputs_hold_every_frame_of_four_cameras(spoton, make_clip, tmp_path):
 
 
 @pytest.mark.sanitize
-def test_mot_rows_are_the_journal_one_based(spoton, make_clip, tmp_path):
+def test_mot_rows_are_the_results_log_one_based(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     spoton("run", "--camera", f"c1={make_clip('h264', frames=20)}", "--out", out, expect=0)
     results = Results(out, "c1")
@@ -68,11 +68,11 @@ def test_mot_rows_are_the_journal_one_based(spoton, make_clip, tmp_path):
                for track in line["tracks"]]
     assert len(results_log) == len(results.rows) > 0
     for (frame, track), row in zip(results_log, results.rows):
-        identity, x1, y1, x2, y2, score, _ = track
+        identity, x1, y1, x2, y2, confidence, _ = track
         assert (frame, identity) == row[:2]
-        # MOT Challenge counts pixels from 1; DESIGN's results_log from 0. Either is off by one at most.
+        # MOT Challenge counts pixels from 1, the results log from 0: they differ by one at most.
         assert near((x1, y1, x2 - x1, y2 - y1), row[2:6], 1.01)
-        assert abs(score - row[6]) < 0.001
+        assert abs(confidence - row[6]) < 0.001
 
 
 def test_summary_tells_what_ran(spoton, make_clip, tmp_path):
@@ -224,7 +224,7 @@ def test_only_inferred_frames_keep_their_true_numbers(spoton, make_clip, tmp_pat
     assert sparse.sequences == list(range(0, 31, 3))
     assert all(line["inferred"] for line in sparse.results_log)
     assert_detections_follow(sparse.results_log)
-    # The frames between change nothing for the tracker.
+    # The frames in between do not change the tracks.
     assert sparse.results_log == [line for line in full.results_log if line["inferred"]]
     assert probe_video(sparse.mp4_path)[0] == 11
     summary = read_summary(tmp_path / "sparse")
@@ -235,7 +235,7 @@ def test_only_inferred_frames_keep_their_true_numbers(spoton, make_clip, tmp_pat
 
 @pytest.mark.sanitize
 def test_frames_in_a_devices_memory_change_nothing(spoton, tmp_path):
-    """Whoever needs their points brings them from there."""
+    """Stages that need the pixels copy them to the host."""
     found = {}
     for gpu in (0, 1):
         out = tmp_path / str(gpu)
@@ -254,7 +254,7 @@ def test_decoder_that_the_engine_has_not_is_refused(spoton, tmp_path):
 
 
 def test_video_frame_shows_the_boxes(spoton, make_clip, tmp_path):
-    """The annotated frame differs from the plain one where the boxes are, and is alike elsewhere."""
+    """The annotated frame differs from the plain one at the boxes, and nowhere else."""
     numpy = pytest.importorskip("numpy")
     out = tmp_path / "out"
     clip = make_clip("mpeg4", frames=10, size=(640, 480))

@@ -289,7 +289,7 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
 {
     enum { W = 64, H = 48, WIDE = 85 };
     static uint8_t white[W * H], grey[W * H / 4];
-    struct sp_downscaler shrinker = {0};
+    struct sp_downscaler downscaler = {0};
     struct sp_shrunk plan;
     struct sp_frame to, frame = {.format = SP_PIXEL_I420,
                                  .width_px = W,
@@ -300,13 +300,13 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
     memset(white, 235, sizeof white);
     memset(grey, 128, sizeof grey);
     sp_downscale_plan(&plan, W, H, 640, 1, true);
-    assert_int_equal(sp_downscale(&shrinker, &frame, &plan, &to, NULL), SP_OK);
+    assert_int_equal(sp_downscale(&downscaler, &frame, &plan, &to, NULL), SP_OK);
     assert_int_equal(to.width_px * 1000 + to.height_px, WIDE * 1000 + H);
     for (int y = 0; y < H; y++)
         for (int x = 0; x < WIDE; x++)
             assert_int_equal(to.plane[0][y * to.stride_bytes[0] + x],
                              x >= 10 && x < 10 + W ? 235 : 16);
-    sp_downscaler_release(&shrinker);
+    sp_downscaler_release(&downscaler);
 }
 
 static void fill(struct sp_update *update, size_t count)

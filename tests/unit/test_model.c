@@ -143,16 +143,16 @@ static bool run_model(const struct spoton_engine_api *api, const char *path,
                              .stride_bytes = {128, 64, 64},
                              .width_px = 128,
                              .height_px = 128};
-    struct sp_detector_request *slot = sp_detector_acquire(detector);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
     for (int i = 0; i < sp_detector_batch(detector); ++i)
-        assert_int_equal(sp_detector_fill(detector, slot, &frame, NULL), SP_OK);
-    assert_int_equal(sp_detector_submit(detector, slot, NULL), SP_OK);
-    assert_int_equal(sp_detector_collect(detector, slot, NULL), SP_OK);
-    int last = slot->images - 1;
-    assert_true(slot->image[last].detection_count >= 1);
-    *out = slot->image[last].detections[0];
+        assert_int_equal(sp_detector_fill(detector, request, &frame, NULL), SP_OK);
+    assert_int_equal(sp_detector_submit(detector, request, NULL), SP_OK);
+    assert_int_equal(sp_detector_collect(detector, request, NULL), SP_OK);
+    int last = request->images - 1;
+    assert_true(request->image[last].detection_count >= 1);
+    *out = request->image[last].detections[0];
     *model = *sp_detector_model(detector);
-    sp_detector_release(detector, slot);
+    sp_detector_release(detector, request);
     sp_detector_close(detector);
     return true;
 }

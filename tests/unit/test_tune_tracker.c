@@ -22,7 +22,7 @@ static int set_up(void **state)
         return -1;
     snprintf(results_log, sizeof results_log, "%s/a.jsonl", folder);
     snprintf(tracks, sizeof tracks, "%s/a.txt", folder);
-    snprintf(ground_truth, sizeof ground_truth, "%s/truth.txt", folder);
+    snprintf(ground_truth, sizeof ground_truth, "%s/gt.txt", folder);
     FILE *seen = fopen(results_log, "we"), *right = fopen(ground_truth, "we");
     for (int i = 0; seen && right && i < FRAMES; i++) {
         fprintf(seen,

@@ -178,8 +178,9 @@ static int do_binary(struct fused_eval *e)
     int rank = common_shape(e, 2, dims);
     const char *op = e->node->op;
     bool whole = e->in[0]->type == FUSED_INT && e->in[1]->type == FUSED_INT;
-    bool truth = strcmp(op, "Equal") == 0 || strcmp(op, "Less") == 0 || strcmp(op, "Greater") == 0;
-    if (rank < 0 || fused_make(e, 0, truth ? FUSED_BOOL : e->in[0]->type, rank, dims) < 0)
+    bool boolean =
+        strcmp(op, "Equal") == 0 || strcmp(op, "Less") == 0 || strcmp(op, "Greater") == 0;
+    if (rank < 0 || fused_make(e, 0, boolean ? FUSED_BOOL : e->in[0]->type, rank, dims) < 0)
         return -1;
     for (int64_t i = 0; e->known && i < fused_count(e->out[0]); ++i) {
         fused_unravel(i, rank, dims, at);

@@ -309,7 +309,7 @@ __global__ void __launch_bounds__(WARPS * 32)
         const __half *keys = tiles + turn * TILE_NUMBERS, *values = keys + TILE * KEY_PITCH;
         if (!resident || k0 == 0) {
             asm volatile("cp.async.wait_all;");
-            __syncthreads(); /* it is there, and nobody reads the other turn's any more */
+            __syncthreads(); /* this part is loaded, and no thread still reads the last one */
         }
         if (!resident && k0 + TILE < count)
             bring_tile(base, image, k0 + TILE, count, x.pitch, tiles + (turn ^ 1) * TILE_NUMBERS);
