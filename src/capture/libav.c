@@ -15,21 +15,8 @@
 #include <unistd.h>
 
 enum {
-    BAD_READS_MAX = 64,   /* consecutive damaged packets before reading is given up */
     BAD_DRAINS_MAX = 256, /* decoder errors while it is flushed at the end */
-    DEVICE_WAIT_US = 2000,
 };
-
-static bool is_interrupted(const struct sp_libav *s)
-{
-    return atomic_load_explicit(s->interrupted, memory_order_acquire);
-}
-
-static void keep_detail(struct sp_libav *s, int rc)
-{
-    if (s->trouble.detail[0] == '\0')
-        sp_libav_reason(rc, s->trouble.detail, sizeof s->trouble.detail);
-}
 
 /* `after`: frames decoded before the error. */
 static void note_trouble(struct sp_libav *s, uint64_t after)
@@ -40,7 +27,7 @@ static void note_trouble(struct sp_libav *s, uint64_t after)
 
 static void on_decoder_error(struct sp_libav *s, int rc)
 {
-    keep_detail(s, rc);
+    sp_libav_keep_detail(s, rc);
     /* Elsewhere the missing frame itself is noticed; and a recording may begin with frames that
      * depend on others before its start. */
     if (sp_order_stopped(&s->order) && s->any_frame) {
@@ -53,104 +40,6 @@ static uint64_t failed_of(const void *self)
 {
     const struct sp_libav *s = self;
     return s->failed + s->order.lost + s->trouble.errors;
-}
-
-static int64_t to_us(const struct sp_libav *s, int64_t timestamp)
-{
-    return av_rescale_q(timestamp, s->stream->time_base, AV_TIME_BASE_Q);
-}
-
-/* Ends the numbering by timestamps as soon as they are inconsistent. */
-static void check_times(struct sp_libav *s, const AVPacket *packet)
-{
-    bool bad = packet->pts == AV_NOPTS_VALUE || sp_order_has_key(&s->order, packet->pts);
-    if (packet->dts == AV_NOPTS_VALUE)
-        bad = bad || s->info.live; /* for a live source the look-ahead would only add delay */
-    else if (packet->dts > packet->pts ||
-             (s->last_dts != AV_NOPTS_VALUE && packet->dts < s->last_dts))
-        bad = true;
-    else
-        s->last_dts = packet->dts;
-    if (bad)
-        sp_order_stop(&s->order);
-}
-
-/* Appends the packet just read to the window. */
-static void admit(struct sp_libav *s)
-{
-    struct sp_libav_waiting *last =
-        &s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW];
-    AVPacket *packet = last->packet;
-    s->packets_read++;
-    if (packet->size == 0) { /* "repeat the frame"; to the decoder an empty packet means the end */
-        av_packet_unref(packet);
-        return;
-    }
-    int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
-    if (time != AV_NOPTS_VALUE) {
-        int64_t start = s->stream->start_time != AV_NOPTS_VALUE ? s->stream->start_time : 0;
-        int64_t end_us = to_us(s, time + FFMAX(packet->duration, 0) - start);
-        if (packet->duration <= 0)
-            end_us += s->period_us;
-        s->seen_end_us = FFMAX(s->seen_end_us, end_us);
-    }
-    last->id = -1;
-    if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
-        if (s->numbering == SP_NUMBER_BY_PTS && !sp_order_stopped(&s->order))
-            check_times(s, packet);
-        last->id = sp_order_add(&s->order,
-                                s->numbering == SP_NUMBER_BY_PTS ? packet->pts : s->packets_read);
-    }
-    if (last->id >= 0)
-        s->arrived_us[last->id % SP_ORDER_PENDING_MAX] = sp_clock_us();
-    s->window_count++;
-}
-
-int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err)
-{
-    AVPacket *packet = s->window[(s->window_first + s->window_count) % SP_LIBAV_WINDOW].packet;
-    int64_t start_us = sp_clock_us();
-    int64_t timeout_us = s->info.live || s->network ? s->options.read_timeout_us : 0;
-    atomic_store_explicit(&s->deadline_us, timeout_us > 0 ? start_us + timeout_us : 0,
-                          memory_order_relaxed);
-    for (;;) {
-        int rc = av_read_frame(s->format, packet);
-        if (rc >= 0 && packet->stream_index != s->stream->index) {
-            av_packet_unref(packet);
-            continue;
-        }
-        if (rc >= 0) {
-            s->bad_reads = 0;
-            if (s->info.live) /* waiting for the camera is not processing time */
-                s->busy_us -= sp_clock_us() - start_us;
-            admit(s);
-            return SP_OK;
-        }
-        if (is_interrupted(s))
-            return sp_fail(err, SP_ERR_INTERRUPTED, "%s: reading was interrupted", s->name);
-        bool late = timeout_us > 0 && sp_clock_us() > start_us + timeout_us;
-        if (late || rc == AVERROR(ETIMEDOUT) || rc == AVERROR_EXIT)
-            return sp_fail(err, SP_ERR_TIMEOUT, "%s: no data for %.1f s", s->name,
-                           (double)(sp_clock_us() - start_us) / 1e6);
-        if (rc == AVERROR(EAGAIN)) {
-            usleep(DEVICE_WAIT_US);
-            continue;
-        }
-        if (rc == AVERROR_INVALIDDATA && ++s->bad_reads < BAD_READS_MAX) {
-            keep_detail(s, rc);
-            s->trouble.cut = true;
-            continue;
-        }
-        const AVIOContext *io = s->format->pb;
-        if (rc == AVERROR_EOF && io && io->error < 0 && io->error != AVERROR_EOF)
-            rc = io->error;
-        if (rc != AVERROR_EOF) {
-            keep_detail(s, rc);
-            s->trouble.cut = true;
-        }
-        s->input_over = true;
-        return SP_OK;
-    }
 }
 
 /* Whether every packet displayed before the window's first one has been read: later packets have
@@ -246,7 +135,7 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *image)
 {
     int64_t id = id_of(image);
     int64_t stamp = image->best_effort_timestamp;
-    int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : to_us(s, stamp);
+    int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : sp_libav_to_us(s, stamp);
     bool known = time_us > -(INT64_MAX / 16) && time_us < INT64_MAX / 16;
     if (s->clockless && id >= 0) {
         time_us = s->arrived_us[id % SP_ORDER_PENDING_MAX];
@@ -318,7 +207,7 @@ static int deliver(struct sp_libav *s, AVFrame *image, struct sp_frame **out, st
     if (s->images && sp_libav_log_last()[0] != '\0')
         faulty = true;
     if (faulty) {
-        keep_detail(s, AVERROR_INVALIDDATA);
+        sp_libav_keep_detail(s, AVERROR_INVALIDDATA);
         s->trouble.damaged++;
         note_trouble(s, sequence);
     }
@@ -416,7 +305,7 @@ static int finish(struct sp_libav *s, struct sp_error *err)
 static int read_image(struct sp_libav *s, struct sp_frame **out, struct sp_error *err)
 {
     for (;;) {
-        if (is_interrupted(s))
+        if (sp_libav_is_interrupted(s))
             return sp_fail(err, SP_ERR_INTERRUPTED, "%s: reading was interrupted", s->name);
         AVFrame *target = sp_converter_target(s->converter);
         if (!target)

@@ -94,8 +94,10 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
 void sp_libav_adopt(void *self, const atomic_bool *interrupted);
 void sp_libav_close(void *self);
 
-/* libav.c: SP_OK: the window has another packet, or the input has ended. */
+/* libav_packets.c: SP_OK: the window has another packet, or the input has ended. */
 int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
+/* Keeps the first error for the message at the end. */
+void sp_libav_keep_detail(struct sp_libav *s, int rc);
 
 /* libav_io.c: resolves the host name first, as FFmpeg's lookup cannot be interrupted. */
 int sp_libav_resolve(struct sp_libav *s, struct sp_error *err);
@@ -114,5 +116,12 @@ int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);
 /* libav_seek.c */
 int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err);
 
-/* An AVERROR as text: the last error line that FFmpeg logged, else the error's description. */
-const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes);
+static inline bool sp_libav_is_interrupted(const struct sp_libav *s)
+{
+    return atomic_load_explicit(s->interrupted, memory_order_acquire);
+}
+
+static inline int64_t sp_libav_to_us(const struct sp_libav *s, int64_t timestamp)
+{
+    return av_rescale_q(timestamp, s->stream->time_base, AV_TIME_BASE_Q);
+}

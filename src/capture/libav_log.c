@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/redact.h"
 
+#include <libavutil/error.h>
 #include <libavutil/log.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -86,4 +87,16 @@ void sp_libav_log_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
+}
+
+const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes)
+{
+    const char *line = sp_libav_log_last();
+    if (line[0] != '\0') {
+        snprintf(buffer, buffer_bytes, "%s", line);
+        return buffer;
+    }
+    if (av_strerror(rc, buffer, buffer_bytes) < 0)
+        snprintf(buffer, buffer_bytes, "error %d", rc);
+    return buffer;
 }

@@ -13,3 +13,6 @@ void sp_libav_log_clear(void);
 
 /* Copies `text` and redacts every URL in it. Always terminated. */
 void sp_libav_redact_text(const char *text, char *out, size_t out_bytes);
+
+/* An AVERROR as text: the last error line that FFmpeg logged, else the error's description. */
+const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes);

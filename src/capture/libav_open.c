@@ -29,18 +29,6 @@ static void initialise(void)
     avformat_network_init();
 }
 
-const char *sp_libav_reason(int rc, char *buffer, size_t buffer_bytes)
-{
-    const char *line = sp_libav_log_last();
-    if (line[0] != '\0') {
-        snprintf(buffer, buffer_bytes, "%s", line);
-        return buffer;
-    }
-    if (av_strerror(rc, buffer, buffer_bytes) < 0)
-        snprintf(buffer, buffer_bytes, "error %d", rc);
-    return buffer;
-}
-
 static bool is_late(const struct sp_libav *s)
 {
     int64_t deadline_us = atomic_load_explicit(&s->deadline_us, memory_order_relaxed);

@@ -1,5 +1,6 @@
 /* Seeking in a file. */
 #include "capture/libav.h"
+#include "capture/libav_log.h"
 
 static void forget_packets(struct sp_libav *s)
 {

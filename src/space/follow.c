@@ -33,14 +33,6 @@ static int votes_elsewhere(const struct sp_space *s, const struct identity *who,
     return votes;
 }
 
-struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number)
-{
-    for (int i = 0; i < BELIEFS_MAX; i++)
-        if (t->belief[i].number == number && t->belief[i].identity == identity)
-            return &t->belief[i];
-    return NULL;
-}
-
 static struct belief *begin_belief(struct tracklet *t, int identity, uint32_t number)
 {
     struct belief *position = &t->belief[0];

@@ -119,6 +119,23 @@ void sp_tracklet_drop(struct sp_space *s, int tracklet)
     s->free_tracklets[s->free_count++] = tracklet;
 }
 
+struct evidence *sp_space_evidence(struct sp_space *s, struct tracklet *t, int identity)
+{
+    for (int i = 0; i < t->evidence_count; i++)
+        if (t->evidence[i].identity == identity &&
+            t->evidence[i].number == s->identities[identity].number)
+            return &t->evidence[i];
+    return NULL;
+}
+
+struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number)
+{
+    for (int i = 0; i < BELIEFS_MAX; i++)
+        if (t->belief[i].number == number && t->belief[i].identity == identity)
+            return &t->belief[i];
+    return NULL;
+}
+
 struct sp_space_event *sp_space_note(struct sp_space *s, enum sp_space_event_kind kind,
                                      int identity, const struct tracklet *t)
 {

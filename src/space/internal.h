@@ -170,13 +170,10 @@ static inline bool sp_present_is_near(const struct present *present, const struc
 
 /* tick.c: every 0.1 s. */
 void sp_space_tick(struct sp_space *space);
-struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
 
 /* follow.c: each frame's tracks, after their own filters were updated. */
 void sp_space_follow(struct sp_space *space, int camera, int64_t time_us,
                      struct tracklet **of_track, size_t count);
-
-struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number);
 
 /* share.c: updates the people's filters from each frame's boxes, after reassignments. */
 void sp_space_share(struct sp_space *space, int64_t at_us, struct tracklet **of_track,
@@ -202,6 +199,9 @@ void sp_identity_remove(struct sp_space *space, struct tracklet *t);
 struct sp_space_event *sp_space_note(struct sp_space *space, enum sp_space_event_kind kind,
                                      int identity, const struct tracklet *t);
 void sp_tracklet_drop(struct sp_space *space, int tracklet);
+/* NULL: none. */
+struct evidence *sp_space_evidence(struct sp_space *space, struct tracklet *t, int identity);
+struct belief *sp_tracklet_belief(struct tracklet *t, int identity, uint32_t number);
 
 /* gallery.c */
 float *sp_tracklet_vector(const struct sp_space *space, const struct tracklet *t);

@@ -103,15 +103,6 @@ static void drop_lost(struct sp_space *s)
     }
 }
 
-struct evidence *sp_space_evidence(struct sp_space *s, struct tracklet *t, int identity)
-{
-    for (int i = 0; i < t->evidence_count; i++)
-        if (t->evidence[i].identity == identity &&
-            t->evidence[i].number == s->identities[identity].number)
-            return &t->evidence[i];
-    return NULL;
-}
-
 static void forget_old_evidence(struct sp_space *s, struct tracklet *t)
 {
     int kept = 0;
