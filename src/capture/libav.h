@@ -99,7 +99,8 @@ int sp_libav_read_packet(struct sp_libav *s, struct sp_error *err);
 /* Keeps the first error for the message at the end. */
 void sp_libav_keep_detail(struct sp_libav *s, int rc);
 
-/* libav_io.c: resolves the host name first, as FFmpeg's lookup cannot be interrupted. */
+/* libav_io.c: resolves the host name first, for a clear error and to end an opening that was given
+ * up during the lookup (opening.h). */
 int sp_libav_resolve(struct sp_libav *s, struct sp_error *err);
 void sp_libav_choose_transport(const char *url, AVDictionary **settings); /* of RTSP */
 

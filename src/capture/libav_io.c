@@ -4,14 +4,12 @@
  * hosts, local files. Each kind of address gets the protocols that it consists of; a playlist may
  * name its own server, a file its own folder. HTTP is opened here, so that the content type and the
  * first bytes determine the format, and not the end of the URL. */
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
 #include "base/url.h"
 #include "capture/libav.h"
 #include "capture/libav_log.h"
 #include "capture/multipart.h"
-#include "capture/resolve.h"
 
 #include <ctype.h>
 #include <libavutil/opt.h>
@@ -242,13 +240,6 @@ static bool has_proxy(const char *url)
     return proxy && *proxy && strncmp(url, "http", 4) == 0;
 }
 
-static bool gives_up(void *user)
-{
-    const struct sp_libav *s = user;
-    int64_t deadline_us = atomic_load(&s->deadline_us);
-    return atomic_load(s->interrupted) || (deadline_us != 0 && sp_clock_us() > deadline_us);
-}
-
 int sp_libav_resolve(struct sp_libav *s, struct sp_error *err)
 {
     static const char *const schemes[] = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "tcp"};
@@ -258,15 +249,14 @@ int sp_libav_resolve(struct sp_libav *s, struct sp_error *err)
         has_host = has_host || sp_url_has_scheme(s->url, schemes[i]);
     if (!has_host || has_proxy(s->url) || !sp_url_host(s->url, host, sizeof host))
         return SP_OK;
-    int rc = sp_resolve(host, gives_up, s);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    int rc = getaddrinfo(host, NULL, &hints, &found);
+    if (rc == 0)
+        freeaddrinfo(found);
+    if (sp_libav_is_interrupted(s))
+        return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
     if (rc == 0)
         return SP_OK;
-    if (rc == SP_RESOLVE_GIVEN_UP && atomic_load(s->interrupted))
-        return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", s->name);
-    if (rc == SP_RESOLVE_GIVEN_UP)
-        return sp_fail(err, SP_ERR_TIMEOUT,
-                       "%s: its host name was not resolved within %.1f s; check the name server",
-                       s->name, (double)s->options.open_timeout_us / 1e6);
     return sp_fail(err, SP_ERR_IO,
                    "%s: its host name cannot be resolved (%s); check the address and the "
                    "name server",

@@ -10,11 +10,11 @@
 #include <time.h>
 
 static const int64_t SLICE_US = 50000;
-static const int64_t GRACE_US = 500000; /* for what notices the limit or the interruption itself */
+static const int64_t GRACE_US = 500000; /* for openings that end by themselves */
 
 struct opening {
     const struct sp_source_kind *kind;
-    struct sp_source_options options; /* url is our own copy */
+    struct sp_source_options options; /* url is a copy */
     struct sp_source_gpu gpu;         /* the caller's */
     char *url;
     atomic_bool interrupted;
@@ -35,7 +35,7 @@ static void free_opening(struct opening *o)
     free(o);
 }
 
-/* The caller's answer, unless it is not there any more. */
+/* Asks the caller, unless it has given up. */
 static int choose_device(void *user, const struct sp_source_info *info)
 {
     struct opening *o = user;
@@ -94,7 +94,7 @@ static struct opening *make_opening(const struct sp_source_kind *kind,
     return o;
 }
 
-/* With the mutex held. *stopped: because of an interruption. */
+/* With the mutex held. *stopped: ended by an interruption. */
 static void wait_for_end(struct opening *o, const atomic_bool *interrupted, bool *stopped)
 {
     int64_t limit_us = o->options.open_timeout_us;
@@ -119,8 +119,8 @@ static int fail_hanging(const struct sp_source_options *options, bool stopped, s
     if (stopped)
         return sp_fail(err, SP_ERR_INTERRUPTED, "%s: opening was interrupted", shown);
     return sp_fail(err, SP_ERR_TIMEOUT,
-                   "%s: opening it hangs for %.1f s and is given up; check the disk, device or "
-                   "network that it is on",
+                   "%s: opening hangs for %.1f s and is given up; check the name server, "
+                   "network, disk or device",
                    shown, (double)options->open_timeout_us / 1e6);
 }
 
@@ -141,9 +141,11 @@ int sp_opening_run(void **out, const struct sp_source_kind *kind,
     pthread_mutex_lock(&o->mutex);
     wait_for_end(o, interrupted, &stopped);
     o->given_up = !o->done;
+    if (o->given_up) /* ends the opening soon after the call that hangs */
+        atomic_store(&o->interrupted, true);
     bool done = o->done;
     pthread_mutex_unlock(&o->mutex);
-    if (!done) { /* o is the thread's now */
+    if (!done) { /* the thread now owns o */
         pthread_detach(thread);
         return fail_hanging(options, stopped, err);
     }

@@ -1,14 +1,14 @@
-/* Opening a source that may hang: a network disk that does not answer, a device's driver, a name
- * that is looked up for minutes. Such a call listens to no interruption.
+/* Opens a source on a thread of its own, as calls in it may hang and cannot be interrupted: the
+ * system's resolver, a network disk that does not respond, a device's driver.
  *
- * Data flow: the caller's thread starts one that opens, and waits: for its end, for an
- * interruption, for the time limit. What is given up is left to that thread, which closes it should
- * it ever open; it holds nothing of the caller's. For src/capture only. */
+ * Data flow: the caller starts the thread and waits for its end, an interruption or the time limit.
+ * Then it gives up: the thread ends by itself and closes what it may still open; it uses nothing of
+ * the caller's. For src/capture only. */
 #pragma once
 
 #include "capture/source_impl.h"
 
-/* As kind->open(). The time limit is options->open_timeout_us and a little; 0: none.
+/* Like kind->open(). The time limit is options->open_timeout_us and half a second; 0: none.
  * SP_ERR_TIMEOUT, SP_ERR_INTERRUPTED: given up. */
 int sp_opening_run(void **out, const struct sp_source_kind *kind,
                    const struct sp_source_options *options, const atomic_bool *interrupted,
