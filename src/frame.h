@@ -17,6 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Frames per second that are assumed of a source whose rate is unknown. */
+#define SP_FRAME_RATE_DEFAULT 25.0
+
 enum sp_pixel_format {
     SP_PIXEL_I420, /* planes Y, U, V */
     SP_PIXEL_NV12, /* planes Y, interleaved UV */

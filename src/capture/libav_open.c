@@ -402,7 +402,9 @@ static void read_promises(struct sp_libav *s)
 
     AVRational rate = av_guess_frame_rate(s->format, s->stream, NULL);
     s->info.frame_rate = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
-    s->period_us = s->info.frame_rate > 0.001 ? (int64_t)(1e6 / s->info.frame_rate + 0.5) : 40000;
+    s->period_us =
+        (int64_t)(1e6 / (s->info.frame_rate > 0.001 ? s->info.frame_rate : SP_FRAME_RATE_DEFAULT) +
+                  0.5);
     if (s->period_us < 1)
         s->period_us = 1;
     if (!duration_us && format->duration > 0)

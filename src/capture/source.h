@@ -10,7 +10,7 @@
  * `decode_threads` change no number and no byte of an undamaged video.
  *
  * Times: pts_us is the stream's own presentation time from its beginning, strictly rising. Without
- * timestamps, frames are one nominal frame period (40 ms if unknown) apart. The same applies where
+ * timestamps, frames are one nominal frame period apart. The same applies where
  * the clock stands still or jumps back, and all later times are shifted by the same amount, so that
  * intervals after the jump are kept. */
 #pragma once

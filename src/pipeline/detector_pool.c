@@ -13,8 +13,6 @@
 
 #include <assert.h>
 
-static const double USUAL_FRAME_RATE = 25;
-
 /* The input shape for a frame: the model's own, a square, or the first of 16:9, 4:3 and 1:1
  * (lying or standing) that holds it: so that a handful of compiled models serves any mix of
  * cameras, and which one a camera gets depends on nothing but its own first frame. */
@@ -258,7 +256,7 @@ static double load_of(struct sp_camera *camera, int width_px, int height_px)
     double rate = 1; /* offline all cameras are read in turn */
     if (camera->pipeline->options.live) {
         pthread_mutex_lock(&camera->mutex);
-        rate = camera->info.frame_rate > 0 ? camera->info.frame_rate : USUAL_FRAME_RATE;
+        rate = camera->info.frame_rate > 0 ? camera->info.frame_rate : SP_FRAME_RATE_DEFAULT;
         pthread_mutex_unlock(&camera->mutex);
     }
     return rate * width_px * height_px;

@@ -5,8 +5,6 @@
 
 #include "pipeline/placement.h"
 
-static const double USUAL_FRAME_RATE = 25;
-
 int sp_gpu_check(const struct sp_pipeline *p, struct sp_error *err)
 {
     if (p->settings->decoder == SP_DECODER_GPU && !spoton_engine_decodes(p->engine))
@@ -23,7 +21,7 @@ int sp_gpu_check(const struct sp_pipeline *p, struct sp_error *err)
 
 static double load_of(const struct sp_camera *camera, const struct sp_source_info *info)
 {
-    double rate = info->frame_rate > 0 ? info->frame_rate : USUAL_FRAME_RATE;
+    double rate = info->frame_rate > 0 ? info->frame_rate : SP_FRAME_RATE_DEFAULT;
     if (!camera->pipeline->options.live)
         rate = 1; /* all cameras are read in turn */
     return rate * info->width_px * info->height_px;

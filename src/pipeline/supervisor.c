@@ -92,7 +92,7 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link,
 
 static int64_t period_us(const struct supervisor *s)
 {
-    return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : 25.0));
+    return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : SP_FRAME_RATE_DEFAULT));
 }
 
 /* ---- steadiness ---- */

@@ -13,7 +13,6 @@ enum {
     NAME_BYTES = 256,
     ROW_BYTES = 2048, /* four doubles of up to 314 digits, and the rest */
     CRF_DEFAULT = 23,
-    FRAME_RATE_DEFAULT = 25,
     MARKS_MAX = 1024,
 };
 
@@ -58,7 +57,7 @@ int sp_files_open(struct sp_files **out, const struct sp_files_options *options,
     if (!rc && options->video) {
         int crf = options->video_crf == 0 ? CRF_DEFAULT : options->video_crf;
         const struct sp_mp4_options video = {
-            .frame_rate = options->frame_rate > 0 ? options->frame_rate : FRAME_RATE_DEFAULT,
+            .frame_rate = options->frame_rate > 0 ? options->frame_rate : SP_FRAME_RATE_DEFAULT,
             .crf = crf < 1    ? 1
                    : crf > 51 ? 51
                               : crf,

@@ -20,7 +20,7 @@ struct sp_files_options {
     const char *dir;    /* exists */
     const char *camera; /* the files' base name */
     bool video;
-    double frame_rate;                        /* nominal; 0: 25 */
+    double frame_rate;                        /* nominal; 0: SP_FRAME_RATE_DEFAULT */
     int video_crf;                            /* 1 (best) .. 51; 0: 23 */
     const struct sp_class_names *class_names; /* outlives the files; NULL: none */
 };

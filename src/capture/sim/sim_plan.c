@@ -1,5 +1,6 @@
 /* Parses a sim:// address. */
 #include "capture/sim/sim.h"
+#include "frame.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -150,8 +151,11 @@ int sp_sim_parse(struct sp_sim_plan *plan, const char *url, struct sp_error *err
 {
     static const char scheme[] = "sim://";
     char text[2048];
-    *plan = (struct sp_sim_plan){
-        .width_px = 640, .height_px = 360, .people = 3, .fps = 25, .paced = true};
+    *plan = (struct sp_sim_plan){.width_px = 640,
+                                 .height_px = 360,
+                                 .people = 3,
+                                 .fps = SP_FRAME_RATE_DEFAULT,
+                                 .paced = true};
     if (strncasecmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= sizeof text)
         return sp_fail(err, SP_ERR_INVALID, "%.200s: not an address like sim://walk?fps=25", url);
     snprintf(text, sizeof text, "%s", url + sizeof scheme - 1);
