@@ -1,4 +1,4 @@
-/* Clips for tests: made by the ffmpeg program in a directory of their own, read back whole. */
+/* Clips for tests: created by the ffmpeg program in a temporary directory, read back whole. */
 #pragma once
 
 #include "capture/source.h"
@@ -12,7 +12,7 @@
 
 static char clips_dir[64];
 
-/* The path of a clip; good until the next but seven call. */
+/* The path of a clip; valid for eight calls. */
 static inline const char *clip(const char *name)
 {
     static char paths[8][128];
@@ -32,7 +32,7 @@ __attribute__((format(printf, 1, 2))) static inline bool run(const char *format,
     return system(command) == 0;
 }
 
-/* "@" in `arguments` stands for the directory. */
+/* "@" in `arguments` is replaced by the directory. */
 static inline void make(const char *arguments)
 {
     char text[1536];
@@ -66,7 +66,7 @@ static inline void need_ffmpeg(void)
 {
     if (run("ffmpeg -version >/dev/null 2>&1"))
         return;
-    print_message("the ffmpeg program is not there\n");
+    print_message("the ffmpeg program is not installed\n");
     skip();
 }
 
@@ -81,7 +81,7 @@ struct shot {
     uint8_t luma; /* of the middle */
 };
 
-/* All that reading a source to its end gives. */
+/* Everything read from a source until its end. */
 struct reel {
     struct shot shot[2048];
     int count;
@@ -126,7 +126,7 @@ struct read_options {
     struct sp_source_gpu gpu;
 };
 
-/* Checks on the way what holds for every source; the caller frees the reel. */
+/* Reads a whole source and checks the invariants of every source; the caller frees the reel. */
 static inline struct reel *read_all(const char *url, struct read_options with)
 {
     struct sp_frame_pool *pool;

@@ -58,7 +58,7 @@ static void test_nothing_to_say(void **state)
     sp_ap_close(NULL);
 }
 
-/* Scores over two images: right, wrong, right; two of three people found. Precision is 1 up to
+/* Confidences over two images: right, wrong, right; two of three people found. Precision is 1 up to
  * recall 1/3 (points 0..33) and 2/3 up to recall 2/3 (points 34..66); the rest is 0. */
 static void test_the_curve_of_a_case_done_by_hand(void **state)
 {
@@ -121,7 +121,7 @@ static void test_ranges_of_height_are_kept_apart(void **state)
     (void)state;
     struct sp_ap *ap = open_ap(0.5);
     struct sp_ap_result result;
-    /* Small: found. Middle: missed. Large: found, and a large box on nobody. */
+    /* Small: found. Middle: missed. Large: found, and a large false positive. */
     const struct sp_detection boxes[] = {person(300, 250, 0.95), person(0, 30, 0.9),
                                          person(600, 220, 0.8)};
     const struct sp_box_label labels[] = {label(0, 30), label(100, 80), label(600, 220)};

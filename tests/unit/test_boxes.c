@@ -70,7 +70,7 @@ static void test_doubtful_labels_excuse_any_number_of_boxes(void **state)
     enum sp_box_verdict verdicts[4];
     bool taken[2];
     assert_int_equal(sp_boxes_match(boxes, 4, labels, 2, 0.5, verdicts, taken), 1);
-    assert_int_equal(verdicts[0], SP_BOX_RIGHT); /* a sure label before a doubtful one */
+    assert_int_equal(verdicts[0], SP_BOX_RIGHT); /* a certain label before a doubtful one */
     assert_int_equal(verdicts[1], SP_BOX_IGNORED);
     assert_int_equal(verdicts[2], SP_BOX_IGNORED);
     assert_int_equal(verdicts[3], SP_BOX_WRONG);
@@ -117,13 +117,13 @@ static void test_a_confidence_that_moves_over_the_threshold_is_no_disagreement(v
     sp_agreement_add(&mild, one, 1, other, 1, 0.5, 0.5, 0.05);
     assert_true(sp_agreement_recall(&strict) == 0);
     assert_true(sp_agreement_recall(&mild) == 1);
-    assert_int_equal(mild.tested, 0); /* it is looked for, but asks for nothing itself */
+    assert_int_equal(mild.tested, 0); /* it may be matched, but is not searched for itself */
     sp_agreement_add(&mild, other, 1, one, 1, 0.5, 0.5, 0.05);
     assert_true(sp_agreement_precision(&mild) == 1);
     assert_int_equal(mild.tested, 1);
 }
 
-static void test_more_boxes_than_a_image_can_have(void **state)
+static void test_more_boxes_than_an_image_can_have(void **state)
 {
     (void)state;
     static struct sp_detection many[SP_DETECTIONS_MAX + 50];
@@ -147,7 +147,7 @@ int main(void)
         cmocka_unit_test(test_classes_are_kept_apart),
         cmocka_unit_test(test_agreement_is_counted_both_ways),
         cmocka_unit_test(test_a_confidence_that_moves_over_the_threshold_is_no_disagreement),
-        cmocka_unit_test(test_more_boxes_than_a_image_can_have),
+        cmocka_unit_test(test_more_boxes_than_an_image_can_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

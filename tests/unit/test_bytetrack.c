@@ -1,4 +1,4 @@
-/* The life of a track, the reference's quirks one by one, long steps, and the bounds.
+/* The lifecycle of tracks, the reference's special cases, long steps, and the bounds.
  * Whole sequences: test_track_parity.c. */
 #include "track/bytetrack.h"
 
@@ -74,7 +74,7 @@ static void test_the_first_frame_activates_at_once(void **state)
 static void test_tracks_name_their_detections(void **state)
 {
     (void)state;
-    /* The first has a confidence that counts for nothing. */
+    /* The first has a confidence below all thresholds. */
     struct sp_detection d[3] = {box_at(900, 100, 0.05), box_at(100, 100, 0.9),
                                 box_at(500, 100, 0.9)};
     assert_int_equal(feed(d, 3, 1), 2);
@@ -97,7 +97,8 @@ static void test_later_tracks_wait_for_a_second_match(void **state)
     assert_int_equal(out[0].id, 1);
 }
 
-static void test_an_unconfirmed_track_dies_of_one_miss_and_keeps_its_id(void **state)
+static void
+test_an_unconfirmed_track_is_dropped_after_one_miss_and_its_id_is_not_reused(void **state)
 {
     (void)state;
     feed_nothing(1);
@@ -114,10 +115,10 @@ static void test_confidence_bands_are_open(void **state)
     assert_int_equal(feed_one(100, 0.9), 1);
     assert_int_equal(feed_one(100, 0.5), 0); /* neither high nor low */
     assert_int_equal(feed_one(100, 0.51), 1);
-    assert_int_equal(feed_one(100, 0.49), 1); /* low keeps a tracked one */
+    assert_int_equal(feed_one(100, 0.49), 1); /* a low one keeps a tracked one */
     assert_true(out[0].confidence == 0.49);
     assert_int_equal(feed_one(100, 0.1), 0);
-    assert_int_equal(feed_one(100, 0.11), 0); /* a lost one does not come back on a low box */
+    assert_int_equal(feed_one(100, 0.11), 0); /* a low one does not recover a lost one */
     assert_int_equal(feed_one(100, 0.9), 1);
     assert_int_equal(out[0].id, 1);
 }
@@ -130,7 +131,7 @@ static void test_a_track_starts_from_the_threshold_on(void **state)
     assert_true(out[0].x1_px == 400);
 }
 
-/* Unseen in 31 frames: found again; in 32: a new one. */
+/* Unmatched for 31 frames: recovered; for 32: a new track. */
 static void test_expiry_is_one_frame_late(void **state)
 {
     (void)state;
@@ -138,7 +139,7 @@ static void test_expiry_is_one_frame_late(void **state)
     feed_nothing(31);
     assert_int_equal(feed_one(100, 0.9), 1);
     assert_int_equal(out[0].id, 1);
-    /* It expired once, though, so one more miss is its end. */
+    /* It expired once, so the next miss ends it. */
     feed_nothing(1);
     assert_int_equal(feed_one(100, 0.9), 0);
     assert_int_equal(feed_one(100, 0.9), 1);
@@ -166,8 +167,8 @@ static void test_a_refound_track_may_get_lost_again(void **state)
     }
 }
 
-/* Starts 30 px beside x = 100 and comes nearer by 3 px a frame, with a confidence too low to match
- * what is lost there. The box of each frame also matches its own track best. */
+/* Starts 30 px beside x = 100 and approaches by 3 px a frame, with a confidence too low to match
+ * the track lost there. The box of each frame also matches its own track best. */
 static size_t walk_onto_the_lost_one(void)
 {
     size_t count = 0;
@@ -194,7 +195,7 @@ static void test_a_lost_track_under_an_older_one_goes(void **state)
     feed_nothing(1);
     assert_int_equal(walk_onto_the_lost_one(), 1);
     assert_int_equal(out[0].id, 2);
-    /* Two boxes there would match two tracks, were the lost one still known. */
+    /* Two boxes there would match two tracks if the lost one were still kept. */
     struct sp_detection d[] = {box_at(98, 100, 0.9), box_at(99, 100, 0.9)};
     assert_int_equal(feed(d, 2, 1), 1);
     assert_int_equal(out[0].id, 2);
@@ -239,20 +240,20 @@ static void test_classes_do_not_mix(void **state)
     assert_int_equal(feed(&dog, 1, 1), 1);
     assert_int_equal(out[0].id, 2);
     assert_int_equal(out[0].class_id, 16);
-    assert_int_equal(feed(&person, 1, 1), 1); /* the lost person, unharmed by the dog */
+    assert_int_equal(feed(&person, 1, 1), 1); /* the lost person, unaffected by the dog */
     assert_int_equal(out[0].id, 1);
     assert_int_equal(out[0].class_id, 0);
 }
 
 /* ---- long steps ---- */
 
-/* Walks at 6 px a frame and is looked at every `every` frames for `looks` looks; returns the
- * number of ids that come out. */
-static unsigned count_ids_of_a_walker(int every, int looks, double dt_frames)
+/* Walks at 6 px a frame and is detected every `every` frames, `times` times; returns the number of
+ * ids. */
+static unsigned count_ids_of_a_walker(int every, int times, double dt_frames)
 {
     unsigned ids = 0;
     uint32_t last = 0;
-    for (int i = 0; i < looks; i++) {
+    for (int i = 0; i < times; i++) {
         struct sp_detection d = box_at(100 + 6.0 * every * i, 100, 0.9);
         if (feed(&d, 1, dt_frames) == 1 && out[0].id != last) {
             last = out[0].id;
@@ -266,7 +267,7 @@ static void test_velocity_is_counted_in_frames(void **state)
 {
     (void)state;
     assert_int_equal(count_ids_of_a_walker(3, 20, 3), 1);
-    /* The next look is 9 frames later, half a box's width beyond any overlap. */
+    /* The next detection is 9 frames later, half a box's width beyond any overlap. */
     struct sp_detection d = box_at(100 + 6.0 * 3 * 19 + 6.0 * 9, 100, 0.9);
     assert_int_equal(feed(&d, 1, 9), 1);
     assert_int_equal(out[0].id, 1);
@@ -330,7 +331,7 @@ static void test_steps_that_are_none_count_as_one(void **state)
     struct sp_detection d = box_at(101, 100, 0.9);
     assert_int_equal(feed(&d, 1, NAN), 1);
     struct sp_track after_nan = out[0];
-    assert_int_equal(feed(&d, 1, 0), 1); /* no time at all is fine */
+    assert_int_equal(feed(&d, 1, 0), 1); /* a step of 0 is allowed */
     assert_int_equal(feed(NULL, 0, 0), 0);
 
     struct sp_tracker *other;
@@ -372,7 +373,7 @@ static void test_predicted_boxes_are_as_large_as_the_seen_one(void **state)
     assert_true(fabs(ahead[0].x1_px - x_px - 6) < 0.5);
 }
 
-/* A box of a low confidence that overlaps by 0.47. */
+/* A box of low confidence that overlaps by 0.47. */
 static size_t half_hidden_after(double dt_frames)
 {
     struct sp_detection d = box_at(100, 100, 0.9);
@@ -411,8 +412,8 @@ static void place_crowd(size_t count, double y_px, double confidence)
         crowd[i] = box_at(200.0 * (double)i, y_px, confidence);
 }
 
-/* A full frame twice, then another full frame elsewhere, on and on: each leaves as many lost
- * tracks. Whoever is lost for longest makes room. */
+/* A full frame twice, then another full frame elsewhere, repeatedly: each leaves as many lost
+ * tracks. The track lost for longest is dropped. */
 static void test_the_longest_lost_make_room(void **state)
 {
     (void)state;
@@ -422,7 +423,7 @@ static void test_the_longest_lost_make_room(void **state)
         assert_int_equal(feed(crowd, SP_DETECTIONS_MAX, 1), SP_DETECTIONS_MAX);
         assert_int_equal(out[0].id, SP_DETECTIONS_MAX * i + 1);
     }
-    /* 512 - 300 of the frame before are still known, those of the frame before that are not. */
+    /* 512 - 300 of the previous frame are still kept, those of the frame before that are not. */
     place_crowd(SP_DETECTIONS_MAX, 500.0 * 4, 0.9);
     assert_int_equal(feed(crowd, SP_DETECTIONS_MAX, 1), SP_TRACKS_MAX - SP_DETECTIONS_MAX);
     for (size_t i = 0; i < SP_TRACKS_MAX - SP_DETECTIONS_MAX; i++)
@@ -464,7 +465,7 @@ int main(void)
         WITH_TRACKER(test_the_first_frame_activates_at_once),
         WITH_TRACKER(test_tracks_name_their_detections),
         WITH_TRACKER(test_later_tracks_wait_for_a_second_match),
-        WITH_TRACKER(test_an_unconfirmed_track_dies_of_one_miss_and_keeps_its_id),
+        WITH_TRACKER(test_an_unconfirmed_track_is_dropped_after_one_miss_and_its_id_is_not_reused),
         WITH_TRACKER(test_confidence_bands_are_open),
         WITH_TRACKER(test_a_track_starts_from_the_threshold_on),
         WITH_TRACKER(test_expiry_is_one_frame_late),

@@ -34,14 +34,14 @@ static void test_frozen_after_its_time(void **state)
     assert_int_equal(look(100), SP_HEALTH_LIVE);
     assert_int_equal(look(4999999), SP_HEALTH_LIVE);
     assert_int_equal(look(5000100), SP_HEALTH_FROZEN);
-    luma[WIDTH - 1] ^= 1; /* one point of one row */
+    luma[WIDTH - 1] ^= 1; /* one pixel of one row */
     assert_int_equal(look(5040000), SP_HEALTH_LIVE);
     assert_int_equal(look(10040000), SP_HEALTH_FROZEN);
     sp_health_restart(&watch);
     assert_int_equal(look(10080000), SP_HEALTH_LIVE);
 }
 
-/* Every frame differs a little, as a sensor's do. */
+/* Every frame differs a little, as with sensor noise. */
 static void test_noise_is_alive(void **state)
 {
     (void)state;
@@ -56,7 +56,7 @@ static void test_black_after_its_time(void **state)
     (void)state;
     assert_int_equal(look(0), SP_HEALTH_LIVE);
     for (int i = 0; i < 26; i++) {
-        memset(luma, 16 + i % 4, sizeof luma); /* not frozen: black comes from the luma alone */
+        memset(luma, 16 + i % 4, sizeof luma); /* not frozen: black depends on luma alone */
         assert_int_equal(look(40000 + i * 40000LL), i < 25 ? SP_HEALTH_LIVE : SP_HEALTH_BLACK);
     }
     memset(luma, 80, sizeof luma);

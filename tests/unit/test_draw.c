@@ -21,7 +21,7 @@ static uint32_t random_u32(void)
     return random_state;
 }
 
-/* A grey frame in memory of exactly its size, so that ASan sees any step over its edge. */
+/* A grey frame in memory of exactly its size, so that ASan reports any access beyond it. */
 struct image {
     struct sp_frame frame;
     uint8_t *memory[3];
@@ -161,7 +161,7 @@ static void test_a_box_has_its_color_on_the_line_and_nothing_inside(void **state
             if (!near || inside)
                 assert_true(same(pixel(&canvas, x, y), grey));
         }
-    assert_true(pixel(&canvas, 39, 60).y < GREY); /* the dark rim */
+    assert_true(pixel(&canvas, 39, 60).y < GREY); /* the dark outline */
     assert_true(pixel(&canvas, 42, 60).y < GREY);
     sp_canvas_release(&canvas);
 }
@@ -202,7 +202,7 @@ static void test_boxes_that_are_none_draw_nothing(void **state)
     const struct sp_track tracks[] = {
         {.id = 1, .x1_px = NAN, .y1_px = 1, .x2_px = 50, .y2_px = 50},
         {.id = 2, .x1_px = 1, .y1_px = 1, .x2_px = 50, .y2_px = NAN},
-        {.id = 3, .x1_px = 50, .y1_px = 1, .x2_px = 1, .y2_px = 50}, /* turned round */
+        {.id = 3, .x1_px = 50, .y1_px = 1, .x2_px = 1, .y2_px = 50}, /* left and right swapped */
         {.id = 4, .x1_px = -90, .y1_px = 10, .x2_px = -10, .y2_px = 50},
         {.id = 5, .x1_px = 210, .y1_px = 10, .x2_px = 310, .y2_px = 50},
         {.id = 6, .x1_px = 10, .y1_px = 1e300, .x2_px = 50, .y2_px = INFINITY},
@@ -221,7 +221,7 @@ static void test_a_box_over_the_edge_stays_open_there(void **state)
     struct sp_track track = {.id = 9, .x1_px = -INFINITY, .y1_px = 50, .x2_px = 60, .y2_px = 1e18};
     sp_draw_tracks(&canvas, NULL, &track, 1, &(struct sp_draw_style){0});
     struct sp_yuv color = color_of(&canvas, 9);
-    assert_true(same(pixel(&canvas, 0, 50), color)); /* the top line leaves at the left */
+    assert_true(same(pixel(&canvas, 0, 50), color)); /* the top line continues to the left edge */
     assert_true(same(pixel(&canvas, 59, 159), color));
     assert_true(same(pixel(&canvas, 0, 100), grey));
     assert_true(same(pixel(&canvas, 30, 159), grey));
@@ -237,7 +237,7 @@ static double extreme(void)
                       : (double)(random_u32() % 600) - 200 + (double)(r % 100) / 100;
 }
 
-/* ASan and UBSan are the judges: the canvas's memory ends with its last plane. */
+/* ASan and UBSan check this: the canvas's memory ends with its last plane. */
 static void test_random_boxes_stay_inside_the_planes(void **state)
 {
     (void)state;
@@ -269,7 +269,7 @@ static struct sp_text *open_text(void)
 {
     struct sp_text *text;
     if (sp_text_open(&text, NULL, NULL)) {
-        print_message("no font here\n");
+        print_message("no font installed\n");
         skip();
     }
     return text;

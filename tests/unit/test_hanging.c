@@ -1,5 +1,5 @@
-/* Cameras whose opening hangs: in the lookup of a name, in connecting, in an answer that does not
- * come. They give up their place when they are removed, and hold up no stop. */
+/* Cameras whose opening hangs: in name resolution, in connecting, in a response that does not come.
+ * They release their index when they are removed, and do not delay a stop. */
 #include "live.h"
 
 #include <arpa/inet.h>
@@ -10,7 +10,7 @@
 
 static atomic_int lookups;
 
-/* In the place of the system's, for this program and its libraries: one name is never resolved. */
+/* Replaces the system's function in this program and its libraries: one name never resolves. */
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): its names are reserved */
 __attribute__((visibility("default"))) int getaddrinfo(const char *host, const char *service,
                                                        const struct addrinfo *hints,
@@ -27,7 +27,7 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *host, const c
     return real(host, service, hints, found);
 }
 
-/* Fills all places, removes all, fills them again. */
+/* Fills all indices, removes all cameras, fills them again. */
 static void take_every_place_twice(const char *url)
 {
     struct live *live = live_open("");
@@ -59,7 +59,7 @@ static void test_a_name_that_is_not_resolved(void **state)
     take_every_place_twice("http://hangs.test/live");
 }
 
-/* A server that accepts and says nothing. */
+/* A server that accepts connections and sends nothing. */
 static void test_an_answer_that_does_not_come(void **state)
 {
     (void)state;
@@ -68,7 +68,7 @@ static void test_an_answer_that_does_not_come(void **state)
     char url[64];
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
-    assert_int_equal(listen(fd, 1), 0); /* most do not even get a connection */
+    assert_int_equal(listen(fd, 1), 0); /* most clients do not even get a connection */
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
     static const char *const schemes[] = {"rtsp", "http", "https"};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {

@@ -54,7 +54,7 @@ static uint8_t *decode(const uint8_t *data, size_t bytes, int width, int height)
     return rgb;
 }
 
-/* FFmpeg's own idea of the canvas's colours. */
+/* FFmpeg's name for the canvas's colours. */
 static uint8_t *reference_rgb(const struct sp_canvas *canvas)
 {
     static const int spaces[] = {SWS_CS_ITU601, SWS_CS_ITU709, SWS_CS_BT2020};
@@ -135,7 +135,7 @@ static void test_colors_by_a_device(void **state)
     check_colors((struct sp_jpeg_device){.api = api});
 }
 
-/* ---- whose device it is ---- */
+/* ---- device selection ---- */
 
 static int opened, closed, encoded, fail_opening, fail_from;
 static const uint8_t made[] = {0xff, 0xd8, 0xff, 0xd9};
@@ -171,7 +171,7 @@ static int stub_encode(struct spoton_jpeg *jpeg, const struct spoton_image *imag
     return ++encoded >= fail_from ? SPOTON_DEVICE_LOST : 0;
 }
 
-/* Returns whether the device made it; what the CPU makes is an image. */
+/* Returns whether the device encoded it; the CPU's output is a valid image. */
 static bool encode_once(struct sp_jpeg *jpeg, const struct sp_canvas *canvas)
 {
     const uint8_t *data;
@@ -202,10 +202,10 @@ static void test_a_device_compresses_until_it_fails(void **state)
     fail_from = 4;
     assert_int_equal(sp_jpeg_open(&jpeg, NULL), SP_OK);
     sp_jpeg_set_device(jpeg, place);
-    memset(options, 'x', sizeof options); /* the encoder may outlive them: stub_open looks */
+    memset(options, 'x', sizeof options); /* the encoder must have copied them */
     for (int i = 1; i <= 6; i++)
         assert_int_equal(encode_once(jpeg, &canvas), i < fail_from);
-    assert_int_equal(encoded, 4); /* it is not asked again */
+    assert_int_equal(encoded, 4); /* the device is not used again */
     assert_int_equal(opened, 1);
     assert_int_equal(closed, 1);
     sp_jpeg_close(jpeg);

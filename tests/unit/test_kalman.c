@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A second implementation: the whole 8x8 algebra of the textbook. */
+/* A second implementation: the full 8x8 algebra of the textbook. */
 enum { N = 8, M = 4 };
 
 struct full {
@@ -178,7 +178,7 @@ static void test_no_time_changes_nothing(void **state)
     assert_memory_equal(&before, &after, sizeof before);
 }
 
-/* Steps between whole numbers must leave covariances that are ones. */
+/* Steps between whole numbers must leave valid covariances. */
 static void test_covariance_stays_positive(void **state)
 {
     (void)state;

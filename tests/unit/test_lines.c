@@ -1,4 +1,4 @@
-/* Lines of text files, however they end. */
+/* Lines of text files with every kind of line end. */
 #include "base/lines.h"
 
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static void test_long_lines_and_zero_bytes(void **state)
     assert_int_equal(sp_line_read(&line, &capacity, file, true), 2000);
     assert_int_equal(strlen(line), 2000);
     assert_int_equal(sp_line_read(&line, &capacity, file, false), 999);
-    assert_int_equal(strlen(line), 499); /* so the caller sees that there is one */
+    assert_int_equal(strlen(line), 499); /* so that the caller detects a too long line */
     free(line);
     fclose(file);
 }

@@ -1,4 +1,4 @@
-/* Bodies of HTTP cameras made regular: the JPEGs in it come out whole, whatever stands between. */
+/* Normalised bodies of HTTP cameras: the JPEGs are output whole, whatever is between them. */
 #include "capture/multipart.h"
 
 #include "unit.h"
@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* SOI; an application segment that holds a thumbnail; SOS, data with a stuffed byte and a restart;
- * EOI. */
+/* SOI; an application segment with a thumbnail; SOS, data with a stuffed byte and a restart; EOI.
+ */
 #define JPEG                                                                                       \
     "\xFF\xD8\xFF\xE1\x00\x08\xFF\xD8\xFF\xD9xx\xFF\xDA\x00\x03.abc\xFF\x00\xFF\xD0-\xFF\xD9"
 #define CUT "\xFF\xD8\xFF\xDA\x00\x03.ab"
@@ -29,7 +29,7 @@ static int read_input(void *user, uint8_t *data, int n)
     return given ? (int)given : input->end;
 }
 
-/* `whole`: the JPEGs that are to come out, one after the other. */
+/* `whole`: the expected JPEGs, one after the other. */
 static void expect(const char *body, size_t bytes, const char *const *whole,
                    const size_t *jpeg_bytes, int count)
 {
@@ -41,7 +41,7 @@ static void expect(const char *body, size_t bytes, const char *const *whole,
         int n;
         while ((n = sp_multipart_read(multipart, out + used, 100)) > 0)
             used += (size_t)n;
-        assert_int_equal(n, -77); /* what the reader said */
+        assert_int_equal(n, -77); /* the reader's result */
         for (int i = 0; i < count; i++) {
             wanted += (size_t)snprintf(
                 (char *)expected + wanted, sizeof expected - wanted,

@@ -1,4 +1,4 @@
-/* Opening that hangs is given up; what it held is given back when it ends after all. */
+/* An opening that hangs is given up; its resources are released when it ends after all. */
 #include "base/clock.h"
 #include "capture/opening.h"
 
@@ -92,7 +92,7 @@ static void test_a_hanging_one_is_given_up(void **state)
     assert_true(sp_clock_us() - begin_us >= 100000);
     assert_non_null(strstr(err.text, "hangs"));
     assert_null(strstr(err.text, "secret"));
-    memset(url, 0, sizeof url); /* it must not need what is the caller's */
+    memset(url, 0, sizeof url); /* it must not use the caller's memory */
     assert_int_equal(atomic_load(&closed), 0);
     atomic_store(&released, true);
     await(&closed, 1); /* it opened after all */

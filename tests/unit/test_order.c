@@ -7,7 +7,7 @@ static void test_numbers_follow_the_display(void **state)
     (void)state;
     struct sp_order o;
     sp_order_init(&o, false);
-    /* I P B B P, keys are the display. */
+    /* I P B B P; keys are the display order. */
     static const int64_t keys[] = {0, 30, 10, 20, 40};
     int64_t id[5];
     for (int i = 0; i < 5; i++)
@@ -34,7 +34,7 @@ static void test_skipped_and_lost_use_up_numbers(void **state)
     int64_t a = sp_order_add(&o, 0), d = sp_order_add(&o, 3), b = sp_order_add(&o, 1);
     sp_order_add(&o, 2);
     int64_t e = sp_order_add(&o, 4);
-    assert_int_equal(sp_order_frame(&o, a), 0); /* what leads and does not come has no number */
+    assert_int_equal(sp_order_frame(&o, a), 0); /* leading packets without a frame have no number */
     assert_int_equal(o.lost, 0);
     sp_order_skip(&o, b);
     assert_int_equal(sp_order_frame(&o, d), 3);
@@ -44,7 +44,7 @@ static void test_skipped_and_lost_use_up_numbers(void **state)
     sp_order_finish(&o);
     assert_int_equal(o.skipped, 2);
     assert_int_equal(o.next_sequence, 5);
-    /* One that was given up comes all the same: from now on frames are counted. */
+    /* A frame counted as lost is output after all: from now on frames are counted. */
     assert_int_equal(sp_order_frame(&o, lead), 5);
     assert_true(sp_order_stopped(&o));
     assert_int_equal(o.lost, 0);

@@ -25,7 +25,7 @@ static bool equal(struct sp_orientation one, struct sp_orientation other)
            one.transposed == other.transposed;
 }
 
-/* Where the centre of a pixel comes to, in halves, around the frame's middle. */
+/* The displayed position of a pixel's centre, in half pixels, around the frame's middle. */
 static void check_plane(const uint8_t *from, int width, int height, const uint8_t *to, int stride,
                         int i)
 {
@@ -85,7 +85,7 @@ static void test_what_is_none_of_them(void **state)
     assert_true(sp_orientation_is_plain(sp_orientation_from_matrix(ten_degrees)));
     const int32_t extreme[9] = {INT32_MIN, 0, 0, 0, INT32_MIN, 0, 0, 0, 0};
     assert_true(equal(sp_orientation_from_matrix(extreme), sp_orientation_from_exif(3)));
-    const int32_t doubled[9] = {0, 2 * ONE, 0, -2 * ONE, 0, 0, 0, 0, 1 << 30}; /* and enlarged */
+    const int32_t doubled[9] = {0, 2 * ONE, 0, -2 * ONE, 0, 0, 0, 0, 1 << 30}; /* and scaled */
     assert_true(equal(sp_orientation_from_matrix(doubled), sp_orientation_from_exif(6)));
 }
 

@@ -1,4 +1,4 @@
-/* Live cameras of a real RTSP server, which is killed and started again. */
+/* Live cameras of a real RTSP server, which is killed and restarted. */
 #include "live.h"
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@ enum { CAMERAS = 2, NOT_THERE = 77 };
 
 static int port;
 
-/* One that is free now. */
+/* A port that is free now. */
 static int find_port(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -24,7 +24,7 @@ static int find_port(void)
     return ntohs(at.sin_port);
 }
 
-/* Its process, when it listens; 0 when it cannot run here. */
+/* The server's process id once it listens; 0 when it cannot run here. */
 static pid_t start_server(const char *codec)
 {
     char script[512], number[16], cameras[16], line[256] = "";
@@ -37,7 +37,7 @@ static pid_t start_server(const char *codec)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no server behind */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no server running */
         dup2(ends[1], 1);
         close(ends[0]);
         close(ends[1]);
@@ -71,7 +71,7 @@ static void check_ledgers(struct live *live, const int *camera)
     }
 }
 
-/* NULL: there is no such server here. */
+/* NULL: the server is not installed. */
 static struct live *start(const char *stream, const char *transport, pid_t *server, int *camera)
 {
     port = find_port();
@@ -79,7 +79,7 @@ static struct live *start(const char *stream, const char *transport, pid_t *serv
     if (*server == 0)
         return NULL;
     struct live *live = live_prepare("");
-    live->settings.stall_timeout_ms = 8000; /* a busy machine's server may pause for seconds */
+    live->settings.stall_timeout_ms = 8000; /* on a busy machine the server may pause for seconds */
     live_start(live, false);
     for (int i = 0; i < CAMERAS; i++) {
         char name[16], url[128];
@@ -105,7 +105,7 @@ static void finish(struct live *live, pid_t server, const int *camera, unsigned 
     kill_server(server);
 }
 
-/* Kills the server and starts it again, perhaps with another stream, until the cameras run. */
+/* Kills the server and restarts it, possibly with another stream, until the cameras run. */
 static void restart_server(struct live *live, pid_t *server, const int *camera, const char *stream)
 {
     uint64_t seen[CAMERAS];
@@ -152,7 +152,7 @@ static void test_h264_over_udp(void **state)
     play("h264", "?udp", 0);
 }
 
-/* The frames change their size twice within one connection. */
+/* The frame size changes twice within one connection. */
 static void change_size(const char *stream)
 {
     pid_t server;
@@ -188,7 +188,7 @@ static void test_size_changes_within_mjpeg(void **state)
     change_size("mjpeg:320x240:1");
 }
 
-/* The camera was given other settings while it was away. */
+/* The camera's settings were changed while it was offline. */
 static void test_comes_back_with_another_codec_and_size(void **state)
 {
     (void)state;

@@ -93,7 +93,7 @@ static void test_reads_the_address(void **state)
     assert_false(sp_sim_is_on(&plan, SP_SIM_BURST, 1.5, NULL));
 }
 
-/* The same address gives the same bytes, numbers and times; people are where the plan says. */
+/* The same address gives the same bytes, numbers and times; people are where the plan puts them. */
 static void test_is_deterministic(void **state)
 {
     (void)state;
@@ -127,7 +127,7 @@ static void test_is_deterministic(void **state)
         sp_frame_unref(y);
     }
     assert_int_equal(last, 59);
-    assert_int_equal(sp_source_failed(a), 5); /* each second of ten */
+    assert_int_equal(sp_source_failed(a), 5); /* every other one of ten */
     sp_source_close(a);
     sp_source_close(b);
 }

@@ -1,4 +1,4 @@
-/* Still images as live cameras: read again at an interval, replaced, damaged and missing ones. */
+/* Still images as live cameras: read periodically, replaced, damaged and missing ones. */
 #include "clips.h"
 #include "live.h"
 
@@ -100,7 +100,7 @@ static void test_without_an_interval_it_is_read_once(void **state)
     close_still(&still);
 }
 
-/* With `sparse` the numbers between are not fetched, and accounted for. */
+/* With `sparse` the numbers in between are skipped without a request, and accounted for. */
 static void test_sparse(void **state)
 {
     (void)state;
@@ -134,11 +134,11 @@ static void test_replaced_damaged_and_missing(void **state)
         width = read_width(&still, &sequence, &pts_us);
     assert_int_equal(width, 640);
 
-    /* Half of it, as while it is written: counted, never given out. */
+    /* Half of it, as while it is being written: counted, never returned. */
     assert_int_equal(sp_source_failed(still.source), 0);
     put("large.jpg", "whole.jpg");
     assert_true(run("head -c 4000 '%s' > '%s'", clip("whole.jpg"), clip("now.jpg")));
-    do /* one may have been read before it was cut */
+    do /* one may have been read before it was truncated */
         width = read_width(&still, &sequence, &pts_us);
     while (width > 0);
     assert_int_equal(width, SP_ERR_TIMEOUT);
@@ -170,7 +170,7 @@ static void test_a_camera_in_the_pipeline(void **state)
     assert_true(report.info.live);
     assert_int_equal(report.reconnects, 0);
     assert_int_equal(report.file_position, -1);
-    /* It goes away and comes back, as any camera. */
+    /* It disappears and returns, like any camera. */
     assert_true(run("rm '%s'", clip("cam.jpg")));
     live_await_state(live, camera, SP_CAMERA_OFFLINE);
     put("large.jpg", "cam.jpg");

@@ -3,7 +3,7 @@
 
 #include <dlfcn.h>
 
-/* Every frame, in order, and none more. */
+/* Every frame, in order, and no more. */
 static void expect_whole(const char *url, int images, struct read_options with)
 {
     struct reel *reel = read_all(url, with);
@@ -66,7 +66,7 @@ static void test_threads_change_no_byte(void **state)
     free(four);
 }
 
-/* Memory that counts what is taken, and ends after so many blocks. */
+/* Memory that counts allocations, and fails after so many blocks. */
 static atomic_int blocks_out, blocks_taken, blocks_allowed;
 
 static void *take_block(size_t bytes)
@@ -101,7 +101,7 @@ static void expect_same_in_memory(const char *url, int threads, int allowed, boo
         assert_int_equal(there->pinned, there->count);
     else
         assert_true(there->pinned < there->count);
-    assert_true(atomic_load(&blocks_taken) <= 24); /* a pool, not one a frame */
+    assert_true(atomic_load(&blocks_taken) <= 24); /* a pool, not one per frame */
     assert_int_equal(atomic_load(&blocks_out), 0);
     free(usual);
     free(there);
@@ -158,7 +158,7 @@ static int open_decoding(struct spoton_decoding **out, int device, const char *b
     }
     ++opened;
     *out = (struct spoton_decoding *)&opened;
-    *context = &opened; /* FFmpeg looks for the driver first */
+    *context = &opened; /* FFmpeg searches for the driver first */
     *stream = NULL;
     return 0;
 }
@@ -168,7 +168,7 @@ static void close_decoding(struct spoton_decoding *decoding)
     closed += decoding != NULL;
 }
 
-/* Whatever a GPU cannot do is done as ever. */
+/* What a GPU cannot do is done on the CPU. */
 static void test_without_a_gpu_the_cpu_decodes(void **state)
 {
     (void)state;
@@ -192,16 +192,17 @@ static void test_without_a_gpu_the_cpu_decodes(void **state)
     assert_int_equal(closed, 1);
     refuses = true;
     expect_whole(clip("gpu.mp4"), 60, with);
-    device_given = -1; /* there is none that works */
+    device_given = -1; /* no device works */
     expect_whole(clip("gpu.mp4"), 60, with);
     assert_int_equal(asked, 3);
     assert_int_equal(opened, 1);
     make(MOVING("96x64", "25", "1") "-c:v mjpeg @/gpu.avi");
-    expect_whole(clip("gpu.avi"), 25, with); /* frames that stand alone are left to the CPU */
+    expect_whole(clip("gpu.avi"), 25, with); /* intra-only codecs are decoded on the CPU */
     assert_int_equal(asked, 3);
 }
 
-/* What is given out sparsely is what full decoding gives, and the account is whole. */
+/* Sparse reading returns the frames that full decoding returns, and every number is accounted for.
+ */
 static void expect_same_sparse(const char *url, int frame_skip, int threads)
 {
     struct reel *full = read_all(url, (struct read_options){.threads = threads});
@@ -266,7 +267,7 @@ static void test_times_rise_and_start_at_zero(void **state)
     for (int i = 0; i < reel->count; i++)
         assert_in_range(reel->shot[i].pts_us, i * 100000, i * 100000 + 20);
     free(reel);
-    /* An elementary stream has no times: the nominal period stands in. */
+    /* An elementary stream has no timestamps: the nominal period is used. */
     make("-i @/times.ts -c copy @/times.h264");
     reel = read_all(clip("times.h264"), (struct read_options){0});
     assert_int_equal(reel->count, 20);
@@ -333,7 +334,7 @@ static void test_images_one_and_many(void **state)
     free(reel);
 }
 
-/* All of these are the same grey frame; yuv420p is handed on, the others are converted. */
+/* All of these are the same grey frame; yuv420p is passed on, the others are converted. */
 static void test_pixel_formats_and_odd_sizes(void **state)
 {
     (void)state;
@@ -381,7 +382,8 @@ static void test_pixel_formats_and_odd_sizes(void **state)
         assert_in_range(shot->luma, luma - 1, luma + 1);
         free(reel);
     }
-    /* The middle of a colour bar keeps its place when 4:4:4 of an odd size shrinks to 4:2:0. */
+    /* The middle of a colour bar keeps its position when 4:4:4 of an odd size is scaled to 4:2:0.
+     */
     make("-f lavfi -i smptebars=size=1282x722:rate=1:duration=1 -vf format=rgb24,scale=1281:721 "
          "-c:v libx264 -qp 1 "
          "-pix_fmt yuv444p @/bars444.mp4");
@@ -396,7 +398,7 @@ static void test_pixel_formats_and_odd_sizes(void **state)
     free(b);
 }
 
-/* Planes come straight from the decoder and outlive their source; shells come back. */
+/* Planes come directly from the decoder and outlive their source; shells are reused. */
 static void test_frames_outlive_their_source(void **state)
 {
     (void)state;
@@ -440,7 +442,7 @@ static void test_info_tells_what_is_announced(void **state)
     free(reel);
 }
 
-/* A cut by edit list hides frames: neither missing nor given out. */
+/* A cut by an edit list hides frames: neither missing nor returned. */
 static void test_edit_list_is_not_damage(void **state)
 {
     (void)state;
@@ -472,7 +474,7 @@ static void test_real_clips_are_whole(void **state)
                     : ".",
              shared ? "" : "/../shared");
     if (access(dir, R_OK) != 0) {
-        print_message("%s is not there\n", dir);
+        print_message("%s: not found\n", dir);
         skip();
     }
     for (size_t i = 0; i < sizeof clips / sizeof clips[0]; i++) {

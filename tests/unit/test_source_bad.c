@@ -1,5 +1,5 @@
-/* Damaged, cut and wrong input: all that can be decoded comes out, then one clear line; never a
- * crash, never a hang, never a password. */
+/* Damaged, truncated and invalid input: all decodable frames are returned, then one clear line;
+ * never a crash, a hang or a password. */
 #include "clips.h"
 
 #include "base/clock.h"
@@ -83,7 +83,7 @@ static void test_what_is_no_video_is_refused(void **state)
     free(reel);
 }
 
-/* A long path keeps its end, the text stays whole. */
+/* A long path keeps its end, and the message stays complete. */
 static void test_long_names_fit(void **state)
 {
     (void)state;
@@ -96,7 +96,8 @@ static void test_long_names_fit(void **state)
     free(reel);
 }
 
-/* Cut at a share of its bytes: what is there comes out, equal to the whole clip's beginning. */
+/* Truncated to a part of its bytes: what is left is decoded, equal to the whole clip's beginning.
+ */
 static void expect_cut(const char *name, double share, bool count_is_known)
 {
     cut(clip(name), clip("cut"), share);
@@ -109,7 +110,7 @@ static void expect_cut(const char *name, double share, bool count_is_known)
     if (count_is_known)
         expect_text(part, " of 50: ");
     assert_in_range(part->count, 10, 49);
-    /* The last ones may lean on the packet that was cut. */
+    /* The last ones may depend on the packet that was cut. */
     for (int i = 0; i < part->count - 4; i++) {
         assert_int_equal(part->shot[i].sequence, i);
         assert_true(part->shot[i].hash == whole->shot[i].hash);
@@ -150,12 +151,12 @@ static void test_a_cut_image_is_told(void **state)
     free(reel);
 }
 
-/* A hole in the middle: the numbers behind it stay true, and every number is accounted for. */
+/* A hole in the middle: later numbers stay correct, and every number is accounted for. */
 static void expect_hole(const char *name, int threads)
 {
     size_t n;
     uint8_t *bytes = load(clip(name), &n);
-    if (strstr(name, ".avi")) { /* the headers of five frames; the container stays whole */
+    if (strstr(name, ".avi")) { /* the headers of five frames; the container stays valid */
         uint8_t *at = bytes + n / 2;
         for (int i = 0; i < 5; i++) {
             at = memmem(at, (size_t)(bytes + n - at), "\xff\xd8\xff", 3);
@@ -184,7 +185,7 @@ static void expect_hole(const char *name, int threads)
                      whole->count);
     for (int i = 0; i < sparse->count; i++)
         assert_int_equal(sparse->shot[i].sequence % 3, 0);
-    if (strstr(name, ".avi")) { /* five in a row are broken; those off the grid were not touched */
+    if (strstr(name, ".avi")) { /* five in a row are broken; skipped ones are not decoded */
         assert_int_equal(part->failed, 5);
         assert_in_range(sparse->failed, 1, 2);
     }
@@ -282,7 +283,7 @@ static void test_no_password_in_any_text(void **state)
     assert_non_null(strstr(out, "Opening 'rtsp://a:***@h/x' and http://b:***@h?key=***"));
 }
 
-/* A server that takes a connection and says nothing, or only the beginning of a video. */
+/* A server that accepts a connection and sends nothing, or only the beginning of a video. */
 static int listen_here(char *url, size_t url_bytes, const char *scheme)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -406,7 +407,7 @@ static void expect_whole(const char *name, int frames)
     free(reel);
 }
 
-/* Matroska's DURATION is when a stream ends: of a segment, not how long it is. */
+/* Matroska's DURATION is the time at which a stream ends: for a segment, not its length. */
 static void test_segments_that_do_not_begin_at_zero(void **state)
 {
     (void)state;
@@ -425,7 +426,7 @@ static void test_segments_that_do_not_begin_at_zero(void **state)
     }
     expect_whole("late.mkv", 120);
     expect_whole("late.flv", 120);
-    /* A segment that is cut is still told. */
+    /* A truncated segment is still reported. */
     assert_true(run("head -c $(( $(stat -c %%s '%s') / 2 )) '%s' > '%s'", clip("s2.mkv"),
                     clip("s2.mkv"), clip("cut.mkv")));
     struct reel *reel = read_all(clip("cut.mkv"), (struct read_options){0});

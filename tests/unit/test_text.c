@@ -37,7 +37,7 @@ static struct sp_text *open_text(void)
     struct sp_text *text;
     struct sp_error err = {0};
     if (sp_text_open(&text, NULL, &err)) {
-        print_message("no font here: %s\n", err.text);
+        print_message("no font installed: %s\n", err.text);
         skip();
     }
     return text;
@@ -70,7 +70,7 @@ static void test_the_cache_changes_nothing(void **state)
     struct sp_text *text = open_text();
     struct ink first = {0};
     sp_text_render(text, 16, 0, 0, "0.87", collect, &first);
-    for (int size = 5; size < 40; size++) { /* pushes size 16 out */
+    for (int size = 5; size < 40; size++) { /* evicts size 16 */
         struct ink other = {0};
         sp_text_render(text, size, 0, 0, "0.87", collect, &other);
         assert_int_equal(other.glyphs, 4);
@@ -80,7 +80,7 @@ static void test_the_cache_changes_nothing(void **state)
     assert_memory_equal(&first, &again, sizeof first);
 
     char utf8[8];
-    for (unsigned c = 0x100; c < 0x700; c++) { /* more characters than a size keeps */
+    for (unsigned c = 0x100; c < 0x700; c++) { /* more characters than a size caches */
         int width, ascent, descent;
         snprintf(utf8, sizeof utf8, "%c%c", (char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F)));
         sp_text_measure(text, 16, utf8, &width, &ascent, &descent);

@@ -1,4 +1,4 @@
-/* Times of streams whose clock jumps, stands or wavers. */
+/* Times of streams whose clock jumps, stops or jitters. */
 #include "capture/times.h"
 
 #include "unit.h"
@@ -39,9 +39,9 @@ static void test_one_frame_off_moves_nothing(void **state)
         for (int live = 0; live <= 1; live++) {
             int64_t odd_us[10] = {[9] = off_us[i]};
             if (!live && off_us[i] > 0)
-                continue; /* a file may leap forward */
+                continue; /* a file's time may jump forward */
             play(&s, live, odd_us, 10);
-            /* Less than a second ahead it is believed until the next one comes. */
+            /* A time less than a second ahead is accepted until the next frame. */
             expect_near(&s, off_us[i] > 0 && off_us[i] < 1000000 ? off_us[i] + 20 : 20);
             assert_in_range(s.out_us[FRAMES - 2] + 20 - (FRAMES - 2) * PERIOD_US, 0, 40);
         }
@@ -81,7 +81,7 @@ static void test_a_clock_that_stands(void **state)
     for (int i = 0; i < FRAMES; i++)
         assert_int_equal(sp_times_next(&times, 7, i * PERIOD_US),
                          i ? (i - 1) * PERIOD_US + 20007 : 7);
-    /* It goes on: so does our time, from where it is. */
+    /* The clock runs again, and the output continues from its last time. */
     for (int i = 0; i < 5; i++)
         assert_int_equal(sp_times_next(&times, 7 + (i + 1) * PERIOD_US, (FRAMES + i) * PERIOD_US),
                          (FRAMES - 1 + i) * PERIOD_US + 20007);
@@ -99,7 +99,7 @@ static void test_no_clock_is_the_time_of_arrival(void **state)
     }
 }
 
-/* A network that stands for five seconds and then gives what it kept. */
+/* A network that stalls for five seconds and then delivers what it buffered. */
 static void test_a_burst_is_no_jump(void **state)
 {
     (void)state;
@@ -119,11 +119,11 @@ static void test_rate(void **state)
         int64_t odd_us[6];
     } cases[] = {
         {100000, 50, 10, {0}},
-        {100000, 50, 10, {0, 18000, -15000, 9000, -18000, 3000}}, /* wavers */
+        {100000, 50, 10, {0, 18000, -15000, 9000, -18000, 3000}}, /* jitter */
         {100000, 50, 10, {0, 0, -2000000, 0, 0, 0}},              /* an outlier */
         {100000, 50, 10, {0, 0, 36000000000, 0, 0, 0}},
         {40000, 25, 25, {0}},
-        {41000, 25, 25, {0}}, /* near the nominal rate it is that */
+        {41000, 25, 25, {0}}, /* near the nominal rate, which is the result */
         {33367, 0, 30, {0}},
         {33367, 29.97, 29.97, {0}},
         {80000, 25, 12.5, {0}},

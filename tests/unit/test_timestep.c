@@ -31,7 +31,7 @@ static void test_timestamps_give_the_time_in_frames(void **state)
     assert_frames(sp_timestep_next(&step, 9, 1140000), 0.5);
 }
 
-/* Matroska at 29.97 frames a second: 33 and 34 ms by turns. */
+/* Matroska at 29.97 frames/s: 33 and 34 ms alternately. */
 static void test_rounded_timestamps_are_whole_steps(void **state)
 {
     (void)state;

@@ -1,8 +1,8 @@
-/* Whole sequences against the tracks that the authors' Python gave: every row must have its like,
- * boxes within 0.01 px, under one mapping of the ids for the whole sequence (of tracks and
- * detections with exactly equal boxes either pairing is right, so confidences are not compared).
- * tests/data/tracker holds our own sequences; those of others are found in the shared folder, if it
- * is there. */
+/* Whole sequences compared with the tracks of the authors' Python: every row must have an equal
+ * one, boxes within 0.01 px, under one mapping of the ids for the whole sequence (where tracks and
+ * detections have exactly equal boxes either pairing is correct, so confidences are not compared).
+ * The sequences in tests/data/tracker are our own; others are read from the shared folder, if it
+ * exists. */
 #include "base/assign.h"
 #include "track/bytetrack.h"
 
@@ -41,7 +41,7 @@ static struct rows read_rows(const char *folder, const char *name, const char *f
     snprintf(path, sizeof path, "%s/%s/%s", folder, name, file);
     FILE *from = fopen(path, "re");
     if (!from)
-        fail_msg("%s cannot be opened", path);
+        fail_msg("%s: cannot be opened", path);
     struct row r;
     while (fscanf(from, "%d,%d,%lf,%lf,%lf,%lf,%lf%*[^\n]", &r.frame, &r.id, &r.left, &r.top,
                   &r.width, &r.height, &r.confidence) == 7)
@@ -100,7 +100,7 @@ static int highest_id(const struct rows *rows)
     return highest;
 }
 
-/* How many rows of both are alike under the best mapping of ids. Rows rise by frame. */
+/* The number of equal rows under the best mapping of ids. Rows rise by frame. */
 static size_t count_alike(const struct rows *a, const struct rows *b)
 {
     int ids_a = highest_id(a) + 1, ids_b = highest_id(b) + 1;
@@ -190,7 +190,7 @@ static void test_shared_sequences(void **state)
         snprintf(folder, sizeof folder, "%s/../shared/data/tracker", source_dir());
     int checked = check_folder(folder);
     if (checked < 0) {
-        print_message("skipped: %s is not there\n", folder);
+        print_message("skipped: %s not found\n", folder);
         skip();
     }
     assert_true(checked > 0);

@@ -253,7 +253,7 @@ static void draw_world(struct sim *s, uint8_t *luma, uint64_t number, int width,
 static void draw(struct sim *s, uint8_t *luma, uint64_t number, bool black, int width, int height)
 {
     const struct sp_sim_plan *plan = &s->plan;
-    /* The flicker tells a living frame of a still scene from a frozen one. */
+    /* The flicker distinguishes a working camera of a still scene from a frozen one. */
     int floor_luma = black ? BLACK_LUMA : FLOOR_LUMA + (int)(number % 3);
     memset(luma, floor_luma, (size_t)width * (size_t)height);
     if (plan->pattern == SP_SIM_WORLD && !black)
