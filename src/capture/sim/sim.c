@@ -222,7 +222,7 @@ static void begin_world(void)
     world_began_us = sp_clock_us();
 }
 
-/* Cameras are opened one after another, and see the same people at the same time. */
+/* One clock for all cameras: they are opened one after another but see the same people. */
 static double world_time(const struct sim *s, uint64_t number)
 {
     double since_s = (double)number / s->plan.fps;
@@ -365,7 +365,7 @@ static int wait_for(struct sim *s, uint64_t number, struct sp_error *err)
     return SP_OK;
 }
 
-/* Passes over what the stream never gives. */
+/* Skips the frames of a stall, which are never returned. */
 static uint64_t next_number(const struct sim *s)
 {
     uint64_t number = s->next;
@@ -375,7 +375,7 @@ static uint64_t next_number(const struct sim *s)
     return number;
 }
 
-/* Whether `sparse` leaves the stream's next frame out. */
+/* Whether `sparse` skips the stream's next frame. */
 static bool is_left_out(struct sim *s)
 {
     if (!s->options.sparse || s->options.frame_skip <= 1 ||
