@@ -1,19 +1,23 @@
-/* Which head type a model is, from the shapes of its outputs and the number of class names.
- *
- * Asked twice: for the file, where dimensions may be free and the answer is then the best guess,
- * and after the first run, when all are known. Pure functions. */
+/* The head types: how a model's outputs are decoded. */
 #pragma once
 
-#include "detect/model.h"
-
-/* Shapes with the batch first. width_px, height_px: the input's, 0 where free. Sets what depends on
- * the head type: how the outputs and (with its wish) the input read. SP_ERR_UNSUPPORTED. */
-int sp_head_type_recognize(struct sp_model *model, const struct spoton_tensor *outputs, int count,
-                           int width_px, int height_px, struct sp_error *err);
-
-/* "[1,84,8400] f32" */
-struct sp_shape_text {
-    char text[128];
+/* Boxes are cx cy w h unless stated otherwise; "class confidences" are one for each class. The
+ * values are those of the setting MODEL_HEAD. */
+enum sp_head_type {
+    SP_HEAD_AUTO,       /* in a wish: recognize it */
+    SP_HEAD_YOLOV5,     /* [b, 3 x cells, 5+classes]: box, objectness, class confidences; v5, v7 */
+    SP_HEAD_YOLOV8,     /* [b, 4+classes, cells] or transposed: box, class confidences; v8,
+                           v11, the bundled model */
+    SP_HEAD_END_TO_END, /* [b, 300, 6]: x1 y1 x2 y2 (Ultralytics' RT-DETR: cx cy w h) confidence
+                           class, no NMS; YOLO10, YOLO26, exports with NMS. [b, cells, 6]: NMS */
+    SP_HEAD_YOLOX,      /* [b, cells, 5+classes]: box (usually offset in the cell and log size),
+                           objectness, class confidences; BGR in 0..255 */
+    SP_HEAD_RTDETR,     /* [b, 300, 4+classes], or [b, 300, 4] and [b, 300, classes]: relative box,
+                           class confidences or logits, no NMS */
+    SP_HEAD_YOLOV6,     /* [b, cells, 5+classes]: box in pixels, objectness 1 everywhere, class
+                           confidences; RGB in 0..1 */
+    SP_HEAD_RFDETR,     /* the two outputs of RT-DETR; the last logit is "no object" except with
+                           COCO's 91; input normalized with ImageNet's mean and deviation */
 };
 
-struct sp_shape_text sp_shape_text(const struct spoton_tensor *tensor);
+const char *sp_head_type_name(enum sp_head_type head_type); /* "yolov8" */

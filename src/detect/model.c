@@ -1,7 +1,7 @@
 #include "detect/model.h"
-#include "detect/head_type.h"
 #include "detect/names.h"
 #include "detect/onnx_input.h"
+#include "detect/recognize.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -146,15 +146,4 @@ int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine
                                                                     : read_file(model, info, err);
     free(info);
     return result;
-}
-
-const char *sp_head_type_name(enum sp_head_type head_type)
-{
-    static const char *const names[] = {
-        [SP_HEAD_AUTO] = "auto",     [SP_HEAD_YOLOV5] = "yolov5",
-        [SP_HEAD_YOLOV8] = "yolov8", [SP_HEAD_END_TO_END] = "end-to-end",
-        [SP_HEAD_YOLOX] = "yolox",   [SP_HEAD_RTDETR] = "rtdetr",
-        [SP_HEAD_YOLOV6] = "yolov6", [SP_HEAD_RFDETR] = "rfdetr",
-    };
-    return names[head_type];
 }

@@ -1,6 +1,6 @@
 #include "detect/verify.h"
 #include "detect/grid.h"
-#include "detect/head_type.h"
+#include "detect/recognize.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -50,7 +50,6 @@ LIBAV_FILES = re.compile(r"^src/(capture/(libav|convert)\w*|publish/(files|mp4)\
 # others. None may be added and none may grow; an entry is removed with its circle.
 CIRCLES = [
     {"command/options", "command/options_help"},
-    {"detect/head_type", "detect/model"},
     {"pipeline/camera_registry", "pipeline/collector", "pipeline/detector_pool", "pipeline/devices",
      "pipeline/dispatcher", "pipeline/model_choice", "pipeline/pipeline", "pipeline/reading",
      "pipeline/report", "pipeline/supervisor", "pipeline/tracking_worker"},
