@@ -1,5 +1,7 @@
 #include "surface.h"
 
+#include "engine_error.h"
+
 #include <stdlib.h>
 
 /* Pinned memory if the engine has it, for full transfer speed. */
@@ -18,10 +20,7 @@ static void free_host(const struct spoton_engine_api *gpu, uint8_t *memory)
 
 static int gpu_error(int code, const char *text, struct sp_error *err)
 {
-    int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
-                : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
-                                             : SP_ERR_ENGINE;
-    return sp_fail(err, known, "frame in GPU memory: %s", text);
+    return sp_fail(err, sp_engine_error_code(code), "frame in GPU memory: %s", text);
 }
 
 struct spoton_image sp_frame_image(const struct sp_frame *frame)

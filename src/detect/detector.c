@@ -4,6 +4,7 @@
 #include "base/queue.h"
 #include "detect/device.h"
 #include "detect/verify.h"
+#include "engine_error.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -36,10 +37,7 @@ struct sp_detector {
 static int engine_error(const struct spoton_engine_api *api, int code, const char *text,
                         struct sp_error *err)
 {
-    int known = code == SPOTON_NO_MEMORY     ? SP_ERR_NO_MEMORY
-                : code == SPOTON_DEVICE_LOST ? SP_ERR_DEVICE
-                                             : SP_ERR_ENGINE;
-    return sp_fail(err, known, "engine %s: %s", api->name, text);
+    return sp_fail(err, sp_engine_error_code(code), "engine %s: %s", api->name, text);
 }
 
 static size_t image_bytes(const struct sp_detector *detector)

@@ -25,8 +25,7 @@ struct sp_embedder_options {
     const char *cache_dir;       /* NULL: none */
 };
 
-/* SP_ERR_UNSUPPORTED: no such model; SP_ERR_FORMAT, SP_ERR_ENGINE, SP_ERR_DEVICE, SP_ERR_NO_MEMORY.
- */
+/* SP_ERR_UNSUPPORTED: no such model; SP_ERR_FORMAT, SP_ERR_ENGINE, SP_ERR_NO_MEMORY. */
 int sp_embedder_open(struct sp_embedder **out, const struct sp_embedder_options *options,
                      struct sp_error *err);
 void sp_embedder_close(struct sp_embedder *embedder); /* NULL is fine */
