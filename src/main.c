@@ -1,4 +1,4 @@
-/* Finds the command, owns the signals and the exit code. */
+/* Entry point: selects the command, handles signals and the exit code. */
 #include "base/redact.h"
 #include "command/arguments.h"
 #include "command/command.h"
@@ -11,14 +11,14 @@
 
 enum { NAMES_MAX = 32 };
 
-static atomic_int interrupts; /* lock-free, so a handler on any thread may touch it */
+static atomic_int interrupts; /* lock-free, as required in a signal handler */
 
 static bool interrupted(void)
 {
     return atomic_load(&interrupts) > 0;
 }
 
-/* The first asks for an orderly end; the second ends the program at once. */
+/* The first signal requests an orderly end; the second ends the program immediately. */
 static void on_interrupt(int number)
 {
     atomic_fetch_add(&interrupts, 1);
@@ -47,7 +47,7 @@ static int refuse_command(const char *word)
     for (size_t i = 0; i < sp_command_count && count + 1 < NAMES_MAX; i++)
         names[count++] = sp_commands[i].name;
     const char *near = sp_nearest_word(word, names);
-    char shown[96]; /* a URL in the place of a command may hold a password */
+    char shown[96]; /* a URL given as the command may hold a password */
     sp_redact_url(word, shown, sizeof shown);
     fprintf(stderr, "spoton: %s: unknown %s; %s%s%s spoton --help\n", shown,
             *word == '-' ? "option" : "command", near ? "did you mean " : "", near ? near : "",
@@ -55,8 +55,8 @@ static int refuse_command(const char *word)
     return SP_EXIT_USAGE;
 }
 
-/* A reload that is asked for while the server starts waits until serve has its handler. */
-static void hold_hangups(void)
+/* Defers a reload requested during the start until serve has installed its handler. */
+static void block_hangup(void)
 {
     sigset_t hangup;
     sigemptyset(&hangup);
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 {
     extern char **environ;
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
-        hold_hangups();
+        block_hangup();
     if (argc < 2) {
         print_usage(stderr);
         return SP_EXIT_USAGE;
@@ -93,8 +93,8 @@ int main(int argc, char **argv)
     }
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a failed write, not our end */
-    signal(SIGXFSZ, SIG_IGN); /* so is a limit on file sizes */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write */
+    signal(SIGXFSZ, SIG_IGN); /* so is the file size limit */
     for (size_t i = 0; i < sp_command_count; i++) {
         struct sp_command_context context = {argc - 1, argv + 1, environ, interrupted, NULL};
         if (strcmp(word, sp_commands[i].name) == 0)

@@ -1,8 +1,8 @@
-/* What this machine's processor can do, and how much of it this process is granted.
+/* CPU features, and the cores granted to this process.
  *
  * Data flow: /proc/cpuinfo, the scheduler's affinity mask and the cgroup's quota -> struct sp_cpu.
- * The number of cores alone misleads in a container: a quota of 2 cores on a 64-core machine must
- * not start 64 threads. Values only; any thread. */
+ * In a container the number of cores is not enough: with a quota of 2 cores on a 64-core machine,
+ * 64 threads would be wrong. Pure values; any thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,27 +10,27 @@
 
 struct sp_cpu {
     int cores_online;          /* of the machine */
-    int cores_affinity;        /* that the scheduler may use for this process (cpusets too) */
-    double cgroup_quota_cores; /* CPU time a wall second, of the tightest group; 0: no limit */
-    int cores_usable;          /* the least of the three, the quota rounded; >= 1 */
+    int cores_affinity;        /* allowed by the affinity mask, including cpusets */
+    double cgroup_quota_cores; /* CPU seconds per second, smallest of all groups; 0: none */
+    int cores_usable;          /* minimum of the three, the quota rounded; >= 1 */
     char model[128];           /* "AMD EPYC 9575F", or empty */
     bool avx2, avx512, avx512_vnni, avx512_bf16, avx512_fp16, avx_vnni;
     bool amx_bf16, amx_int8;
     bool neon, arm_dotprod, arm_fp16, arm_bf16, arm_i8mm, sve;
-    char features[256]; /* those above that are there: "avx2 avx512 avx512_vnni" */
+    char features[256]; /* those present: "avx2 avx512 avx512_vnni" */
 };
 
-/* The file that holds the processor's description: /proc/cpuinfo, or what SPOTON_CPUINFO names.
+/* The file that describes the CPU: /proc/cpuinfo, or SPOTON_CPUINFO if set.
  *
- * SPOTON_CPUINFO is for tests and for diagnosis: with the text of another machine's /proc/cpuinfo
- * this one chooses model and precision as that one would. It changes no core count. The engine
- * plugins read it too. */
+ * SPOTON_CPUINFO is for tests and diagnosis: with another machine's /proc/cpuinfo, spoton chooses
+ * model and precision as on that machine. Core counts are not affected. The engine plugins read it
+ * too. */
 const char *sp_cpu_info_path(void);
 
-/* Never fails: what cannot be read stays 0 or empty. */
+/* Never fails: unreadable values are 0 or empty. */
 void sp_cpu_read(struct sp_cpu *cpu);
 
-/* The parts of it, on given text, for tests and for odd machines. */
+/* Its parts, on given text, for tests. */
 
 /* Model and instruction sets from the text of /proc/cpuinfo (x86 and Arm). */
 void sp_cpu_parse_cpuinfo(struct sp_cpu *cpu, const char *text);
@@ -42,16 +42,16 @@ double sp_cpu_parse_max(const char *text);
 double sp_cpu_parse_cfs(const char *quota_us, const char *period_us);
 
 /* This process's group from the text of /proc/self/cgroup: of the v1 controller `controller`, or of
- * v2 when it is NULL. False when there is none. */
+ * v2 if NULL. False: none. */
 bool sp_cpu_parse_cgroup(const char *text, const char *controller, char *path, size_t path_bytes);
 
-/* Where a cgroup file system is mounted, and which group its root is, from the text of
- * /proc/self/mountinfo: v1 with `controller`, v2 when it is NULL. Both of `bytes` bytes. */
+/* Mount point and root group of the cgroup file system, from the text of /proc/self/mountinfo: v1
+ * with `controller`, v2 if NULL. Both buffers have `bytes` bytes. */
 bool sp_cpu_parse_mountinfo(const char *text, const char *controller, char *mount, char *root,
                             size_t bytes);
 
-/* The tightest quota of this process's group and all groups above it, v1 and v2. All paths are
- * taken below `root` ("" is the machine itself). 0: none. */
+/* The smallest quota of this process's group and its ancestors, v1 and v2. Paths are relative to
+ * `root` ("" for the machine). 0: none. */
 double sp_cpu_read_quota(const char *root);
 
 /* cores_usable of the three. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One line whatever was quoted: names come from files and clients. */
+/* Quoted names come from files and clients and may contain control characters. */
 static void keep_on_one_line(char *text)
 {
     for (; *text; text++)

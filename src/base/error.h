@@ -1,9 +1,8 @@
 /* Results and error texts.
  *
  * A function that can fail returns 0 or a negative SP_ERR_* and takes `struct sp_error *err` last.
- * `err` may be NULL. On success it is left as it was. The text names the thing, what was found and
- * what to do, on one line: control characters in it become '?'. It never holds a password (see
- * base/redact.h). */
+ * `err` may be NULL. It is unchanged on success. The text is one line, "<thing>: <problem>; <what
+ * to do>"; control characters become '?'. It never contains a password (see base/redact.h). */
 #pragma once
 
 #define SP_ERROR_CODES(X)                                                                          \
@@ -38,13 +37,13 @@ struct sp_error {
 int sp_fail(struct sp_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "PREFIX: " before the text that is there and returns err->code (`code` when err is NULL). */
+/* Prepends "PREFIX: " to the text and returns err->code (`code` if err is NULL). */
 int sp_fail_prefix(struct sp_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Maps errno to the nearest code: ENOSPC and EDQUOT to SP_ERR_NO_SPACE, ENOENT to
- * SP_ERR_NOT_FOUND, ENOMEM to SP_ERR_NO_MEMORY, all else to SP_ERR_IO. */
+/* ENOSPC and EDQUOT: SP_ERR_NO_SPACE; ENOENT: SP_ERR_NOT_FOUND; ENOMEM: SP_ERR_NO_MEMORY; otherwise
+ * SP_ERR_IO. */
 int sp_error_from_errno(int errno_value);
 
-/* A static text for a code; "unknown error" for any other number. */
+/* Static text of a code; "unknown error" for any other number. */
 const char *sp_error_name(int code);

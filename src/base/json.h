@@ -1,8 +1,8 @@
-/* JSON out: appends to one growing buffer that is reused, so that the healthy state allocates
- * nothing.
+/* JSON writer: appends to one growing buffer that is reused, so that it stops allocating after the
+ * first documents.
  *
- * The writer puts the commas; the caller pairs begin and end and names members inside objects.
- * Numbers that are not finite become null. Text that is not UTF-8 has its bad bytes replaced.
+ * The writer inserts commas; the caller pairs begin and end and writes keys inside objects.
+ * Numbers that are not finite become null. Bytes that are not UTF-8 are replaced.
  * A failed allocation makes the writer `failed`; further calls do nothing. Not thread-safe. */
 #pragma once
 
@@ -32,14 +32,14 @@ void sp_json_string(struct sp_json *json, const char *value); /* NULL becomes nu
 void sp_json_int(struct sp_json *json, int64_t value);
 void sp_json_bool(struct sp_json *json, bool value);
 void sp_json_null(struct sp_json *json);
-/* `decimals` digits after the point, trailing zeros cut. */
+/* `decimals` digits after the point, without trailing zeros. */
 void sp_json_number(struct sp_json *json, double value, int decimals);
-/* As many digits as reading it back exactly takes. */
+/* As many digits as needed to read back the same value. */
 void sp_json_double(struct sp_json *json, double value);
 /* A key and its value. */
 void sp_json_member_string(struct sp_json *json, const char *key, const char *value);
 void sp_json_member_int(struct sp_json *json, const char *key, int64_t value);
 void sp_json_member_bool(struct sp_json *json, const char *key, bool value);
 void sp_json_member_number(struct sp_json *json, const char *key, double value, int decimals);
-/* Appended as it is, between values: a newline, or a value already in JSON. */
+/* Appended unchanged, between values: a newline, or a value already in JSON. */
 void sp_json_raw(struct sp_json *json, const char *text);

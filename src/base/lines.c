@@ -40,7 +40,7 @@ FILE *sp_lines_open(const char *path)
     FILE *file = fopen(path, "rbe");
     if (!file)
         return NULL;
-    int first = getc(file); /* no text of ours begins with the mark's first byte otherwise */
+    int first = getc(file); /* supported texts start with this byte only as part of the mark */
     if (first == (unsigned char)mark[0]) {
         (void)getc(file);
         (void)getc(file);

@@ -50,7 +50,7 @@ static void write_line(const char *tag, const char *format, va_list args)
     if (hook)
         hook();
     ssize_t written = write(STDERR_FILENO, line, used);
-    (void)written; /* nothing sensible is left to do when stderr is gone */
+    (void)written; /* a failure to write to stderr cannot be reported */
 }
 
 void sp_log(enum sp_log_level level, const char *format, ...)

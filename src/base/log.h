@@ -1,6 +1,6 @@
-/* The log: one line a message on stderr, "2026-01-31 12:00:00,123 - [LEVEL] text".
+/* The log: one line per message on stderr, "2026-01-31 12:00:00,123 - [LEVEL] text".
  *
- * Thread-safe: a line is one write(). Callers keep secrets out (base/redact.h). */
+ * Thread-safe: a line is one write(). Callers redact secrets (base/redact.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -11,11 +11,11 @@ enum sp_log_level { SP_LOG_ERROR, SP_LOG_WARNING, SP_LOG_INFO, SP_LOG_DEBUG };
 void sp_log_set_level(enum sp_log_level level);
 bool sp_log_enabled(enum sp_log_level level);
 
-/* While a progress bar owns the terminal's last line it sets a hook that clears the line first. */
+/* Called before each line; a progress bar uses it to clear the terminal's last line. */
 void sp_log_set_before_line(void (*hook)(void));
 
 void sp_log(enum sp_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same with another word than the level's name in the brackets: "[SPEED_DEBUG]". */
+/* The same with `tag` instead of the level's name in the brackets: "[SPEED_DEBUG]". */
 void sp_log_tagged(enum sp_log_level level, const char *tag, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

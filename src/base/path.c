@@ -21,7 +21,7 @@ int sp_path_make_dirs(const char *path, struct sp_error *err)
     char part[4096];
     int length = snprintf(part, sizeof part, "%s", path);
     if (length <= 0 || (size_t)length >= sizeof part)
-        return sp_fail(err, SP_ERR_INVALID, "folder name of %d characters: empty or too long",
+        return sp_fail(err, SP_ERR_INVALID, "folder: name of %d characters; empty or too long",
                        length);
     for (char *at = part + 1;; at++) {
         if (*at != '/' && *at != '\0')
@@ -31,8 +31,8 @@ int sp_path_make_dirs(const char *path, struct sp_error *err)
         if (mkdir(part, 0777) < 0 && !(errno == EEXIST && is_dir(part))) {
             int why = errno;
             if (why == EEXIST || why == ENOTDIR)
-                return sp_fail(err, SP_ERR_INVALID, "%s is not a folder", part);
-            return sp_fail(err, sp_error_from_errno(why), "cannot make the folder %s: %s", part,
+                return sp_fail(err, SP_ERR_INVALID, "%s: not a folder; give another path", part);
+            return sp_fail(err, sp_error_from_errno(why), "%s: cannot create the folder: %s", part,
                            strerror(why));
         }
         *at = kept;
@@ -52,7 +52,7 @@ int sp_path_lock_dir(const char *path, int *lock, struct sp_error *err)
     int why = errno;
     close(*lock);
     *lock = -1;
-    if (why != EWOULDBLOCK) /* what cannot be had is no reason to refuse the work */
+    if (why != EWOULDBLOCK) /* no locks on this file system */
         return SP_OK;
     return sp_fail(err, SP_ERR_CLOSED,
                    "%s: another spoton is writing there; wait for it, or give another folder",
@@ -83,12 +83,9 @@ int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct 
         if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0)
             return SP_OK;
     }
-    snprintf(out, out_bytes, "models/%s", name);
-    if (access(out, R_OK) == 0)
-        return SP_OK;
     return sp_fail(err, SP_ERR_NOT_FOUND,
-                   "the bundled model %s is neither in %s/../models, %s/../share/spoton/models nor "
-                   "in ./models; name one with YOLO_MODEL_PATH",
+                   "bundled model %s: found in neither %s/../models nor %s/../share/spoton/models; "
+                   "set YOLO_MODEL_PATH",
                    name, dir, dir);
 }
 
@@ -102,10 +99,8 @@ int sp_path_demo_clip(char *out, size_t out_bytes, struct sp_error *err)
     int length = snprintf(out, out_bytes, "%s/../%s", dir, clip);
     if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0)
         return SP_OK;
-    snprintf(out, out_bytes, "%s", clip);
-    if (access(out, R_OK) == 0)
-        return SP_OK;
-    return sp_fail(err, SP_ERR_NOT_FOUND, "the demo clip %s is not there; `make demo` fetches it",
+    return sp_fail(err, SP_ERR_NOT_FOUND,
+                   "demo clip %s/../%s: not found; fetch it with `make demo`, or give cameras", dir,
                    clip);
 }
 

@@ -28,7 +28,7 @@ struct sp_progress {
     _Atomic uint64_t frames_done, frames_total;
 
     /* under the lock */
-    bool drawn; /* a line stands on the terminal, the cursor at its start */
+    bool drawn; /* a line is on the terminal, the cursor at its start */
     int64_t opened_us, rate_us;
     uint64_t rate_frames; /* done at rate_us */
     struct sp_progress_state state;
@@ -92,7 +92,7 @@ static void make_parts(const struct sp_progress_state *state, struct parts *part
         snprintf(parts->time, sizeof parts->time, "--:--");
 }
 
-/* What stands right of the bar; `level` 0 says all, each next one less. */
+/* The text right of the bar: all items at `level` 0, fewer at each further level. */
 static void render_right(const struct parts *parts, int level, char out[LINE_BYTES])
 {
     const char *meaning = parts->meaning;
@@ -145,7 +145,7 @@ size_t sp_progress_render(const struct sp_progress_state *state, int columns, ch
             int width = columns - used - 9; /* "100% [" "]  " */
             if (width > BAR_MAX)
                 width = BAR_MAX;
-            /* A bar is worth more than words, but not than the rate and the time left. */
+            /* The bar takes precedence over labels, but not over rate and remaining time. */
             if (width < BAR_MIN && level < 2)
                 continue;
             if (width >= BAR_MIN)
@@ -179,7 +179,7 @@ size_t sp_progress_render_plain(const struct sp_progress_state *state, char *out
 static void put(int fd, const char *text, size_t bytes)
 {
     ssize_t written = write(fd, text, bytes);
-    (void)written; /* a terminal that is gone does not stop the run */
+    (void)written; /* a closed terminal does not stop the run */
 }
 
 static int columns_of(int fd)
@@ -190,7 +190,7 @@ static int columns_of(int fd)
     return 80;
 }
 
-/* The cursor waits at the line's start. So when the terminal becomes narrower and breaks the line,
+/* The cursor stays at the line's start. So when the terminal becomes narrower and breaks the line,
  * clearing from the cursor to the end of the screen still clears all of it. */
 static const char clear[] = "\r\x1b[J";
 

@@ -48,7 +48,7 @@ static bool has_word(const char *key, size_t n, const char *const *words)
     return false;
 }
 
-/* Words of a key whose value is never shown. */
+/* Words in keys whose values are never shown. */
 static bool is_secret_key(const char *key, size_t n)
 {
     static const char *const words[] = {"pas",  "pw",  "psw", "pin",   "code", "token",  "key",
@@ -57,7 +57,8 @@ static bool is_secret_key(const char *key, size_t n)
     return has_word(key, n, words);
 }
 
-/* Keys of cameras that never hold a secret. A list of the others would never be complete. */
+/* Query keys that never hold a secret: an allow list, as a list of secret keys cannot be complete.
+ */
 static bool is_harmless_key(const char *key, size_t n)
 {
     static const char *const words[] = {
@@ -74,7 +75,7 @@ static bool is_harmless_key(const char *key, size_t n)
     return false;
 }
 
-/* Made by a machine to be kept secret: a token, a hash, a stream key. */
+/* Looks generated: a token, a hash, a stream key. */
 static bool is_opaque(const char *text, size_t n)
 {
     size_t changes = 0, hex = 0, digits = 0;
@@ -95,7 +96,7 @@ static bool is_url_begin(const char *text)
     return n > 0 && strncmp(text + n, "://", 3) == 0;
 }
 
-/* The length of a key that '=' follows; 0: there is none. */
+/* Length of a key followed by '='; 0: none. */
 static size_t key_length(const char *text, char separator)
 {
     size_t n = 0;
@@ -120,7 +121,7 @@ static bool may_show(const char *key, size_t key_bytes, const char *value, size_
     if (n == 0)
         return true;
     if (is_harmless_key(key, key_bytes)) {
-        size_t first = strcspn(value, separators); /* what follows is looked at by itself */
+        size_t first = strcspn(value, separators); /* the rest is examined separately */
         n = first < n ? first : n;
         return strspn(value, name_bytes) >= n && !is_opaque(value, n);
     }
@@ -178,7 +179,7 @@ static void append_authority(struct text *t, const char **url)
     *url += host;
 }
 
-/* "admin:password@host/live", "rtsp:/admin:password@host": what should have been a URL. */
+/* Malformed URLs: "admin:password@host/live", "rtsp:/admin:password@host". */
 static bool append_without_scheme(struct text *t, const char **url)
 {
     const char *at = strrchr(*url, '@'), *colon = strchr(*url, ':');
@@ -193,7 +194,7 @@ static bool append_without_scheme(struct text *t, const char **url)
     return true;
 }
 
-/* Scheme "://" at `mark`: what has no user and no secret. */
+/* Text before "://" at `mark`, without user and secret. */
 static bool is_local(const char *begin, const char *mark)
 {
     static const char *const schemes[] = {"sim", "file", "v4l2"};
@@ -206,7 +207,7 @@ static bool is_local(const char *begin, const char *mark)
     return false;
 }
 
-/* URLs may stand in one another: http://proxy/?from=rtsp://user:password@host/ */
+/* URLs may be nested: http://proxy/?from=rtsp://user:password@host/ */
 void sp_redact_url(const char *url, char *out, size_t out_bytes)
 {
     if (out_bytes == 0)

@@ -1,9 +1,9 @@
-/* URLs as they may be shown: without the secrets in them. */
+/* Removes secrets from URLs before they are shown. */
 #pragma once
 
 #include <stddef.h>
 
-/* Copies `url` to out[out_bytes] with the user part's password replaced by "***", and the values of
- * query keys that commonly hold secrets (password, pwd, pass, token, key, secret, auth) too.
- * A plain path comes back unchanged. Cuts to fit; always terminated. Thread-safe. */
+/* Copies `url` to out[out_bytes] with "***" instead of the password of the user part, values of
+ * query keys other than harmless ones, and tokens in the path. A plain path is unchanged. Truncates
+ * to fit; always terminated. Thread-safe. */
 void sp_redact_url(const char *url, char *out, size_t out_bytes);

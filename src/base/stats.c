@@ -68,7 +68,8 @@ void sp_histogram_clear(struct sp_histogram *histogram)
 
 void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from)
 {
-    /* `bucket` is added to first and `count` after it: without a count there is next to nothing. */
+    /* sp_histogram_add updates `bucket` before `count`: with a count of 0 at most a few are missed.
+     */
     if (atomic_load_explicit(&from->count, memory_order_relaxed) == 0)
         return;
     for (unsigned i = 0; i < SP_HISTOGRAM_BUCKETS; i++) {

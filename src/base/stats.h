@@ -1,8 +1,8 @@
-/* Durations, counted in buckets: fixed memory, lock-free, percentiles within 1.6 %.
+/* Histogram of durations: fixed memory, lock-free, percentiles within 1.6 %.
  *
- * Buckets are logarithmic with 32 steps an octave (the layout of HdrHistogram, G. Tene), from 1 us
- * to over an hour. Any thread may add while another reads; a reader may see a value that is counted
- * in one place and not yet in another. */
+ * Buckets are logarithmic with 32 steps per octave (the layout of HdrHistogram, G. Tene), from 1 us
+ * to over an hour. Any thread may add while another reads; a reader may see an update that is only
+ * partly applied. */
 #pragma once
 
 #include <stdatomic.h>
@@ -20,18 +20,18 @@ struct sp_histogram {
 /* Zeroed memory is an empty histogram. Negative durations count as 0. */
 void sp_histogram_add(struct sp_histogram *histogram, int64_t duration_us);
 
-/* The value under which `share` (0..1) of the durations lie, in us; 0 when empty. */
+/* The percentile `share` (0..1) in us; 0 when empty. */
 double sp_histogram_percentile(const struct sp_histogram *histogram, double share);
 
-/* Back to empty. A concurrent add or read sees a part of it. */
+/* Empties the histogram. Concurrent calls may see it partly cleared. */
 void sp_histogram_clear(struct sp_histogram *histogram);
 
-/* below[count]: how many durations are at most limit_us[i] (rising), to the width of a bucket.
- * Returns how many there are in all. */
+/* below[i]: number of durations up to limit_us[i] (ascending), within the width of a bucket.
+ * Returns the total number. */
 uint64_t sp_histogram_below(const struct sp_histogram *histogram, const int64_t *limit_us,
                             int count, uint64_t *below);
 
-/* Adds what `from` counted to `to`. */
+/* Adds the counts of `from` to `to`. */
 void sp_histogram_merge(struct sp_histogram *to, const struct sp_histogram *from);
 
 /* 0 when empty. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many bytes of the word a secret setting's flag takes ("--api-token"); 0: it is none. */
+/* Length of the secret setting's flag that the word starts with ("--api-token"); 0: none. */
 static size_t secret_flag(const char *word)
 {
     for (size_t i = 0; i < sp_setting_count; i++) {
@@ -22,8 +22,8 @@ static size_t secret_flag(const char *word)
     return 0;
 }
 
-/* The words follow each other in memory; shorter ones are moved together, so that no rest of a
- * secret and no empty word is left between them. */
+/* The words are adjacent in memory; shortened words are moved together, so that neither the rest of
+ * a secret nor an empty word remains between them. */
 static void overwrite(int argc, char **argv)
 {
     char *to = argv[0], *end = argv[argc - 1] + strlen(argv[argc - 1]);
@@ -31,7 +31,7 @@ static void overwrite(int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         size_t length = strlen(argv[i]), flag = secret_flag(argv[i]);
         char *shown = malloc(length + 1);
-        if (!shown) /* nothing is better than a secret */
+        if (!shown) /* showing less is better than a secret */
             break;
         sp_redact_url(argv[i], shown, length + 1);
         const char *text = hide ? "***" : shown;
@@ -52,7 +52,7 @@ static void overwrite(int argc, char **argv)
 
 char **sp_arguments_take(int argc, char **argv)
 {
-    /* Kept until the process ends, also for a leak checker that runs after main's stack is gone. */
+    /* static: reachable for a leak checker that runs after main's stack is gone */
     static char **copy;
     bool together = true;
     copy = calloc((size_t)argc + 1, sizeof *copy);

@@ -1,7 +1,7 @@
-/* The words of the command line, without what other users of the machine should not read. */
+/* Hides secrets of the command line from other users of the machine. */
 #pragma once
 
-/* Copies argv, then overwrites in place what /proc/PID/cmdline and ps show of it: secrets in URLs
- * and values of secret settings become "***". Returns the copy, which lasts for the program's life;
- * without memory argv itself, unchanged. Once, before threads start. */
+/* Copies argv, then replaces in place secrets in URLs and values of secret settings by "***", as
+ * /proc/PID/cmdline and ps show them. Returns the copy, valid until the process ends; if out of
+ * memory, argv itself, unchanged. Call once, before threads start. */
 char **sp_arguments_take(int argc, char **argv);

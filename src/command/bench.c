@@ -1,7 +1,8 @@
-/* spoton bench: what the pipeline reaches, beside what the engine alone reaches on the same shape.
+/* spoton bench: throughput of the pipeline against that of the engine alone on the same input
+ * shape.
  *
- * Rounds of both alternate, so that a machine whose speed drifts slows both down; the ratio is
- * taken round by round and its median reported. */
+ * Rounds of both alternate, so that a drift in the machine's speed affects both. The ratio is
+ * computed per round and its median reported. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -21,8 +22,7 @@ static const int64_t POLL_US = 5000;
 struct round {
     struct sp_run_measure pipeline;
     double frames_per_s, inferred_per_s, engine_per_s;
-    double
-        ratio; /* inferred frames a second of the pipeline / images a second of the engine alone */
+    double ratio; /* inferred frames/s of the pipeline over images/s of the engine alone */
 };
 
 struct bench {
@@ -30,13 +30,13 @@ struct bench {
     struct sp_settings *settings;
     struct round rounds[ROUNDS_MAX];
     int round_count;
-    /* Of the last round. */
+    /* Those of the last round. */
     struct sp_outputs *outputs;
     struct sp_pipeline *pipeline;
 };
 
-/* Cameras of several shapes share a device: images weigh as often as they came. Several devices
- * would work at once, so the one that needs longest for its images counts. */
+/* Cameras of several shapes may share a device: shapes are weighted by their number of images.
+ * Devices run in parallel, so the slowest one determines the rate. */
 static int run_engine_alone(struct bench *bench, int64_t duration_us, double *images_per_s,
                             struct sp_error *err)
 {
@@ -45,7 +45,7 @@ static int run_engine_alone(struct bench *bench, int64_t duration_us, double *im
     int count = sp_pipeline_detectors(bench->pipeline, detectors);
     int device_count = sp_pipeline_devices(bench->pipeline, devices);
     uint64_t images = 0;
-    double seconds[SP_DEVICES_MAX] = {0}; /* that each needs alone for the round's images */
+    double seconds[SP_DEVICES_MAX] = {0}; /* that each device needs for the round's images */
     double longest = 0;
     for (int i = 0; i < count; i++)
         images += devices[detectors[i].device].lost ? 0 : detectors[i].images;
@@ -107,11 +107,11 @@ static int open_round(struct bench *bench, struct sp_error *err)
     return result;
 }
 
-/* One round: its time runs from when every camera delivers until it is told to stop, so that
- * opening an engine, which may take longer than the round, and closing what decodes, take nothing
- * of it. The pipeline stays open for the report when it is the last. */
-static int play_round(struct bench *bench, double seconds, bool (*interrupted)(void),
-                      struct sp_error *err)
+/* Runs one round. Its time starts when every camera has delivered a frame and ends when the
+ * pipeline is stopped, so it includes neither opening the engine nor closing decoders. The pipeline
+ * of the last round stays open for the report. */
+static int run_round(struct bench *bench, double seconds, bool (*interrupted)(void),
+                     struct sp_error *err)
 {
     struct round *round = &bench->rounds[bench->round_count];
     struct sp_measure measure = {0};
@@ -155,7 +155,7 @@ static int compare_ratio(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The round of the median ratio. */
+/* The round with the median ratio. */
 static struct round median_round(const struct bench *bench)
 {
     struct round sorted[ROUNDS_MAX];
@@ -186,7 +186,7 @@ static void print_json(const struct bench *bench)
     sp_json_int(&json, (int64_t)median.pipeline.frames);
     sp_json_key(&json, "seconds");
     sp_json_number(&json, median.pipeline.seconds, 3);
-    sp_json_key(&json, "cpu_cores"); /* in use on average */
+    sp_json_key(&json, "cpu_cores"); /* mean cores in use */
     sp_json_number(&json, (double)median.pipeline.cpu_us / 1e6 / median.pipeline.seconds, 2);
     sp_json_key(&json, "jpeg");
     sp_json_bool(&json, !bench->options->no_jpeg);
@@ -240,7 +240,7 @@ static void print_table(const struct bench *bench)
            bench->options->no_jpeg ? "no" : "every", median.ratio);
 }
 
-/* Without cameras: the demo clip as four. */
+/* Without cameras: the demo clip as four cameras. */
 static int use_demo_cameras(struct sp_settings *settings, struct sp_error *err)
 {
     static const char *const names[] = {"c1", "c2", "c3", "c4"};
@@ -256,8 +256,8 @@ static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error 
     double seconds = bench->options->seconds > 0 ? bench->options->seconds : DEFAULT_SECONDS;
     int64_t rounds = bench->options->rounds ? bench->options->rounds : ROUNDS;
     if (rounds > ROUNDS_MAX)
-        return sp_fail(err, SP_ERR_INVALID, "--rounds %lld: at most %d", (long long)rounds,
-                       ROUNDS_MAX);
+        return sp_fail(err, SP_ERR_INVALID, "--rounds %lld: invalid; must be at most %d",
+                       (long long)rounds, ROUNDS_MAX);
     if (bench->options->frames)
         rounds = 1;
     if (bench->settings->camera_count == 0) {
@@ -266,8 +266,8 @@ static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error 
             return result;
     }
     for (int64_t i = 0; i < rounds; i++) {
-        close_round(bench); /* of the round before; compiled models come out of the cache */
-        int result = play_round(bench, seconds / (double)rounds / 1.5, interrupted, err);
+        close_round(bench); /* the previous round; compiled models are cached */
+        int result = run_round(bench, seconds / (double)rounds / 1.5, interrupted, err);
         if (result < 0)
             return result;
     }
@@ -278,8 +278,8 @@ static const struct sp_command_usage usage = {
     .name = "bench",
     .synopsis = "[--camera NAME=URL]... [URL...] [--seconds N | --frames N] [--rounds N]",
     .about =
-        "Runs the pipeline on the cameras, files over and over, as fast as it can, with a JPEG\n"
-        "of every frame, and measures it against the engine alone on the same input.\n",
+        "Runs the pipeline on the cameras (files are repeated) as fast as possible, with a JPEG\n"
+        "of every frame, and compares it with the engine alone on the same input.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_FRAMES | SP_TAKES_JSON |
              SP_TAKES_NO_JPEG | SP_TAKES_ROUNDS,
 };

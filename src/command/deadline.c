@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LOOK_US = 20000 };
+enum { CHECK_US = 20000 };
 
 static const int64_t ORDERLY_US = 1400000;
 static const int64_t LAST_US = 400000;
@@ -31,13 +31,13 @@ static void *save(void *argument)
     return NULL;
 }
 
-/* False: it was stopped. */
+/* False: stopped. */
 static bool wait_for(const struct sp_deadline *d, int64_t since_us)
 {
     while (!atomic_load(&d->stopped)) {
         if (sp_clock_us() - since_us >= ORDERLY_US)
             return true;
-        usleep(LOOK_US);
+        usleep(CHECK_US);
     }
     return false;
 }
@@ -50,17 +50,17 @@ static void *watch(void *argument)
     while (!d->interrupted()) {
         if (atomic_load(&d->stopped))
             return NULL;
-        usleep(LOOK_US);
+        usleep(CHECK_US);
     }
     int64_t since_us = sp_clock_us();
     if (!wait_for(d, since_us))
         return NULL;
-    sp_log(SP_LOG_ERROR, "interrupted: the orderly end takes too long; ending now, with the frames "
-                         "that are written");
+    sp_log(SP_LOG_ERROR, "interrupted: orderly end timed out; exiting with the frames written so "
+                         "far");
     if (sp_thread_start(&saver, "save", save, d, &err) == SP_OK) {
         pthread_detach(saver);
         while (!atomic_load(&d->saved) && sp_clock_us() - since_us < ORDERLY_US + LAST_US)
-            usleep(LOOK_US / 4);
+            usleep(CHECK_US / 4);
     }
     _exit(SP_EXIT_INTERRUPTED);
 }
@@ -70,7 +70,7 @@ int sp_deadline_start(struct sp_deadline **out, bool (*interrupted)(void), void 
 {
     struct sp_deadline *d = calloc(1, sizeof *d);
     if (!d)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "deadline: out of memory");
     d->interrupted = interrupted;
     d->last = last;
     d->user = user;

@@ -1,9 +1,8 @@
-/* An end within two seconds of an interruption, whatever the program waits for: a model that is
- * compiled, an engine, a disk or a source that does not answer.
+/* Ends the process within two seconds of an interruption even if a compilation, an engine, a disk
+ * or a source does not respond.
  *
- * Data flow: a thread of its own watches for the interruption and leaves the orderly end most of
- * that time; then it calls `last`, which saves what it can, and ends the process with
- * SP_EXIT_INTERRUPTED. */
+ * Data flow: a watcher thread leaves most of that time for an orderly end; then it calls `last`,
+ * which saves the outputs, and ends the process with SP_EXIT_INTERRUPTED. */
 #pragma once
 
 #include "base/error.h"
@@ -12,8 +11,8 @@
 
 struct sp_deadline;
 
-/* `last` runs in a thread of its own, while all others are where they happen to be, and may not
- * come to its end: the process does not wait for it any longer than that. */
+/* `last` runs in its own thread while all others are in an arbitrary state. If it does not return
+ * in time, the process ends without waiting for it. */
 int sp_deadline_start(struct sp_deadline **out, bool (*interrupted)(void), void (*last)(void *user),
                       void *user, struct sp_error *err);
-void sp_deadline_stop(struct sp_deadline *deadline); /* the end was in time; NULL is fine */
+void sp_deadline_stop(struct sp_deadline *deadline); /* after an orderly end; NULL is allowed */

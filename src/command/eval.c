@@ -1,4 +1,4 @@
-/* spoton eval: how good a model's boxes are, and how good tracks are. */
+/* spoton eval: accuracy of a model's boxes, and of tracks. */
 #include "command/eval.h"
 #include "command/command.h"
 
@@ -9,10 +9,10 @@ static const struct sp_command_usage usage = {
     .synopsis = "MODEL DATA [-o BOXES.txt]\n       spoton eval --tracks GT.txt OUT.txt",
     .about =
         "Measures a model on labelled images, a folder or a tar file: average precision, and\n"
-        "precision and recall at YOLO_CONFIDENCE_THRESHOLD, of all people and by their height.\n"
-        "NAME.txt holds the labels of NAME.jpg: lines \"flag cx cy w h\", shares of the image;\n"
-        "flag 0 or 1: a person, 2: doubtful, counts neither way.\n"
-        "With --tracks: MOTA, IDF1, HOTA and ID switches of tracks, as `run` writes them.\n",
+        "precision and recall at YOLO_CONFIDENCE_THRESHOLD, over all people and by height.\n"
+        "NAME.txt holds the labels of NAME.jpg: lines \"flag cx cy w h\", relative to the image\n"
+        "size; flag 0 or 1: a person, 2: doubtful, ignored.\n"
+        "With --tracks: MOTA, IDF1, HOTA and ID switches of tracks written by `spoton run`.\n",
     .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE | SP_TAKES_JSON | SP_TAKES_TRACKS,
 };
 
@@ -25,8 +25,9 @@ int sp_command_eval_main(const struct sp_command_context *context)
         return exit_code;
     if (options->input_count != 2) {
         fprintf(stderr, "spoton eval: %s\n",
-                options->tracks ? "name two files: the truth and the tracks"
-                                : "name a model, and a folder or tar file of labelled images");
+                options->tracks
+                    ? "--tracks: give two files, ground truth and tracks"
+                    : "input: give a model and a folder or tar file of labelled images");
         free(options);
         return SP_EXIT_USAGE;
     }

@@ -19,9 +19,9 @@ enum { PREFIX_BYTES = 155 };
 struct list {
     struct sp_eval_data *data;
     size_t capacity;
-    /* Files of labels met so far. */
+    /* Label files found so far. */
     struct label_file {
-        char *key; /* the path without its ending */
+        char *key; /* the path without extension */
         char *text;
     } * labels;
     size_t label_count, label_capacity;
@@ -43,7 +43,7 @@ static bool is_image(const char *path)
     return false;
 }
 
-/* A copy without the ending, and with the last folder "images" called "labels". */
+/* A copy without extension, with the last folder "images" replaced by "labels". */
 static char *key_of(const char *path)
 {
     char *key = strdup(path);
@@ -66,8 +66,8 @@ static int no_memory(const struct list *list, struct sp_error *err)
     return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", list->path);
 }
 
-/* `inside`: the path that pairs images and labels. Takes url. For now the key stands in `labels`.
- */
+/* `inside`: the path that pairs images with labels. Takes ownership of url. `labels` holds the key
+ * until pair_labels. */
 static int add_image(struct list *list, const char *inside, char *url, struct sp_error *err)
 {
     struct sp_eval_data *data = list->data;
@@ -94,7 +94,7 @@ static int add_image(struct list *list, const char *inside, char *url, struct sp
     return SP_OK;
 }
 
-/* Takes text. */
+/* Takes ownership of text. */
 static int add_labels(struct list *list, const char *inside, char *text, struct sp_error *err)
 {
     if (list->label_count == list->label_capacity) {
@@ -120,8 +120,8 @@ static char *read_text(const struct list *list, FILE *file, size_t bytes, const 
                        struct sp_error *err)
 {
     if (bytes > LABELS_BYTES_MAX) {
-        sp_fail(err, SP_ERR_FORMAT, "%s: %s is %zu bytes long, too long for labels of a image",
-                list->path, name, bytes);
+        sp_fail(err, SP_ERR_FORMAT, "%s: %s: %zu bytes; too long for a label file", list->path,
+                name, bytes);
         return NULL;
     }
     char *text = malloc(bytes + 1);
@@ -130,7 +130,7 @@ static char *read_text(const struct list *list, FILE *file, size_t bytes, const 
         return NULL;
     }
     if (fread(text, 1, bytes, file) != bytes) {
-        sp_fail(err, SP_ERR_FORMAT, "%s: ends in the middle of %s", list->path, name);
+        sp_fail(err, SP_ERR_FORMAT, "%s: truncated in %s", list->path, name);
         free(text);
         return NULL;
     }
@@ -157,7 +157,7 @@ static int add_file(struct list *list, const char *path, struct sp_error *err)
     return text ? add_labels(list, path, text, err) : SP_ERR_IO;
 }
 
-/* One folder, without those below. */
+/* One folder, not recursive. */
 static int add_folder(struct list *list, const char *path, struct sp_error *err)
 {
     DIR *folder = opendir(path);
@@ -225,12 +225,14 @@ static int read_tar(struct list *list, FILE *file, struct sp_error *err)
         if (header[0] == '\0')
             return SP_OK; /* the end */
         if (memcmp(header + MAGIC_AT, "ustar", 5) != 0)
-            return sp_fail(err, SP_ERR_FORMAT, "%s: not a tar file, or a damaged one", list->path);
+            return sp_fail(err, SP_ERR_FORMAT,
+                           "%s: not a tar file, or damaged; give a folder or a tar file",
+                           list->path);
         char size[SIZE_BYTES + 1] = "", type = header[TYPE_AT];
         memcpy(size, header + SIZE_AT, SIZE_BYTES);
         long long bytes = strtoll(size, NULL, 8), at = ftello(file);
         if (bytes < 0 || at < 0)
-            return sp_fail(err, SP_ERR_FORMAT, "%s: a damaged tar file", list->path);
+            return sp_fail(err, SP_ERR_FORMAT, "%s: damaged tar file", list->path);
         if (type == 'x' || type == 'L') {
             char *text = read_text(list, file, (size_t)bytes, "a header", err);
             if (!text)
@@ -302,7 +304,7 @@ int sp_eval_data_open(struct sp_eval_data *data, const char *path, struct sp_err
         result = read_folder(&list, err);
     } else if (!S_ISREG(status.st_mode)) {
         result = sp_fail(err, SP_ERR_INVALID,
-                         "%s: neither a folder nor a file; name a folder or a tar", path);
+                         "%s: neither a folder nor a file; give a folder or a tar file", path);
     } else {
         FILE *file = fopen(real, "rbe");
         result = file ? read_tar(&list, file, err)
@@ -319,15 +321,16 @@ int sp_eval_data_open(struct sp_eval_data *data, const char *path, struct sp_err
     if (result < 0)
         return result;
     if (data->count == 0)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "%s: holds no images (.jpg, .png, .webp, .bmp); give a folder or a tar "
-                       "file of them with labels",
-                       path);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "%s: no images (.jpg, .png, .webp, .bmp); give a folder or tar file of labelled "
+            "images",
+            path);
     if (data->unlabelled == data->count)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "%s: none of its %zu images has a file of labels (NAME.txt: flag cx cy w "
-                       "h)",
-                       path, data->count);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "%s: none of its %zu images has labels; write NAME.txt with lines flag cx cy w h", path,
+            data->count);
     qsort(data->images, data->count, sizeof *data->images, compare_names);
     return SP_OK;
 }
@@ -381,8 +384,9 @@ int sp_eval_labels(const struct sp_eval_image *image, int width_px, int height_p
         if (strspn(line, " \t\r") < length) {
             if (!parse_label(line, length, v))
                 return sp_fail(err, SP_ERR_FORMAT,
-                               "labels of %s: line %zu is no \"flag cx cy w h\" with flag 0 or 1 "
-                               "(a person) or 2 (doubtful)",
+                               "labels of %s: line %zu: malformed; must be \"flag cx cy w h\" with "
+                               "flag 0 or 1 "
+                               "(person) or 2 (doubtful)",
                                image->name, number);
             double x = v[1] * width_px, y = v[2] * height_px;
             double half_width = v[3] * width_px / 2, half_height = v[4] * height_px / 2;

@@ -18,21 +18,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Input shapes that stay compiled; images of one size mostly stand together. */
+/* Input shapes kept compiled; images of one size are mostly adjacent. */
 enum { SHAPES_MAX = 6 };
 
-/* Boxes down to this confidence make the curve; what is below changes nothing that can be seen. */
+/* Lowest confidence on the precision-recall curve; boxes below have no visible effect. */
 static const double LOWEST_CONFIDENCE = 0.001;
 
 struct shape {
     int width_px, height_px;
     struct sp_detector *detector;
-    uint64_t used; /* number of the image that used it last */
+    uint64_t used; /* number of the last image that used it */
 };
 
 struct eval {
     const struct sp_options *options;
-    struct sp_model_choice choice; /* as the server would take it, its gate aside */
+    struct sp_model_choice choice; /* as in the server, without quantization check */
     struct sp_eval_data data;
     struct sp_frame_pool *pool;
     struct sp_ap *ap;
@@ -40,14 +40,14 @@ struct eval {
     int class_id, threads;
     char cache_dir[SP_PATH_BYTES];
     struct shape shapes[SHAPES_MAX];
-    double *engine_ms; /* a image */
+    double *engine_ms; /* per image */
     FILE *boxes;
-    int width_px, height_px;         /* of the last image's input */
-    enum spoton_precision precision; /* that it really ran in */
-    enum sp_head_type head_type;     /* with what the first run told */
+    int width_px, height_px;         /* input size of the last image */
+    enum spoton_precision precision; /* actually used */
+    enum sp_head_type head_type;     /* resolved by the first run */
 };
 
-/* The one that CLASSES names, or people among several. */
+/* The single class of CLASSES, or the person class. */
 static int choose_class(struct eval *eval, struct sp_error *err)
 {
     const struct sp_model *model = &eval->choice.model;
@@ -63,8 +63,8 @@ static int choose_class(struct eval *eval, struct sp_error *err)
     char classes[240];
     sp_classes_text(model, classes, sizeof classes);
     return sp_fail(err, SP_ERR_INVALID,
-                   "model %.120s: has no class \"person\"; set CLASSES to the one that the labels "
-                   "are of: %s",
+                   "model %.120s: no class \"person\"; set CLASSES to the class of the labels: "
+                   "%s",
                    model->path, classes);
 }
 
@@ -88,7 +88,7 @@ static int open_eval(struct eval *eval, const char *data_path, struct sp_error *
     eval->class_wanted = calloc((size_t)eval->choice.model.classes, sizeof *eval->class_wanted);
     eval->engine_ms = calloc(eval->data.count, sizeof *eval->engine_ms);
     if (!eval->class_wanted || !eval->engine_ms)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "eval: out of memory");
     eval->class_wanted[eval->class_id] = true;
     if (s->cache_dir[0])
         snprintf(eval->cache_dir, sizeof eval->cache_dir, "%s",
@@ -131,7 +131,7 @@ static int open_shape(struct eval *eval, struct shape *shape, struct sp_error *e
     return sp_detector_open(&shape->detector, &options, err);
 }
 
-/* The detector for images of this size, in the place of the one unused for longest. */
+/* The detector for this image size; replaces the least recently used one. */
 static int find_shape(struct eval *eval, int width_px, int height_px, uint64_t number,
                       struct shape **found, struct sp_error *err)
 {
@@ -181,8 +181,7 @@ static int read_image(const struct eval *eval, const struct sp_eval_image *image
 static void write_boxes(const struct eval *eval, const char *name, const struct sp_detection *boxes,
                         size_t count)
 {
-    for (size_t i = 0; i < count;
-         i++) /* errors stay with the stream and are asked for at the end */
+    for (size_t i = 0; i < count; i++) /* the stream keeps errors; finish_boxes checks them */
         (void)fprintf(eval->boxes, "%s %.4f %.4f %.4f %.4f %.9g\n", name, boxes[i].x1_px,
                       boxes[i].y1_px, boxes[i].x2_px, boxes[i].y2_px, boxes[i].confidence);
 }
@@ -330,16 +329,16 @@ static void print_table(struct eval *eval)
         printf("\n");
     }
     char number[16];
-    printf("\nclass %s; precision and recall at score %g; boxes of IoU %g are right\n",
+    printf("\nclass %s; precision and recall at confidence %g; true positive from IoU %g\n",
            sp_class_name(&eval->choice.model.class_names, eval->class_id, number),
            eval->options->settings.confidence_threshold, 0.5);
-    printf("%zu images, %zu of them without labels; %s, %s on %s, %s, %.2f ms a image\n",
+    printf("%zu images, %zu of them without labels; %s, %s on %s, %s, %.2f ms per image\n",
            eval->data.count, eval->data.unlabelled, eval->choice.model.path,
            sp_head_type_name(eval->head_type), eval->choice.engine->name,
            sp_precision_name(eval->precision), median_ms(eval));
 }
 
-/* Puts the finished file under its name, or takes away what there is of it. */
+/* Publishes the complete file, or removes it. */
 static int finish_boxes(struct eval *eval, const char *part, bool whole, struct sp_error *err)
 {
     const char *path = eval->options->out_file;
@@ -362,7 +361,7 @@ static int take_all(struct eval *eval, bool (*interrupted)(void), struct sp_erro
     const char *path = eval->options->out_file;
     if (path) {
         if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
-            return sp_fail(err, SP_ERR_INVALID, "-o: the path is longer than %d bytes",
+            return sp_fail(err, SP_ERR_INVALID, "-o: path too long; the limit is %d bytes",
                            SP_PATH_BYTES);
         eval->boxes = fopen(part, "we");
         if (!eval->boxes)
@@ -385,7 +384,7 @@ int sp_eval_detections(const struct sp_options *options, const char *data_path,
 {
     struct eval *eval = calloc(1, sizeof *eval);
     if (!eval)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "eval: out of memory");
     eval->options = options;
     int result = open_eval(eval, data_path, err);
     if (result == SP_OK)

@@ -45,21 +45,21 @@ static void print_json(const struct sp_tracks_result *result, size_t distracted)
 
 static void print_table(const struct sp_tracks_result *result, size_t distracted)
 {
-    printf("MOTA         %7.3f   %llu misses, %llu false boxes\n", result->clear.mota,
+    printf("MOTA         %7.3f   %llu missed, %llu false positives\n", result->clear.mota,
            (unsigned long long)result->clear.misses,
            (unsigned long long)result->clear.false_positives);
     printf("IDF1         %7.3f   precision %.3f, recall %.3f\n", result->idf1, result->id_precision,
            result->id_recall);
     printf("HOTA         %7.3f   detection %.3f, association %.3f\n", result->hota,
            result->detection_accuracy, result->association_accuracy);
-    printf("ID switches  %7llu   as TrackEval counts: %llu, MOTA %.3f\n",
+    printf("ID switches  %7llu   as counted by TrackEval: %llu, MOTA %.3f\n",
            (unsigned long long)result->clear.switches,
            (unsigned long long)result->clear_trackeval.switches, result->clear_trackeval.mota);
     printf("boxes        %7llu   of %d people; %llu of %d tracks\n",
            (unsigned long long)result->ground_truth, result->ground_truth_ids,
            (unsigned long long)result->tracked, result->tracked_ids);
     if (distracted > 0)
-        printf("left out     %7zu   boxes on distractors (classes 2, 7, 8, 12)\n", distracted);
+        printf("ignored      %7zu   boxes on distractors (classes 2, 7, 8, 12)\n", distracted);
 }
 
 int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool json,
@@ -72,8 +72,10 @@ int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool 
     if (code == SP_OK)
         code = sp_mot_rows_read(&tracks, tracks_path, false, err);
     if (code == SP_OK && ground_truth.count == 0)
-        code = sp_fail(err, SP_ERR_INVALID, "%s: holds no row that counts as truth",
-                       ground_truth_path);
+        code = sp_fail(
+            err, SP_ERR_INVALID,
+            "%s: no ground-truth row that counts; check flag and class (seventh and eighth value)",
+            ground_truth_path);
     if (code == SP_OK)
         code = sp_mot_drop_distractors(&ground_truth, &tracks, &distracted, err);
     if (code == SP_OK)

@@ -1,4 +1,4 @@
-/* spoton export: a model, compiled for this machine, in a folder that can be moved. */
+/* spoton export: compiles a model for this machine into a relocatable bundle. */
 #include "command/export.h"
 
 #include "base/clock.h"
@@ -72,7 +72,7 @@ static int stem_bytes(const char *name)
     return (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
 }
 
-/* An OpenVINO IR is two files. */
+/* An OpenVINO IR consists of two files. */
 static int copy_model(const char *from, const char *to, struct sp_error *err)
 {
     char bin_from[PATH_MAX], bin_to[PATH_MAX];
@@ -84,7 +84,7 @@ static int copy_model(const char *from, const char *to, struct sp_error *err)
     return copy_file(bin_from, bin_to, err);
 }
 
-/* ---- what is asked for ---- */
+/* ---- options ---- */
 
 static int read_input_size(struct sp_export *e, struct sp_error *err)
 {
@@ -98,7 +98,8 @@ static int read_input_size(struct sp_export *e, struct sp_error *err)
                  e->width_px < 32 || e->height_px < 32 || e->width_px > SIDE_MAX ||
                  e->height_px > SIDE_MAX))
         return sp_fail(err, SP_ERR_INVALID,
-                       "--input %s is not valid: WIDTHxHEIGHT in pixels, as in 640x384", text);
+                       "--input %s: invalid; must be WIDTHxHEIGHT in pixels, such as 640x384",
+                       text);
     if (e->source.fixed_width_px)
         e->width_px = e->source.fixed_width_px;
     if (e->source.fixed_height_px)
@@ -111,14 +112,15 @@ static int read_batch(struct sp_export *e, struct sp_error *err)
     int wanted =
         (int)(e->options->batch ? e->options->batch : (int64_t)e->options->settings.engine_batch);
     if (e->options->batch > BATCH_MAX)
-        return sp_fail(err, SP_ERR_INVALID, "--batch %lld is not valid: 1 to %d",
+        return sp_fail(err, SP_ERR_INVALID, "--batch %lld: invalid; must be from 1 to %d",
                        (long long)e->options->batch, BATCH_MAX);
     e->batch = wanted > 0 ? wanted : 1;
     if (e->source.fixed_batch && wanted > 0 && wanted != e->source.fixed_batch)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "--batch %d: model %s takes %d images and no other number; export it with a "
-                       "free batch (dynamic=True), or leave --batch out",
-                       wanted, e->source.path, e->source.fixed_batch);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "--batch %d: model %s has a fixed batch of %d; export it with a dynamic batch "
+            "(dynamic=True), or omit --batch",
+            wanted, e->source.path, e->source.fixed_batch);
     if (e->source.fixed_batch)
         e->batch = e->source.fixed_batch;
     return SP_OK;
@@ -137,7 +139,7 @@ static int open_source(struct sp_export *e, struct sp_error *err)
     char path[SP_PATH_BYTES];
     struct sp_bundle bundle;
     if (e->options->input_count > 1)
-        return sp_fail(err, SP_ERR_INVALID, "%s is one too many: one model at a time",
+        return sp_fail(err, SP_ERR_INVALID, "%s: unexpected argument; give one model",
                        e->options->input[1]);
     int result = sp_engine_load(&e->engine, settings->engine, err);
     if (result < 0)
@@ -157,28 +159,31 @@ static int open_source(struct sp_export *e, struct sp_error *err)
     return result;
 }
 
-static int check_wishes(struct sp_export *e, struct sp_error *err)
+static int check_options(struct sp_export *e, struct sp_error *err)
 {
     enum spoton_precision wanted = (enum spoton_precision)e->options->settings.precision;
-    bool quantises = wanted == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    bool quantizes = wanted == SPOTON_PRECISION_INT8 && !e->model.quantised;
     if (e->options->required > 1)
-        return sp_fail(err, SP_ERR_INVALID, "--required %g is not valid: a share up to 1",
+        return sp_fail(err, SP_ERR_INVALID, "--required %g: invalid; must be at most 1",
                        e->options->required);
-    if (quantises && e->options->calibrate_count == 0)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "int8 needs images to quantise on: give --calibrate with videos or folders "
-                       "of every camera");
+    if (quantizes && e->options->calibrate_count == 0)
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "--precision int8: no calibration set; give videos or folders of every camera "
+            "with --calibrate");
     if (e->model.quantised && !e->options->reference)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "model %s is quantised already: name its f32 original with --reference, so "
-                       "that the two can be compared",
-                       e->model.path);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "model %s: already quantized; give its f32 original with --reference for the "
+            "quantization check",
+            e->model.path);
     if (e->model.quantised && e->options->calibrate_count == 0)
         return sp_fail(err, SP_ERR_INVALID,
-                       "the gate needs images: give --calibrate with videos or folders of every "
-                       "camera");
+                       "quantization check: no frames; give videos or folders of every camera with "
+                       "--calibrate");
     if (e->model.quantised && e->source.quantised)
-        return sp_fail(err, SP_ERR_INVALID, "--reference %s is quantised itself", e->source.path);
+        return sp_fail(err, SP_ERR_INVALID, "--reference %s: quantized; give the f32 original",
+                       e->source.path);
     e->precision = e->model.quantised ? SPOTON_PRECISION_INT8 : wanted;
     return SP_OK;
 }
@@ -197,12 +202,12 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
     while (length > 1 && e->out[length - 1] == '/')
         e->out[--length] = '\0';
     if (length <= 0 || (size_t)length + 300 > sizeof e->out)
-        return sp_fail(err, SP_ERR_INVALID, "--out: the path is empty or too long");
+        return sp_fail(err, SP_ERR_INVALID, "--out: path empty or too long; give another");
     char manifest[PATH_MAX + 16];
     struct stat status;
     if (lstat(e->out, &status) == 0 && !sp_bundle_find_manifest(e->out, manifest, sizeof manifest))
-        return sp_fail(err, SP_ERR_INVALID,
-                       "%s is there already and is no bundle; give another --out", e->out);
+        return sp_fail(err, SP_ERR_INVALID, "%s: exists and is not a bundle; give another --out",
+                       e->out);
     snprintf(e->work, sizeof e->work, "%s.part", e->out);
     sp_remove_folder(e->work);
     return sp_path_make_dirs(e->work, err);
@@ -211,11 +216,11 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
 static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
 {
     char calibration[PATH_MAX + 32], check[PATH_MAX + 32];
-    bool quantises = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
     if (e->options->calibrate_count == 0)
         return SP_OK;
     snprintf(calibration, sizeof calibration, "%s/calibration.npy", e->work);
-    snprintf(check, sizeof check, "%s/gate.npy", e->work);
+    snprintf(check, sizeof check, "%s/check.npy", e->work);
     struct sp_calibration_frames_options options = {
         .name = e->options->calibrate,
         .name_count = e->options->calibrate_count,
@@ -223,16 +228,17 @@ static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
         .width_px = e->width_px,
         .height_px = e->height_px,
         .layout = e->source.layout,
-        .calibration_path = quantises ? calibration : NULL,
+        .calibration_path = quantizes ? calibration : NULL,
         .check_path = check,
         .interrupted = e->interrupted,
     };
-    if (!quantises)
+    if (!quantizes)
         options.wanted = options.wanted / SP_CALIBRATION_CHECK_EVERY + 1;
     int result = sp_calibration_frames_collect(&e->samples, &options, err);
     e->has_calibration_frames = result == SP_OK;
     if (e->has_calibration_frames)
-        sp_log(SP_LOG_INFO, "%d images to calibrate on, %d others for the gate, of %d sources",
+        sp_log(SP_LOG_INFO,
+               "%d calibration frames and %d frames for the quantization check, from %d sources",
                e->samples.calibration.count, e->samples.check.count, options.name_count);
     return result;
 }
@@ -240,8 +246,8 @@ static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
 static int make_model(struct sp_export *e, struct sp_error *err)
 {
     const char *name = base_name(e->model.path);
-    bool quantises = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
-    if (!quantises) {
+    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    if (!quantizes) {
         snprintf(e->file, sizeof e->file, "%.3000s/%.250s", e->work, name);
         int result = copy_model(e->model.path, e->file, err);
         return result == SP_OK ? open_model(e, &e->model, e->file, err) : result;
@@ -250,13 +256,14 @@ static int make_model(struct sp_export *e, struct sp_error *err)
     snprintf(e->file, sizeof e->file, "%.3000s/%.*s-int8%s", e->work,
              stem_bytes(name) < 200 ? stem_bytes(name) : 200, name, onnx ? ".onnx" : ".xml");
     int64_t begin_us = sp_clock_us();
-    int result = sp_export_quantise(e, err);
+    int result = sp_export_quantize(e, err);
     if (result == SP_OK)
         result = open_model(e, &e->model, e->file, err);
     if (result == SP_OK && !e->model.quantised)
-        result = sp_fail(err, SP_ERR_FORMAT, "quantising %s left nothing in INT8", e->source.path);
+        result = sp_fail(err, SP_ERR_FORMAT, "model %s: quantization produced no INT8 layers",
+                         e->source.path);
     if (result == SP_OK)
-        sp_log(SP_LOG_INFO, "quantised in %.1f s", (double)(sp_clock_us() - begin_us) / 1e6);
+        sp_log(SP_LOG_INFO, "quantized in %.1f s", (double)(sp_clock_us() - begin_us) / 1e6);
     return result;
 }
 
@@ -276,7 +283,7 @@ static double measure(struct sp_detector *detector, struct sp_error *err)
     return (double)best_us / 1e3 / sp_detector_batch(detector);
 }
 
-/* With the batch halved until the memory suffices. */
+/* Halves the batch until the memory suffices. */
 static int compile(struct sp_export *e, struct sp_error *err)
 {
     const struct sp_settings *settings = &e->options->settings;
@@ -360,8 +367,9 @@ static int pass_check(struct sp_export *e, struct sp_error *err)
     char worst[300] = "";
     if (e->precision == SPOTON_PRECISION_INT8)
         sp_export_worst_layers(e, worst, sizeof worst);
-    return sp_fail(err, SP_ERR_FORMAT, "refused: %s has %s%s%s", base_name(e->model.path),
-                   e->check.text, worst[0] ? "; worst layers: " : "", worst);
+    return sp_fail(err, SP_ERR_FORMAT, "%s: quantization check failed: %s%s%s",
+                   base_name(e->model.path), e->check.text, worst[0] ? "; worst layers: " : "",
+                   worst);
 }
 
 static void count_sources(struct sp_export *e)
@@ -415,14 +423,14 @@ static int write_manifest(struct sp_export *e, struct sp_error *err)
 static int publish(struct sp_export *e, struct sp_error *err)
 {
     char leftover[PATH_MAX + 32], before[PATH_MAX + 16];
-    static const char *const scratch[] = {"calibration.npy", "gate.npy"};
+    static const char *const scratch[] = {"calibration.npy", "check.npy"};
     for (size_t i = 0; i < 2; ++i) {
         snprintf(leftover, sizeof leftover, "%s/%s", e->work, scratch[i]);
         unlink(leftover);
     }
     snprintf(before, sizeof before, "%s.old", e->out);
     sp_remove_folder(before);
-    rename(e->out, before); /* of a bundle that is made anew */
+    rename(e->out, before); /* of an existing bundle */
     if (rename(e->work, e->out) != 0) {
         int why = errno;
         rename(before, e->out);
@@ -432,19 +440,19 @@ static int publish(struct sp_export *e, struct sp_error *err)
     return SP_OK;
 }
 
-static void say_result(const struct sp_export *e)
+static void print_result(const struct sp_export *e)
 {
     const struct sp_manifest *manifest = &e->manifest;
     printf("%s: %s, %s on %s, %dx%d, batch %d\n", e->out, manifest->file,
            sp_precision_name(manifest->precision), manifest->engine, manifest->width_px,
            manifest->height_px, manifest->batch);
-    printf("compiled in %.1f s, %.2f ms a image alone, %.1f MB (%.1f MB of it compiled)\n",
+    printf("compiled in %.1f s, %.2f ms per image, %.1f MB (%.1f MB of it compiled)\n",
            manifest->compile_s, manifest->ms_per_image, (double)folder_bytes(e->out) / 1e6,
            (double)manifest->cache_bytes / 1e6);
     if (manifest->check_frames > 0)
-        printf("gate: %s\n", e->check.text);
+        printf("quantization check: %s\n", e->check.text);
     else
-        printf("gate: agreement with f32 was not measured; --calibrate PATH measures it\n");
+        printf("quantization check: not run; --calibrate PATH compares the model with f32\n");
     printf("use it: YOLO_MODEL_PATH=%s\n", e->out);
 }
 
@@ -452,7 +460,7 @@ static int work(struct sp_export *e, struct sp_error *err)
 {
     int result = open_source(e, err);
     if (result == SP_OK)
-        result = check_wishes(e, err);
+        result = check_options(e, err);
     if (result == SP_OK)
         result = read_input_size(e, err);
     if (result == SP_OK)
@@ -480,11 +488,10 @@ static const struct sp_command_usage usage = {
     .name = "export",
     .synopsis =
         "[MODEL] [--precision P] [--calibrate PATH]... [--input WxH] [--batch N] [--out DIR]",
-    .about =
-        "Compiles a model for this machine and saves it with what was compiled and a manifest as "
-        "a\n"
-        "folder that YOLO_MODEL_PATH may name. --precision int8 quantises it first (needs\n"
-        "`./setup nncf`) and refuses the result when it does not find what the f32 model finds.\n",
+    .about = "Compiles a model for this machine and saves it with the compiled form and a manifest "
+             "as a\n"
+             "bundle for YOLO_MODEL_PATH. --precision int8 quantizes it first (requires\n"
+             "`./setup nncf`) and refuses the result if it deviates from the f32 model.\n",
     .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_DIR | SP_TAKES_EXPORT,
 };
 
@@ -512,7 +519,7 @@ int sp_command_export_main(const struct sp_command_context *context)
                    ? SP_EXIT_INTERRUPTED
                    : (result == SP_ERR_INVALID ? SP_EXIT_USAGE : SP_EXIT_FAILED);
     } else if (e) {
-        say_result(e);
+        print_result(e);
     }
     if (e && e->has_calibration_frames)
         sp_calibration_frames_release(&e->samples);

@@ -1,7 +1,7 @@
-/* What the files of `spoton export` share.
+/* Shared by the files of `spoton export`.
  *
- * Data flow: model file -> [INT8: images -> tools/quantize.py -> quantised file] -> compiled into
- * a cache -> [gate] -> manifest -> a folder that is renamed to its name when it is whole. */
+ * Data flow: model file -> [INT8: calibration set -> tools/quantize.py -> quantized file] ->
+ * compiled into a cache -> [quantization check] -> manifest -> a folder, renamed when complete. */
 #pragma once
 
 #include "command/options.h"
@@ -14,12 +14,12 @@ struct sp_export {
     const struct sp_options *options;
     bool (*interrupted)(void);
     const struct spoton_engine_api *engine;
-    struct sp_model source; /* as given, or the reference of a quantised one */
-    struct sp_model model;  /* that goes into the bundle */
+    struct sp_model source; /* as given, or the reference of a quantized model */
+    struct sp_model model;  /* the model of the bundle */
     enum spoton_precision precision;
     int width_px, height_px, batch, threads;
     char out[PATH_MAX];  /* the bundle */
-    char work[PATH_MAX]; /* its folder until it is whole: OUT.part */
+    char work[PATH_MAX]; /* OUT.part, renamed to OUT when complete */
     char file[PATH_MAX]; /* the model inside it */
     struct sp_calibration_frames samples;
     bool has_calibration_frames;
@@ -28,9 +28,9 @@ struct sp_export {
 };
 
 /* Writes e->file from e->source and e->samples.calibration. SP_ERR_NOT_FOUND (no Python, no NNCF),
- * SP_ERR_FORMAT with what the tool said. */
-int sp_export_quantise(struct sp_export *e, struct sp_error *err);
+ * SP_ERR_FORMAT with the tool's message. */
+int sp_export_quantize(struct sp_export *e, struct sp_error *err);
 
-/* "NAME (error 0.51), NAME (0.32)": where the quantised model leaves its original; empty when that
- * cannot be told. */
+/* "NAME (off by 51 %), NAME (off by 32 %)": layers that deviate most from the original; empty if
+ * unknown. */
 void sp_export_worst_layers(struct sp_export *e, char *out, size_t out_bytes);

@@ -21,7 +21,7 @@ struct row {
 struct rows {
     struct row *row;
     size_t count, capacity;
-    int number[IDS_MAX]; /* ids in the order they came */
+    int number[IDS_MAX]; /* ids in order of appearance */
     int ids;
 };
 
@@ -73,16 +73,18 @@ static int read_rows(struct rows *rows, const char *path, bool ground_truth, int
         if (line[strspn(line, " \t")] == '\0')
             continue;
         for (char *c = line; (c = strchr(c, ',')); c++)
-            *c = ' '; /* blanks separate as well */
+            *c = ' '; /* blanks are separators too */
         int count =
             sscanf(line, "%d %d %lf %lf %lf %lf %lf %lf %lf %lf", &row.frame, &row.id,
                    &row.box.x1_px, &row.box.y1_px, &width, &height, &flag, &class_id, &rest, &rest);
         if (count < 6) {
-            result = sp_fail(err, SP_ERR_FORMAT, "%s line %d: no row of tracks", path, number);
+            result =
+                sp_fail(err, SP_ERR_FORMAT,
+                        "%s line %d: not a MOT row; must be frame,id,left,top,width,height,...",
+                        path, number);
             break;
         }
-        /* The class stands in rows of 8 or 9 values; in rows of 10 there is a place on the ground.
-         */
+        /* Rows of 8 or 9 values hold the class; rows of 10 a world position. */
         bool other_class = (count == 8 || count == 9) && class_id > 0 && class_id != 1;
         if (ground_truth &&
             (flag == 0 || other_class || (last_frame > 0 && row.frame > last_frame)))
@@ -102,7 +104,7 @@ static int read_rows(struct rows *rows, const char *path, bool ground_truth, int
     return result;
 }
 
-/* together[a][b]: frames in which the two are at one place. Rows are in the order of frames. */
+/* together[a][b]: frames in which both boxes overlap. Rows are sorted by frame. */
 static void count_pairs(const struct rows *a, const struct rows *b, int *together)
 {
     size_t from = 0;
@@ -116,9 +118,9 @@ static void count_pairs(const struct rows *a, const struct rows *b, int *togethe
     }
 }
 
-/* Of a pair the cost is what it leaves of the limit, so the dearest pairs are the emptiest. */
+/* The cost of a pair is the limit minus its frames, so pairs with the most frames are cheapest. */
 static int best_pairing(const struct rows *a, const struct rows *b, const int *together,
-                        int64_t *right, struct sp_error *err)
+                        int64_t *agreed, struct sp_error *err)
 {
     struct sp_assign *assign = NULL;
     const int *column, *row;
@@ -135,27 +137,27 @@ static int best_pairing(const struct rows *a, const struct rows *b, const int *t
         }
     }
     sp_assign_solve(assign, &column, &row);
-    *right = 0;
+    *agreed = 0;
     for (int i = 0; i < a->ids; ++i)
-        *right += column[i] >= 0 ? together[(size_t)i * (size_t)b->ids + (size_t)column[i]] : 0;
+        *agreed += column[i] >= 0 ? together[(size_t)i * (size_t)b->ids + (size_t)column[i]] : 0;
     sp_assign_close(assign);
     return SP_OK;
 }
 
 static int compare(const struct rows *a, const struct rows *b, double *idf1, struct sp_error *err)
 {
-    int64_t right = 0;
+    int64_t agreed = 0;
     int result = SP_OK;
     if (a->ids > 0 && b->ids > 0) {
         int *together = calloc((size_t)a->ids * (size_t)b->ids, sizeof *together);
         if (!together)
             return sp_fail(err, SP_ERR_NO_MEMORY, "comparing tracks: out of memory");
         count_pairs(a, b, together);
-        result = best_pairing(a, b, together, &right, err);
+        result = best_pairing(a, b, together, &agreed, err);
         free(together);
     }
     size_t all = a->count + b->count;
-    *idf1 = all > 0 ? 2.0 * (double)right / (double)all : 1.0;
+    *idf1 = all > 0 ? 2.0 * (double)agreed / (double)all : 1.0;
     return result;
 }
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { USAGE_INDENT = sizeof "Usage: " - 1 }; /* of a synopsis's further lines, for --help */
+enum { USAGE_INDENT = sizeof "Usage: " - 1 }; /* of further lines of a synopsis */
 
 static const char exit_status[] =
     ".SH EXIT STATUS\n"
@@ -28,7 +28,7 @@ static void print_title(FILE *to, const char *name, const char *dash_name, const
             fputc(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c, to);
     }
     fprintf(to, "\" %s \"\" \"spoton %s\" \"spoton manual\"\n", section, SPOTON_VERSION);
-    /* English words are not broken, and lines not stretched: names of settings are long. */
+    /* No hyphenation and no justification: names of settings are long. */
     fprintf(to, ".nh\n.ad l\n.SH NAME\n%s%s%s \\- ", name, dash_name ? "\\-" : "",
             dash_name ? dash_name : "");
     sp_man_print(to, what);
@@ -128,7 +128,8 @@ void sp_man_print_settings(FILE *to)
     print_title(to, "spoton", "settings", "5", "settings of spoton");
     fputs(
         ".SH DESCRIPTION\n"
-        "A setting has the same name everywhere. The later place wins: the default; the file\n"
+        "A setting has the same name everywhere. Later sources override earlier ones: the default; "
+        "the file\n"
         ".I .env\n"
         "in the current directory, or the file that\n.B \\-\\-env\nnames; the environment, where\n"
         "an empty variable counts as not set; the flag on the command line: FRAME_SKIP=2 is\n"
@@ -138,13 +139,13 @@ void sp_man_print_settings(FILE *to)
         "Switches take true, false, yes, no, on, off, 1 or 0; the flag alone means true.\n"
         ".SS \"The .env file\"\n"
         "Lines of the form KEY=VALUE, optionally preceded by\n.BR export .\n"
-        "A # begins a comment at the start of a line or after a blank. Values may stand in\n"
-        "single or double quotes. Nothing is expanded. A setting may stand in the file once.\n"
+        "A # begins a comment at the start of a line or after a blank. Values may be in\n"
+        "single or double quotes. Variables are not expanded. A setting may appear only once.\n"
         ".SS Cameras\n"
         ".BI CAMERA_ NAME = URL\n"
         "in the file or in the environment, or\n"
         ".B \\-\\-camera\n.IR NAME = URL\n"
-        "on the command line. A URL is a file or anything else that FFmpeg opens. NAME has\n"
+        "on the command line. A URL is a file or any input that FFmpeg opens. NAME consists of\n"
         "letters, digits, \\(dq_\\(dq, \\(dq\\-\\(dq and \\(dq.\\(dq, and starts with a letter, a "
         "digit or "
         "\\(dq_\\(dq.\n"

@@ -1,4 +1,4 @@
-/* Man pages, made from the tables of commands, options and settings. Only the build calls this:
+/* Man pages from the tables of commands, options and settings. Called only by the build:
  * tools/man-pages.c writes the files. */
 #pragma once
 

@@ -16,7 +16,7 @@ bool sp_measure_begin_when_ready(struct sp_measure *measure, struct sp_pipeline 
     struct sp_ledger_counts ledger;
     sp_report_totals(pipeline, cameras, &ledger, &measure->begin_frames);
     measure->begin_inferred = ledger.settled[SP_OUTCOME_INFERRED];
-    /* The process first here and last at the end, so that its time holds that of the stages. */
+    /* The process first here and last at the end, so that its time includes that of the stages. */
     measure->begin_cpu_us = sp_process_cpu_us();
     sp_pipeline_stage_sums(pipeline, measure->begin_stage);
     sp_pipeline_devices(pipeline, measure->begin_device);
@@ -31,7 +31,7 @@ struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp
     struct sp_ledger_counts ledger;
     uint64_t frames;
     sp_report_totals(pipeline, cameras, &ledger, &frames);
-    /* A short run may be over before anybody looked: then it is all of it that counts. */
+    /* A short run may end before the measurement begins; then all of it is measured. */
     struct sp_measure from = *measure;
     if (!measure->running || frames == measure->begin_frames)
         from = (struct sp_measure){.begin_us = started_us};

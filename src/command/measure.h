@@ -1,4 +1,5 @@
-/* Measures a run from the moment every camera delivers: compiling and opening stay outside. */
+/* Measures a run from the time every camera has delivered a frame, without compiling and opening.
+ */
 #pragma once
 
 #include "command/report.h"
@@ -11,10 +12,10 @@ struct sp_measure {
     struct sp_device_report begin_device[SP_DEVICES_MAX];
 };
 
-/* Call now and then until it says true: the measurement runs. */
+/* Call repeatedly until it returns true: the measurement has begun. */
 bool sp_measure_begin_when_ready(struct sp_measure *measure, struct sp_pipeline *pipeline,
                                  int cameras);
 
-/* From the beginning (or, of a run that was over before, from `started_us`) until now. */
+/* From the beginning until now; from `started_us` if the run ended before the measurement began. */
 struct sp_run_measure sp_measure_end(const struct sp_measure *measure, struct sp_pipeline *pipeline,
                                      int cameras, int64_t started_us);

@@ -26,7 +26,7 @@ void sp_notify_init(struct sp_notify *notify, const char *socket_path, const cha
         connect(notify->socket, (struct sockaddr *)&to,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
         sp_notify_release(notify);
-    /* Twice as often as it is wanted. */
+    /* Twice as often as required. */
     notify->interval_us = watchdog_us ? strtoll(watchdog_us, NULL, 10) / 2 : 0;
 }
 
@@ -41,10 +41,10 @@ void sp_notify(struct sp_notify *notify, const char *state)
 {
     char text[128];
     int64_t now_us = sp_clock_us();
-    /* Type=notify-reload wants to know when the reloading began. */
+    /* Type=notify-reload requires the time at which reloading began. */
     int length = snprintf(text, sizeof text, "%s\nMONOTONIC_USEC=%lld", state, (long long)now_us);
     if (notify->socket >= 0 && send(notify->socket, text, (size_t)length, MSG_NOSIGNAL) < 0)
-        return; /* the manager went away: nothing is left to tell */
+        return; /* the service manager is gone */
 }
 
 void sp_notify_alive(struct sp_notify *notify)

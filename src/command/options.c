@@ -11,54 +11,55 @@
 #define INTO(field) offsetof(struct sp_options, field)
 
 const struct sp_option_row sp_option_table[] = {
-    {"--camera", NULL, "NAME=URL", "a camera or a file under that name; may be repeated",
+    {"--camera", NULL, "NAME=URL", "camera or file to read, and its name; may be repeated",
      SP_OPTION_CAMERA, SP_TAKES_CAMERAS, 0},
-    {"--out", NULL, "DIR", "where the results go", SP_OPTION_WORD, SP_TAKES_OUT_DIR, INTO(out_dir)},
-    {NULL, "-o", "FILE", "where the result goes", SP_OPTION_WORD, SP_TAKES_OUT_FILE,
-     INTO(out_file)},
-    {"--video", NULL, NULL, "write an annotated MP4 of every camera too", SP_OPTION_SWITCH,
+    {"--out", NULL, "DIR", "output folder", SP_OPTION_WORD, SP_TAKES_OUT_DIR, INTO(out_dir)},
+    {NULL, "-o", "FILE", "output file", SP_OPTION_WORD, SP_TAKES_OUT_FILE, INTO(out_file)},
+    {"--video", NULL, NULL, "also write an annotated MP4 per camera", SP_OPTION_SWITCH,
      SP_TAKES_VIDEO, INTO(video)},
     {"--limit", NULL, "N", "stop after N frames of every camera", SP_OPTION_COUNT, SP_TAKES_LIMIT,
      INTO(limit)},
     {"--frames", NULL, "N", "stop after N frames", SP_OPTION_COUNT, SP_TAKES_FRAMES, INTO(frames)},
     {"--seconds", NULL, "N", "stop after N seconds", SP_OPTION_SECONDS, SP_TAKES_SECONDS,
      INTO(seconds)},
-    {"--rounds", NULL, "N", "that the time is divided into; each opens the engine anew [3]",
+    {"--rounds", NULL, "N", "number of rounds, each with a newly opened engine [3]",
      SP_OPTION_COUNT, SP_TAKES_ROUNDS, INTO(rounds)},
     {"--json", NULL, NULL, "print JSON", SP_OPTION_SWITCH, SP_TAKES_JSON, INTO(json)},
-    {"--no-jpeg", NULL, NULL, "leave the encoding of JPEG frames out", SP_OPTION_SWITCH,
-     SP_TAKES_NO_JPEG, INTO(no_jpeg)},
-    {"--batch", NULL, "N", "frames in one tensor, 1 to 32", SP_OPTION_COUNT, SP_TAKES_EXPORT,
+    {"--no-jpeg", NULL, NULL, "do not encode JPEG frames", SP_OPTION_SWITCH, SP_TAKES_NO_JPEG,
+     INTO(no_jpeg)},
+    {"--batch", NULL, "N", "batch size in frames, 1 to 32", SP_OPTION_COUNT, SP_TAKES_EXPORT,
      INTO(batch)},
-    {"--input", NULL, "WxH", "the model's input in pixels: 640x384", SP_OPTION_WORD,
+    {"--input", NULL, "WxH", "size of the model's input in pixels: 640x384", SP_OPTION_WORD,
      SP_TAKES_EXPORT, INTO(input_size)},
     {"--calibrate", NULL, "PATH",
-     "a video, a camera or a folder of frames and videos to quantise on; may be repeated",
+     "video, camera, or folder of images and videos to calibrate quantization with; may be "
+     "repeated",
      SP_OPTION_CALIBRATE, SP_TAKES_EXPORT, 0},
-    {"--samples", NULL, "N", "frames to take of them; a fifth is for the gate [375]",
-     SP_OPTION_COUNT, SP_TAKES_EXPORT, INTO(samples)},
-    {"--reference", NULL, "MODEL", "the f32 original of a model that is quantised already",
-     SP_OPTION_WORD, SP_TAKES_EXPORT, INTO(reference)},
+    {"--samples", NULL, "N",
+     "size of the calibration set in frames; a fifth is for the check [375]", SP_OPTION_COUNT,
+     SP_TAKES_EXPORT, INTO(samples)},
+    {"--reference", NULL, "MODEL", "f32 original of a quantized model", SP_OPTION_WORD,
+     SP_TAKES_EXPORT, INTO(reference)},
     {"--required", NULL, "SHARE",
-     "how near to f32 it must be: export: recall and precision of boxes [0.95]; tune: IDF1 [0.9]",
+     "minimum agreement with f32: export: recall and precision of boxes [0.95]; tune: IDF1 [0.9]",
      SP_OPTION_SECONDS, SP_TAKES_EXPORT | SP_TAKES_TUNE, INTO(required)},
-    {"--rate", NULL, "N", "frames a second that a camera is to have [25]", SP_OPTION_SECONDS,
+    {"--rate", NULL, "N", "required frames per second and camera [25]", SP_OPTION_SECONDS,
      SP_TAKES_TUNE, INTO(rate)},
-    {"--latency", NULL, "MS", "the most that a frame may take in the engine, 95th percentile [250]",
+    {"--latency", NULL, "MS", "maximum time of a frame in the engine, 95th percentile [250]",
      SP_OPTION_SECONDS, SP_TAKES_TUNE, INTO(latency_ms)},
-    {"--truth", NULL, "DIR",
-     "people of the cameras by hand, DIR/CAMERA.txt of MOT rows: IDF1 against them counts",
-     SP_OPTION_WORD, SP_TAKES_TUNE, INTO(ground_truth)},
-    {"--capacity", NULL, NULL, "only say how many cameras fit with the settings as they are",
+    {"--ground-truth", NULL, "DIR",
+     "labels of the cameras, DIR/CAMERA.txt with MOT rows: IDF1 is measured against them",
+     SP_OPTION_WORD, SP_TAKES_TUNE, INTO(ground_truth), .former = "--truth"},
+    {"--capacity", NULL, NULL, "only measure how many cameras the current settings can serve",
      SP_OPTION_SWITCH, SP_TAKES_TUNE, INTO(capacity)},
-    {"--tracks", NULL, NULL, "compare tracks with the truth, both files of MOT rows",
+    {"--tracks", NULL, NULL, "compare tracks with ground truth, both files of MOT rows",
      SP_OPTION_SWITCH, SP_TAKES_TRACKS, INTO(tracks)},
-    {"--env", NULL, "FILE", "settings from FILE; without it from .env, where there is one",
-     SP_OPTION_WORD, 0, INTO(env_path)},
-    {"--verbose", "-v", NULL, "the same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
+    {"--env", NULL, "FILE", "read settings from FILE [.env, if present]", SP_OPTION_WORD, 0,
+     INTO(env_path)},
+    {"--verbose", "-v", NULL, "same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
     {"--help", "-h", NULL, "print the options of this command", SP_OPTION_SWITCH, 0, INTO(help)},
-    {"--help-settings", NULL, NULL, "print all settings with defaults and ranges", SP_OPTION_SWITCH,
-     0, INTO(help_settings)},
+    {"--help-settings", NULL, NULL, "print all settings with defaults and allowed values",
+     SP_OPTION_SWITCH, 0, INTO(help_settings)},
 };
 
 const size_t sp_option_count = sizeof sp_option_table / sizeof sp_option_table[0];
@@ -71,14 +72,14 @@ struct parser {
     int argc;
     char **argv;
     int at;
-    int cameras_before; /* those of .env and the environment stand first */
+    int cameras_before; /* cameras of .env and the environment, which come first */
     bool replaced[SP_CAMERAS_MAX];
-    char *word[SP_CAMERAS_MAX]; /* what is no flag */
+    char *word[SP_CAMERAS_MAX]; /* arguments that are not flags */
     int word_count;
     struct sp_error *err;
 };
 
-/* For texts: no password, no control characters, not too long. */
+/* For messages: without passwords and control characters, truncated. */
 static const char *show(const char *word, char out[SHOWN_BYTES])
 {
     sp_redact_url(word, out, SHOWN_BYTES);
@@ -104,6 +105,8 @@ static const struct sp_option_row *find(const char *word)
     for (size_t i = 0; i < sp_option_count; i++) {
         const struct sp_option_row *row = &sp_option_table[i];
         if (row->flag && strlen(row->flag) == n && strncmp(word, row->flag, n) == 0)
+            return row;
+        if (row->former && strlen(row->former) == n && strncmp(word, row->former, n) == 0)
             return row;
         if (row->short_flag && strcmp(word, row->short_flag) == 0)
             return row;
@@ -134,7 +137,7 @@ static void add_setting_flag(void *user, const char *key, const char *value)
     list->word[list->count++] = text;
 }
 
-/* --out and -o, --limit and --frames: what one command calls so another calls otherwise. */
+/* The option of this command for the same purpose: --out and -o, --limit and --frames. */
 static const char *same_kind(const struct sp_command_usage *usage, const struct sp_option_row *row)
 {
     if (row->type != SP_OPTION_WORD && row->type != SP_OPTION_COUNT)
@@ -145,7 +148,7 @@ static const char *same_kind(const struct sp_command_usage *usage, const struct 
     return NULL;
 }
 
-/* known: the row of a command that is not this one, or NULL. */
+/* known: the row, if another command has this option, or NULL. */
 static int refuse_flag(const struct parser *parser, const char *word,
                        const struct sp_option_row *known)
 {
@@ -176,13 +179,15 @@ static const char *take_argument(struct parser *parser, const struct sp_option_r
     if (equals) {
         if (equals[1] != '\0')
             return equals + 1;
-        sp_fail(parser->err, SP_ERR_INVALID, "%s wants %s, found nothing after the '='",
+        sp_fail(parser->err, SP_ERR_INVALID, "%s: empty value; write %s %s", name_of(row),
                 name_of(row), row->argument);
         return NULL;
     }
     if (!next || *next == '\0' || strncmp(next, "--", 2) == 0) {
-        sp_fail(parser->err, SP_ERR_INVALID, "%s wants %s, found %s", name_of(row), row->argument,
-                next && *next ? show(next, shown) : "nothing");
+        bool other = next && *next;
+        sp_fail(parser->err, SP_ERR_INVALID, "%s: no value%s%s; write %s %s", name_of(row),
+                other ? " before " : "", other ? show(next, shown) : "", name_of(row),
+                row->argument);
         return NULL;
     }
     parser->at++;
@@ -196,7 +201,7 @@ static int parse_count(const struct parser *parser, const struct sp_option_row *
     errno = 0;
     long long number = strtoll(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || number < 1)
-        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s is not valid: a whole number from 1 on",
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s: invalid; must be a whole number from 1",
                        name_of(row), show(text, shown));
     *out = number;
     return SP_OK;
@@ -221,7 +226,7 @@ static int parse_seconds(const struct parser *parser, const struct sp_option_row
     }
     number /= place;
     if (*c || digits == 0 || digits > 15 || !(number > 0 && number <= 1e9))
-        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s is not valid: a number%s above 0",
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s %s: invalid; must be a number%s above 0",
                        name_of(row), show(text, shown),
                        row->offset == INTO(seconds) ? " of seconds" : "");
     *out = number;
@@ -234,7 +239,7 @@ static int add_named_camera(struct parser *parser, const char *argument)
     char name[SP_CAMERA_NAME_BYTES + 1], shown[SHOWN_BYTES];
     size_t n = strcspn(argument, "=:/");
     if (n == 0 || argument[n] != '=')
-        return sp_fail(parser->err, SP_ERR_INVALID, "--camera wants NAME=URL, found %s",
+        return sp_fail(parser->err, SP_ERR_INVALID, "--camera %s: invalid; must be NAME=URL",
                        show(argument, shown));
     snprintf(name, sizeof name, "%.*s", (int)n, argument);
     int index = 0;
@@ -252,7 +257,7 @@ static int add_calibrate(struct parser *parser, const char *argument)
 {
     struct sp_options *options = parser->options;
     if (options->calibrate_count == SP_CAMERAS_MAX)
-        return sp_fail(parser->err, SP_ERR_INVALID, "--calibrate: at most %d are allowed",
+        return sp_fail(parser->err, SP_ERR_INVALID, "--calibrate: too many; the limit is %d",
                        SP_CAMERAS_MAX);
     options->calibrate[options->calibrate_count++] = argument;
     return SP_OK;
@@ -268,7 +273,7 @@ static int take_option(struct parser *parser, const struct sp_option_row *row)
         if (!argument)
             return SP_ERR_INVALID;
     } else if (strchr(word, '=')) {
-        return sp_fail(parser->err, SP_ERR_INVALID, "%s takes no value", name_of(row));
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s: takes no value; remove it", name_of(row));
     }
     switch (row->type) {
     case SP_OPTION_SWITCH:
@@ -298,19 +303,19 @@ static int take_word(struct parser *parser, char *word)
     bool cameras = parser->usage->takes & SP_TAKES_CAMERAS;
     if (!cameras && !(parser->usage->takes & SP_TAKES_INPUTS))
         return sp_fail(parser->err, SP_ERR_INVALID,
-                       "%s takes no files or URLs, found %s: `spoton %s --help` says what it takes",
-                       parser->usage->name, show(word, shown), parser->usage->name);
+                       "%s: unexpected argument; see `spoton %s --help`", show(word, shown),
+                       parser->usage->name);
     if (*word == '\0')
-        return sp_fail(parser->err, SP_ERR_INVALID, "a %s is empty: give its name",
-                       cameras ? "URL" : "file");
+        return sp_fail(parser->err, SP_ERR_INVALID, "empty argument; give a %s",
+                       cameras ? "URL or file" : "file");
     if (parser->word_count == SP_CAMERAS_MAX)
-        return sp_fail(parser->err, SP_ERR_INVALID, "%s is one too many: at most %d %s are allowed",
-                       show(word, shown), SP_CAMERAS_MAX, cameras ? "cameras" : "files");
+        return sp_fail(parser->err, SP_ERR_INVALID, "%s: too many %s; the limit is %d",
+                       show(word, shown), cameras ? "cameras" : "files", SP_CAMERAS_MAX);
     parser->word[parser->word_count++] = word;
     return SP_OK;
 }
 
-static int take_words_as_cameras(struct parser *parser)
+static int add_words_as_cameras(struct parser *parser)
 {
     for (int i = 0; i < parser->word_count; i++) {
         char name[SP_CAMERA_NAME_BYTES];
@@ -323,7 +328,7 @@ static int take_words_as_cameras(struct parser *parser)
     return SP_OK;
 }
 
-/* One pass over argv. Cameras with names come before those without. */
+/* One pass over argv. Named cameras precede plain URLs. */
 static int read_command_line(struct parser *parser)
 {
     bool only_words = false;
@@ -353,21 +358,22 @@ static int read_command_line(struct parser *parser)
             return result;
     }
     if (parser->usage->takes & SP_TAKES_CAMERAS)
-        return take_words_as_cameras(parser);
+        return add_words_as_cameras(parser);
     memcpy(parser->options->input, parser->word, sizeof parser->word);
     parser->options->input_count = parser->word_count;
     return SP_OK;
 }
 
-static int read_lower_places(struct sp_options *options, const char *env_path, bool may_be_new,
-                             char *const *environment, struct sp_error *err)
+static int read_file_and_environment(struct sp_options *options, const char *env_path,
+                                     bool may_be_missing, char *const *environment,
+                                     struct sp_error *err)
 {
     struct stat about;
     int result = SP_OK;
-    if (env_path && !(may_be_new && stat(env_path, &about) != 0 && errno == ENOENT))
+    if (env_path && !(may_be_missing && stat(env_path, &about) != 0 && errno == ENOENT))
         result = sp_settings_read_env_file(&options->settings, env_path, err);
     else if (!env_path && stat(".env", &about) == 0 &&
-             !S_ISDIR(about.st_mode)) /* Python may keep one there */
+             !S_ISDIR(about.st_mode)) /* Python may have a virtual environment there */
         result = sp_settings_read_env_file(&options->settings, ".env", err);
     return result == SP_OK ? sp_settings_read_environment(&options->settings, environment, err)
                            : result;
@@ -389,7 +395,7 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
     bool writes_env = (usage->takes & SP_TAKES_TUNE) && !options->capacity;
     memset(options, 0, sizeof *options);
     sp_settings_default(&options->settings);
-    result = read_lower_places(options, env_path, writes_env, environment, err);
+    result = read_file_and_environment(options, env_path, writes_env, environment, err);
     if (result == SP_OK)
         result = read_command_line(&again);
     if (result < 0)

@@ -1,8 +1,9 @@
-/* The command line that run, track, bench and doctor share.
+/* The command line, common to all commands.
  *
- * Data flow: argv -> (first pass) is it well formed, which file is --env? -> defaults <- .env <-
- * environment <- argv (second pass) -> struct sp_options, which the command only reads. Strings
- * other than those in `settings` point into argv. One thread. */
+ * Data flow: argv -> first pass: syntax, --env -> defaults <- .env <- environment <- argv (second
+ * pass)
+ * -> struct sp_options, read-only for the command. Strings outside `settings` point into argv. One
+ * thread. */
 #pragma once
 
 #include "config/settings.h"
@@ -10,10 +11,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* What a command takes besides --help, -v, --env and the flags of the settings. */
+/* What a command accepts besides --help, -v, --env and the flags of settings. */
 enum sp_option_bits {
-    SP_TAKES_CAMERAS = 1u << 0,  /* --camera NAME=URL; words that are no flags are URLs */
-    SP_TAKES_INPUTS = 1u << 1,   /* words that are no flags go to `input`; not with the above */
+    SP_TAKES_CAMERAS = 1u << 0,  /* --camera NAME=URL; other arguments are URLs */
+    SP_TAKES_INPUTS = 1u << 1,   /* other arguments go to `input`; excludes the above */
     SP_TAKES_OUT_DIR = 1u << 2,  /* --out DIR */
     SP_TAKES_OUT_FILE = 1u << 3, /* -o FILE */
     SP_TAKES_VIDEO = 1u << 4,    /* --video */
@@ -22,7 +23,7 @@ enum sp_option_bits {
     SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
     SP_TAKES_JSON = 1u << 8,     /* --json */
     SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
-    SP_TAKES_TUNE = 1u << 11,    /* --rate, --latency, --required, --ground truth, ... */
+    SP_TAKES_TUNE = 1u << 11,    /* --rate, --latency, --required, --ground-truth, ... */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
     SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
@@ -31,20 +32,20 @@ enum sp_option_bits {
 struct sp_command_usage {
     const char *name;     /* "run" */
     const char *synopsis; /* "[URL...] --out DIR" */
-    const char *about;    /* a sentence or two, lines ended by '\n' */
+    const char *about;    /* one or two sentences; lines end in '\n' */
     unsigned takes;       /* enum sp_option_bits */
 };
 
 struct sp_options {
-    struct sp_settings settings; /* all places applied and checked */
-    bool help;                   /* --help, -h: nothing else was read */
+    struct sp_settings settings; /* from all sources, checked */
+    bool help;                   /* --help, -h: nothing else is read */
     bool help_settings;          /* --help-settings: likewise */
     const char *env_path;        /* --env, or NULL */
     const char *out_dir;         /* --out, or NULL */
     const char *out_file;        /* -o, or NULL */
     bool video, json, no_jpeg, tracks;
-    int64_t limit;  /* --limit: frames of a camera; 0: all */
-    int64_t frames; /* --frames: frames in all; 0: not given */
+    int64_t limit;  /* --limit: frames per camera; 0: all */
+    int64_t frames; /* --frames: total frames; 0: not given */
     double seconds; /* --seconds; 0: not given */
     int64_t rounds; /* --rounds; 0: not given */
     const char *input[SP_CAMERAS_MAX];
@@ -59,22 +60,22 @@ struct sp_options {
     double rate;              /* --rate; 0: not given */
     double latency_ms;        /* --latency; 0: not given */
     bool capacity;            /* --capacity */
-    const char *ground_truth; /* --ground truth, or NULL */
+    const char *ground_truth; /* --ground-truth, or NULL */
     const char *calibrate[SP_CAMERAS_MAX];
     int calibrate_count;
 };
 
-/* argv[0] is the command's name. environment: as environ. Sets the log level, as warnings of the
- * later steps need it. The struct is some 150 KB: not for a small stack. SP_ERR_INVALID with a text
- * that names the word; the errors of sp_settings_read_env_file. */
+/* argv[0] is the command's name. environment: as environ. Also sets the log level. The struct is
+ * about 150 KB: do not put it on a small stack. SP_ERR_INVALID names the argument; also the errors
+ * of sp_settings_read_env_file. */
 int sp_options_parse(struct sp_options *options, const struct sp_command_usage *usage, int argc,
                      char **argv, char *const *environment, struct sp_error *err);
 
-/* For --help: the usage, the command's own options, one line on settings. */
+/* For --help: usage, the command's own options, one line on settings. */
 void sp_options_print_help(const struct sp_command_usage *usage, FILE *to);
 
-/* A camera's name from its URL: the file's base name without its ending, or the host, of safe
- * characters; "-2", "-3", ... where `settings` has that name already. Never a part of the user or
- * password. */
+/* Derives a camera's name from its URL: the file's base name without extension, or the host,
+ * reduced to safe characters; "-2", "-3", ... if `settings` has that name already. Never contains a
+ * part of the user name or password. */
 void sp_options_camera_name(const struct sp_settings *settings, const char *url,
                             char out[SP_CAMERA_NAME_BYTES]);

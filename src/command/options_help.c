@@ -18,10 +18,10 @@ void sp_options_print_help(const struct sp_command_usage *usage, FILE *to)
                  row->argument ? " " : "", row->argument ? row->argument : "");
         fprintf(to, "%-36s%s\n", left, row->meaning);
     }
-    fprintf(
-        to,
-        "\nSettings are flags too (FRAME_SKIP=2 is --frame-skip 2): spoton %s --help-settings\n",
-        usage->name);
+    fprintf(to,
+            "\nEvery setting is also a flag (FRAME_SKIP=2 is --frame-skip 2): spoton %s "
+            "--help-settings\n",
+            usage->name);
 }
 
 static bool is_safe(char c)
@@ -30,8 +30,8 @@ static bool is_safe(char c)
            c == '_' || c == '-';
 }
 
-/* The part of a URL that names it: from the last '/' to the query or fragment, without the file's
- * ending; the host when there is no path, or keys or a secret in it. `url`: without secrets. */
+/* The part of a URL to name a camera after: the last path segment without extension, or the host if
+ * there is no path or the segment holds keys or a secret. `url`: redacted. */
 static size_t naming_part(const char *url, const char **start)
 {
     const char *scheme = strstr(url, "://");
@@ -44,9 +44,9 @@ static size_t naming_part(const char *url, const char **start)
     for (const char *c = path; path && c < end; c++)
         if (*c == '/')
             last = c + 1;
-    bool telling = path && !(scheme && memchr(last, '=', (size_t)(end - last))) &&
-                   !memmem(last, (size_t)(end - last), "***", 3);
-    if (scheme && !telling) { /* user:***@host:port */
+    bool usable = path && !(scheme && memchr(last, '=', (size_t)(end - last))) &&
+                  !memmem(last, (size_t)(end - last), "***", 3);
+    if (scheme && !usable) { /* user:***@host:port */
         const char *at_sign = memchr(at, '@', (size_t)(end - at));
         if (at_sign && (!path || at_sign < path))
             at = at_sign + 1;
@@ -72,7 +72,7 @@ static bool is_taken(const struct sp_settings *settings, const char *name)
 void sp_options_camera_name(const struct sp_settings *settings, const char *url,
                             char out[SP_CAMERA_NAME_BYTES])
 {
-    char base[SP_CAMERA_NAME_BYTES - 12]; /* room for "-" and a number */
+    char base[SP_CAMERA_NAME_BYTES - 12]; /* leaves space for "-" and a number */
     char shown[SP_URL_BYTES + 64];
     const char *part;
     sp_redact_url(url, shown, sizeof shown);

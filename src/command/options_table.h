@@ -1,4 +1,4 @@
-/* The options that are no settings; for options.c, options_help.c and man.c alone. */
+/* The options that are not settings; private to options.c, options_help.c and man.c. */
 #pragma once
 
 #include "command/options.h"
@@ -20,8 +20,9 @@ struct sp_option_row {
     const char *argument;          /* NULL: takes none */
     const char *meaning;
     enum sp_option_type type;
-    unsigned needs; /* 0: every command takes it */
-    size_t offset;  /* in struct sp_options */
+    unsigned needs;     /* 0: every command takes it */
+    size_t offset;      /* in struct sp_options */
+    const char *former; /* earlier flag, still accepted, or NULL */
 };
 
 extern const struct sp_option_row sp_option_table[];

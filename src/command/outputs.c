@@ -20,11 +20,11 @@ struct worker_tools {
 };
 
 struct camera_outputs {
-    pthread_mutex_t mutex; /* guards the files: sp_outputs_save() comes from another thread */
+    pthread_mutex_t mutex; /* guards the files: another thread calls sp_outputs_save() */
     struct sp_files *files;
-    uint8_t *seen_ids; /* a bit an id */
+    uint8_t *seen_ids; /* one bit per id */
     size_t seen_bytes;
-    int width_px, height_px; /* of the frame before */
+    int width_px, height_px; /* of the previous frame */
     struct sp_outputs_report report;
 };
 
@@ -33,11 +33,11 @@ struct sp_outputs {
     struct worker_tools tools[SP_CAMERAS_MAX]; /* never more workers than cameras */
     struct camera_outputs cameras[SP_CAMERAS_MAX];
     const struct sp_class_names *class_names, *label_names; /* the pipeline's */
-    atomic_bool saved;                                      /* nothing more is written */
+    atomic_bool saved;                                      /* no further writes */
 };
 
-/* ids are given out in rising order, so the bits grow with their number. Out of memory: not
- * counted. */
+/* Ids are assigned in ascending order, so the bit set grows with their number. Not counted if out
+ * of memory. */
 static void count_id(struct camera_outputs *camera, uint32_t id)
 {
     size_t at = id / 8;
@@ -79,7 +79,7 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     return result;
 }
 
-/* The frame's own time, as h:mm:ss.mmm since its first frame. */
+/* The frame's timestamp as h:mm:ss.mmm since the first frame. */
 static void format_clock(int64_t pts_us, char out[32])
 {
     int64_t ms = pts_us > 0 ? pts_us / 1000 : 0;
@@ -151,19 +151,19 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
     return failed;
 }
 
-/* No fault of the results: boxes are in pixels of their own frame. But who reads them should
- * know. */
+/* The results are correct: boxes are in pixels of their own frame. Their reader has to know. */
 static void note_size(struct sp_outputs *o, const struct sp_result *result)
 {
     struct camera_outputs *c = &o->cameras[result->camera];
     const struct sp_frame *frame = result->frame;
     if (c->width_px && (c->width_px != frame->width_px || c->height_px != frame->height_px))
         sp_log(SP_LOG_WARNING,
-               "camera %s: frame %llu is %dx%d, those before were %dx%d; boxes follow the new "
-               "size%s",
+               "camera %s: frame %llu is %dx%d, previous frames were %dx%d; boxes follow the "
+               "new size%s",
                o->options.settings->camera[result->camera].name,
                (unsigned long long)frame->sequence + 1, frame->width_px, frame->height_px,
-               c->width_px, c->height_px, o->options.video ? ", the video keeps its first" : "");
+               c->width_px, c->height_px,
+               o->options.video ? ", the video keeps the first size" : "");
     c->width_px = frame->width_px;
     c->height_px = frame->height_px;
 }
@@ -187,8 +187,9 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     return failed;
 }
 
-/* What a camera gave before it failed is kept: every frame of it is true. Of files that could not
- * be written on, what they held. */
+/* Results from before a failure are kept, and so is the content of files that could not be
+ * extended.
+ */
 static void end_camera(void *user, int camera, const struct sp_error *why)
 {
     struct sp_outputs *o = user;
@@ -198,12 +199,12 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     sp_people_end(o->options.people, camera);
     struct sp_files_written written = {0};
     pthread_mutex_lock(&c->mutex);
-    bool told = c->report.error.code != SP_OK;
+    bool reported = c->report.error.code != SP_OK;
     if (!c->files) {
         pthread_mutex_unlock(&c->mutex);
         return;
     }
-    if (sp_files_finish(c->files, &written, &err) < 0 && !told) {
+    if (sp_files_finish(c->files, &written, &err) < 0 && !reported) {
         c->report.error = err;
         sp_log(SP_LOG_ERROR, "camera %s: %s", o->options.settings->camera[camera].name, err.text);
     }
@@ -245,7 +246,7 @@ int sp_outputs_open(struct sp_outputs **out, const struct sp_outputs_options *op
     for (int i = 0; images && i < options->settings->camera_count && result == SP_OK; i++) {
         struct sp_error no_font = {0};
         if (sp_text_open(&o->tools[i].text, NULL, &no_font) < 0 && i == 0)
-            sp_log(SP_LOG_WARNING, "boxes without labels: %s", no_font.text);
+            sp_log(SP_LOG_WARNING, "labels: not drawn: %s", no_font.text);
         result = sp_jpeg_open(&o->tools[i].jpeg, err);
     }
     if (result < 0) {

@@ -8,29 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct image {
-    struct image *next;
+struct entry {
+    struct entry *next;
     uint64_t sequence;
     int64_t pts_us;
     int width_px, height_px;
     bool inferred;
     size_t count;
-    struct sp_track tracks[]; /* with the boxes that were measured */
+    struct sp_track tracks[]; /* with measured boxes */
 };
 
 struct queue {
     bool ended;
-    struct image *first, *last;
+    struct entry *first, *last;
 };
 
 struct sp_people {
     pthread_mutex_t mutex;
     const struct sp_settings *settings;
     struct sp_map *map;
-    struct sp_atomic_file *part;
+    struct sp_atomic_file *file;
     struct sp_json line;
     struct sp_error failure;
-    uint64_t event; /* the last that was written */
+    uint64_t event; /* last one written */
     struct queue queue[SP_CAMERAS_MAX];
     int waiting, waiting_most; /* over all queues */
     struct sp_world_position positions[SP_TRACKS_MAX];
@@ -71,7 +71,9 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
         sp_map_camera(people->map, i, settings->camera[i].name);
     if (result == SP_OK && !any_calibrated(people, &why)) {
         if (why.code == SP_OK)
-            sp_log(SP_LOG_WARNING, "HOMOGRAPHY_FILE_PATH: %s has none of these cameras",
+            sp_log(SP_LOG_WARNING,
+                   "HOMOGRAPHY_FILE_PATH=%s: none of the cameras is calibrated; people.jsonl is "
+                   "not written",
                    settings->homography_file);
         sp_people_close(people);
         if (err && why.code != SP_OK)
@@ -79,7 +81,7 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
         return why.code;
     }
     if (result == SP_OK)
-        result = sp_atomic_file_open(&people->part, dir, "people.jsonl", err);
+        result = sp_atomic_file_open(&people->file, dir, "people.jsonl", err);
     if (result < 0) {
         sp_people_close(people);
         return result;
@@ -93,12 +95,12 @@ void sp_people_close(struct sp_people *people)
     if (!people)
         return;
     for (int c = 0; c < SP_CAMERAS_MAX; c++)
-        for (struct image *p = people->queue[c].first, *next; p; p = next) {
+        for (struct entry *p = people->queue[c].first, *next; p; p = next) {
             next = p->next;
             free(p);
         }
     sp_map_close(people->map);
-    sp_atomic_file_close(people->part);
+    sp_atomic_file_close(people->file);
     sp_json_release(&people->line);
     pthread_mutex_destroy(&people->mutex);
     free(people);
@@ -113,11 +115,11 @@ static void write_line(struct sp_people *people)
     if (people->failure.code == SP_OK && json->failed)
         sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
     if (people->failure.code == SP_OK)
-        sp_atomic_file_write(people->part, json->text, json->used_bytes, &people->failure);
+        sp_atomic_file_write(people->file, json->text, json->used_bytes, &people->failure);
     sp_json_clear(json);
 }
 
-/* What is not known is left out, as in /api/v2/people/events. */
+/* Unknown members are omitted, as in /api/v2/people/events. */
 static void write_event(struct sp_people *people, const struct sp_space_event *event)
 {
     struct sp_json *json = &people->line;
@@ -136,20 +138,20 @@ static void write_event(struct sp_people *people, const struct sp_space_event *e
     write_line(people);
 }
 
-static void write_image(struct sp_people *people, int camera, const struct image *image)
+static void write_entry(struct sp_people *people, int camera, const struct entry *entry)
 {
     struct sp_json *json = &people->line;
     sp_json_begin_object(json);
     sp_json_key(json, "camera");
     sp_json_string(json, people->settings->camera[camera].name);
-    sp_json_member_int(json, "sequence", (int64_t)image->sequence);
-    sp_json_member_int(json, "pts_us", image->pts_us);
+    sp_json_member_int(json, "sequence", (int64_t)entry->sequence);
+    sp_json_member_int(json, "pts_us", entry->pts_us);
     sp_json_key(json, "people"); /* [track, person or null, x or null, y or null] */
     sp_json_begin_array(json);
-    for (size_t i = 0; i < image->count; i++) {
+    for (size_t i = 0; i < entry->count; i++) {
         const struct sp_world_position *position = &people->positions[i];
         sp_json_begin_array(json);
-        sp_json_int(json, image->tracks[i].id);
+        sp_json_int(json, entry->tracks[i].id);
         if (position->person)
             sp_json_int(json, position->person);
         else
@@ -169,26 +171,26 @@ static void write_image(struct sp_people *people, int camera, const struct image
 
 /* ---- in order ---- */
 
-static void take(struct sp_people *people, int camera, const struct image *p)
+static void associate(struct sp_people *people, int camera, const struct entry *entry)
 {
     struct sp_space *space = sp_map_space(people->map);
-    struct sp_space_frame image = {.time_us = p->pts_us,
-                                   .width_px = p->width_px,
-                                   .height_px = p->height_px,
-                                   .tracks = p->tracks,
-                                   .count = p->count};
-    bool mapped = p->inferred ? sp_space_update(space, camera, &image, people->positions)
-                              : sp_space_positions(space, camera, &image, people->positions);
+    struct sp_space_frame frame = {.time_us = entry->pts_us,
+                                   .width_px = entry->width_px,
+                                   .height_px = entry->height_px,
+                                   .tracks = entry->tracks,
+                                   .count = entry->count};
+    bool mapped = entry->inferred ? sp_space_update(space, camera, &frame, people->positions)
+                                  : sp_space_positions(space, camera, &frame, people->positions);
     struct sp_space_event event;
     while (sp_space_events(space, people->event, &event, 1) == 1) {
         people->event = event.serial;
         write_event(people, &event);
     }
     if (mapped)
-        write_image(people, camera, p);
+        write_entry(people, camera, entry);
 }
 
-/* The camera whose frame is next, or -1: one may still give an earlier one. */
+/* The camera with the earliest frame, or -1 if a camera may still deliver an earlier one. */
 static int next_camera(const struct sp_people *people)
 {
     int next = -1;
@@ -202,34 +204,34 @@ static int next_camera(const struct sp_people *people)
     return next;
 }
 
-static void take_what_is_next(struct sp_people *people)
+static void associate_ready(struct sp_people *people)
 {
     int camera;
     while ((camera = next_camera(people)) >= 0) {
         struct queue *q = &people->queue[camera];
-        struct image *image = q->first;
-        q->first = image->next;
+        struct entry *entry = q->first;
+        q->first = entry->next;
         if (!q->first)
             q->last = NULL;
         people->waiting--;
-        take(people, camera, image);
-        free(image);
+        associate(people, camera, entry);
+        free(entry);
     }
 }
 
-static struct image *copy_of(const struct sp_result *result)
+static struct entry *copy_of(const struct sp_result *result)
 {
-    struct image *image = malloc(sizeof *image + result->track_count * sizeof image->tracks[0]);
-    if (!image)
+    struct entry *entry = malloc(sizeof *entry + result->track_count * sizeof entry->tracks[0]);
+    if (!entry)
         return NULL;
-    *image = (struct image){.sequence = result->frame->sequence,
+    *entry = (struct entry){.sequence = result->frame->sequence,
                             .pts_us = result->frame->pts_us,
                             .width_px = result->frame->width_px,
                             .height_px = result->frame->height_px,
                             .inferred = result->inferred,
                             .count = result->track_count};
     for (size_t i = 0; i < result->track_count; i++) {
-        struct sp_track *track = &image->tracks[i];
+        struct sp_track *track = &entry->tracks[i];
         *track = result->tracks[i];
         if (!result->inferred || track->detection == 0)
             continue;
@@ -239,29 +241,29 @@ static struct image *copy_of(const struct sp_result *result)
         track->x2_px = d->x2_px;
         track->y2_px = d->y2_px;
     }
-    return image;
+    return entry;
 }
 
 void sp_people_add(struct sp_people *people, const struct sp_result *result)
 {
     if (!people)
         return;
-    struct image *image = copy_of(result);
+    struct entry *entry = copy_of(result);
     pthread_mutex_lock(&people->mutex);
     struct queue *q = &people->queue[result->camera];
-    if (!image) {
+    if (!entry) {
         if (people->failure.code == SP_OK)
             sp_fail(&people->failure, SP_ERR_NO_MEMORY, "people.jsonl: out of memory");
     } else {
         if (q->last)
-            q->last->next = image;
+            q->last->next = entry;
         else
-            q->first = image;
-        q->last = image;
+            q->first = entry;
+        q->last = entry;
         people->waiting++;
         if (people->waiting > people->waiting_most)
             people->waiting_most = people->waiting;
-        take_what_is_next(people);
+        associate_ready(people);
     }
     pthread_mutex_unlock(&people->mutex);
 }
@@ -272,7 +274,7 @@ void sp_people_end(struct sp_people *people, int camera)
         return;
     pthread_mutex_lock(&people->mutex);
     people->queue[camera].ended = true;
-    take_what_is_next(people);
+    associate_ready(people);
     pthread_mutex_unlock(&people->mutex);
 }
 
@@ -282,14 +284,14 @@ int sp_people_finish(struct sp_people *people, struct sp_error *err)
         return SP_OK;
     int64_t kept = 0;
     if (people->failure.code == SP_OK)
-        (void)sp_atomic_file_flush(people->part, &people->failure);
+        (void)sp_atomic_file_flush(people->file, &people->failure);
     int result = SP_OK;
-    if (people->failure.code < 0) /* what was written so far stays */
-        result = sp_atomic_file_keep_lines(people->part, &kept, err);
+    if (people->failure.code < 0) /* complete lines are kept */
+        result = sp_atomic_file_keep_lines(people->file, &kept, err);
     if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
-        result = sp_atomic_file_sync(people->part, err);
+        result = sp_atomic_file_sync(people->file, err);
     if (result == SP_OK && (kept > 0 || people->failure.code == SP_OK))
-        result = sp_atomic_file_publish(people->part, err);
+        result = sp_atomic_file_publish(people->file, err);
     if (people->failure.code < 0 && err)
         *err = people->failure;
     return people->failure.code < 0 ? people->failure.code : result;

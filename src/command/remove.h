@@ -1,5 +1,5 @@
-/* Removes a folder with all that is in it; links are removed, not followed. What cannot be removed
- * stays. For folders that this program made. */
+/* Removes a folder with its contents; links are removed, not followed. Errors are ignored. For
+ * folders that this program created. */
 #pragma once
 
 void sp_remove_folder(const char *path);

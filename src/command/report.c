@@ -33,9 +33,9 @@ void sp_report_ledger(struct sp_json *json, const struct sp_ledger_counts *count
     sp_json_end_object(json);
 }
 
-/* Share of the process's CPU time. The engine works on threads of its own, so its share is what the
- * measured stages leave; the scheduling around them, well under a percent, is counted with it. A
- * stage counts when it ends, so of a very short run the stages may have more than the process. */
+/* Fraction of the process's CPU time. The engine runs on its own threads, so its share is the rest
+ * after the measured stages; it includes scheduling, well under one percent. A stage is counted
+ * when it ends, so in a very short run the stages may exceed the process. */
 static double stage_share(const struct sp_run_measure *measure, int stage)
 {
     double measured_us = 0;
@@ -47,20 +47,20 @@ static double stage_share(const struct sp_run_measure *measure, int stage)
     return whole_us > 0 ? own_us / whole_us : 0;
 }
 
-/* How many frames were in the stage on average. */
-static double at_once(const struct sp_run_measure *measure, int stage)
+/* Mean number of frames in the stage. */
+static double concurrency(const struct sp_run_measure *measure, int stage)
 {
     return measure->seconds > 0 ? (double)measure->stage[stage].wall_us / 1e6 / measure->seconds
                                 : 0;
 }
 
-/* The time of all stages that work, over the run's: above 1 they overlap. */
+/* Total time of all working stages over the time of the run: above 1 they overlap. */
 static double overlap(const struct sp_run_measure *measure)
 {
     double sum = 0;
     for (int i = 0; i < SP_STAGE_COUNT; i++)
         if (i != SP_STAGE_WAIT && i != SP_STAGE_TOTAL)
-            sum += at_once(measure, i);
+            sum += concurrency(measure, i);
     return sum;
 }
 
@@ -97,8 +97,8 @@ void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
         sp_json_number(json, sp_histogram_percentile(wall, 0.99) / 1e3, 3);
         sp_json_key(json, "share");
         sp_json_number(json, stage_share(measure, i), 4);
-        sp_json_key(json, "at_once");
-        sp_json_number(json, at_once(measure, i), 3);
+        sp_json_key(json, "concurrency");
+        sp_json_number(json, concurrency(measure, i), 3);
         sp_json_end_object(json);
     }
     sp_json_end_object(json);
@@ -110,7 +110,7 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
 {
     struct sp_stage_stats *stages = collect_stages(pipeline);
     fprintf(to, "%-10s %10s %10s %10s %10s %9s %8s %8s\n", "stage", "p50 ms", "p95 ms", "p99 ms",
-            "mean ms", "count", "CPU", "at once");
+            "mean ms", "count", "CPU", "in stage");
     for (int i = 0; stages && i < SP_STAGE_COUNT; i++) {
         const struct sp_histogram *wall = &stages[i].wall;
         uint64_t count = atomic_load(&wall->count);
@@ -122,19 +122,19 @@ void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
                 sp_histogram_percentile(wall, 0.99) / 1e3, sp_histogram_mean_us(wall) / 1e3,
                 (unsigned long long)count);
         if (i == SP_STAGE_WAIT || i == SP_STAGE_TOTAL)
-            fprintf(to, " %8s", "-"); /* waiting costs none */
+            fprintf(to, " %8s", "-"); /* waiting uses no CPU */
         else
             fprintf(to, " %7.1f%%", 100 * stage_share(measure, i));
-        fprintf(to, " %8.2f\n", at_once(measure, i));
+        fprintf(to, " %8.2f\n", concurrency(measure, i));
     }
     free(stages);
 }
 
 struct device_figures {
-    double share;     /* of all frames */
-    double busy;      /* of the run's time, with at least one batch on it */
-    double in_flight; /* batches on it, on average */
-    double batch;     /* frames in one, on average */
+    double share;       /* of all frames */
+    double utilization; /* fraction of the time with at least one batch in flight */
+    double in_flight;   /* mean batches in flight */
+    double batch;       /* mean frames per batch */
 };
 
 static struct device_figures figures_of(const struct sp_run_measure *measure, int index)
@@ -145,7 +145,7 @@ static struct device_figures figures_of(const struct sp_run_measure *measure, in
         all += (double)measure->device[i].images;
     return (struct device_figures){
         .share = all > 0 ? (double)d->images / all : 0,
-        .busy = (double)d->busy_us / us,
+        .utilization = (double)d->busy_us / us,
         .in_flight = (double)d->flight_us / us,
         .batch = d->batches > 0 ? (double)d->images / (double)d->batches : 0,
     };
@@ -165,7 +165,7 @@ void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measur
         sp_json_int(json, d->number);
         sp_json_key(json, "name");
         sp_json_string(json, d->name);
-        sp_json_key(json, "lost");
+        sp_json_key(json, "error");
         sp_json_string(json, d->lost ? d->error.text : NULL);
         sp_json_key(json, "images");
         sp_json_int(json, (int64_t)d->images);
@@ -173,8 +173,8 @@ void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measur
         sp_json_int(json, (int64_t)d->decoded);
         sp_json_key(json, "share");
         sp_json_number(json, figures.share, 4);
-        sp_json_key(json, "busy");
-        sp_json_number(json, figures.busy, 4);
+        sp_json_key(json, "utilization");
+        sp_json_number(json, figures.utilization, 4);
         sp_json_key(json, "in_flight");
         sp_json_number(json, figures.in_flight, 3);
         sp_json_key(json, "mean_batch");
@@ -190,13 +190,15 @@ void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure)
         const struct sp_device_report *d = &measure->device[i];
         struct device_figures figures = figures_of(measure, i);
         fprintf(to,
-                "device: %d%s%s: %.1f%% of the frames, busy %.1f%% of the time, %.2f batches of "
+                "device: %d%s%s: %.1f%% of the frames, %.1f%% utilization, %.2f batches of "
                 "%.1f in flight, %llu frames decoded%s%s\n",
-                d->number, d->name[0] ? " " : "", d->name, 100 * figures.share, 100 * figures.busy,
-                figures.in_flight, figures.batch, (unsigned long long)d->decoded,
-                d->lost ? "; LOST: " : "", d->lost ? d->error.text : "");
+                d->number, d->name[0] ? " " : "", d->name, 100 * figures.share,
+                100 * figures.utilization, figures.in_flight, figures.batch,
+                (unsigned long long)d->decoded, d->lost ? "; FAILED: " : "",
+                d->lost ? d->error.text : "");
     }
-    fprintf(to, "overlap: the stages took %.2f times as long as the run\n", overlap(measure));
+    fprintf(to, "overlap: total stage time is %.2f times the duration of the run\n",
+            overlap(measure));
 }
 
 void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts)
@@ -230,7 +232,7 @@ void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline)
         sp_json_string(json, sp_class_names_get(&model->class_names, i));
     }
     sp_json_end_object(json);
-    sp_json_key(json, "quantised");
+    sp_json_key(json, "quantized");
     sp_json_bool(json, model->quantised);
     sp_json_end_object(json);
 }

@@ -1,4 +1,4 @@
-/* What the commands say at the end: the parts of summary.json, and tables for people. */
+/* Reports at the end of a command: members of summary.json, and tables on stdout. */
 #pragma once
 
 #include "base/json.h"
@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* A run, measured from outside. */
+/* Totals of a measured run. */
 struct sp_run_measure {
     double seconds;
     int64_t cpu_us;            /* of the whole process during the run */
@@ -20,22 +20,21 @@ struct sp_run_measure {
 void sp_report_ledger(struct sp_json *json, const struct sp_ledger_counts *counts);
 void sp_report_stages(struct sp_json *json, struct sp_pipeline *pipeline,
                       const struct sp_run_measure *measure);
-/* "devices": what each did; "overlap": the stages' time over the run's. */
+/* "devices": figures per device; "overlap": total time of all stages over the time of the run. */
 void sp_report_devices(struct sp_json *json, const struct sp_run_measure *measure);
-/* With the names of the classes that are reported. */
+/* Includes the names of the reported classes. */
 void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline);
 void sp_report_engine(struct sp_json *json, struct sp_pipeline *pipeline);
 void sp_report_settings(struct sp_json *json, const struct sp_settings *settings);
 
-/* "stage  p50 p95 p99 ms  CPU share  at once": a line a stage that ran; at once: its time in all
- * over the run's, so how many frames were in it on average. */
+/* One line per stage that ran; "in stage" is the mean number of frames in the stage. */
 void sp_report_stage_table(FILE *to, struct sp_pipeline *pipeline,
                            const struct sp_run_measure *measure);
-/* A line a device, and one on how the stages overlap. */
+/* One line per device, and one on the overlap of stages. */
 void sp_report_device_lines(FILE *to, const struct sp_run_measure *measure);
 void sp_report_ledger_line(FILE *to, const struct sp_ledger_counts *counts);
 void sp_report_engine_lines(FILE *to, struct sp_pipeline *pipeline);
 
-/* Adds up the cameras. */
+/* Sums over all cameras. */
 void sp_report_totals(struct sp_pipeline *pipeline, int cameras, struct sp_ledger_counts *ledger,
                       uint64_t *frames_done);

@@ -1,4 +1,4 @@
-/* spoton run: every frame of every file, in order, into files. */
+/* spoton run: processes every frame of every file, in order, and writes the results to files. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -27,13 +27,13 @@ struct run {
     struct sp_pipeline *pipeline;
     struct sp_measure measure;
     int64_t started_us;
-    atomic_bool interrupted, started; /* the pipeline is */
-    atomic_bool summed;               /* summary.json is written, or about to be */
+    atomic_bool interrupted, started;
+    atomic_bool summed; /* summary.json is written or being written */
     struct sp_deadline *deadline;
-    int lock; /* on the folder; -1: none */
+    int lock; /* descriptor that locks the folder; -1: none */
 };
 
-/* Frames to come over all cameras; 0 as long as one is unknown. */
+/* Expected frames over all cameras; 0 while that of any camera is unknown. */
 static uint64_t expected_frames(const struct run *run)
 {
     uint64_t total = 0;
@@ -66,7 +66,7 @@ static int follow(struct run *run, bool (*interrupted)(void), struct sp_error *e
     while (!sp_pipeline_wait(run->pipeline, POLL_US)) {
         if (interrupted() && !run->interrupted) {
             run->interrupted = true;
-            sp_log(SP_LOG_WARNING, "interrupted: finishing what is decoded");
+            sp_log(SP_LOG_WARNING, "interrupted: finishing the decoded frames");
             sp_pipeline_stop(run->pipeline);
         }
         sp_measure_begin_when_ready(&run->measure, run->pipeline, run->settings->camera_count);
@@ -79,7 +79,7 @@ static int follow(struct run *run, bool (*interrupted)(void), struct sp_error *e
     return SP_OK;
 }
 
-/* The camera's first error, of its source, the engine or its files. */
+/* The camera's first error: source, engine or files. */
 static const char *camera_error(const struct sp_camera_report *camera,
                                 const struct sp_outputs_report *outputs)
 {
@@ -121,7 +121,7 @@ static void add_camera(struct sp_json *json, const struct run *run, int index)
     sp_json_end_object(json);
 }
 
-/* "complete": every camera was read to its end, or to --limit, and all its files are there. */
+/* "complete": every camera was read to its end or to --limit, and all its files are written. */
 static bool all_complete(const struct run *run)
 {
     struct sp_error error;
@@ -176,7 +176,7 @@ static int write_summary(const struct run *run, const struct sp_run_measure *mea
     return result;
 }
 
-/* Only what is there. */
+/* Lists only files that exist. */
 static void print_written(const struct run *run, bool summary, bool people)
 {
     const char *dir = run->options->out_dir;
@@ -196,8 +196,8 @@ static void print_written(const struct run *run, bool summary, bool people)
             printf("wrote:  %s/%s.txt and .jsonl%s\n", dir, name, outputs.video ? " and .mp4" : "");
     }
     if (cameras > SHOWN_CAMERAS)
-        printf("wrote:  the files of %d of %d cameras in %s\n", cameras,
-               run->settings->camera_count, dir);
+        printf("wrote:  files of %d of %d cameras in %s\n", cameras, run->settings->camera_count,
+               dir);
     if (people)
         printf("people: %s/people.jsonl\n", dir);
 }
@@ -238,8 +238,8 @@ static int finish(struct run *run)
     bool people = sp_people_finish(run->people, &err) == SP_OK;
     if (!people)
         sp_log(SP_LOG_ERROR, "%s", err.text);
-    bool mine = !atomic_exchange(&run->summed, true);
-    bool summary = !mine || write_summary(run, &measure, &err) == SP_OK;
+    bool first = !atomic_exchange(&run->summed, true);
+    bool summary = !first || write_summary(run, &measure, &err) == SP_OK;
     if (!summary)
         sp_log(SP_LOG_ERROR, "%s", err.text);
     if (!people || !summary)
@@ -252,7 +252,7 @@ static int finish(struct run *run)
     return run->interrupted ? SP_EXIT_INTERRUPTED : code;
 }
 
-/* In the deadline's thread; what it reads is set before that begins. */
+/* Runs in the deadline's thread; all it reads is set before that thread starts. */
 static void save(void *user)
 {
     struct run *run = user;
@@ -260,7 +260,7 @@ static void save(void *user)
     sp_people_save(run->people);
     if (!atomic_load(&run->started) || atomic_exchange(&run->summed, true))
         return;
-    struct sp_measure so_far = {0}; /* the run's own is the other thread's */
+    struct sp_measure so_far = {0}; /* run->measure belongs to the other thread */
     atomic_store(&run->interrupted, true);
     struct sp_run_measure measure =
         sp_measure_end(&so_far, run->pipeline, run->settings->camera_count, run->started_us);
@@ -305,9 +305,11 @@ static int work(struct run *run, const struct sp_command_context *context, struc
 static const struct sp_command_usage usage = {
     .name = "run",
     .synopsis = "[--camera NAME=URL]... [URL...] --out DIR",
-    .about = "Tracks people in every frame of every file, in order, and writes for each camera\n"
-             "NAME.txt (MOT Challenge rows) and NAME.jsonl (a line a frame), and summary.json.\n"
-             "With calibrated cameras (HOMOGRAPHY_FILE_PATH): people.jsonl, who is who over all.\n",
+    .about =
+        "Tracks people in every frame of every file, in order. Writes NAME.txt (MOT Challenge\n"
+        "rows) and NAME.jsonl (one line per frame) for each camera, and summary.json. With\n"
+        "calibrated cameras (HOMOGRAPHY_FILE_PATH) also people.jsonl: cross-camera\n"
+        "association.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_OUT_DIR | SP_TAKES_VIDEO | SP_TAKES_LIMIT,
 };
 
@@ -322,8 +324,8 @@ int sp_command_run_main(const struct sp_command_context *context)
     bool no_camera = options->settings.camera_count == 0;
     if (no_camera || !options->out_dir) {
         fprintf(stderr, "spoton run: %s\n",
-                no_camera ? "no camera given; name files, or cameras with --camera NAME=URL"
-                          : "where to? Name a folder with --out DIR");
+                no_camera ? "cameras: none given; give files, or cameras with --camera NAME=URL"
+                          : "--out: missing; give an output folder with --out DIR");
         free(options);
         return SP_EXIT_USAGE;
     }

@@ -1,4 +1,4 @@
-/* spoton serve: live cameras, viewers, until a signal. */
+/* spoton serve: live cameras and viewers, until a signal. */
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/cpu.h"
@@ -15,27 +15,27 @@
 
 static const int64_t POLL_US = 100000, FINISH_US = 1200000, HANG_US = 10000000;
 
-static volatile sig_atomic_t reload_asked;
+static volatile sig_atomic_t reload_requested;
 
 static void on_hangup(int number)
 {
     (void)number;
-    reload_asked = 1;
+    reload_requested = 1;
 }
 
 static const struct sp_command_usage usage = {
     .name = "serve",
     .synopsis = "[--camera NAME=URL]... [URL...]",
-    .about = "Watches live cameras (or files, again and again) and serves a dashboard, frames,\n"
-             "tracks, an API and metrics on HTTP_HOST:HTTP_PORT, until Ctrl-C or SIGTERM. SIGHUP\n"
-             "reads the settings again.\n",
+    .about =
+        "Runs live cameras (files are repeated) and serves the dashboard, the API, streams and\n"
+        "metrics on HTTP_HOST:HTTP_PORT until Ctrl-C or SIGTERM. SIGHUP reloads the settings.\n",
     .takes = SP_TAKES_CAMERAS,
 };
 
 struct serve {
     const struct sp_command_context *context;
     const struct sp_settings *settings;
-    bool hangs;
+    bool stalled; /* the HTTP thread */
     struct sp_hub *hub;
     struct sp_encoder *encoder;
     struct sp_pipeline *pipeline;
@@ -55,13 +55,12 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     (void)info;
     (void)err;
     sp_pipeline_camera(serve->pipeline, camera, &report);
-    if (report.used) /* else it was removed before its first result, and has no name any more */
+    if (report.used) /* else removed before its first result */
         sp_hub_begin_camera(serve->hub, camera, report.name);
     return SP_OK;
 }
 
-/* A result that cannot be published (no memory) is one that viewers do not see; the camera goes on.
- */
+/* A result that cannot be published (out of memory) is skipped; the camera continues. */
 static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
 {
     struct serve *serve = user;
@@ -86,7 +85,7 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* Each viewer is a file. */
+/* Each viewer uses a file descriptor. */
 static void raise_file_limit(void)
 {
     struct rlimit limit;
@@ -162,11 +161,12 @@ static int start(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
     if (settings->camera_count > settings->max_cameras)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "%d cameras are set and MAX_CAMERAS is %d: %d too many; remove some, raise "
-                       "FRAME_SKIP, or measure anew with `spoton tune --capacity`",
-                       settings->camera_count, settings->max_cameras,
-                       settings->camera_count - settings->max_cameras);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "MAX_CAMERAS=%d: %d cameras are set, %d too many; remove some, or measure the "
+            "capacity with `spoton tune --capacity` and raise MAX_CAMERAS",
+            settings->max_cameras, settings->camera_count,
+            settings->camera_count - settings->max_cameras);
     int result = sp_api_check_exposure(serve->settings, err);
     if (result == SP_OK)
         result = open_pipeline(serve, err);
@@ -198,7 +198,8 @@ static void print_address(const struct serve *serve)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Reads all places again. What cannot change while running keeps its value until a restart. */
+/* Reads all sources of settings again. Settings that cannot change at run time keep their values
+ * until a restart. */
 static void reload(struct serve *serve)
 {
     const struct sp_command_context *context = serve->context;
@@ -209,37 +210,36 @@ static void reload(struct serve *serve)
     sp_notify(&serve->notify, "RELOADING=1");
     if (sp_options_parse(fresh, &usage, context->argc, context->argv, context->environment, &err) <
         0) {
-        sp_log(SP_LOG_ERROR, "the settings stay as they are: %s", err.text);
+        sp_log(SP_LOG_ERROR, "settings not reloaded: %s", err.text);
     } else if (fresh->settings.api_token[0] == '\0' && serve->settings->api_token[0] != '\0') {
-        sp_log(SP_LOG_ERROR, "the settings stay as they are: API_TOKEN can be changed, but not "
-                             "taken away while running");
+        sp_log(SP_LOG_ERROR, "settings not reloaded: API_TOKEN: cannot be removed at run time; "
+                             "restart the server");
     } else {
         sp_log_set_level((enum sp_log_level)fresh->settings.log_level);
         sp_api_reload(serve->api, &fresh->settings);
         sp_log(SP_LOG_INFO,
-               "settings read again: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
+               "settings reloaded: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
                "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH and STREAM_RESIZE_FACTOR are "
-               "in force; others want a restart");
+               "in effect; other changes require a restart");
     }
     free(fresh);
     sp_notify(&serve->notify, "READY=1");
 }
 
-/* A thread of the network that hangs is a service that hangs: the watchdog is to find it. */
-static void say_alive(struct serve *serve)
+/* Keeps the watchdog of systemd fed only while the HTTP thread responds. */
+static void feed_watchdog(struct serve *serve)
 {
-    bool hangs = sp_server_silence_us(serve->server) > HANG_US;
-    if (hangs && !serve->hangs)
+    bool stalled = sp_server_silence_us(serve->server) > HANG_US;
+    if (stalled && !serve->stalled)
         sp_log(SP_LOG_ERROR,
-               "the network has not been served for %.0f s: the watchdog is to end "
-               "this",
+               "HTTP thread: no response for %.0f s; the systemd watchdog will restart the service",
                HANG_US / 1e6);
-    serve->hangs = hangs;
-    if (!hangs)
+    serve->stalled = stalled;
+    if (!stalled)
         sp_notify_alive(&serve->notify);
 }
 
-/* False: the pipeline as a whole has failed, and has said why. */
+/* False: the whole pipeline failed; the reason is in the log. */
 static bool run(struct serve *serve)
 {
     struct sp_error error = {0};
@@ -249,17 +249,17 @@ static bool run(struct serve *serve)
         sp_pipeline_error(serve->pipeline, &error);
         if (done || error.code != SP_OK)
             break;
-        if (reload_asked) {
-            reload_asked = 0;
+        if (reload_requested) {
+            reload_requested = 0;
             reload(serve);
         }
-        say_alive(serve);
+        feed_watchdog(serve);
     }
     return error.code == SP_OK;
 }
 
-/* Upstream to downstream. The network outlives the pipeline, which still wakes it; but it asks the
- * pipeline nothing any more. */
+/* Upstream to downstream. The server outlives the pipeline, which still wakes it, but no longer
+ * calls the pipeline. */
 static void stop(struct serve *serve)
 {
     bool done = true;
@@ -273,8 +273,8 @@ static void stop(struct serve *serve)
     if (serve->server)
         sp_server_stop(serve->server);
     if (!done) {
-        /* Nothing is lost: there are no files to finish. A service must end in time. */
-        sp_log(SP_LOG_WARNING, "inference does not end in time: leaving without waiting for it");
+        /* There are no files to finish, and a service must end in time. */
+        sp_log(SP_LOG_WARNING, "inference did not end in time; exiting without waiting for it");
         _exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
     }
     /* Its workers use the pipeline's engine. */
@@ -287,8 +287,8 @@ static void stop(struct serve *serve)
     sp_hub_close(serve->hub);
 }
 
-/* main() holds the signal back until here. */
-static void take_hangups(void)
+/* main() blocks the signal until here. */
+static void unblock_hangup(void)
 {
     sigset_t hangup;
     signal(SIGHUP, on_hangup);
@@ -301,7 +301,7 @@ int sp_command_serve_main(const struct sp_command_context *context)
 {
     struct sp_error err = {0};
     int exit_code;
-    take_hangups();
+    unblock_hangup();
     struct sp_options *options = sp_command_start(context, &usage, &exit_code);
     if (!options)
         return exit_code;
@@ -311,7 +311,7 @@ int sp_command_serve_main(const struct sp_command_context *context)
     int code = SP_EXIT_OK;
     int result = start(&serve, &err);
     if (result == SP_ERR_INTERRUPTED) {
-        sp_log(SP_LOG_INFO, "interrupted before the start");
+        sp_log(SP_LOG_INFO, "interrupted during the start");
     } else if (result < 0) {
         sp_log(SP_LOG_ERROR, "%s", err.text);
         code = SP_EXIT_FAILED;

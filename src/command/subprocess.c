@@ -18,7 +18,7 @@ int sp_subprocess_run(const char *const *argument, const char *out_path, const c
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     posix_spawn_file_actions_addopen(&actions, 2, error_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    /* POSIX promises that the words are not changed; its prototype is older than const. */
+    /* POSIX guarantees that the arguments are not changed; the prototype predates const. */
     int why = posix_spawn(&subprocess, argument[0], &actions, NULL, (char *const *)(void *)argument,
                           environ);
     posix_spawn_file_actions_destroy(&actions);
@@ -36,7 +36,7 @@ void sp_subprocess_last_line(const char *path, const char *sign, char *out, size
     FILE *file = fopen(path, "re");
     char *line = NULL;
     size_t capacity = 0;
-    snprintf(out, out_bytes, "no word from it");
+    snprintf(out, out_bytes, "no error message");
     while (file && getline(&line, &capacity, file) > 0) {
         line[strcspn(line, "\r\n")] = '\0';
         const char *text = sign ? strstr(line, sign) : line;

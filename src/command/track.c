@@ -30,7 +30,7 @@ static void write_rows(struct task *task, uint64_t sequence, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct sp_track *t = &task->tracks[i];
-        /* Errors stay with the stream and are asked for at the end. */
+        /* The stream keeps errors; close_output checks them. */
         (void)fprintf(task->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
                       (unsigned long long)sequence + 1, t->id, t->x1_px, t->y1_px,
                       t->x2_px - t->x1_px, t->y2_px - t->y1_px, t->confidence);
@@ -49,7 +49,7 @@ static void update(struct task *task, uint64_t sequence, const struct sp_track_i
     if (count > SP_DETECTIONS_MAX && !task->warned) {
         task->warned = true;
         sp_log(SP_LOG_WARNING,
-               "frame %llu has %zu detections; of each frame the %d with the highest scores count",
+               "frame %llu has %zu detections; only the %d with the highest confidence are used",
                (unsigned long long)sequence + 1, count, SP_DETECTIONS_MAX);
     }
     double dt_frames = sp_timestep_next(&task->step, sequence, frame ? frame->pts_us : 0);
@@ -121,14 +121,14 @@ static int track_to_file(struct task *task, const char *output, struct sp_error 
 {
     char part[SP_PATH_BYTES + 8];
     if ((size_t)snprintf(part, sizeof part, "%s.part", output) >= sizeof part)
-        return sp_fail(err, SP_ERR_INVALID, "output: the path is longer than %d bytes",
+        return sp_fail(err, SP_ERR_INVALID, "-o: path too long; the limit is %d bytes",
                        SP_PATH_BYTES);
     task->out = fopen(part, "we");
     if (!task->out)
         return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", part,
                        strerror(errno));
     errno = 0;
-    if (task->input->journal)
+    if (task->input->is_results_log)
         track_results_log(task);
     else
         track_mot(task);
@@ -150,9 +150,9 @@ static void prepare(struct task *task, struct sp_tracker_params *params)
     if (task->input->inferred_every > skip)
         skip = task->input->inferred_every;
     task->step = (struct sp_timestep){
-        /* Automatic is what the pipeline does; MOT rows have no time. */
+        /* auto: as in the pipeline; MOT rows have no timestamps. */
         .timestamps = s->track_dt == SP_TRACK_DT_TIMESTAMPS ||
-                      (s->track_dt == SP_TRACK_DT_AUTO && task->input->journal),
+                      (s->track_dt == SP_TRACK_DT_AUTO && task->input->is_results_log),
         .frame_rate = task->input->frame_rate, /* 0 for MOT rows: frames are counted */
         .frame_skip = skip,
     };
@@ -173,8 +173,8 @@ int sp_command_track(const struct sp_settings *settings, const char *input, cons
         rc = track_to_file(&task, output, err);
     if (rc == SP_OK)
         sp_log(SP_LOG_INFO,
-               "%s: %llu frames tracked, %.1f us a frame; %llu rows, ids up to %u, in %s", input,
-               (unsigned long long)task.updates,
+               "%s: %llu frames tracked, %.1f us per frame; %llu rows, ids up to %u, written to %s",
+               input, (unsigned long long)task.updates,
                task.updates ? (double)task.update_us / (double)task.updates : 0,
                (unsigned long long)task.rows, task.highest_id, output);
     sp_tracker_close(task.tracker);

@@ -4,15 +4,14 @@
  * "frame,id,left,top,width,height,confidence,-1,-1,-1", frames from 1. OUT is written beside its
  * name (OUT.part) and renamed, so that it only ever holds a complete result.
  *
- * Which frames are fed, and with what steps, is decided by TRACK_DT, FRAME_SKIP and
+ * Which frames are fed, and with what steps, depends on TRACK_DT, FRAME_SKIP and
  * OUTPUT_FRAMES:
  *  - a results log: the frames that were inferred and whose sequence FRAME_SKIP divides; the others
  *    get predicted boxes, unless OUTPUT_FRAMES=inferred. TRACK_DT auto means
  *    timestamps, as in `run`.
  *  - a MOT file with FRAME_SKIP=1: under `frames` (auto means that) every frame from 1 to the last,
- *    those without rows too; under `timestamps` the frames that have rows, with the difference of
- *    their numbers as the step: a file with gaps is taken for one whose other frames nobody looked
- *    at.
+ *    including those without rows; under `timestamps` the frames that have rows, with the
+ *    difference of their numbers as the step: gaps count as frames that were not inferred.
  *  - a MOT file with FRAME_SKIP=n: the frames 1, 1+n, ..., with or without rows, with steps of n
  *    under `timestamps`, of 1 under `frames` and auto; the rows of others are ignored, and they get
  *    predicted boxes, unless OUTPUT_FRAMES=inferred. */
@@ -21,8 +20,7 @@
 #include "base/error.h"
 #include "config/settings.h"
 
-/* SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_NO_MEMORY, or SP_ERR_FORMAT, whose text says
- * which line is malformed and how. After an error no OUT.part is left and an earlier OUT is as it
- * was. */
+/* SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_NO_MEMORY, or SP_ERR_FORMAT, whose text
+ * names the malformed line. After an error no OUT.part remains and an existing OUT is unchanged. */
 int sp_command_track(const struct sp_settings *settings, const char *input, const char *output,
                      struct sp_error *err);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for one element more. */
+/* Ensures capacity for one more element. */
 static int grow(void **items, size_t count, size_t *capacity, size_t item_bytes,
                 struct sp_error *err)
 {
@@ -61,28 +61,28 @@ static int parse_mot_row(const char *line, double value[MOT_VALUES], struct sp_e
         if (length > 40)
             length = 40;
         const char *after = end + strspn(end, " \t");
-        bool apart = after > end || *after == ',' || *after == '\0'; /* blanks separate as well */
+        bool apart = after > end || *after == ',' || *after == '\0'; /* blanks are separators too */
         if (end == at || !apart || !isfinite(value[i]))
             return sp_fail(err, SP_ERR_FORMAT,
                            "value %d (%s) is '%.*s', not a number; a row is "
-                           "frame,-1,left,top,width,height,score",
+                           "frame,-1,left,top,width,height,confidence",
                            i + 1, MOT_NAME[i], length, at);
         if (*after == '\0' && i + 1 < MOT_VALUES)
-            return sp_fail(err, SP_ERR_FORMAT,
-                           "%d values found; a row is frame,-1,left,top,width,height,score with at "
-                           "least %d",
-                           i + 1, MOT_VALUES);
+            return sp_fail(
+                err, SP_ERR_FORMAT,
+                "%d values found; a row is frame,-1,left,top,width,height,confidence with at "
+                "least %d",
+                i + 1, MOT_VALUES);
         at = *after == ',' ? after + 1 : after;
     }
     double frame = value[MOT_FRAME];
     if (frame != floor(frame) || frame < 1 || frame > SP_TRACK_INPUT_FRAME_MAX)
-        return sp_fail(err, SP_ERR_FORMAT,
-                       "frame number %g; allowed are whole numbers from 1 to %d", frame,
-                       SP_TRACK_INPUT_FRAME_MAX);
+        return sp_fail(err, SP_ERR_FORMAT, "frame number %g; must be a whole number from 1 to %d",
+                       frame, SP_TRACK_INPUT_FRAME_MAX);
     return SP_OK;
 }
 
-/* While the rows are read, each is a frame of its own. */
+/* Each row is a frame of its own until join_mot_frames. */
 static int take_mot_line(struct sp_track_input *input, const char *line, struct sp_error *err)
 {
     double value[MOT_VALUES] = {0};
@@ -114,7 +114,7 @@ static int compare_frames(const void *left, const void *right)
     return a->first_detection < b->first_detection ? -1 : a->first_detection > b->first_detection;
 }
 
-/* Sorts the rows by frame, detections along with them, and makes one frame of each frame's rows. */
+/* Sorts rows and detections by frame and joins the rows of a frame. */
 static int join_mot_frames(struct sp_track_input *input, struct sp_error *err)
 {
     if (input->frame_count == 0)
@@ -149,8 +149,8 @@ static int take_results_log_detections(struct sp_track_input *input, const json_
 {
     if (!json_is_array(list))
         return sp_fail(err, SP_ERR_FORMAT,
-                       "\"detections\" is not a list; an inferred frame needs "
-                       "[[x1,y1,x2,y2,score,class],...]");
+                       "\"detections\" is not an array; an inferred frame requires "
+                       "[[x1,y1,x2,y2,confidence,class],...]");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         double value[6] = {0};
@@ -161,7 +161,8 @@ static int take_results_log_detections(struct sp_track_input *input, const json_
         }
         if (!good || !(fabs(value[5]) <= INT32_MAX))
             return sp_fail(err, SP_ERR_FORMAT,
-                           "detection %zu is not six numbers [x1,y1,x2,y2,score,class]", i + 1);
+                           "detection %zu is not six numbers [x1,y1,x2,y2,confidence,class]",
+                           i + 1);
         const struct sp_detection detection = {
             .x1_px = value[0],
             .y1_px = value[1],
@@ -198,7 +199,8 @@ static int take_results_log_object(struct sp_track_input *input, const json_t *o
         .first_detection = input->detection_count,
     };
     if (input->frame_count > 0 && frame.sequence <= input->frames[input->frame_count - 1].sequence)
-        return sp_fail(err, SP_ERR_FORMAT, "sequence %llu after %llu; a journal's lines rise",
+        return sp_fail(err, SP_ERR_FORMAT,
+                       "sequence %llu after %llu; a results log must be in ascending order",
                        (unsigned long long)frame.sequence,
                        (unsigned long long)input->frames[input->frame_count - 1].sequence);
     double frame_rate = json_number_value(json_object_get(object, "frame_rate"));
@@ -234,7 +236,7 @@ static int compare_doubles(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* The least distance between two: frames that failed leave wider ones. */
+/* Smallest distance between inferred frames; failed frames leave larger ones. */
 static int least_distance(const struct sp_track_input *input)
 {
     const struct sp_track_input_frame *last = NULL;
@@ -250,7 +252,7 @@ static int least_distance(const struct sp_track_input *input)
     return least == UINT64_MAX ? 1 : (int)least;
 }
 
-/* From the median time a frame. */
+/* From the median frame interval. */
 static int measure_frame_rate(struct sp_track_input *input, struct sp_error *err)
 {
     if (input->frame_rate > 0 || input->frame_count < 2)
@@ -258,7 +260,7 @@ static int measure_frame_rate(struct sp_track_input *input, struct sp_error *err
     size_t count = input->frame_count - 1;
     double *period_us = malloc(count * sizeof *period_us);
     if (!period_us)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "journal: out of memory at %zu frames", count);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "results log: out of memory at %zu frames", count);
     for (size_t i = 0; i < count; i++) {
         const struct sp_track_input_frame *a = &input->frames[i], *b = a + 1;
         period_us[i] =
@@ -279,14 +281,14 @@ static int take_line(struct sp_track_input *input, const char *line, size_t byte
 {
     const char *text = line + strspn(line, " \t\r\n");
     if (strlen(line) != bytes)
-        return sp_fail(err, SP_ERR_FORMAT, "holds a zero byte; this is not a text file");
+        return sp_fail(err, SP_ERR_FORMAT, "NUL byte; give a text file");
     if (*text == '\0' || *text == '#')
         return SP_OK;
     if (*first)
-        input->journal = *text == '{';
+        input->is_results_log = *text == '{';
     *first = false;
-    return input->journal ? take_results_log_line(input, text, err)
-                          : take_mot_line(input, text, err);
+    return input->is_results_log ? take_results_log_line(input, text, err)
+                                 : take_mot_line(input, text, err);
 }
 
 static int read_lines(struct sp_track_input *input, FILE *file, const char *path,
@@ -316,13 +318,13 @@ int sp_track_input_read(struct sp_track_input *input, const char *path, struct s
 {
     FILE *file = fopen(path, "re");
     if (!file)
-        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be opened: %s", path,
-                       strerror(errno));
+        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be opened: %s; check the path",
+                       path, strerror(errno));
     int rc = read_lines(input, file, path, err);
-    (void)fclose(file); /* was only read */
+    (void)fclose(file); /* read only */
     if (rc)
         return rc;
-    if (!input->journal)
+    if (!input->is_results_log)
         return join_mot_frames(input, err);
     input->inferred_every = least_distance(input);
     return measure_frame_rate(input, err);

@@ -1,13 +1,12 @@
 /* Reads detections from a file, for `spoton track`.
  *
- * Two forms, told apart by the first character that is not blank:
+ * Two formats, distinguished by the first character that is not blank:
  *  - MOT Challenge rows "frame,-1,left,top,width,height,confidence[,...]", frames from 1. Rows may
- * come in any order; within a frame they keep theirs. Blank lines and those that begin with # are
- *    left out. An empty file is one of no frames.
- *  - a results log ('{'): one JSON object a line with "sequence" (from 0, rising), "pts_us",
- * "inferred" and, where inferred, "detections": [[x1,y1,x2,y2,confidence,class],...]. A
- * "frame_rate" on any line is the source's nominal rate; without it the rate is that of the median
- * frame. */
+ *    be in any order; within a frame their order is kept. Blank lines and lines that start with #
+ * are ignored. An empty file has no frames.
+ *  - a results log ('{'): one JSON object per line with "sequence" (from 0, ascending), "pts_us",
+ *    "inferred" and, if inferred, "detections": [[x1,y1,x2,y2,confidence,class],...]. "frame_rate"
+ * on any line is the source's nominal rate; otherwise it follows from the median frame interval. */
 #pragma once
 
 #include "base/error.h"
@@ -19,8 +18,7 @@
 
 enum {
     SP_TRACK_INPUT_FRAME_MAX = 10000000
-}; /* the highest frame number, a bound for typing errors
-    */
+}; /* highest frame number; a larger one is a typing error */
 
 struct sp_track_input_frame {
     uint64_t sequence; /* from 0 */
@@ -30,10 +28,10 @@ struct sp_track_input_frame {
 };
 
 struct sp_track_input {
-    bool journal;
-    double frame_rate;                   /* results log only; 0: cannot be told */
-    int inferred_every;                  /* results log only: one of so many frames was inferred */
-    struct sp_track_input_frame *frames; /* rising; of a MOT file those that have rows */
+    bool is_results_log;
+    double frame_rate;  /* results log only; 0: unknown */
+    int inferred_every; /* results log only: one of this many frames was inferred */
+    struct sp_track_input_frame *frames; /* ascending; of a MOT file those that have rows */
     size_t frame_count, frame_capacity;
     struct sp_detection *detections;
     size_t detection_count, detection_capacity;

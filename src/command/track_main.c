@@ -8,8 +8,8 @@ static const struct sp_command_usage usage = {
     .name = "track",
     .synopsis = "DETS -o OUT.txt",
     .about =
-        "Runs the tracker alone on a MOT Challenge detection file or a journal (NAME.jsonl) of\n"
-        "a run, to try tracker settings without inference.\n",
+        "Runs the tracker alone on a MOT Challenge detection file or a results log (NAME.jsonl)\n"
+        "of `spoton run`, to try tracker settings without inference.\n",
     .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE,
 };
 
@@ -22,8 +22,8 @@ int sp_command_track_main(const struct sp_command_context *context)
         return exit_code;
     if (options->input_count != 1 || !options->out_file) {
         fprintf(stderr, "spoton track: %s\n",
-                options->input_count != 1 ? "name one file of detections"
-                                          : "where to? Name a file with -o OUT.txt");
+                options->input_count != 1 ? "input: give one file of detections"
+                                          : "-o: missing; give an output file with -o OUT.txt");
         exit_code = SP_EXIT_USAGE;
     } else if (sp_command_track(&options->settings, options->input[0], options->out_file, &err) <
                0) {

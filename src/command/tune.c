@@ -1,11 +1,10 @@
-/* spoton tune: which settings serve the most cameras on this machine, and what they cost.
+/* spoton tune: finds the settings that serve the most cameras on this machine.
  *
- * Each try is a process of its own, so that one that fails ends nothing else: `spoton run` on the
- * first frames of the cameras, whose tracks are held against those of f32 on every frame (or both
- * against the ground truth, where that is known, with tracker settings that suit the try), then
- * `spoton bench`, which makes a JPEG of every frame. One setting after the other is tried from the
- * best so far, in the order of what they usually win.
- */
+ * Each trial runs in subprocesses, so that a failure affects only that trial: `spoton run` on the
+ * first frames of the cameras, whose tracks are compared with those of f32 on every frame (or both
+ * with ground truth, if given, and tracker settings tuned for the trial), then `spoton bench` with
+ * a JPEG of every frame. Starting from the best settings so far, one setting is varied after the
+ * other, in the order of their usual gain. */
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -29,7 +28,7 @@
 
 enum {
     FRAMES = 200,
-    TRIES_MAX = 40,
+    TRIALS_MAX = 40,
     FLAGS_MAX = 100,
     WORDS_MAX = 2 * SP_CAMERAS_MAX + FLAGS_MAX + 40,
     WORD_BYTES = 24
@@ -43,7 +42,7 @@ enum knob { PRECISION, ENGINE, SIZE, SKIP, STREAMS, THREADS, BATCH, KNOBS };
 static const struct {
     const char *key, *flag, *title;
     int width;
-    const char *values[10]; /* NULL ends them; none: as the machine is */
+    const char *values[10]; /* NULL-terminated; empty: depends on the machine */
 } knobs[KNOBS] = {
     [PRECISION] = {"PRECISION", "--precision", "prec.", -6, {"int8", "bf16", "f16", "f32"}},
     [ENGINE] = {"ENGINE", "--engine", "engine", -12, {NULL}},
@@ -60,13 +59,12 @@ static const struct {
 
 enum { MACHINE_VALUES = 8 };
 
-struct
-try {
+struct trial {
     const char *value[KNOBS];
     double frames_per_s, idf1, latency_ms;
-    struct sp_tune_tracker tracker; /* with --ground truth, once `tracked` */
+    struct sp_tune_tracker tracker; /* with --ground-truth, if `tracked` */
     bool tracked, good;
-    char lost[200]; /* why; empty: the best so far when it was tried */
+    char rejected[200]; /* reason; empty: the best so far at the time */
 };
 
 struct tune {
@@ -79,15 +77,15 @@ struct tune {
     char *flag[FLAGS_MAX]; /* all other settings, "--track-dt=auto" */
     int flags;
     double rate, floor, latency_ms;
-    double ground_truth_f1[SP_CAMERAS_MAX]; /* of f32 on every frame; used with --ground truth */
+    double ground_truth_f1[SP_CAMERAS_MAX]; /* of f32 on every frame; used with --ground-truth */
     char frames[WORD_BYTES], seconds[WORD_BYTES];
     char engine[MACHINE_VALUES][32], threads[MACHINE_VALUES][WORD_BYTES];
     int engines, thread_counts;
-    struct try tries[TRIES_MAX];
+    struct trial trials[TRIALS_MAX];
     int count;
 };
 
-/* ---- one try ---- */
+/* ---- one trial ---- */
 
 static void add_flag(void *user, const char *key, const char *value)
 {
@@ -103,21 +101,22 @@ static void add_flag(void *user, const char *key, const char *value)
     tune->flag[tune->flags++] = text;
 }
 
-static int add_words(const struct tune *tune, const struct try *try, const char **word, int count)
+static int add_words(const struct tune *tune, const struct trial *trial, const char **word,
+                     int count)
 {
     for (int i = 0; i < KNOBS; i++) {
         word[count++] = knobs[i].flag;
-        word[count++] = try->value[i];
+        word[count++] = trial->value[i];
     }
-    word[count++] = "--env"; /* it is in the flags */
+    word[count++] = "--env"; /* its settings are in the flags */
     word[count++] = "/dev/null";
     for (int i = 0; i < tune->flags; i++)
         word[count++] = tune->flag[i];
-    if (try->tracked) { /* the last of a flag counts */
+    if (trial->tracked) { /* the last occurrence of a flag counts */
         word[count++] = "--track-match-threshold";
-        word[count++] = sp_tune_tracker_match(try->tracker.match);
+        word[count++] = sp_tune_tracker_match(trial->tracker.match);
         word[count++] = "--track-high-threshold";
-        word[count++] = sp_tune_tracker_high(try->tracker.high);
+        word[count++] = sp_tune_tracker_high(trial->tracker.high);
     }
     word[count] = NULL;
     return count;
@@ -139,18 +138,19 @@ static int run(struct tune *tune, const char *const *word, char *out, struct sp_
     return sp_fail(err, SP_ERR_ENGINE, "%s", last);
 }
 
-static int track(struct tune *tune, const struct try *try, const char *name, struct sp_error *err)
+static int track(struct tune *tune, const struct trial *trial, const char *name,
+                 struct sp_error *err)
 {
     const char *word[WORDS_MAX];
     char out[PATH_MAX + 16], folder[PATH_MAX + 16];
     snprintf(folder, sizeof folder, "%s/%s", tune->work, name);
     const char *const first[] = {tune->program, "run", "--limit", tune->frames, "--out", folder};
     memcpy(word, first, sizeof first);
-    add_words(tune, try, word, 6);
+    add_words(tune, trial, word, 6);
     return run(tune, word, out, err);
 }
 
-/* Of one camera, from the folder of a run in `work`. */
+/* IDF1 of one camera of a run below `work`. */
 static int camera_f1(struct tune *tune, const char *run_name, int camera, double *idf1,
                      struct sp_error *err)
 {
@@ -162,103 +162,107 @@ static int camera_f1(struct tune *tune, const char *run_name, int camera, double
     return sp_identity_f1(reference, tested, atoll(tune->frames), idf1, err);
 }
 
-/* With --ground truth: how good the reference itself is. */
+/* With --ground-truth: IDF1 of the reference itself. */
 static int judge_reference(struct tune *tune, struct sp_error *err)
 {
     int result = SP_OK;
     for (int i = 0; tune->options->ground_truth && i < tune->cameras && result == SP_OK; i++) {
         result = camera_f1(tune, "reference", i, &tune->ground_truth_f1[i], err);
         if (result == SP_OK && tune->ground_truth_f1[i] <= 0)
-            result = sp_fail(err, SP_ERR_INVALID,
-                             "--truth: none of the people in %s/%s.txt is found by f32 in the "
-                             "first %s frames; is it of this camera?",
-                             tune->options->ground_truth, tune->name[i], tune->frames);
+            result =
+                sp_fail(err, SP_ERR_INVALID,
+                        "--ground-truth: %s/%s.txt: f32 finds none of the people in the first %s "
+                        "frames; check that it belongs to this camera",
+                        tune->options->ground_truth, tune->name[i], tune->frames);
     }
     return result;
 }
 
-/* Of the folder "try", over all cameras: sp_tune_judge. */
-static int judge_try(void *user, double *idf1, struct sp_error *err)
+/* sp_tune_judge: mean over all cameras of the folder "trial". */
+static int judge_trial(void *user, double *idf1, struct sp_error *err)
 {
     struct tune *tune = user;
     double sum = 0;
     int result = tune->interrupted() ? sp_fail(err, SP_ERR_INTERRUPTED, "interrupted") : SP_OK;
     for (int i = 0; i < tune->cameras && result == SP_OK; i++) {
-        double one = 0;
-        result = camera_f1(tune, "try", i, &one, err);
-        sum += tune->options->ground_truth ? one / tune->ground_truth_f1[i] : one;
+        double camera = 0;
+        result = camera_f1(tune, "trial", i, &camera, err);
+        sum += tune->options->ground_truth ? camera / tune->ground_truth_f1[i] : camera;
     }
     *idf1 = sum / tune->cameras;
     return result;
 }
 
-static int judge_tracks(struct tune *tune, struct try *try, struct sp_error *err)
+static int judge_tracks(struct tune *tune, struct trial *trial, struct sp_error *err)
 {
     char folder[PATH_MAX + 16];
-    int result = track(tune, try, "try", err);
+    int result = track(tune, trial, "trial", err);
     if (result < 0 || !tune->options->ground_truth)
-        return result < 0 ? result : judge_try(tune, &try->idf1, err);
-    snprintf(folder, sizeof folder, "%s/try", tune->work);
-    result = sp_tune_tracker(&try->tracker, tune->settings, folder, tune->name, tune->cameras,
-                             judge_try, tune, err);
+        return result < 0 ? result : judge_trial(tune, &trial->idf1, err);
+    snprintf(folder, sizeof folder, "%s/trial", tune->work);
+    result = sp_tune_tracker(&trial->tracker, tune->settings, folder, tune->name, tune->cameras,
+                             judge_trial, tune, err);
     if (result < 0)
         return result;
-    try->tracked = true;
-    try->idf1 = try->tracker.idf1[try->tracker.match][try->tracker.high];
+    trial->tracked = true;
+    trial->idf1 = trial->tracker.idf1[trial->tracker.match][trial->tracker.high];
     return SP_OK;
 }
 
-static int measure_speed(struct tune *tune, struct try *try, struct sp_error *err)
+static int measure_speed(struct tune *tune, struct trial *trial, struct sp_error *err)
 {
     const char *word[WORDS_MAX];
     char out[PATH_MAX + 16];
     const char *const first[] = {tune->program, "bench", "--json", "--seconds", tune->seconds};
     json_error_t where;
     memcpy(word, first, sizeof first);
-    add_words(tune, try, word, 5);
+    add_words(tune, trial, word, 5);
     int result = run(tune, word, out, err);
     if (result < 0)
         return result;
     json_t *root = json_load_file(out, 0, &where);
     const json_t *engine = json_object_get(json_object_get(root, "stages"), "engine");
-    try->frames_per_s = json_number_value(json_object_get(root, "frames_per_s"));
-    try->latency_ms = json_number_value(json_object_get(engine, "p95_ms"));
+    trial->frames_per_s = json_number_value(json_object_get(root, "frames_per_s"));
+    trial->latency_ms = json_number_value(json_object_get(engine, "p95_ms"));
     json_decref(root);
-    return try->frames_per_s > 0
+    return trial->frames_per_s > 0
                ? SP_OK
-               : sp_fail(err, SP_ERR_FORMAT, "spoton bench said no rate: %s", where.text);
+               : sp_fail(err, SP_ERR_FORMAT, "spoton bench: no rate in its output: %s", where.text);
 }
 
-static int cameras_served(const struct tune *tune, const struct try *try)
+static int cameras_served(const struct tune *tune, const struct trial *trial)
 {
-    return (int)(try->frames_per_s / tune->rate);
+    return (int)(trial->frames_per_s / tune->rate);
 }
 
-/* Only an interruption is an error: what fails has lost. */
-static int attempt(struct tune *tune, const struct try *best, struct try *try, struct sp_error *err)
+/* Returns an error only if interrupted; a failed trial is rejected. */
+static int run_trial(struct tune *tune, const struct trial *best, struct trial *trial,
+                     struct sp_error *err)
 {
     struct sp_error why = {0};
-    int result = judge_tracks(tune, try, &why);
-    bool right = result == SP_OK && try->idf1 >= tune->floor;
-    if (result == SP_OK && !right)
-        snprintf(try->lost, sizeof try->lost, "tracks: IDF1 %.3f %s f32, at least %.2f is wanted",
-                 try->idf1, tune->options->ground_truth ? "times that of" : "against", tune->floor);
-    if (right)
-        result = measure_speed(tune, try, &why);
+    int result = judge_tracks(tune, trial, &why);
+    bool accurate = result == SP_OK && trial->idf1 >= tune->floor;
+    if (result == SP_OK && !accurate)
+        snprintf(trial->rejected, sizeof trial->rejected, "tracks: IDF1 %.3f %s f32; %.2f required",
+                 trial->idf1, tune->options->ground_truth ? "times that of" : "against",
+                 tune->floor);
+    if (accurate)
+        result = measure_speed(tune, trial, &why);
     if (result == SP_ERR_INTERRUPTED) {
         if (err)
             *err = why;
         return result;
     }
     if (result < 0)
-        snprintf(try->lost, sizeof try->lost, "%s", why.text);
-    else if (right && try->latency_ms > tune->latency_ms)
-        snprintf(try->lost, sizeof try->lost,
-                 "latency: %.0f ms in the engine, at most %.0f is wanted", try->latency_ms,
+        snprintf(trial->rejected, sizeof trial->rejected, "%s", why.text);
+    else if (accurate && trial->latency_ms > tune->latency_ms)
+        snprintf(trial->rejected, sizeof trial->rejected,
+                 "latency: %.0f ms in the engine; the limit is %.0f", trial->latency_ms,
                  tune->latency_ms);
-    else if (right && best && try->frames_per_s <= best->frames_per_s)
-        snprintf(try->lost, sizeof try->lost, "slower than %.1f frames/s", best->frames_per_s);
-    try->good = result == SP_OK && try->lost[0] == '\0';
+    else if (accurate && best && trial->frames_per_s <= best->frames_per_s)
+        snprintf(trial->rejected, sizeof trial->rejected, "slower than %.1f frames/s",
+                 best->frames_per_s);
+    trial->good = result == SP_OK && trial->rejected[0] == '\0';
     return SP_OK;
 }
 
@@ -270,34 +274,33 @@ static void print_head(bool ground_truth)
            ground_truth ? " match high" : "");
 }
 
-static void print_try(const struct tune *tune, const struct try *try)
+static void print_trial(const struct tune *tune, const struct trial *trial)
 {
     for (int i = 0; i < KNOBS; i++)
-        printf("%*s ", knobs[i].width, try->value[i]);
-    printf("%9.1f %8d %7.3f %8.1f", try->frames_per_s, cameras_served(tune, try), try->idf1,
-           try->latency_ms);
+        printf("%*s ", knobs[i].width, trial->value[i]);
+    printf("%9.1f %8d %7.3f %8.1f", trial->frames_per_s, cameras_served(tune, trial), trial->idf1,
+           trial->latency_ms);
     if (tune->options->ground_truth)
-        printf(" %5s %4s", try->tracked ? sp_tune_tracker_match(try->tracker.match) : "",
-               try->tracked ? sp_tune_tracker_high(try->tracker.high) : "");
-    printf("  %s\n", try->good ? "best so far" : try->lost);
+        printf(" %5s %4s", trial->tracked ? sp_tune_tracker_match(trial->tracker.match) : "",
+               trial->tracked ? sp_tune_tracker_high(trial->tracker.high) : "");
+    printf("  %s\n", trial->good ? "best so far" : trial->rejected);
     fflush(stdout);
 }
 
 /* ---- the search ---- */
 
-static bool was_tried(const struct tune *tune, const struct try *try)
+static bool was_tried(const struct tune *tune, const struct trial *trial)
 {
     for (int i = 0; i < tune->count; i++) {
-        if (memcmp(tune->tries[i].value, try->value, sizeof try->value) == 0)
+        if (memcmp(tune->trials[i].value, trial->value, sizeof trial->value) == 0)
             return true;
     }
     return false;
 }
 
-/* What this machine has: the engines that run here, fewer threads than its cores. An engine that is
- * set (ENGINE) stays. */
-static int look_at_machine(struct tune *tune, const struct sp_settings *settings,
-                           struct sp_error *err)
+/* Collects the values to try on this machine: its engines (unless ENGINE is set) and thread counts
+ * below its number of cores. */
+static int read_machine(struct tune *tune, const struct sp_settings *settings, struct sp_error *err)
 {
     const struct spoton_engine_api *chosen = NULL;
     struct sp_engine_report reports[MACHINE_VALUES];
@@ -331,64 +334,64 @@ static const char *value_of(const struct tune *tune, enum knob knob, int i)
     return knobs[knob].values[i];
 }
 
-static struct try first_try(const struct tune *tune, const char *precision)
+static struct trial first_trial(const struct tune *tune, const char *precision)
 {
-    struct try first = {0};
+    struct trial first = {0};
     for (int i = 0; i < KNOBS; i++)
         first.value[i] = value_of(tune, (enum knob)i, 0);
     first.value[PRECISION] = precision;
     return first;
 }
 
-/* A knob's other values, from the best so far. */
-static int turn(struct tune *tune, enum knob knob, const struct try **best, struct sp_error *err)
+/* Tries the other values of a knob, starting from the best settings so far. */
+static int vary(struct tune *tune, enum knob knob, const struct trial **best, struct sp_error *err)
 {
     const char *value;
-    for (int i = 0; (value = value_of(tune, knob, i)) && tune->count < TRIES_MAX; i++) {
-        struct try next = {0};
+    for (int i = 0; (value = value_of(tune, knob, i)) && tune->count < TRIALS_MAX; i++) {
+        struct trial next = {0};
         memcpy(next.value, (*best)->value, sizeof next.value);
         next.value[knob] = value;
         if (knob == ENGINE && value != (*best)->value[ENGINE])
-            next.value[PRECISION] = "auto"; /* what is best in one is not there in the other */
+            next.value[PRECISION] = "auto"; /* engines differ in their precisions */
         if (was_tried(tune, &next))
             continue;
-        struct try *now = &tune->tries[tune->count++];
+        struct trial *now = &tune->trials[tune->count++];
         *now = next;
-        int result = attempt(tune, (*best)->good ? *best : NULL, now, err);
+        int result = run_trial(tune, (*best)->good ? *best : NULL, now, err);
         if (result < 0)
             return result;
-        print_try(tune, now);
+        print_trial(tune, now);
         if (now->good)
             *best = now;
-        /* Less of what the tracks are made of will not bring them back. */
-        else if (knob == SKIP && strncmp(now->lost, "tracks", 6) == 0)
+        /* Fewer inferred frames cannot improve the tracks. */
+        else if (knob == SKIP && strncmp(now->rejected, "tracks", 6) == 0)
             break;
     }
     return SP_OK;
 }
 
-static int search(struct tune *tune, const struct try **best, struct sp_error *err)
+static int search(struct tune *tune, const struct trial **best, struct sp_error *err)
 {
-    struct try *now = &tune->tries[tune->count++];
-    *now = first_try(tune, "auto");
-    int result = attempt(tune, NULL, now, err);
+    struct trial *now = &tune->trials[tune->count++];
+    *now = first_trial(tune, "auto");
+    int result = run_trial(tune, NULL, now, err);
     if (result < 0)
         return result;
-    print_try(tune, now);
+    print_trial(tune, now);
     *best = now;
     for (int knob = 0; knob < KNOBS && result == SP_OK; knob++)
-        result = turn(tune, (enum knob)knob, best, err);
+        result = vary(tune, (enum knob)knob, best, err);
     if (result < 0)
         return result;
     return (*best)->good ? SP_OK
                          : sp_fail(err, SP_ERR_UNSUPPORTED,
-                                   "nothing that was tried keeps the floors; the defaults: %s",
-                                   (*best)->lost);
+                                   "tune: no trial meets the requirements; the defaults: %s",
+                                   (*best)->rejected);
 }
 
 /* ---- .env ---- */
 
-static int write_env(const struct tune *tune, const struct try *best, const char *path,
+static int write_env(const struct tune *tune, const struct trial *best, const char *path,
                      struct sp_error *err)
 {
     char cameras[16];
@@ -411,8 +414,8 @@ static int write_env(const struct tune *tune, const struct try *best, const char
 
 /* ---- the command ---- */
 
-/* Without cameras: the demo clip as four. The tries find them in the environment: other users of
- * the machine can read a command line. */
+/* Without cameras: the demo clip as four cameras. Passed to subprocesses in the environment, since
+ * other users can read a command line. */
 static int name_cameras(struct tune *tune, struct sp_settings *settings, struct sp_error *err)
 {
     static const char *const names[] = {"c1", "c2", "c3", "c4"};
@@ -454,14 +457,14 @@ static int prepare(struct tune *tune, struct sp_settings *settings, struct sp_er
         return sp_fail(err, sp_error_from_errno(errno), "%s: %s", tune->work, strerror(errno));
     tune->settings = settings;
     sp_settings_each(settings, add_flag, tune);
-    int result = look_at_machine(tune, settings, err);
+    int result = read_machine(tune, settings, err);
     return result == SP_OK ? name_cameras(tune, settings, err) : result;
 }
 
 static int tune_all(struct tune *tune, struct sp_error *err)
 {
-    const struct try f32 = first_try(tune, "f32");
-    const struct try *best = NULL;
+    const struct trial f32 = first_trial(tune, "f32");
+    const struct trial *best = NULL;
     const char *path = tune->options->env_path ? tune->options->env_path : ".env";
     int result = sp_env_check_place(path, err);
     if (result < 0)
@@ -474,7 +477,7 @@ static int tune_all(struct tune *tune, struct sp_error *err)
         result = search(tune, &best, err);
     if (result < 0 || !best)
         return result;
-    const struct try *first = &tune->tries[0];
+    const struct trial *first = &tune->trials[0];
     if (best->tracked)
         sp_tune_tracker_print(&best->tracker);
     printf("\nchosen: %.1f frames/s, %.2f times the defaults, %d cameras of %.0f frames/s\n",
@@ -487,8 +490,8 @@ static int tune_all(struct tune *tune, struct sp_error *err)
     return result;
 }
 
-/* With the settings as they are. */
-static int say_capacity(struct tune *tune, struct sp_error *err)
+/* --capacity: with the current settings. */
+static int print_capacity(struct tune *tune, struct sp_error *err)
 {
     const struct sp_settings *s = &tune->options->settings;
     char size[WORD_BYTES], skip[WORD_BYTES], streams[WORD_BYTES], threads[WORD_BYTES],
@@ -498,32 +501,32 @@ static int say_capacity(struct tune *tune, struct sp_error *err)
     snprintf(streams, sizeof streams, "%d", s->streams);
     snprintf(threads, sizeof threads, "%d", s->threads);
     snprintf(batch, sizeof batch, "%d", s->engine_batch);
-    struct try now = {.value = {
-                          [PRECISION] = sp_precision_name((enum spoton_precision)s->precision),
-                          [ENGINE] = s->engine,
-                          [SIZE] = size,
-                          [SKIP] = skip,
-                          [STREAMS] = s->streams ? streams : "auto",
-                          [THREADS] = s->threads ? threads : "auto",
-                          [BATCH] = s->engine_batch ? batch : "auto",
-                      }};
+    struct trial now = {.value = {
+                            [PRECISION] = sp_precision_name((enum spoton_precision)s->precision),
+                            [ENGINE] = s->engine,
+                            [SIZE] = size,
+                            [SKIP] = skip,
+                            [STREAMS] = s->streams ? streams : "auto",
+                            [THREADS] = s->threads ? threads : "auto",
+                            [BATCH] = s->engine_batch ? batch : "auto",
+                        }};
     int result = measure_speed(tune, &now, err);
     if (result == SP_OK)
-        printf("%d cameras of %.0f frames/s: %.1f frames/s in all, a JPEG of every frame\n",
+        printf("%d cameras of %.0f frames/s: %.1f frames/s in total, with a JPEG of every frame\n",
                cameras_served(tune, &now), tune->rate, now.frames_per_s);
     return result;
 }
 
 static const struct sp_command_usage usage = {
     .name = "tune",
-    .synopsis = "[--camera NAME=URL]... [URL...] [--rate N] [--required SHARE] [--truth DIR]\n"
-                "                   [--capacity]",
+    .synopsis =
+        "[--camera NAME=URL]... [URL...] [--rate N] [--required SHARE] [--ground-truth DIR]\n"
+        "                   [--capacity]",
     .about =
-        "Tries precision, engine, input size, FRAME_SKIP, streams, threads and batch on the "
-        "cameras\n"
-        "(files, or the demo clip) and writes what serves the most of them into .env, where the\n"
-        "tracks stay near those of f32 on every frame. --capacity: how many fit, as it is set "
-        "now.\n",
+        "Tries precision, engine, input size, FRAME_SKIP, streams, threads and batch on the\n"
+        "cameras (files, or the demo clip) and writes to .env the settings that serve the most\n"
+        "cameras with tracks close to those of f32 on every frame. --capacity: only measures how\n"
+        "many cameras the current settings can serve.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_LIMIT | SP_TAKES_TUNE,
 };
 
@@ -541,7 +544,7 @@ int sp_command_tune_main(const struct sp_command_context *context)
         tune->interrupted = context->interrupted;
         result = prepare(tune, &options->settings, &err);
         if (result == SP_OK)
-            result = options->capacity ? say_capacity(tune, &err) : tune_all(tune, &err);
+            result = options->capacity ? print_capacity(tune, &err) : tune_all(tune, &err);
         if (tune->work[0])
             sp_remove_folder(tune->work);
         for (int i = 0; i < tune->flags; i++)

@@ -17,7 +17,7 @@ static const struct pair_value matches[SP_TUNE_MATCHES] = {
 static const struct pair_value highs[SP_TUNE_HIGHS] = {
     {"0.3", 0.3}, {"0.4", 0.4}, {"0.5", 0.5}, {"0.6", 0.6}};
 
-/* The defaults: they win where nothing is better. */
+/* The defaults, chosen unless another pair is better. */
 enum { DEFAULT_MATCH = 0, DEFAULT_HIGH = 2 };
 
 const char *sp_tune_tracker_match(int match)
@@ -86,10 +86,10 @@ int sp_tune_tracker(struct sp_tune_tracker *out, const struct sp_settings *setti
     if (!changed)
         return sp_fail(err, SP_ERR_NO_MEMORY, "tune: out of memory");
     *changed = *settings;
-    changed->frame_skip = 1; /* the results log says what was inferred */
-    /* Each replay would say what it did. */
-    bool said = sp_log_enabled(SP_LOG_INFO), debug = sp_log_enabled(SP_LOG_DEBUG);
-    if (said)
+    changed->frame_skip = 1; /* the results log names the inferred frames */
+    /* Otherwise each replay would log its result. */
+    bool info = sp_log_enabled(SP_LOG_INFO), debug = sp_log_enabled(SP_LOG_DEBUG);
+    if (info)
         sp_log_set_level(SP_LOG_WARNING);
     int result = SP_OK;
     for (int i = 0; i < SP_TUNE_MATCHES * SP_TUNE_HIGHS && result == SP_OK; i++) {
@@ -102,7 +102,7 @@ int sp_tune_tracker(struct sp_tune_tracker *out, const struct sp_settings *setti
         choose(out);
         result = track_all(changed, out->match, out->high, folder, name, names, err);
     }
-    if (said)
+    if (info)
         sp_log_set_level(debug ? SP_LOG_DEBUG : SP_LOG_INFO);
     free(changed);
     return result;
@@ -110,8 +110,8 @@ int sp_tune_tracker(struct sp_tune_tracker *out, const struct sp_settings *setti
 
 void sp_tune_tracker_print(const struct sp_tune_tracker *tracker)
 {
-    printf("\ntracker settings with these, IDF1 times that of f32, and the mean with the "
-           "neighbours, which decides:\n%-22s",
+    printf("\ntracker settings: IDF1 relative to f32, and its mean over the neighbours, which "
+           "decides:\n%-22s",
            "TRACK_MATCH_THRESHOLD");
     for (int h = 0; h < SP_TUNE_HIGHS; h++)
         printf("      high %s", highs[h].text);

@@ -13,10 +13,10 @@
 
 static int cannot_write(const char *path, int why, struct sp_error *err)
 {
-    return sp_fail(err, sp_error_from_errno(why), "%s cannot be written: %s", path, strerror(why));
+    return sp_fail(err, sp_error_from_errno(why), "%s: cannot be written: %s", path, strerror(why));
 }
 
-/* The file beside, which is renamed when it is whole; NULL and errno. */
+/* Opens PATH.part, renamed to PATH when complete; NULL with errno. */
 static FILE *open_atomic_file(char part[PATH_MAX], const char *path)
 {
     if (snprintf(part, PATH_MAX, "%s.part", path) >= PATH_MAX) {
@@ -63,8 +63,8 @@ static bool copy_others(FILE *in, FILE *out, const struct sp_env_line *lines, si
     return copied;
 }
 
-/* A file of secrets stays as private as it was. */
-static bool keep_rights(FILE *in, FILE *out)
+/* Keeps owner and mode: the file may hold secrets. */
+static bool keep_mode(FILE *in, FILE *out)
 {
     struct stat about;
     if (fstat(fileno(in), &about) != 0)
@@ -82,8 +82,7 @@ int sp_env_change(const char *path, const struct sp_env_line *lines, size_t coun
     if (!out)
         return cannot_write(path, errno, err);
     FILE *in = fopen(path, "re");
-    bool written =
-        in ? keep_rights(in, out) && copy_others(in, out, lines, count) : errno == ENOENT;
+    bool written = in ? keep_mode(in, out) && copy_others(in, out, lines, count) : errno == ENOENT;
     for (size_t i = 0; written && i < count; i++)
         if (lines[i].value)
             written = fprintf(out, "%s=%s\n", lines[i].key, lines[i].value) >= 0;

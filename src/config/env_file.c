@@ -22,9 +22,9 @@ struct reader {
     char name[NAME_SHOWN_BYTES];
     char where[NAME_SHOWN_BYTES + 24]; /* ".env line 3" */
     int line;
-    int row_line[ROWS_MAX]; /* where each row was set; 0: not yet */
+    int row_line[ROWS_MAX]; /* line that set each row; 0: none */
     int camera_line[SP_CAMERAS_MAX];
-    int no_line; /* stays 0: of a camera that is not there yet */
+    int no_line; /* stays 0: for a camera that is not set yet */
     char value[SP_PATH_BYTES];
 };
 
@@ -46,7 +46,7 @@ static const char *skip_blanks(const char *at, const char *end)
     return at;
 }
 
-/* What is not KEY=VALUE may be anything, a password too: only the start of a word is shown. */
+/* A malformed line may hold a password: only the start of a word is shown. */
 static int refuse_line(const struct reader *reader, const char *at, const char *end)
 {
     int shown = 0;
@@ -54,21 +54,19 @@ static int refuse_line(const struct reader *reader, const char *at, const char *
         shown++;
     if (shown == 0)
         return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s is not KEY=VALUE, a comment or empty. See docs/CONFIG.md",
-                       reader->where);
+                       "%s: not KEY=VALUE, a comment or empty; see docs/CONFIG.md", reader->where);
     return sp_fail(reader->err, SP_ERR_INVALID,
-                   "%s is not KEY=VALUE: after \"%.*s\" a '=' is missing. See docs/CONFIG.md",
-                   reader->where, shown, at);
+                   "%s: no '=' after \"%.*s\"; write KEY=VALUE, see docs/CONFIG.md", reader->where,
+                   shown, at);
 }
 
 static int refuse_long_value(const struct reader *reader, const char *key)
 {
-    return sp_fail(reader->err, SP_ERR_INVALID,
-                   "%s: the value of %s is too long: at most %d bytes are allowed", reader->where,
-                   key, SP_PATH_BYTES - 1);
+    return sp_fail(reader->err, SP_ERR_INVALID, "%s: %s: value too long; the limit is %d bytes",
+                   reader->where, key, SP_PATH_BYTES - 1);
 }
 
-/* 'as it is' or "with \" \\ \$ \` escaped"; then only a comment may follow. */
+/* 'literal' or "with \" \\ \$ \` as escapes"; only a comment may follow. */
 static int read_quoted(struct reader *reader, const char *key, const char *at, const char *end)
 {
     char quote = *at++;
@@ -83,18 +81,17 @@ static int read_quoted(struct reader *reader, const char *key, const char *at, c
     reader->value[used] = '\0';
     if (at == end)
         return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s: the value of %s begins with %c and has no closing %c", reader->where,
-                       key, quote, quote);
+                       "%s: %s: opening %c without a closing %c; add it", reader->where, key, quote,
+                       quote);
     const char *rest = skip_blanks(++at, end);
     if (rest < end && (*rest != '#' || rest == at))
         return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s: after the closing %c of %s's value stands more text: put all of it "
-                       "inside the quotes",
+                       "%s: text after the closing %c of %s; move it inside the quotes",
                        reader->where, quote, key);
     return SP_OK;
 }
 
-/* Up to a '#' that follows a blank; blanks at the ends do not count. `at` follows the '='. */
+/* Up to a '#' after a blank, trimmed. `at` is behind the '='. */
 static int read_plain(struct reader *reader, const char *key, const char *at, const char *end)
 {
     const char *start = skip_blanks(at, end);
@@ -112,7 +109,7 @@ static int read_plain(struct reader *reader, const char *key, const char *at, co
     return SP_OK;
 }
 
-/* The place where this file says which line set the key; NULL for an unknown key. */
+/* Where the reader stores the line that set the key; NULL for an unknown key. */
 static int *line_of_key(struct reader *reader, const char *key)
 {
     if (strncmp(key, "CAMERA_", 7) == 0) {
@@ -128,14 +125,14 @@ static int set_key(struct reader *reader, const char *key, const char *at, const
     const char *advice = sp_setting_legacy(key);
     const int *before = line_of_key(reader, key);
     if (!before && advice) {
-        sp_log(SP_LOG_WARNING, "%s: %s has no effect in spoton: %s", reader->where, key, advice);
+        sp_log(SP_LOG_WARNING, "%s: %s: no effect in spoton; %s", reader->where, key, advice);
         return SP_OK;
     }
     reader->value[0] = '\0';
     if (before && *before > 0)
         return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s: %s was set in line %d already: remove one of the two", reader->where,
-                       key, *before);
+                       "%s: %s: already set in line %d; remove one of the two", reader->where, key,
+                       *before);
     if (before) {
         const char *start = skip_blanks(at, end);
         int result = start < end && (*start == '"' || *start == '\'')
@@ -160,8 +157,8 @@ static int read_line(struct reader *reader, const char *at, const char *end)
     if (at == end || *at == '#')
         return SP_OK;
     if (memchr(at, '\0', (size_t)(end - at)))
-        return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s holds a NUL byte: this is no text file in UTF-8", reader->where);
+        return sp_fail(reader->err, SP_ERR_INVALID, "%s: NUL byte; save the file as UTF-8 text",
+                       reader->where);
     if (end - at > 7 && memcmp(at, "export", 6) == 0 && is_blank(at[6]))
         at = skip_blanks(at + 6, end);
     const char *key_end = at;
@@ -175,7 +172,7 @@ static int read_line(struct reader *reader, const char *at, const char *end)
     size_t key_bytes = (size_t)(key_end - at);
     if (key_bytes >= sizeof key)
         return sp_fail(reader->err, SP_ERR_INVALID,
-                       "%s: %.40s... is not a setting. See docs/CONFIG.md", reader->where, at);
+                       "%s: %.40s...: unknown setting; see docs/CONFIG.md", reader->where, at);
     memcpy(key, at, key_bytes);
     key[key_bytes] = '\0';
     return set_key(reader, key, equals + 1, end);
@@ -186,13 +183,13 @@ int sp_settings_read_env_text(struct sp_settings *settings, const char *text, si
 {
     struct reader reader = {.settings = settings, .err = err};
     size_t name_bytes = strlen(name);
-    if (name_bytes < sizeof reader.name) /* of a long path the end tells more */
+    if (name_bytes < sizeof reader.name) /* of a long path the end is shown */
         memcpy(reader.name, name, name_bytes);
     else
         snprintf(reader.name, sizeof reader.name, "...%s",
                  name + name_bytes - (sizeof reader.name - 4));
     if (bytes >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0))
-        return sp_fail(err, SP_ERR_INVALID, "%s is in UTF-16: save it as UTF-8", reader.name);
+        return sp_fail(err, SP_ERR_INVALID, "%s: UTF-16; save it as UTF-8", reader.name);
     const char *at = text + sp_line_mark_bytes(text, bytes), *end = text + bytes;
     while (at < end) {
         size_t next, length = sp_line_bytes(at, (size_t)(end - at), &next);
@@ -205,7 +202,7 @@ int sp_settings_read_env_text(struct sp_settings *settings, const char *text, si
     return SP_OK;
 }
 
-/* Reads to the end, as a pipe has no size. The caller frees *out. */
+/* Reads to the end, since a pipe has no size. The caller frees *out. */
 static int read_whole(int fd, const char *path, char **out, size_t *out_bytes, struct sp_error *err)
 {
     size_t capacity = 16384, used = 0;
@@ -215,9 +212,8 @@ static int read_whole(int fd, const char *path, char **out, size_t *out_bytes, s
             char *grown = capacity > FILE_BYTES_MAX ? NULL : realloc(text, capacity * 2);
             if (!grown && capacity > FILE_BYTES_MAX) {
                 free(text);
-                return sp_fail(err, SP_ERR_INVALID,
-                               "%s is larger than %d MB: this is no settings file", path,
-                               FILE_BYTES_MAX >> 20);
+                return sp_fail(err, SP_ERR_INVALID, "%s: larger than %d MB; give a settings file",
+                               path, FILE_BYTES_MAX >> 20);
             }
             if (!grown)
                 free(text);
@@ -225,14 +221,14 @@ static int read_whole(int fd, const char *path, char **out, size_t *out_bytes, s
             capacity *= 2;
         }
         if (!text)
-            return sp_fail(err, SP_ERR_NO_MEMORY, "%s: no memory to read it", path);
+            return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", path);
         ssize_t n = read(fd, text + used, capacity - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
             int code = errno;
             free(text);
-            return sp_fail(err, SP_ERR_IO, "%s cannot be read: %s", path, strerror(code));
+            return sp_fail(err, SP_ERR_IO, "%s: cannot be read: %s", path, strerror(code));
         }
         if (n == 0)
             break;
@@ -247,12 +243,12 @@ int sp_settings_read_env_file(struct sp_settings *settings, const char *path, st
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return sp_fail(err, sp_error_from_errno(errno), "%s cannot be opened: %s", path,
-                       strerror(errno));
+        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be opened: %s; check the path",
+                       path, strerror(errno));
     struct stat about;
     if (fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
         close(fd);
-        return sp_fail(err, SP_ERR_INVALID, "%s is a directory: give a file of KEY=VALUE lines",
+        return sp_fail(err, SP_ERR_INVALID, "%s: is a directory; give a file of KEY=VALUE lines",
                        path);
     }
     char *text = NULL;

@@ -4,16 +4,17 @@
 
 enum { COLUMN = 36, WIDTH = 100 };
 
-/* Breaks `text` at blanks into lines of WIDTH - COLUMN, indented by COLUMN but for the first. */
+/* Breaks `text` at blanks into lines of WIDTH - COLUMN; all but the first are indented by COLUMN.
+ */
 static void print_wrapped(FILE *to, const char *text)
 {
-    size_t room = WIDTH - COLUMN;
-    while (strlen(text) > room) {
-        size_t n = room;
+    size_t width = WIDTH - COLUMN;
+    while (strlen(text) > width) {
+        size_t n = width;
         while (n > 0 && text[n] != ' ')
             n--;
         if (n == 0)
-            n = room;
+            n = width;
         fprintf(to, "%.*s\n%*s", (int)n, text, COLUMN, "");
         text += n + (text[n] == ' ');
     }
@@ -23,8 +24,8 @@ static void print_wrapped(FILE *to, const char *text)
 void sp_settings_print_help(FILE *to)
 {
     const char *group = "";
-    fputs("Settings are flags, lines of the .env file or environment variables: --frame-skip 2 is "
-          "FRAME_SKIP=2.\nIn brackets: the default; what is allowed.\n\n",
+    fputs("A setting is a flag, a line of the .env file or an environment variable:\n"
+          "--frame-skip 2 is FRAME_SKIP=2. In brackets: [default; allowed values].\n\n",
           to);
     for (size_t i = 0; i < sp_setting_count; i++) {
         const struct sp_setting_row *row = &sp_setting_table[i];
@@ -68,23 +69,24 @@ static void print_renamed(void *user, const char *key, const char *name)
 static const char introduction[] =
     "# Settings\n"
     "\n"
-    "This page is printed by the program from its table of settings (`spoton config`); a "
-    "test\n"
-    "compares them. Change `src/config/table.c`, not this page.\n"
+    "This page is printed by `spoton config` from the table in `src/config/table.c`; edit the "
+    "table,\n"
+    "then run `make docs`.\n"
     "\n"
-    "A setting has the same name everywhere. The later place wins:\n"
+    "A setting has the same name everywhere. Later sources override earlier ones:\n"
     "\n"
     "1. the default,\n"
-    "2. the file `.env` in the current directory, or the one that `--env FILE` names,\n"
-    "3. the environment; a variable that is empty counts as not set,\n"
-    "4. the flag on the command line: `FRAME_SKIP` is `--frame-skip`.\n"
+    "2. the file `.env` in the current directory, or the file given by `--env FILE`,\n"
+    "3. environment variables; an empty variable counts as not set,\n"
+    "4. command-line flags: `FRAME_SKIP` is `--frame-skip`.\n"
     "\n"
-    "What is not a setting, or not in its range, stops the start: the message says where it was\n"
-    "found, the nearest name, and what is allowed. Only variables of the environment that have\n"
-    "other names are left alone.\n"
+    "An unknown setting or an invalid value stops the start with an error that names the source, "
+    "the\n"
+    "nearest known name and the allowed values. Other environment variables are ignored.\n"
     "\n"
-    "Switches take true, false, yes, no, on, off, 1 or 0; the flag alone means true. Words may be\n"
-    "written in capitals. Numbers are decimal, with a point.\n"
+    "Switches accept true, false, yes, no, on, off, 1 or 0; the flag alone means true. Values that "
+    "are\n"
+    "words may be in upper or lower case. Numbers are decimal, with a point.\n"
     "\n"
     "## The .env file\n"
     "\n"
@@ -93,33 +95,35 @@ static const char introduction[] =
     "YOLO_CONFIDENCE_THRESHOLD=0.4\n"
     "export FRAME_SKIP = 2              # \"export\" and blanks are allowed, and so is this "
     "comment\n"
-    "CLASSES=\"person, dog\"              # quotes; inside double ones \\\" \\\\ \\$ \\` are "
+    "CLASSES=\"person, dog\"              # quotes; inside double quotes \\\" \\\\ \\$ \\` are "
     "escapes\n"
     "CAMERA_door='rtsp://user:secret@192.0.2.7/live'\n"
     "```\n"
     "\n"
-    "A `#` begins a comment at the start of a line or after a blank. Nothing is expanded: `$` "
-    "stands\n"
-    "for itself. A setting may stand in the file only once.\n"
+    "A `#` starts a comment at the start of a line or after a blank. Variables are not expanded: "
+    "`$` is\n"
+    "literal. A setting may appear in the file only once.\n"
     "\n"
     "## Cameras\n"
     "\n"
-    "`CAMERA_<NAME>=URL` in the file or in the environment, `--camera NAME=URL` on the command "
-    "line,\n"
-    "or just the URL there. A URL is a file or anything else that FFmpeg opens. The name has\n"
-    "letters, digits, `_`, `-` and `.`, begins with none of the last two, and names the camera's\n"
+    "`CAMERA_<NAME>=URL` in the file or in the environment, `--camera NAME=URL` or just the URL on "
+    "the\n"
+    "command line. A URL is a file or any input that FFmpeg opens. A name consists of letters, "
+    "digits,\n"
+    "`_`, `-` and `.`, does not start with `-` or `.`, and is the base name of the camera's "
+    "output\n"
     "files. A plain URL is named after its file: `clips/door.mp4` is `door`, a second one "
     "`door-2`.\n"
-    "Cameras of the command line are added to the others; one of the same name replaces it. At "
-    "most\n"
-    "64 cameras run in one process.\n"
+    "Cameras on the command line are added to the others; a camera of the same name is replaced. "
+    "The\n"
+    "maximum is 64 cameras per process.\n"
     "\n"
-    "Secrets in URLs are never shown: user parts, values of keys other than harmless ones\n"
-    "(`channel=1`), tokens in paths. A password does not have to be percent-encoded. Prefer the "
-    "file\n"
-    "(mode 600) or the environment to `--camera`: the program overwrites its command line, but\n"
-    "other users of the machine can read it until it has started, and the shell keeps it in its\n"
-    "history.\n";
+    "Secrets in URLs are never shown: user parts, query values other than harmless ones "
+    "(`channel=1`)\n"
+    "and tokens in paths. Passwords need no percent-encoding. Prefer the file (mode 600) or the\n"
+    "environment to `--camera`: the program overwrites its command line at the start, but until "
+    "then\n"
+    "other users can read it, and the shell keeps it in its history.\n";
 
 void sp_settings_print_markdown(FILE *to)
 {
@@ -135,9 +139,10 @@ void sp_settings_print_markdown(FILE *to)
         }
         print_row(to, &sp_setting_table[i]);
     }
-    fputs("\n## Settings of the system that spoton replaces\n\n"
-          "An `.env` file may still hold these. They have no effect and are named in the log at\n"
-          "the start; a `*` stands for the rest of a name.\n\n"
+    fputs("\n## Settings of SpotOn without effect\n\n"
+          "An `.env` file of SpotOn stays valid. These settings have no effect and are listed in "
+          "the\n"
+          "log at the start; a `*` is any suffix.\n\n"
           "| Setting | Instead |\n|---|---|\n",
           to);
     sp_setting_each_legacy(print_legacy, to);

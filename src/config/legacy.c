@@ -1,42 +1,42 @@
-/* Keys of the system that spoton replaces. Its .env files keep working: these keys are accepted
- * there, and the log says what to use instead. */
+/* Settings of SpotOn. Its .env files stay readable: these keys are accepted and have no effect; the
+ * log names what to use instead. */
 #include "config/table.h"
 
 #include <string.h>
 
-#define NO_BOUNDS "people are where they stand, and how sure that is counts; docs/SPACE.md"
-#define NO_RADIUS "there is no radius: evidence over time decides; docs/SPACE.md"
-#define NO_TRAILS "trails are always there; TRAIL_LENGTH says how long"
+#define NO_BOUNDS                                                                                  \
+    "positions outside the calibrated area lower the association's weight; docs/SPACE.md"
+#define NO_RADIUS "there is no radius; association accumulates evidence over time, docs/SPACE.md"
+#define NO_TRAILS "trails are always kept; set their length with TRAIL_LENGTH"
 #define NO_PRELOAD "everything is loaded at the start"
-#define NO_TIMEOUT "a task of /api/v1 ends 12 s after its last viewer left; the cameras go on"
+#define NO_TIMEOUT "a task of /api/v1 ends 12 s after its last viewer; its cameras keep running"
 #define NO_STORE                                                                                   \
-    "spoton stores no single frames; `spoton run --video` writes a video, and the API gives the "  \
-    "newest frame"
+    "spoton does not store single frames; use `spoton run --video`, or the API for the newest "    \
+    "frame"
 
 static const struct {
-    const char *key; /* a '*' at the end: all keys that begin so */
+    const char *key; /* a '*' at the end: any key with this prefix */
     const char *advice;
 } replaced[] = {
     {"DETECTION_IMGSZ", "use YOLO_INPUT_SIZE"},
     {"DETECTION_HALF", "use PRECISION (f16, bf16)"},
     {"DETECTION_CONFIDENCE_THRESHOLD", "use YOLO_CONFIDENCE_THRESHOLD"},
-    {"PERSON_CLASS_ID", "use CLASSES, which takes numbers too"},
+    {"PERSON_CLASS_ID", "use CLASSES, which accepts numbers"},
     {"TRACK_CONFIDENCE_THRESHOLD", "use TRACK_HIGH_THRESHOLD"},
-    {"TARGET_FPS", "live cameras set the pace themselves and files run as fast as they can; to do "
-                   "less work use FRAME_SKIP"},
-    {"LOCAL_VIDEOS_BASE_DIR", "name each camera's file: CAMERA_<NAME>=PATH"},
-    {"DETECTOR_TYPE", "the kind of detector is read from the model file"},
+    {"TARGET_FPS", "cameras run at their own rate, files as fast as possible; reduce the load with "
+                   "FRAME_SKIP"},
+    {"LOCAL_VIDEOS_BASE_DIR", "set each camera's file: CAMERA_<NAME>=PATH"},
+    {"DETECTOR_TYPE", "the head type is detected from the model file"},
     {"TRACKER_TYPE", "the tracker is always ByteTrack"},
-    {"TRACKING_ENABLED", "people are always tracked"},
-    {"TRACKER_PER_CLASS",
-     "each class is tracked apart from the others; choose classes with CLASSES"},
+    {"TRACKING_ENABLED", "tracking is always on"},
+    {"TRACKER_PER_CLASS", "each class is tracked separately; select classes with CLASSES"},
     {"ENABLE_ENHANCED_VISUALIZATION", NO_TRAILS},
     {"TRAIL_MAX_AGE_SECONDS", NO_TRAILS},
     {"TRAIL_CLEANUP_*", NO_TRAILS},
     {"START_TRAIL_CLEANUP", NO_TRAILS},
     {"REID_ENABLED", "REID_MODEL_PATH turns re-identification on; empty: off"},
-    {"REID_SIMILARITY_THRESHOLD", "what similarities mean is learnt; docs/SPACE.md"},
-    {"REID_FEATURE_DIM", "it is read from the file of REID_MODEL_PATH"},
+    {"REID_SIMILARITY_THRESHOLD", "the threshold is learned from the cameras; docs/SPACE.md"},
+    {"REID_FEATURE_DIM", "read from the file REID_MODEL_PATH"},
     {"WORLD_BOUNDS_*", NO_BOUNDS},
     {"ENABLE_BOUNDS_VALIDATION", NO_BOUNDS},
     {"ENABLE_POINT_VALIDATION", NO_BOUNDS},
@@ -55,14 +55,15 @@ static const struct {
     {"STREAMING_CLIENT_*", NO_TIMEOUT},
     {"DETECTION_CLIENT_*", NO_TIMEOUT},
     {"MAX_CONCURRENT_DETECTION_TASKS",
-     "all cameras always run; each environment has a task of its own in /api/v1"},
-    {"ENABLE_PLAYBACK_CONTROL", "cameras can always be paused, and files be seeked in, over HTTP"},
-    {"PLAYBACK_CONTROL_TIMEOUT_SECONDS", "requests to pause and seek are answered at once"},
-    {"DB_ENABLED", "spoton writes files, not to a database"},
+     "all cameras always run; /api/v1 has one task per environment"},
+    {"ENABLE_PLAYBACK_CONTROL",
+     "pausing cameras and seeking in files over HTTP is always possible"},
+    {"PLAYBACK_CONTROL_TIMEOUT_SECONDS", "pause and seek requests are answered immediately"},
+    {"DB_ENABLED", "spoton writes files; it uses no database"},
     {"STORE_EXTRACTED_FRAMES", NO_STORE},
     {"FRAME_CACHE_*", NO_STORE},
     {"PRELOAD_*", NO_PRELOAD},
-    {"VITE_*", "it belongs to the front end"},
+    {"VITE_*", "a setting of the front end"},
 };
 
 /* Old names of settings, accepted wherever the name is. */

@@ -16,7 +16,7 @@ static int least(int a, int b)
 
 /* F. Damerau, "A technique for computer detection and correction of spelling errors", CACM 7(3),
  * 1964; V. Levenshtein 1966. The restricted form (optimal string alignment): no letter is edited
- * twice, which three rows are enough for. */
+ * twice, so three rows suffice. */
 static int distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     int rows[3][WORD_MAX + 1];
@@ -41,7 +41,7 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
     return above[b_length];
 }
 
-/* The shortest word that `word`, without its dashes, is a part of: "--port" of "--http-port". */
+/* The shortest word that contains `word` without its dashes: "--http-port" for "--port". */
 static const char *shortest_with(const char *word, const char *const *words)
 {
     const char *shortest = NULL;
@@ -58,7 +58,7 @@ const char *sp_nearest_word(const char *word, const char *const *words)
     size_t length = strlen(word);
     if (length == 0 || length > WORD_MAX)
         return NULL;
-    /* One slip in three letters is still the same word; more is another one. */
+    /* Up to one error in three letters counts as a misspelling. */
     int limit = least((int)(length + 2) / 3, 5);
     const char *nearest = NULL;
     for (; *words; words++) {
@@ -68,7 +68,7 @@ const char *sp_nearest_word(const char *word, const char *const *words)
         int d = distance(word, length, *words, other);
         if (d <= limit && d < (int)other) {
             nearest = *words;
-            limit = d - 1; /* the first of equals stays */
+            limit = d - 1; /* the first of equals wins */
         }
     }
     return nearest ? nearest : shortest_with(word, all);

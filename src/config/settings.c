@@ -46,7 +46,7 @@ static void suggest_choice(const struct sp_setting_row *row, const char *value, 
         snprintf(out, out_bytes, "; did you mean %s?", near);
 }
 
-/* "SUBJECT=VALUE is out of range: a whole number from 1 to 100" */
+/* "SUBJECT=VALUE: out of range; must be a whole number from 1 to 100" */
 static int refuse_value(const struct sp_setting_row *row, enum sp_setting_verdict verdict,
                         const char *value, const char *subject, char between, struct sp_error *err)
 {
@@ -57,15 +57,15 @@ static int refuse_value(const struct sp_setting_row *row, enum sp_setting_verdic
     else
         sp_setting_show(value, shown, sizeof shown);
     if (verdict == SP_VALUE_EMPTY)
-        return sp_fail(err, SP_ERR_INVALID, "%s is empty: it takes %s", subject, allowed);
+        return sp_fail(err, SP_ERR_INVALID, "%s: empty; must be %s", subject, allowed);
     if (verdict == SP_VALUE_TOO_LONG)
-        return sp_fail(err, SP_ERR_INVALID, "%s has %zu bytes, which is too long: it takes %s",
-                       subject, strlen(value), allowed);
+        return sp_fail(err, SP_ERR_INVALID, "%s: too long (%zu bytes); must be %s", subject,
+                       strlen(value), allowed);
     if (verdict == SP_VALUE_OUT_OF_RANGE)
-        return sp_fail(err, SP_ERR_INVALID, "%s%c%s is out of range: %s", subject, between, shown,
-                       allowed);
+        return sp_fail(err, SP_ERR_INVALID, "%s%c%s: out of range; must be %s", subject, between,
+                       shown, allowed);
     suggest_choice(row, value, suggestion, sizeof suggestion);
-    return sp_fail(err, SP_ERR_INVALID, "%s%c%s is not valid: %s%s", subject, between, shown,
+    return sp_fail(err, SP_ERR_INVALID, "%s%c%s: invalid; must be %s%s", subject, between, shown,
                    allowed, suggestion);
 }
 
@@ -88,8 +88,8 @@ static int refuse_unknown(const char *key, const char *where, struct sp_error *e
     keys[sp_setting_count] = NULL;
     const char *near = sp_nearest_word(key, keys);
     sp_setting_show(key, shown, sizeof shown);
-    return sp_fail(err, SP_ERR_INVALID, "%s: %s is not a setting%s%s%s See docs/CONFIG.md", where,
-                   shown, near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
+    return sp_fail(err, SP_ERR_INVALID, "%s: %s: unknown setting; %s%s%s docs/CONFIG.md", where,
+                   shown, near ? "did you mean " : "", near ? near : "", near ? "? See" : "see");
 }
 
 int sp_settings_set(struct sp_settings *settings, const char *key, const char *value,
@@ -110,7 +110,7 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorted, so that the cameras' order does not hang on the shell's. */
+/* Sorted, so that the order of cameras does not depend on the shell. */
 static int read_cameras(struct sp_settings *settings, char **entries, size_t count,
                         struct sp_error *err)
 {
@@ -118,7 +118,8 @@ static int read_cameras(struct sp_settings *settings, char **entries, size_t cou
     for (size_t i = 0; i < count; i++) {
         const char *name = entries[i] + PREFIX_LENGTH;
         const char *equals = strchr(name, '=');
-        char key[SP_CAMERA_NAME_BYTES + 1]; /* one more: too long a name is refused by name */
+        char key[SP_CAMERA_NAME_BYTES +
+                 1]; /* one more, so that a name that is too long is refused */
         snprintf(key, sizeof key, "%.*s", (int)(equals - name), name);
         int result =
             sp_settings_add_camera(settings, key, equals + 1, true, "the environment", err);
@@ -152,20 +153,19 @@ int sp_settings_read_environment(struct sp_settings *settings, char *const *envi
     return read_cameras(settings, cameras, camera_count, err);
 }
 
+/* "--frame-skip" is FRAME_SKIP. */
 static const struct sp_setting_row *row_of_flag(const char *word, size_t word_bytes)
 {
-    char flag[SP_FLAG_BYTES];
-    for (size_t i = 0; i < sp_setting_count; i++) {
-        sp_setting_flag(&sp_setting_table[i], flag);
-        if (strlen(flag) == word_bytes && memcmp(flag, word, word_bytes) == 0)
-            return &sp_setting_table[i];
-    }
-    /* "--model-family" is the flag of the old name MODEL_FAMILY. */
     char key[SP_FLAG_BYTES];
-    size_t key_bytes = 0;
-    for (size_t i = 2; i < word_bytes && key_bytes < sizeof key; i++)
-        key[key_bytes++] = word[i] == '-' ? '_' : (char)(word[i] ^ ('a' ^ 'A'));
-    return sp_setting_renamed(key, key_bytes) ? sp_setting_find(key, key_bytes) : NULL;
+    size_t used = 0;
+    if (word_bytes < 3 || word_bytes - 2 > sizeof key || strncmp(word, "--", 2) != 0)
+        return NULL;
+    for (const char *c = word + 2; c < word + word_bytes; c++) {
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-'))
+            return NULL;
+        key[used++] = *c == '-' ? '_' : (char)(*c >= 'a' ? *c - 'a' + 'A' : *c);
+    }
+    return sp_setting_find(key, used);
 }
 
 int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, int *at,
@@ -184,7 +184,7 @@ int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, i
     if (word[flag_bytes] == '=') {
         result = set_row(settings, row, word + flag_bytes + 1, flag, ' ', err);
     } else if (row->type == SP_SETTING_SWITCH) {
-        /* The value may be left out: only a word that is one belongs to the flag. */
+        /* The value is optional: the next word is consumed only if it is a boolean. */
         if (next && sp_setting_parse(row, next, settings) == SP_VALUE_GOOD)
             ++*at;
         else
@@ -192,8 +192,8 @@ int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, i
     } else if (!next || strncmp(next, "--", 2) == 0) {
         char allowed[SP_ALLOWED_BYTES], shown[SHOWN_BYTES];
         sp_setting_allowed(row, allowed);
-        sp_setting_show(next ? next : "the end of the line", shown, sizeof shown);
-        return sp_fail(err, SP_ERR_INVALID, "%s wants a value, found %s: it takes %s", flag, shown,
+        sp_setting_show(next ? next : "the end of the command line", shown, sizeof shown);
+        return sp_fail(err, SP_ERR_INVALID, "%s: no value, found %s; must be %s", flag, shown,
                        allowed);
     } else {
         ++*at;
@@ -226,23 +226,23 @@ int sp_settings_check_camera(const char *name, const char *url, const char *wher
     sp_setting_show(name, shown, sizeof shown);
     if (!is_camera_name(name))
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s: \"%s\" cannot name a camera: a name has 1 to %d letters, digits, '_', "
-                       "'-' and '.', and begins with none of the last two",
+                       "%s: \"%s\": invalid camera name; use 1 to %d letters, digits, '_', '-' and "
+                       "'.', not starting with '-' or '.'",
                        where, shown, SP_CAMERA_NAME_BYTES - 1);
     size_t url_bytes = strlen(url);
     if (url_bytes == 0)
-        return sp_fail(err, SP_ERR_INVALID, "%s: camera %s has no URL: give a file or a stream",
-                       where, name);
+        return sp_fail(err, SP_ERR_INVALID, "%s: camera %s: no URL; set a file or a stream", where,
+                       name);
     if (url_bytes >= SP_URL_BYTES)
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s: the URL of camera %s has %zu bytes: at most %d are allowed", where,
-                       name, url_bytes, SP_URL_BYTES - 1);
+                       "%s: camera %s: URL too long (%zu bytes); the limit is %d", where, name,
+                       url_bytes, SP_URL_BYTES - 1);
     for (size_t i = 0; i < url_bytes; i++)
         if ((unsigned char)url[i] < 0x20 || url[i] == 0x7F)
             return sp_fail(
                 err, SP_ERR_INVALID,
-                "%s: the URL of camera %s holds a control character (byte %zu is 0x%02x)", where,
-                name, i + 1, (unsigned)(unsigned char)url[i]);
+                "%s: camera %s: control character in the URL (byte %zu is 0x%02x); remove it",
+                where, name, i + 1, (unsigned)(unsigned char)url[i]);
     return SP_OK;
 }
 
@@ -254,12 +254,12 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
         return result;
     int index = sp_setting_camera(settings, name);
     if (index >= 0 && !replace)
-        return sp_fail(err, SP_ERR_INVALID, "%s: there is a camera %s already: give another name",
+        return sp_fail(err, SP_ERR_INVALID, "%s: camera %s: duplicate name; choose another name",
                        where, name);
     if (index < 0 && settings->camera_count == SP_CAMERAS_MAX)
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s: camera %s is one too many: at most %d cameras run in one process",
-                       where, name, SP_CAMERAS_MAX);
+                       "%s: camera %s: too many cameras; the limit is %d per process", where, name,
+                       SP_CAMERAS_MAX);
     if (index < 0)
         index = settings->camera_count++;
     struct sp_camera_setting *camera = &settings->camera[index];
@@ -307,7 +307,7 @@ static bool is_device_list(const char *list)
     }
 }
 
-/* "*", or "https://host:port" again and again, as browsers write them: without a path. */
+/* "*", or a list of "https://host:port" as in the Origin header: without a path. */
 static bool is_origin_list(const char *list)
 {
     while (*list) {
@@ -336,28 +336,29 @@ int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
     }
     if (!is_device_list(settings->devices))
         return sp_fail(err, SP_ERR_INVALID,
-                       "DEVICES=%s is not valid: auto, or numbers from 0 on, separated by commas",
+                       "DEVICES=%s: invalid; must be auto or numbers from 0, separated by commas",
                        settings->devices);
     if (!is_origin_list(settings->allowed_origins))
-        return sp_fail(err, SP_ERR_INVALID,
-                       "ALLOWED_ORIGINS=%.200s is not valid: origins without a path, separated by "
-                       "commas, such as https://front.example.com,http://192.0.2.7:8080; or *",
-                       settings->allowed_origins);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "ALLOWED_ORIGINS=%.200s: invalid; must be * or origins without a path, separated by "
+            "commas, such as https://front.example.com,http://192.0.2.7:8080",
+            settings->allowed_origins);
     if (settings->track_low_thresh >= settings->track_high_thresh)
         return sp_fail(
             err, SP_ERR_INVALID,
-            "TRACK_LOW_THRESHOLD=%g is not below TRACK_HIGH_THRESHOLD=%g: the detections "
-            "between them are what the second matching works on",
+            "TRACK_LOW_THRESHOLD=%g: not below TRACK_HIGH_THRESHOLD=%g; lower it, as the second "
+            "association uses the detections in between",
             settings->track_low_thresh, settings->track_high_thresh);
     if ((settings->tls_cert[0] == '\0') != (settings->tls_key[0] == '\0'))
         return sp_fail(err, SP_ERR_INVALID,
-                       "%s is set and %s is not: https wants both the certificate and its key",
+                       "%s: set without %s; https requires both the certificate and its key",
                        settings->tls_cert[0] ? "TLS_CERT" : "TLS_KEY",
                        settings->tls_cert[0] ? "TLS_KEY" : "TLS_CERT");
     if (settings->track_new_thresh < settings->track_high_thresh)
         sp_log(SP_LOG_WARNING,
-               "TRACK_NEW_THRESHOLD=%g is below TRACK_HIGH_THRESHOLD=%g: tracks start only from "
-               "the higher one",
+               "TRACK_NEW_THRESHOLD=%g: below TRACK_HIGH_THRESHOLD=%g; new tracks start at the "
+               "higher threshold",
                settings->track_new_thresh, settings->track_high_thresh);
     return SP_OK;
 }

@@ -2,8 +2,8 @@
  *
  * Data flow: defaults <- .env file <- environment <- command-line flags -> struct sp_settings.
  * The table (config/table.c) holds for each key its flag, type, default, range and meaning; --help
- * and docs/CONFIG.md are printed from it. Unknown keys and values out of range are refused with the
- * line, the key, the nearest known key and what is allowed. */
+ * and docs/CONFIG.md are printed from it. Errors on unknown keys and invalid values name the line,
+ * the key, the nearest known key and the allowed values. */
 #pragma once
 
 #include "base/error.h"
@@ -32,36 +32,36 @@ enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 
 struct sp_settings {
     /* model and engine */
-    char model_path[SP_PATH_BYTES];          /* YOLO_MODEL_PATH; empty: the bundled one */
-    bool use_tensorrt;                       /* USE_TENSORRT: on an NVIDIA GPU, where it is found */
-    char tensorrt_model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH_TENSORRT: empty: model_path */
-    char int8_reference[SP_PATH_BYTES];      /* INT8_REFERENCE: the f32 original of an INT8 model */
+    char model_path[SP_PATH_BYTES];          /* YOLO_MODEL_PATH; empty: the bundled model */
+    bool use_tensorrt;                       /* USE_TENSORRT: on an NVIDIA GPU, if installed */
+    char tensorrt_model_path[SP_PATH_BYTES]; /* YOLO_MODEL_PATH_TENSORRT; empty: model_path */
+    char int8_reference[SP_PATH_BYTES];      /* INT8_REFERENCE: f32 original of an INT8 model */
     int head_type;                           /* MODEL_HEAD: enum sp_head_type */
     int model_input_range;                   /* MODEL_INPUT_RANGE: enum sp_input_range */
     int model_input_color;                   /* MODEL_INPUT_COLOR: enum sp_input_color */
     char engine[32];                         /* ENGINE: auto, openvino, fake, ... */
     int precision;                           /* PRECISION: enum spoton_precision */
     int input_size_px;                       /* YOLO_INPUT_SIZE: the longest side */
-    bool square_input;             /* SQUARE_INPUT: size x size whatever the cameras' aspect */
-    double confidence_threshold;   /* YOLO_CONFIDENCE_THRESHOLD */
-    double nms_iou;                /* YOLO_NMS_THRESHOLD */
-    char classes[256];             /* CLASSES: names or numbers, comma separated; "all" */
-    char devices[128];             /* DEVICES: "auto", or numbers; may repeat */
-    int threads;                   /* THREADS: 0: the cores that are really granted */
-    int streams;                   /* ENGINE_STREAMS: 0: the engine chooses */
-    int engine_batch;              /* ENGINE_BATCH: images in one tensor, 0: the engine's best */
-    char engine_options[512];      /* ENGINE_OPTIONS: plugin specific key=value;... */
-    char cache_dir[SP_PATH_BYTES]; /* ENGINE_CACHE_DIR: empty: $XDG_CACHE_HOME/spoton; "off" */
+    bool square_input;                       /* SQUARE_INPUT: size x size for any aspect ratio */
+    double confidence_threshold;             /* YOLO_CONFIDENCE_THRESHOLD */
+    double nms_iou;                          /* YOLO_NMS_THRESHOLD */
+    char classes[256];                       /* CLASSES: names or numbers, comma separated; "all" */
+    char devices[128];                       /* DEVICES: "auto", or numbers; may repeat */
+    int threads;                             /* THREADS; 0: the cores granted to the process */
+    int streams;                             /* ENGINE_STREAMS; 0: chosen by the engine */
+    int engine_batch;                        /* ENGINE_BATCH: images per tensor; 0: auto */
+    char engine_options[512];                /* ENGINE_OPTIONS: backend options, key=value;... */
+    char cache_dir[SP_PATH_BYTES]; /* ENGINE_CACHE_DIR; empty: $XDG_CACHE_HOME/spoton; "off" */
 
-    /* the way of the frames */
-    int batch_accumulation; /* BATCH_ACCUMULATION_SIZE: frames of a camera a round; 0: auto */
+    /* frame processing */
+    int batch_accumulation; /* BATCH_ACCUMULATION_SIZE: frames of a camera per batch; 0: auto */
     int frame_skip;         /* FRAME_SKIP: every n-th frame is inferred */
     enum sp_output_frames output_frames; /* OUTPUT_FRAMES: all, inferred */
-    int decode_threads;                  /* DECODE_THREADS: a camera, 0: auto */
+    int decode_threads;                  /* DECODE_THREADS: per camera; 0: auto */
     enum sp_decoder decoder;             /* DECODER: auto, cpu, gpu */
 
     /* live cameras */
-    int max_cameras;          /* MAX_CAMERAS: that `serve` takes */
+    int max_cameras;          /* MAX_CAMERAS: limit of `serve` */
     int stall_timeout_ms;     /* STALL_TIMEOUT_MS */
     int snapshot_interval_ms; /* SNAPSHOT_INTERVAL_MS */
 
@@ -73,36 +73,37 @@ struct sp_settings {
     double track_match_thresh; /* TRACK_MATCH_THRESHOLD */
     enum sp_track_dt track_dt; /* TRACK_DT: auto, frames, timestamps */
 
-    /* map */
+    /* cross-camera association */
     bool spatial_match;                  /* SPATIAL_MATCH_ENABLED */
-    char homography_file[SP_PATH_BYTES]; /* HOMOGRAPHY_FILE_PATH: JSON, or a folder of such */
+    char homography_file[SP_PATH_BYTES]; /* HOMOGRAPHY_FILE_PATH: JSON file or folder */
     char reid_model[SP_PATH_BYTES];      /* REID_MODEL_PATH; empty: none */
     char reid_mean[64], reid_std[64];    /* REID_MEAN, REID_STD: three numbers */
     int reid_keep_s;                     /* REID_KEEP_SECONDS */
     int trail_length;                    /* TRAIL_LENGTH: of API v1 */
 
-    /* frames */
+    /* images and logging */
     int jpeg_quality;                  /* FRAME_JPEG_QUALITY */
     enum sp_jpeg_encoder jpeg_encoder; /* JPEG_ENCODER: cpu, gpu */
     double stream_resize_factor;       /* STREAM_RESIZE_FACTOR */
-    int video_crf;                     /* VIDEO_CRF: quality of the annotated MP4, x264's scale */
+    int video_crf;                     /* VIDEO_CRF: constant rate factor of the annotated MP4 */
     int stream_max_width_px;           /* STREAM_MAX_WIDTH */
 
     int log_level; /* LOG_LEVEL: enum sp_log_level */
 
     /* server */
     char http_host[256];          /* HTTP_HOST: a name or an address to bind to */
-    int http_port;                /* HTTP_PORT; 0: any free one */
+    int http_port;                /* HTTP_PORT; 0: any free port */
     char api_token[256];          /* API_TOKEN: a secret; empty: none */
     bool allow_insecure;          /* ALLOW_INSECURE: other than loopback without a token */
     char tls_cert[SP_PATH_BYTES]; /* TLS_CERT, TLS_KEY: files; both or neither */
     char tls_key[SP_PATH_BYTES];
-    char video_dir[SP_PATH_BYTES];         /* VIDEO_DIR: files of cameras added over HTTP */
-    char v4l2_devices[1024];               /* V4L2_DEVICES: allowed over HTTP, comma separated */
-    char allowed_origins[1024];            /* ALLOWED_ORIGINS: of pages, comma separated; "*" */
+    char video_dir[SP_PATH_BYTES]; /* VIDEO_DIR: files that may be added over HTTP */
+    char v4l2_devices[1024];       /* V4L2_DEVICES: may be added over HTTP, comma separated */
+    char allowed_origins[1024];    /* ALLOWED_ORIGINS: CORS, comma separated, or "*" */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
-    char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE: empty: kept until the end */
-    char folder[SP_PATH_BYTES]; /* of the .env file that was read, with its slash; empty: here */
+    char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
+    char folder[SP_PATH_BYTES]; /* of the .env file, ending in a slash; empty: the current directory
+                                 */
 
     struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL */
     int camera_count;
@@ -110,51 +111,51 @@ struct sp_settings {
 
 void sp_settings_default(struct sp_settings *settings);
 
-/* KEY=VALUE lines; '#' comments; quotes as in a shell; "export " allowed. Refuses: unknown key,
- * value out of range, a key twice, malformed line. A key of the system that spoton replaces is a
- * warning in the log. SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_INVALID, SP_ERR_NO_MEMORY. */
+/* KEY=VALUE lines; '#' comments; quotes as in a shell; "export " allowed. Refuses unknown keys,
+ * invalid values, duplicate keys and malformed lines. A setting of SpotOn is a warning in the log.
+ * SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_INVALID, SP_ERR_NO_MEMORY. */
 int sp_settings_read_env_file(struct sp_settings *settings, const char *path, struct sp_error *err);
 
-/* The same from memory: any bytes, not terminated. `name` stands for the file in texts. */
+/* The same from memory: any bytes, not terminated. `name` is used in messages. */
 int sp_settings_read_env_text(struct sp_settings *settings, const char *text, size_t bytes,
                               const char *name, struct sp_error *err);
 
-/* The known keys that the process environment holds (and CAMERA_*, in the order of their names).
- * An empty variable counts as not set. */
+/* Known keys in the process environment, and CAMERA_* ordered by name. An empty variable counts as
+ * not set. */
 int sp_settings_read_environment(struct sp_settings *settings, char *const *environment,
                                  struct sp_error *err);
 
-/* One key from a named place ("line 3 of .env", "--frame-skip"); the texts of all the others. */
+/* Sets one key. `where` ("line 3 of .env", "--frame-skip") begins the error message. */
 int sp_settings_set(struct sp_settings *settings, const char *key, const char *value,
                     const char *where, struct sp_error *err);
 
-/* If argv[*at] is a flag of the table (--frame-skip 2, --frame-skip=2) sets it, moves *at to its
- * last word and returns 1; 0 when it is none; negative on an error. */
+/* If argv[*at] is a flag of the table (--frame-skip 2, --frame-skip=2), sets it, moves *at to its
+ * last word and returns 1. Returns 0 for any other word; negative on an error. */
 int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, int *at,
                           struct sp_error *err);
 
-/* "NAME=URL". Refuses a second camera of one name, a 65th, a bad name. A later place may replace
- * the URL of a camera that an earlier place named: `replace`. */
+/* Refuses an invalid name, a duplicate name unless `replace` is set, and more than SP_CAMERAS_MAX
+ * cameras. replace: the URL of an existing camera is overwritten. */
 int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
                            bool replace, const char *where, struct sp_error *err);
 
-/* Whether they can be a camera's name and URL. SP_ERR_INVALID. */
+/* Validates a camera's name and URL. SP_ERR_INVALID. */
 int sp_settings_check_camera(const char *name, const char *url, const char *where,
                              struct sp_error *err);
 
-/* After all places have been read: every value in its range, and those that must fit each other
- * do. SP_ERR_INVALID. */
+/* After all sources have been read: checks every value and the constraints between values.
+ * SP_ERR_INVALID. */
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err);
 
-/* The settings as they are now, "KEY" and value as text, in the table's order, then the cameras;
- * secrets in URLs are hidden. */
+/* Visits all settings in the order of the table, then the cameras, as key and text; secrets are
+ * hidden. */
 void sp_settings_each(const struct sp_settings *settings,
                       void (*visit)(void *user, const char *key, const char *value), void *user);
 
-void sp_settings_print_help(FILE *to);     /* for --help-settings: a line a flag */
-void sp_settings_print_man(FILE *to);      /* the same for spoton-settings(5), in man(7) */
-void sp_settings_print_markdown(FILE *to); /* the whole of docs/CONFIG.md */
+void sp_settings_print_help(FILE *to);     /* for --help-settings */
+void sp_settings_print_man(FILE *to);      /* for spoton-settings(5), man(7) */
+void sp_settings_print_markdown(FILE *to); /* docs/CONFIG.md */
 
-/* The nearest of `words` to `word` by edit distance (Damerau-Levenshtein); else the shortest that
- * contains it; else NULL. words: NULL-terminated. For "did you mean". */
+/* For "did you mean": the word nearest to `word` by edit distance (Damerau-Levenshtein), else the
+ * shortest that contains it, else NULL. words: NULL-terminated. */
 const char *sp_nearest_word(const char *word, const char *const *words);

@@ -15,7 +15,8 @@ static const struct sp_setting_choice precisions[] = {
     {"fp16", SPOTON_PRECISION_F16, true},   {0},
 };
 
-/* The numbers of the enums of detect/model.h, which settings do not see; a test compares them. */
+/* Values of the enums in detect/model.h, which config/ does not include; a unit test compares
+ * them. */
 static const struct sp_setting_choice head_types[] = {
     {"auto", 0, false},
     {"yolov5", 1, false},
@@ -75,214 +76,230 @@ static const struct sp_setting_choice log_levels[] = {
 };
 
 #define MODEL "Model and engine"
-#define FRAMES "The way of the frames"
+#define FRAMES "Frame processing"
 #define LIVE "Live cameras"
 #define TRACKER "Tracker"
-#define MAP "Map of all cameras"
-#define PICTURES "Frames and log"
+#define ASSOCIATION "Cross-camera association"
+#define IMAGES "Images and logging"
 #define SERVER "Server"
 
 const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
-     "Model file (ONNX, OpenVINO IR or TFLite) or a bundle of `spoton export`. Empty: the bundled "
-     "models/person.onnx.",
+     "Detection model: an ONNX, OpenVINO IR or TFLite file, or a bundle written by `spoton "
+     "export`. "
+     "Empty: the bundled models/person.onnx.",
      SP_SETTING_TEXT, FIELD(model_path)},
     {"USE_TENSORRT", MODEL, NULL, "false",
-     "On an NVIDIA GPU: the model runs by TensorRT where its library is found. The first start "
-     "then "
-     "takes minutes, what it built is kept.",
+     "Run the model with TensorRT on an NVIDIA GPU if the TensorRT library is installed. The first "
+     "start builds the engine, which takes minutes; the result is cached.",
      SP_SETTING_SWITCH, FIELD(use_tensorrt)},
     {"YOLO_MODEL_PATH_TENSORRT", MODEL, "FILE", "",
-     "The model file that USE_TENSORRT takes instead of YOLO_MODEL_PATH: ONNX, not an engine file.",
-     SP_SETTING_TEXT, FIELD(tensorrt_model_path)},
-    {"MODEL_HEAD", MODEL, "WORD", "auto",
-     "Head type: how the model's outputs are decoded. auto: recognized from the file; a file that "
-     "fits none, or several, is refused.",
+     "ONNX model for USE_TENSORRT (not an engine file). Empty: YOLO_MODEL_PATH.", SP_SETTING_TEXT,
+     FIELD(tensorrt_model_path)},
+    {"MODEL_HEAD", MODEL, "TYPE", "auto",
+     "Head type: how the model's outputs are decoded. auto: detected from the file; an ambiguous "
+     "file is refused.",
      SP_SETTING_CHOICE, FIELD(head_type), .choices = head_types},
-    {"MODEL_INPUT_RANGE", MODEL, "WORD", "auto",
-     "The values of pixels that the model wants. auto: 0..255 for YOLOX, for bytes and where the "
-     "graph itself brings them down; else 0..1.",
+    {"MODEL_INPUT_RANGE", MODEL, "RANGE", "auto",
+     "Range of the model's input values. auto: 0..255 for YOLOX, for 8-bit inputs and for models "
+     "that scale the input themselves; otherwise 0..1.",
      SP_SETTING_CHOICE, FIELD(model_input_range), .choices = input_ranges},
-    {"MODEL_INPUT_COLOR", MODEL, "WORD", "auto",
-     "The order of colours that the model wants. auto: bgr for YOLOX, else rgb.", SP_SETTING_CHOICE,
+    {"MODEL_INPUT_COLOR", MODEL, "ORDER", "auto",
+     "Channel order of the model's input. auto: bgr for YOLOX, otherwise rgb.", SP_SETTING_CHOICE,
      FIELD(model_input_color), .choices = input_colors},
     {"INT8_REFERENCE", MODEL, "FILE", "",
-     "The f32 original of an INT8 model that has no manifest: the two are compared on frames of "
-     "the "
-     "cameras before it is used.",
+     "f32 original of an INT8 model without a manifest. Both models are compared on camera frames "
+     "before the INT8 model is used. Empty: no comparison.",
      SP_SETTING_TEXT, FIELD(int8_reference)},
     {"ENGINE", MODEL, "NAME", "auto",
-     "Inference engine: auto takes the best one on this machine; `spoton doctor` lists them.",
+     "Inference engine; `spoton doctor` lists those installed. auto: the fastest that runs on this "
+     "machine.",
      SP_SETTING_NAME, FIELD(engine)},
-    {"PRECISION", MODEL, "WORD", "auto",
-     "Arithmetic of the model. auto: the fastest that keeps the results; int8 wants a quantised "
-     "file.",
+    {"PRECISION", MODEL, "TYPE", "auto",
+     "Numeric precision of inference. auto: the fastest that keeps the results. int8 requires a "
+     "quantized model.",
      SP_SETTING_CHOICE, FIELD(precision), .choices = precisions},
     {"YOLO_INPUT_SIZE", MODEL, "PIXELS", "640",
-     "Longest side of the model's input. The other side follows the cameras' aspect.",
+     "Longest side of the model's input, in pixels. The other side follows the camera's aspect "
+     "ratio.",
      SP_SETTING_INTEGER, FIELD(input_size_px), .low = 32, .high = 4096, .step = 32},
     {"SQUARE_INPUT", MODEL, NULL, "false",
-     "Square model input whatever the cameras' aspect: slower, as other programs do it.",
+     "Use a square model input regardless of the camera's aspect ratio. Slower; matches tools that "
+     "always letterbox to a square.",
      SP_SETTING_SWITCH, FIELD(square_input)},
-    {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "SCORE", "0.3",
-     "Detections that score less are dropped, before the tracker too: 0.1 gives its second "
-     "matching "
-     "the weak ones.",
+    {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "CONFIDENCE", "0.3",
+     "Minimum confidence of a detection. Detections below it are dropped before tracking; 0.1 "
+     "keeps the low-confidence detections that the second association of ByteTrack uses.",
      SP_SETTING_REAL, FIELD(confidence_threshold), .low = 0, .high = 1},
     {"YOLO_NMS_THRESHOLD", MODEL, "IOU", "0.7",
-     "Of two boxes of one class that overlap more, the weaker is dropped.", SP_SETTING_REAL,
-     FIELD(nms_iou), .low = 0, .high = 1},
+     "Non-maximum suppression: of two boxes of one class whose IoU exceeds this, the one with "
+     "lower confidence is dropped.",
+     SP_SETTING_REAL, FIELD(nms_iou), .low = 0, .high = 1},
     {"CLASSES", MODEL, "LIST", "person",
-     "Classes to report, by name or number, comma separated; all: every class of the model. Names: "
-     "in any case, with blanks or underscores; `spoton doctor MODEL` lists them.",
+     "Classes to report: names or numbers, comma separated, or all. Case, blanks and underscores "
+     "in names do not matter; `spoton doctor MODEL` lists a model's classes.",
      SP_SETTING_LIST, FIELD(classes)},
     {"DEVICES", MODEL, "LIST", "auto",
-     "Devices of the engine that cameras are spread over, by number from 0 on, comma separated; "
-     "one "
-     "that is named twice runs two engines. auto: all there are.",
+     "Engine devices to distribute cameras over: numbers from 0, comma separated. A device listed "
+     "twice runs two detector instances. auto: all devices.",
      SP_SETTING_LIST, FIELD(devices)},
-    {"THREADS", MODEL, "N", "auto", "Cores to use. auto: those that are really granted.",
+    {"THREADS", MODEL, "N", "auto",
+     "Inference threads. auto: the number of CPU cores granted to the process (affinity and cgroup "
+     "quota).",
      SP_SETTING_INTEGER, FIELD(threads), .low = 1, .high = 1024, .zero = "auto"},
     {"ENGINE_STREAMS", MODEL, "N", "auto",
-     "Inferences that run side by side. auto: the engine chooses.", SP_SETTING_INTEGER,
+     "Inference requests that run in parallel. auto: chosen by the engine.", SP_SETTING_INTEGER,
      FIELD(streams), .low = 1, .high = 256, .zero = "auto"},
     {"ENGINE_BATCH", MODEL, "N", "auto",
-     "Frames in one batch. auto: on a GPU cameras times BATCH_ACCUMULATION_SIZE, at most 64; on a "
-     "CPU "
-     "1, the fastest as measured.",
+     "Batch size, in frames. auto: on a GPU the number of cameras times BATCH_ACCUMULATION_SIZE, "
+     "at "
+     "most 64; on a CPU 1, the fastest as measured.",
      SP_SETTING_INTEGER, FIELD(engine_batch), .low = 1, .high = 256, .zero = "auto"},
     {"ENGINE_OPTIONS", MODEL, "TEXT", "",
-     "Options of the engine itself, key=value, separated by semicolons.", SP_SETTING_TEXT,
-     FIELD(engine_options)},
+     "Backend options passed to the engine: key=value, separated by semicolons. Empty: none.",
+     SP_SETTING_TEXT, FIELD(engine_options)},
     {"ENGINE_CACHE_DIR", MODEL, "DIR", "",
-     "Where compiled models are kept. Empty: $XDG_CACHE_HOME/spoton; off: nowhere.",
+     "Cache directory for compiled models. Empty: $XDG_CACHE_HOME/spoton; off: no cache.",
      SP_SETTING_TEXT, FIELD(cache_dir)},
 
     {"BATCH_ACCUMULATION_SIZE", FRAMES, "N", "4",
-     "Frames of one camera that may gather for a batch, on engines that gain by batches (GPUs): "
-     "cameras times this is ENGINE_BATCH=auto. auto: the engine's best batch. No effect on a CPU.",
+     "Frames of one camera per batch, on engines that gain from batching (GPUs); determines "
+     "ENGINE_BATCH=auto. auto: the engine's preferred batch. No effect on a CPU.",
      SP_SETTING_INTEGER, FIELD(batch_accumulation), .low = 1, .high = 32, .zero = "auto"},
     {"FRAME_SKIP", FRAMES, "N", "1",
-     "Only every N-th frame is inferred; the frames between carry predicted boxes.",
+     "Infer every N-th frame; the frames in between get predicted boxes. 1: infer every frame.",
      SP_SETTING_INTEGER, FIELD(frame_skip), .low = 1, .high = 100},
-    {"OUTPUT_FRAMES", FRAMES, "WORD", "all",
-     "Frames in the results: all, or only the inferred ones (then the others need no decoding "
-     "where the codec allows).",
+    {"OUTPUT_FRAMES", FRAMES, "WHICH", "all",
+     "Frames in the results: all, or inferred frames only. With inferred, other frames are not "
+     "decoded where the codec allows it.",
      SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames},
-    {"DECODE_THREADS", FRAMES, "N", "auto", "Decoding threads of one camera.", SP_SETTING_INTEGER,
-     FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
-    {"DECODER", FRAMES, "WORD", "auto",
-     "Where videos are decoded. auto: on the engine's GPU where there is one and it can, else on "
-     "the CPU.",
+    {"DECODE_THREADS", FRAMES, "N", "auto", "Decoder threads per camera. auto: 1.",
+     SP_SETTING_INTEGER, FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
+    {"DECODER", FRAMES, "DEVICE", "auto",
+     "Device that decodes video. auto: the engine's GPU if it supports the stream, otherwise the "
+     "CPU.",
      SP_SETTING_CHOICE, FIELD(decoder), .choices = decoders},
 
     {"MAX_CAMERAS", LIVE, "N", "64",
-     "Cameras that this machine can serve, as `spoton tune` measures it; one more is refused.",
+     "Maximum number of cameras in `spoton serve`; further cameras are refused. `spoton tune` "
+     "measures what this machine can serve.",
      SP_SETTING_INTEGER, FIELD(max_cameras), .low = 1, .high = SP_CAMERAS_MAX},
     {"STALL_TIMEOUT_MS", LIVE, "MS", "5000",
-     "A camera without a new frame for that long is stalled; for twice that long, it is "
-     "connected "
-     "anew.",
+     "Milliseconds without a new frame until a camera is reported as stalled. After twice this "
+     "time the camera is reconnected.",
      SP_SETTING_INTEGER, FIELD(stall_timeout_ms), .low = 100, .high = 600000},
     {"SNAPSHOT_INTERVAL_MS", LIVE, "MS", "500",
-     "Interval at which `spoton serve` reads a camera that is a still image (an image file, or a "
-     "URL that returns one image).",
+     "Polling interval in milliseconds of still-image cameras in `spoton serve` (an image file, or "
+     "a URL that returns one image).",
      SP_SETTING_INTEGER, FIELD(snapshot_interval_ms), .low = 20, .high = 3600000},
 
-    {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30", "How long a lost person may come back.",
-     SP_SETTING_INTEGER, FIELD(track_buffer_frames), .low = 1, .high = 10000},
-    {"TRACK_HIGH_THRESHOLD", TRACKER, "SCORE", "0.5",
-     "Detections above it are matched with tracks first.", SP_SETTING_REAL,
+    {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30",
+     "Frames that a lost track is kept before it is removed.", SP_SETTING_INTEGER,
+     FIELD(track_buffer_frames), .low = 1, .high = 10000},
+    {"TRACK_HIGH_THRESHOLD", TRACKER, "CONFIDENCE", "0.5",
+     "Minimum confidence of a detection in the first association.", SP_SETTING_REAL,
      FIELD(track_high_thresh), .low = 0, .high = 1},
-    {"TRACK_LOW_THRESHOLD", TRACKER, "SCORE", "0.1",
-     "Detections above it, up to TRACK_HIGH_THRESHOLD, are matched with the tracks that are left.",
+    {"TRACK_LOW_THRESHOLD", TRACKER, "CONFIDENCE", "0.1",
+     "Minimum confidence of a detection in the second association, which matches detections up to "
+     "TRACK_HIGH_THRESHOLD with the remaining tracks.",
      SP_SETTING_REAL, FIELD(track_low_thresh), .low = 0, .high = 1},
-    {"TRACK_NEW_THRESHOLD", TRACKER, "SCORE", "0.6",
-     "A detection that matches no track starts one from this score.", SP_SETTING_REAL,
+    {"TRACK_NEW_THRESHOLD", TRACKER, "CONFIDENCE", "0.6",
+     "Minimum confidence of an unmatched detection to start a new track.", SP_SETTING_REAL,
      FIELD(track_new_thresh), .low = 0, .high = 1},
     {"TRACK_MATCH_THRESHOLD", TRACKER, "COST", "0.8",
-     "Highest cost (1 - IoU, weighted by score) of a first match.", SP_SETTING_REAL,
-     FIELD(track_match_thresh), .low = 0, .high = 1},
-    {"TRACK_DT", TRACKER, "WORD", "auto",
-     "Time steps of the motion model: frames counts frames, as the reference does; timestamps "
-     "uses real time, and is the same where every frame is inferred at an even rate. auto: "
-     "timestamps; frames for `spoton track` on MOT files, which hold no times.",
+     "Maximum cost of a match in the first association: 1 - IoU, weighted by confidence.",
+     SP_SETTING_REAL, FIELD(track_match_thresh), .low = 0, .high = 1},
+    {"TRACK_DT", TRACKER, "MODE", "auto",
+     "Time step of the motion model. frames: one step per frame, as in the reference "
+     "implementation; timestamps: the time between frames. The two are equal if every frame is "
+     "inferred at a constant rate. auto: timestamps; frames for `spoton track` on MOT files, which "
+     "have no timestamps.",
      SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
 
-    {"SPATIAL_MATCH_ENABLED", MAP, NULL, "true",
-     "One number for a person in all cameras of `spoton serve` that have a map; docs/SPACE.md.",
+    {"SPATIAL_MATCH_ENABLED", ASSOCIATION, NULL, "true",
+     "Assign one global id per person over all calibrated cameras of `spoton serve`; see "
+     "docs/SPACE.md.",
      SP_SETTING_SWITCH, FIELD(spatial_match)},
-    {"HOMOGRAPHY_FILE_PATH", MAP, "FILE", "",
-     "The cameras' calibrations: a JSON file, or a folder of them. What is calibrated in the "
-     "dashboard is written to the file. Empty: that is kept until the end.",
+    {"HOMOGRAPHY_FILE_PATH", ASSOCIATION, "FILE", "",
+     "Camera calibrations: a JSON file or a folder of JSON files. Calibrations made in the "
+     "dashboard are saved here. Empty: they are kept in memory only.",
      SP_SETTING_TEXT, FIELD(homography_file)},
-    {"REID_MODEL_PATH", MAP, "FILE", "",
-     "An ONNX model that makes a row of numbers of a person's crop, so that `spoton serve` knows "
-     "people again who were out of sight. Empty: by place and time alone.",
+    {"REID_MODEL_PATH", ASSOCIATION, "FILE", "",
+     "ONNX re-identification model (person crop to embedding), used by `spoton serve`. Empty: "
+     "associate by position and time only.",
      SP_SETTING_TEXT, FIELD(reid_model)},
-    {"REID_MEAN", MAP, "R,G,B", "0.485,0.456,0.406",
-     "Mean that this model wants taken off the colours, where white is 1.", SP_SETTING_TEXT,
-     FIELD(reid_mean)},
-    {"REID_STD", MAP, "R,G,B", "0.229,0.224,0.225",
-     "Deviation that it wants the colours divided by.", SP_SETTING_TEXT, FIELD(reid_std)},
-    {"REID_KEEP_SECONDS", MAP, "S", "60",
-     "What people look like is forgotten after so long; it is never written anywhere.",
+    {"REID_MEAN", ASSOCIATION, "R,G,B", "0.485,0.456,0.406",
+     "Mean per channel subtracted from the re-identification model's input, on a scale of 0 to 1. "
+     "The default is that of ImageNet.",
+     SP_SETTING_TEXT, FIELD(reid_mean)},
+    {"REID_STD", ASSOCIATION, "R,G,B", "0.229,0.224,0.225",
+     "Standard deviation per channel by which the re-identification model's input is divided, on a "
+     "scale of 0 to 1. The default is that of ImageNet.",
+     SP_SETTING_TEXT, FIELD(reid_std)},
+    {"REID_KEEP_SECONDS", ASSOCIATION, "S", "60",
+     "Retention of appearance embeddings, in seconds. They are kept in memory only and never "
+     "written to disk.",
      SP_SETTING_INTEGER, FIELD(reid_keep_s), .low = 1, .high = 3600},
-    {"TRAIL_LENGTH", MAP, "POINTS", "3", "Points of a person's trail in API v1.",
-     SP_SETTING_INTEGER, FIELD(trail_length), .low = 0, .high = 64},
+    {"TRAIL_LENGTH", ASSOCIATION, "POINTS", "3",
+     "Length of a person's trail in API v1, in positions.", SP_SETTING_INTEGER, FIELD(trail_length),
+     .low = 0, .high = 64},
 
-    {"FRAME_JPEG_QUALITY", PICTURES, "N", "85", "Quality of JPEG frames.", SP_SETTING_INTEGER,
-     FIELD(jpeg_quality), .low = 1, .high = 100},
-    {"JPEG_ENCODER", PICTURES, "WORD", "cpu",
-     "Where JPEG frames are compressed. gpu: by nvJPEG on the engine's GPU, which takes work "
-     "from "
-     "the CPU.",
+    {"FRAME_JPEG_QUALITY", IMAGES, "N", "85", "JPEG quality of the frames sent to viewers.",
+     SP_SETTING_INTEGER, FIELD(jpeg_quality), .low = 1, .high = 100},
+    {"JPEG_ENCODER", IMAGES, "DEVICE", "cpu",
+     "Device that encodes JPEG. gpu: nvJPEG on the engine's GPU, which relieves the CPU.",
      SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders},
-    {"STREAM_RESIZE_FACTOR", PICTURES, "FACTOR", "1",
-     "Size of the frames shown, as a part of the camera's.", SP_SETTING_REAL,
+    {"STREAM_RESIZE_FACTOR", IMAGES, "FACTOR", "1",
+     "Scale of the frames sent to viewers, relative to the camera's resolution.", SP_SETTING_REAL,
      FIELD(stream_resize_factor), .low = 0.1, .high = 1},
-    {"VIDEO_CRF", PICTURES, "N", "23",
-     "Quality of the annotated MP4, on the scale of x264: lower is better and larger.",
+    {"VIDEO_CRF", IMAGES, "N", "23",
+     "Constant rate factor of the annotated MP4, as in x264: lower values give better quality and "
+     "larger files.",
      SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51},
-    {"STREAM_MAX_WIDTH", PICTURES, "PIXELS", "640",
-     "Frames for viewers are at most that wide; their height follows.", SP_SETTING_INTEGER,
-     FIELD(stream_max_width_px), .low = 16, .high = 8192},
-    {"LOG_LEVEL", PICTURES, "WORD", "info", "The least important messages that are logged.",
-     SP_SETTING_CHOICE, FIELD(log_level), .choices = log_levels},
+    {"STREAM_MAX_WIDTH", IMAGES, "PIXELS", "640",
+     "Maximum width in pixels of the frames sent to viewers. The height follows the aspect ratio.",
+     SP_SETTING_INTEGER, FIELD(stream_max_width_px), .low = 16, .high = 8192},
+    {"LOG_LEVEL", IMAGES, "LEVEL", "info", "Lowest severity that is logged.", SP_SETTING_CHOICE,
+     FIELD(log_level), .choices = log_levels},
 
     {"HTTP_HOST", SERVER, "HOST", "127.0.0.1",
-     "Address that `spoton serve` listens on; 0.0.0.0: all. Another one than this machine's own "
-     "wants API_TOKEN.",
+     "Address that `spoton serve` listens on; 0.0.0.0: all IPv4 addresses. Addresses other than "
+     "loopback require API_TOKEN.",
      SP_SETTING_LIST, FIELD(http_host)},
-    {"HTTP_PORT", SERVER, "PORT", "3847", "Its port; 0: any free one, which the start prints.",
+    {"HTTP_PORT", SERVER, "PORT", "3847",
+     "TCP port that `spoton serve` listens on. 0: any free port, printed at the start.",
      SP_SETTING_INTEGER, FIELD(http_port), .low = 0, .high = 65535},
     {"API_TOKEN", SERVER, "TOKEN", "",
-     "Secret that all requests must carry, but those for health. Empty: none is needed.",
+     "Secret required by every request except health checks, the login and the page's own files. "
+     "Empty: no authentication.",
      SP_SETTING_TEXT, FIELD(api_token), .secret = true},
     {"ALLOW_INSECURE", SERVER, NULL, "false",
-     "Listen on other addresses than this machine's own without API_TOKEN.", SP_SETTING_SWITCH,
+     "Allow listening on addresses other than loopback without API_TOKEN.", SP_SETTING_SWITCH,
      FIELD(allow_insecure)},
     {"TLS_CERT", SERVER, "FILE", "",
-     "Certificate chain in PEM for https and wss; with TLS_KEY. Empty: http and ws.",
+     "Certificate chain for https and wss, PEM; requires TLS_KEY. Empty: http and ws.",
      SP_SETTING_TEXT, FIELD(tls_cert)},
-    {"TLS_KEY", SERVER, "FILE", "", "Private key of TLS_CERT, in PEM.", SP_SETTING_TEXT,
+    {"TLS_KEY", SERVER, "FILE", "", "Private key of TLS_CERT, PEM.", SP_SETTING_TEXT,
      FIELD(tls_key)},
     {"VIDEO_DIR", SERVER, "DIR", "",
-     "Cameras that are added over HTTP may be files in this folder. Empty: no files.",
+     "Folder of video files that may be added as cameras over HTTP. Empty: no files.",
      SP_SETTING_TEXT, FIELD(video_dir)},
     {"V4L2_DEVICES", SERVER, "LIST", "",
-     "Devices that cameras added over HTTP may be, comma separated: /dev/video0,/dev/video2.",
+     "V4L2 devices that may be added as cameras over HTTP, comma separated: "
+     "/dev/video0,/dev/video2. Empty: none.",
      SP_SETTING_TEXT, FIELD(v4l2_devices)},
     {"ALLOWED_ORIGINS", SERVER, "LIST", "",
-     "Origins of pages of other hosts that may call the API and open WebSockets, comma separated: "
-     "https://front.example.com,http://192.0.2.7:8080. *: all. Pages of this machine may always.",
+     "Origins allowed to call the API and open WebSockets (CORS), comma separated: "
+     "https://front.example.com,http://192.0.2.7:8080; *: all. Pages of this server and of "
+     "loopback addresses are always allowed.",
      SP_SETTING_TEXT, FIELD(allowed_origins)},
     {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
-     "JSON with groups of cameras for API v1; see docs/MIGRATION.md.", SP_SETTING_TEXT,
-     FIELD(environments_file)},
+     "JSON file with groups of cameras for API v1; see docs/MIGRATION.md. Empty: the groups of "
+     "SpotOn.",
+     SP_SETTING_TEXT, FIELD(environments_file)},
     {"FEEDBACK_FILE", SERVER, "FILE", "feedback.jsonl",
-     "JSON Lines with the newest 1000 records of API v1's feedback. A relative name is looked for "
-     "beside the .env file. Empty: they are kept until the end.",
+     "JSON Lines file with the newest 1000 feedback records of API v1. A relative path starts at "
+     "the folder of the .env file. Empty: records are kept in memory only.",
      SP_SETTING_TEXT, FIELD(feedback_file)},
 };
 

@@ -1,7 +1,7 @@
-/* The table of all settings, for the files of config/ alone; others see config/settings.h.
+/* The table of all settings, private to config/; other code includes config/settings.h.
  *
- * Data flow: a row and a text -> sp_setting_parse -> the row's field of struct sp_settings ->
- * sp_setting_format -> the same text again. Rows are constant: any thread. */
+ * Data flow: row and text -> sp_setting_parse -> field of struct sp_settings -> sp_setting_format
+ * -> text. Rows are constant and may be read by any thread. */
 #pragma once
 
 #include "config/settings.h"
@@ -26,17 +26,17 @@ struct sp_setting_choice {
 
 struct sp_setting_row {
     const char *key;      /* FRAME_SKIP; its flag is --frame-skip */
-    const char *group;    /* rows of one group stand together */
+    const char *group;    /* rows of a group are adjacent */
     const char *argument; /* in --help: "N", "PATH" */
-    const char *fallback; /* the default, as one would write it */
+    const char *fallback; /* the default, as written in a file */
     const char *meaning;
     enum sp_setting_type type;
-    int step;             /* of integers: a multiple of it; 0: any */
+    int step;             /* integers: must be a multiple of it; 0: any */
     size_t offset, bytes; /* of the field in struct sp_settings */
-    double low, high;     /* of numbers, both allowed */
-    const char *zero;     /* the word for 0, which may lie below `low`; NULL: none */
+    double low, high;     /* numbers: allowed range, inclusive */
+    const char *zero;     /* word for 0, which may be below `low`; NULL: none */
     const struct sp_setting_choice *choices;
-    bool secret; /* never shown: not in texts, not by sp_settings_each */
+    bool secret; /* never shown, neither in messages nor by sp_settings_each */
 };
 
 extern const struct sp_setting_row sp_setting_table[];
@@ -47,7 +47,7 @@ enum {
     SP_ALLOWED_BYTES = 160,
 };
 
-/* The row of a key or of its old name, or NULL. */
+/* The row of a key or of its former name, or NULL. */
 const struct sp_setting_row *sp_setting_find(const char *key, size_t key_bytes);
 
 /* "--frame-skip" */
@@ -64,19 +64,19 @@ enum sp_setting_verdict {
     SP_VALUE_TOO_LONG,
 };
 
-/* Writes the row's field when the value is good; else leaves it. Independent of the locale.
- * settings NULL: only judges. */
+/* Writes the row's field if the value is valid. Independent of the locale. settings NULL: validates
+ * only. */
 enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const char *value,
                                          struct sp_settings *settings);
 
-/* The row's field as text that sp_setting_parse reads back to the same value. Cuts to fit. */
+/* The row's field as text that sp_setting_parse reads back to the same value. Truncates to fit. */
 void sp_setting_format(const struct sp_setting_row *row, const struct sp_settings *settings,
                        char *out, size_t out_bytes);
 
-/* For error texts: without secrets and control characters, cut to fit with "...". */
+/* For messages: without secrets and control characters, truncated with "...". */
 void sp_setting_show(const char *value, char *out, size_t out_bytes);
 
-/* The camera of that name, or -1. */
+/* Index of the camera with this name, or -1. */
 int sp_setting_camera(const struct sp_settings *settings, const char *name);
 
 /* The name that replaces an old name of a setting; NULL when the key is none. Both are accepted. */
@@ -86,11 +86,10 @@ const char *sp_setting_renamed(const char *key, size_t key_bytes);
 void sp_setting_each_renamed(void (*visit)(void *user, const char *key, const char *name),
                              void *user);
 
-/* Why a key of the system that spoton replaces does nothing here, and what to use instead; NULL
- * when the key is none of those. */
+/* For a key of SpotOn that has no effect here: the setting to use instead, or the reason. NULL for
+ * any other key. */
 const char *sp_setting_legacy(const char *key);
 
-/* Visits the list behind sp_setting_legacy; a key that ends in '*' stands for all that begin
- * so. */
+/* Visits all keys that sp_setting_legacy knows. A key ending in '*' is a prefix. */
 void sp_setting_each_legacy(void (*visit)(void *user, const char *key, const char *advice),
                             void *user);

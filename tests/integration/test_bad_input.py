@@ -115,7 +115,7 @@ def test_size_change_midway(spoton, make_clip, tmp_path, second_size):
                   expect=0)
     results = Results(out, "c")
     assert results.sequences == list(range(40)), str(done)
-    told = "camera c: image 21 is {}x{}, those before were 320x240".format(*second_size)
+    told = "camera c: frame 21 is {}x{}, previous frames were 320x240".format(*second_size)
     assert done.stderr.count(told) == 1, str(done)
     for line in results.results_log:
         number = line["sequence"]

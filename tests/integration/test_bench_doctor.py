@@ -54,13 +54,13 @@ def test_bench_over_devices(spoton, make_clip):
     report = json.loads(done.stdout)
     assert [each["device"] for each in report["devices"]] == [1, 0]
     for each in report["devices"]:
-        assert 0 < each["images"] <= 100 and each["lost"] is None, each
+        assert 0 < each["images"] <= 100 and each["error"] is None, each
         whole = sum(other["images"] for other in report["devices"])
         assert each["share"] == pytest.approx(each["images"] / whole, abs=0.001), each
-        assert 0 < each["busy"] <= 1.02 and each["in_flight"] >= each["busy"] - 0.02, each
+        assert 0 < each["utilization"] <= 1.02 and each["in_flight"] >= each["utilization"] - 0.02, each
     assert sum(each["share"] for each in report["devices"]) == pytest.approx(1, abs=0.001)
     stages = report["stages"]
-    together = sum(stage["at_once"] for name, stage in stages.items() if name not in ("wait", "total"))
+    together = sum(stage["concurrency"] for name, stage in stages.items() if name not in ("wait", "total"))
     assert report["overlap"] == pytest.approx(together, abs=0.02) and together > 0
     assert len(report["rounds"]) == 1
     assert_balanced(report["ledger"])
@@ -94,7 +94,7 @@ def test_bench_says_what_a_lost_device_did(spoton, make_clip):
     done = spoton("bench", "--camera", f"a={clip}", "--camera", f"b={clip}", "--frames", "100",
                   env={"ENGINE_OPTIONS": "devices=2;break_after=10;only_device=1"})
     assert done.returncode == 0 and "its cameras go on on the other" in done.stderr, str(done)
-    assert "LOST: engine fake" in done.stdout and "failed 0 " in done.stdout, str(done)
+    assert "FAILED: engine fake" in done.stdout and "failed 0 " in done.stdout, str(done)
 
 
 @pytest.mark.sanitize
@@ -129,7 +129,7 @@ def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
     done = spoton("doctor", env={"ENGINE_OPTIONS": "devices=2", "DEVICES": "0,2"})
     assert done.returncode == 1, str(done)
     assert "device    1: fake 1" in done.stdout, str(done)
-    assert "DEVICES: there is no device 2: engine fake has 2" in done.stdout, str(done)
+    assert "DEVICES: device 2: does not exist; engine fake has 2" in done.stdout, str(done)
     done = spoton("doctor", good, expect=0)
     assert "h264" in done.stdout and "320" in done.stdout, str(done)
 
@@ -138,7 +138,7 @@ def test_doctor_says_what_is_wrong(spoton, make_clip, tmp_path):
     ({}, "batch 1: fastest on a CPU as measured; BATCH_ACCUMULATION_SIZE has no effect here"),
     ({"SPOTON_FAKE_BATCH": 16}, "batch 8: 2 cameras x 4 (BATCH_ACCUMULATION_SIZE)"),
     ({"SPOTON_FAKE_BATCH": 16, "BATCH_ACCUMULATION_SIZE": 1}, "batch 2: 2 cameras x 1 (BATCH_ACCUMULATION_SIZE)"),
-    ({"SPOTON_FAKE_BATCH": 16, "BATCH_ACCUMULATION_SIZE": "auto"}, "batch 16: the engine's best"),
+    ({"SPOTON_FAKE_BATCH": 16, "BATCH_ACCUMULATION_SIZE": "auto"}, "batch 16: preferred by the engine"),
     ({"SPOTON_FAKE_BATCH": 16, "ENGINE_BATCH": 5}, "batch 5 (ENGINE_BATCH)"),
 ])
 def test_doctor_tells_the_batch(spoton, env, says):

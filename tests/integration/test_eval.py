@@ -124,8 +124,8 @@ def test_tracks_that_cannot_be_read(spoton, tmp_path, text, seen):
 
 
 def test_words_that_are_missing(spoton, tmp_path):
-    assert "name two files" in spoton("eval", "--tracks", "x", expect=2).stderr
-    assert "name a model" in spoton("eval", "x", expect=2).stderr
+    assert "give two files" in spoton("eval", "--tracks", "x", expect=2).stderr
+    assert "give a model" in spoton("eval", "x", expect=2).stderr
     missing = spoton("eval", "--tracks", tmp_path / "no.txt", tmp_path / "no.txt", expect=1)
     assert "check the path" in missing.stderr
 
@@ -218,8 +218,8 @@ def test_images_with_known_people(spoton, tmp_path, kind):
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("files, seen", [
-    ({}, "holds no images"),
-    ({"a.jpg": FILES["a.jpg"]}, "none of its 1 images has a file of labels"),
+    ({}, "no images"),
+    ({"a.jpg": FILES["a.jpg"]}, "none of its 1 images has labels"),
     ({"a.jpg": FILES["a.jpg"], "a.txt": "0 0.5 0.5 0.1\n"}, "labels of a: line 1"),
     ({"a.jpg": FILES["a.jpg"], "a.txt": "\n7 0.5 0.5 0.1 0.1\n"}, "labels of a: line 2"),
     ({"a.jpg": FILES["a.jpg"][:300], "a.txt": label(TALL)}, "image a:"),

@@ -33,7 +33,7 @@ def leftovers(folder):
 @pytest.mark.sanitize
 def test_a_bundle_runs(spoton, make_clip, tmp_path):
     done = export(spoton, tmp_path, "--batch", "2", expect=0)
-    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms .*, [\d.]+ MB", done.stdout)
+    assert re.search(r"compiled in [\d.]+ s, [\d.]+ ms per image, [\d.]+ MB", done.stdout)
     manifest = read_manifest(tmp_path / "bundle")
     assert (manifest["input"], manifest["precision"]) == ({"width": 320, "height": 192, "batch": 2}, "f32")
     assert manifest["engine"]["name"] == "fake" and "quantization_check" not in manifest
@@ -93,7 +93,7 @@ def test_bad_options_are_refused(spoton, tmp_path):
                         (("--required", "1.5"), "--required"),
                         (("--calibrate", "nowhere.mp4"), "nowhere.mp4"),
                         (("--calibrate", tmp_path / "empty"), "holds no images"),
-                        (("--out", tmp_path / "mine"), "no bundle")):
+                        (("--out", tmp_path / "mine"), "not a bundle")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         done = export(spoton, tmp_path, *words)
         assert done.returncode in (1, 2) and len(done.error_lines) == 1, str(done)
@@ -156,7 +156,7 @@ def test_the_quantization_check_refuses_a_spoiled_scale(spoton, demo_clip, tmp_p
     assert made.returncode == 0
     good = spoton("export", MODELS / "person-int8.onnx", *words, "--out", tmp_path / "good",
                   engine="openvino", timeout=180, expect=0)
-    assert "gate: recall" in good.stdout
+    assert "quantization check: recall" in good.stdout
     done = spoton("export", spoiled, *words, "--out", tmp_path / "bad", engine="openvino",
                   timeout=180, expect=1)
     assert "refused" in done.error_lines[0] and "recall" in done.error_lines[0]

@@ -99,4 +99,4 @@ def test_a_signal_ends_it(program, tmp_path, silent):
         process.send_signal(signal.SIGTERM)
         said, wrong = process.communicate()
     assert process.returncode == 0 and said == "", wrong
-    assert "interrupted before the start" in wrong and "used unchecked" not in wrong, wrong
+    assert "interrupted during the start" in wrong and "used unchecked" not in wrong, wrong

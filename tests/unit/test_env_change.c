@@ -92,7 +92,7 @@ static void test_what_cannot_be_written(void **state)
     struct sp_error err = {0};
     assert_int_equal(sp_env_check_place("/nowhere/at/all/.env", &err), SP_ERR_NOT_FOUND);
     assert_string_equal(err.text,
-                        "/nowhere/at/all/.env cannot be written: No such file or directory");
+                        "/nowhere/at/all/.env: cannot be written: No such file or directory");
     assert_int_equal(sp_env_change("/nowhere/at/all/.env", lines, 3, &err), SP_ERR_NOT_FOUND);
     /* A folder of that name: found out only when the whole file is to take its place. */
     unlink(path);

@@ -48,52 +48,53 @@ static char *log_of(const char *text, int *result)
 static const struct {
     const char *env, *text;
 } refusals[] = {
-    {"A=1\n", ".env line 1: A is not a setting. See docs/CONFIG.md"},
+    {"A=1\n", ".env line 1: A: unknown setting; see docs/CONFIG.md"},
     {"\n# c\nFRAME_SKPI=3\n",
-     ".env line 3: FRAME_SKPI is not a setting; did you mean FRAME_SKIP? See docs/CONFIG.md"},
+     ".env line 3: FRAME_SKPI: unknown setting; did you mean FRAME_SKIP? See docs/CONFIG.md"},
     {"frame_skip=3\n",
-     ".env line 1: frame_skip is not a setting; did you mean FRAME_SKIP? See docs/CONFIG.md"},
+     ".env line 1: frame_skip: unknown setting; did you mean FRAME_SKIP? See docs/CONFIG.md"},
     {"\r\n\r\n\r\nFRAME_SKIP=0",
-     ".env line 4: FRAME_SKIP=0 is out of range: a whole number from 1 to 100"},
-    {"FRAME_SKIP=", ".env line 1: FRAME_SKIP is empty: it takes a whole number from 1 to 100"},
-    {"FRAME_SKIP= # three",
-     ".env line 1: FRAME_SKIP is empty: it takes a whole number from 1 to 100"},
-    {"FRAME_SKIP=two", ".env line 1: FRAME_SKIP=two is not valid: a whole number from 1 to 100"},
+     ".env line 4: FRAME_SKIP=0: out of range; must be a whole number from 1 to 100"},
+    {"FRAME_SKIP=", ".env line 1: FRAME_SKIP: empty; must be a whole number from 1 to 100"},
+    {"FRAME_SKIP= # three", ".env line 1: FRAME_SKIP: empty; must be a whole number from 1 to 100"},
+    {"FRAME_SKIP=two",
+     ".env line 1: FRAME_SKIP=two: invalid; must be a whole number from 1 to 100"},
     {"YOLO_INPUT_SIZE=100",
-     ".env line 1: YOLO_INPUT_SIZE=100 is out of range: a multiple of 32 from 32 to 4096"},
-    {"BATCH_ACCUMULATION_SIZE=99", ".env line 1: BATCH_ACCUMULATION_SIZE=99 is out of range: a "
-                                   "whole number from 1 to 32, or auto"},
+     ".env line 1: YOLO_INPUT_SIZE=100: out of range; must be a multiple of 32 from 32 to 4096"},
+    {"BATCH_ACCUMULATION_SIZE=99",
+     ".env line 1: BATCH_ACCUMULATION_SIZE=99: out of range; must be a "
+     "whole number from 1 to 32, or auto"},
     {"STREAM_RESIZE_FACTOR=2",
-     ".env line 1: STREAM_RESIZE_FACTOR=2 is out of range: a number from 0.1 to 1"},
-    {"PRECISION=bf61", ".env line 1: PRECISION=bf61 is not valid: one of auto, f32, bf16, f16, "
+     ".env line 1: STREAM_RESIZE_FACTOR=2: out of range; must be a number from 0.1 to 1"},
+    {"PRECISION=bf61", ".env line 1: PRECISION=bf61: invalid; must be one of auto, f32, bf16, f16, "
                        "int8; did you mean bf16?"},
-    {"SQUARE_INPUT=maybe", ".env line 1: SQUARE_INPUT=maybe is not valid: true or false"},
+    {"SQUARE_INPUT=maybe", ".env line 1: SQUARE_INPUT=maybe: invalid; must be true or false"},
     {"FRAME_SKIP=1\n\nFRAME_SKIP=1\n",
-     ".env line 3: FRAME_SKIP was set in line 1 already: remove one of the two"},
+     ".env line 3: FRAME_SKIP: already set in line 1; remove one of the two"},
     {"CAMERA_a=x\nCAMERA_b=x\nCAMERA_a=y",
-     ".env line 3: CAMERA_a was set in line 1 already: remove one of the two"},
+     ".env line 3: CAMERA_a: already set in line 1; remove one of the two"},
     {"FRAME_SKIP 3",
-     ".env line 1 is not KEY=VALUE: after \"FRAME_SKIP\" a '=' is missing. See docs/CONFIG.md"},
-    {"=3", ".env line 1 is not KEY=VALUE, a comment or empty. See docs/CONFIG.md"},
+     ".env line 1: no '=' after \"FRAME_SKIP\"; write KEY=VALUE, see docs/CONFIG.md"},
+    {"=3", ".env line 1: not KEY=VALUE, a comment or empty; see docs/CONFIG.md"},
     {"rtsp://u:secret@h/=1",
-     ".env line 1 is not KEY=VALUE: after \"rtsp\" a '=' is missing. See docs/CONFIG.md"},
-    {"CLASSES=\"person", ".env line 1: the value of CLASSES begins with \" and has no closing \""},
-    {"CLASSES='a' b", ".env line 1: after the closing ' of CLASSES's value stands more text: put "
-                      "all of it inside the quotes"},
-    {"CLASSES='a'#b", ".env line 1: after the closing ' of CLASSES's value stands more text: put "
-                      "all of it inside the quotes"},
-    {"CAMERA_door=", ".env line 1: camera door has no URL: give a file or a stream"},
-    {"CAMERA_=x", ".env line 1: \"\" cannot name a camera: a name has 1 to 63 letters, digits, "
-                  "'_', '-' and '.', and begins with none of the last two"},
-    {"CAMERA_.x=x", ".env line 1: \".x\" cannot name a camera: a name has 1 to 63 letters, digits, "
-                    "'_', '-' and '.', and begins with none of the last two"},
+     ".env line 1: no '=' after \"rtsp\"; write KEY=VALUE, see docs/CONFIG.md"},
+    {"CLASSES=\"person", ".env line 1: CLASSES: opening \" without a closing \"; add it"},
+    {"CLASSES='a' b", ".env line 1: text after the closing ' of CLASSES; move it "
+                      "inside the quotes"},
+    {"CLASSES='a'#b", ".env line 1: text after the closing ' of CLASSES; move it "
+                      "inside the quotes"},
+    {"CAMERA_door=", ".env line 1: camera door: no URL; set a file or a stream"},
+    {"CAMERA_=x", ".env line 1: \"\": invalid camera name; use 1 to 63 letters, digits, "
+                  "'_', '-' and '.', not starting with '-' or '.'"},
+    {"CAMERA_.x=x", ".env line 1: \".x\": invalid camera name; use 1 to 63 letters, digits, "
+                    "'_', '-' and '.', not starting with '-' or '.'"},
     {"CAMERA_a=rtsp://u:secret@h/\x01",
-     ".env line 1: the URL of camera a holds a control character (byte 19 is 0x01)"},
+     ".env line 1: camera a: control character in the URL (byte 19 is 0x01); remove it"},
     {"FRAME_SKIP=rtsp://u:secret@h/",
-     ".env line 1: FRAME_SKIP=rtsp://u:***@h/ is not valid: a whole number from 1 to 100"},
+     ".env line 1: FRAME_SKIP=rtsp://u:***@h/: invalid; must be a whole number from 1 to 100"},
     {"\xFF\xFE"
      "F",
-     ".env is in UTF-16: save it as UTF-8"},
+     ".env: UTF-16; save it as UTF-8"},
 };
 
 static void test_env_refusals(void **state)
@@ -149,7 +150,7 @@ static void test_env_odd_bytes(void **state)
     struct sp_error err = {0};
     static const char nul[] = "CLASSES=do\0g\n";
     assert_int_equal(read_bytes(nul, sizeof nul - 1, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, ".env line 1 holds a NUL byte: this is no text file in UTF-8");
+    assert_string_equal(err.text, ".env line 1: NUL byte; save the file as UTF-8 text");
 
     /* a line of 1 MB: as a comment it is fine; as a key, a value, a quoted value it is not */
     static const char *const starts[] = {"#",         "",        "CLASSES=",   "CLASSES='",
@@ -174,8 +175,7 @@ static void test_env_odd_bytes(void **state)
     assert_int_equal(strlen(settings.camera[0].url), SP_URL_BYTES - 1);
     url[9 + SP_URL_BYTES - 1] = 'u';
     assert_int_equal(read_text(url, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, ".env line 1: the URL of camera a has 2048 bytes: at most 2047 "
-                                  "are allowed");
+    assert_string_equal(err.text, ".env line 1: camera a: URL too long (2048 bytes); the limit is 2047");
 }
 
 /* Every prefix and every one-byte change of a good file ends in a result, not in a fault. */
@@ -202,7 +202,7 @@ static void test_env_damaged(void **state)
     assert_string_equal(settings.camera[0].url, "rtsp://u:p@h/");
 }
 
-static void test_keys_of_the_replaced_system(void **state)
+static void test_keys_without_effect(void **state)
 {
     (void)state;
     int result;
@@ -212,12 +212,12 @@ static void test_keys_of_the_replaced_system(void **state)
                        &result);
     assert_int_equal(result, SP_OK);
     assert_int_equal(settings.frame_skip, 3);
-    assert_non_null(strstr(log, "[WARNING] .env line 1: TARGET_FPS has no effect in spoton: "));
-    assert_non_null(strstr(log, ".env line 3: REID_ENABLED has no effect"));
-    assert_non_null(strstr(log, ".env line 4: TRACKER_TYPE has no effect in spoton: the tracker"));
+    assert_non_null(strstr(log, "[WARNING] .env line 1: TARGET_FPS: no effect in spoton; "));
+    assert_non_null(strstr(log, ".env line 3: REID_ENABLED: no effect"));
+    assert_non_null(strstr(log, ".env line 4: TRACKER_TYPE: no effect in spoton; the tracker"));
     assert_non_null(
-        strstr(log, ".env line 5: DETECTION_IMGSZ has no effect in spoton: use YOLO_INPUT_SIZE"));
-    assert_non_null(strstr(log, ".env line 6: SPATIAL_MATCH_THRESHOLD_FACTORY has"));
+        strstr(log, ".env line 5: DETECTION_IMGSZ: no effect in spoton; use YOLO_INPUT_SIZE"));
+    assert_non_null(strstr(log, ".env line 6: SPATIAL_MATCH_THRESHOLD_FACTORY: no effect"));
     size_t lines = 0;
     for (const char *c = log; *c; c++)
         lines += *c == '\n';
@@ -235,11 +235,11 @@ static void test_env_files(void **state)
     snprintf(path, sizeof path, "%s/.env", folder);
 
     assert_int_equal(sp_settings_read_env_file(&settings, path, &err), SP_ERR_NOT_FOUND);
-    assert_non_null(strstr(err.text, "/.env cannot be opened: No such file"));
+    assert_non_null(strstr(err.text, "/.env: cannot be opened: No such file"));
     assert_int_equal(sp_settings_read_env_file(&settings, folder, &err), SP_ERR_INVALID);
-    assert_non_null(strstr(err.text, " is a directory: give a file"));
+    assert_non_null(strstr(err.text, ": is a directory; give a file"));
     assert_int_equal(sp_settings_read_env_file(&settings, "/dev/zero", &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, "/dev/zero is larger than 8 MB: this is no settings file");
+    assert_string_equal(err.text, "/dev/zero: larger than 8 MB; give a settings file");
 
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -261,7 +261,7 @@ int main(void)
         cmocka_unit_test(test_env_forms),
         cmocka_unit_test(test_env_odd_bytes),
         cmocka_unit_test(test_env_damaged),
-        cmocka_unit_test(test_keys_of_the_replaced_system),
+        cmocka_unit_test(test_keys_without_effect),
         cmocka_unit_test(test_env_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

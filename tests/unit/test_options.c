@@ -140,46 +140,47 @@ static void test_refusals(void **state)
 {
     (void)state;
     static const struct refusal cases[] = {
-        {&run, {"--out"}, "--out wants DIR, found nothing"},
-        {&run, {"--out", "--video"}, "--out wants DIR, found --video"},
-        {&run, {"--out", ""}, "--out wants DIR, found nothing"},
-        {&run, {"--out="}, "--out wants DIR, found nothing after the '='"},
-        {&track, {"-o"}, "-o wants FILE, found nothing"},
-        {&run, {"--video=yes"}, "--video takes no value"},
-        {&run, {"--limit", "0"}, "--limit 0 is not valid: a whole number from 1 on"},
-        {&run, {"--limit", "-3"}, "--limit -3 is not valid: a whole number from 1 on"},
-        {&run, {"--limit", "3x"}, "--limit 3x is not valid: a whole number from 1 on"},
+        {&run, {"--out"}, "--out: no value; write --out DIR"},
+        {&run, {"--out", "--video"}, "--out: no value before --video; write --out DIR"},
+        {&run, {"--out", ""}, "--out: no value; write --out DIR"},
+        {&run, {"--out="}, "--out: empty value; write --out DIR"},
+        {&track, {"-o"}, "-o: no value; write -o FILE"},
+        {&run, {"--video=yes"}, "--video: takes no value; remove it"},
+        {&run, {"--limit", "0"}, "--limit 0: invalid; must be a whole number from 1"},
+        {&run, {"--limit", "-3"}, "--limit -3: invalid; must be a whole number from 1"},
+        {&run, {"--limit", "3x"}, "--limit 3x: invalid; must be a whole number from 1"},
         {&run,
          {"--limit", "99999999999999999999"},
-         "--limit 99999999999999999999 is not valid: a whole number from 1 on"},
-        {&bench, {"--seconds", "0"}, "--seconds 0 is not valid: a number of seconds above 0"},
-        {&bench, {"--seconds", "nan"}, "--seconds nan is not valid: a number of seconds above 0"},
+         "--limit 99999999999999999999: invalid; must be a whole number from 1"},
+        {&bench, {"--seconds", "0"}, "--seconds 0: invalid; must be a number of seconds above 0"},
+        {&bench,
+         {"--seconds", "nan"},
+         "--seconds nan: invalid; must be a number of seconds above 0"},
         {&bench,
          {"--seconds", "1.2.3"},
-         "--seconds 1.2.3 is not valid: a number of seconds above 0"},
+         "--seconds 1.2.3: invalid; must be a number of seconds above 0"},
         {&run,
          {"--camera", "rtsp://u:secret@h/a?x=1"},
-         "--camera wants NAME=URL, found rtsp://u:***@h/a?x=1"},
-        {&run, {"--camera", "door"}, "--camera wants NAME=URL, found door"},
-        {&run, {"--camera", "door="}, "--camera: camera door has no URL: give a file or a stream"},
+         "--camera rtsp://u:***@h/a?x=1: invalid; must be NAME=URL"},
+        {&run, {"--camera", "door"}, "--camera door: invalid; must be NAME=URL"},
+        {&run, {"--camera", "door="}, "--camera: camera door: no URL; set a file or a stream"},
         {&run,
          {"--camera", "a=x", "--camera=a=y"},
-         "--camera: there is a camera a already: give another name"},
-        {&run, {""}, "a URL is empty: give its name"},
+         "--camera: camera a: duplicate name; choose another name"},
+        {&run, {""}, "empty argument; give a URL or file"},
         {&bare,
          {"rtsp://u:secret@h/"},
-         "doctor takes no files or URLs, found rtsp://u:***@h/: "
-         "`spoton doctor --help` says what it takes"},
+         "rtsp://u:***@h/: unexpected argument; see `spoton doctor --help`"},
         {&run,
          {"--frame-skip", "0"},
-         "--frame-skip 0 is out of range: a whole number from 1 to 100"},
+         "--frame-skip 0: out of range; must be a whole number from 1 to 100"},
         {&run,
          {"--track-low-threshold", "0.9"},
-         "TRACK_LOW_THRESHOLD=0.9 is not below TRACK_HIGH_THRESHOLD=0.5: the detections between "
-         "them are what the second matching works on"},
+         "TRACK_LOW_THRESHOLD=0.9: not below TRACK_HIGH_THRESHOLD=0.5; lower it, as the second "
+         "association uses the detections in between"},
         {&run,
          {"--env", "/nonexistent/.env"},
-         "/nonexistent/.env cannot be opened: No such file or directory"},
+         "/nonexistent/.env: cannot be opened: No such file or directory; check the path"},
     };
     expect_refusals(cases, sizeof cases / sizeof cases[0]);
 }
@@ -195,7 +196,7 @@ static void test_the_65th_camera_is_refused(void **state)
     assert_string_equal(options.settings.camera[63].name, "same-64");
     words[SP_CAMERAS_MAX] = "one-more.mp4";
     assert_int_equal(parse(&run, words, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, "one-more.mp4 is one too many: at most 64 cameras are allowed");
+    assert_string_equal(err.text, "one-more.mp4: too many cameras; the limit is 64");
 }
 
 static void write_file(const char *name, const char *text)
@@ -244,7 +245,7 @@ static void test_places_in_their_order(void **state)
     write_file(".env", "FRAME_SKIP=x\n");
     assert_int_equal(PARSE(run, &err, "a.mp4"), SP_ERR_INVALID);
     assert_string_equal(err.text,
-                        ".env line 1: FRAME_SKIP=x is not valid: a whole number from 1 to 100");
+                        ".env line 1: FRAME_SKIP=x: invalid; must be a whole number from 1 to 100");
     assert_int_equal(PARSE(run, &err, "--help"), SP_OK); /* help comes in spite of it */
 
     unlink(".env"); /* a Python environment of that name is none of ours */
@@ -299,6 +300,19 @@ static void test_camera_names(void **state)
     }
 }
 
+static void test_former_option(void **state)
+{
+    (void)state;
+    static const struct sp_command_usage tune = {"tune", "", "Tunes.\n", SP_TAKES_TUNE};
+    struct sp_error err = {0};
+    const char *words[] = {"--ground-truth", "a", NULL}, *former[] = {"--truth=b", NULL};
+    assert_int_equal(parse(&tune, words, &err), SP_OK);
+    assert_string_equal(options.ground_truth, "a");
+    assert_int_equal(parse(&tune, former, &err), SP_OK);
+    assert_string_equal(options.ground_truth, "b");
+    assert_int_equal(parse(&run, former, &err), SP_ERR_INVALID);
+}
+
 static void test_help(void **state)
 {
     (void)state;
@@ -315,7 +329,7 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "\n  --help-settings "));
     /* settings take one line, which names the page of all */
     assert_null(strstr(text, "--track-dt"));
-    const char *settings = strstr(text, "\nSettings");
+    const char *settings = strstr(text, "\nEvery setting");
     assert_non_null(settings);
     assert_ptr_equal(strchr(settings + 1, '\n'), text + bytes - 1);
     assert_non_null(strstr(settings, "spoton track --help-settings"));
@@ -334,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_the_65th_camera_is_refused),
         cmocka_unit_test(test_places_in_their_order),
         cmocka_unit_test(test_camera_names),
+        cmocka_unit_test(test_former_option),
         cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

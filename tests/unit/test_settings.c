@@ -242,8 +242,9 @@ static void test_later_places_win(void **state)
 
     const char *bad[] = {"FRAME_SKIP=0", NULL};
     assert_int_equal(sp_settings_read_environment(&settings, (char **)bad, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, "the environment: FRAME_SKIP=0 is out of range: a whole number "
-                                  "from 1 to 100");
+    assert_string_equal(err.text,
+                        "the environment: FRAME_SKIP=0: out of range; must be a whole number "
+                        "from 1 to 100");
     assert_int_equal(sp_settings_read_environment(&settings, NULL, &err), SP_OK);
 }
 
@@ -253,16 +254,16 @@ static void test_flags(void **state)
     static const struct {
         const char *word, *next, *text;
     } bad[] = {
-        {"--frame-skip", "0", "--frame-skip 0 is out of range: a whole number from 1 to 100"},
-        {"--frame-skip=x", NULL, "--frame-skip x is not valid: a whole number from 1 to 100"},
-        {"--frame-skip=", NULL, "--frame-skip is empty: it takes a whole number from 1 to 100"},
+        {"--frame-skip", "0", "--frame-skip 0: out of range; must be a whole number from 1 to 100"},
+        {"--frame-skip=x", NULL, "--frame-skip x: invalid; must be a whole number from 1 to 100"},
+        {"--frame-skip=", NULL, "--frame-skip: empty; must be a whole number from 1 to 100"},
         {"--frame-skip", NULL,
-         "--frame-skip wants a value, found the end of the line: it takes a "
+         "--frame-skip: no value, found the end of the command line; must be a "
          "whole number from 1 to 100"},
         {"--frame-skip", "--video",
-         "--frame-skip wants a value, found --video: it takes a whole "
+         "--frame-skip: no value, found --video; must be a whole "
          "number from 1 to 100"},
-        {"--square-input=2", NULL, "--square-input 2 is not valid: true or false"},
+        {"--square-input=2", NULL, "--square-input 2: invalid; must be true or false"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct sp_error err = {0};
@@ -319,10 +320,10 @@ static void test_cameras(void **state)
     assert_int_equal(sp_settings_add_camera(&settings, "more", "x", true, "here", &err),
                      SP_ERR_INVALID);
     assert_string_equal(err.text,
-                        "here: camera more is one too many: at most 64 cameras run in one process");
+                        "here: camera more: too many cameras; the limit is 64 per process");
     assert_int_equal(sp_settings_add_camera(&settings, "c07", "y", false, "here", &err),
                      SP_ERR_INVALID);
-    assert_string_equal(err.text, "here: there is a camera c07 already: give another name");
+    assert_string_equal(err.text, "here: camera c07: duplicate name; choose another name");
     assert_int_equal(sp_settings_add_camera(&settings, "c07", "y", true, "here", &err), SP_OK);
     assert_string_equal(settings.camera[7].url, "y");
     static const char *const bad[] = {"", ".", "..", "-a", "a/b", "a b", "\xC3\xA4", "a\n"};
@@ -344,7 +345,7 @@ static void test_cameras(void **state)
     }
     sp_settings_default(&settings);
     assert_int_equal(sp_settings_read_environment(&settings, environment, &err), SP_ERR_INVALID);
-    assert_non_null(strstr(err.text, "one too many"));
+    assert_non_null(strstr(err.text, "too many cameras"));
 }
 
 static void test_check(void **state)
@@ -354,11 +355,12 @@ static void test_check(void **state)
     sp_settings_default(&settings);
     settings.track_low_thresh = 0.5;
     assert_int_equal(sp_settings_check(&settings, &err), SP_ERR_INVALID);
-    assert_non_null(strstr(err.text, "TRACK_LOW_THRESHOLD=0.5 is not below TRACK_HIGH_THRESHOLD"));
+    assert_non_null(strstr(err.text, "TRACK_LOW_THRESHOLD=0.5: not below TRACK_HIGH_THRESHOLD"));
     sp_settings_default(&settings);
     settings.frame_skip = 0;
     assert_int_equal(sp_settings_check(&settings, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, "FRAME_SKIP=0 is out of range: a whole number from 1 to 100");
+    assert_string_equal(err.text,
+                        "FRAME_SKIP=0: out of range; must be a whole number from 1 to 100");
     sp_settings_default(&settings);
     settings.track_dt = 17;
     assert_int_equal(sp_settings_check(&settings, &err), SP_ERR_INVALID);

@@ -1,4 +1,4 @@
-/* Calls tools/quantize.py in .venv, where `./setup nncf` has installed NNCF. */
+/* Runs tools/quantize.py with the Python of .venv, where `./setup nncf` installs NNCF. */
 #include "command/export.h"
 
 #include "base/log.h"
@@ -14,7 +14,7 @@
 
 enum { ARGUMENTS_MAX = 16 };
 
-/* PLACE/NAME below the program's parent folder, or here. */
+/* NAME in the source tree of the program or in share/spoton of its prefix. */
 static int find(const char *name, char out[PATH_MAX], struct sp_error *err)
 {
     static const char *const places[] = {"/..", "/../share/spoton"};
@@ -25,17 +25,15 @@ static int find(const char *name, char out[PATH_MAX], struct sp_error *err)
         if (access(out, R_OK) == 0)
             return SP_OK;
     }
-    snprintf(out, PATH_MAX, "%s", name);
-    if (access(out, R_OK) == 0)
-        return SP_OK;
-    return sp_fail(
-        err, SP_ERR_NOT_FOUND,
-        "INT8 needs %s, which is not beside the program; run `./setup nncf` where spoton "
-        "was built",
-        name);
+    if (result < 0)
+        return result;
+    return sp_fail(err, SP_ERR_NOT_FOUND,
+                   "%s: not found in %s/.. or %s/../share/spoton; INT8 requires it, run "
+                   "`./setup nncf` in the source tree and spoton from there",
+                   name, dir, dir);
 }
 
-/* SPOTON_PYTHON names another interpreter that has NNCF. */
+/* SPOTON_PYTHON names another interpreter with NNCF. */
 static int find_python(char out[PATH_MAX], struct sp_error *err)
 {
     const char *chosen = getenv("SPOTON_PYTHON");
@@ -45,7 +43,7 @@ static int find_python(char out[PATH_MAX], struct sp_error *err)
     return SP_OK;
 }
 
-/* OUT: the report's path, inside the work folder. */
+/* report: path inside the work folder. */
 static int call_tool(struct sp_export *e, bool worst, const char *second, const char *third,
                      const char *report, struct sp_error *err)
 {
@@ -74,14 +72,14 @@ static int call_tool(struct sp_export *e, bool worst, const char *second, const 
         return SP_OK;
     }
     if (WIFSIGNALED(status))
-        return sp_fail(err, SP_ERR_INTERRUPTED, "quantising %s ended by signal %d%s",
+        return sp_fail(err, SP_ERR_INTERRUPTED, "%s: quantization ended by signal %d%s",
                        e->source.path, WTERMSIG(status),
-                       WTERMSIG(status) == 9 ? " (memory? give fewer --samples)" : "");
+                       WTERMSIG(status) == 9 ? "; if out of memory, give fewer --samples" : "");
     sp_subprocess_last_line(log, NULL, last, sizeof last);
-    return sp_fail(err, SP_ERR_FORMAT, "quantising %s failed: %s", e->source.path, last);
+    return sp_fail(err, SP_ERR_FORMAT, "%s: quantization failed: %s", e->source.path, last);
 }
 
-int sp_export_quantise(struct sp_export *e, struct sp_error *err)
+int sp_export_quantize(struct sp_export *e, struct sp_error *err)
 {
     char frames[PATH_MAX + 32], report[PATH_MAX + 32];
     json_error_t why;
@@ -108,10 +106,10 @@ void sp_export_worst_layers(struct sp_export *e, char *out, size_t out_bytes)
     size_t used = 0, index;
     const json_t *layer;
     out[0] = '\0';
-    snprintf(frames, sizeof frames, "%s/gate.npy", e->work);
+    snprintf(frames, sizeof frames, "%s/check.npy", e->work);
     snprintf(report, sizeof report, "%s/worst.json", e->work);
     if (call_tool(e, true, e->model.path, frames, report, &said) < 0) {
-        sp_log(SP_LOG_WARNING, "the worst layers cannot be told: %s", said.text);
+        sp_log(SP_LOG_WARNING, "worst layers: unknown: %s", said.text);
         return;
     }
     json_t *root = json_load_file(report, 0, &why);
