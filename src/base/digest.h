@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4) of files: which model a manifest speaks of. */
+/* SHA-256 in hexadecimal, by libcrypto; identifies the model that a manifest describes. */
 #pragma once
 
 #include "base/error.h"
@@ -7,8 +7,9 @@
 
 enum { SP_DIGEST_TEXT_BYTES = 65 };
 
-/* In hexadecimal. Pure. */
-void sp_digest_bytes(const void *data, size_t bytes, char out[SP_DIGEST_TEXT_BYTES]);
+/* SP_ERR_NO_MEMORY. */
+int sp_digest_bytes(const void *data, size_t bytes, char out[SP_DIGEST_TEXT_BYTES],
+                    struct sp_error *err);
 
-/* SP_ERR_NOT_FOUND, SP_ERR_IO. */
+/* SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_NO_MEMORY. */
 int sp_digest_file(const char *path, char out[SP_DIGEST_TEXT_BYTES], struct sp_error *err);

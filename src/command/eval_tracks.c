@@ -74,7 +74,8 @@ int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool 
     if (code == SP_OK && ground_truth.count == 0)
         code = sp_fail(
             err, SP_ERR_INVALID,
-            "%s: no ground-truth row that counts; check flag and class (seventh and eighth value)",
+            "%s: no row that counts as ground truth; check flag and class (seventh and eighth "
+            "value)",
             ground_truth_path);
     if (code == SP_OK)
         code = sp_mot_drop_distractors(&ground_truth, &tracks, &distracted, err);

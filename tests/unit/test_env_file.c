@@ -175,7 +175,8 @@ static void test_env_odd_bytes(void **state)
     assert_int_equal(strlen(settings.camera[0].url), SP_URL_BYTES - 1);
     url[9 + SP_URL_BYTES - 1] = 'u';
     assert_int_equal(read_text(url, &err), SP_ERR_INVALID);
-    assert_string_equal(err.text, ".env line 1: camera a: URL too long (2048 bytes); the limit is 2047");
+    assert_string_equal(err.text,
+                        ".env line 1: camera a: URL too long (2048 bytes); the limit is 2047");
 }
 
 /* Every prefix and every one-byte change of a good file ends in a result, not in a fault. */
@@ -257,12 +258,9 @@ static void test_env_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_env_refusals),
-        cmocka_unit_test(test_env_forms),
-        cmocka_unit_test(test_env_odd_bytes),
-        cmocka_unit_test(test_env_damaged),
-        cmocka_unit_test(test_keys_without_effect),
-        cmocka_unit_test(test_env_files),
+        cmocka_unit_test(test_env_refusals),        cmocka_unit_test(test_env_forms),
+        cmocka_unit_test(test_env_odd_bytes),       cmocka_unit_test(test_env_damaged),
+        cmocka_unit_test(test_keys_without_effect), cmocka_unit_test(test_env_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
