@@ -159,7 +159,7 @@ def test_the_quantization_check_refuses_a_spoiled_scale(spoton, demo_clip, tmp_p
     assert "quantization check: recall" in good.stdout
     done = spoton("export", spoiled, *words, "--out", tmp_path / "bad", engine="openvino",
                   timeout=180, expect=1)
-    assert "refused" in done.error_lines[0] and "recall" in done.error_lines[0]
+    assert "quantization check failed" in done.error_lines[0] and "recall" in done.error_lines[0]
     assert not (tmp_path / "bad").exists() and not leftovers(tmp_path)
 
     # Loaded without a manifest: refused with INT8_REFERENCE, and a log line without it.

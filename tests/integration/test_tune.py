@@ -63,7 +63,7 @@ def test_a_frame_may_take_so_long(spoton, make_clip, tmp_path):
     env = tmp_path / "mine.env"
     done = spoton("tune", "--env", env, make_clip(frames=20), "--limit", "4", "--seconds", "0.1", "--latency",
                   "10", "--engine-options", "delay_us=30000", timeout=200, expect=1)
-    assert "ms in the engine, the limit is 10" in done.error_lines[-1], str(done)
+    assert "ms in the engine; the limit is 10" in done.error_lines[-1], str(done)
     assert not env.exists()
 
 
