@@ -75,7 +75,7 @@ static bool is_harmless_key(const char *key, size_t n)
     return false;
 }
 
-/* Looks generated: a token, a hash, a stream key. */
+/* Probably generated: a token, a hash, a stream key. */
 static bool is_opaque(const char *text, size_t n)
 {
     size_t changes = 0, hex = 0, digits = 0;
