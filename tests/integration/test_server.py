@@ -293,7 +293,7 @@ def test_health_turns_red(serve):
     s = serve({"c1": "sim://offline"})
     assert s.request("GET", "/healthz")[0] == 200
     ready = s.until(lambda: s.request("GET", "/readyz")[0] == 503 and s.get("/readyz", 503))
-    assert "none of 1 cameras delivers" in ready["reasons"]
+    assert "none of 1 cameras delivers frames" in ready["reasons"]
     s.json("POST", "/api/v2/cameras", {"name": "good", "url": SIM}, 201)
     s.until(lambda: s.request("GET", "/readyz")[0] == 200)
 
