@@ -17,7 +17,7 @@ static void check_frames(const struct sp_track_input *input)
         FUZZ_CHECK(frame->sequence <= SP_TRACK_INPUT_FRAME_MAX);
         FUZZ_CHECK(frame->first_detection + frame->detection_count <= input->detection_count);
     }
-    FUZZ_CHECK(!input->journal || input->inferred_every >= 1 || input->frame_count == 0);
+    FUZZ_CHECK(!input->is_results_log || input->inferred_every >= 1 || input->frame_count == 0);
     FUZZ_CHECK(input->frame_rate >= 0);
 }
 

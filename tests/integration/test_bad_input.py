@@ -13,7 +13,7 @@ from clips import rectangles
 
 
 def truncated(make_clip, tmp_path):
-    """An MP4 whose index stands first, so that the images before the cut can be had."""
+    """An MP4 with its index at the start, so that the frames before the cut can be decoded."""
     whole = make_clip("h264", frames=60, options=("-movflags", "+faststart"))
     path = tmp_path / "truncated.mp4"
     path.write_bytes(whole.read_bytes()[:int(whole.stat().st_size * 0.6)])
@@ -107,8 +107,8 @@ def concatenated(make_clip, tmp_path, second_size):
 @pytest.mark.parametrize("second_size", [(640, 480), (320, 180), (160, 120)],
                          ids=lambda size: "x".join(map(str, size)))
 def test_size_change_midway(spoton, make_clip, tmp_path, second_size):
-    """No frame is lost, boxes are in the pixels of the frame they are of, the video keeps its
-    size, and the other camera does not notice."""
+    """No frame is lost, boxes are in pixels of their own frame, the video keeps its size, and the other
+    camera is not affected."""
     out = tmp_path / "out"
     done = spoton("run", "--camera", f"c={concatenated(make_clip, tmp_path, second_size)}",
                   "--camera", f"other={make_clip('h264', frames=30)}", "--out", out, "--video",
@@ -172,7 +172,7 @@ def test_model_with_another_head(spoton, make_clip, tmp_path):
     path = tmp_path / "classifier.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
                                 ir_version=8), path)
-    # What was seen, and where what is supported is written down.
+    # The error has what was found, and the page that lists what is supported.
     refuse_model(spoton, make_clip, tmp_path, path, "[1,3]", "docs/MODELS.md")
 
 
@@ -300,7 +300,7 @@ def test_out_may_not_be_written(spoton, make_clip, tmp_path):
 
 @pytest.mark.sanitize
 def test_one_camera_may_not_write(spoton, make_clip, tmp_path):
-    """The name of one camera's results_log is taken by a folder: only that camera fails."""
+    """A folder has the name of one camera's results log: only that camera fails."""
     out = tmp_path / "out"
     (out / "a.jsonl.part" / "x").mkdir(parents=True)
     (out / "a.jsonl" / "x").mkdir(parents=True)
@@ -315,7 +315,7 @@ def test_one_camera_may_not_write(spoton, make_clip, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 KiB: needs root, or a kernel that lets users have their own mounts."""
+    """A file system of 256 KiB: needs root, or a kernel with unprivileged mounts."""
     mount = tmp_path / "disk"
     mount.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
@@ -383,7 +383,7 @@ def test_earlier_results_survive_a_full_disk(spoton, make_clip, small_disk):
         "loginpas", "unknown", "fragment"])
 def test_passwords_are_never_shown(spoton, make_clip, tmp_path, url):
     secret = "s3same0pen"
-    # A port that nobody listens on: bound here, so that nobody else takes it.
+    # A port without a listener: bound here, so that no other program can use it.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = url.format(secret=secret, port=taken.getsockname()[1])

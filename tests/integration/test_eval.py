@@ -44,11 +44,11 @@ def test_figures_of_tracks(spoton, request, name):
 
 
 @pytest.mark.sanitize
-def test_the_truth_itself_is_perfect(spoton, tmp_path):
-    truth = tmp_path / "gt.txt"
-    truth.write_text("# two people\n1,5,10,10,20,50,1,1,1\n1,9,100,10,20,50,1,1,1\n\n"
+def test_the_ground_truth_itself_is_perfect(spoton, tmp_path):
+    ground_truth = tmp_path / "gt.txt"
+    ground_truth.write_text("# two people\n1,5,10,10,20,50,1,1,1\n1,9,100,10,20,50,1,1,1\n\n"
                      "2,5,12,10,20,50,1,1,1\n3,5,14,10,20,50,0,1,1\n3,7,14,10,20,50,1,3,1\n")
-    got = json.loads(spoton("eval", "--tracks", truth, truth, "--json", expect=0).stdout)
+    got = json.loads(spoton("eval", "--tracks", ground_truth, ground_truth, "--json", expect=0).stdout)
     # Row five does not count, nor does row six, of another class; both are false boxes as tracks.
     assert (got["ground_truth_boxes"], got["tracked_boxes"]) == (3, 5)
     assert (got["matches"], got["false_positives"], got["misses"]) == (3, 2, 0)
@@ -64,27 +64,27 @@ def row(frame, identity, left, flag=1, cls=1):
 def test_distractors_are_no_mistake(spoton, tmp_path):
     """MOT17, as TrackEval does by default: a track on a static person, a person on a vehicle, a distractor or a
     reflection counts neither way, whatever its flag; one on a car, an occluder or a row with flag 0 is a false box."""
-    truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
+    ground_truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
     rows, found, left_out = "", "", 0
     for place, (flag, cls) in enumerate([(1, 1), (0, 2), (0, 7), (1, 8), (0, 12), (0, 1), (0, 3), (0, 9), (0, 6)]):
         rows += row(1, place + 1, 100 * place, flag, cls)
         found += row(1, place + 50, 100 * place + 1).replace(",1,1\n", "\n")
         left_out += cls in (2, 7, 8, 12)
-    truth.write_text(rows)
+    ground_truth.write_text(rows)
     tracks.write_text(found + row(2, 99, 0))
-    got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+    got = json.loads(spoton("eval", "--tracks", ground_truth, tracks, "--json", expect=0).stdout)
     assert (got["ground_truth_boxes"], got["distractor_boxes"]) == (1, 4) and left_out == 4
     assert (got["matches"], got["false_positives"], got["misses"]) == (1, 5, 0)
     assert (got["people"], got["tracks"]) == (1, 6)
-    assert "4   boxes on distractors" in spoton("eval", "--tracks", truth, tracks, expect=0).stdout
+    assert "4   boxes on distractors" in spoton("eval", "--tracks", ground_truth, tracks, expect=0).stdout
 
 
 def test_a_person_before_a_distractor_keeps_its_track(spoton, tmp_path):
     """The greatest sum of overlaps says which label a track belongs to."""
-    truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
-    truth.write_text(row(1, 1, 100) + row(1, 2, 104, 0, 7))
+    ground_truth, tracks = tmp_path / "gt.txt", tmp_path / "out.txt"
+    ground_truth.write_text(row(1, 1, 100) + row(1, 2, 104, 0, 7))
     tracks.write_text(row(1, 1, 101).replace(",1,1\n", "\n"))
-    got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+    got = json.loads(spoton("eval", "--tracks", ground_truth, tracks, "--json", expect=0).stdout)
     assert (got["mota"], got["hota"], got["distractor_boxes"]) == (1.0, pytest.approx(18 / 19, abs=1e-4), 0)
 
 
@@ -96,9 +96,9 @@ def test_places_on_the_ground_are_no_classes(spoton, tmp_path):
     tracks.write_text("".join(f"{row},-1,-1,-1\n" for row in rows))
     for ends, people in (([",3,1.5,0", ",7.25,2,0", ",-4,1,0", ",1,1,0"], 4),
                          ([",3,0.5", ",7,1", ",1,1", ",-1,1"], 2)):
-        truth = tmp_path / "truth.txt"
-        truth.write_text("".join(row + end + "\n" for row, end in zip(rows, ends)))
-        got = json.loads(spoton("eval", "--tracks", truth, tracks, "--json", expect=0).stdout)
+        ground_truth = tmp_path / "gt2.txt"
+        ground_truth.write_text("".join(row + end + "\n" for row, end in zip(rows, ends)))
+        got = json.loads(spoton("eval", "--tracks", ground_truth, tracks, "--json", expect=0).stdout)
         assert got["ground_truth_boxes"] == people
 
 
@@ -155,10 +155,10 @@ SMALL, MIDDLE, TALL = (16, 16, 32, 48), (64, 64, 96, 144), (160, 32, 240, 256)
 FILES = {
     # Everybody is found.
     "a.jpg": image([SMALL, TALL], "jpg"), "a.txt": label(SMALL) + label(TALL, 1),
-    # One is missed, one box stands on a doubtful person, one on nobody.
+    # One person is missed, one box is on a doubtful person, one is a false positive.
     "b.png": image([MIDDLE, (200, 8, 216, 40), (8, 200, 40, 232)], "png"),
     "b.txt": label(MIDDLE) + label((200, 200, 240, 280)) + label((200, 8, 216, 40), 2),
-    # Nobody, and no file of labels.
+    # No people, and no file of labels.
     "c.webp": image([], "webp"),
     "notes.md": b"not an image",
 }
@@ -202,11 +202,11 @@ def test_images_with_known_people(spoton, tmp_path, kind):
     assert heights["40-100 px"]["people"] == 2 and heights["40-100 px"]["recall"] == 0.5
     # The same by the independent script, from the boxes.
     rows = [line.split() for line in boxes.read_text().splitlines()]
-    truth = {"a": ([SMALL, TALL], [False] * 2),
+    ground_truth = {"a": ([SMALL, TALL], [False] * 2),
              "b": ([MIDDLE, (200, 200, 240, 280), (200, 8, 216, 40)], [False, False, True]),
              "c": ([], [])}
     images = []
-    for name, (people, doubtful) in truth.items():
+    for name, (people, doubtful) in ground_truth.items():
         found = np.array([row[1:] for row in rows if row[0].endswith(name)], float).reshape(-1, 5)
         images.append((found[:, :4], found[:, 4], np.array(people, float).reshape(-1, 4),
                          np.array(doubtful, bool)))

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 
 def write_calibration(path, names, size=(320, 240)):
-    """The image is the map: a unit a pixel, 20 to the metre."""
+    """The image is the map: one unit per pixel, 20 units per metre."""
     width, height = size
     corners = [[0, 40], [width, 40], [width, height], [0, height], [width / 2, height / 2]]
     path.write_text(json.dumps({
@@ -38,7 +38,7 @@ def test_the_same_people_in_all_cameras(spoton, make_clip, tmp_path):
     lines = [json.loads(line) for line in (out / "people.jsonl").read_text().splitlines()]
     frames = [line for line in lines if "sequence" in line]
     events = [line for line in lines if "what" in line]
-    # c3 has no calibration: so it has no people. The frames of all others come in the order of time.
+    # c3 has no calibration, so no people. The frames of the others are in order of time.
     assert [(p["camera"], p["sequence"]) for p in frames] == [
         (camera, sequence) for sequence in range(60) for camera in ("c1", "c2")]
     last = {p["camera"]: p["people"] for p in frames[-2:]}

@@ -38,14 +38,14 @@ def write_model(path, condition):
 
 
 def wants_bytes():
-    """Values above 2 are none of 0..1."""
+    """True if values are above 2, so not in 0..1."""
     return [helper.make_node("ReduceMax", ["images"], ["most"], axes=[1, 2, 3], keepdims=0),
             helper.make_node("Reshape", ["most", "one"], ["most1"]),
             helper.make_node("Greater", ["most1", "limit"], ["sees"])]
 
 
 def wants_blue_first():
-    """The first colour brighter than the last, in a blue frame."""
+    """True if the first channel is brighter than the last, in a blue frame."""
     return [helper.make_node("Split", ["images"], ["first", "middle", "last"], axis=1),
             helper.make_node("Sub", ["first", "last"], ["more"]),
             helper.make_node("ReduceMean", ["more"], ["mean"], axes=[1, 2, 3], keepdims=0),

@@ -34,18 +34,18 @@ def test_the_environment_file_is_changed_in_its_place(spoton, make_clip, tmp_pat
     spoton("run", "--env", env, "--camera", f"a={clip}", "--out", tmp_path / "out", expect=0)
 
 
-def test_the_truth_counts_where_it_is_known(spoton, make_clip, tmp_path):
-    """The fake engine's own tracks as the truth, with rows that do not count; then another clip's."""
+def test_ground_truth_is_used_if_given(spoton, make_clip, tmp_path):
+    """The fake engine's own tracks as ground truth, with rows that do not count; then another clip's."""
     clip = make_clip(frames=60)
-    spoton("run", "--camera", f"a={clip}", "--out", tmp_path / "truth", expect=0)
-    path = tmp_path / "truth" / "a.txt"
+    spoton("run", "--camera", f"a={clip}", "--out", tmp_path / "labels", expect=0)
+    path = tmp_path / "labels" / "a.txt"
     rows = path.read_text().splitlines()
     # By person instead of by frame, a person who does not count, and rows beyond the first 30 frames.
     rows.sort(key=lambda row: [int(value) for value in row.split(",")[1::-1]])
     ignored = [f"{frame},99,5,5,20,40,0,-1,-1,-1" for frame in range(1, 31)]
     path.write_text("\n".join(rows + ignored) + "\n")
     words = ("tune", "--env", tmp_path / "mine.env", "--camera", f"a={clip}", *QUICK, "--required",
-             "0.99", "--ground-truth", tmp_path / "truth")
+             "0.99", "--ground-truth", tmp_path / "labels")
     done = spoton(*words, timeout=200, expect=0)
     first = next(line for line in done.stdout.splitlines() if line.startswith("auto "))
     assert first.split()[9] == "1.000", str(done)

@@ -133,7 +133,7 @@ static void test_each_operation_is_right(void **state)
     }
 }
 
-/* The last image is the one whose results the file has. v26's near scores may change places: there
+/* The last image is the one whose results the file has. v26's close confidences may swap: there
  * only most rows are held against it. */
 static void compare_outputs(struct bed *bed, const struct fused_case *c, int images)
 {

@@ -77,7 +77,7 @@ static void test_rounded_to_f16_they_are_close(void **state)
     (void)state;
     for (size_t i = 0; i < FUSED_CASES && have_graphs; ++i) {
         if (strcmp(fused_cases[i].name, "v26") == 0)
-            continue; /* near scores may change places */
+            continue; /* close confidences may be in another order */
         double relative = run_case(&fused_cases[i], true);
         if (!(relative > 1e-7 && relative < 5e-3))
             print_message("%s: relative error %g\n", fused_cases[i].name, relative);

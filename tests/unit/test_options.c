@@ -18,7 +18,7 @@ static const struct sp_command_usage track = {"track", "DETS -o OUT.txt", "Only 
 static const struct sp_command_usage bench = {
     "bench", "[URL...]", "Measures.\n",
     SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_FRAMES | SP_TAKES_JSON | SP_TAKES_NO_JPEG};
-static const struct sp_command_usage bare = {"doctor", "", "Looks.\n", 0};
+static const struct sp_command_usage bare = {"doctor", "", "Checks.\n", 0};
 
 static const char *const empty_environment[] = {NULL};
 static const char *const *environment = empty_environment;
