@@ -12,7 +12,7 @@
 
 /* Of each camera as many as make so many of all, but at least one: so that the gate takes seconds,
  * whatever their number. */
-enum { FRAMES_A_CAMERA = 4, PICTURES = 24 };
+enum { FRAMES_A_CAMERA = 8, PICTURES = 24 };
 
 static const int64_t SAMPLING_US = 4000000;
 
