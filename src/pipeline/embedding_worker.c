@@ -74,13 +74,13 @@ static bool is_checkpoint(const char *path)
 
 /* On the detector's engine; where that cannot (the CUDA engine reads no mean and deviation), on one
  * of the CPU. Of those the runtime comes first that the CUDA engine has loaded already. */
-static int open_embedder(struct sp_embedding_worker *l, struct sp_embedder_options *options,
+static int open_embedder(struct sp_embedding_worker *worker, struct sp_embedder_options *options,
                          struct sp_error *err)
 {
     static const char *const others[] = {"onnxruntime", "openvino"};
     const char *first = options->engine->name;
     struct sp_error why = {0}, missing;
-    int result = sp_embedder_open(&l->embedder, options, &why);
+    int result = sp_embedder_open(&worker->embedder, options, &why);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (result != SP_ERR_ENGINE && result != SP_ERR_UNSUPPORTED)
             break;
@@ -89,7 +89,7 @@ static int open_embedder(struct sp_embedding_worker *l, struct sp_embedder_optio
             sp_engine_load(&options->engine, others[i], &missing) < 0)
             continue;
         snprintf(refused, sizeof refused, "%s", why.text);
-        result = sp_embedder_open(&l->embedder, options, &why);
+        result = sp_embedder_open(&worker->embedder, options, &why);
         if (result == SP_OK)
             sp_log(SP_LOG_INFO, "%s; engine %s takes it", refused, others[i]);
     }
@@ -110,15 +110,15 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
                settings->reid_model);
         return SP_OK;
     }
-    struct sp_embedding_worker *l = calloc(1, sizeof *l);
-    if (!l)
+    struct sp_embedding_worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
         return sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
-    pthread_mutex_init(&l->mutex, NULL);
-    pthread_mutex_init(&l->filling, NULL);
+    pthread_mutex_init(&worker->mutex, NULL);
+    pthread_mutex_init(&worker->filling, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->changed, &monotonic);
+    pthread_cond_init(&worker->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     struct sp_embedder_options options = {
         .engine = engine, .model_path = settings->reid_model, .cache_dir = cache_dir};
@@ -126,59 +126,59 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
     if (result == SP_OK)
         result = read_colors("REID_STD", settings->reid_std, 1e-3, options.deviation, err);
     if (result == SP_OK)
-        result = open_embedder(l, &options, err);
+        result = open_embedder(worker, &options, err);
     for (int i = 0; i < WAITING_MAX; i++)
-        l->crop[i].camera = -1;
+        worker->crop[i].camera = -1;
     if (result == SP_OK)
-        result = sp_crop_scratch_open(&l->scratch, err);
+        result = sp_crop_scratch_open(&worker->scratch, err);
     if (result == SP_OK) {
-        sp_embedder_crop_size(l->embedder, &l->width_px, &l->height_px);
-        l->crop_bytes = 3 * (size_t)l->width_px * (size_t)l->height_px;
-        l->batch = malloc(SP_EMBEDDER_BATCH * l->crop_bytes);
-        bool whole = l->batch != NULL;
+        sp_embedder_crop_size(worker->embedder, &worker->width_px, &worker->height_px);
+        worker->crop_bytes = 3 * (size_t)worker->width_px * (size_t)worker->height_px;
+        worker->batch = malloc(SP_EMBEDDER_BATCH * worker->crop_bytes);
+        bool whole = worker->batch != NULL;
         for (int i = 0; i < WAITING_MAX; i++) {
-            l->crop[i].rgb = malloc(l->crop_bytes);
-            whole = whole && l->crop[i].rgb;
+            worker->crop[i].rgb = malloc(worker->crop_bytes);
+            whole = whole && worker->crop[i].rgb;
         }
         if (!whole)
             result = sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
     }
     if (result < 0) {
-        sp_embedding_worker_close(l);
+        sp_embedding_worker_close(worker);
         return result;
     }
-    *out = l;
+    *out = worker;
     return SP_OK;
 }
 
-int sp_embedding_worker_stats(const struct sp_embedding_worker *embedding_worker)
+int sp_embedding_worker_stats(const struct sp_embedding_worker *worker)
 {
-    return embedding_worker ? sp_embedder_numbers(embedding_worker->embedder) : 0;
+    return worker ? sp_embedder_numbers(worker->embedder) : 0;
 }
 
 /* ---- post workers ---- */
 
 /* With the mutex held: room for this track, or NULL: it waits already, or all is taken. */
-static struct crop *room_for(struct sp_embedding_worker *l, int camera, uint32_t track_id)
+static struct crop *room_for(struct sp_embedding_worker *worker, int camera, uint32_t track_id)
 {
     struct crop *room = NULL;
     for (int i = 0; i < WAITING_MAX; i++) {
-        struct crop *c = &l->crop[i];
+        struct crop *c = &worker->crop[i];
         if (c->camera == camera && c->track_id == track_id)
             return NULL;
         if (c->camera < 0 && !room)
             room = c;
     }
-    return l->failed ? NULL : room;
+    return worker->failed ? NULL : room;
 }
 
-static bool take_crop(struct sp_embedding_worker *l, const struct sp_frame *frame,
+static bool take_crop(struct sp_embedding_worker *worker, const struct sp_frame *frame,
                       const struct sp_track *track, struct sp_stage_stats *stage)
 {
     const double box[4] = {track->x1_px, track->y1_px, track->x2_px, track->y2_px};
     struct sp_error err;
-    pthread_mutex_lock(&l->mutex);
-    struct crop *c = room_for(l, frame->camera, track->id);
+    pthread_mutex_lock(&worker->mutex);
+    struct crop *c = room_for(worker, frame->camera, track->id);
     if (c) {
         c->camera = frame->camera;
         c->track_id = track->id;
@@ -187,28 +187,28 @@ static bool take_crop(struct sp_embedding_worker *l, const struct sp_frame *fram
         c->at_us = sp_clock_us();
         c->stage = stage;
     }
-    pthread_mutex_unlock(&l->mutex);
+    pthread_mutex_unlock(&worker->mutex);
     if (!c)
         return false;
     bool fetched = sp_frame_fetch(frame, &err) == SP_OK;
-    pthread_mutex_lock(&l->filling);
-    bool filled = fetched && sp_crop_fill(l->scratch, frame, box, l->width_px, l->height_px, c->rgb,
-                                          &err) == SP_OK;
-    pthread_mutex_unlock(&l->filling);
-    pthread_mutex_lock(&l->mutex);
+    pthread_mutex_lock(&worker->filling);
+    bool filled = fetched && sp_crop_fill(worker->scratch, frame, box, worker->width_px,
+                                          worker->height_px, c->rgb, &err) == SP_OK;
+    pthread_mutex_unlock(&worker->filling);
+    pthread_mutex_lock(&worker->mutex);
     c->taken = false;
     if (!filled || c->forgotten)
         c->camera = -1;
-    pthread_cond_signal(&l->changed);
-    pthread_mutex_unlock(&l->mutex);
+    pthread_cond_signal(&worker->changed);
+    pthread_mutex_unlock(&worker->mutex);
     return true;
 }
 
-void sp_embedding_worker_offer(struct sp_embedding_worker *l, const struct sp_frame *frame,
+void sp_embedding_worker_offer(struct sp_embedding_worker *worker, const struct sp_frame *frame,
                                const struct sp_track *tracks, size_t count,
                                struct sp_stage_stats *stage)
 {
-    struct sp_space *space = sp_map_space(l->map);
+    struct sp_space *space = sp_map_space(worker->map);
     int wish[SP_TRACKS_MAX], most = 0;
     for (size_t i = 0; i < count; i++) {
         wish[i] = sp_space_embedding_wanted(space, frame->camera, tracks[i].id);
@@ -221,50 +221,50 @@ void sp_embedding_worker_offer(struct sp_embedding_worker *l, const struct sp_fr
     for (; most > 0; most--) /* those that help most come first */
         for (size_t i = 0; i < count; i++)
             if (wish[i] == most)
-                took = take_crop(l, frame, &tracks[i], stage) || took;
+                took = take_crop(worker, frame, &tracks[i], stage) || took;
     if (!took)
         return;
     int64_t spent_us = sp_stage_end(stage, begin);
-    pthread_mutex_lock(&l->mutex);
-    l->saved_us -= (double)spent_us;
-    pthread_mutex_unlock(&l->mutex);
+    pthread_mutex_lock(&worker->mutex);
+    worker->saved_us -= (double)spent_us;
+    pthread_mutex_unlock(&worker->mutex);
 }
 
-void sp_embedding_worker_forget(struct sp_embedding_worker *l, int camera)
+void sp_embedding_worker_forget(struct sp_embedding_worker *worker, int camera)
 {
-    if (!l)
+    if (!worker)
         return;
-    pthread_mutex_lock(&l->mutex);
+    pthread_mutex_lock(&worker->mutex);
     for (int i = 0; i < WAITING_MAX; i++) {
-        struct crop *c = &l->crop[i];
+        struct crop *c = &worker->crop[i];
         if (c->camera != camera)
             continue;
         c->forgotten = c->taken;
         /* What is taken keeps its place until it is done, under no camera's name. */
         c->camera = c->taken ? WAITING_FOR_NONE : -1;
     }
-    pthread_mutex_unlock(&l->mutex);
+    pthread_mutex_unlock(&worker->mutex);
 }
 
 /* ---- the thread ---- */
 
 /* With the mutex held. */
-static void earn(struct sp_embedding_worker *l)
+static void earn(struct sp_embedding_worker *worker)
 {
     int64_t cpu_us = sp_process_cpu_us();
-    l->saved_us += SHARE * (double)(cpu_us - l->cpu_us);
-    l->saved_us = l->saved_us < SAVED_MAX_US ? l->saved_us : SAVED_MAX_US;
-    l->cpu_us = cpu_us;
+    worker->saved_us += SHARE * (double)(cpu_us - worker->cpu_us);
+    worker->saved_us = worker->saved_us < SAVED_MAX_US ? worker->saved_us : SAVED_MAX_US;
+    worker->cpu_us = cpu_us;
 }
 
 /* With the mutex held: the oldest crops, out of `taken`'s reach. Those that waited for too long
  * show where somebody was: they go. */
-static int gather(struct sp_embedding_worker *l, struct crop *chosen[SP_EMBEDDER_BATCH])
+static int gather(struct sp_embedding_worker *worker, struct crop *chosen[SP_EMBEDDER_BATCH])
 {
     int count = 0;
     int64_t now_us = sp_clock_us();
     for (int i = 0; i < WAITING_MAX && count < SP_EMBEDDER_BATCH; i++) {
-        struct crop *c = &l->crop[i];
+        struct crop *c = &worker->crop[i];
         if (c->camera < 0 || c->taken)
             continue;
         if (now_us - c->at_us > TOO_OLD_US) {
@@ -272,115 +272,114 @@ static int gather(struct sp_embedding_worker *l, struct crop *chosen[SP_EMBEDDER
             continue;
         }
         c->taken = true;
-        memcpy(l->batch + (size_t)count * l->crop_bytes, c->rgb, l->crop_bytes);
+        memcpy(worker->batch + (size_t)count * worker->crop_bytes, c->rgb, worker->crop_bytes);
         chosen[count++] = c;
     }
     return count;
 }
 
-static void look(struct sp_embedding_worker *l, struct crop **chosen, int count)
+static void look(struct sp_embedding_worker *worker, struct crop **chosen, int count)
 {
     const float *embeddings = NULL;
     struct sp_error err = {0};
     int64_t begin_us = sp_clock_us();
-    int result = sp_embedder_run(l->embedder, l->batch, count, &embeddings, &err);
+    int result = sp_embedder_run(worker->embedder, worker->batch, count, &embeddings, &err);
     int64_t spent_us = sp_clock_us() - begin_us;
     /* On one thread it takes as long as it costs, but for the time that others had the core. */
-    if (l->least_us == 0 || spent_us < l->least_us)
-        l->least_us = spent_us;
-    if (spent_us > 2 * l->least_us)
-        spent_us = 2 * l->least_us;
+    if (worker->least_us == 0 || spent_us < worker->least_us)
+        worker->least_us = spent_us;
+    if (spent_us > 2 * worker->least_us)
+        spent_us = 2 * worker->least_us;
     if (result < 0)
         sp_log(SP_LOG_ERROR, "REID_MODEL_PATH: %s; people are told apart without looks", err.text);
     /* With the mutex, so that none goes to a camera that comes at this moment. */
-    pthread_mutex_lock(&l->mutex);
+    pthread_mutex_lock(&worker->mutex);
     for (int i = 0; i < count; i++) {
         struct crop *c = chosen[i];
         if (c->forgotten)
             continue;
         if (result == SP_OK)
-            sp_space_embed(sp_map_space(l->map), c->camera, c->track_id,
-                           embeddings + (size_t)i * (size_t)sp_embedding_worker_stats(l));
+            sp_space_embed(sp_map_space(worker->map), c->camera, c->track_id,
+                           embeddings + (size_t)i * (size_t)sp_embedding_worker_stats(worker));
         sp_histogram_add(&c->stage->wall, spent_us / count);
         atomic_fetch_add(&c->stage->cpu_us, (uint64_t)(spent_us / count));
     }
-    l->saved_us -= (double)spent_us;
-    l->failed = l->failed || result < 0;
+    worker->saved_us -= (double)spent_us;
+    worker->failed = worker->failed || result < 0;
     for (int i = 0; i < count; i++) {
         chosen[i]->camera = -1;
         chosen[i]->taken = false;
     }
-    pthread_mutex_unlock(&l->mutex);
+    pthread_mutex_unlock(&worker->mutex);
 }
 
 /* Once a second, while the cameras give nothing. */
-static void expire(struct sp_embedding_worker *l)
+static void expire(struct sp_embedding_worker *worker)
 {
-    int64_t now_us = sp_clock_us(), common_us = sp_space_now_us(sp_map_space(l->map));
-    if (common_us != l->common_us) {
-        l->common_us = common_us;
-        l->moved_us = l->expired_us = now_us;
-    } else if (now_us - l->expired_us > 1000000) {
-        l->expired_us = now_us;
-        sp_space_expire(sp_map_space(l->map), now_us - l->moved_us);
+    int64_t now_us = sp_clock_us(), common_us = sp_space_now_us(sp_map_space(worker->map));
+    if (common_us != worker->common_us) {
+        worker->common_us = common_us;
+        worker->moved_us = worker->expired_us = now_us;
+    } else if (now_us - worker->expired_us > 1000000) {
+        worker->expired_us = now_us;
+        sp_space_expire(sp_map_space(worker->map), now_us - worker->moved_us);
     }
 }
 
 static void *worker_main(void *argument)
 {
-    struct sp_embedding_worker *l = argument;
+    struct sp_embedding_worker *worker = argument;
     struct crop *chosen[SP_EMBEDDER_BATCH];
-    pthread_mutex_lock(&l->mutex);
-    l->cpu_us = sp_process_cpu_us();
-    while (!l->stopping) {
+    pthread_mutex_lock(&worker->mutex);
+    worker->cpu_us = sp_process_cpu_us();
+    while (!worker->stopping) {
         int count = 0;
-        expire(l);
-        earn(l);
-        if (l->saved_us > 0 && !l->failed)
-            count = gather(l, chosen);
+        expire(worker);
+        earn(worker);
+        if (worker->saved_us > 0 && !worker->failed)
+            count = gather(worker, chosen);
         if (count == 0) {
             struct timespec until;
             int64_t until_us = sp_clock_us() + LOOK_AGAIN_US;
             until = (struct timespec){.tv_sec = until_us / 1000000,
                                       .tv_nsec = (until_us % 1000000) * 1000};
-            pthread_cond_timedwait(&l->changed, &l->mutex, &until);
+            pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
             continue;
         }
-        pthread_mutex_unlock(&l->mutex);
-        look(l, chosen, count);
-        pthread_mutex_lock(&l->mutex);
+        pthread_mutex_unlock(&worker->mutex);
+        look(worker, chosen, count);
+        pthread_mutex_lock(&worker->mutex);
     }
-    pthread_mutex_unlock(&l->mutex);
+    pthread_mutex_unlock(&worker->mutex);
     return NULL;
 }
 
-int sp_embedding_worker_start(struct sp_embedding_worker *embedding_worker, struct sp_map *map,
+int sp_embedding_worker_start(struct sp_embedding_worker *worker, struct sp_map *map,
                               struct sp_error *err)
 {
-    embedding_worker->map = map;
-    int result =
-        sp_thread_start(&embedding_worker->thread, "looks", worker_main, embedding_worker, err);
-    embedding_worker->started = result == SP_OK;
+    worker->map = map;
+    int result = sp_thread_start(&worker->thread, "looks", worker_main, worker, err);
+    worker->started = result == SP_OK;
     return result;
 }
 
-void sp_embedding_worker_close(struct sp_embedding_worker *embedding_worker)
+void sp_embedding_worker_close(struct sp_embedding_worker *worker)
 {
-    if (!embedding_worker)
+    if (!worker)
         return;
-    pthread_mutex_lock(&embedding_worker->mutex);
-    embedding_worker->stopping = true;
-    pthread_cond_signal(&embedding_worker->changed);
-    pthread_mutex_unlock(&embedding_worker->mutex);
-    if (embedding_worker->started)
-        pthread_join(embedding_worker->thread, NULL);
+    pthread_mutex_lock(&worker->mutex);
+    worker->stopping = true;
+    pthread_cond_signal(&worker->changed);
+    pthread_mutex_unlock(&worker->mutex);
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
     for (int i = 0; i < WAITING_MAX; i++)
-        free(embedding_worker->crop[i].rgb);
-    free(embedding_worker->batch);
-    sp_crop_scratch_close(embedding_worker->scratch);
-    sp_embedder_close(embedding_worker->embedder);
-    pthread_cond_destroy(&embedding_worker->changed);
-    pthread_mutex_destroy(&embedding_worker->filling);
-    pthread_mutex_destroy(&embedding_worker->mutex);
-    free(embedding_worker);
+        free(worker->crop[i].rgb);
+    free(worker->batch);
+    sp_crop_scratch_close(worker->scratch);
+    sp_embedder_close(worker->embedder);
+    pthread_cond_destroy(&worker->changed);
+    pthread_mutex_destroy(&worker->filling);
+    pthread_mutex_destroy(&worker->mutex);
+    free(worker);
 }

@@ -23,20 +23,20 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
                              const struct spoton_engine_api *engine, const char *cache_dir,
                              struct sp_error *err);
 int sp_embedding_worker_stats(
-    const struct sp_embedding_worker *embedding_worker); /* of an embedding; NULL: 0 */
+    const struct sp_embedding_worker *worker); /* of an embedding; NULL: 0 */
 
 /* After the map is open and before the first frame. */
-int sp_embedding_worker_start(struct sp_embedding_worker *embedding_worker, struct sp_map *map,
+int sp_embedding_worker_start(struct sp_embedding_worker *worker, struct sp_map *map,
                               struct sp_error *err);
 
 /* Any post worker; returns at once. `stage`: the camera's. */
-void sp_embedding_worker_offer(struct sp_embedding_worker *embedding_worker,
-                               const struct sp_frame *frame, const struct sp_track *tracks,
-                               size_t count, struct sp_stage_stats *stage);
+void sp_embedding_worker_offer(struct sp_embedding_worker *worker, const struct sp_frame *frame,
+                               const struct sp_track *tracks, size_t count,
+                               struct sp_stage_stats *stage);
 
 /* Another camera comes, or the camera leaves: crops of the one before are dropped, also those that
  * are in the model now. Between its last frame and the first of the next one. NULL is fine. */
-void sp_embedding_worker_forget(struct sp_embedding_worker *embedding_worker, int camera);
+void sp_embedding_worker_forget(struct sp_embedding_worker *worker, int camera);
 
 /* Joins; before the map is closed. NULL is fine. */
-void sp_embedding_worker_close(struct sp_embedding_worker *embedding_worker);
+void sp_embedding_worker_close(struct sp_embedding_worker *worker);
