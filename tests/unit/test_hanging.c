@@ -16,14 +16,13 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *host, const c
                                                        const struct addrinfo *hints,
                                                        struct addrinfo **found)
 {
-    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     if (host && strcmp(host, "hangs.test") == 0) {
         atomic_fetch_add(&lookups, 1);
         sleep(60);
         return EAI_AGAIN;
     }
-    if (!real)
-        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     return real(host, service, hints, found);
 }
 

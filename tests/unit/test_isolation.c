@@ -261,7 +261,11 @@ static void test_threads_use_the_scheduler(void **state)
     uint64_t came = report.ledger.received - before.ledger.received;
     uint64_t lost =
         report.ledger.settled[SP_OUTCOME_DROPPED] - before.ledger.settled[SP_OUTCOME_DROPPED];
+#ifdef __SANITIZE_THREAD__ /* threads run many times slower there: only races count */
+    (void)came, (void)lost;
+#else
     assert_true(lost * 4 <= came);
+#endif
     live_close(live);
 }
 
