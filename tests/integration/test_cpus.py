@@ -58,7 +58,7 @@ def test_a_model_without_an_int8_form_is_used_as_it_is(spoton, make_clip, cpu, e
 
 
 def test_the_gate_at_load(spoton, make_clip, cpu, env, tmp_path):
-    """12 frames of 3 boxes, in INT8 and in f32: the same; with a box moved away: refused."""
+    """24 frames of 3 boxes, in INT8 and in f32: the same; with a box moved away: refused."""
     reference = tiny.write(tmp_path / "reference.onnx")
     good = tiny.write(tmp_path / "good.onnx", quantised=True)
     bad = tiny.write(tmp_path / "bad.onnx", quantised=True, boxes=tiny.BOXES[:2])
@@ -67,7 +67,7 @@ def test_the_gate_at_load(spoton, make_clip, cpu, env, tmp_path):
     def run(model, status):
         return spoton("run", *clips, "--yolo-model-path", model, "--out", tmp_path / model.stem,
                       engine="openvino", env={**env, "INT8_REFERENCE": reference}, expect=status)
-    assert "recall 1.000 and precision 1.000 of 36 boxes" in run(good, 0).stderr
+    assert "recall 1.000 and precision 1.000 of 72 boxes" in run(good, 0).stderr
     assert "refused: recall 0.667" in run(bad, 1).error_lines[0]
 
 

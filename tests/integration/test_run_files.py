@@ -111,7 +111,7 @@ def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
     process.send_signal(number)
     done = spoton._finish(command, process, 60)
     assert time.monotonic() - begin < 30
-    assert done.returncode == 130 and "ending now" in done.stderr, str(done)
+    assert done.returncode == 130 and "exiting with the frames written so far" in done.stderr, str(done)
     assert no_leftovers(out)
     assert read_summary(out)["complete"] is False
 

@@ -214,7 +214,7 @@ def test_people_have_embeddings(program, demo_clip, shared, tmp_path):
            "REID_MODEL_PATH": str(model), "REID_KEEP_SECONDS": "2"}
     with Serving(program, tmp_path, {"a": str(demo_clip), "b": str(demo_clip)}, env) as server:
         server.until(lambda: any_embeddings(server), 60)
-        assert 'stage="embed"' in server.request("GET", "/metrics")[2].decode()
+        server.until(lambda: 'stage="embed"' in server.request("GET", "/metrics")[2].decode())
         for name in ("a", "b"):  # what is kept goes, also when nothing comes any more
             server.request("POST", f"/api/v2/cameras/{name}/pause")
         server.until(lambda: not any_embeddings(server), 30)

@@ -128,7 +128,7 @@ def test_a_connection_is_kept(server, certificates):
     ("a.pem", "none.key", "none.key: No such file"),
     (".", "a.key", "TLS_CERT"),
     ("empty", "a.key", "TLS_CERT"),
-    ("a.pem", "", "TLS_KEY is not"),
+    ("a.pem", "", "TLS_CERT: set without TLS_KEY"),
 ])
 def test_wrong_tls_files_are_named(spoton, certificates, cert, key, named):
     (certificates / "empty").write_text("")
