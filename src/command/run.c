@@ -336,8 +336,11 @@ int sp_command_run_main(const struct sp_command_context *context)
         sp_log(SP_LOG_ERROR, "%s", err.text);
         code = result == SP_ERR_INTERRUPTED ? SP_EXIT_INTERRUPTED : SP_EXIT_FAILED;
     }
-    sp_pipeline_close(run.pipeline);
+    /* Joining may hang, so the deadline still applies; save() reads the pipeline, so it ends before
+     * the close. */
+    sp_pipeline_join(run.pipeline);
     sp_deadline_stop(run.deadline);
+    sp_pipeline_close(run.pipeline);
     sp_outputs_close(run.outputs);
     sp_people_close(run.people);
     if (run.lock >= 0)

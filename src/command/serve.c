@@ -275,7 +275,7 @@ static void stop(struct serve *serve)
     if (!done) {
         /* There are no files to finish, and a service must end in time. */
         sp_log(SP_LOG_WARNING, "inference did not end in time; exiting without waiting for it");
-        _exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
+        quick_exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
     }
     /* Its workers use the pipeline's engine. */
     if (serve->encoder)

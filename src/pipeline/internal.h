@@ -194,7 +194,7 @@ struct sp_pipeline {
     atomic_bool broken;         /* by an error of the whole pipeline: nothing more is inferred */
 
     pthread_mutex_t mutex; /* guards the rest, and who comes into which request */
-    bool started, stopping;
+    bool started, stopping, joined;
     pthread_cond_t done_changed;
     bool done;
     struct sp_error error;

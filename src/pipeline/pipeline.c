@@ -318,8 +318,12 @@ int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
     return start_threads(pipeline, err);
 }
 
-static void join_threads(struct sp_pipeline *p)
+void sp_pipeline_join(struct sp_pipeline *pipeline)
 {
+    struct sp_pipeline *p = pipeline;
+    if (!p || p->joined)
+        return;
+    p->joined = true;
     sp_pipeline_stop(p);
     for (int i = 0; i < p->camera_count; i++)
         if (p->cameras[i].thread_started)
@@ -346,7 +350,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     struct sp_pipeline *p = pipeline;
     if (!p)
         return;
-    join_threads(p);
+    sp_pipeline_join(p);
     sp_reading_close(p->reading);
     sp_detector_pool_close(p);
     for (int i = 0; p->workers && i < p->worker_count; i++)

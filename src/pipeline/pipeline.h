@@ -82,6 +82,10 @@ void sp_pipeline_stop(struct sp_pipeline *pipeline);
 /* True when everything is finished; waits at most timeout_us for it. */
 bool sp_pipeline_wait(struct sp_pipeline *pipeline, int64_t timeout_us);
 
+/* Stops and joins all threads; reports stay readable until the pipeline is closed. NULL is fine.
+ * The thread that closes. */
+void sp_pipeline_join(struct sp_pipeline *pipeline);
+
 /* Stops, joins, frees. NULL is fine. */
 void sp_pipeline_close(struct sp_pipeline *pipeline);
 
