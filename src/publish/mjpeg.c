@@ -42,6 +42,7 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
     c->head_only = head_only;
     memcpy(c->tag, reply->tag, sizeof c->tag);
     memcpy(c->client, reply->client, sizeof c->client);
+    c->opened_us = sp_clock_us();
     c->ending = false;
     if (reply->kind != SP_REPLY_SILENCE && !(head_only && !one)) {
         c->camera = reply->stream.camera;
@@ -114,11 +115,24 @@ static int send_part(struct sp_connection *c, struct sp_image *image)
     return result;
 }
 
+static bool is_stream_of(const struct sp_connection *c, const char *tag, const char *client)
+{
+    bool streams = c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE;
+    return streams && strcmp(c->tag, tag) == 0 && (!client || strcmp(c->client, client) == 0);
+}
+
+void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
+                                 int64_t since_us, const char *next_client)
+{
+    for (struct sp_connection *c = server->connections; c; c = c->next)
+        if (is_stream_of(c, tag, client) && c->opened_us >= since_us)
+            snprintf(c->client, sizeof c->client, "%s", next_client);
+}
+
 void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client)
 {
     for (struct sp_connection *c = server->connections; c; c = c->next) {
-        bool streams = c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE;
-        if (!streams || strcmp(c->tag, tag) != 0 || (client && strcmp(c->client, client) != 0))
+        if (!is_stream_of(c, tag, client))
             continue;
         c->ending = true;
         sp_connection_want(c);

@@ -141,6 +141,11 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
  */
 void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client);
 
+/* On the server's thread: streams with this tag and client that were opened at since_us or later
+ * (sp_clock_us()) become those of next_client. */
+void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
+                                 int64_t since_us, const char *next_client);
+
 /* On the server's thread: closes the WebSockets for which `chosen` returns true, with a code of
  * RFC 6455 and a static reason of at most 123 bytes. */
 void sp_server_close_ws(struct sp_server *server,

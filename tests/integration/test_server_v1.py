@@ -322,6 +322,25 @@ def test_a_second_page_of_one_browser_takes_over(server):
             assert len(browser_of(foreign)) == len("spoton_browser=") + 32
 
 
+def test_a_page_may_open_its_streams_before_its_socket(server):
+    """The page before has been connected for longer than a page takes to open: the new stream is not its own."""
+    task = start(server)["task_id"]
+    url = server.ws_url(f"/ws/tracking/{task}?tab_id=")
+    with connect(url + "one") as first:
+        earlier = stream_of(server, task, "c01")
+        read_parts(earlier, 1)
+        time.sleep(3.2)  # PAGE_OPENING_US
+        early = stream_of(server, task, "c01")
+        read_parts(early, 1)
+        with connect(url + "two", additional_headers={"Cookie": browser_of(first)}) as second:
+            assert until_closed(first).code == 1000
+            read_to_the_end(earlier)
+            early.settimeout(10)
+            for _ in range(3):
+                assert second.recv(10) and early.recv(1 << 16)
+    early.close()
+
+
 def loc_and_type(answer):
     return [(entry["loc"], entry["type"]) for entry in answer["detail"]
             if entry.keys() == {"loc", "msg", "type"}]
