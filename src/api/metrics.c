@@ -173,7 +173,7 @@ static void put_stages(struct page *page)
                       BUCKETS);
     }
     memset(send, 0, sizeof *send);
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
         sp_histogram_merge(send, &sp_hub_times(api->hub, i)->send);
     put_histogram(page, "spoton_stage_seconds", "stage=\"send\"", send, buckets_us, BUCKETS);
 }

@@ -68,7 +68,7 @@ static void read_stages(struct sp_api *api)
 {
     memset(api->stages, 0, SP_STAGE_COUNT * sizeof api->stages[0]);
     sp_pipeline_stages(api->pipeline, api->stages);
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++) {
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
         struct sp_hub_times *times = sp_hub_times(api->hub, i);
         sp_histogram_merge(&api->stages[SP_STAGE_DRAW].wall, &times->draw);
         sp_histogram_merge(&api->stages[SP_STAGE_ENCODE].wall, &times->encode);
@@ -115,7 +115,7 @@ void sp_system_sample(struct sp_api *api)
         sample->count[i] = atomic_load(&api->stages[i].wall.count);
         sample->sum_us[i] = atomic_load(&api->stages[i].wall.sum_us);
     }
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++) {
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
         const struct sp_hub_times *times = sp_hub_times(api->hub, i);
         sample->send_count += atomic_load(&times->send.count);
         sample->send_us += atomic_load(&times->send.sum_us);

@@ -173,7 +173,7 @@ static void check_model(const struct spoton_engine_api *engine, const struct sp_
 {
     struct sp_error err = {0};
     struct sp_model *model = calloc(1, sizeof *model);
-    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_model_wish wish = sp_model_choice_wish(settings);
     if (!model || sp_model_open(model, engine, path, &wish, &err) < 0) {
         report_problem("model", model ? err.text : "out of memory");
         free(model);
@@ -328,12 +328,12 @@ static struct {
  * other input settings. */
 static void check_frames(const struct sp_model_choice *choice, const struct sp_settings *settings)
 {
-    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_model_wish wish = sp_model_choice_wish(settings);
     struct sp_reading_options options = {.choice = choice, .settings = settings};
     struct sp_reading *reading = NULL;
     char text[SP_READING_TEXT_BYTES];
     int boxes;
-    int hits = sp_reading_look(choice, settings, &wish, sampled.frame, sampled.count, &boxes);
+    int hits = sp_reading_evaluate(choice, settings, &wish, sampled.frame, sampled.count, &boxes);
     if (hits > 0)
         printf("%-9s %d objects in the first frames of %d of %d cameras\n", "detected", boxes, hits,
                sampled.count);

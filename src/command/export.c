@@ -9,6 +9,7 @@
 #include "command/command.h"
 #include "command/remove.h"
 #include "engine/loader.h"
+#include "pipeline/model_choice.h"
 #include "pipeline/pipeline.h"
 
 #include <dirent.h>
@@ -129,7 +130,7 @@ static int read_batch(struct sp_export *e, struct sp_error *err)
 static int open_model(struct sp_export *e, struct sp_model *model, const char *path,
                       struct sp_error *err)
 {
-    struct sp_model_wish wish = sp_pipeline_model_wish(&e->options->settings);
+    struct sp_model_wish wish = sp_model_choice_wish(&e->options->settings);
     return sp_model_open(model, e->engine, path, &wish, err);
 }
 

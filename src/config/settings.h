@@ -7,13 +7,13 @@
 #pragma once
 
 #include "base/error.h"
+#include "capacity.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
 enum {
-    SP_CAMERAS_MAX = 64,
     SP_CAMERA_NAME_BYTES = 64,
     SP_URL_BYTES = 2048,
     SP_PATH_BYTES = 4096,

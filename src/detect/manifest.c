@@ -104,7 +104,7 @@ static void read_sources(struct reader *reader, const json_t *list, struct sp_ma
     const json_t *entry;
     json_array_foreach(list, index, entry)
     {
-        if (manifest->source_count == SP_MANIFEST_SOURCES_MAX)
+        if (manifest->source_count == SP_CAMERAS_MAX)
             return;
         struct sp_manifest_source *source = &manifest->source[manifest->source_count++];
         get_text(reader, entry, "name", source->name, sizeof source->name);

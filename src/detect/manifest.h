@@ -11,13 +11,14 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "capacity.h"
 #include "spoton/engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SP_MANIFEST_NAME_BYTES = 256, SP_MANIFEST_SOURCES_MAX = 64 };
+enum { SP_MANIFEST_NAME_BYTES = 256 };
 
 struct sp_manifest {
     char file[SP_MANIFEST_NAME_BYTES]; /* beside the manifest; no '/' */
@@ -42,7 +43,7 @@ struct sp_manifest {
         char name[SP_MANIFEST_NAME_BYTES];
         int frames, check_frames;
         double recall, precision; /* over the source's check frames */
-    } source[SP_MANIFEST_SOURCES_MAX];
+    } source[SP_CAMERAS_MAX];
     int source_count;
 
     /* The quantization check: agreement with the f32 original on frames outside the calibration

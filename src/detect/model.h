@@ -58,7 +58,7 @@ struct sp_model {
     bool names_sparse;      /* the names have gaps */
 };
 
-/* wish: overrides from the settings, see sp_pipeline_model_wish(); or NULL. SP_ERR_NOT_FOUND,
+/* wish: overrides from the settings, see sp_model_choice_wish(); or NULL. SP_ERR_NOT_FOUND,
  * SP_ERR_FORMAT: unreadable; SP_ERR_UNSUPPORTED: the head is unknown, or not the wished one. */
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
                   const struct sp_model_wish *wish, struct sp_error *err);

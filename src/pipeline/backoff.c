@@ -10,10 +10,10 @@ int64_t sp_backoff_next(struct sp_backoff *backoff)
     else
         backoff->tries++;
     /* xorshift64 (G. Marsaglia, "Xorshift RNGs", 2003) */
-    backoff->dice ^= backoff->dice << 13;
-    backoff->dice ^= backoff->dice >> 7;
-    backoff->dice ^= backoff->dice << 17;
-    return delay_us / 2 + (int64_t)(backoff->dice % (uint64_t)(delay_us / 2 + 1));
+    backoff->random ^= backoff->random << 13;
+    backoff->random ^= backoff->random >> 7;
+    backoff->random ^= backoff->random << 17;
+    return delay_us / 2 + (int64_t)(backoff->random % (uint64_t)(delay_us / 2 + 1));
 }
 
 void sp_backoff_succeed(struct sp_backoff *backoff)

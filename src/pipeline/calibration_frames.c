@@ -22,7 +22,7 @@ static const int64_t OPEN_TIMEOUT_US = 10000000;
 
 /* ---- a set of images ---- */
 
-/* NumPy's format 1.0: the header's text fills it up to a multiple of 64 bytes. */
+/* NumPy's format 1.0: the header is padded to a multiple of 64 bytes. */
 static void write_header(struct sp_images *set)
 {
     char text[HEADER_BYTES - 10 + 1];
@@ -54,7 +54,7 @@ int sp_images_open(struct sp_images *set, const struct sp_calibration_frames_opt
     path = path ? path : "memory for images";
     int why = set->file < 0 ? errno : posix_fallocate(set->file, 0, (off_t)set->map_bytes);
     if (why)
-        return sp_fail(err, sp_error_from_errno(why), "%s: %s; %zu MB are needed there", path,
+        return sp_fail(err, sp_error_from_errno(why), "%s: %s; it needs %zu MB", path,
                        strerror(why), set->map_bytes >> 20);
     void *map = mmap(NULL, set->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, set->file, 0);
     if (map == MAP_FAILED)
@@ -94,17 +94,17 @@ const uint8_t *sp_image(const struct sp_images *images, int index)
     return sp_image_memory(images, index);
 }
 
-void sp_calibration_frames_release(struct sp_calibration_frames *samples)
+void sp_calibration_frames_release(struct sp_calibration_frames *frames)
 {
-    release_set(&samples->calibration);
-    release_set(&samples->check);
+    release_set(&frames->calibration);
+    release_set(&frames->check);
 }
 
 /* ---- collecting ---- */
 
 struct collector {
     const struct sp_calibration_frames_options *options;
-    struct sp_calibration_frames *samples;
+    struct sp_calibration_frames *frames;
     struct sp_frame_pool *pool;
     struct sp_letterbox *letterbox;
     int source, taken; /* of that source */
@@ -114,7 +114,7 @@ static int take(struct collector *collector, const struct sp_frame *frame, struc
 {
     bool check = !collector->options->calibration_path ||
                  collector->taken % SP_CALIBRATION_CHECK_EVERY == SP_CALIBRATION_CHECK_EVERY - 1;
-    struct sp_images *set = check ? &collector->samples->check : &collector->samples->calibration;
+    struct sp_images *set = check ? &collector->frames->check : &collector->frames->calibration;
     struct sp_letterbox_geometry geometry = {0};
     ++collector->taken;
     if (set->count == set->capacity)
@@ -127,7 +127,7 @@ static int take(struct collector *collector, const struct sp_frame *frame, struc
     return result;
 }
 
-/* `wanted` images evenly over the video; a camera's as they come. */
+/* `wanted` images, evenly over a video, or as they arrive from a camera. */
 static int take_video(struct collector *collector, const char *url, int wanted,
                       struct sp_error *err)
 {
@@ -186,7 +186,7 @@ static int is_video(const struct dirent *entry)
     return ends_with_any(entry->d_name, endings);
 }
 
-/* Of a sorted list evenly spread entries; one that does not open is said and left out. */
+/* Evenly spread entries of a sorted list; one that does not open is skipped with a warning. */
 static int take_entries(struct collector *collector, const char *folder, struct dirent **entry,
                         int entries, int wanted, int each, struct sp_error *err)
 {
@@ -202,7 +202,7 @@ static int take_entries(struct collector *collector, const char *folder, struct 
             if (err)
                 *err = why;
         } else if (result < 0) {
-            sp_log(SP_LOG_WARNING, "%s is left out: %s", path, why.text);
+            sp_log(SP_LOG_WARNING, "%s: skipped: %s", path, why.text);
             result = SP_OK;
         }
     }
@@ -228,8 +228,8 @@ static int take_folder(struct collector *collector, const char *folder, int want
     int shares = videos + (images > 0 ? 1 : 0);
     if (shares == 0)
         result = sp_fail(err, SP_ERR_NOT_FOUND,
-                         "%s holds no images (.jpg, .png, .webp, .bmp) and no videos (.mp4, .avi, "
-                         ".mkv, .mov, .webm, .ts)",
+                         "%s: no images (.jpg, .png, .webp, .bmp) and no videos (.mp4, .avi, "
+                         ".mkv, .mov, .webm, .ts) in it",
                          folder);
     if (result == SP_OK && images > 0)
         result = take_entries(collector, folder, image, images, wanted / shares, 1, err);
@@ -258,38 +258,38 @@ static int take_all(struct collector *collector, struct sp_error *err)
         char shown[256];
         sp_redact_url(name, shown, sizeof shown);
         if (result == SP_OK && collector->taken == 0)
-            result = sp_fail(err, SP_ERR_FORMAT, "%s gives no image", shown);
+            result = sp_fail(err, SP_ERR_FORMAT, "%s: no image in it", shown);
         else if (result == SP_OK)
             sp_log(SP_LOG_DEBUG, "%d images of %s", collector->taken, shown);
     }
     return result;
 }
 
-int sp_calibration_frames_collect(struct sp_calibration_frames *samples,
+int sp_calibration_frames_collect(struct sp_calibration_frames *frames,
                                   const struct sp_calibration_frames_options *options,
                                   struct sp_error *err)
 {
-    struct collector collector = {.options = options, .samples = samples};
-    *samples = (struct sp_calibration_frames){.calibration.file = -1, .check.file = -1};
+    struct collector collector = {.options = options, .frames = frames};
+    *frames = (struct sp_calibration_frames){.calibration.file = -1, .check.file = -1};
     int check = options->calibration_path ? options->wanted / SP_CALIBRATION_CHECK_EVERY + 1
                                           : options->wanted;
     int result = sp_frame_pool_open(&collector.pool, err);
     if (result == SP_OK)
         result = sp_letterbox_open(&collector.letterbox, err);
     if (result == SP_OK && options->calibration_path)
-        result = sp_images_open(&samples->calibration, options, options->calibration_path,
+        result = sp_images_open(&frames->calibration, options, options->calibration_path,
                                 options->wanted, err);
     if (result == SP_OK)
-        result = sp_images_open(&samples->check, options, options->check_path, check, err);
+        result = sp_images_open(&frames->check, options, options->check_path, check, err);
     if (result == SP_OK)
         result = take_all(&collector, err);
     if (result == SP_OK)
-        result = sp_images_finish(&samples->calibration, err);
+        result = sp_images_finish(&frames->calibration, err);
     if (result == SP_OK)
-        result = sp_images_finish(&samples->check, err);
+        result = sp_images_finish(&frames->check, err);
     sp_letterbox_close(collector.letterbox);
     sp_frame_pool_close(collector.pool);
     if (result < 0)
-        sp_calibration_frames_release(samples);
+        sp_calibration_frames_release(frames);
     return result;
 }

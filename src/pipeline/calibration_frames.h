@@ -1,19 +1,20 @@
-/* Images of cameras, files and folders, letterboxed as a model gets them: to calibrate an INT8
- * model on, and to hold it against its original.
+/* Images from cameras, files and folders, letterboxed as model input: the calibration set of an
+ * INT8 model and the set of its quantization check.
  *
- * Data flow: names -> opened one after the other, images evenly over each -> every fifth into the
- * gate's set, the others into the calibration's -> two files in NumPy's format, mapped. So the gate
- * looks at every source, and at no image that calibration saw. */
+ * Data flow: names -> opened one after the other, images evenly spread over each -> every fifth
+ * into the check's set, the others into the calibration set -> two mapped files in NumPy's format.
+ * So the check covers every source, and no image that was used for calibration. */
 #pragma once
 
 #include "base/error.h"
+#include "capacity.h"
 #include "spoton/engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SP_CALIBRATION_SOURCES_MAX = 64, SP_CALIBRATION_CHECK_EVERY = 5 };
+enum { SP_CALIBRATION_CHECK_EVERY = 5 };
 
 /* u8 [count][3][height][width] or [count][height][width][3], RGB */
 struct sp_images {
@@ -23,16 +24,16 @@ struct sp_images {
     int count, capacity;
     int width_px, height_px;
     enum spoton_layout layout;
-    uint8_t *source; /* [capacity]: index of the source that each came from */
+    uint8_t *source; /* [capacity]: index of each image's source */
 };
 
 struct sp_calibration_frames_options {
     const char *const *name; /* URLs, files, or folders of images and videos */
-    int name_count;          /* at most SP_CALIBRATION_SOURCES_MAX */
-    int wanted;              /* images in all, over both sets; each source gives the same */
+    int name_count;          /* at most SP_CAMERAS_MAX */
+    int wanted;              /* total over both sets; the same number from each source */
     int width_px, height_px;
     enum spoton_layout layout;
-    const char *calibration_path; /* the file to make; NULL: all are the gate's */
+    const char *calibration_path; /* the file to write; NULL: all images are for the check */
     const char *check_path;       /* NULL: in memory */
     bool (*interrupted)(void);
     int64_t limit_us; /* sp_calibration_frames_first only */
@@ -42,17 +43,17 @@ struct sp_calibration_frames {
     struct sp_images calibration, check;
 };
 
-/* On an error nothing is left to release but the files. SP_ERR_NOT_FOUND, SP_ERR_IO,
+/* After an error there is nothing to release; the files remain. SP_ERR_NOT_FOUND, SP_ERR_IO,
  * SP_ERR_NO_SPACE, SP_ERR_FORMAT (no image at all), SP_ERR_INTERRUPTED. */
-int sp_calibration_frames_collect(struct sp_calibration_frames *samples,
+int sp_calibration_frames_collect(struct sp_calibration_frames *frames,
                                   const struct sp_calibration_frames_options *options,
                                   struct sp_error *err);
-/* The first frames of cameras, all of them at once, for the gate alone: takes what came within
- * limit_us. *silent: how many gave none. The same errors; SP_ERR_IO: none gave any. */
-int sp_calibration_frames_first(struct sp_calibration_frames *samples,
+/* The first frames of all cameras in parallel, for the check alone, as many as arrive within
+ * limit_us. *silent: cameras without a frame. The same errors; SP_ERR_IO: no camera had a frame. */
+int sp_calibration_frames_first(struct sp_calibration_frames *frames,
                                 const struct sp_calibration_frames_options *options, int *silent,
                                 struct sp_error *err);
-void sp_calibration_frames_release(struct sp_calibration_frames *samples);
+void sp_calibration_frames_release(struct sp_calibration_frames *frames);
 
 /* For calibration_frames.c and first_frames.c. */
 int sp_images_open(struct sp_images *set, const struct sp_calibration_frames_options *options,

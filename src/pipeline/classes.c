@@ -11,7 +11,7 @@ static bool is_between(char c)
     return c == ',' || c == ' ' || c == '\t';
 }
 
-/* Marks the classes of that name; how many there are. */
+/* Marks the classes with that name; returns how many. */
 static int want_name(bool *wanted, const struct sp_model *model, const char *name)
 {
     int found = 0;
@@ -37,10 +37,11 @@ static int refuse_name(const struct sp_model *model, const char *name, struct sp
     sp_classes_text(model, classes, sizeof classes);
     const char *slash = strrchr(model->path, '/'), *file = slash ? slash + 1 : model->path;
     if (model->class_names.count == 0)
-        return sp_fail(err, SP_ERR_INVALID,
-                       "CLASSES: \"%.60s\" cannot be found: %.100s has %d classes without names; "
-                       "set CLASSES to numbers from 0 to %d, or to all",
-                       name, file, model->classes, model->classes - 1);
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "CLASSES: \"%.60s\" is not a number, and %.100s has %d classes without names; "
+            "set CLASSES to numbers from 0 to %d, or to all",
+            name, file, model->classes, model->classes - 1);
     const char *words[SP_CLASSES_MAX + 1];
     int count = 0;
     for (int i = 0; i < model->classes; i++) {
@@ -56,7 +57,7 @@ static int refuse_name(const struct sp_model *model, const char *name, struct sp
                    nearest ? "\"?" : "", classes);
 }
 
-/* One number, or the longest stretch from `at` on that is a name. Returns where it ends. */
+/* One number, or the longest name that starts at `at`. Returns its end. */
 static const char *take_one(bool *wanted, const struct sp_model *model, const char *at, int *result,
                             struct sp_error *err)
 {

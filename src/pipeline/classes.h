@@ -1,17 +1,17 @@
-/* The setting CLASSES, by the names of a model. */
+/* The setting CLASSES, resolved against a model's class names. */
 #pragma once
 
 #include "detect/model.h"
 
-/* list: names or numbers, comma separated, or "all"; names may hold blanks and commas, and upper
- * and lower case and '_' for ' ' are the same, unless a name fits as it is written. *wanted:
- * [model->classes], malloc'ed, the caller's; NULL: all. SP_ERR_INVALID names the nearest class and
- * those that there are; SP_ERR_NO_MEMORY. */
+/* list: names or numbers, comma separated, or "all". Names may contain spaces and commas; an exact
+ * match comes first, else case and '_' for ' ' are ignored. *wanted: [model->classes], malloc'ed,
+ * owned by the caller; NULL: all. SP_ERR_INVALID names the nearest class and the model's classes;
+ * SP_ERR_NO_MEMORY. */
 int sp_classes_choose(bool **wanted, const struct sp_model *model, const char *list,
                       struct sp_error *err);
 
-/* "0 vest, 1 head, 2 person", as many as fit, and how many more there are. */
+/* "0 vest, 1 head, 2 person", as many as fit, then the number of those left out. */
 void sp_classes_text(const struct sp_model *model, char *text, size_t bytes);
 
-/* The only class that is wanted; -1: several, or all of several. */
+/* The only wanted class; -1: several. */
 int sp_classes_single(const struct sp_model *model, const bool *wanted);

@@ -1,34 +1,20 @@
-/* A collector's thread, one a device: waits for the requests in the order they were submitted,
- * takes the detections out and hands the tasks to their cameras' post workers. What a device that
- * is lost leaves over it first brings to another one, in its own request there; the scheduler waits
- * meanwhile with the cameras' next frames (sp_camera_route). */
-#include "pipeline/internal.h"
+/* A collector's thread, one per device: waits for the inference requests in the order of their
+ * submission, copies the detections and passes the tasks to their cameras' tracking workers. Tasks
+ * of a lost device are first inferred on another device, in a request of the collector's own; the
+ * dispatcher meanwhile withholds the cameras' next frames (sp_camera_route). */
+#include "pipeline/collector.h"
 
 #include "base/clock.h"
+#include "pipeline/detector_pool.h"
+#include "pipeline/device_health.h"
+#include "pipeline/devices.h"
+#include "pipeline/dispatch.h"
+#include "pipeline/pipeline_impl.h"
 
 #include <string.h>
 
-/* More than a working engine ever needs for the batches in its requests. */
-static const int64_t PLACE_TIMEOUT_US = 30000000;
-
-static void fail_task(struct sp_pipeline *p, struct sp_frame_task *task, const struct sp_error *err)
-{
-    task->failed = true;
-    sp_camera_fail(&p->cameras[task->camera], err);
-}
-
-void sp_batch_fail(struct sp_pipeline *p, struct sp_batch *batch, int result,
-                   const struct sp_error *err)
-{
-    bool again = sp_device_retries(batch->instance->device, result);
-    for (struct sp_frame_task *task = batch->first; task; task = task->next) {
-        if (task->image < 0)
-            continue;
-        task->again = again;
-        if (!again)
-            fail_task(p, task, err);
-    }
-}
+/* Longer than a working engine ever needs for the batches in flight. */
+static const int64_t REQUEST_TIMEOUT_US = 30000000;
 
 static void take_detections(struct sp_pipeline *p, const struct sp_detector_request *request,
                             struct sp_frame_task *task, int64_t head_us)
@@ -52,7 +38,8 @@ static void collect(struct sp_pipeline *p, struct sp_batch *batch)
     sp_device_note(instance->device, result, &err);
     if (result < 0)
         sp_batch_fail(p, batch, result, &err);
-    /* Decoding is pure computing, so its wall time is its CPU time; an image has its part of it. */
+    /* Decoding the head is pure computation: its wall time is its CPU time, divided over the
+     * images. */
     const struct sp_detector_request *request = batch->request;
     int64_t head_us =
         (sp_clock_us() - request->finished_us) / (request->images > 0 ? request->images : 1);
@@ -66,7 +53,7 @@ static void collect(struct sp_pipeline *p, struct sp_batch *batch)
 
 /* ---- on another device ---- */
 
-/* Of the same shape, ready, on a device that works; or NULL. */
+/* A ready instance of the same shape on a working device, or NULL. */
 static struct sp_detector_instance *instance_elsewhere(struct sp_pipeline *p,
                                                        const struct sp_detector_instance *instance)
 {
@@ -78,8 +65,7 @@ static struct sp_detector_instance *instance_elsewhere(struct sp_pipeline *p,
     return NULL;
 }
 
-/* The next ones that are to be inferred again, as many as a request holds; returns whose turn is
- * then. */
+/* Infers again as many of the tasks as fit into the request; returns the first one left. */
 static struct sp_frame_task *infer_some(struct sp_pipeline *p,
                                         struct sp_detector_instance *instance,
                                         struct sp_detector_request *request,
@@ -96,7 +82,7 @@ static struct sp_frame_task *infer_some(struct sp_pipeline *p,
         result = sp_detector_fill(instance->detector, request, task->frame, &err);
         if (result < 0) {
             task->again = false;
-            fail_task(p, task, &err);
+            sp_task_fail(p, task, &err);
         }
     }
     end = task;
@@ -109,7 +95,7 @@ static struct sp_frame_task *infer_some(struct sp_pipeline *p,
             continue;
         task->again = false;
         if (result < 0)
-            fail_task(p, task, &err);
+            sp_task_fail(p, task, &err);
         else
             take_detections(p, request, task, 0);
     }
@@ -129,7 +115,7 @@ static void infer_again(struct sp_pipeline *p, struct sp_batch *batch)
     while (task) {
         struct sp_detector_instance *instance = instance_elsewhere(p, batch->instance);
         struct sp_detector_request *request =
-            instance ? sp_detector_acquire_within(instance->detector, PLACE_TIMEOUT_US) : NULL;
+            instance ? sp_detector_acquire_within(instance->detector, REQUEST_TIMEOUT_US) : NULL;
         if (request) {
             task = infer_some(p, instance, request, task);
             sp_detector_release(instance->detector, request);
@@ -138,7 +124,7 @@ static void infer_again(struct sp_pipeline *p, struct sp_batch *batch)
         }
         for (; task; task = task->next)
             if (task->again)
-                fail_task(p, task, &batch->instance->device->error);
+                sp_task_fail(p, task, &batch->instance->device->error);
     }
 }
 
@@ -154,7 +140,7 @@ void *sp_collector_main(void *argument)
         if (batch->instance && atomic_load(&batch->instance->device->lost))
             infer_again(p, batch);
         for (struct sp_frame_task *task = batch->first, *next; task; task = next) {
-            next = task->next; /* the worker may give the task back at once */
+            next = task->next; /* the worker may recycle the task at once */
             int camera = task->camera;
             sp_queue_push(p->workers[camera % p->worker_count].tasks, task);
             atomic_fetch_sub(&p->cameras[camera].undelivered, 1);

@@ -1,21 +1,26 @@
-/* Lanes: detectors, one an input shape and device.
+/* The detector pool: one detector instance per input shape and device.
  *
- * One is opened, on its device's own thread, when the first frame of a shape is met there, which
- * can take seconds. Offline all cameras wait, so that no result depends on how long that took, and
- * the other devices open theirs at the same time; live only the cameras of that shape and device
- * have to do without. */
-#include "pipeline/internal.h"
+ * An instance is opened on its device's own thread when the first frame of that shape is scheduled
+ * there, which can take seconds. Offline all cameras wait, so that no result depends on timing, and
+ * the other devices open theirs at the same time; live only the frames of that shape and device are
+ * dropped meanwhile. */
+#include "pipeline/detector_pool.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "engine/loader.h"
+#include "pipeline/device_health.h"
+#include "pipeline/devices.h"
+#include "pipeline/dispatch.h"
+#include "pipeline/lifecycle.h"
+#include "pipeline/pipeline_impl.h"
 
 #include <assert.h>
 
 /* The input shape for a frame: the model's own, a square, or the first of 16:9, 4:3 and 1:1
- * (lying or standing) that holds it: so that a handful of compiled models serves any mix of
- * cameras, and which one a camera gets depends on nothing but its own first frame. */
+ * (landscape or portrait) that holds it. So a few compiled models serve any mix of cameras, and a
+ * camera's shape depends on its own frames only. */
 static void choose_shape(const struct sp_pipeline *p, int image_width_px, int image_height_px,
                          int *width_px, int *height_px)
 {
@@ -29,9 +34,9 @@ static void choose_shape(const struct sp_pipeline *p, int image_width_px, int im
     int exact_width_px, exact_height_px;
     sp_letterbox_input_shape(image_width_px, image_height_px, size, stride, &exact_width_px,
                              &exact_height_px);
-    bool lying = exact_width_px >= exact_height_px;
-    int exact_short = lying ? exact_height_px : exact_width_px;
-    int *short_px = lying ? height_px : width_px;
+    bool landscape = exact_width_px >= exact_height_px;
+    int exact_short = landscape ? exact_height_px : exact_width_px;
+    int *short_px = landscape ? height_px : width_px;
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
         int side = ((int)(size * sides[i]) + stride - 1) / stride * stride;
         if (side >= exact_short) {
@@ -43,9 +48,9 @@ static void choose_shape(const struct sp_pipeline *p, int image_width_px, int im
 
 /* ---- opening ---- */
 
-/* An engine offers more requests than it works on at once, so that none of its streams ever waits.
- * A live frame in such a request would only grow older there: one more than there are streams is
- * enough, and the rest stays empty. */
+/* An engine offers more requests than it processes at once, so that its streams never wait. A live
+ * frame would only grow old in such a request: one more than the streams is enough; the pool keeps
+ * the others. */
 static void reserve_requests(const struct sp_pipeline *p, struct sp_detector_instance *instance,
                              const struct spoton_engine_description *d)
 {
@@ -65,7 +70,7 @@ static void close_instance(struct sp_detector_instance *instance)
     sp_detector_close(instance->detector);
 }
 
-/* Of the device that works on fewest: where all of them may be, one must be left over. */
+/* The least over all devices: on each of them one request must stay free for healthy cameras. */
 static void note_capacity(struct sp_device *device, int frames)
 {
     struct sp_pipeline *p = device->pipeline;
@@ -79,7 +84,7 @@ static void note_capacity(struct sp_device *device, int frames)
     pthread_mutex_unlock(&p->mutex);
 }
 
-/* A bundle brings what was compiled for its input; other shapes are kept where all are. */
+/* A bundle contains the compiled model for its own shape; other shapes use the common cache. */
 static const char *cache_for(const struct sp_pipeline *p,
                              const struct sp_detector_instance *instance, int batch)
 {
@@ -123,7 +128,7 @@ static int open_detector(struct sp_pipeline *p, struct sp_detector_instance *ins
     return result;
 }
 
-/* Whatever else the scheduler does with a instance, it does after it has seen the state change. */
+/* The dispatcher uses the rest of the instance only after it has seen the state change. */
 static void open_instance(struct sp_pipeline *p, struct sp_detector_instance *instance)
 {
     char words[SP_DEVICE_WORDS_BYTES];
@@ -208,7 +213,7 @@ struct sp_detector_instance *sp_instance_ready(struct sp_pipeline *p, int index)
     return NULL;
 }
 
-/* Or NULL: none is opened or was tried there. */
+/* NULL: none was opened or tried on the device. */
 static struct sp_detector_instance *
 find_instance(struct sp_pipeline *p, const struct sp_device *device, int width_px, int height_px)
 {
@@ -225,7 +230,7 @@ static struct sp_detector_instance *instance_on(struct sp_pipeline *p, struct sp
     struct sp_detector_instance *instance = find_instance(p, device, width_px, height_px);
     if (instance)
         return instance;
-    assert(p->instance_count < SP_DETECTORS_MAX); /* there are fewer shapes to choose */
+    assert(p->instance_count < SP_DETECTORS_MAX); /* there are fewer shapes */
     instance = &p->instances[p->instance_count++];
     instance->device = device;
     instance->width_px = width_px;
@@ -235,7 +240,7 @@ static struct sp_detector_instance *instance_on(struct sp_pipeline *p, struct sp
     return instance;
 }
 
-/* Those that may get a camera open their engines at once, not one after the other. */
+/* The devices that may get a camera open their detectors in parallel. */
 static void open_beside(struct sp_pipeline *p, int width_px, int height_px)
 {
     for (int i = 0; i < p->device_count && i < p->camera_count; i++)
@@ -253,16 +258,17 @@ static void wait_until_opened(struct sp_pipeline *p, struct sp_detector_instance
 
 static double load_of(struct sp_camera *camera, int width_px, int height_px)
 {
-    double rate = 1; /* offline all cameras are read in turn */
+    double rate = 1; /* offline, cameras are read in turn */
     if (camera->pipeline->options.live) {
         pthread_mutex_lock(&camera->mutex);
-        rate = camera->info.frame_rate > 0 ? camera->info.frame_rate : SP_FRAME_RATE_DEFAULT;
+        rate =
+            camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate : SP_FRAME_RATE_DEFAULT;
         pthread_mutex_unlock(&camera->mutex);
     }
     return rate * width_px * height_px;
 }
 
-/* Offline it is ready; live perhaps being opened. NULL: every device that works refused the shape.
+/* Offline it is ready; live it may still be opening. NULL: every working device refused the shape.
  */
 static struct sp_detector_instance *instance_of_shape(struct sp_camera *camera, int width_px,
                                                       int height_px)
@@ -293,7 +299,7 @@ static struct sp_detector_instance *instance_of_shape(struct sp_camera *camera, 
     }
 }
 
-/* Another shape that works, on a device that does; live only. */
+/* Any ready instance of another shape, on a working device; live only. */
 static struct sp_detector_instance *any_instance(struct sp_pipeline *p)
 {
     for (int i = 0; i < p->instance_count && p->options.live; i++)
@@ -303,17 +309,17 @@ static struct sp_detector_instance *any_instance(struct sp_pipeline *p)
     return NULL;
 }
 
-/* Says why this shape is not where it might be, once a instance; with no other instance it is the
- * end. */
-static void tell_refusals(struct sp_pipeline *p, int width_px, int height_px, bool others)
+/* Logs, once per instance, why this shape was refused; without another instance the pipeline fails.
+ */
+static void log_refusals(struct sp_pipeline *p, int width_px, int height_px, bool others)
 {
     char words[SP_DEVICE_WORDS_BYTES];
     for (int i = 0; i < p->instance_count; i++) {
         struct sp_detector_instance *instance = &p->instances[i];
-        if (atomic_load(&instance->state) != SP_INSTANCE_REFUSED || instance->told ||
+        if (atomic_load(&instance->state) != SP_INSTANCE_REFUSED || instance->refusal_logged ||
             instance->width_px != width_px || instance->height_px != height_px)
             continue;
-        instance->told = true;
+        instance->refusal_logged = true;
         sp_device_words(instance->device, words);
         if (others)
             sp_log(SP_LOG_WARNING, "input of %dx%d%s: %s; its cameras use another %s", width_px,
@@ -326,10 +332,11 @@ static void tell_refusals(struct sp_pipeline *p, int width_px, int height_px, bo
 struct sp_detector_instance *sp_instance_for(struct sp_pipeline *p, struct sp_camera *camera,
                                              int width_px, int height_px)
 {
-    bool resized = camera->instance_width_px != width_px || camera->instance_height_px != height_px;
-    if (camera->instance && !(p->options.live && resized) &&
-        !atomic_load(&camera->instance->device->lost))
-        return camera->instance;
+    bool resized = camera->scheduling.frame_width_px != width_px ||
+                   camera->scheduling.frame_height_px != height_px;
+    if (camera->scheduling.instance && !(p->options.live && resized) &&
+        !atomic_load(&camera->scheduling.instance->device->lost))
+        return camera->scheduling.instance;
     int instance_width_px, instance_height_px;
     choose_shape(p, width_px, height_px, &instance_width_px, &instance_height_px);
     struct sp_detector_instance *instance =
@@ -341,16 +348,16 @@ struct sp_detector_instance *sp_instance_for(struct sp_pipeline *p, struct sp_ca
             sp_device_join(camera, instance->device,
                            load_of(camera, instance->width_px, instance->height_px));
     }
-    tell_refusals(p, instance_width_px, instance_height_px, instance != NULL);
+    log_refusals(p, instance_width_px, instance_height_px, instance != NULL);
     if (instance && atomic_load(&instance->state) == SP_INSTANCE_OPENING)
         return instance;
-    if (camera->instance && camera->instance != instance)
-        sp_instance_submit(p, camera->instance); /* what is in it comes first */
+    if (camera->scheduling.instance && camera->scheduling.instance != instance)
+        sp_instance_submit(p, camera->scheduling.instance); /* its frames come first */
     if (instance)
         sp_camera_route(camera, instance->device);
-    camera->instance = instance;
-    camera->instance_width_px = width_px;
-    camera->instance_height_px = height_px;
+    camera->scheduling.instance = instance;
+    camera->scheduling.frame_width_px = width_px;
+    camera->scheduling.frame_height_px = height_px;
     sp_frame_scheduler_set_group(p->scheduler, camera->index,
                                  instance ? (int)(instance - p->instances) : -1);
     return instance;

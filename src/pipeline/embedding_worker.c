@@ -14,17 +14,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { WAITING_MAX = 2 * SP_EMBEDDER_BATCH, WAITING_FOR_NONE = SP_CAMERAS_MAX };
+enum { WAITING_MAX = 2 * SP_EMBEDDER_BATCH, NO_CAMERA = SP_CAMERAS_MAX };
 
-/* Of the process's CPU time; what was not used is saved up for at most so long. */
-static const double SHARE = 0.1, SAVED_MAX_US = 200000;
-static const int64_t LOOK_AGAIN_US = 20000, TOO_OLD_US = 2000000;
+/* The quota of the process's CPU time; unused time accumulates up to SAVED_MAX_US. */
+static const double CPU_QUOTA = 0.1, SAVED_MAX_US = 200000;
+static const int64_t POLL_US = 20000, TOO_OLD_US = 2000000;
 
 struct crop {
     int camera; /* -1: free */
     uint32_t track_id;
     bool taken;     /* by the thread, or being filled */
-    bool forgotten; /* while it is taken: its camera has gone */
+    bool forgotten; /* its camera left while it was taken */
     int64_t at_us;
     struct sp_stage_stats *stage;
     uint8_t *rgb;
@@ -40,13 +40,13 @@ struct sp_embedding_worker {
     size_t crop_bytes;
     int width_px, height_px;
     struct crop crop[WAITING_MAX];
-    struct sp_crop_scratch *scratch; /* with `filling` held */
+    struct sp_crop_scratch *scratch; /* guarded by `filling` */
     pthread_mutex_t filling;
     uint8_t *batch;
-    int64_t common_us, moved_us, expired_us; /* the space's time; the thread's */
-    int64_t least_us;                        /* that a batch took; the thread's */
-    double saved_us;                         /* may be spent */
-    int64_t cpu_us;                          /* of the process, when last asked */
+    int64_t common_us, moved_us, expired_us; /* in the space stage's time; the thread's */
+    int64_t least_us;                        /* the fastest batch so far; the thread's */
+    double saved_us;                         /* the CPU time left in the quota */
+    int64_t cpu_us;                          /* of the process, at the last reading */
 };
 
 static int read_colors(const char *key, const char *text, double low, float to[3],
@@ -57,23 +57,24 @@ static int read_colors(const char *key, const char *text, double low, float to[3
         to[i] = strtof(text, &end);
         bool last = i == 2;
         if (end == text || !(to[i] >= low && to[i] <= 10) || *end != (last ? '\0' : ','))
-            return sp_fail(err, SP_ERR_INVALID,
-                           "%s: three numbers from %g to 10 are wanted, as in 0.5,0.5,0.5", key,
-                           low);
+            return sp_fail(
+                err, SP_ERR_INVALID,
+                "%s: invalid value; use three numbers from %g to 10, such as 0.5,0.5,0.5", key,
+                low);
         text = end + 1;
     }
     return SP_OK;
 }
 
-/* What the replaced system took. */
+/* The checkpoint files that SpotOn accepted. */
 static bool is_checkpoint(const char *path)
 {
     const char *dot = strrchr(path, '.');
     return dot && (strcmp(dot, ".tar") == 0 || strcmp(dot, ".pth") == 0 || strcmp(dot, ".pt") == 0);
 }
 
-/* On the detector's engine; where that cannot (the CUDA engine reads no mean and deviation), on one
- * of the CPU. Of those the runtime comes first that the CUDA engine has loaded already. */
+/* On the detector's engine, or, if that does not support the model (the CUDA engine applies no mean
+ * and deviation), on a CPU engine: ONNX Runtime first, which the CUDA engine has already loaded. */
 static int open_embedder(struct sp_embedding_worker *worker, struct sp_embedder_options *options,
                          struct sp_error *err)
 {
@@ -91,7 +92,7 @@ static int open_embedder(struct sp_embedding_worker *worker, struct sp_embedder_
         snprintf(refused, sizeof refused, "%s", why.text);
         result = sp_embedder_open(&worker->embedder, options, &why);
         if (result == SP_OK)
-            sp_log(SP_LOG_INFO, "%s; engine %s takes it", refused, others[i]);
+            sp_log(SP_LOG_INFO, "%s; using engine %s for it", refused, others[i]);
     }
     return result < 0 ? sp_fail(err, result, "%s", why.text) : SP_OK;
 }
@@ -105,14 +106,14 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
         return SP_OK;
     if (is_checkpoint(settings->reid_model)) {
         sp_log(SP_LOG_WARNING,
-               "REID_MODEL_PATH: %s holds weights for Python; export it to ONNX. People are told "
-               "apart without looks",
+               "REID_MODEL_PATH: %s is a PyTorch checkpoint; export it to ONNX. Associating "
+               "without appearance",
                settings->reid_model);
         return SP_OK;
     }
     struct sp_embedding_worker *worker = calloc(1, sizeof *worker);
     if (!worker)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
+        return sp_fail(err, SP_ERR_NO_MEMORY, "embeddings: out of memory");
     pthread_mutex_init(&worker->mutex, NULL);
     pthread_mutex_init(&worker->filling, NULL);
     pthread_condattr_t monotonic;
@@ -141,7 +142,7 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
             whole = whole && worker->crop[i].rgb;
         }
         if (!whole)
-            result = sp_fail(err, SP_ERR_NO_MEMORY, "looks: out of memory");
+            result = sp_fail(err, SP_ERR_NO_MEMORY, "embeddings: out of memory");
     }
     if (result < 0) {
         sp_embedding_worker_close(worker);
@@ -151,25 +152,27 @@ int sp_embedding_worker_open(struct sp_embedding_worker **out, const struct sp_s
     return SP_OK;
 }
 
-int sp_embedding_worker_stats(const struct sp_embedding_worker *worker)
+int sp_embedding_worker_dimensions(const struct sp_embedding_worker *worker)
 {
     return worker ? sp_embedder_numbers(worker->embedder) : 0;
 }
 
-/* ---- post workers ---- */
+/* ---- tracking workers ---- */
 
-/* With the mutex held: room for this track, or NULL: it waits already, or all is taken. */
-static struct crop *room_for(struct sp_embedding_worker *worker, int camera, uint32_t track_id)
+/* With the mutex held: a free entry for this track; NULL: its crop is waiting already, or none is
+ * free. */
+static struct crop *free_entry_for(struct sp_embedding_worker *worker, int camera,
+                                   uint32_t track_id)
 {
-    struct crop *room = NULL;
+    struct crop *entry = NULL;
     for (int i = 0; i < WAITING_MAX; i++) {
         struct crop *c = &worker->crop[i];
         if (c->camera == camera && c->track_id == track_id)
             return NULL;
-        if (c->camera < 0 && !room)
-            room = c;
+        if (c->camera < 0 && !entry)
+            entry = c;
     }
-    return worker->failed ? NULL : room;
+    return worker->failed ? NULL : entry;
 }
 
 static bool take_crop(struct sp_embedding_worker *worker, const struct sp_frame *frame,
@@ -178,7 +181,7 @@ static bool take_crop(struct sp_embedding_worker *worker, const struct sp_frame 
     const double box[4] = {track->x1_px, track->y1_px, track->x2_px, track->y2_px};
     struct sp_error err;
     pthread_mutex_lock(&worker->mutex);
-    struct crop *c = room_for(worker, frame->camera, track->id);
+    struct crop *c = free_entry_for(worker, frame->camera, track->id);
     if (c) {
         c->camera = frame->camera;
         c->track_id = track->id;
@@ -218,7 +221,7 @@ void sp_embedding_worker_offer(struct sp_embedding_worker *worker, const struct 
         return;
     struct sp_stage_clock begin = sp_stage_begin();
     bool took = false;
-    for (; most > 0; most--) /* those that help most come first */
+    for (; most > 0; most--) /* the most useful ones first */
         for (size_t i = 0; i < count; i++)
             if (wish[i] == most)
                 took = take_crop(worker, frame, &tracks[i], stage) || took;
@@ -240,8 +243,8 @@ void sp_embedding_worker_forget(struct sp_embedding_worker *worker, int camera)
         if (c->camera != camera)
             continue;
         c->forgotten = c->taken;
-        /* What is taken keeps its place until it is done, under no camera's name. */
-        c->camera = c->taken ? WAITING_FOR_NONE : -1;
+        /* A taken crop keeps its entry until it is done, without a camera. */
+        c->camera = c->taken ? NO_CAMERA : -1;
     }
     pthread_mutex_unlock(&worker->mutex);
 }
@@ -249,16 +252,15 @@ void sp_embedding_worker_forget(struct sp_embedding_worker *worker, int camera)
 /* ---- the thread ---- */
 
 /* With the mutex held. */
-static void earn(struct sp_embedding_worker *worker)
+static void update_quota(struct sp_embedding_worker *worker)
 {
     int64_t cpu_us = sp_process_cpu_us();
-    worker->saved_us += SHARE * (double)(cpu_us - worker->cpu_us);
+    worker->saved_us += CPU_QUOTA * (double)(cpu_us - worker->cpu_us);
     worker->saved_us = worker->saved_us < SAVED_MAX_US ? worker->saved_us : SAVED_MAX_US;
     worker->cpu_us = cpu_us;
 }
 
-/* With the mutex held: the oldest crops, out of `taken`'s reach. Those that waited for too long
- * show where somebody was: they go. */
+/* With the mutex held: copies waiting crops into the batch. Crops that are too old are dropped. */
 static int gather(struct sp_embedding_worker *worker, struct crop *chosen[SP_EMBEDDER_BATCH])
 {
     int count = 0;
@@ -278,21 +280,21 @@ static int gather(struct sp_embedding_worker *worker, struct crop *chosen[SP_EMB
     return count;
 }
 
-static void look(struct sp_embedding_worker *worker, struct crop **chosen, int count)
+static void embed(struct sp_embedding_worker *worker, struct crop **chosen, int count)
 {
     const float *embeddings = NULL;
     struct sp_error err = {0};
     int64_t begin_us = sp_clock_us();
     int result = sp_embedder_run(worker->embedder, worker->batch, count, &embeddings, &err);
     int64_t spent_us = sp_clock_us() - begin_us;
-    /* On one thread it takes as long as it costs, but for the time that others had the core. */
+    /* On one thread wall time is CPU time, except while the thread was preempted. */
     if (worker->least_us == 0 || spent_us < worker->least_us)
         worker->least_us = spent_us;
     if (spent_us > 2 * worker->least_us)
         spent_us = 2 * worker->least_us;
     if (result < 0)
-        sp_log(SP_LOG_ERROR, "REID_MODEL_PATH: %s; people are told apart without looks", err.text);
-    /* With the mutex, so that none goes to a camera that comes at this moment. */
+        sp_log(SP_LOG_ERROR, "REID_MODEL_PATH: %s; associating without appearance", err.text);
+    /* With the mutex, so that none goes to a camera that reuses the index at this moment. */
     pthread_mutex_lock(&worker->mutex);
     for (int i = 0; i < count; i++) {
         struct crop *c = chosen[i];
@@ -300,7 +302,7 @@ static void look(struct sp_embedding_worker *worker, struct crop **chosen, int c
             continue;
         if (result == SP_OK)
             sp_space_embed(sp_map_space(worker->map), c->camera, c->track_id,
-                           embeddings + (size_t)i * (size_t)sp_embedding_worker_stats(worker));
+                           embeddings + (size_t)i * (size_t)sp_embedding_worker_dimensions(worker));
         sp_histogram_add(&c->stage->wall, spent_us / count);
         atomic_fetch_add(&c->stage->cpu_us, (uint64_t)(spent_us / count));
     }
@@ -313,7 +315,7 @@ static void look(struct sp_embedding_worker *worker, struct crop **chosen, int c
     pthread_mutex_unlock(&worker->mutex);
 }
 
-/* Once a second, while the cameras give nothing. */
+/* Once a second, while no camera has frames. */
 static void expire(struct sp_embedding_worker *worker)
 {
     int64_t now_us = sp_clock_us(), common_us = sp_space_now_us(sp_map_space(worker->map));
@@ -335,19 +337,19 @@ static void *worker_main(void *argument)
     while (!worker->stopping) {
         int count = 0;
         expire(worker);
-        earn(worker);
+        update_quota(worker);
         if (worker->saved_us > 0 && !worker->failed)
             count = gather(worker, chosen);
         if (count == 0) {
             struct timespec until;
-            int64_t until_us = sp_clock_us() + LOOK_AGAIN_US;
+            int64_t until_us = sp_clock_us() + POLL_US;
             until = (struct timespec){.tv_sec = until_us / 1000000,
                                       .tv_nsec = (until_us % 1000000) * 1000};
             pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
             continue;
         }
         pthread_mutex_unlock(&worker->mutex);
-        look(worker, chosen, count);
+        embed(worker, chosen, count);
         pthread_mutex_lock(&worker->mutex);
     }
     pthread_mutex_unlock(&worker->mutex);
@@ -358,7 +360,7 @@ int sp_embedding_worker_start(struct sp_embedding_worker *worker, struct sp_map 
                               struct sp_error *err)
 {
     worker->map = map;
-    int result = sp_thread_start(&worker->thread, "looks", worker_main, worker, err);
+    int result = sp_thread_start(&worker->thread, "embedding", worker_main, worker, err);
     worker->started = result == SP_OK;
     return result;
 }

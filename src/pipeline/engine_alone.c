@@ -1,11 +1,12 @@
-/* The limit the pipeline is measured against: the same engine, requests and input memory, with
- * nothing before or behind them. */
-#include "pipeline/internal.h"
+/* The upper limit for the pipeline: the same engine, requests and input memory without the stages
+ * before and after them. */
+#include "pipeline/pipeline_impl.h"
 
 #include "base/clock.h"
+#include "pipeline/detector_pool.h"
 
-/* Keeps every request in flight until the deadline, then takes what is left. Slots hold no images
- * of their own, so collecting decodes nothing. */
+/* Keeps every request in flight until the deadline, then drains. The requests hold no frames, so
+ * collecting decodes nothing. */
 static int keep_busy(struct sp_detector *detector, struct sp_detector_request **requests, int count,
                      int64_t duration_us, uint64_t *runs, int64_t *spent_us, struct sp_error *err)
 {

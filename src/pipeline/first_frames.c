@@ -24,10 +24,10 @@ struct reader {
     atomic_bool interrupted, done;
     struct sp_frame_pool *pool;
     struct sp_letterbox *letterbox;
-    struct sp_error error; /* why there are fewer than were wanted */
+    struct sp_error error; /* why there are fewer than wanted */
 };
 
-/* Each camera has room of its own in the set. */
+/* Each camera has entries of its own in the set. */
 static int take(struct reader *r, const struct sp_frame *frame)
 {
     struct sp_letterbox_geometry geometry = {0};
@@ -38,7 +38,7 @@ static int take(struct reader *r, const struct sp_frame *frame)
     return result;
 }
 
-/* How far apart frames are taken: a video that is shorter is covered whole. */
+/* The distance between the frames taken; a short video is covered completely. */
 static int choose_stride(const struct reader *r, const struct sp_source_info *info)
 {
     int64_t even = info->frames_total / r->wanted;
@@ -63,7 +63,7 @@ static int read_source(struct reader *r, struct sp_source *source)
         sp_frame_unref(last);
         last = frame;
     }
-    if (r->taken == 0 && last) /* it is shorter than half a stride, or time is up */
+    if (r->taken == 0 && last) /* shorter than half a stride, or interrupted */
         result = take(r, last);
     sp_frame_unref(last);
     return result;
@@ -111,8 +111,8 @@ static void read_all(struct reader *readers, const struct sp_calibration_frames_
 {
     int64_t until_us = sp_clock_us() + options->limit_us;
     for (int i = 0; i < options->name_count; i++)
-        readers[i].started = sp_thread_start(&readers[i].thread, "sample", reader_main, &readers[i],
-                                             &readers[i].error) == SP_OK;
+        readers[i].started = sp_thread_start(&readers[i].thread, "first-frames", reader_main,
+                                             &readers[i], &readers[i].error) == SP_OK;
     while (!all_done(readers, options->name_count) && sp_clock_us() < until_us &&
            !is_interrupted(options))
         usleep(POLL_US);
@@ -123,8 +123,8 @@ static void read_all(struct reader *readers, const struct sp_calibration_frames_
             pthread_join(readers[i].thread, NULL);
 }
 
-/* Moves what is there together; returns how many cameras gave nothing. */
-static int close_ranks(struct sp_images *set, const struct reader *readers, int count)
+/* Moves the images together; returns the number of cameras without one. */
+static int compact(struct sp_images *set, const struct reader *readers, int count)
 {
     int silent = 0;
     for (int i = 0; i < count; i++) {
@@ -139,36 +139,37 @@ static int close_ranks(struct sp_images *set, const struct reader *readers, int 
     return silent;
 }
 
-int sp_calibration_frames_first(struct sp_calibration_frames *samples,
+int sp_calibration_frames_first(struct sp_calibration_frames *frames,
                                 const struct sp_calibration_frames_options *options, int *silent,
                                 struct sp_error *err)
 {
     int cameras = options->name_count, each = options->wanted / cameras;
-    *samples = (struct sp_calibration_frames){.calibration.file = -1, .check.file = -1};
+    *frames = (struct sp_calibration_frames){.calibration.file = -1, .check.file = -1};
     struct reader *readers = calloc((size_t)cameras, sizeof *readers);
     if (!readers)
         return sp_fail(err, SP_ERR_NO_MEMORY, "%d cameras: out of memory", cameras);
-    int result = sp_images_open(&samples->check, options, NULL, each * cameras, err);
+    int result = sp_images_open(&frames->check, options, NULL, each * cameras, err);
     for (int i = 0; i < cameras; i++)
-        readers[i] = (struct reader){
-            .options = options, .set = &samples->check, .camera = i, .wanted = each};
+        readers[i] =
+            (struct reader){.options = options, .set = &frames->check, .camera = i, .wanted = each};
     if (result == SP_OK) {
         read_all(readers, options);
-        *silent = close_ranks(&samples->check, readers, cameras);
+        *silent = compact(&frames->check, readers, cameras);
     }
     if (result == SP_OK && is_interrupted(options))
         result = sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
     if (result == SP_OK && *silent == cameras) {
         char shown[256];
         sp_redact_url(options->name[0], shown, sizeof shown);
-        result = readers[0].error.code != SP_OK
-                     ? sp_fail(err, SP_ERR_IO, "no camera gave a frame: %s", readers[0].error.text)
-                     : sp_fail(err, SP_ERR_IO, "no camera gave a frame: %s", shown);
+        result =
+            readers[0].error.code != SP_OK
+                ? sp_fail(err, SP_ERR_IO, "no camera delivered a frame: %s", readers[0].error.text)
+                : sp_fail(err, SP_ERR_IO, "no camera delivered a frame: %s", shown);
     }
     if (result == SP_OK)
-        result = sp_images_finish(&samples->check, err);
+        result = sp_images_finish(&frames->check, err);
     free(readers);
     if (result < 0)
-        sp_calibration_frames_release(samples);
+        sp_calibration_frames_release(frames);
     return result;
 }

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A camera's clock drifts against ours, and what it shows takes its way: the least delay that was
- * seen lately is the camera's own. */
+/* A camera's clock drifts against the server's, and its frames arrive with varying delay: the least
+ * recent delay is the camera's own. */
 static const int64_t DRIFT_US_A_SECOND = 1000, NEW_START_US = 2000000;
 
 struct entry {
     char name[SP_CALIBRATION_NAME_BYTES]; /* empty: free */
     bool timed;
-    int64_t base_us, last_pts_us; /* post worker's: received less presented, at its least */
+    int64_t base_us, last_pts_us; /* tracking worker's: the least of received minus pts */
 };
 
 struct sp_map {
@@ -38,7 +38,7 @@ static int read_calibration(struct sp_map *map, struct sp_error *err)
     int result = sp_calibration_read(map->calibration, map->file, &why);
     if (result == SP_ERR_NOT_FOUND) {
         sp_log(SP_LOG_WARNING,
-               "HOMOGRAPHY_FILE_PATH: %s; calibrations that are made will be "
+               "HOMOGRAPHY_FILE_PATH: %s; new calibrations will be "
                "written there",
                why.text);
         return SP_OK;
@@ -47,8 +47,8 @@ static int read_calibration(struct sp_map *map, struct sp_error *err)
         return sp_fail(err, result, "HOMOGRAPHY_FILE_PATH: %.400s", why.text);
     for (int i = 0; i < map->calibration->count; i++)
         if (!map->calibration->camera[i].usable)
-            sp_log(SP_LOG_WARNING, "camera %s has no map: %s", map->calibration->camera[i].name,
-                   map->calibration->camera[i].reason);
+            sp_log(SP_LOG_WARNING, "camera %s: calibration not usable: %s",
+                   map->calibration->camera[i].name, map->calibration->camera[i].reason);
     return SP_OK;
 }
 
@@ -95,7 +95,7 @@ void sp_map_close(struct sp_map *map)
     free(map);
 }
 
-/* With the mutex held: what the calibration says of the camera in this entry, into use. */
+/* With the mutex held: applies the calibration of the camera in this entry. */
 static void apply(struct sp_map *map, int camera)
 {
     struct sp_ground ground;
@@ -122,8 +122,8 @@ void sp_map_camera(struct sp_map *map, int camera, const char *name)
     pthread_mutex_unlock(&map->mutex);
 }
 
-/* The time at which the frame was taken, but for a delay that the camera always has: that is
- * found as a difference of clocks, later. */
+/* The capture time of the frame plus the camera's constant delay, which the space stage estimates
+ * as a difference of clocks. */
 static int64_t time_of(struct entry *entry, const struct sp_frame *frame)
 {
     int64_t delay_us = frame->received_us - frame->pts_us;
@@ -143,7 +143,7 @@ bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool liv
                       const struct sp_track *tracks, size_t count,
                       const struct sp_detection *detections, struct sp_world_position *positions)
 {
-    struct sp_space_frame image = {
+    struct sp_space_frame space_frame = {
         .time_us = live ? time_of(&map->entries[frame->camera], frame) : frame->pts_us,
         .width_px = frame->width_px,
         .height_px = frame->height_px,
@@ -151,8 +151,8 @@ bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool liv
         .count = count,
         .detections = detections,
     };
-    return inferred ? sp_space_update(map->space, frame->camera, &image, positions)
-                    : sp_space_positions(map->space, frame->camera, &image, positions);
+    return inferred ? sp_space_update(map->space, frame->camera, &space_frame, positions)
+                    : sp_space_positions(map->space, frame->camera, &space_frame, positions);
 }
 
 struct sp_space *sp_map_space(struct sp_map *map)
@@ -224,8 +224,8 @@ int sp_map_resize(struct sp_map *map, double width, double height, double units_
     if (!(width >= 0 && width < 1e7 && height >= 0 && height < 1e7) ||
         !(units_per_m > 0 && units_per_m < 1e5))
         return sp_fail(err, SP_ERR_INVALID,
-                       "the map is \"width\" x \"height\" units, of which \"units_per_m\" make a "
-                       "metre: numbers above 0");
+                       "map: invalid size; \"width\", \"height\" and \"units_per_m\" (units per "
+                       "metre) are numbers above 0");
     pthread_mutex_lock(&map->mutex);
     bool other_unit = units_per_m != map->calibration->units_per_m;
     map->calibration->width = width;

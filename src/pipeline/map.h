@@ -1,8 +1,8 @@
-/* The map of all cameras: calibrations, who is where, and the times of live cameras.
+/* The map over all cameras: calibrations, world positions, and the clocks of live cameras.
  *
- * Data flow: post workers give each finished frame's tracks -> the space stage -> places. The API
- * reads and changes calibrations; they are kept in HOMOGRAPHY_FILE_PATH, if that is set, else until
- * the end (map_saver.h writes them). All functions are thread-safe and short. */
+ * Data flow: tracking workers pass each finished frame's tracks -> the space stage -> world
+ * positions. The API reads and changes calibrations; they are stored in HOMOGRAPHY_FILE_PATH if
+ * that is set (map_saver.h), else in memory only. All functions are thread-safe and short. */
 #pragma once
 
 #include "config/settings.h"
@@ -13,31 +13,31 @@
 
 struct sp_map;
 
-/* Reads HOMOGRAPHY_FILE_PATH; that it is not there yet is a warning. `embedding_numbers` 0: nothing
- * is known of looks. SP_ERR_FORMAT, SP_ERR_IO, SP_ERR_NO_MEMORY. */
+/* Reads HOMOGRAPHY_FILE_PATH; a missing file is a warning. `embedding_numbers`: numbers per
+ * embedding; 0: no re-identification. SP_ERR_FORMAT, SP_ERR_IO, SP_ERR_NO_MEMORY. */
 int sp_map_open(struct sp_map **out, const struct sp_settings *settings, int cameras,
                 int embedding_numbers, struct sp_error *err);
 void sp_map_close(struct sp_map *map); /* NULL is fine */
 
-/* A camera comes into a camera index; NULL: it leaves. */
+/* Assigns a camera to an index; NULL: the index becomes free. */
 void sp_map_camera(struct sp_map *map, int camera, const char *name);
 
-/* places[count]; false: the camera has no map. `live`: times are made even by the clock at which
- * frames came. */
+/* positions[count]; false: the camera is not calibrated. `live`: frame times are smoothed by their
+ * arrival. */
 bool sp_map_positions(struct sp_map *map, const struct sp_frame *frame, bool live, bool inferred,
                       const struct sp_track *tracks, size_t count,
                       const struct sp_detection *detections, struct sp_world_position *positions);
 
 struct sp_space *sp_map_space(struct sp_map *map);
 
-/* The file's name; empty: none. */
+/* The path of the file; empty: none. */
 const char *sp_map_file(const struct sp_map *map);
 
-/* A copy; the caller's memory. */
+/* Copies into the caller's memory. */
 void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration);
 
-/* Other points of one camera, in use at once, and written. With `only_try` nothing changes. *fit
- * may be NULL. An error of the file leaves the new points in use. */
+/* Replaces the points of one camera, effective at once, and writes the file. With `only_try`
+ * nothing changes. *fit may be NULL. After a file error the new points remain in use. */
 struct sp_map_points {
     const char *camera;
     const struct sp_point *image, *map;
@@ -51,6 +51,6 @@ int sp_map_calibrate(struct sp_map *map, const struct sp_map_points *points, str
 /* SP_ERR_NOT_FOUND. */
 int sp_map_forget(struct sp_map *map, const char *camera, struct sp_error *err);
 
-/* The size of the map and its unit; calibrations stay as they are. */
+/* Sets the size of the map and its unit; calibrations do not change. */
 int sp_map_resize(struct sp_map *map, double width, double height, double units_per_m,
                   struct sp_error *err);

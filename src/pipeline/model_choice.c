@@ -3,20 +3,30 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "engine/loader.h"
-#include "pipeline/pipeline.h"
 #include "pipeline/quantization_check.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-/* Of each camera as many as make so many of all, but at least one: so that the gate takes seconds,
- * whatever their number. */
-enum { FRAMES_A_CAMERA = 8, PICTURES = 24 };
+/* Frames per camera, so many that all cameras have CHECK_FRAMES, but at least one: so the check
+ * takes seconds with any number of cameras. */
+enum { FRAMES_A_CAMERA = 8, CHECK_FRAMES = 24 };
 
 static const int64_t SAMPLING_US = 4000000;
 
 static const double REQUIRED = 0.95, CHECK_IOU = 0.5;
+
+/* ---- opening ---- */
+
+struct sp_model_wish sp_model_choice_wish(const struct sp_settings *settings)
+{
+    return (struct sp_model_wish){
+        .head_type = (enum sp_head_type)settings->head_type,
+        .range = (enum sp_input_range)settings->model_input_range,
+        .color = (enum sp_input_color)settings->model_input_color,
+    };
+}
 
 static int load_engine(struct sp_model_choice *choice, const struct sp_settings *settings,
                        struct sp_error *err)
@@ -27,13 +37,13 @@ static int load_engine(struct sp_model_choice *choice, const struct sp_settings 
     if (automatic && bundle->is_folder) {
         if (sp_engine_load(&choice->engine, bundle->manifest.engine, &why) == SP_OK)
             return SP_OK;
-        sp_log(SP_LOG_WARNING, "%s: exported for another engine than there is: %s",
+        sp_log(SP_LOG_WARNING, "%s: the engine it was exported for is not available: %s",
                bundle->model_path, why.text);
     }
     return sp_engine_load(&choice->engine, settings->engine, err);
 }
 
-static bool is_tensorrts_own(const char *path)
+static bool is_tensorrt_engine(const char *path)
 {
     const char *end = strrchr(path, '.');
     return end && (strcasecmp(end, ".engine") == 0 || strcasecmp(end, ".plan") == 0 ||
@@ -42,15 +52,15 @@ static bool is_tensorrts_own(const char *path)
 
 static int check_file(const char *key, const char *path, struct sp_error *err)
 {
-    if (!is_tensorrts_own(path))
+    if (!is_tensorrt_engine(path))
         return SP_OK;
     return sp_fail(err, SP_ERR_UNSUPPORTED,
-                   "%s=%s: an engine file of TensorRT's, which fits one GPU and one version; give "
-                   "the ONNX file that it was built from, and USE_TENSORRT=yes builds it here",
+                   "%s=%s: a TensorRT engine file, which fits one GPU and one version only; use "
+                   "the ONNX file it was built from; USE_TENSORRT=yes builds the engine here",
                    key, path);
 }
 
-/* Where the engine is for NVIDIA GPUs; elsewhere USE_TENSORRT means nothing. */
+/* Applies USE_TENSORRT, which other engines than cuda ignore. */
 static int use_tensorrt(struct sp_model_choice *choice, const struct sp_settings *settings,
                         struct sp_error *err)
 {
@@ -59,7 +69,7 @@ static int use_tensorrt(struct sp_model_choice *choice, const struct sp_settings
     snprintf(choice->engine_options, sizeof choice->engine_options, "%s%s%s",
              here ? "tensorrt=1" : "", here && options[0] ? ";" : "", options);
     if (settings->use_tensorrt && !here)
-        sp_log(SP_LOG_INFO, "USE_TENSORRT is for NVIDIA GPUs: engine %s goes without",
+        sp_log(SP_LOG_INFO, "USE_TENSORRT: only for NVIDIA GPUs; engine %s ignores it",
                choice->engine->name);
     if (!here || !path[0])
         return SP_OK;
@@ -104,7 +114,7 @@ int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, in
     return each > 1 ? each : 1;
 }
 
-/* bf16 and f16 keep the results; where both are missing, INT8 is the only fast way. */
+/* bf16 and f16 do not change the results; without both, only INT8 is fast. */
 static bool wants_int8(const struct sp_model_choice *choice)
 {
     if (choice->precision == SPOTON_PRECISION_AUTO)
@@ -131,8 +141,8 @@ static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_
     } else if (choice->precision == SPOTON_PRECISION_INT8) {
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
-            "model %s is not quantised, and has no INT8 form beside it that passed its "
-            "gate%s%s; make one with `spoton export %s --precision int8 --calibrate ...`",
+            "model %s: not quantised, and no INT8 model beside it passed its quantization "
+            "check%s%s; make one with `spoton export %s --precision int8 --calibrate ...`",
             choice->model.path, found ? ": " : "", found ? why.text : "", choice->model.path);
     }
     return SP_OK;
@@ -143,7 +153,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
 {
     char path[SP_PATH_BYTES];
     struct sp_bundle *bundle = &choice->bundle;
-    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_model_wish wish = sp_model_choice_wish(settings);
     int result = SP_OK;
     *choice = (struct sp_model_choice){.precision = (enum spoton_precision)settings->precision,
                                        .input_size_px = settings->input_size_px,
@@ -184,7 +194,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
     return SP_OK;
 }
 
-/* ---- the gate at load ---- */
+/* ---- the quantization check at load ---- */
 
 static int judge(const struct sp_quantization_check_options *options,
                  const struct sp_images *images, const char *silent, struct sp_error *err)
@@ -197,13 +207,16 @@ static int judge(const struct sp_quantization_check_options *options,
         return result;
     bool too_few = options->reference && !check.passed && check.total.reference < 20;
     if (!check.passed && !too_few)
-        return sp_fail(err, SP_ERR_UNSUPPORTED,
-                       "model %s is INT8 without a manifest, and refused: %s; make it with `spoton "
-                       "export --precision int8`",
-                       path, check.text);
-    sp_log(SP_LOG_WARNING, "model %s is INT8 without a manifest; checked now: %s%s%s", path,
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "model %s: INT8 without a manifest, and it failed the quantization check: %s; "
+            "make it with `spoton export --precision int8`",
+            path, check.text);
+    sp_log(SP_LOG_WARNING, "model %s: INT8 without a manifest; checked now: %s%s%s", path,
            check.text, silent,
-           options->reference ? "" : "; INT8_REFERENCE names it, `spoton export` makes a manifest");
+           options->reference
+               ? ""
+               : "; set INT8_REFERENCE to it, or use `spoton export`, which writes a manifest");
     return SP_OK;
 }
 
@@ -213,9 +226,9 @@ int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
                                        struct sp_error *err)
 {
     const char *name[SP_CAMERAS_MAX];
-    struct sp_calibration_frames samples;
+    struct sp_calibration_frames frames;
     struct sp_model reference;
-    struct sp_model_wish wish = sp_pipeline_model_wish(settings);
+    struct sp_model_wish wish = sp_model_choice_wish(settings);
     struct sp_error why = {0};
     int cameras = settings->camera_count, result = SP_OK, size = choice->input_size_px;
     if (!choice->check_needed)
@@ -227,7 +240,7 @@ int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
     for (int i = 0; i < cameras; ++i)
         name[i] = settings->camera[i].url;
     char silent_text[64] = "";
-    int silent = 0, each = cameras > 0 ? PICTURES / cameras : 0;
+    int silent = 0, each = cameras > 0 ? CHECK_FRAMES / cameras : 0;
     each = each < 1 ? 1 : (each > FRAMES_A_CAMERA ? FRAMES_A_CAMERA : each);
     int fixed_width = choice->model.fixed_width_px, fixed_height = choice->model.fixed_height_px;
     struct sp_calibration_frames_options sampling = {
@@ -241,16 +254,16 @@ int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
         .limit_us = SAMPLING_US,
     };
     if (cameras > 0)
-        result = sp_calibration_frames_first(&samples, &sampling, &silent, &why);
+        result = sp_calibration_frames_first(&frames, &sampling, &silent, &why);
     if (result == SP_ERR_INTERRUPTED)
         return sp_fail(err, result, "%s", why.text);
     if (silent > 0)
-        snprintf(silent_text, sizeof silent_text, "; %d of %d cameras gave no frame in %.0f s",
+        snprintf(silent_text, sizeof silent_text, "; %d of %d cameras delivered no frame in %.0f s",
                  silent, cameras, SAMPLING_US / 1e6);
     if (cameras == 0 || result < 0) {
-        sp_log(SP_LOG_WARNING, "model %s is INT8 without a manifest, and is used unchecked: %s",
-               choice->model.path,
-               cameras == 0 ? "there is no camera yet to take frames of" : why.text);
+        sp_log(SP_LOG_WARNING,
+               "model %s: INT8 without a manifest, used without a quantization check: %s",
+               choice->model.path, cameras == 0 ? "there is no camera yet" : why.text);
         return SP_OK;
     }
     struct sp_quantization_check_options check = {
@@ -271,7 +284,7 @@ int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
         .sources = cameras,
         .interrupted = interrupted,
     };
-    result = judge(&check, &samples.check, silent_text, err);
-    sp_calibration_frames_release(&samples);
+    result = judge(&check, &frames.check, silent_text, err);
+    sp_calibration_frames_release(&frames);
     return result;
 }

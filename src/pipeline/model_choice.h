@@ -1,10 +1,10 @@
-/* Which model file runs, on which engine, in which precision: from the settings, the cards beside
- * the files, and what this machine multiplies fast.
+/* Chooses the model file, engine and precision from the settings, the model manifests beside the
+ * files and the precisions that the machine computes fast.
  *
  * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> with
- * USE_TENSORRT on a GPU YOLO_MODEL_PATH_TENSORRT instead -> the file's
- * INT8 form instead, where that is asked for, or the CPU has neither bf16 nor f16 units and the
- * form passed its gate -> the model, opened -> [INT8 without a manifest: the gate, here and now].
+ * USE_TENSORRT on a GPU YOLO_MODEL_PATH_TENSORRT instead -> the INT8 model beside the file instead,
+ * if PRECISION=int8, or if the CPU has neither bf16 nor f16 units and that model passed its
+ * quantization check -> the opened model -> [INT8 without a manifest: the quantization check].
  */
 #pragma once
 
@@ -19,36 +19,39 @@ struct sp_model_choice {
     struct sp_model model;
     struct sp_bundle bundle;
     enum spoton_precision precision;
-    int input_size_px,
-        batch;         /* what is asked for, or the engine's best; the file may fix another */
-    bool int8_form;    /* the INT8 form beside the file that was named */
-    bool check_needed; /* INT8, and no manifest tells how good */
-    char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS, and what USE_TENSORRT adds */
+    int input_size_px, batch; /* requested, or the engine's best; the file may fix another */
+    bool int8_form;           /* the INT8 model beside the named file is used */
+    bool check_needed;        /* INT8 without a quantization check in a manifest */
+    char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS and the addition of USE_TENSORRT
+                                                   */
 };
 
-/* The engine's options as it takes them: NULL for none. Lives with the choice. */
+/* The engine's options, NULL for none. Valid as long as the choice. */
 static inline const char *sp_model_choice_backend_options(const struct sp_model_choice *choice)
 {
     return choice->engine_options[0] ? choice->engine_options : NULL;
 }
 
-/* ENGINE_BATCH=auto. Where the engine gains by batches (its best is above 1: GPUs) cameras times
- * BATCH_ACCUMULATION_SIZE, within bounds; 1 where it does not (CPUs), whatever is set. */
+/* ENGINE_BATCH=auto: cameras times BATCH_ACCUMULATION_SIZE, at most SP_BATCH_FOLLOWED_MAX, if the
+ * engine gains from batches (its best is above 1: GPUs); else 1 (CPUs). */
 enum { SP_BATCH_FOLLOWED_MAX = 64 };
 int sp_model_choice_batch(int engine_best, int cameras, int accumulation);
 
-/* Frames of one live camera that may wait for a batch: as many as a batch has room for, at most
- * `accumulation`; 1: the newest alone. So none waits for a batch that it would not be in. */
+/* Frames of one live camera that may wait for a batch: as many as fit into one, at most
+ * `accumulation`; 1: only the newest. */
 int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, int accumulation);
 
-/* Says in the log what a user should know. SP_ERR_*: as the parts' own. */
+/* How the settings say to read the model file. */
+struct sp_model_wish sp_model_choice_wish(const struct sp_settings *settings);
+
+/* Logs what the user should know. Errors: those of the steps. */
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
                     struct sp_error *err);
 
-/* For INT8 without a manifest: a few frames of those of the settings' cameras that give any within
- * seconds, against INT8_REFERENCE when that is given. Refuses with figures; what could not be
- * checked is a warning in the log. SP_ERR_INTERRUPTED: as `interrupted`, which may be NULL, said.
- */
+/* The quantization check of an INT8 model without a manifest: on a few frames of the cameras that
+ * deliver within seconds, against INT8_REFERENCE if set. A failed check is an error with figures; a
+ * check that could not run is a logged warning. SP_ERR_INTERRUPTED: `interrupted` (or NULL)
+ * returned true. */
 int sp_model_choice_check_quantization(const struct sp_model_choice *choice,
                                        const struct sp_settings *settings, int threads,
                                        const char *cache_dir, bool (*interrupted)(void),

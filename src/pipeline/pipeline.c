@@ -1,4 +1,4 @@
-#include "pipeline/internal.h"
+#include "pipeline/pipeline_impl.h"
 
 #include "base/clock.h"
 #include "base/cpu.h"
@@ -6,7 +6,16 @@
 #include "base/path.h"
 #include "base/thread.h"
 #include "engine/loader.h"
+#include "pipeline/camera_registry.h"
+#include "pipeline/camera_state.h"
 #include "pipeline/classes.h"
+#include "pipeline/collector.h"
+#include "pipeline/detector_pool.h"
+#include "pipeline/devices.h"
+#include "pipeline/dispatcher.h"
+#include "pipeline/gpu.h"
+#include "pipeline/lifecycle.h"
+#include "pipeline/tracking_worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,14 +24,13 @@
 #include <time.h>
 
 enum {
-    MAILBOX_FRAMES = 4, /* enough for the engine never to wait for a decode thread's turn */
-    BATCHES = 32,       /* and this many batches are in or around the capacity, for each device */
+    MAILBOX_FRAMES = 4, /* so that the engine never waits for a decode thread to be scheduled */
+    BATCHES = 32,       /* in flight or queued, per device */
     REQUESTS_BUSY = 6,
     TASKS_BESIDE_REQUESTS = 24,
     WORKER_QUEUE_TASKS = 8,
-    /* Live: the newest one, bound late, or as many as a batch may hold of one camera; and so few on
-     * their way that a slow sink costs little latency, yet enough for an engine that works on
-     * several of one camera. */
+    /* Live: frames of one camera in flight. Few, so that a slow sink adds little latency; enough
+     * for an engine that processes several frames of one camera at once. */
     LIVE_CREDITS = 4,
 };
 
@@ -39,80 +47,11 @@ static int live_credits(const struct sp_pipeline *p)
     return two_batches > LIVE_CREDITS ? two_batches : LIVE_CREDITS;
 }
 
-/* Then nobody ever waits for a task, a batch or a worker's queue: each camera's frames, and its
- * end. */
-static size_t live_jobs(const struct sp_pipeline *p)
+/* Each camera's frames and its end: no thread ever waits for a task, a batch or a worker's queue.
+ */
+static size_t live_tasks(const struct sp_pipeline *p)
 {
     return (size_t)SP_CAMERAS_MAX * (size_t)(live_credits(p) + 1);
-}
-
-/* ---- errors, stopping, waiting ---- */
-
-void sp_pipeline_fail(struct sp_pipeline *pipeline, const struct sp_error *err)
-{
-    pthread_mutex_lock(&pipeline->mutex);
-    bool first = pipeline->error.code == SP_OK;
-    if (first)
-        pipeline->error = *err;
-    pthread_mutex_unlock(&pipeline->mutex);
-    atomic_store(&pipeline->broken, true);
-    if (first)
-        sp_log(SP_LOG_ERROR, "%s", err->text);
-    sp_pipeline_stop(pipeline);
-}
-
-void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error)
-{
-    pthread_mutex_lock(&pipeline->mutex);
-    *error = pipeline->error;
-    pthread_mutex_unlock(&pipeline->mutex);
-}
-
-void sp_pipeline_stop(struct sp_pipeline *pipeline)
-{
-    pthread_mutex_lock(&pipeline->mutex);
-    bool waits_for_stop = pipeline->options.live && pipeline->started && !pipeline->stopping;
-    pipeline->stopping = true;
-    pthread_mutex_unlock(&pipeline->mutex);
-    if (waits_for_stop && atomic_fetch_sub(&pipeline->cameras_reading, 1) == 1)
-        sp_frame_scheduler_close(pipeline->scheduler);
-    for (int i = 0; i < pipeline->camera_count; i++)
-        sp_camera_stop(&pipeline->cameras[i]);
-}
-
-bool sp_pipeline_wait(struct sp_pipeline *pipeline, int64_t timeout_us)
-{
-    int64_t deadline_us = sp_clock_us() + timeout_us;
-    struct timespec at = {.tv_sec = deadline_us / 1000000,
-                          .tv_nsec = (deadline_us % 1000000) * 1000};
-    pthread_mutex_lock(&pipeline->mutex);
-    while (!pipeline->done)
-        if (pthread_cond_timedwait(&pipeline->done_changed, &pipeline->mutex, &at) == ETIMEDOUT)
-            break;
-    bool done = pipeline->done;
-    pthread_mutex_unlock(&pipeline->mutex);
-    return done;
-}
-
-void sp_pipeline_worker_done(struct sp_pipeline *pipeline)
-{
-    if (atomic_fetch_sub(&pipeline->workers_running, 1) != 1)
-        return;
-    pthread_mutex_lock(&pipeline->mutex);
-    pipeline->done = true;
-    pthread_cond_broadcast(&pipeline->done_changed);
-    pthread_mutex_unlock(&pipeline->mutex);
-}
-
-/* ---- opening ---- */
-
-struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings)
-{
-    return (struct sp_model_wish){
-        .head_type = (enum sp_head_type)settings->head_type,
-        .range = (enum sp_input_range)settings->model_input_range,
-        .color = (enum sp_input_color)settings->model_input_color,
-    };
 }
 
 static int open_cache(struct sp_pipeline *p, struct sp_error *err)
@@ -173,21 +112,21 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
     return sp_frame_scheduler_open(&p->scheduler, &options, err);
 }
 
-/* The queues between the threads and the pools of what moves in them. A pool's queue is as long as
- * the pool, so giving back never waits. */
+/* The queues between the threads, and the pools of tasks and batches that move through them. A
+ * pool's queue is as long as the pool, so returning an item never blocks. */
 static int open_queues(struct sp_pipeline *p, struct sp_error *err)
 {
     bool live = p->options.live;
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     size_t devices = (size_t)p->device_count,
            in_requests = REQUESTS_BUSY * (size_t)(batch > 0 ? batch : 1);
-    size_t tasks = live ? live_jobs(p) : TASKS_BESIDE_REQUESTS + devices * in_requests;
-    size_t batch_queue = live ? live_jobs(p) : BATCHES * devices;
+    size_t tasks = live ? live_tasks(p) : TASKS_BESIDE_REQUESTS + devices * in_requests;
+    size_t batch_queue = live ? live_tasks(p) : BATCHES * devices;
     int result = sp_queue_open(&p->free_batches, batch_queue, err);
     for (int i = 0; i < p->device_count && result == SP_OK; i++)
         result = sp_queue_open(&p->devices[i].batch_queue, batch_queue, err);
     for (int i = 0; i < p->camera_count; i++)
-        p->cameras[i].route = &p->devices[0];
+        p->cameras[i].scheduling.route = &p->devices[0];
     if (result == SP_OK)
         result = sp_queue_open(&p->free_tasks, tasks, err);
     if (result < 0)
@@ -250,7 +189,7 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
                                           p->cache_dir[0] ? p->cache_dir : NULL, err);
     if (result == SP_OK && mapped)
         result = sp_map_open(&p->map, s, SP_CAMERAS_MAX,
-                             sp_embedding_worker_stats(p->embedding_worker), err);
+                             sp_embedding_worker_dimensions(p->embedding_worker), err);
     if (result == SP_OK && p->embedding_worker)
         result = sp_embedding_worker_start(p->embedding_worker, p->map, err);
     struct sp_reading_options reading = {
@@ -275,13 +214,13 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
 
 /* ---- starting and closing ---- */
 
-/* From downstream to upstream, so that whoever runs finds its consumer running. */
+/* From downstream to upstream, so that each thread's consumer is already running. */
 static int start_threads(struct sp_pipeline *p, struct sp_error *err)
 {
     int result = SP_OK;
     char name[16];
     for (int i = 0; i < p->worker_count && result == SP_OK; i++) {
-        snprintf(name, sizeof name, "post-%d", i);
+        snprintf(name, sizeof name, "track-%d", i);
         result = sp_thread_start(&p->workers[i].thread, name, sp_tracking_worker_main,
                                  &p->workers[i], err);
         if (result == SP_OK)
@@ -295,7 +234,7 @@ static int start_threads(struct sp_pipeline *p, struct sp_error *err)
     if (result == SP_OK)
         result = sp_detector_pool_start(p, err);
     if (result == SP_OK) {
-        result = sp_thread_start(&p->dispatcher, "scheduler", sp_dispatcher_main, p, err);
+        result = sp_thread_start(&p->dispatcher, "dispatcher", sp_dispatcher_main, p, err);
         p->dispatcher_started = result == SP_OK;
     }
     pthread_mutex_lock(&p->mutex);
@@ -310,7 +249,7 @@ int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err)
     atomic_store(&pipeline->cameras_reading,
                  pipeline->settings->camera_count + (pipeline->options.live ? 1 : 0));
     atomic_store(&pipeline->workers_running,
-                 pipeline->worker_count + pipeline->device_count); /* each with its opener */
+                 pipeline->worker_count + pipeline->device_count); /* each device has an opener */
     atomic_store(&pipeline->collectors_running, pipeline->device_count);
     pthread_mutex_lock(&pipeline->mutex);
     pipeline->started = true;

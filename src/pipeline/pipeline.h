@@ -2,16 +2,17 @@
  *
  * Data flow, each arrow a bounded queue:
  *
- *     camera threads ─► scheduler ─► scheduler ─► engine ─► collector ─► post workers ─► sink
+ *     camera threads ─► frame scheduler ─► dispatcher ─► engine ─► collector ─► tracking workers ─►
+ * sink
  *
- * Camera threads open and decode; the scheduler has their mailboxes; the scheduler letterboxes into
- * an engine's camera index; the collector makes detections of its outputs; post workers track; the
- * sink draws, encodes, publishes, writes files.
+ * Camera threads open and decode; the frame scheduler holds their mailboxes; the dispatcher
+ * letterboxes frames into inference requests; the collector decodes the engine's outputs into
+ * detections; tracking workers track; the sink draws, encodes, publishes and writes files.
  *
- * A camera is pinned to one post worker, so its frames reach the sink in order, predicted ones
- * between the inferred ones. Stopping closes the queues from upstream to downstream: what was
- * decoded is finished, nothing is dropped. Memory and threads are taken in open and by the first
- * frames; the healthy state allocates nothing. */
+ * Each camera is pinned to one tracking worker, so its frames reach the sink in order, predicted
+ * frames between the inferred ones. Stopping closes the queues from upstream to downstream: every
+ * decoded frame is finished and none is dropped. Memory is allocated and threads are started by
+ * open, start and the first frames; after that nothing is allocated. */
 #pragma once
 
 #include "capture/source.h"
@@ -25,36 +26,35 @@
 #include "track.h"
 #include "world_position.h"
 
-/* One frame, finished. All pointers are valid during the call only. */
+/* A finished frame. All pointers are valid during the call only. */
 struct sp_result {
     int camera;
     int worker;                   /* index of the calling thread, 0..sp_pipeline_workers()-1 */
     const struct sp_frame *frame; /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
-    bool inferred;                /* else the tracks are predicted and there are no detections */
-    bool failed;                  /* it should have been inferred, and the engine failed on it */
+    bool inferred;                /* else: predicted tracks, no detections */
+    bool failed;                  /* inference was due, and the engine failed */
     const struct sp_detection *detections;
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
-    const struct sp_world_position *positions; /* [track_count]; live only: offline NULL */
-    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera: the sink adds its own */
+    const struct sp_world_position *positions; /* [track_count]; NULL offline */
+    struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera; the sink adds its own */
 };
 
-/* Called on post workers; calls for one camera come one after the other, in order. An error from
- * `result` ends that camera (its source is interrupted, its later frames are not given out) and no
- * other. */
+/* Called on tracking workers; calls for one camera are serialised and in order. An error from
+ * `result` ends that camera only: its source is interrupted and its later frames are discarded. */
 struct sp_pipeline_sink {
     void *user;
-    /* Before a camera's first result, when its source is open. */
+    /* Before a camera's first result; its source is open. */
     int (*begin)(void *user, int camera, const struct sp_source_info *info, struct sp_error *err);
     int (*result)(void *user, const struct sp_result *result, struct sp_error *err);
-    /* After its last; also for a camera that never opened. `why` NULL: it ended well. */
+    /* After the last result; also for a camera that never opened. `why` is NULL at a normal end. */
     void (*end)(void *user, int camera, const struct sp_error *why);
 };
 
 /* Live: mailboxes keep the newest frame, cameras reconnect, files are paced by their timestamps,
- * cameras come and go (the settings' are the first ones, and may be none), and the pipeline runs
- * until it is stopped. Else everything is read once, and nothing is dropped. */
+ * cameras can be added and removed (the settings may name none), and the pipeline runs until it is
+ * stopped. Offline: every source is read once and no frame is dropped. */
 struct sp_pipeline_options {
     const struct sp_settings *settings; /* outlives the pipeline */
     bool live;
@@ -63,45 +63,42 @@ struct sp_pipeline_options {
     uint64_t frame_limit;      /* of each camera; 0: none */
     bool loop;                 /* files start again at their end */
     bool by_time;              /* offline: frames of all cameras in the order of their pts */
-    bool (*interrupted)(void); /* opening ends early; or NULL */
+    bool (*interrupted)(void); /* true ends opening early; may be NULL */
 };
 
 struct sp_pipeline;
 
-/* What the settings say about the model file. */
-struct sp_model_wish sp_pipeline_model_wish(const struct sp_settings *settings);
-
-/* Loads the engine and recognises the model. SP_ERR_INTERRUPTED: as `interrupted` said. */
+/* Loads the engine and recognises the model. SP_ERR_INTERRUPTED: `interrupted` returned true. */
 int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options *options,
                      struct sp_error *err);
 int sp_pipeline_start(struct sp_pipeline *pipeline, struct sp_error *err);
 
-/* Cameras stop reading; what is decoded is finished. Any thread, not a signal handler. */
+/* Cameras stop reading; decoded frames are finished. Any thread, but not from a signal handler. */
 void sp_pipeline_stop(struct sp_pipeline *pipeline);
 
-/* True when everything is finished; waits at most timeout_us for it. */
+/* True when everything is finished; waits at most timeout_us. */
 bool sp_pipeline_wait(struct sp_pipeline *pipeline, int64_t timeout_us);
 
 /* Stops and joins all threads; reports stay readable until the pipeline is closed. NULL is fine.
  * The thread that closes. */
 void sp_pipeline_join(struct sp_pipeline *pipeline);
 
-/* Stops, joins, frees. NULL is fine. */
+/* Stops, joins and frees. NULL is allowed. */
 void sp_pipeline_close(struct sp_pipeline *pipeline);
 
-/* The rest: any thread, any time between open and close. */
+/* The functions below may be called from any thread between open and close. */
 
-/* What a live camera really does; told by its connection and by the frames themselves. */
+/* The state of a live camera, from its connection and from the frames themselves. */
 #define SP_CAMERA_STATES(X)                                                                        \
     X(SP_CAMERA_CONNECTING, "connecting")                                                          \
     X(SP_CAMERA_LIVE, "live")                                                                      \
     X(SP_CAMERA_STALLED, "stalled") /* connected, and no frame for STALL_TIMEOUT_MS */             \
-    X(SP_CAMERA_FROZEN, "frozen")   /* the same frame again and again */                           \
+    X(SP_CAMERA_FROZEN, "frozen")   /* the same frame repeats */                                   \
     X(SP_CAMERA_BLACK, "black")                                                                    \
-    X(SP_CAMERA_OFFLINE, "offline")           /* not connected; it is tried again */               \
-    X(SP_CAMERA_UNAUTHORIZED, "unauthorized") /* refused the login; tried again after minutes */   \
+    X(SP_CAMERA_OFFLINE, "offline")           /* not connected; retried after a back-off */        \
+    X(SP_CAMERA_UNAUTHORIZED, "unauthorized") /* login refused; retried after minutes */           \
     X(SP_CAMERA_PAUSED, "paused")                                                                  \
-    X(SP_CAMERA_ENDED, "ended") /* nothing more comes: a file is over, or the sink refused */
+    X(SP_CAMERA_ENDED, "ended") /* no more frames: end of file, or the sink failed */
 
 enum sp_camera_state {
 #define X(id, name) id,
@@ -114,53 +111,52 @@ const char *sp_camera_state_name(enum sp_camera_state state); /* "live" */
 enum { SP_CAMERA_SHOWN_URL_BYTES = 512 };
 
 struct sp_camera_report {
-    bool used; /* else the camera index is free, and the rest is zero */
+    bool used; /* else the camera index is free and the rest is zero */
     char name[SP_CAMERA_NAME_BYTES];
-    char url[SP_CAMERA_SHOWN_URL_BYTES]; /* without secrets, cut to fit */
+    char url[SP_CAMERA_SHOWN_URL_BYTES]; /* secrets redacted, truncated */
     enum sp_camera_state state;
-    uint64_t reconnects;       /* connections after the first one, tried and failed ones too */
-    int64_t last_frame_age_us; /* since the last frame came; -1: none yet */
-    double camera_fps;         /* frames that came, lately; live only */
-    double inferred_fps;       /* frames that were inferred, lately; live only */
-    double latency_p50_us, latency_p95_us; /* decoded to done, lately; offline: of the whole run */
+    uint64_t reconnects;       /* connection attempts after the first, failed ones included */
+    int64_t last_frame_age_us; /* since the last frame arrived; -1: none yet */
+    double camera_fps;         /* frames received, last 5 s; live only */
+    double inferred_fps;       /* frames inferred, last 5 s; live only */
+    double latency_p50_us, latency_p95_us; /* decoded to done, last 10-20 s; offline: whole run */
     uint32_t active_tracks;                /* in the last result */
-    int mailbox_depth;                     /* frames that wait */
-    int64_t file_position;                 /* number in the file of the last frame; -1: no file */
-    struct sp_source_info info;            /* zeroed until opened; its size follows the frames */
+    int mailbox_depth;                     /* waiting frames */
+    int64_t file_position;                 /* the last frame's number in the file; -1: not a file */
+    struct sp_source_info info;            /* zero until opened; the size follows the frames */
     struct sp_ledger_counts ledger;
-    uint64_t frames_done;  /* given to the sink */
-    struct sp_error error; /* code 0: none; live: why it is not live now */
+    uint64_t frames_done;  /* passed to the sink */
+    struct sp_error error; /* code 0: none; live: why it is not live */
     bool ended;
-    bool paused; /* asked for: `state` follows */
+    bool paused; /* requested; `state` follows */
     int device;  /* index into sp_pipeline_devices(); -1: none yet */
 };
 
-/* Slots of cameras, to iterate over; a camera's index is its camera index. Offline: the settings'
- * cameras; live: SP_CAMERAS_MAX, most of them unused. */
+/* The number of camera indices, to iterate over. Offline: the settings' cameras; live:
+ * SP_CAMERAS_MAX, most of them unused. */
 int sp_pipeline_camera_capacity(const struct sp_pipeline *pipeline);
 
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report);
 
-/* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once and disturb no
- * other camera; what they ask for follows. A camera index that is not in use is SP_ERR_NOT_FOUND.
- */
+/* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once, take effect
+ * asynchronously and disturb no other camera. SP_ERR_NOT_FOUND: the camera index is not in use. */
 
 /* Copies the setting. SP_ERR_INVALID: a bad name, one in use, an empty address; SP_ERR_NO_SPACE:
- * all camera indices are taken; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
+ * all camera indices are in use; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
 int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
                            int *index, struct sp_error *err);
 
-/* What it has decoded is finished, then sink.end is called, then the camera index is free. */
+/* Decoded frames are finished, then sink.end is called, then the camera index is free. */
 int sp_pipeline_remove_camera(struct sp_pipeline *pipeline, int index, struct sp_error *err);
 
-/* A file stays where it is; a camera is disconnected, so that it goes on with the newest frame.
- * Idempotent. SP_ERR_INVALID: it has ended. */
+/* A file keeps its position; a camera is disconnected, so that it resumes with the newest frame.
+ * Idempotent. SP_ERR_INVALID: the camera has ended. */
 int sp_pipeline_pause_camera(struct sp_pipeline *pipeline, int index, bool paused,
                              struct sp_error *err);
 
-/* The file goes on from this frame (by time: its number over the nominal rate) and is paused no
- * more. sequence and pts_us of its frames keep rising. SP_ERR_UNSUPPORTED: not a file;
- * SP_ERR_INVALID: before the first or behind the last frame, not opened yet, or ended. */
+/* The file resumes at this frame (by time: its number divided by the nominal rate), also when it
+ * was paused. sequence and pts_us of its frames keep rising. SP_ERR_UNSUPPORTED: not a file;
+ * SP_ERR_INVALID: the frame is out of range, or the camera is not open yet or has ended. */
 int sp_pipeline_seek_camera(struct sp_pipeline *pipeline, int index, int64_t frame_index,
                             struct sp_error *err);
 
@@ -168,51 +164,50 @@ int sp_pipeline_seek_camera(struct sp_pipeline *pipeline, int index, int64_t fra
 int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum sp_stage stage,
                                 struct sp_histogram *to);
 
-/* Adds up the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
+/* Sums over the cameras. stages[SP_STAGE_COUNT], zeroed by the caller. */
 void sp_pipeline_stages(struct sp_pipeline *pipeline, struct sp_stage_stats *stages);
 
-/* The same as sums alone. */
+/* The same without histograms. */
 void sp_pipeline_stage_sums(struct sp_pipeline *pipeline, struct sp_stage_sum sums[SP_STAGE_COUNT]);
 
-/* The error that ended the whole pipeline (an engine that does not compile, say); code 0: none. */
+/* The error that ended the whole pipeline, such as a model that does not compile; code 0: none. */
 void sp_pipeline_error(struct sp_pipeline *pipeline, struct sp_error *error);
 
-/* Who is where, and the calibrations behind it. NULL: SPATIAL_MATCH_ENABLED is off, or offline. */
+/* World positions and calibrations. NULL: offline, or SPATIAL_MATCH_ENABLED is off. */
 struct sp_map *sp_pipeline_map(const struct sp_pipeline *pipeline);
 
 int sp_pipeline_workers(const struct sp_pipeline *pipeline);
 const struct sp_model *sp_pipeline_model(const struct sp_pipeline *pipeline);
-/* Offline, after the end: true: nothing was found, and the model read in another way would find
- * something; the text says what to try (pipeline/reading.h). Takes seconds where nothing was found.
- */
+/* Offline, after the end. True: no detection was made, and other model input settings would give
+ * some; `text` names them (pipeline/reading.h). Takes seconds if no detection was made. */
 bool sp_pipeline_other_reading(struct sp_pipeline *pipeline, char *text, size_t bytes);
-/* Whether this class is reported: CLASSES. */
+/* Whether CLASSES includes this class. */
 bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id);
-/* The names that labels are drawn with; NULL: people alone are reported, which needs no word. */
+/* The class names drawn on labels; NULL: people are the only class, so labels name none. */
 const struct sp_class_names *sp_pipeline_label_names(const struct sp_pipeline *pipeline);
 const struct spoton_engine_api *sp_pipeline_engine(const struct sp_pipeline *pipeline);
 
-/* Where the thread-th of several compresses frames: JPEG_ENCODER. user: the pipeline, which
- * outlives who asks. */
+/* The device on which encoder thread number `thread` compresses JPEG (JPEG_ENCODER). user: the
+ * pipeline, which outlives the caller. */
 struct sp_jpeg_device sp_pipeline_jpeg_device(void *user, int thread);
 
-/* What the engine runs on, in the order of DEVICES. */
+/* The engine's devices, in the order of DEVICES. */
 enum { SP_DEVICES_MAX = 16 };
 struct sp_device_report {
     int number;            /* the engine's */
     char name[96];         /* may be empty */
-    bool lost;             /* it failed, and its cameras went on elsewhere */
+    bool lost;             /* it failed, and its cameras moved to other devices */
     struct sp_error error; /* why */
-    int cameras;           /* that are on it now */
+    int cameras;           /* assigned to it now */
     uint64_t batches, images;
-    uint64_t decoded;  /* frames whose video it decoded */
-    int64_t busy_us;   /* at least one batch was on it */
-    int64_t flight_us; /* of all batches together: above busy_us, they overlap */
+    uint64_t decoded;  /* frames decoded on it */
+    int64_t busy_us;   /* with at least one batch in flight */
+    int64_t flight_us; /* summed over batches; more than busy_us when they overlap */
 };
 int sp_pipeline_devices(struct sp_pipeline *pipeline,
                         struct sp_device_report reports[SP_DEVICES_MAX]);
 
-/* Detectors that were compiled so far, one an input shape and device. */
+/* The detectors compiled so far, one per input shape and device. */
 enum { SP_DETECTORS_MAX = 5 * SP_DEVICES_MAX };
 struct sp_detector_report {
     int device; /* index into sp_pipeline_devices() */
@@ -223,8 +218,8 @@ struct sp_detector_report {
 int sp_pipeline_detectors(struct sp_pipeline *pipeline,
                           struct sp_detector_report reports[SP_DETECTORS_MAX]);
 
-/* Runs the engine of detector `index` alone for duration_us, all camera indices in flight, on what
- * lies in its input memory; images a second. Only while nothing else runs (after sp_pipeline_wait).
- */
+/* Runs the engine of detector `index` alone for duration_us, with all inference requests in flight,
+ * on whatever its input memory holds; images per second. Only while nothing else runs (after
+ * sp_pipeline_wait). */
 int sp_pipeline_engine_alone(struct sp_pipeline *pipeline, int index, int64_t duration_us,
                              double *images_per_s, struct sp_error *err);

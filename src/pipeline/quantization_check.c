@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fewer boxes say too little: one missed of 19 is below 0.95. */
+/* Fewer boxes are not significant: one missed of 19 is below 0.95. */
 enum { BOXES_MIN = 20, SOURCE_BOXES_MIN = 50, REQUESTS_MAX = 256 };
 
-/* A source with enough boxes may be this much worse than is asked of all. */
+/* A source with enough boxes may be this much below the required values. */
 static const double SOURCE_MARGIN = 0.05;
 
 /* The boxes of one image, in pixels of the input. */
@@ -114,8 +114,8 @@ void sp_quantization_check_judge(struct sp_quantization_check_result *result,
         }
     }
     int used = snprintf(result->text, sizeof result->text,
-                        "recall %.3f and precision %.3f of %llu boxes on %llu frames it did not "
-                        "see, at IoU %.2f and score %.2f",
+                        "recall %.3f and precision %.3f of %llu boxes on %llu frames not used "
+                        "for calibration, at IoU %.2f and confidence %.2f",
                         recall, precision, (unsigned long long)total->reference,
                         (unsigned long long)total->frames, options->iou, options->confidence);
     char *rest = result->text + used;
@@ -124,16 +124,17 @@ void sp_quantization_check_judge(struct sp_quantization_check_result *result,
     result->passed = false;
     if (total->reference < BOXES_MIN)
         snprintf(rest, room,
-                 "; that is too few boxes to judge by, %d are needed: calibrate on "
+                 "; too few boxes, at least %d are needed; calibrate on "
                  "images with more people",
                  BOXES_MIN);
     else if (!(recall >= options->required && precision >= options->required))
         snprintf(rest, room, "; required are %.3f%s%s", options->required,
                  worst >= 0 ? "; worst source: " : "", worst >= 0 ? name_of(options, worst) : "");
     else if (source_fails)
-        snprintf(rest, room, "; but on %s only recall %.3f and precision %.3f; required are %.3f",
-                 name_of(options, worst), sp_agreement_recall(&result->source[worst]),
-                 sp_agreement_precision(&result->source[worst]), options->required - SOURCE_MARGIN);
+        snprintf(rest, room, "; but only recall %.3f and precision %.3f on %s; required are %.3f",
+                 sp_agreement_recall(&result->source[worst]),
+                 sp_agreement_precision(&result->source[worst]), name_of(options, worst),
+                 options->required - SOURCE_MARGIN);
     else
         result->passed = true;
 }
@@ -204,8 +205,8 @@ int sp_quantization_check_run_alone(struct sp_quantization_check_result *result,
     result->total.frames = (uint64_t)images->count;
     result->passed = apart == 0 && full == 0;
     snprintf(result->text, sizeof result->text,
-             "on %d frames several streams and one differ on %d, and %d have boxes all over; "
-             "agreement with its f32 original was not checked",
+             "on %d frames, several streams and one stream differ on %d, and %d are full of boxes; "
+             "agreement with the f32 original was not checked",
              images->count, apart, full);
     free(one);
     free(many);

@@ -1,4 +1,4 @@
-/* The gate: a quantised model must find what its original finds.
+/* The quantization check: an INT8 model must have the detections of its f32 original.
  *
  * Data flow: images -> the original in f32 and the model under test as it will run (streams,
  * threads, precision) -> boxes matched image by image (eval/boxes.h) -> recall and precision,
@@ -13,7 +13,7 @@ struct sp_quantization_check_options {
     const struct spoton_engine_api *engine;
     const struct sp_model *reference, *tested;
     enum spoton_precision tested_precision;
-    int batch, threads, streams; /* of the tested; as it will run */
+    int batch, threads, streams; /* as the tested model will run */
     const char *cache_dir;       /* NULL: none */
     const char *backend_options;
     double confidence, iou, nms_iou;
@@ -24,23 +24,23 @@ struct sp_quantization_check_options {
 };
 
 struct sp_quantization_check_result {
-    struct sp_agreement total, source[SP_CALIBRATION_SOURCES_MAX];
+    struct sp_agreement total, source[SP_CAMERAS_MAX];
     bool passed;
-    char text[400]; /* the figures, and what failed */
+    char text[400]; /* the figures and the reason of a failure */
 };
 
-/* Judges too: a model that does not pass is no error. SP_ERR_ENGINE and so on: it could not be
- * judged; SP_ERR_INTERRUPTED. */
+/* Also judges: a model that fails the check is not an error. SP_ERR_ENGINE etc.: the check could
+ * not run; SP_ERR_INTERRUPTED. */
 int sp_quantization_check_run(struct sp_quantization_check_result *result,
                               const struct sp_quantization_check_options *options,
                               const struct sp_images *images, struct sp_error *err);
 
-/* What can be asked of a model whose original is unknown: that several streams give the boxes that
- * one gives, image by image, and that it tells images apart. */
+/* The check without an original: several streams must give the same boxes as one, image by image,
+ * and no image may be full of boxes. */
 int sp_quantization_check_run_alone(struct sp_quantization_check_result *result,
                                     const struct sp_quantization_check_options *options,
                                     const struct sp_images *images, struct sp_error *err);
 
-/* From sums to the verdict: pure. */
+/* Sets `passed` and `text` from the sums. Pure. */
 void sp_quantization_check_judge(struct sp_quantization_check_result *result,
                                  const struct sp_quantization_check_options *options);

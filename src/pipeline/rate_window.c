@@ -35,29 +35,29 @@ double sp_rate_read(struct sp_rate *rate, int64_t now_us)
     return (double)sum * 1e6 / (double)span_us;
 }
 
-void sp_rate_window_clear(struct sp_rate_window *lately)
+void sp_rate_window_clear(struct sp_rate_window *window)
 {
-    sp_histogram_clear(&lately->half[0]);
-    sp_histogram_clear(&lately->half[1]);
-    lately->since_us = 0;
+    sp_histogram_clear(&window->half[0]);
+    sp_histogram_clear(&window->half[1]);
+    window->since_us = 0;
 }
 
-void sp_rate_window_add(struct sp_rate_window *lately, int64_t duration_us, int64_t now_us)
+void sp_rate_window_add(struct sp_rate_window *window, int64_t duration_us, int64_t now_us)
 {
-    int filling = atomic_load(&lately->filling);
-    if (lately->since_us == 0)
-        lately->since_us = now_us;
-    if (now_us - lately->since_us >= HALF_US) {
+    int filling = atomic_load(&window->filling);
+    if (window->since_us == 0)
+        window->since_us = now_us;
+    if (now_us - window->since_us >= HALF_US) {
         filling = 1 - filling;
-        sp_histogram_clear(&lately->half[filling]);
-        atomic_store(&lately->filling, filling);
-        lately->since_us = now_us;
+        sp_histogram_clear(&window->half[filling]);
+        atomic_store(&window->filling, filling);
+        window->since_us = now_us;
     }
-    sp_histogram_add(&lately->half[filling], duration_us);
+    sp_histogram_add(&window->half[filling], duration_us);
 }
 
-void sp_rate_window_read(const struct sp_rate_window *lately, struct sp_histogram *to)
+void sp_rate_window_read(const struct sp_rate_window *window, struct sp_histogram *to)
 {
-    sp_histogram_merge(to, &lately->half[0]);
-    sp_histogram_merge(to, &lately->half[1]);
+    sp_histogram_merge(to, &window->half[0]);
+    sp_histogram_merge(to, &window->half[1]);
 }

@@ -1,5 +1,4 @@
-/* What happened in the last seconds: rates and percentiles that follow what is now, where totals
- * would only ever move slower. Fixed memory. */
+/* Rates and percentiles over the last seconds. Fixed memory. */
 #pragma once
 
 #include "base/stats.h"
@@ -8,8 +7,7 @@
 
 enum { SP_RATE_BUCKETS = 10 };
 
-/* Events a second over the last five seconds. Zeroed memory is an empty one; a lock is the user's.
- */
+/* Events a second over the last five seconds. Zeroed memory is empty; the caller locks. */
 struct sp_rate {
     int64_t began_us; /* of the first event; 0: none yet */
     int64_t bucket;   /* number of the current half second since then */
@@ -19,16 +17,15 @@ struct sp_rate {
 void sp_rate_add(struct sp_rate *rate, int64_t now_us);
 double sp_rate_read(struct sp_rate *rate, int64_t now_us);
 
-/* Durations of the last 10 to 20 seconds in which there were any. One thread adds; any may read
- * meanwhile. */
+/* Durations of the last 10 to 20 seconds in which there were any. One thread adds, any may read. */
 struct sp_rate_window {
-    struct sp_histogram half[2]; /* the one that is filled, and the one before it */
+    struct sp_histogram half[2]; /* the current one and the previous one */
     atomic_int filling;
     int64_t since_us;
 };
 
-void sp_rate_window_clear(struct sp_rate_window *lately);
-void sp_rate_window_add(struct sp_rate_window *lately, int64_t duration_us, int64_t now_us);
+void sp_rate_window_clear(struct sp_rate_window *window);
+void sp_rate_window_add(struct sp_rate_window *window, int64_t duration_us, int64_t now_us);
 
-/* Adds what it counts to *to. */
-void sp_rate_window_read(const struct sp_rate_window *lately, struct sp_histogram *to);
+/* Adds its counts to *to. */
+void sp_rate_window_read(const struct sp_rate_window *window, struct sp_histogram *to);

@@ -5,7 +5,6 @@
 #include "base/thread.h"
 #include "detect/detector.h"
 #include "pipeline/classes.h"
-#include "pipeline/pipeline.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,15 +16,15 @@
 
 static const int64_t FIRST_US = 60000000, SECOND_US = 240000000;
 
-/* Of the thread and of what the engine starts for it. */
+/* Of the thread and of the engine's threads that inherit it. */
 enum { NICE = 15 };
 
-/* As many boxes a frame are noise, not objects. */
+/* A frame with this many boxes shows noise, not objects. */
 enum { NOISE_BOXES = 100, ALTERNATIVES_MAX = 16 };
 
 struct sp_reading {
     struct sp_reading_options options;
-    atomic_bool over; /* something was found, or was said */
+    atomic_bool over; /* there was a detection, or the warning was logged */
     atomic_uint_fast64_t noted;
     atomic_bool closing;
     pthread_mutex_t mutex;
@@ -55,7 +54,7 @@ void sp_reading_note(struct sp_reading *reading, struct sp_frame *frame, size_t 
         drop_frames(reading);
         return;
     }
-    /* The first ones, then the 8th, 16th, 32nd, ...: the last of them are spread over the time. */
+    /* The first ones, then the 8th, 16th, 32nd, ...: spread over time. */
     uint64_t number = atomic_fetch_add(&reading->noted, 1) + 1;
     if (number > SP_READING_FRAMES && (number & (number - 1)) != 0)
         return;
@@ -66,18 +65,18 @@ void sp_reading_note(struct sp_reading *reading, struct sp_frame *frame, size_t 
     pthread_mutex_unlock(&reading->mutex);
 }
 
-/* ---- looking ---- */
+/* ---- one reading ---- */
 
 static int infer(struct sp_detector *detector, const struct sp_frame *frame, size_t *boxes)
 {
-    struct sp_detector_request *slot = sp_detector_acquire(detector);
-    int result = sp_detector_fill(detector, slot, frame, NULL);
+    struct sp_detector_request *request = sp_detector_acquire(detector);
+    int result = sp_detector_fill(detector, request, frame, NULL);
     if (result == SP_OK)
-        result = sp_detector_submit(detector, slot, NULL);
+        result = sp_detector_submit(detector, request, NULL);
     if (result == SP_OK)
-        result = sp_detector_collect(detector, slot, NULL);
-    *boxes = result == SP_OK ? slot->image[0].detection_count : 0;
-    sp_detector_release(detector, slot);
+        result = sp_detector_collect(detector, request, NULL);
+    *boxes = result == SP_OK ? request->image[0].detection_count : 0;
+    sp_detector_release(detector, request);
     return result;
 }
 
@@ -107,9 +106,9 @@ static int open_detector(struct sp_detector **detector, const struct sp_model_ch
     return sp_detector_open(detector, &options, NULL);
 }
 
-int sp_reading_look(const struct sp_model_choice *choice, const struct sp_settings *settings,
-                    const struct sp_model_wish *wish, struct sp_frame *const *frames, int count,
-                    int *boxes)
+int sp_reading_evaluate(const struct sp_model_choice *choice, const struct sp_settings *settings,
+                        const struct sp_model_wish *wish, struct sp_frame *const *frames, int count,
+                        int *boxes)
 {
     struct sp_model *model = calloc(1, sizeof *model);
     struct sp_detector *detector = NULL;
@@ -136,9 +135,9 @@ int sp_reading_look(const struct sp_model_choice *choice, const struct sp_settin
     return hits;
 }
 
-/* ---- trying ---- */
+/* ---- all readings ---- */
 
-/* What is not as it is read now, the likely first. Impossible ones are found out by opening. */
+/* The other readings, the most likely first. Opening the model rejects impossible ones. */
 static int list_alternatives(const struct sp_model *model, const struct sp_model_wish *now,
                              struct sp_model_wish list[ALTERNATIVES_MAX])
 {
@@ -185,8 +184,8 @@ static void describe(char text[SP_READING_TEXT_BYTES], const struct sp_model_cho
                                                 : "auto");
     snprintf(
         text, SP_READING_TEXT_BYTES,
-        "model %.100s has found nothing so far; read in another way it finds %d boxes in %d of "
-        "%d frames: try%s",
+        "model %.100s: no detections so far; with other settings it has %d in %d of %d frames: "
+        "try%s",
         slash ? slash + 1 : choice->model.path, boxes, hits, frames, settings);
 }
 
@@ -194,13 +193,13 @@ static bool try_all(struct sp_reading *reading, struct sp_frame *const *frames, 
                     char text[SP_READING_TEXT_BYTES])
 {
     const struct sp_reading_options *o = &reading->options;
-    struct sp_model_wish now = sp_pipeline_model_wish(o->settings), list[ALTERNATIVES_MAX];
+    struct sp_model_wish now = sp_model_choice_wish(o->settings), list[ALTERNATIVES_MAX];
     int alternatives = list_alternatives(&o->choice->model, &now, list);
     for (int i = 0; i < alternatives; i++) {
         int boxes;
         if (atomic_load(&reading->closing) || atomic_load(&reading->over))
             return false;
-        int hits = sp_reading_look(o->choice, o->settings, &list[i], frames, count, &boxes);
+        int hits = sp_reading_evaluate(o->choice, o->settings, &list[i], frames, count, &boxes);
         if (hits * 2 > count) {
             describe(text, o->choice, &now, &list[i], hits, count, boxes);
             return true;
@@ -232,7 +231,7 @@ bool sp_reading_try(struct sp_reading *reading, char text[SP_READING_TEXT_BYTES]
 
 /* ---- live ---- */
 
-/* False: it is to end. */
+/* False: closing. */
 static bool wait_until(struct sp_reading *reading, int64_t at_us)
 {
     struct timespec until = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};

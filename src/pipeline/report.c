@@ -1,8 +1,10 @@
-/* What the pipeline says of itself. */
-#include "pipeline/internal.h"
+/* Reports: the state of cameras and detectors, and stage times. */
+#include "pipeline/pipeline_impl.h"
 
 #include "base/clock.h"
+#include "pipeline/camera_state.h"
 #include "pipeline/classes.h"
+#include "pipeline/detector_pool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,21 +28,21 @@ int sp_pipeline_camera_capacity(const struct sp_pipeline *pipeline)
 static enum sp_camera_state state_of(const struct sp_camera *c, int64_t now_us)
 {
     const struct sp_pipeline *p = c->pipeline;
-    if (c->ended)
+    if (c->status.ended)
         return SP_CAMERA_ENDED;
     if (!p->options.live)
-        return c->info.codec[0] ? SP_CAMERA_LIVE : SP_CAMERA_CONNECTING;
-    if (c->paused)
+        return c->status.info.codec[0] ? SP_CAMERA_LIVE : SP_CAMERA_CONNECTING;
+    if (c->status.paused)
         return SP_CAMERA_PAUSED;
-    if (c->link != SP_CAMERA_LIVE)
-        return c->link;
-    /* Also while the thread itself hangs in a decoder. */
-    if (now_us - c->last_frame_us >
+    if (c->status.link != SP_CAMERA_LIVE)
+        return c->status.link;
+    /* Also detected while the camera's thread blocks inside a decoder. */
+    if (now_us - c->status.last_frame_us >
         p->settings->stall_timeout_ms * 1000LL + sp_camera_snapshot_us(c))
         return SP_CAMERA_STALLED;
-    return c->health == SP_HEALTH_BLACK    ? SP_CAMERA_BLACK
-           : c->health == SP_HEALTH_FROZEN ? SP_CAMERA_FROZEN
-                                           : SP_CAMERA_LIVE;
+    return c->status.health == SP_HEALTH_BLACK    ? SP_CAMERA_BLACK
+           : c->status.health == SP_HEALTH_FROZEN ? SP_CAMERA_FROZEN
+                                                  : SP_CAMERA_LIVE;
 }
 
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report)
@@ -50,20 +52,20 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     int64_t now_us = sp_clock_us();
     *report = (struct sp_camera_report){.device = -1};
     pthread_mutex_lock(&c->mutex);
-    report->used = c->busy && !c->removed;
+    report->used = c->status.busy && !c->status.removed;
     if (report->used) {
-        memcpy(report->name, c->setting.name, sizeof report->name);
-        memcpy(report->url, c->shown_url, sizeof report->url);
+        memcpy(report->name, c->status.setting.name, sizeof report->name);
+        memcpy(report->url, c->status.shown_url, sizeof report->url);
         report->state = state_of(c, now_us);
-        report->reconnects = c->connections;
-        report->last_frame_age_us = c->last_frame_us ? now_us - c->last_frame_us : -1;
-        report->camera_fps = sp_rate_read(&c->came, now_us);
-        report->inferred_fps = sp_rate_read(&c->inferred, now_us);
-        report->file_position = c->file_position;
-        report->info = c->info;
-        report->error = c->error;
-        report->ended = c->ended;
-        report->paused = c->paused;
+        report->reconnects = c->status.connections;
+        report->last_frame_age_us = c->status.last_frame_us ? now_us - c->status.last_frame_us : -1;
+        report->camera_fps = sp_rate_read(&c->status.received, now_us);
+        report->inferred_fps = sp_rate_read(&c->status.inferred, now_us);
+        report->file_position = c->status.file_position;
+        report->info = c->status.info;
+        report->error = c->status.error;
+        report->ended = c->status.ended;
+        report->paused = c->status.paused;
     }
     pthread_mutex_unlock(&c->mutex);
     if (!report->used)
@@ -74,7 +76,7 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     report->mailbox_depth = (int)sp_frame_scheduler_depth(pipeline->scheduler, camera);
     sp_ledger_read(c->ledger, &report->ledger);
     if (pipeline->options.live)
-        sp_rate_window_read(&c->latency, &latency);
+        sp_rate_window_read(&c->tracking.latency, &latency);
     else
         sp_histogram_merge(&latency, &c->stages[SP_STAGE_TOTAL].wall);
     report->latency_p50_us = sp_histogram_percentile(&latency, 0.5);

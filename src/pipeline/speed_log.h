@@ -1,20 +1,20 @@
-/* The line "[SPEED_DEBUG] MEGA-BATCH ...", once a batch.
+/* The log line "[SPEED_DEBUG] MEGA-BATCH ...", one per batch.
  *
- * A batch is what the engine gets at once, with the frames between that are not inferred. Batches
- * overlap in time, as the stages do. In the line:
+ * A batch is the frames of one inference request and the frames between them that are not inferred.
+ * Batches overlap in time, as the stages do. In the line:
  *     Frames     the lowest and the highest frame number in the batch
  *     Total      from the scheduler taking the first frame to the last frame being finished
- *     Read       decoding of the batch's frames, added over the cameras' threads
+ *     Read       decoding of the batch's frames, summed over the cameras' threads
  *     BatchDet   from the first submit to the engine to the last result
- *     Track, Enc tracker updates; drawing, encoding and writing: added over the workers' threads
- *     SpaceMatch who is who over all cameras, added over the workers' threads; 0 without a map
- *     WsSend     sending: 0, as the network sends on its own thread, when a viewer can take it
- *     BatchSize  frames inferred, which is the size that really ran
- *     FPS        inferred frames a second and camera since the batch before ended
- *     Eff        frames with boxes, inferred or predicted, likewise: counted, not multiplied
+ *     Track, Enc tracker updates; drawing, encoding and writing: summed over the workers
+ *     SpaceMatch cross-camera association, summed over the workers; 0 without a map
+ *     WsSend     always 0: the network thread sends, as viewers are ready
+ *     BatchSize  frames inferred
+ *     FPS        inferred frames per second and camera since the previous batch ended
+ *     Eff        the same for all frames with boxes, inferred or predicted; counted, not estimated
  *
- * Threads: add from the scheduler; the notes and done from any. Records come from a fixed ring;
- * when all are in use a batch goes unlogged. */
+ * Threads: add from the scheduler; the notes and done from any. Records come from a fixed pool;
+ * while all are in use, a batch is not logged. */
 #pragma once
 
 #include "base/error.h"
@@ -48,16 +48,16 @@ struct sp_speed_log {
 void sp_speed_log_init(struct sp_speed_log *log, const char *environment);
 void sp_speed_log_release(struct sp_speed_log *log);
 
-/* The batch this frame belongs to, or NULL when none is logged (level above debug). *open: the
- * batch that is being filled, as left by the call before; opened as needed. */
+/* The record of this frame's batch, or NULL if none is logged (level above debug). *open: the
+ * record that is being filled, as the previous call left it; opened as needed. */
 struct sp_batch_record *sp_speed_log_add(struct sp_speed_log *log, struct sp_batch_record **open,
                                          int camera, uint64_t sequence, bool inferred,
                                          int64_t decode_us);
 
-/* The batch goes to the engine: what comes next is another one's. */
+/* The batch is submitted: the next frame starts another record. */
 void sp_speed_log_flush(struct sp_speed_log *log, struct sp_batch_record **open);
 
-/* What follows takes NULL records and does nothing then. */
+/* The functions below ignore NULL records. */
 void sp_batch_note_engine(struct sp_batch_record *record, int64_t submitted_us,
                           int64_t finished_us);
 void sp_batch_note_tracking(struct sp_batch_record *record, int64_t track_us, int64_t encode_us);

@@ -1,17 +1,22 @@
-/* The thread of a live camera: connects, reads, and connects again, for months if need be.
+/* The thread of a live camera: connects, reads frames and reconnects until the camera is stopped.
  *
- *     wait while paused ─► open ─► read, push, read, push ... ─► closed, lost, silent, damaged
+ *     wait while paused ─► open ─► read, push, read, push ... ─► closed, lost, stalled, damaged
  *            ▲                                                              │
  *            └──────────────────── wait: back-off with jitter ◄─────────────┘
  *
- * Whatever happens here stays here: the thread only ever pushes into its own mailbox, which never
- * makes it wait. Numbers and times rise over all connections: after a new one, time goes on by the
- * clock, so that the tracker knows how long the gap was. Files are paced by their timestamps. */
-#include "pipeline/internal.h"
+ * One camera never affects another: the thread pushes into its own mailbox only, and never blocks
+ * there. Sequence numbers and timestamps rise across connections: after a reconnect, time continues
+ * by the clock, so that the tracker sees how long the gap was. Files are paced by their timestamps.
+ */
+#include "pipeline/supervisor.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "pipeline/backoff.h"
+#include "pipeline/camera_source.h"
+#include "pipeline/camera_state.h"
+#include "pipeline/gpu.h"
+#include "pipeline/pipeline_impl.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,23 +24,25 @@
 
 static const int64_t BACKOFF_FIRST_US = 500000;
 static const int64_t BACKOFF_LIMIT_US = 10000000;
-static const int64_t STABLE_US = 5000000; /* a connection that holds so long is a success */
-/* A camera is healthy when it has been trouble-free for so long; a gap of so long is trouble. */
+static const int64_t STABLE_US =
+    5000000; /* a connection that lasts this long resets the back-off */
+/* A camera is healthy after this long without trouble; a gap of GAP_US is trouble. */
 static const int64_t HEALTHY_AFTER_US = 3000000;
 static const int64_t GAP_US = 1000000;
 static const int64_t BLACK_AFTER_US = 1000000;
 static const int64_t GPU_HEALTH_PERIOD_US = 250000;
-static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead of ours so far */
-static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are passed over */
-static const int64_t PACE_LATE_MAX_US = 500000;  /* a file read slower than real time starts anew */
-/* A camera locks out who logs in wrongly again and again: after each refusal, so long. */
+static const int64_t CLOCK_SLACK_US = 2000000;   /* a camera's clock may run ahead by this much */
+static const int64_t PACE_GAP_MAX_US = 10000000; /* longer gaps in a file are skipped */
+static const int64_t PACE_LATE_MAX_US =
+    500000; /* a file read this much slower than real time is paced anew */
+/* Cameras lock out clients after repeated failed logins: the wait after each refused one. */
 static const int64_t REFUSED_US[] = {60000000, 300000000, 900000000};
 enum {
-    SILENT_READS_MAX = 2, /* stall timeouts in a row until the connection is given up */
-    FROZEN_IMAGES = 4,    /* equal ones of a still image, besides the time */
+    SILENT_READS_MAX = 2, /* stall timeouts in a row until the connection is closed */
+    FROZEN_IMAGES = 4,    /* equal frames of a still image, added to the frozen time */
 };
 
-/* What ends a connection, besides errors. */
+/* What ends a connection, besides an error. */
 enum { AGAIN = 1, OVER, LEFT };
 
 struct supervisor {
@@ -44,12 +51,12 @@ struct supervisor {
     struct sp_backoff backoff;
     unsigned refused; /* logins in a row */
     struct sp_health_watch watch;
-    enum sp_camera_health health; /* what it said last */
-    int64_t health_due_us;        /* when a frame on a GPU is next looked at */
+    enum sp_camera_health health; /* its last result */
+    int64_t health_due_us;        /* when a frame on a GPU is next fetched for it */
     uint32_t epoch;
     int64_t last_came_us; /* of the last frame; 0: none yet */
     uint64_t failed;      /* of this connection, already in the ledger */
-    int64_t trouble_us;   /* the last one */
+    int64_t trouble_us;   /* the time of the last trouble */
     int64_t last_failed_us;
     bool healthy;
 
@@ -57,12 +64,12 @@ struct supervisor {
     struct sp_source *source;
     struct sp_source_info info;
     bool rebased;  /* base_pts_us is set for this connection */
-    bool anchored; /* a file's pace: anchor_us is when its time 0 is due */
+    bool anchored; /* pacing of a file: its timestamp 0 is due at anchor_us */
     int64_t anchor_us;
-    int64_t target_pts_us; /* after a seek: frames before it are passed over; -1: none */
-    int64_t position_base; /* number in the file of the stream's frame 0 */
+    int64_t target_pts_us; /* after a seek: earlier frames are skipped; -1: none */
+    int64_t position_base; /* the file's number of the stream's frame 0 */
     bool find_position;    /* after a seek, from the next frame's time */
-    uint64_t images;
+    uint64_t frames;       /* of this connection */
 };
 
 /* ---- states ---- */
@@ -71,13 +78,13 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link,
                      enum sp_camera_health health, const struct sp_error *why)
 {
     pthread_mutex_lock(&camera->mutex);
-    bool changed = camera->link != link || camera->health != health;
-    camera->link = link;
-    camera->health = health;
+    bool changed = camera->status.link != link || camera->status.health != health;
+    camera->status.link = link;
+    camera->status.health = health;
     if (why)
-        camera->error = *why;
+        camera->status.error = *why;
     else if (changed && link == SP_CAMERA_LIVE)
-        camera->error = (struct sp_error){0};
+        camera->status.error = (struct sp_error){0};
     pthread_mutex_unlock(&camera->mutex);
     if (!changed)
         return;
@@ -86,8 +93,8 @@ static void set_link(struct sp_camera *camera, enum sp_camera_state link,
                                                     : sp_camera_state_name(link);
     bool good =
         (link == SP_CAMERA_LIVE && health == SP_HEALTH_LIVE) || link == SP_CAMERA_CONNECTING;
-    sp_log(good ? SP_LOG_INFO : SP_LOG_WARNING, "camera %s is %s%s%s", camera->setting.name, name,
-           why ? ": " : "", why ? why->text : "");
+    sp_log(good ? SP_LOG_INFO : SP_LOG_WARNING, "camera %s is %s%s%s", camera->status.setting.name,
+           name, why ? ": " : "", why ? why->text : "");
 }
 
 static int64_t period_us(const struct supervisor *s)
@@ -95,7 +102,7 @@ static int64_t period_us(const struct supervisor *s)
     return (int64_t)(1e6 / (s->info.frame_rate > 0 ? s->info.frame_rate : SP_FRAME_RATE_DEFAULT));
 }
 
-/* ---- steadiness ---- */
+/* ---- health of the connection ---- */
 
 static void set_healthy(struct supervisor *s, bool healthy)
 {
@@ -104,14 +111,14 @@ static void set_healthy(struct supervisor *s, bool healthy)
     s->healthy = healthy;
 }
 
-/* It connects, is silent, or sends what cannot be decoded. */
+/* It is connecting, stalled, or sends undecodable data. */
 static void note_trouble(struct supervisor *s)
 {
     s->trouble_us = sp_clock_us();
     set_healthy(s, false);
 }
 
-/* One that is lost now and then is none. */
+/* A single undecodable frame now and then is no trouble. */
 static void note_failed(struct supervisor *s)
 {
     int64_t now_us = sp_clock_us();
@@ -120,7 +127,7 @@ static void note_failed(struct supervisor *s)
     s->last_failed_us = now_us;
 }
 
-static void look_at_steadiness(struct supervisor *s, int64_t now_us)
+static void update_healthy(struct supervisor *s, int64_t now_us)
 {
     int64_t gap_us = GAP_US + (s->info.snapshot ? period_us(s) : 0);
     if (s->info.live && s->last_came_us != 0 && now_us - s->last_came_us > gap_us)
@@ -137,22 +144,22 @@ static void wait_locked(struct sp_camera *camera, int64_t until_us)
     pthread_cond_timedwait(&camera->wake, &camera->mutex, &at);
 }
 
-/* Until the time has come, or a stop or a pause. */
+/* Until the delay has passed, or a stop or a pause. */
 static void wait_backoff(struct sp_camera *camera, int64_t delay_us)
 {
     int64_t until_us = sp_clock_us() + delay_us;
     pthread_mutex_lock(&camera->mutex);
-    while (!sp_camera_should_stop(camera) && !camera->paused && sp_clock_us() < until_us)
+    while (!sp_camera_should_stop(camera) && !camera->status.paused && sp_clock_us() < until_us)
         wait_locked(camera, until_us);
     pthread_mutex_unlock(&camera->mutex);
 }
 
-/* False: to stop. */
+/* False: stopping. */
 static bool wait_while_paused(struct sp_camera *camera)
 {
     pthread_mutex_lock(&camera->mutex);
-    while (camera->paused && !sp_camera_should_stop(camera))
-        wait_locked(camera, sp_clock_us() + 1000000); /* the time limit is no signal */
+    while (camera->status.paused && !sp_camera_should_stop(camera))
+        wait_locked(camera, sp_clock_us() + 1000000); /* bounded, in case a signal is missed */
     if (!sp_camera_should_stop(camera))
         atomic_store(&camera->interrupted, false);
     pthread_mutex_unlock(&camera->mutex);
@@ -161,18 +168,18 @@ static bool wait_while_paused(struct sp_camera *camera)
 
 enum pace { PACE_DUE, PACE_DROP };
 
-/* Keeps a file's frame until its time; through a pause, too. Drop: a stop or a seek came. */
+/* Holds a file's frame until it is due, also across a pause. PACE_DROP: a stop or a seek. */
 static enum pace wait_due(struct supervisor *s, int64_t pts_us)
 {
     struct sp_camera *camera = s->camera;
     pthread_mutex_lock(&camera->mutex);
     for (;;) {
         int64_t now_us = sp_clock_us(), due_us = s->anchor_us + pts_us;
-        if (sp_camera_should_stop(camera) || camera->seek_frame >= 0) {
+        if (sp_camera_should_stop(camera) || camera->status.seek_frame >= 0) {
             pthread_mutex_unlock(&camera->mutex);
             return PACE_DROP;
         }
-        if (camera->paused) {
+        if (camera->status.paused) {
             wait_locked(camera, now_us + 1000000);
             s->anchored = false;
             continue;
@@ -193,13 +200,13 @@ static enum pace wait_due(struct supervisor *s, int64_t pts_us)
 
 /* ---- frames ---- */
 
-/* Numbers and times as of the whole life of the camera. */
+/* Makes numbers and times continue across connections. */
 static void renumber(struct supervisor *s, struct sp_frame *frame)
 {
     struct sp_pass *pass = &s->pass;
     int64_t elapsed_us = frame->received_us - s->last_came_us;
     if (!s->rebased && s->last_came_us != 0) {
-        /* A file goes on where it was; else real time has passed. */
+        /* A file continues at its position; of a live stream real time has passed. */
         int64_t step_us = s->info.live && elapsed_us > period_us(s) ? elapsed_us : period_us(s);
         pass->base_pts_us = pass->last_pts_us + step_us - frame->pts_us;
     } else if (s->info.live && s->last_came_us != 0) {
@@ -230,7 +237,7 @@ static void count_failed(struct supervisor *s)
     s->failed = failed;
 }
 
-/* A frame on a GPU is brought from there to be looked at: now and then is enough. */
+/* Needs the pixels: a frame on a GPU is fetched for it, at most every GPU_HEALTH_PERIOD_US. */
 static enum sp_camera_health observe_health(struct supervisor *s, const struct sp_frame *frame)
 {
     struct sp_error err;
@@ -239,45 +246,38 @@ static enum sp_camera_health observe_health(struct supervisor *s, const struct s
             return s->health;
         s->health_due_us = frame->received_us + GPU_HEALTH_PERIOD_US;
         if (sp_frame_fetch(frame, &err) < 0)
-            return s->health; /* whoever needs it more will say so */
+            return s->health; /* the next stage that needs the pixels reports it */
     }
     s->health = sp_health_observe(&s->watch, frame);
     return s->health;
 }
 
-/* Takes the reference. False: nobody wants more. */
+/* Takes the reference. False: the scheduler is closed. */
 static bool hand_on(struct supervisor *s, struct sp_frame *frame, int64_t position)
 {
     struct sp_camera *camera = s->camera;
     enum sp_camera_health health = observe_health(s, frame);
-    look_at_steadiness(s, frame->received_us);
+    update_healthy(s, frame->received_us);
     renumber(s, frame);
     pthread_mutex_lock(&camera->mutex);
-    camera->last_frame_us = frame->received_us;
-    camera->file_position = position;
-    camera->info.width_px = frame->width_px;
-    camera->info.height_px = frame->height_px;
-    sp_rate_add(&camera->came, frame->received_us);
+    camera->status.last_frame_us = frame->received_us;
+    camera->status.file_position = position;
+    camera->status.info.width_px = frame->width_px;
+    camera->status.info.height_px = frame->height_px;
+    sp_rate_add(&camera->status.received, frame->received_us);
     pthread_mutex_unlock(&camera->mutex);
     set_link(camera, SP_CAMERA_LIVE, health, NULL);
 
-    sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
-    sp_camera_count_decoded(camera, frame);
-    sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
-    sp_ledger_receive(camera->ledger, 1);
-    if (sp_frame_scheduler_push(camera->pipeline->scheduler, camera->index, frame) == SP_OK)
-        return true;
-    sp_ledger_settle(camera->ledger, SP_OUTCOME_DROPPED, 1);
-    return false;
+    return sp_camera_push(camera, frame);
 }
 
-/* A frame that was read. SP_OK: go on. */
-static int take_image(struct supervisor *s, struct sp_frame *frame)
+/* A frame that was read. SP_OK: read the next one. */
+static int take_frame(struct supervisor *s, struct sp_frame *frame)
 {
     const struct sp_pipeline *p = s->camera->pipeline;
     int64_t position = -1;
     if (s->target_pts_us >= 0 && frame->pts_us < s->target_pts_us) {
-        sp_frame_unref(frame); /* decoded only to reach the one asked for */
+        sp_frame_unref(frame); /* decoded only to reach the requested one */
         return SP_OK;
     }
     s->target_pts_us = -1;
@@ -291,26 +291,26 @@ static int take_image(struct supervisor *s, struct sp_frame *frame)
             sp_frame_unref(frame);
             return SP_OK;
         }
-        frame->received_us = sp_clock_us(); /* so the wait is no latency */
+        frame->received_us = sp_clock_us(); /* so that pacing does not count as latency */
     }
     uint64_t limit = p->options.frame_limit;
     if (limit && frame->sequence + s->pass.base_sequence >= limit) {
         sp_frame_unref(frame);
         return OVER;
     }
-    s->images++;
+    s->frames++;
     return hand_on(s, frame, position) ? SP_OK : OVER;
 }
 
 /* ---- connections ---- */
 
-/* Moves a file if that was asked for. */
+/* Performs the requested seek, if any. */
 static int follow_seek(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
     pthread_mutex_lock(&camera->mutex);
-    int64_t frame_index = camera->seek_frame;
-    camera->seek_frame = -1;
+    int64_t frame_index = camera->status.seek_frame;
+    camera->status.seek_frame = -1;
     pthread_mutex_unlock(&camera->mutex);
     if (frame_index < 0)
         return SP_OK;
@@ -326,13 +326,13 @@ static int follow_seek(struct supervisor *s, struct sp_error *err)
     return SP_OK;
 }
 
-/* What a read said that gave no frame. SP_OK: read again. */
+/* What follows a read without a frame. SP_OK: read again. */
 static int judge_read(struct supervisor *s, int result, int *silent, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
     bool loop = camera->pipeline->options.loop;
     if (result == SP_ERR_INTERRUPTED)
-        return SP_OK; /* a stop or a pause: the caller looks */
+        return SP_OK; /* a stop or a pause: the caller checks */
     if (result == SP_ERR_TIMEOUT)
         note_trouble(s);
     if (result == SP_ERR_TIMEOUT && ++*silent < SILENT_READS_MAX) {
@@ -344,27 +344,27 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
         sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, tail);
         s->pass.next_sequence += tail;
     }
-    bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->images > 0);
+    bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->frames > 0);
     if (s->info.live || !over)
         return result == SP_ERR_END
-                   ? sp_fail(err, SP_ERR_IO, "%s: the stream was closed", camera->shown_url)
+                   ? sp_fail(err, SP_ERR_IO, "%s: the stream was closed", camera->status.shown_url)
                    : result;
     if (result == SP_ERR_FORMAT) {
         if (!loop)
             return result;
-        sp_log(SP_LOG_WARNING, "camera %s: %s", camera->setting.name, err->text);
+        sp_log(SP_LOG_WARNING, "camera %s: %s", camera->status.setting.name, err->text);
     }
-    if (s->images == 0) /* or it would be opened again and again at once */
-        return sp_fail(err, SP_ERR_FORMAT, "%s: there is no frame in it", camera->shown_url);
+    if (s->frames == 0) /* or it would be reopened in a busy loop */
+        return sp_fail(err, SP_ERR_FORMAT, "%s: it contains no frames", camera->status.shown_url);
     return loop ? AGAIN : OVER;
 }
 
-/* Whether the camera is to be left for now: a live one that is paused. A file waits in wait_due. */
-static bool is_to_leave(struct supervisor *s)
+/* Whether to disconnect because of a pause. A paused file stays open: wait_due. */
+static bool is_paused_live(struct supervisor *s)
 {
     struct sp_camera *camera = s->camera;
     pthread_mutex_lock(&camera->mutex);
-    bool paused = camera->paused;
+    bool paused = camera->status.paused;
     if (!paused && !atomic_load(&camera->stop))
         atomic_store(&camera->interrupted, false);
     pthread_mutex_unlock(&camera->mutex);
@@ -376,7 +376,7 @@ static int read_on(struct supervisor *s, struct sp_error *err)
     struct sp_camera *camera = s->camera;
     int silent = 0;
     for (;;) {
-        if (sp_camera_should_stop(camera) || is_to_leave(s))
+        if (sp_camera_should_stop(camera) || is_paused_live(s))
             return LEFT;
         int result = follow_seek(s, err);
         if (result < 0)
@@ -391,7 +391,7 @@ static int read_on(struct supervisor *s, struct sp_error *err)
             result = judge_read(s, result, &silent, err);
         } else {
             silent = 0;
-            result = take_image(s, frame);
+            result = take_frame(s, frame);
         }
         if (result != SP_OK)
             return result;
@@ -401,7 +401,7 @@ static int read_on(struct supervisor *s, struct sp_error *err)
 static int connect_and_read(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
-    s->images = 0; /* also when it does not open: what the one before gave does not count */
+    s->frames = 0; /* also if it does not open: the previous connection's do not count */
     int result = sp_camera_open_source(camera, &s->source, err);
     if (result < 0)
         return result;
@@ -420,12 +420,12 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
     count_failed(s);
     sp_source_close(s->source);
     sp_camera_leave_gpu(camera);
-    if (s->images > 0 && s->last_came_us - opened_us >= STABLE_US)
+    if (s->frames > 0 && s->last_came_us - opened_us >= STABLE_US)
         sp_backoff_succeed(&s->backoff);
     return result;
 }
 
-/* One connection. False: nothing more comes. */
+/* One connection. False: the camera has ended. */
 static bool supervise(struct supervisor *s, struct sp_error *err)
 {
     struct sp_camera *camera = s->camera;
@@ -439,10 +439,10 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
     note_trouble(s);
     if (result == LEFT || result == SP_ERR_INTERRUPTED) {
         set_link(camera, SP_CAMERA_CONNECTING, SP_HEALTH_LIVE, NULL);
-    } else if (result == SP_ERR_FORMAT && s->images > 0 && !s->info.live) {
-        sp_camera_fail(camera, err); /* a damaged file that is played once */
+    } else if (result == SP_ERR_FORMAT && s->frames > 0 && !s->info.live) {
+        sp_camera_fail(camera, err); /* a damaged file, played once */
         pthread_mutex_lock(&camera->mutex);
-        camera->refused = true;
+        camera->status.refused = true;
         pthread_mutex_unlock(&camera->mutex);
         return false;
     } else if (result == SP_ERR_UNAUTHORIZED) {
@@ -456,7 +456,7 @@ static bool supervise(struct supervisor *s, struct sp_error *err)
     }
     if (result != LEFT) {
         pthread_mutex_lock(&camera->mutex);
-        camera->connections++;
+        camera->status.connections++;
         pthread_mutex_unlock(&camera->mutex);
     }
     return true;
@@ -470,15 +470,15 @@ void *sp_supervisor_main(void *argument)
         .camera = camera,
         .backoff = {.first_us = BACKOFF_FIRST_US,
                     .limit_us = BACKOFF_LIMIT_US,
-                    .dice = (uint64_t)sp_clock_us() * 64 + (uint64_t)camera->index + 1},
+                    .random = (uint64_t)sp_clock_us() * 64 + (uint64_t)camera->index + 1},
         .watch = {.black_after_us = BLACK_AFTER_US, .black_since_us = -1},
     };
-    note_trouble(&s); /* it is new */
+    note_trouble(&s); /* a new camera is not healthy yet */
     while (wait_while_paused(camera) && supervise(&s, &err))
         continue;
     pthread_mutex_lock(&camera->mutex);
-    if (!camera->refused) /* what it last suffered from is not why it ends */
-        camera->error = (struct sp_error){0};
+    if (!camera->status.refused) /* the last connection error is not why it ends */
+        camera->status.error = (struct sp_error){0};
     pthread_mutex_unlock(&camera->mutex);
     sp_camera_end(camera);
     return NULL;

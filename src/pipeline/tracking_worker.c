@@ -1,8 +1,11 @@
-/* A post worker's thread: tracks, then hands the finished frame to the sink. */
-#include "pipeline/internal.h"
+/* A tracking worker's thread: tracks, then passes the finished frame to the sink. */
+#include "pipeline/tracking_worker.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pipeline/camera_state.h"
+#include "pipeline/lifecycle.h"
+#include "pipeline/pipeline_impl.h"
 
 #include <math.h>
 
@@ -10,11 +13,11 @@ static const int64_t SLOW_TRACKER_UPDATE_US = 50000;
 
 static void refuse(struct sp_camera *camera, const struct sp_error *err)
 {
-    camera->discarding = true;
+    camera->tracking.discarding = true;
     pthread_mutex_lock(&camera->mutex);
-    camera->refused = true;
-    if (camera->pipeline->options.live) /* a passing trouble is not why it ends */
-        camera->error = (struct sp_error){0};
+    camera->status.refused = true;
+    if (camera->pipeline->options.live) /* an earlier connection error is not why it ends */
+        camera->status.error = (struct sp_error){0};
     pthread_mutex_unlock(&camera->mutex);
     sp_camera_fail(camera, err);
     sp_camera_stop(camera);
@@ -26,26 +29,26 @@ static void begin_camera(struct sp_camera *camera)
     struct sp_error err = {0};
     struct sp_source_info info;
     pthread_mutex_lock(&camera->mutex);
-    info = camera->info;
+    info = camera->status.info;
     pthread_mutex_unlock(&camera->mutex);
-    camera->begun = true;
-    camera->step = (struct sp_timestep){
+    camera->tracking.begun = true;
+    camera->tracking.step = (struct sp_timestep){
         .timestamps = p->timestamps, .frame_rate = info.frame_rate, .frame_skip = p->frame_skip};
     const struct sp_pipeline_sink *sink = &p->options.sink;
     if (sink->begin && sink->begin(sink->user, camera->index, &info, &err) < 0)
         refuse(camera, &err);
 }
 
-/* Whether the frame does not follow the one before it, or its pixels mean other places. */
+/* Whether the frame does not follow its predecessor, or has another size. */
 static bool is_new_scene(struct sp_camera *camera, const struct sp_frame *frame)
 {
-    bool resized = camera->pipeline->options.live && camera->tracked_width_px != 0 &&
-                   (frame->width_px != camera->tracked_width_px ||
-                    frame->height_px != camera->tracked_height_px);
-    bool changed = resized || frame->epoch != camera->tracked_epoch;
-    camera->tracked_epoch = frame->epoch;
-    camera->tracked_width_px = frame->width_px;
-    camera->tracked_height_px = frame->height_px;
+    bool resized = camera->pipeline->options.live && camera->tracking.width_px != 0 &&
+                   (frame->width_px != camera->tracking.width_px ||
+                    frame->height_px != camera->tracking.height_px);
+    bool changed = resized || frame->epoch != camera->tracking.epoch;
+    camera->tracking.epoch = frame->epoch;
+    camera->tracking.width_px = frame->width_px;
+    camera->tracking.height_px = frame->height_px;
     return changed;
 }
 
@@ -56,19 +59,19 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
     const struct sp_frame *frame = task->frame;
     size_t count;
     if (is_new_scene(camera, frame))
-        camera->forget = true;
+        camera->tracking.forget = true;
     if (inferred) {
-        double dt = sp_timestep_next(&camera->step, frame->sequence, frame->pts_us);
-        if (camera->forget)
-            dt = INFINITY; /* drops all tracks; their numbers are not used again */
-        camera->forget = false;
-        count =
-            sp_tracker_update(camera->tracker, task->detections, task->detection_count, dt, tracks);
-    } else if (camera->forget) {
+        double dt = sp_timestep_next(&camera->tracking.step, frame->sequence, frame->pts_us);
+        if (camera->tracking.forget)
+            dt = INFINITY; /* drops all tracks; their ids are not reused */
+        camera->tracking.forget = false;
+        count = sp_tracker_update(camera->tracking.tracker, task->detections, task->detection_count,
+                                  dt, tracks);
+    } else if (camera->tracking.forget) {
         count = 0;
     } else {
-        double dt = sp_timestep_ahead(&camera->step, frame->sequence, frame->pts_us);
-        count = sp_tracker_predict(camera->tracker, dt, tracks);
+        double dt = sp_timestep_ahead(&camera->tracking.step, frame->sequence, frame->pts_us);
+        count = sp_tracker_predict(camera->tracking.tracker, dt, tracks);
     }
     *spent_us = sp_stage_end(&camera->stages[SP_STAGE_TRACK], begin);
     if (inferred && *spent_us > SLOW_TRACKER_UPDATE_US)
@@ -77,7 +80,7 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
     return count;
 }
 
-/* Where the tracks stand on the map, and who they are there. */
+/* World positions and global ids of the tracks. */
 static int64_t find_world_positions(struct sp_camera *camera, const struct sp_frame_task *task,
                                     bool inferred, struct sp_result *result,
                                     struct sp_world_position *positions)
@@ -98,11 +101,12 @@ static int64_t find_world_positions(struct sp_camera *camera, const struct sp_fr
 
 static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, int64_t latency_us)
 {
-    sp_rate_window_add(&camera->latency, latency_us, now_us);
+    sp_rate_window_add(&camera->tracking.latency, latency_us, now_us);
     pthread_mutex_lock(&camera->mutex);
     if (inferred)
-        sp_rate_add(&camera->inferred, now_us);
-    camera->step.frame_rate = camera->info.frame_rate; /* another one after a new connection */
+        sp_rate_add(&camera->status.inferred, now_us);
+    camera->tracking.step.frame_rate =
+        camera->status.info.frame_rate; /* may change with a new connection */
     pthread_mutex_unlock(&camera->mutex);
 }
 
@@ -114,7 +118,7 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
     struct sp_track tracks[SP_TRACKS_MAX];
     struct sp_world_position positions[SP_TRACKS_MAX];
     bool inferred = task->image >= 0 && !task->failed;
-    if (!camera->begun)
+    if (!camera->tracking.begun)
         begin_camera(camera);
 
     int64_t track_us, begin_us = sp_clock_us();
@@ -133,7 +137,7 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
     if (inferred)
         sp_reading_note(p->reading, task->frame, task->detection_count);
     int64_t space_us = find_world_positions(camera, task, inferred, &result, positions);
-    if (!camera->discarding) {
+    if (!camera->tracking.discarding) {
         const struct sp_pipeline_sink *sink = &p->options.sink;
         if (sink->result(sink->user, &result, &err) < 0)
             refuse(camera, &err);
@@ -161,15 +165,15 @@ static void end_camera(struct sp_camera *camera)
     const struct sp_pipeline_sink *sink = &camera->pipeline->options.sink;
     struct sp_error error;
     pthread_mutex_lock(&camera->mutex);
-    error = camera->error;
+    error = camera->status.error;
     pthread_mutex_unlock(&camera->mutex);
     if (sink->end)
         sink->end(sink->user, camera->index, error.code == SP_OK ? NULL : &error);
     pthread_mutex_lock(&camera->mutex);
-    camera->ended = true;
-    bool removed = camera->removed;
+    camera->status.ended = true;
+    bool removed = camera->status.removed;
     if (removed)
-        sp_slot_leave(camera);
+        sp_camera_free_index(camera);
     pthread_mutex_unlock(&camera->mutex);
 }
 

@@ -24,7 +24,7 @@ struct entry {
 
 struct sp_hub {
     struct sp_hub_options options;
-    struct entry entries[SP_HUB_CAMERAS_MAX];
+    struct entry entries[SP_CAMERAS_MAX];
     pthread_mutex_t mutex; /* guards the free list */
     struct sp_update *free_list;
 };
@@ -35,7 +35,7 @@ int sp_hub_open(struct sp_hub **out, struct sp_error *err)
     if (!hub)
         return sp_fail(err, SP_ERR_NO_MEMORY, "hub: out of memory");
     pthread_mutex_init(&hub->mutex, NULL);
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
         pthread_mutex_init(&hub->entries[i].mutex, NULL);
     *out = hub;
     return SP_OK;
@@ -96,7 +96,7 @@ void sp_hub_close(struct sp_hub *hub)
 {
     if (!hub)
         return;
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++) {
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
         forget(&hub->entries[i]);
         pthread_mutex_destroy(&hub->entries[i].mutex);
     }
@@ -111,7 +111,7 @@ void sp_hub_close(struct sp_hub *hub)
 
 static struct entry *entry_of(struct sp_hub *hub, int camera)
 {
-    assert(camera >= 0 && camera < SP_HUB_CAMERAS_MAX);
+    assert(camera >= 0 && camera < SP_CAMERAS_MAX);
     return &hub->entries[camera];
 }
 

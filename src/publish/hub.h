@@ -12,13 +12,13 @@
  * one camera must not overlap. */
 #pragma once
 
+#include "capacity.h"
 #include "frame.h"
 #include "stage.h"
 #include "track.h"
 #include "world_position.h"
 
 enum {
-    SP_HUB_CAMERAS_MAX = 64,
     SP_HUB_NAME_BYTES = 64,
     SP_HUB_RING = 8, /* results per camera that a viewer may lag behind */
 };

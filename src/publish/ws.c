@@ -27,10 +27,10 @@ struct sp_mail {
 
 struct sp_ws {
     struct sp_ws_plan plan;
-    struct sp_hub_cursor cursor[SP_HUB_CAMERAS_MAX];
-    struct sp_stream *stream[SP_HUB_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
-    uint64_t stream_generation[SP_HUB_CAMERAS_MAX];
-    uint64_t seen[SP_HUB_CAMERAS_MAX];
+    struct sp_hub_cursor cursor[SP_CAMERAS_MAX];
+    struct sp_stream *stream[SP_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
+    uint64_t stream_generation[SP_CAMERAS_MAX];
+    uint64_t seen[SP_CAMERAS_MAX];
     int turn; /* the camera served last */
     struct wslay_event_context *frames;
     const char *rx; /* received data, while wslay reads it */
@@ -231,7 +231,7 @@ void sp_ws_close(struct sp_connection *c)
     if (!ws)
         return;
     c->ws = NULL;
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
         sp_stream_leave(ws->stream[i]);
     for (int i = 0; i < ws->mail_count; i++)
         free(ws->mail[i].memory);
@@ -365,7 +365,7 @@ bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
         return c->ws->close_code > 0;
     if (c->ws->mail_count > 0)
         return true;
-    for (int i = 0; i < SP_HUB_CAMERAS_MAX; i++)
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
         if ((dirty >> i & 1) && camera_has_news(c, i))
             return true;
     return false;
@@ -487,8 +487,8 @@ int sp_ws_writable(struct sp_connection *c)
         return send_close(c);
     int sent = ws->mail_count > 0 ? send_mail(c) : 0;
     /* Round-robin, so that one busy camera cannot starve the others on a slow connection. */
-    for (int i = 1; i <= SP_HUB_CAMERAS_MAX && sent == 0; i++) {
-        int camera = (ws->turn + i) % SP_HUB_CAMERAS_MAX;
+    for (int i = 1; i <= SP_CAMERAS_MAX && sent == 0; i++) {
+        int camera = (ws->turn + i) % SP_CAMERAS_MAX;
         while (sent == 0 && camera_has_news(c, camera)) {
             sent = send_camera(c, camera);
             if (sent == 0 && ws->plan.format == SP_WS_BINARY_JPEG)

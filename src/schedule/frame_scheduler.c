@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Takes of others', after which a frame of a camera that is not healthy is next. */
+/* After this many frames of other cameras, one of a camera that is not healthy is next. */
 enum { PASSED_OVER_MAX = 8 };
 
 struct mailbox {
@@ -14,11 +14,11 @@ struct mailbox {
     struct sp_frame **frames; /* ring [depth] */
     int head, count;
     int out;    /* taken and not done */
-    bool ended; /* and the end not yet taken */
+    bool ended; /* its end has not been taken yet */
     bool over;  /* its end was taken */
     bool healthy;
-    int passed_over; /* how often another was preferred to its frame; not healthy only */
-    bool held;       /* frames of this size */
+    int passed_over; /* how often its frame was skipped; unhealthy cameras only */
+    bool held;       /* its frames of this size */
     int held_width_px, held_height_px;
     int group; /* -1: none */
 };
@@ -27,8 +27,8 @@ struct sp_frame_scheduler {
     pthread_mutex_t mutex;
     pthread_cond_t has_item;
     int cameras, depth, credits;
-    int turn;           /* whose turn it is */
-    int unsteady_limit; /* frames on their way, while others are healthy */
+    int turn;            /* the camera whose turn it is */
+    int unhealthy_limit; /* frames in flight of all unhealthy cameras, while others are healthy */
     bool live, by_time, closed;
     bool full[SP_GROUPS_MAX];
     struct sp_ledger *ledgers;
@@ -53,7 +53,7 @@ int sp_frame_scheduler_open(struct sp_frame_scheduler **out,
     b->live = options->live;
     b->by_time = options->by_time && !options->live;
     b->credits = options->credits;
-    b->unsteady_limit = 1;
+    b->unhealthy_limit = 1;
     b->ledgers = options->ledgers;
     bool complete = true;
     for (int i = 0; i < b->cameras; i++) {
@@ -129,7 +129,7 @@ void sp_frame_scheduler_end_camera(struct sp_frame_scheduler *scheduler, int cam
     pthread_mutex_unlock(&scheduler->mutex);
 }
 
-static bool must_give(const struct sp_frame_scheduler *b, const struct mailbox *box)
+static bool must_release(const struct sp_frame_scheduler *b, const struct mailbox *box)
 {
     return b->closed || box->ended;
 }
@@ -137,31 +137,31 @@ static bool must_give(const struct sp_frame_scheduler *b, const struct mailbox *
 static bool is_held(const struct sp_frame_scheduler *b, const struct mailbox *box)
 {
     int width_px, height_px;
-    if (!box->held || must_give(b, box))
+    if (!box->held || must_release(b, box))
         return false;
     sp_frame_square_size_px(box->frames[box->head], &width_px, &height_px);
     return width_px == box->held_width_px && height_px == box->held_height_px;
 }
 
-/* What the cameras' steadiness allows at this moment. */
+/* What the health of the cameras allows at this moment. */
 struct rank {
-    bool matters;       /* there are cameras of both kinds */
-    bool unsteady_full; /* those that are not healthy have enough frames on their way */
+    bool matters;        /* there are cameras of both kinds */
+    bool unhealthy_full; /* the unhealthy cameras have enough frames in flight */
 };
 
 static struct rank rank_cameras(const struct sp_frame_scheduler *b)
 {
     bool any_healthy = false;
     struct rank rank = {0};
-    int unsteady_out = 0;
+    int unhealthy_out = 0;
     for (int i = 0; i < b->cameras; i++)
         any_healthy = any_healthy || b->box[i].healthy;
     for (int i = 0; any_healthy && i < b->cameras; i++) {
         const struct mailbox *box = &b->box[i];
         rank.matters = rank.matters || (!box->healthy && box->count > 0);
-        unsteady_out += box->healthy ? 0 : box->out;
+        unhealthy_out += box->healthy ? 0 : box->out;
     }
-    rank.unsteady_full = unsteady_out >= b->unsteady_limit;
+    rank.unhealthy_full = unhealthy_out >= b->unhealthy_limit;
     return rank;
 }
 
@@ -171,8 +171,8 @@ static bool has_frame(const struct sp_frame_scheduler *b, const struct mailbox *
            (box->group < 0 || !b->full[box->group]);
 }
 
-/* Who is next: from the turn on, healthy ones and ends (which want no place in the engine) first.
- * -1: nobody. */
+/* The next camera, counted from the turn: healthy cameras and ends, which need no request, come
+ * first. -1: none. */
 static int find_turn(const struct sp_frame_scheduler *b)
 {
     struct rank rank = rank_cameras(b);
@@ -183,9 +183,9 @@ static int find_turn(const struct sp_frame_scheduler *b)
         bool has = has_frame(b, box);
         if (!has && !(box->count == 0 && box->ended))
             continue;
-        if (!has || box->healthy || !rank.matters || must_give(b, box))
+        if (!has || box->healthy || !rank.matters || must_release(b, box))
             first = first < 0 ? camera : first;
-        else if (!rank.unsteady_full &&
+        else if (!rank.unhealthy_full &&
                  (second < 0 || box->passed_over > b->box[second].passed_over))
             second = camera;
     }
@@ -193,7 +193,8 @@ static int find_turn(const struct sp_frame_scheduler *b)
     return first < 0 || overdue ? second : first;
 }
 
-/* The earliest frame, once every camera has one or is over; ends, which want no place, first. */
+/* The camera with the earliest frame, once every camera has one or has ended; ends come first. -1:
+ * none. */
 static int find_earliest(const struct sp_frame_scheduler *b)
 {
     int earliest = -1;
@@ -317,7 +318,7 @@ bool sp_frame_scheduler_hold(struct sp_frame_scheduler *scheduler, int camera, i
 {
     struct mailbox *box = &scheduler->box[camera];
     pthread_mutex_lock(&scheduler->mutex);
-    bool held = !must_give(scheduler, box);
+    bool held = !must_release(scheduler, box);
     if (held) {
         box->held = true;
         box->held_width_px = width_px;
@@ -340,14 +341,14 @@ void sp_frame_scheduler_set_healthy(struct sp_frame_scheduler *scheduler, int ca
 {
     pthread_mutex_lock(&scheduler->mutex);
     scheduler->box[camera].healthy = healthy;
-    pthread_cond_signal(&scheduler->has_item); /* who may be next has changed */
+    pthread_cond_signal(&scheduler->has_item); /* another camera may be next */
     pthread_mutex_unlock(&scheduler->mutex);
 }
 
 void sp_frame_scheduler_set_capacity(struct sp_frame_scheduler *scheduler, int frames)
 {
     pthread_mutex_lock(&scheduler->mutex);
-    scheduler->unsteady_limit = frames > 2 ? frames - 1 : 1;
+    scheduler->unhealthy_limit = frames > 2 ? frames - 1 : 1;
     pthread_mutex_unlock(&scheduler->mutex);
 }
 

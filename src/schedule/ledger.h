@@ -1,9 +1,9 @@
-/* The ledger of one camera: where every frame went.
+/* The ledger of one camera: the outcome of every frame.
  *
- *     received = inferred + skipped + stale + failed + in flight
+ *     received = inferred + skipped + dropped + failed + in flight
  *
- * A frame is received once and settled once; the sum holds at every instant because both sides
- * change under one lock, and in_flight is counted on its own rather than computed. Thread-safe. */
+ * A frame is received once and settled once. The equation holds at every instant: both sides change
+ * under one lock, and in_flight is counted, not computed. Thread-safe. */
 #pragma once
 
 #include <pthread.h>
@@ -13,8 +13,8 @@
 enum sp_outcome {
     SP_OUTCOME_INFERRED,
     SP_OUTCOME_SKIPPED, /* by FRAME_SKIP, decoded or not */
-    SP_OUTCOME_DROPPED, /* live: a newer one came before this one's turn */
-    SP_OUTCOME_FAILED,  /* not decodable, or the engine failed on it */
+    SP_OUTCOME_DROPPED, /* late, live only: replaced by a newer frame */
+    SP_OUTCOME_FAILED,  /* undecodable, or the engine failed */
     SP_OUTCOME_COUNT,
 };
 
@@ -32,13 +32,13 @@ struct sp_ledger {
 void sp_ledger_init(struct sp_ledger *ledger);
 void sp_ledger_release(struct sp_ledger *ledger);
 
-/* For another camera: back to nothing. No frame of the one before may be in flight. */
+/* Back to zero for another camera. No frame of the previous one may be in flight. */
 void sp_ledger_clear(struct sp_ledger *ledger);
 
 void sp_ledger_receive(struct sp_ledger *ledger, uint64_t frames);
 void sp_ledger_settle(struct sp_ledger *ledger, enum sp_outcome outcome, uint64_t frames);
 
-/* Frames that are known only when they are over: received and settled in one step. */
+/* Frames received and settled in one step, such as those never decoded. */
 void sp_ledger_pass(struct sp_ledger *ledger, enum sp_outcome outcome, uint64_t frames);
 
 void sp_ledger_read(struct sp_ledger *ledger, struct sp_ledger_counts *counts);

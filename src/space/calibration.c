@@ -33,10 +33,10 @@ int sp_calibration_set(struct sp_calibration *calibration, const char *name,
     int result = sp_homography_fit(&fit, image, map, count, &options, err);
     if (result < 0)
         return sp_fail_prefix(err, result, "camera %s", name);
-    if (!camera && calibration->count == SP_CALIBRATION_CAMERAS_MAX)
+    if (!camera && calibration->count == SP_CAMERAS_MAX)
         return sp_fail(err, SP_ERR_NO_SPACE,
                        "camera %s: too many cameras; at most %d can be calibrated", name,
-                       SP_CALIBRATION_CAMERAS_MAX);
+                       SP_CAMERAS_MAX);
     if (!camera)
         camera = &calibration->camera[calibration->count++];
     memset(camera, 0, sizeof *camera);

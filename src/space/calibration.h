@@ -8,10 +8,10 @@
  * Plain values in the caller's memory; large, so not for the stack. Not thread-safe. */
 #pragma once
 
+#include "capacity.h"
 #include "space/ground.h"
 
 enum {
-    SP_CALIBRATION_CAMERAS_MAX = 64,
     SP_CALIBRATION_NAME_BYTES = 64,
     SP_CALIBRATION_PATH_BYTES = 512,
     SP_CALIBRATION_REASON_BYTES = 256,
@@ -36,7 +36,7 @@ struct sp_calibration {
     bool y_up;
     char plan[SP_CALIBRATION_PATH_BYTES]; /* path of the map's image, as in the file */
     int count;
-    struct sp_calibrated camera[SP_CALIBRATION_CAMERAS_MAX];
+    struct sp_calibrated camera[SP_CAMERAS_MAX];
 };
 
 void sp_calibration_init(

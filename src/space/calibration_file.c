@@ -146,7 +146,7 @@ static int read_camera(const struct reader *r, const json_t *json, size_t index)
                       "set \"id\" to the camera's name");
     snprintf(where, sizeof where, "camera %s", name);
     struct sp_calibrated *camera = sp_calibration_find(c, name);
-    if (!camera && c->count == SP_CALIBRATION_CAMERAS_MAX)
+    if (!camera && c->count == SP_CAMERAS_MAX)
         return refuse(r, where, "too many cameras; at most 64 can be calibrated");
     if (!camera)
         camera = &c->camera[c->count++];

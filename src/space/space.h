@@ -23,7 +23,6 @@
 struct sp_json;
 
 enum {
-    SP_SPACE_CAMERAS_MAX = 64,
     SP_SPACE_PEOPLE_MAX = 512,
     SP_SPACE_TRAIL_MAX = 128,
     SP_SPACE_OBSERVATIONS_MAX = 32,

@@ -114,7 +114,7 @@ def cpu_seconds(process, thread="*"):
             continue
         name = text[text.index("(") + 1:text.rindex(")")]
         fields = text[text.rindex(")") + 2:].split()
-        name = name.split("-")[0] if name.startswith(("cam-", "post-")) else name
+        name = name.split("-")[0] if name.startswith(("cam-", "track-")) else name
         names[name] = names.get(name, 0) + (int(fields[11]) + int(fields[12])) / TICKS
     return names
 

@@ -93,7 +93,7 @@ def test_bench_says_what_a_lost_device_did(spoton, make_clip):
     clip = make_clip("h264", frames=60)
     done = spoton("bench", "--camera", f"a={clip}", "--camera", f"b={clip}", "--frames", "100",
                   env={"ENGINE_OPTIONS": "devices=2;break_after=10;only_device=1"})
-    assert done.returncode == 0 and "its cameras go on on the other" in done.stderr, str(done)
+    assert done.returncode == 0 and "its cameras move to the other device" in done.stderr, str(done)
     assert "FAILED: engine fake" in done.stdout and "failed 0 " in done.stdout, str(done)
 
 

@@ -75,7 +75,7 @@ def test_silent_cameras_do_not_switch_it_off(program, tmp_path, silent):
                 "c": "sim://walk?seed=4", "d": "sim://walk?seed=5"}
     with Serving(program, tmp_path, cameras, settings(tmp_path)) as server:
         assert "checked now: recall 1.000 and precision 1.000 of 24 boxes on 8 frames" in server.log()
-        assert "; 7 of 11 cameras gave no frame in 4 s" in server.log()
+        assert "; 7 of 11 cameras delivered no frame in 4 s" in server.log()
     assert silent.most >= 6
 
 
@@ -85,7 +85,7 @@ def test_a_bad_model_is_refused_all_the_same(program, tmp_path, silent):
     done = subprocess.run(
         [program, "serve", *cameras], cwd=tmp_path, capture_output=True, text=True,
         env=clean_environment(tmp_path, {**settings(tmp_path, boxes=tiny.BOXES[:2]), "HTTP_PORT": "0"}))
-    assert done.returncode == 1 and "refused: recall 0.667" in done.stderr, done.stderr
+    assert done.returncode == 1 and "failed the quantization check: recall 0.667" in done.stderr, done.stderr
 
 
 def test_a_signal_ends_it(program, tmp_path, silent):
@@ -99,4 +99,4 @@ def test_a_signal_ends_it(program, tmp_path, silent):
         process.send_signal(signal.SIGTERM)
         said, wrong = process.communicate()
     assert process.returncode == 0 and said == "", wrong
-    assert "interrupted during the start" in wrong and "used unchecked" not in wrong, wrong
+    assert "interrupted during the start" in wrong and "used without a quantization check" not in wrong, wrong

@@ -78,16 +78,16 @@ def test_another_reading_is_named(spoton, blue, tmp_path, condition, setting):
     env = {"YOLO_MODEL_PATH": write_model(tmp_path / "m.onnx", condition()), "PRECISION": "f32"}
     done = spoton("run", f"--camera=c={blue}", "--out", tmp_path / "a", env=env, engine="openvino", expect=0)
     assert read_summary(tmp_path / "a")["cameras"][0]["rows"] == 0
-    warnings = [line for line in done.stderr.splitlines() if "has found nothing" in line]
+    warnings = [line for line in done.stderr.splitlines() if "no detections so far" in line]
     doctor = spoton("doctor", f"--camera=c={blue}", env=env, engine="openvino")
     if not setting:
-        assert warnings == [] and "has found nothing" not in doctor.stdout
+        assert warnings == [] and "no detections so far" not in doctor.stdout
         return
     assert len(warnings) == 1
-    assert f"it finds 1 boxes in 1 of 1 frames: try {setting}" in warnings[0]
-    assert "PROBLEM: model m.onnx has found nothing so far" in doctor.stdout and setting in doctor.stdout
+    assert f"it has 1 in 1 of 1 frames: try {setting}" in warnings[0]
+    assert "PROBLEM: model m.onnx: no detections so far" in doctor.stdout and setting in doctor.stdout
     name, _, value = setting.partition("=")
     done = spoton("run", f"--camera=c={blue}", "--out", tmp_path / "b", env={**env, name: value},
                   engine="openvino", expect=0)
     assert read_summary(tmp_path / "b")["cameras"][0]["rows"] == 1
-    assert "has found nothing" not in done.stderr
+    assert "no detections so far" not in done.stderr

@@ -241,7 +241,7 @@ def test_another_engine_runs_the_embedder(program, tmp_path):
     tiny_model(tmp_path / "embedder.onnx")
     env = {"REID_MODEL_PATH": str(tmp_path / "embedder.onnx"), "REID_KEEP_SECONDS": "2"}
     with serving(program, tmp_path, env) as server:
-        lines = [line for line in server.log().splitlines() if "engine onnxruntime takes it" in line]
+        lines = [line for line in server.log().splitlines() if "using engine onnxruntime for it" in line]
         assert len(lines) == 1 and "REID_MODEL_PATH" in lines[0]
         server.until(lambda: any_embeddings(server), 60)
         for name in (*HALL, "c05"):
@@ -251,8 +251,8 @@ def test_another_engine_runs_the_embedder(program, tmp_path):
 
 def test_invalid_reid_models_are_refused(program, tmp_path):
     with serving(program, tmp_path, {"REID_MODEL_PATH": "weights/osnet.pth.tar"}) as server:
-        assert "holds weights for Python" in server.log()
-    with pytest.raises(AssertionError, match="REID_STD: three numbers"):
+        assert "is a PyTorch checkpoint" in server.log()
+    with pytest.raises(AssertionError, match="REID_STD: invalid value; use three numbers"):
         serving(program, tmp_path, {"REID_MODEL_PATH": "x.onnx", "REID_STD": "0.2,0,0.2"})
     with pytest.raises(AssertionError, match="REID_MODEL_PATH"):
         serving(program, tmp_path, {"REID_MODEL_PATH": str(tmp_path / "none.onnx")})

@@ -1,7 +1,7 @@
 /* Cameras of different shapes beside each other, while the engine for one of them is opened. */
 #include "live.h"
 
-static uint64_t stale(const struct sp_camera_report *report)
+static uint64_t dropped(const struct sp_camera_report *report)
 {
     return report->ledger.settled[SP_OUTCOME_DROPPED];
 }
@@ -41,7 +41,7 @@ static struct live *open_slow(void)
     return live_open(backend_options);
 }
 
-static void test_opening_disturbs_nobody(void **state)
+static void test_opening_disturbs_no_other(void **state)
 {
     (void)state;
     struct live *live = open_slow();
@@ -56,7 +56,7 @@ static void test_opening_disturbs_nobody(void **state)
     do {
         usleep(2000);
         late = live_report(live, narrow);
-    } while (stale(&late) < 10);
+    } while (dropped(&late) < 10);
     assert_int_equal(detectors(live), 1);
     assert_int_equal(inferred(&late), 0);
     live_await(&live->camera[wide].inferred, live->camera[wide].inferred + 5);
@@ -153,7 +153,7 @@ static void test_no_shape_at_all_is_the_end(void **state)
 }
 
 /* Images of two shapes in turn, several of them in one camera index: none overtakes another (the
- * sink looks). */
+ * sink reads them). */
 static void test_order_is_kept_across_shapes(void **state)
 {
     (void)state;
@@ -199,7 +199,7 @@ static void test_offline_loses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opening_disturbs_nobody),
+        cmocka_unit_test(test_opening_disturbs_no_other),
         cmocka_unit_test(test_the_old_size_may_come_back_meanwhile),
         cmocka_unit_test(test_who_leaves_meanwhile_need_not_wait),
         cmocka_unit_test(test_a_refused_shape_uses_another),

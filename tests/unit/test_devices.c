@@ -174,13 +174,13 @@ static void refused(const char *backend_options, const char *list, const char *w
 static void test_devices_that_are_not_there(void **state)
 {
     (void)state;
-    refused("devices=2", "0,2", "there is no device 2: engine fake has 2");
+    refused("devices=2", "0,2", "device 2 does not exist; engine fake has 2");
     refused("", "1", "engine fake has 1");
     refused("", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0", "at most 16");
 }
 
 /* A slow device does not hold up the other one's cameras. */
-static void test_a_slow_device_holds_up_nobody(void **state)
+static void test_a_slow_device_delays_no_other(void **state)
 {
     (void)state;
     struct live *live = live_open("devices=2;delay_us=150000;only_device=0");
@@ -202,8 +202,8 @@ static void test_a_slow_device_holds_up_nobody(void **state)
 
 /* ---- failures ---- */
 
-/* Its cameras go on on the others, and what was on it, too: nothing fails, and every frame has the
- * place and the tracks that it has without any trouble. */
+/* Its cameras move to the others, and so do the frames in flight on it: nothing fails, and every
+ * frame has the place and the tracks that it has without any trouble. */
 static void lose_offline(const char *options, int cameras, int batch, uint64_t frames)
 {
     struct live *live = live_prepare(options);
@@ -242,7 +242,7 @@ static void test_a_lost_device_offline(void **state)
     lose_offline("devices=2;break_after=9;only_device=1", 8, 8, 120);
 }
 
-/* The cameras' engine on the other device is opened in the background: nobody else waits. */
+/* The cameras' engine on the other device is opened in the background: no other camera waits. */
 static void test_a_lost_device_live(void **state)
 {
     (void)state;
@@ -316,7 +316,7 @@ static void test_a_device_that_does_not_open(void **state)
 }
 
 /* One batch in four fails: that is no device that is lost. */
-static void test_single_failures_move_nobody(void **state)
+static void test_single_failures_move_no_camera(void **state)
 {
     (void)state;
     struct live *live = live_prepare("devices=2;fail_every=4;only_device=0");
@@ -367,7 +367,7 @@ static void test_the_last_device_ends_a_live_run(void **state)
         sp_pipeline_error(live->pipeline, &error);
     }
     assert_int_equal(error.code, SP_ERR_DEVICE);
-    assert_non_null(strstr(error.text, "started again"));
+    assert_non_null(strstr(error.text, "restart spoton"));
     live_close(live);
 }
 
@@ -398,12 +398,12 @@ int main(void)
         cmocka_unit_test(test_only_those_that_are_named),
         cmocka_unit_test(test_a_device_may_be_named_twice),
         cmocka_unit_test(test_devices_that_are_not_there),
-        cmocka_unit_test(test_a_slow_device_holds_up_nobody),
+        cmocka_unit_test(test_a_slow_device_delays_no_other),
         cmocka_unit_test(test_a_lost_device_offline),
         cmocka_unit_test(test_a_lost_device_live),
         cmocka_unit_test(test_failures_in_a_row),
         cmocka_unit_test(test_a_device_that_does_not_open),
-        cmocka_unit_test(test_single_failures_move_nobody),
+        cmocka_unit_test(test_single_failures_move_no_camera),
         cmocka_unit_test(test_all_devices_are_lost),
         cmocka_unit_test(test_the_last_device_ends_a_live_run),
         cmocka_unit_test(test_a_shape_that_one_device_refuses),

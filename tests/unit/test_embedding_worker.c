@@ -1,4 +1,4 @@
-/* The thread that looks at crops, between post workers and the map: an engine made here. */
+/* The embedding worker between the tracking workers and the map, on an engine made here. */
 #include "pipeline/embedding_worker.h"
 
 #include "base/clock.h"
@@ -114,7 +114,7 @@ static const struct spoton_engine_api means = {.abi = SPOTON_ENGINE_ABI,
 struct fixture {
     struct sp_settings settings;
     struct sp_map *map;
-    struct sp_embedding_worker *looks;
+    struct sp_embedding_worker *worker;
     atomic_bool stop;
     struct sp_stage_stats stage[CAMERAS];
 };
@@ -163,7 +163,7 @@ static void *post_main(void *argument)
         frame.sequence++;
         assert_true(
             sp_map_positions(f->map, &frame, true, true, tracks, TRACKS, detections, places));
-        sp_embedding_worker_offer(f->looks, &frame, tracks, TRACKS, &f->stage[w->camera]);
+        sp_embedding_worker_offer(f->worker, &frame, tracks, TRACKS, &f->stage[w->camera]);
     }
     free(planes);
     return NULL;
@@ -176,8 +176,8 @@ static void open_fixture(struct fixture *f, struct worker workers[CAMERAS])
     struct sp_error err = {0};
     sp_settings_default(&f->settings);
     snprintf(f->settings.reid_model, sizeof f->settings.reid_model, "means.onnx");
-    assert_int_equal(sp_embedding_worker_open(&f->looks, &f->settings, &means, NULL, &err), SP_OK);
-    assert_int_equal(sp_embedding_worker_stats(f->looks), NUMBERS);
+    assert_int_equal(sp_embedding_worker_open(&f->worker, &f->settings, &means, NULL, &err), SP_OK);
+    assert_int_equal(sp_embedding_worker_dimensions(f->worker), NUMBERS);
     assert_int_equal(sp_map_open(&f->map, &f->settings, CAMERAS, NUMBERS, &err), SP_OK);
     for (int i = 0; i < CAMERAS; i++) {
         char name[8];
@@ -187,7 +187,7 @@ static void open_fixture(struct fixture *f, struct worker workers[CAMERAS])
         sp_map_camera(f->map, i, name);
         assert_int_equal(sp_map_calibrate(f->map, &points, NULL, &err), SP_OK);
     }
-    assert_int_equal(sp_embedding_worker_start(f->looks, f->map, &err), SP_OK);
+    assert_int_equal(sp_embedding_worker_start(f->worker, f->map, &err), SP_OK);
     for (int i = 0; i < CAMERAS; i++) {
         workers[i] = (struct worker){.fixture = f, .camera = i};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, post_main, &workers[i]), 0);
@@ -205,7 +205,7 @@ static void close_fixture(struct fixture *f, struct worker workers[CAMERAS])
 {
     if (!atomic_load(&f->stop))
         stop_workers(f, workers);
-    sp_embedding_worker_close(f->looks);
+    sp_embedding_worker_close(f->worker);
     sp_map_close(f->map);
 }
 
@@ -273,11 +273,11 @@ static void test_crops_are_not_the_next_cameras(void **state)
     uint64_t before = 0, after = 0;
     for (int i = 0; i < CAMERAS; i++) {
         before += atomic_load(&f.stage[i].cpu_us);
-        sp_embedding_worker_forget(f.looks, i);
+        sp_embedding_worker_forget(f.worker, i);
     }
     atomic_store(&engine_waits, 0);
-    sp_embedding_worker_close(f.looks); /* joins: the batch is finished */
-    f.looks = NULL;
+    sp_embedding_worker_close(f.worker); /* joins: the batch is finished */
+    f.worker = NULL;
     for (int i = 0; i < CAMERAS; i++)
         after += atomic_load(&f.stage[i].cpu_us);
     assert_int_equal(embeddings(&f), 0);

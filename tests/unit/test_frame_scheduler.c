@@ -168,7 +168,7 @@ static void test_a_held_camera_is_passed_over(void **state)
     sp_frame_scheduler_free(b);
 }
 
-/* Steady ones first, one of the others at a time, and nobody starves. */
+/* Healthy cameras first, one of the others at a time, and no camera starves. */
 static void test_healthy_cameras_come_first(void **state)
 {
     (void)state;
@@ -176,7 +176,7 @@ static void test_healthy_cameras_come_first(void **state)
     struct sp_frame_scheduler *b = open_frame_scheduler(3, 1, true);
     uint64_t taken[3] = {0};
     push(b, 1, 0);
-    expect(b, 1, 0); /* nobody is steady: all are alike */
+    expect(b, 1, 0); /* no camera is healthy: all are equal */
     push(b, 1, 1);
     expect(b, 1, 1);
     sp_frame_scheduler_done(b, 1);

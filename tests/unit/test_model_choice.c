@@ -46,7 +46,7 @@ static void test_engine_files_are_refused(void **state)
     (void)state;
     assert_int_equal(choose("fake", "weights/yolo26m_campus.engine", ""), SP_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "YOLO_MODEL_PATH=weights/yolo26m_campus.engine: "));
-    assert_non_null(strstr(err.text, "give the ONNX file"));
+    assert_non_null(strstr(err.text, "use the ONNX file"));
 }
 
 /* Looking at a file needs no GPU. */

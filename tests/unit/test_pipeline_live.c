@@ -51,7 +51,7 @@ static void test_refuses_wrong_requests(void **state)
     snprintf(setting.name, sizeof setting.name, "a");
     assert_int_equal(sp_pipeline_add_camera(live->pipeline, &setting, &index, &err),
                      SP_ERR_INVALID);
-    assert_non_null(strstr(err.text, "already"));
+    assert_non_null(strstr(err.text, "in use"));
     assert_int_equal(sp_pipeline_remove_camera(live->pipeline, first + 1, &err), SP_ERR_NOT_FOUND);
     assert_int_equal(sp_pipeline_pause_camera(live->pipeline, -1, true, &err), SP_ERR_NOT_FOUND);
     assert_int_equal(sp_pipeline_seek_camera(live->pipeline, SP_CAMERAS_MAX, 0, &err),
@@ -72,7 +72,7 @@ static void test_refuses_wrong_requests(void **state)
 
 /* Each fault is told by its state, and is over when it is over. They come again and again: a busy
  * machine may sleep through one of them. */
-static void test_states_tell_the_truth(void **state)
+static void test_states_follow_connection_and_frames(void **state)
 {
     (void)state;
     struct live *live = live_prepare("");
@@ -172,12 +172,12 @@ static void test_pause_and_resume(void **state)
     live_close(live);
 }
 
-/* How many frames of the camera were on their way at most while so many more became stale; with
+/* How many frames of the camera were on their way at most while so many more were dropped; with
  * what is on its way bounded, so is the latency, however busy the machine is. */
-static uint64_t most_on_their_way(struct live *live, int camera, uint64_t stale)
+static uint64_t most_on_their_way(struct live *live, int camera, uint64_t dropped)
 {
     struct sp_camera_report report = live_report(live, camera);
-    uint64_t most = 0, until = report.ledger.settled[SP_OUTCOME_DROPPED] + stale;
+    uint64_t most = 0, until = report.ledger.settled[SP_OUTCOME_DROPPED] + dropped;
     int64_t limit_us = sp_clock_us() + 120000000;
     while (report.ledger.settled[SP_OUTCOME_DROPPED] < until) {
         assert_true(sp_clock_us() < limit_us);
@@ -306,7 +306,7 @@ static void test_come_and_go(void **state)
     assert_int_equal(sampler.unbalanced, 0);
     assert_true(sampler.samples > 1000);
     assert_int_equal(live_report(live, stays).reconnects, 0);
-    live_check_ids(live, stays, 3); /* nobody was taken for somebody else */
+    live_check_ids(live, stays, 3); /* no track changed its id */
     assert_int_equal(live->camera[stays].ends, 0);
     uint64_t ends = 0;
     int64_t deadline_us = sp_clock_us() + 120000000;
@@ -452,7 +452,7 @@ int main(void)
         cmocka_unit_test(test_runs_without_cameras),
         cmocka_unit_test(test_tracks_a_good_camera),
         cmocka_unit_test(test_refuses_wrong_requests),
-        cmocka_unit_test(test_states_tell_the_truth),
+        cmocka_unit_test(test_states_follow_connection_and_frames),
         cmocka_unit_test(test_connects_again),
         cmocka_unit_test(test_size_may_change),
         cmocka_unit_test(test_pause_and_resume),

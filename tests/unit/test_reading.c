@@ -56,9 +56,9 @@ static void test_what_a_reading_finds(void **state)
     prepare();
     assert_int_equal(sp_frame_pool_open(&pool, NULL), SP_OK);
     struct sp_frame *frames[] = {make_frame(pool, 2), make_frame(pool, 0), make_frame(pool, 1)};
-    assert_int_equal(sp_reading_look(&choice, &settings, &as_it_is, frames, 3, &boxes), 2);
+    assert_int_equal(sp_reading_evaluate(&choice, &settings, &as_it_is, frames, 3, &boxes), 2);
     assert_int_equal(boxes, 3);
-    assert_int_equal(sp_reading_look(&choice, &settings, &impossible, frames, 3, &boxes), -1);
+    assert_int_equal(sp_reading_evaluate(&choice, &settings, &impossible, frames, 3, &boxes), -1);
     for (int i = 0; i < 3; i++)
         sp_frame_unref(frames[i]);
     sp_frame_pool_close(pool);
@@ -73,18 +73,18 @@ static void test_it_is_said_once_and_only_while_nothing_was_found(void **state)
     char text[SP_READING_TEXT_BYTES];
     prepare();
     assert_int_equal(sp_frame_pool_open(&pool, NULL), SP_OK);
-    struct sp_frame *people = make_frame(pool, 2), *nobody = make_frame(pool, 0);
+    struct sp_frame *people = make_frame(pool, 2), *empty = make_frame(pool, 0);
 
     assert_int_equal(sp_reading_open(&reading, &options, NULL), SP_OK);
     assert_false(sp_reading_try(reading, text)); /* no frame yet */
-    sp_reading_note(reading, nobody, 0);
+    sp_reading_note(reading, empty, 0);
     assert_false(sp_reading_try(reading, text)); /* another one finds nothing either */
     /* As if the reading that is in use had missed them. */
     for (int i = 0; i < 100; i++)
         sp_reading_note(reading, people, 0);
     assert_true(sp_reading_try(reading, text));
-    assert_non_null(strstr(text, "model fake has found nothing"));
-    assert_non_null(strstr(text, "8 boxes in 4 of 4 frames: try MODEL_INPUT_RANGE=0..255"));
+    assert_non_null(strstr(text, "model fake: no detections so far"));
+    assert_non_null(strstr(text, "it has 8 in 4 of 4 frames: try MODEL_INPUT_RANGE=0..255"));
     assert_false(sp_reading_try(reading, text));
     sp_reading_close(reading);
 
@@ -94,7 +94,7 @@ static void test_it_is_said_once_and_only_while_nothing_was_found(void **state)
     assert_false(sp_reading_try(reading, text));
     sp_reading_close(reading);
     sp_frame_unref(people);
-    sp_frame_unref(nobody);
+    sp_frame_unref(empty);
     sp_frame_pool_close(pool);
 }
 

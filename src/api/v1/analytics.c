@@ -25,8 +25,8 @@ struct history {
 struct sp_analytics {
     int64_t hour, first_hour; /* since the epoch: the newest, and the first */
     int64_t collected_us;
-    struct sp_hub_totals seen[SP_HUB_CAMERAS_MAX]; /* at the last collection */
-    char owner[SP_HUB_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
+    struct sp_hub_totals seen[SP_CAMERAS_MAX]; /* at the last collection */
+    char owner[SP_CAMERAS_MAX][SP_CAMERA_NAME_BYTES];
     struct sp_hour system[SP_HOURS];
     struct history history[SP_HISTORIES];
 };

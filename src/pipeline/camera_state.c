@@ -1,0 +1,131 @@
+#include "pipeline/camera_state.h"
+
+#include "base/log.h"
+#include "base/redact.h"
+#include "pipeline/pipeline_impl.h"
+
+#include <time.h>
+
+void sp_camera_init(struct sp_pipeline *p, int index)
+{
+    struct sp_camera *camera = &p->cameras[index];
+    pthread_condattr_t monotonic;
+    camera->pipeline = p;
+    camera->index = index;
+    camera->ledger = &p->ledgers[index];
+    atomic_init(&camera->device_shown, -1);
+    atomic_init(&camera->decoding.device, -1);
+    sp_ledger_init(camera->ledger);
+    pthread_mutex_init(&camera->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&camera->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+void sp_camera_release(struct sp_camera *camera)
+{
+    sp_tracker_close(camera->tracking.tracker);
+    sp_ledger_release(camera->ledger);
+    pthread_cond_destroy(&camera->wake);
+    pthread_mutex_destroy(&camera->mutex);
+}
+
+void sp_camera_free_index(struct sp_camera *camera)
+{
+    sp_embedding_worker_forget(camera->pipeline->embedding_worker, camera->index);
+    if (camera->pipeline->map)
+        sp_map_camera(camera->pipeline->map, camera->index, NULL);
+    camera->status.busy = false;
+}
+
+/* Each camera has a tracker of its own, so that its track ids begin at 1. */
+static int open_tracker(struct sp_camera *camera, struct sp_error *err)
+{
+    const struct sp_settings *s = camera->pipeline->settings;
+    struct sp_tracker_params params;
+    sp_tracker_params_default(&params);
+    params.high_thresh = s->track_high_thresh;
+    params.low_thresh = s->track_low_thresh;
+    params.new_track_thresh = s->track_new_thresh;
+    params.match_thresh = s->track_match_thresh;
+    params.buffer_frames = s->track_buffer_frames;
+    sp_tracker_close(camera->tracking.tracker);
+    camera->tracking.tracker = NULL;
+    return sp_tracker_open(&camera->tracking.tracker, &params, err);
+}
+
+int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
+                   struct sp_error *err)
+{
+    int result = open_tracker(camera, err);
+    if (result < 0)
+        return result;
+    for (int i = 0; i < SP_STAGE_COUNT; i++) {
+        sp_histogram_clear(&camera->stages[i].wall);
+        atomic_store(&camera->stages[i].cpu_us, 0);
+    }
+    sp_ledger_clear(camera->ledger);
+    sp_rate_window_clear(&camera->tracking.latency);
+    camera->scheduling.instance = NULL;
+    camera->scheduling.next_due = 0;
+    camera->scheduling.epoch = camera->tracking.epoch = 0;
+    camera->tracking.width_px = camera->tracking.height_px = 0;
+    camera->tracking.begun = camera->tracking.discarding = camera->tracking.forget = false;
+    atomic_store(&camera->frames_done, 0);
+    atomic_store(&camera->active_tracks, 0);
+    atomic_store(&camera->stop, false);
+    atomic_store(&camera->interrupted, false);
+
+    sp_embedding_worker_forget(camera->pipeline->embedding_worker, camera->index);
+    if (camera->pipeline->map)
+        sp_map_camera(camera->pipeline->map, camera->index, setting->name);
+    pthread_mutex_lock(&camera->mutex);
+    camera->status.setting = *setting;
+    sp_redact_url(setting->url, camera->status.shown_url, sizeof camera->status.shown_url);
+    camera->status.busy = true;
+    camera->status.removed = camera->status.refused = camera->status.ended = camera->status.paused =
+        false;
+    camera->status.info = (struct sp_source_info){0};
+    camera->status.error = (struct sp_error){0};
+    camera->status.seek_frame = -1;
+    camera->status.link = SP_CAMERA_CONNECTING;
+    camera->status.health = SP_HEALTH_LIVE;
+    camera->status.connections = 0;
+    camera->status.last_frame_us = 0;
+    camera->status.file_position = -1;
+    camera->status.received = camera->status.inferred = (struct sp_rate){0};
+    pthread_mutex_unlock(&camera->mutex);
+    return SP_OK;
+}
+
+void sp_camera_fail(struct sp_camera *camera, const struct sp_error *err)
+{
+    pthread_mutex_lock(&camera->mutex);
+    bool first = camera->status.error.code == SP_OK;
+    if (first)
+        camera->status.error = *err;
+    pthread_mutex_unlock(&camera->mutex);
+    if (first)
+        sp_log(SP_LOG_ERROR, "camera %s: %s", camera->status.setting.name, err->text);
+}
+
+void sp_camera_stop(struct sp_camera *camera)
+{
+    pthread_mutex_lock(&camera->mutex);
+    atomic_store(&camera->stop, true);
+    atomic_store(&camera->interrupted, true);
+    pthread_cond_signal(&camera->wake);
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+bool sp_camera_should_stop(struct sp_camera *camera)
+{
+    return atomic_load(&camera->stop);
+}
+
+int64_t sp_camera_snapshot_us(const struct sp_camera *camera)
+{
+    return camera->status.info.snapshot ? camera->pipeline->settings->snapshot_interval_ms * 1000LL
+                                        : 0;
+}
