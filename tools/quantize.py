@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Post-training quantisation to INT8 with NNCF; `spoton export --precision int8` calls it.
+"""Post-training quantization to INT8 with NNCF; `spoton export --precision int8` calls it.
 
     quantize.py MODEL FRAMES.npy OUT       OUT ends in .onnx (f32 ONNX models) or .xml (any other)
     quantize.py --worst MODEL QUANTISED FRAMES.npy    the layers with the largest error, as JSON
@@ -8,7 +8,7 @@ FRAMES.npy: u8 [n,3,height,width] or [n,height,width,3], letterboxed RGB in the 
 --scale (the divisor of pixel values) and --swap-red-blue are applied. Needs `./setup nncf`.
 
 The last convolutions of the head and everything after them stay in float: they compute pixels and
-confidences, whose range is that of the whole image. Quantised, boxes right of and below the largest
+confidences, whose range is that of the whole image. Quantized, boxes right of and below the largest
 image of the calibration set were wrong: AP50 0.19 instead of 0.90 at 640x640 after calibration at
 640x384.
 """
@@ -23,7 +23,7 @@ CONVOLUTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul",
                 "Convolution", "GroupConvolution", "ConvolutionBackpropData"}
 # They read only a tensor's shape: nodes before them are not part of the head.
 SHAPES = {"Shape", "ShapeOf"}
-OPSET_MIN = 13  # quantisation by channel
+OPSET_MIN = 13  # quantization by channel
 COMPARED_FRAMES = 8
 
 
@@ -88,10 +88,10 @@ def quantize_onnx(options, frames):
     source = next(entry for entry in model.graph.input if entry.name not in known)
     element = onnx.helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type)
     images = [{source.name: image} for image in prepare(frames, options, np.dtype(element))]
-    quantised = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
+    quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
                               ignored_scope=nncf.IgnoredScope(names=ignored, validate=False))
-    onnx.checker.check_model(quantised)
-    onnx.save(quantised, str(options.out))
+    onnx.checker.check_model(quantized)
+    onnx.save(quantized, str(options.out))
     return len(ignored)
 
 
@@ -105,9 +105,9 @@ def quantize_ir(options, frames):
                    lambda node: [entry.get_source_output().get_node() for entry in node.inputs()],
                    lambda node: node.get_type_name(), lambda node: node.get_friendly_name())
     images = list(prepare(frames, options, element))
-    quantised = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
+    quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(frames),
                               ignored_scope=nncf.IgnoredScope(names=ignored, validate=False))
-    openvino.save_model(quantised, str(options.out), compress_to_fp16=False)
+    openvino.save_model(quantized, str(options.out), compress_to_fp16=False)
     return len(ignored)
 
 
@@ -211,11 +211,11 @@ def worst_layers(options, frames):
     import numpy as np
     onnx_pair = options.model.suffix == options.out.suffix == ".onnx"
     kind = OnnxLayers if onnx_pair else IrLayers
-    plain, quantised = kind(options.model), kind(options.out)
-    names = [name for name in plain.nodes if name in quantised.nodes]
+    plain, quantized = kind(options.model), kind(options.out)
+    names = [name for name in plain.nodes if name in quantized.nodes]
     images = list(prepare(frames[:COMPARED_FRAMES], options, plain.element()))
     apart, whole = np.zeros(len(names)), np.full(len(names), 1e-12)
-    for rows in zip(plain.run(names, images), quantised.run(names, images)):
+    for rows in zip(plain.run(names, images), quantized.run(names, images)):
         for index, (a, b) in enumerate(zip(*rows)):
             apart[index] += np.square(a - b, dtype=np.float64).sum()
             whole[index] += np.square(a, dtype=np.float64).sum()

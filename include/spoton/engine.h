@@ -45,7 +45,7 @@ enum spoton_precision {
     SPOTON_PRECISION_F32,
     SPOTON_PRECISION_BF16,
     SPOTON_PRECISION_F16,
-    SPOTON_PRECISION_INT8, /* requires a quantised file */
+    SPOTON_PRECISION_INT8, /* requires a quantized file */
 };
 
 enum spoton_layout { SPOTON_LAYOUT_NCHW, SPOTON_LAYOUT_NHWC };
@@ -69,7 +69,7 @@ struct spoton_model_info {
     int input_count, output_count;
     struct spoton_tensor input[SPOTON_TENSORS_MAX];
     struct spoton_tensor output[SPOTON_TENSORS_MAX];
-    int quantised; /* the graph has quantise or fake-quantise operations */
+    int quantized; /* the graph has quantize or fake-quantize operations */
 };
 
 struct spoton_engine_probe {

@@ -144,7 +144,7 @@ static void print_precision(const struct spoton_engine_api *engine, const struct
     }
     engine->probe(&probe);
     for (word = strtok_r(probe.precisions, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
-        if (strcmp(word, "int8") == 0 && !model->quantised)
+        if (strcmp(word, "int8") == 0 && !model->quantized)
             continue;
         printf("%-9s precision %s\n", "choice", word);
         return;
@@ -180,7 +180,7 @@ static void check_model(const struct spoton_engine_api *engine, const struct sp_
         return;
     }
     printf("%-9s %s: %s, %d class%s%s\n", "model", path, sp_head_type_name(model->head_type),
-           model->classes, model->classes == 1 ? "" : "es", model->quantised ? ", INT8" : "");
+           model->classes, model->classes == 1 ? "" : "es", model->quantized ? ", INT8" : "");
     print_classes(model, settings);
     printf("%-9s input %s, range %s\n", "", model->swap_red_blue ? "BGR" : "RGB",
            model->scale == 1.0f ? "0..255" : "0..1");

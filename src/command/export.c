@@ -163,7 +163,7 @@ static int open_source(struct sp_export *e, struct sp_error *err)
 static int check_options(struct sp_export *e, struct sp_error *err)
 {
     enum spoton_precision wanted = (enum spoton_precision)e->options->settings.precision;
-    bool quantizes = wanted == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    bool quantizes = wanted == SPOTON_PRECISION_INT8 && !e->model.quantized;
     if (e->options->required > 1)
         return sp_fail(err, SP_ERR_INVALID, "--required %g: invalid; must be at most 1",
                        e->options->required);
@@ -172,20 +172,20 @@ static int check_options(struct sp_export *e, struct sp_error *err)
             err, SP_ERR_INVALID,
             "--precision int8: no calibration set; give videos or folders of every camera "
             "with --calibrate");
-    if (e->model.quantised && !e->options->reference)
+    if (e->model.quantized && !e->options->reference)
         return sp_fail(
             err, SP_ERR_INVALID,
             "model %s: already quantized; give its f32 original with --reference for the "
             "quantization check",
             e->model.path);
-    if (e->model.quantised && e->options->calibrate_count == 0)
+    if (e->model.quantized && e->options->calibrate_count == 0)
         return sp_fail(err, SP_ERR_INVALID,
                        "quantization check: no frames; give videos or folders of every camera with "
                        "--calibrate");
-    if (e->model.quantised && e->source.quantised)
+    if (e->model.quantized && e->source.quantized)
         return sp_fail(err, SP_ERR_INVALID, "--reference %s: quantized; give the f32 original",
                        e->source.path);
-    e->precision = e->model.quantised ? SPOTON_PRECISION_INT8 : wanted;
+    e->precision = e->model.quantized ? SPOTON_PRECISION_INT8 : wanted;
     return SP_OK;
 }
 
@@ -217,7 +217,7 @@ static int begin_folder(struct sp_export *e, struct sp_error *err)
 static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
 {
     char calibration[PATH_MAX + 32], check[PATH_MAX + 32];
-    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantized;
     if (e->options->calibrate_count == 0)
         return SP_OK;
     snprintf(calibration, sizeof calibration, "%s/calibration.npy", e->work);
@@ -247,7 +247,7 @@ static int collect_calibration_frames(struct sp_export *e, struct sp_error *err)
 static int make_model(struct sp_export *e, struct sp_error *err)
 {
     const char *name = base_name(e->model.path);
-    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantised;
+    bool quantizes = e->precision == SPOTON_PRECISION_INT8 && !e->model.quantized;
     if (!quantizes) {
         snprintf(e->file, sizeof e->file, "%.3000s/%.250s", e->work, name);
         int result = copy_model(e->model.path, e->file, err);
@@ -260,7 +260,7 @@ static int make_model(struct sp_export *e, struct sp_error *err)
     int result = sp_export_quantize(e, err);
     if (result == SP_OK)
         result = open_model(e, &e->model, e->file, err);
-    if (result == SP_OK && !e->model.quantised)
+    if (result == SP_OK && !e->model.quantized)
         result = sp_fail(err, SP_ERR_FORMAT, "model %s: quantization produced no INT8 layers",
                          e->source.path);
     if (result == SP_OK)

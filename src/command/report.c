@@ -233,7 +233,7 @@ void sp_report_model(struct sp_json *json, const struct sp_pipeline *pipeline)
     }
     sp_json_end_object(json);
     sp_json_key(json, "quantized");
-    sp_json_bool(json, model->quantised);
+    sp_json_bool(json, model->quantized);
     sp_json_end_object(json);
 }
 

@@ -115,7 +115,7 @@ static void read_sources(struct reader *reader, const json_t *list, struct sp_ma
     }
 }
 
-static void read_quantisation(struct reader *reader, const json_t *root,
+static void read_quantization(struct reader *reader, const json_t *root,
                               struct sp_manifest *manifest)
 {
     const json_t *calibration = json_object_get(root, "calibration");
@@ -166,7 +166,7 @@ static void read_root(struct reader *reader, const json_t *root, struct sp_manif
     manifest->cache_bytes = (int64_t)get_number(reader, engine, "cache_bytes", 0, 1e15);
     manifest->compile_s = get_number(reader, engine, "compile_s", 0, 1e9);
     manifest->ms_per_image = get_number(reader, engine, "ms_per_image", 0, 1e9);
-    read_quantisation(reader, root, manifest);
+    read_quantization(reader, root, manifest);
 }
 
 int sp_manifest_read(struct sp_manifest *manifest, const char *path, struct sp_error *err)

@@ -113,7 +113,7 @@ static int read_file(struct sp_model *model, const struct spoton_model_info *inf
     sp_model_names_find(&model->class_names, model->path);
     model->names = model->class_names.count;
     model->names_sparse = model->class_names.named < model->names;
-    model->quantised = info->quantised != 0;
+    model->quantized = info->quantized != 0;
     model->relative_boxes = is_tflite(model->path);
     int result = read_input(model, info, err);
     if (result == SP_OK)

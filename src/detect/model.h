@@ -44,7 +44,7 @@ struct sp_model {
     float mean[3], deviation[3];                      /* as in spoton_engine_options */
     int fixed_batch, fixed_height_px, fixed_width_px; /* 0: dynamic */
     int stride_px;                                    /* sides are multiples of it */
-    bool quantised;
+    bool quantized;
     struct sp_class_names class_names;
     /* The class named "person", in any case. Without names: class 0 if there is one class or COCO's
      * 80, class 1 of COCO's 91 (RF-DETR), and it gets that name. -1: none, or not known. */

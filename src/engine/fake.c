@@ -102,7 +102,7 @@ static int fake_inspect(const char *path, struct spoton_model_info *info, char *
         .name = "images", .element = SPOTON_ELEMENT_F32, .rank = 4, .dims = {-1, 3, -1, -1}};
     info->output[0] = (struct spoton_tensor){
         .name = "output0", .element = SPOTON_ELEMENT_F32, .rank = 3, .dims = {-1, ROWS, -1}};
-    info->quantised = 0;
+    info->quantized = 0;
     return 0;
 }
 

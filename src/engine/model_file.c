@@ -43,7 +43,7 @@ static size_t table_field(struct bytes file, size_t table, unsigned field)
 /* Model.operator_codes (field 1): a vector of OperatorCode, whose builtin code is field 3, or in
  * older files the byte of field 0. QUANTIZE is 114, FAKE_QUANT 80 (tensorflow/lite/schema.fbs). A
  * file in which only the weights are integers has neither: it computes in floating point. */
-static bool tflite_is_quantised(struct bytes file)
+static bool tflite_is_quantized(struct bytes file)
 {
     size_t at = table_field(file, little_endian(file, 0, 4), 1);
     if (!at)
@@ -69,10 +69,10 @@ static bool holds(struct bytes file, const char *text)
 }
 
 /* In ONNX and IR, "DequantizeLinear" alone means stored integer weights only. */
-static bool is_quantised(const char *path, struct bytes file)
+static bool is_quantized(const char *path, struct bytes file)
 {
     if (ends_with(path, ".tflite"))
-        return tflite_is_quantised(file);
+        return tflite_is_quantized(file);
     return holds(file, "FakeQuantize") || holds(file, "QuantizeLinear");
 }
 
@@ -81,7 +81,7 @@ static bool unpacks_weights(const char *path, struct bytes file)
     static const char *const types[] = {"\"i8\"", "\"u8\"", "\"i4\"", "\"u4\""};
     if (ends_with(path, ".tflite"))
         return true; /* not checked: few TFLite files have float weights, and they lose little */
-    if (is_quantised(path, file))
+    if (is_quantized(path, file))
         return false;
     bool found = holds(file, "DequantizeLinear");
     for (size_t i = 0; ends_with(path, ".xml") && i < sizeof types / sizeof *types; ++i)
@@ -115,7 +115,7 @@ bool sp_model_file_unpacks_weights(const char *path)
     return search_file(path, unpacks_weights);
 }
 
-bool sp_model_file_is_quantised(const char *path)
+bool sp_model_file_is_quantized(const char *path)
 {
-    return search_file(path, is_quantised);
+    return search_file(path, is_quantized);
 }

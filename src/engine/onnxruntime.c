@@ -151,9 +151,9 @@ static int check_precision(const struct spoton_engine_options *options,
                         "this engine computes in f32; use PRECISION=auto, or ENGINE=openvino for "
                         "bf16 and f16");
     case SPOTON_PRECISION_INT8:
-        if (!info->quantised)
+        if (!info->quantized)
             return ort_fail(error, error_bytes,
-                            "PRECISION=int8: the model file is not quantised; use auto or f32");
+                            "PRECISION=int8: the model file is not quantized; use auto or f32");
         break;
     case SPOTON_PRECISION_AUTO:
     case SPOTON_PRECISION_F32:
@@ -456,7 +456,7 @@ static void onnxruntime_describe(struct spoton_engine *engine,
     description->threads = engine->threads;
     description->output_count = engine->session.info.output_count;
     description->precision =
-        engine->session.info.quantised ? SPOTON_PRECISION_INT8 : SPOTON_PRECISION_F32;
+        engine->session.info.quantized ? SPOTON_PRECISION_INT8 : SPOTON_PRECISION_F32;
     snprintf(description->device, sizeof description->device, "CPU");
 }
 

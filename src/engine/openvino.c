@@ -201,7 +201,7 @@ static int set_backend_options(ov_core_t *core, const char *backend_options, cha
 /* The precision hint for the requested precision; NULL, with a message: the CPU does not support
  * it. */
 static const char *choose_hint(const struct cpu *cpu, enum spoton_precision precision,
-                               bool quantised, char *error, size_t error_bytes)
+                               bool quantized, char *error, size_t error_bytes)
 {
     switch (precision) {
     case SPOTON_PRECISION_F32:
@@ -216,12 +216,12 @@ static const char *choose_hint(const struct cpu *cpu, enum spoton_precision prec
                  "PRECISION=f16: this CPU has no fast f16 instructions; use auto, bf16 or f32");
         return cpu->f16 ? "f16" : NULL;
     case SPOTON_PRECISION_INT8:
-        if (!quantised) {
+        if (!quantized) {
             fail(error, error_bytes,
-                 "PRECISION=int8: the model file is not quantised; use auto or f32");
+                 "PRECISION=int8: the model file is not quantized; use auto or f32");
             return NULL;
         }
-        break; /* layers that are not quantised run as with auto */
+        break; /* layers that are not quantized run as with auto */
     case SPOTON_PRECISION_AUTO:
         break;
     }
@@ -274,11 +274,11 @@ static int get_number(const ov_compiled_model_t *compiled, const char *key, int 
 }
 
 /* The runtime may use a lower precision than the hint and reports it after compiling. */
-static enum spoton_precision real_precision(const ov_compiled_model_t *compiled, bool quantised)
+static enum spoton_precision real_precision(const ov_compiled_model_t *compiled, bool quantized)
 {
     char *text = NULL;
     enum spoton_precision precision = SPOTON_PRECISION_F32;
-    if (quantised)
+    if (quantized)
         precision = SPOTON_PRECISION_INT8;
     else if (ov_compiled_model_get_property(compiled, "INFERENCE_PRECISION_HINT", &text) == OK)
         precision = strcmp(text, "bf16") == 0
@@ -439,7 +439,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         ov_fail(error, error_bytes, "OpenVINO does not start");
     } else if (read_model(&model, engine, options, info, error, error_bytes) == 0) {
         const char *hint =
-            choose_hint(&cpu, options->precision, info->quantised, error, error_bytes);
+            choose_hint(&cpu, options->precision, info->quantized, error, error_bytes);
         if (hint)
             engine->images = ov_choose_images(options, info, hint);
         if (hint && configure(engine->core, options, hint, error, error_bytes) == 0 &&
@@ -451,7 +451,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
         }
     }
     if (result == 0) {
-        engine->precision = real_precision(engine->compiled, info->quantised);
+        engine->precision = real_precision(engine->compiled, info->quantized);
         name_device(&cpu, engine->device, sizeof engine->device);
         *out = engine;
     } else {

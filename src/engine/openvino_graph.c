@@ -118,7 +118,7 @@ enum ov_images ov_choose_images(const struct spoton_engine_options *options,
         options->layout == SPOTON_LAYOUT_NCHW && options->input_layout == SPOTON_LAYOUT_NCHW;
     bool real = element == SPOTON_ELEMENT_F32 || element == SPOTON_ELEMENT_F16 ||
                 element == SPOTON_ELEMENT_BF16;
-    if (strcmp(hint, "bf16") == 0 && !info->quantised && planes && real &&
+    if (strcmp(hint, "bf16") == 0 && !info->quantized && planes && real &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         return OV_IMAGES_BF16;
 #endif

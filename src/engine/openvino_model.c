@@ -166,6 +166,6 @@ int ov_describe_model(const ov_model_t *model, const char *path, struct spoton_m
         if (result < 0)
             return ov_fail(error, error_bytes, path);
     }
-    info->quantised = sp_model_file_is_quantised(path);
+    info->quantized = sp_model_file_is_quantized(path);
     return 0;
 }

@@ -60,7 +60,7 @@ static bool file_holds(const char *path, const char *const *words, size_t count)
 
 /* "DequantizeLinear" alone means stored integer weights only; its "quantizeLinear" does not match.
  */
-static bool is_quantised(const char *path)
+static bool is_quantized(const char *path)
 {
     static const char *const words[] = {"QuantizeLinear", "QLinear", "ConvInteger",
                                         "MatMulInteger"};
@@ -171,7 +171,7 @@ int ort_session_open(const struct ort *ort, struct ort_session *session, const c
         ort_session_close(ort, session);
         return -1;
     }
-    session->info.quantised = is_quantised(path);
+    session->info.quantized = is_quantized(path);
     session->input_name = session->info.input[0].name;
     for (int i = 0; i < session->info.output_count && i < SPOTON_TENSORS_MAX; ++i)
         session->output_name[i] = session->info.output[i].name;

@@ -48,7 +48,8 @@ void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass)
     /* A multiple of FRAME_SKIP, so that a sparse source's own count stays aligned. */
     uint64_t skip = (uint64_t)camera->pipeline->frame_skip;
     pass->base_sequence = (pass->next_sequence + skip - 1) / skip * skip;
-    double rate = camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate : SP_FRAME_RATE_DEFAULT;
+    double rate =
+        camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate : SP_FRAME_RATE_DEFAULT;
     pass->base_pts_us = pass->last_pts_us + (int64_t)(1e6 / rate);
 }
 

@@ -261,8 +261,8 @@ static double load_of(struct sp_camera *camera, int width_px, int height_px)
     double rate = 1; /* offline, cameras are read in turn */
     if (camera->pipeline->options.live) {
         pthread_mutex_lock(&camera->mutex);
-        rate =
-            camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate : SP_FRAME_RATE_DEFAULT;
+        rate = camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate
+                                                  : SP_FRAME_RATE_DEFAULT;
         pthread_mutex_unlock(&camera->mutex);
     }
     return rate * width_px * height_px;

@@ -129,7 +129,7 @@ static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_
     struct sp_bundle form;
     struct sp_model model;
     struct sp_error why = {0};
-    if (choice->model.quantised || choice->bundle.is_folder || !wants_int8(choice))
+    if (choice->model.quantized || choice->bundle.is_folder || !wants_int8(choice))
         return SP_OK;
     bool found = sp_bundle_find_int8(&form, choice->model.path);
     if (found && sp_model_open(&model, choice->engine, form.model_path, wish, &why) == SP_OK) {
@@ -141,7 +141,7 @@ static int open_int8_form(struct sp_model_choice *choice, const struct sp_model_
     } else if (choice->precision == SPOTON_PRECISION_INT8) {
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
-            "model %s: not quantised, and no INT8 model beside it passed its quantization "
+            "model %s: not quantized, and no INT8 model beside it passed its quantization "
             "check%s%s; make one with `spoton export %s --precision int8 --calibrate ...`",
             choice->model.path, found ? ": " : "", found ? why.text : "", choice->model.path);
     }
@@ -189,7 +189,7 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
         choice->batch = best_batch(choice->engine, settings);
     if (bundle->notice[0])
         sp_log(SP_LOG_WARNING, "%s", bundle->notice);
-    choice->check_needed = choice->model.quantised &&
+    choice->check_needed = choice->model.quantized &&
                            !(bundle->has_manifest && sp_manifest_passed_check(&bundle->manifest));
     return SP_OK;
 }

@@ -55,7 +55,7 @@ def onnx_runtime(model, width, height, batch, precision, arguments):
 def benchmark_app(model, width, height, batch, precision, arguments):
     words = ["-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", str(max(1, round(arguments.seconds))),
              "-shape", f"[{batch},3,{height},{width}]"]
-    # INT8: the layers that are not quantised run in bf16 where the CPU has it, as in spoton.
+    # INT8: the layers that are not quantized run in bf16 where the CPU has it, as in spoton.
     if precision != "int8":
         words += ["-infer_precision", precision]
     done = subprocess.run([Path(sys.executable).with_name("benchmark_app"), *words], text=True,

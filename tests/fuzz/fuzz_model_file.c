@@ -28,9 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FILE *file = fopen(name, "we");
     FUZZ_CHECK(file != NULL && fwrite(data + 1, 1, bytes - 1, file) == bytes - 1);
     FUZZ_CHECK(fclose(file) == 0);
-    bool quantised = sp_model_file_is_quantised(name);
+    bool quantized = sp_model_file_is_quantized(name);
     bool unpacked = sp_model_file_unpacks_weights(name);
-    FUZZ_CHECK(data[0] % 3 == 0 || !(unpacked && quantised)); /* TFLite tells less */
+    FUZZ_CHECK(data[0] % 3 == 0 || !(unpacked && quantized)); /* TFLite tells less */
     (void)unlink(name);
     return 0;
 }

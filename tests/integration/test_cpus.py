@@ -54,21 +54,21 @@ def test_a_model_without_an_int8_form_is_used_as_it_is(spoton, make_clip, cpu, e
     assert "tiny.onnx" in (tmp_path / "out" / "summary.json").read_text(), str(done)
     done = spoton("run", make_clip(frames=6), "--yolo-model-path", model, "--out", tmp_path / "int8",
                   engine="openvino", env={**env, "PRECISION": "int8"}, expect=1)
-    assert "is not quantised" in done.error_lines[0], str(done)
+    assert ": not quantized" in done.error_lines[0], str(done)
 
 
 def test_the_gate_at_load(spoton, make_clip, cpu, env, tmp_path):
     """24 frames of 3 boxes, in INT8 and in f32: the same; with a box moved away: refused."""
     reference = tiny.write(tmp_path / "reference.onnx")
-    good = tiny.write(tmp_path / "good.onnx", quantised=True)
-    bad = tiny.write(tmp_path / "bad.onnx", quantised=True, boxes=tiny.BOXES[:2])
+    good = tiny.write(tmp_path / "good.onnx", quantized=True)
+    bad = tiny.write(tmp_path / "bad.onnx", quantized=True, boxes=tiny.BOXES[:2])
     clips = [word for name in "abc" for word in ("--camera", f"{name}={make_clip(frames=12)}")]
 
     def run(model, status):
         return spoton("run", *clips, "--yolo-model-path", model, "--out", tmp_path / model.stem,
                       engine="openvino", env={**env, "INT8_REFERENCE": reference}, expect=status)
     assert "recall 1.000 and precision 1.000 of 72 boxes" in run(good, 0).stderr
-    assert "refused: recall 0.667" in run(bad, 1).error_lines[0]
+    assert "failed the quantization check: recall 0.667" in run(bad, 1).error_lines[0]
 
 
 def test_tune_tries_what_the_cpu_has(program, make_clip, cpu, env, tmp_path):
@@ -89,7 +89,7 @@ def test_tune_tries_what_the_cpu_has(program, make_clip, cpu, env, tmp_path):
         process.stdout.read()
         said = process.stderr.read()
     assert list(rows) == ["auto", "int8", "bf16", "f16", "f32"], said
-    assert "is not quantised" in rows["int8"], rows
+    assert "not quantized" in rows["int8"], rows
     assert ("has no bf16 units" in rows["bf16"]) == ("bf16" not in CPUS[cpu][0]), rows
     assert "has no fast f16" in rows["f16"], rows
     assert rows["auto"].endswith("best so far\n"), rows

@@ -64,7 +64,7 @@ def silent():
 
 def settings(tmp_path, **tested):
     return {"ENGINE": "openvino", "INT8_REFERENCE": tiny.write(tmp_path / "reference.onnx"),
-            "YOLO_MODEL_PATH": tiny.write(tmp_path / "tested.onnx", quantised=True, **tested),
+            "YOLO_MODEL_PATH": tiny.write(tmp_path / "tested.onnx", quantized=True, **tested),
             "ENGINE_CACHE_DIR": "off"}
 
 

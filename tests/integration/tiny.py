@@ -11,8 +11,8 @@ ROWS = 300  # of the head; unused rows have a confidence of 0
 BOXES = ((40, 20, 80, 110), (140, 30, 180, 120), (230, 40, 270, 130))  # corners in pixels of the input
 
 
-def write(path, quantised=False, boxes=BOXES, name="images"):
-    """An end-to-end head, [batch][300][6]; `quantised`: through QuantizeLinear, nearly without loss."""
+def write(path, quantized=False, boxes=BOXES, name="images"):
+    """An end-to-end head, [batch][300][6]; `quantized`: through QuantizeLinear, nearly without loss."""
     rows = np.zeros((1, ROWS, 6), np.float32)
     for row, box in enumerate(boxes):
         rows[0, row, :4], rows[0, row, 4] = box, 0.9
@@ -23,7 +23,7 @@ def write(path, quantised=False, boxes=BOXES, name="images"):
              helper.make_node("Mul", ["mean", "nothing"], ["none"]),
              helper.make_node("Unsqueeze", ["none", "axes"], ["batch"])]
     head = "rows"
-    if quantised:
+    if quantized:
         nodes += [helper.make_node("QuantizeLinear", ["rows", "scale", "zero"], ["small"], axis=2),
                   helper.make_node("DequantizeLinear", ["small", "scale", "zero"], ["again"], axis=2)]
         head = "again"

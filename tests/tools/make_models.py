@@ -113,7 +113,7 @@ def end_to_end_head(unit=1.0):
 
 
 def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FLOAT, names=None,
-         inputs=1, quantise=False, out_element=TensorProto.FLOAT, divide=None, out_names=None,
+         inputs=1, quantize=False, out_element=TensorProto.FLOAT, divide=None, out_names=None,
          free=False):
     nodes, initializers, values = [], [], []
     start = "images"
@@ -124,7 +124,7 @@ def save(folder, name, outputs, shape=(1, 3, SIZE, SIZE), element=TensorProto.FL
         initializers.append(numpy_helper.from_array(np.float32(divide), "white"))
         nodes.append(helper.make_node("Div", [start, "white"], ["divided"]))
         start = "divided"
-    if quantise:
+    if quantize:
         initializers += [numpy_helper.from_array(np.float32(1 / 255), "step"),
                          numpy_helper.from_array(np.uint8(0), "zero")]
         nodes += [helper.make_node("QuantizeLinear", [start, "step", "zero"], ["small"]),
@@ -229,7 +229,7 @@ def main():
     save(folder, "v8_half", [grid_head(1).T], element=TensorProto.FLOAT16,
          out_element=TensorProto.FLOAT16)
     save(folder, "v8_u8", [grid_head(1).T], element=TensorProto.UINT8)
-    save(folder, "v8_quantised", [grid_head(1).T], quantise=True)
+    save(folder, "v8_quantized", [grid_head(1).T], quantize=True)
     save(folder, "v8_no_person", [grid_head(2).T], names=["cat", "dog"])
     save(folder, "v8_coco", [grid_head(80).T])
     save(folder, "end_to_end", [end_to_end_head()])

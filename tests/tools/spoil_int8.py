@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a copy of a quantised ONNX model with one scale wrong: spoil_int8.py IN OUT [FACTOR]
+"""Writes a copy of a quantized ONNX model with one scale wrong: spoil_int8.py IN OUT [FACTOR]
 
 Multiplies the scale of one activation near the input, in QuantizeLinear and DequantizeLinear alike, like a
 calibration on the wrong images: all later layers lose accuracy. Exits with 77 if the onnx package is not
@@ -16,9 +16,9 @@ except ImportError as missing:
 
 model = onnx.load(sys.argv[1])
 factor = float(sys.argv[3]) if len(sys.argv) > 3 else 0.1
-quantise = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+quantize = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
 NEAR_INPUT = 2  # the stem: 0 is the image itself
-name = quantise[NEAR_INPUT].input[1]
+name = quantize[NEAR_INPUT].input[1]
 for tensor in model.graph.initializer:
     if tensor.name == name:
         tensor.CopyFrom(numpy_helper.from_array(

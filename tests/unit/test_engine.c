@@ -247,7 +247,7 @@ static void test_openvino_refuses_what_this_cpu_has_not(void **state)
     options.precision = SPOTON_PRECISION_F16;
     open_and_check(api, &options, f16, "f16");
     options.precision = SPOTON_PRECISION_INT8;
-    open_and_check(api, &options, false, "quantised");
+    open_and_check(api, &options, false, "quantized");
     options.precision = SPOTON_PRECISION_F32;
     options.backend_options = "NO_SUCH_KEY=1";
     open_and_check(api, &options, false, "NO_SUCH_KEY");

@@ -232,7 +232,7 @@ static void test_what_the_engine_cannot_do_is_said(void **state)
     assert_non_null(strstr(text, "f32"));
     options.precision = SPOTON_PRECISION_INT8;
     assert_true(api->open(&engine, &options, text, sizeof text) < 0);
-    assert_non_null(strstr(text, "quantised"));
+    assert_non_null(strstr(text, "quantized"));
     options.precision = SPOTON_PRECISION_AUTO;
     options.backend_options = "not a pair";
     assert_true(api->open(&engine, &options, text, sizeof text) < 0);
@@ -363,7 +363,7 @@ static void test_engines_find_the_same_people(void **state)
     assert_int_equal(models[0].head_type, models[1].head_type);
     assert_int_equal(models[0].classes, models[1].classes);
     assert_int_equal(models[0].layout, models[1].layout);
-    assert_int_equal(models[0].quantised, models[1].quantised);
+    assert_int_equal(models[0].quantized, models[1].quantized);
     shared_path(clip, sizeof clip, "data/clips/shop-1080p-hevc.mp4");
     size_t people = 0;
     bool real = true;

@@ -172,7 +172,7 @@ static const struct spoton_engine_api *prepare(char *folder, size_t folder_bytes
 struct reading {
     const char *name;
     enum sp_head_type head_type;
-    int classes, person_class, fixed_batch, quantised, class_id;
+    int classes, person_class, fixed_batch, quantized, class_id;
     bool bytes, bgr, normalised; /* what the input wants */
     struct sp_model_wish wish;
 };
@@ -192,7 +192,7 @@ static void expect_reading(const struct spoton_engine_api *api, const char *fold
     assert_int_equal(model.classes, expected->classes);
     assert_int_equal(model.person_class, expected->person_class);
     assert_int_equal(model.fixed_batch, expected->fixed_batch);
-    assert_int_equal(model.quantised, expected->quantised);
+    assert_int_equal(model.quantized, expected->quantized);
     assert_true(model.scale == (expected->bytes ? 1.0f : 255.0f));
     assert_int_equal(model.swap_red_blue, expected->bgr);
     assert_true(model.mean[0] == (expected->normalised ? 0.485f : 0));
@@ -221,7 +221,7 @@ static void test_heads_that_are_read(void **state)
         {"v8_half", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0},
         {"v8_u8", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
         {"v8_takes_bytes", SP_HEAD_YOLOV8, 1, 0, 1, 0, 0, .bytes = true},
-        {"v8_quantised", SP_HEAD_YOLOV8, 1, 0, 1, 1, 0},
+        {"v8_quantized", SP_HEAD_YOLOV8, 1, 0, 1, 1, 0},
         {"v8_no_person", SP_HEAD_YOLOV8, 2, -1, 1, 0, 1},
         {"v8_coco", SP_HEAD_YOLOV8, 80, 0, 1, 0, 79},
         {"v5", SP_HEAD_YOLOV5, 80, 0, 1, 0, 79},
@@ -435,7 +435,7 @@ static void test_the_bundled_model(void **state)
     assert_int_equal(model.classes, 1);
     assert_int_equal(model.fixed_batch + model.fixed_width_px + model.fixed_height_px, 0);
     assert_int_equal(model.layout, SPOTON_LAYOUT_NCHW);
-    assert_false(model.quantised);
+    assert_false(model.quantized);
 }
 
 int main(void)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .net import STRIDES, Conv, Csp
-from .quantise import stop_rounding
+from .quantize import stop_rounding
 
 
 class FusedConv(nn.Module):

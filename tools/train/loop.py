@@ -17,7 +17,7 @@ from . import TrainError
 from .draw import Batch, draw_batch
 from .loss import detection_loss, teacher_loss
 from .net import all_centres, save_weights
-from .quantise import start_rounding
+from .quantize import start_rounding
 
 WARM_UP_STEPS = 200
 LAST_RATE = 0.01

@@ -23,7 +23,7 @@ SIZES = {
 
 
 class Conv(nn.Module):
-    """Convolution, batch norm, ReLU6. `rounding` is set in a quantisation-aware end."""
+    """Convolution, batch norm, ReLU6. `rounding` is set in a quantization-aware end."""
 
     def __init__(self, inputs, outputs, kernel=1, stride=1):
         super().__init__()

@@ -122,7 +122,7 @@ static int check_precision(struct spoton_engine *engine, enum spoton_precision w
 {
     bool half = engine->model.input.element == SPOTON_ELEMENT_F16; /* so of the fused one, too */
     engine->precision = half ? SPOTON_PRECISION_F16 : SPOTON_PRECISION_F32;
-    if (engine->model.quantised)
+    if (engine->model.quantized)
         engine->precision = SPOTON_PRECISION_INT8;
     if (engine->model.tensorrt && wanted != SPOTON_PRECISION_AUTO) {
         engine->precision = wanted;
@@ -134,8 +134,8 @@ static int check_precision(struct spoton_engine *engine, enum spoton_precision w
                         "makes one; or use PRECISION=auto");
     if (wanted == SPOTON_PRECISION_BF16)
         return ort_fail(error, error_bytes, "bf16 is for TensorRT; use auto, f32 or f16");
-    if (wanted == SPOTON_PRECISION_INT8 && !engine->model.quantised)
-        return ort_fail(error, error_bytes, "int8 needs a quantised model file; use auto or f32");
+    if (wanted == SPOTON_PRECISION_INT8 && !engine->model.quantized)
+        return ort_fail(error, error_bytes, "int8 needs a quantized model file; use auto or f32");
     return 0;
 }
 

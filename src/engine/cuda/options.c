@@ -146,7 +146,7 @@ static void add_profile(struct cuda_provider *provider, const char *key, const c
 
 void cuda_tensorrt_options(struct cuda_provider *provider, const struct cuda_options *options,
                            const struct spoton_engine_options *engine, const char *input_name,
-                           bool quantised)
+                           bool quantized)
 {
     enum spoton_precision precision = engine->precision;
     bool f16 = precision == SPOTON_PRECISION_F16 || precision == SPOTON_PRECISION_AUTO ||
@@ -158,7 +158,7 @@ void cuda_tensorrt_options(struct cuda_provider *provider, const struct cuda_opt
         add(provider, "trt_max_workspace_size", "%lld", (long long)options->workspace_mib << 20);
     add(provider, "trt_fp16_enable", f16 ? "1" : "0");
     add(provider, "trt_bf16_enable", bf16 ? "1" : "0");
-    add(provider, "trt_int8_enable", quantised ? "1" : "0");
+    add(provider, "trt_int8_enable", quantized ? "1" : "0");
     add_profile(provider, "trt_profile_min_shapes", input_name, engine, 1);
     add_profile(provider, "trt_profile_opt_shapes", input_name, engine, engine->batch);
     add_profile(provider, "trt_profile_max_shapes", input_name, engine, engine->batch);

@@ -48,7 +48,7 @@ void cuda_provider_options(struct cuda_provider *provider, const struct cuda_opt
  * images; a profile goes from one image to `batch`. */
 void cuda_tensorrt_options(struct cuda_provider *provider, const struct cuda_options *options,
                            const struct spoton_engine_options *engine, const char *input_name,
-                           bool quantised);
+                           bool quantized);
 
 /* Whether a runtime's text says that memory ran out. */
 bool cuda_is_out_of_memory(const char *text);

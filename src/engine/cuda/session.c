@@ -47,7 +47,7 @@ static int append_tensorrt(struct cuda_model *model, OrtSessionOptions *settings
     struct cuda_provider *list = calloc(1, sizeof *list);
     if (!list)
         return ort_fail(error, error_bytes, "out of memory");
-    cuda_tensorrt_options(list, &model->options, options, model->input.name, model->quantised);
+    cuda_tensorrt_options(list, &model->options, options, model->input.name, model->quantized);
     int result = ort_check(ort, ort->api->CreateTensorRTProviderOptions(&provider),
                            "TensorRT provider", error, error_bytes);
     if (result == 0)
@@ -151,7 +151,7 @@ static int open_size(struct cuda_model *model, const struct spoton_engine_option
         const int64_t nhwc[4] = {1, options->height, options->width, 3};
         model->input = info->input[0];
         memcpy(model->input.dims, model->layout == SPOTON_LAYOUT_NCHW ? nchw : nhwc, sizeof nchw);
-        model->quantised = info->quantised;
+        model->quantized = info->quantized;
         result = append_providers(model, settings, options, error, error_bytes);
     }
     if (result == 0)

@@ -26,7 +26,7 @@ struct cuda_model {
     struct spoton_tensor output[SPOTON_TENSORS_MAX]; /* dims[0] is 1: of one image */
     size_t output_count[SPOTON_TENSORS_MAX];         /* elements of one image */
     int outputs;
-    bool quantised;
+    bool quantized;
     struct fused_model *fused; /* runs in place of the sessions, or NULL */
     float input_scale;         /* of the fused: what the input's numbers are divided by */
     bool tensorrt;             /* it is really used */

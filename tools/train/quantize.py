@@ -1,4 +1,4 @@
-"""A quantisation-aware end: int8's rounding happens in training, so that the weights get used to it.
+"""A quantization-aware end: int8's rounding happens in training, so that the weights get used to it.
 
 Weights round to 255 steps per output channel (batch norm scales a channel as a whole, so folding it
 in later changes nothing), activations to 256 steps between 0 and the largest seen, at most ReLU6's
