@@ -148,7 +148,7 @@ def test_doctor_tells_the_batch(spoton, env, says):
 
 
 @pytest.mark.openvino
-def test_doctor_looks_at_a_corrupt_model(spoton, tmp_path):
+def test_doctor_checks_a_corrupt_model(spoton, tmp_path):
     model = tmp_path / "cut.onnx"
     model.write_bytes((ROOT / "models" / "person.onnx").read_bytes()[:100000])
     done = spoton("doctor", "--yolo-model-path", model, engine=None)

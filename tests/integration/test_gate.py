@@ -1,4 +1,4 @@
-"""The gate for INT8 without a card, when the server starts: what cameras that say nothing do to it."""
+"""The quantization check of an INT8 model without a manifest at the start of the server: cameras that deliver no frame.
 
 import contextlib
 import signal
