@@ -1,4 +1,5 @@
 /* Entry point: selects the command, handles signals and the exit code. */
+#include "base/nearest.h"
 #include "base/redact.h"
 #include "command/arguments.h"
 #include "command/command.h"

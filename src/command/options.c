@@ -1,6 +1,7 @@
 #include "command/options_table.h"
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/redact.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 #include "config/settings.h"
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "config/table.h"
 
 #include <assert.h>

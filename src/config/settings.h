@@ -155,7 +155,3 @@ void sp_settings_each(const struct sp_settings *settings,
 void sp_settings_print_help(FILE *to);     /* for --help-settings */
 void sp_settings_print_man(FILE *to);      /* for spoton-settings(5), man(7) */
 void sp_settings_print_markdown(FILE *to); /* docs/CONFIG.md */
-
-/* For "did you mean": the word nearest to `word` by edit distance (Damerau-Levenshtein), else the
- * shortest that contains it, else NULL. words: NULL-terminated. */
-const char *sp_nearest_word(const char *word, const char *const *words);

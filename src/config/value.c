@@ -1,71 +1,18 @@
+#include "base/number.h"
 #include "base/redact.h"
 #include "config/table.h"
 
 #include <errno.h>
-#include <locale.h>
-#include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* Decimal points stay points whatever locale the process runs in. */
-static locale_t c_locale;
-
-static void make_c_locale(void)
-{
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
-
-static locale_t plain_locale(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_c_locale);
-    return c_locale;
-}
-
-static size_t digits(const char *s)
-{
-    return strspn(s, "0123456789");
-}
-
-/* -?digits */
-static bool is_whole(const char *s)
-{
-    s += *s == '-';
-    size_t n = digits(s);
-    return n > 0 && s[n] == '\0';
-}
-
-/* -?digits[.digits][e[+-]digits], digits on one side of the point at least: no hexadecimal, no
- * infinity. */
-static bool is_decimal(const char *s)
-{
-    s += *s == '-';
-    size_t whole = digits(s), part = 0;
-    s += whole;
-    if (*s == '.') {
-        part = digits(++s);
-        s += part;
-    }
-    if (whole + part == 0)
-        return false;
-    if (*s == 'e' || *s == 'E') {
-        s++;
-        s += *s == '-' || *s == '+';
-        if (digits(s) == 0)
-            return false;
-        s += digits(s);
-    }
-    return *s == '\0';
-}
 
 static enum sp_setting_verdict parse_integer(const struct sp_setting_row *row, const char *value,
                                              void *field)
 {
     int number = 0;
     if (!row->zero || strcasecmp(value, row->zero) != 0) {
-        if (!is_whole(value))
+        if (!sp_number_is_whole(value))
             return SP_VALUE_MALFORMED;
         errno = 0;
         long long wide = strtoll(value, NULL, 10);
@@ -83,12 +30,11 @@ static enum sp_setting_verdict parse_integer(const struct sp_setting_row *row, c
 static enum sp_setting_verdict parse_real(const struct sp_setting_row *row, const char *value,
                                           void *field)
 {
-    if (!is_decimal(value))
+    double number;
+    if (!sp_number_read(value, &number))
         return SP_VALUE_MALFORMED;
-    double number = strtod_l(value, NULL, plain_locale());
     if (!(number >= row->low && number <= row->high))
         return SP_VALUE_OUT_OF_RANGE;
-    number += 0.0; /* "-0" becomes 0 */
     memcpy(field, &number, sizeof number);
     return SP_VALUE_GOOD;
 }
@@ -170,18 +116,6 @@ enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const
     return parse_text(row, value, field);
 }
 
-/* The fewest digits that read back to the same double. */
-static void format_real(double number, char *out, size_t out_bytes)
-{
-    locale_t now = uselocale(plain_locale());
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(out, out_bytes, "%.*g", precision, number);
-        if (strtod_l(out, NULL, plain_locale()) == number)
-            break;
-    }
-    uselocale(now);
-}
-
 void sp_setting_format(const struct sp_setting_row *row, const struct sp_settings *settings,
                        char *out, size_t out_bytes)
 {
@@ -198,7 +132,7 @@ void sp_setting_format(const struct sp_setting_row *row, const struct sp_setting
         return;
     case SP_SETTING_REAL:
         memcpy(&real, field, sizeof real);
-        format_real(real, out, out_bytes);
+        sp_number_format(real, out, out_bytes);
         return;
     case SP_SETTING_SWITCH:
         snprintf(out, out_bytes, "%s", *(const bool *)field ? "true" : "false");
@@ -246,8 +180,8 @@ static void list_choices(const struct sp_setting_row *row, char out[SP_ALLOWED_B
 void sp_setting_allowed(const struct sp_setting_row *row, char out[SP_ALLOWED_BYTES])
 {
     char low[32], high[32];
-    format_real(row->low, low, sizeof low);
-    format_real(row->high, high, sizeof high);
+    sp_number_format(row->low, low, sizeof low);
+    sp_number_format(row->high, high, sizeof high);
     switch (row->type) {
     case SP_SETTING_INTEGER:
         /* %d and not the texts above: they would say 1e+04 */

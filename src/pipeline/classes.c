@@ -1,5 +1,6 @@
 #include "pipeline/classes.h"
 
+#include "base/nearest.h"
 #include "config/settings.h"
 
 #include <stdio.h>

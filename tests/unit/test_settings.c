@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/nearest.h"
 #include "config/settings.h"
 #include "config/table.h"
 #include "spoton/engine.h"

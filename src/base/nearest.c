@@ -1,4 +1,4 @@
-#include "config/settings.h"
+#include "base/nearest.h"
 
 #include <string.h>
 

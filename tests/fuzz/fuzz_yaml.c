@@ -1,0 +1,48 @@
+/* A YAML document of any bytes. Each node of what was accepted lies in its text, inside its parent,
+ * and its text has no NUL. */
+#include "base/yaml.h"
+
+#include "fuzz.h"
+
+static void check(const struct sp_yaml_node *node, size_t bytes)
+{
+    char path[SP_YAML_PATH_BYTES], shown[32];
+    struct sp_error err = {0};
+    double number;
+    int count = 0;
+    FUZZ_CHECK(node->line >= 1 && node->column >= 1);
+    FUZZ_CHECK(node->begin <= node->end && node->end <= bytes);
+    if (node->parent)
+        FUZZ_CHECK(node->begin >= node->parent->begin);
+    sp_yaml_path(node, path);
+    sp_yaml_show(node, shown, sizeof shown);
+    FUZZ_CHECK(strchr(shown, '\n') == NULL && strchr(path, '\n') == NULL);
+    fuzz_check_result(sp_yaml_number(node, 0, 1, &number, &err), &err);
+    for (const struct sp_yaml_node *child = node->first; child; child = child->next, count++) {
+        FUZZ_CHECK(child->parent == node && (node->kind == SP_YAML_MAP) == (child->key != NULL));
+        if (child->key)
+            FUZZ_CHECK(sp_yaml_get(node, child->key->text) == child);
+        if (count < 64) /* paths of many items cost a walk each */
+            check(child, bytes);
+    }
+    FUZZ_CHECK(count == node->count);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct sp_yaml *document = NULL;
+    struct sp_error err = {0};
+    char *text = fuzz_text(data, bytes);
+    int result = sp_yaml_read_text(&document, text, bytes, "spoton.yaml", &err);
+    free(text);
+    fuzz_check_result(result, &err);
+    FUZZ_CHECK((result == SP_OK) == (document != NULL));
+    if (!document)
+        return 0;
+    size_t source_bytes;
+    sp_yaml_source(document, &source_bytes);
+    FUZZ_CHECK(source_bytes == bytes);
+    check(sp_yaml_root(document), bytes);
+    sp_yaml_close(document);
+    return 0;
+}
