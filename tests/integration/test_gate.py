@@ -1,4 +1,4 @@
-"""The quantization check of an INT8 model without a manifest at the start of the server: cameras that deliver no frame.
+"""The quantization check of an INT8 model without a manifest at the start of the server: cameras that deliver no frame."""
 
 import contextlib
 import signal
