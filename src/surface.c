@@ -7,13 +7,13 @@
 /* Pinned memory if the engine has it, for full transfer speed. */
 static uint8_t *alloc_host(const struct spoton_engine_api *gpu, size_t bytes)
 {
-    return gpu->host_alloc ? gpu->host_alloc(bytes) : malloc(bytes);
+    return gpu->device_api->host_alloc ? gpu->device_api->host_alloc(bytes) : malloc(bytes);
 }
 
 static void free_host(const struct spoton_engine_api *gpu, uint8_t *memory)
 {
-    if (memory && gpu->host_free)
-        gpu->host_free(memory);
+    if (memory && gpu->device_api->host_free)
+        gpu->device_api->host_free(memory);
     else
         free(memory);
 }
@@ -48,14 +48,14 @@ int sp_surface_take(struct spoton_surface **out, const struct spoton_engine_api 
                     struct sp_error *err)
 {
     char text[256] = "";
-    int result = gpu->surface_take(decoding, image, out, text, sizeof text);
+    int result = gpu->device_api->surface_take(decoding, image, out, text, sizeof text);
     return result < 0 ? gpu_error(result, text, err) : SP_OK;
 }
 
 static void release(void *owner)
 {
     struct sp_frame *frame = owner;
-    frame->gpu->surface_free(frame->surface);
+    frame->gpu->device_api->surface_free(frame->surface);
     free_host(frame->gpu, frame->fetched);
 }
 
@@ -84,7 +84,8 @@ static int fetch(struct sp_frame *frame, struct sp_error *err)
     if (!frame->fetched)
         return sp_fail(err, SP_ERR_NO_MEMORY, "frame of %dx%d: out of memory", frame->width_px,
                        frame->height_px);
-    int result = frame->gpu->surface_read(frame->surface, frame->fetched, text, sizeof text);
+    int result =
+        frame->gpu->device_api->surface_read(frame->surface, frame->fetched, text, sizeof text);
     if (result < 0) {
         free_host(frame->gpu, frame->fetched);
         frame->fetched = NULL;

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "frame.h"
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 /* The frame in the engine's terms: planes (unless it has a surface), size and color. */
 struct spoton_image sp_frame_image(const struct sp_frame *frame);

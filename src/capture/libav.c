@@ -186,7 +186,7 @@ static int make_frame(struct sp_libav *s, AVFrame *image, struct sp_frame **out,
     if (surface && rc == SP_OK)
         sp_frame_attach(*out, s->options.gpu.api, surface);
     else if (surface)
-        s->options.gpu.api->surface_free(surface);
+        s->options.gpu.api->device_api->surface_free(surface);
     if (s->gpu && !surface && !s->cpu_logged)
         sp_log(SP_LOG_WARNING, "%s: %s %s", s->name,
                plain ? "decoded on the CPU: the GPU has no memory or rejects this stream"

@@ -65,8 +65,8 @@ static bool attach(struct sp_libav_gpu *g, AVCodecContext *decoder, const struct
                    int device, char *why, size_t why_bytes)
 {
     void *context, *stream;
-    if (g->api->decoding_open(&g->decoding, device, gpu->backend_options, &context, &stream, why,
-                              why_bytes) < 0)
+    if (g->api->device_api->decoding_open(&g->decoding, device, gpu->backend_options, &context,
+                                          &stream, why, why_bytes) < 0)
         return false;
     why[0] = '\0';
     if (!context)
@@ -106,7 +106,7 @@ void sp_libav_gpu_close(struct sp_libav_gpu *gpu)
 {
     if (!gpu)
         return;
-    gpu->api->decoding_close(gpu->decoding);
+    gpu->api->device_api->decoding_close(gpu->decoding);
     free(gpu);
 }
 

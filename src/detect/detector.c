@@ -211,7 +211,7 @@ static void use_device_head(struct sp_detector *detector)
     if (!wanted || !sp_device_head(&head, wanted, &detector->model, &detector->head,
                                    detector->width_px, detector->height_px))
         snprintf(text, sizeof text, "this head type is decoded on the CPU");
-    else if (detector->api->use_head(detector->engine, &head, text, sizeof text) == 0)
+    else if (detector->api->device_api->use_head(detector->engine, &head, text, sizeof text) == 0)
         detector->takes_images = true;
     free(wanted);
     if (!detector->takes_images)
@@ -313,11 +313,12 @@ static int put_image(struct sp_detector *detector, struct sp_detector_request *r
     if (result < 0)
         return result;
     if (frame->surface && frame->gpu == detector->api)
-        result = detector->api->put_surface(detector->engine, request->index, request->images,
-                                            &image, frame->surface, text, sizeof text);
+        result = detector->api->device_api->put_surface(detector->engine, request->index,
+                                                        request->images, &image, frame->surface,
+                                                        text, sizeof text);
     else
-        result = detector->api->put_image(detector->engine, request->index, request->images, &image,
-                                          text, sizeof text);
+        result = detector->api->device_api->put_image(detector->engine, request->index,
+                                                      request->images, &image, text, sizeof text);
     if (result < 0)
         return engine_error(detector->api, result, text, err);
     request->image[request->images++].detection_count = 0;
@@ -365,8 +366,8 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_request 
     char text[ENGINE_ERROR_BYTES] = "";
     request->submitted_us = request->finished_us = sp_clock_us();
     int result = detector->takes_images && request->images == 0
-                     ? detector->api->submit_again(detector->engine, request->index,
-                                                   detector->batch, text, sizeof text)
+                     ? detector->api->device_api->submit_again(detector->engine, request->index,
+                                                               detector->batch, text, sizeof text)
                      : detector->api->submit(detector->engine, request->index, text, sizeof text);
     return result < 0 ? engine_error(detector->api, result, text, err) : SP_OK;
 }
@@ -379,8 +380,8 @@ static int collect_boxes(struct sp_detector *detector, struct sp_detector_reques
     request->finished_us = sp_clock_us();
     for (int i = 0; i < request->images && result >= 0; ++i) {
         const struct spoton_box *boxes = NULL;
-        result =
-            detector->api->boxes(detector->engine, request->index, i, &boxes, text, sizeof text);
+        result = detector->api->device_api->boxes(detector->engine, request->index, i, &boxes, text,
+                                                  sizeof text);
         if (result >= 0)
             request->image[i].detection_count = sp_device_detections(
                 boxes, result, &request->image[i].geometry, request->image[i].detections);

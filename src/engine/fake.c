@@ -13,7 +13,7 @@
  * only_device=N (the other options apply to this device only). Surfaces "on a device" are in host
  * memory. Any existing file is a model, and so is the word "fake". Mean and deviation are not
  * supported. */
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -523,6 +523,14 @@ static void fake_surface_free(struct spoton_surface *surface)
 
 __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
 {
+    static const struct spoton_device_api device_api = {
+        .struct_bytes = sizeof device_api,
+        .decoding_open = fake_decoding_open,
+        .decoding_close = fake_decoding_close,
+        .surface_take = fake_surface_take,
+        .surface_read = fake_surface_read,
+        .surface_free = fake_surface_free,
+    };
     static const struct spoton_engine_api api = {
         .abi = SPOTON_ENGINE_ABI,
         .struct_bytes = sizeof api,
@@ -537,11 +545,7 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .wait = fake_wait,
         .output = fake_output,
         .device = fake_device,
-        .decoding_open = fake_decoding_open,
-        .decoding_close = fake_decoding_close,
-        .surface_take = fake_surface_take,
-        .surface_read = fake_surface_read,
-        .surface_free = fake_surface_free,
+        .device_api = &device_api,
     };
     return &api;
 }

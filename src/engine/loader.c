@@ -86,13 +86,13 @@ static int check_api(const struct spoton_engine_api *api, const char *path, stru
             err, SP_ERR_UNSUPPORTED,
             "engine plugin %s: built for interface version %u, but this program has %u; rebuild it",
             path, api->abi, SPOTON_ENGINE_ABI);
-    if (api->struct_bytes < offsetof(struct spoton_engine_api, use_head) || !api->name ||
+    if (api->struct_bytes < offsetof(struct spoton_engine_api, device) || !api->name ||
         !api->probe || !api->inspect || !api->open || !api->close || !api->describe ||
         !api->input || !api->submit || !api->wait || !api->output)
         return sp_fail(
             err, SP_ERR_UNSUPPORTED,
             "engine plugin %s: incomplete interface (%zu bytes, %zu expected); rebuild it", path,
-            api->struct_bytes, offsetof(struct spoton_engine_api, use_head));
+            api->struct_bytes, offsetof(struct spoton_engine_api, device));
     return SP_OK;
 }
 

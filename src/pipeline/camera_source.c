@@ -23,8 +23,8 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .interrupted = &camera->interrupted,
     };
     if (spoton_engine_takes_images(p->engine))
-        options.memory = (struct sp_source_memory){.alloc = p->engine->host_alloc,
-                                                   .release = p->engine->host_free};
+        options.memory = (struct sp_source_memory){.alloc = p->engine->device_api->host_alloc,
+                                                   .release = p->engine->device_api->host_free};
     int result = sp_source_open(source, &options, err);
     if (result < 0) {
         sp_camera_leave_gpu(camera);

@@ -37,7 +37,7 @@ void sp_jpeg_close(struct sp_jpeg *jpeg)
     if (!jpeg)
         return;
     if (jpeg->gpu)
-        jpeg->place.api->jpeg_close(jpeg->gpu);
+        jpeg->place.api->device_api->jpeg_close(jpeg->gpu);
     tjDestroy(jpeg->compressor);
     sp_canvas_release(&jpeg->scratch);
     free(jpeg->data);
@@ -65,7 +65,7 @@ static void give_up(struct sp_jpeg *jpeg, const char *why)
         sp_log(SP_LOG_WARNING, "JPEG is compressed on the CPU, not on GPU %d: %s",
                jpeg->place.device, why);
     if (jpeg->gpu)
-        jpeg->place.api->jpeg_close(jpeg->gpu);
+        jpeg->place.api->device_api->jpeg_close(jpeg->gpu);
     jpeg->gpu = NULL;
     jpeg->place.api = NULL;
 }
@@ -81,8 +81,8 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
     int result = 0;
     struct spoton_jpeg *gpu = NULL;
     if (!jpeg->gpu)
-        result =
-            api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.backend_options, why, sizeof why);
+        result = api->device_api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.backend_options,
+                                            why, sizeof why);
     if (gpu && result == 0)
         jpeg->gpu = gpu;
     struct spoton_image image = {.width = canvas->width_px, .height = canvas->height_px};
@@ -91,7 +91,8 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
         image.stride_bytes[i] = canvas->stride_bytes[i];
     }
     if (result == 0)
-        result = api->jpeg_encode(jpeg->gpu, &image, quality, data, bytes, why, sizeof why);
+        result =
+            api->device_api->jpeg_encode(jpeg->gpu, &image, quality, data, bytes, why, sizeof why);
     if (result < 0)
         give_up(jpeg, why);
     return result == 0;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "render/draw.h"
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 struct sp_jpeg;
 

@@ -41,7 +41,7 @@ static void make_images(const struct spoton_engine_api *api, const char *path)
     unsigned seed = 1;
     bool takes = spoton_engine_takes_images(api);
     for (int i = 0; i < FRAMES; ++i) {
-        uint8_t *planes = takes ? api->host_alloc(IMAGE_BYTES) : malloc(IMAGE_BYTES);
+        uint8_t *planes = takes ? api->device_api->host_alloc(IMAGE_BYTES) : malloc(IMAGE_BYTES);
         if (!planes)
             die("no memory for frames");
         if (!file || fread(planes, 1, IMAGE_BYTES, file) != IMAGE_BYTES)
@@ -70,7 +70,8 @@ static void move_to_gpu(const struct spoton_engine_api *api)
     void *context, *stream;
     if (!spoton_engine_decodes(api))
         die("the engine has no memory on a device for frames");
-    if (api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text) < 0)
+    if (api->device_api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text) <
+        0)
         die(text);
     for (int i = 0; i < FRAMES; ++i) {
         struct spoton_image image = sp_frame_image(&frames[i]);
@@ -79,7 +80,7 @@ static void move_to_gpu(const struct spoton_engine_api *api)
             die(err.text);
         sp_frame_attach(&frames[i], api, surface);
     }
-    api->decoding_close(decoding);
+    api->device_api->decoding_close(decoding);
 }
 
 static int compare(const void *a, const void *b)

@@ -62,8 +62,9 @@ static struct spoton_decoding *open_decoding(const struct spoton_engine_api *api
     void *context, *stream;
     char text[128] = "";
     assert_true(spoton_engine_decodes(api));
-    assert_int_equal(api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text),
-                     0);
+    assert_int_equal(
+        api->device_api->decoding_open(&decoding, 0, NULL, &context, &stream, text, sizeof text),
+        0);
     return decoding;
 }
 
@@ -132,7 +133,7 @@ static void test_a_image_on_a_device_is_fetched_when_it_is_read(void **state)
         sp_frame_unref(frame);
         assert_int_equal(released, 1);
     }
-    api->decoding_close(decoding);
+    api->device_api->decoding_close(decoding);
     struct sp_frame *plain = sp_frame_pool_get(pool);
     fill_frame(plain, planes, SP_PIXEL_I420);
     assert_int_equal(sp_frame_fetch(plain, NULL), SP_OK);
@@ -163,10 +164,12 @@ static void test_what_cannot_be_fetched_is_an_error(void **state)
                  {SPOTON_DEVICE_LOST, SP_ERR_DEVICE}};
     static uint8_t planes[3][H * STRIDE];
     struct spoton_engine_api api = *load_fake();
+    struct spoton_device_api device_api = *api.device_api;
+    device_api.surface_read = failing_read;
+    api.device_api = &device_api;
     struct spoton_decoding *decoding = open_decoding(&api);
     struct sp_frame_pool *pool;
     assert_int_equal(sp_frame_pool_open(&pool, NULL), SP_OK);
-    api.surface_read = failing_read;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sp_error err = {0};
         struct sp_frame *frame = sp_frame_pool_get(pool);
@@ -181,7 +184,7 @@ static void test_what_cannot_be_fetched_is_an_error(void **state)
         assert_int_equal(reads, 2);
         sp_frame_unref(frame);
     }
-    api.decoding_close(decoding);
+    api.device_api->decoding_close(decoding);
     sp_frame_pool_close(pool);
 }
 
@@ -217,7 +220,7 @@ static void test_several_may_fetch_at_once(void **state)
         }
         sp_frame_unref(frame);
     }
-    api->decoding_close(decoding);
+    api->device_api->decoding_close(decoding);
     sp_frame_pool_close(pool);
 }
 

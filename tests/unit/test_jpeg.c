@@ -127,11 +127,11 @@ static void test_colors_by_a_device(void **state)
     struct spoton_jpeg *probe = NULL;
     char text[256] = "no plugin";
     if (UNDER_TSAN || sp_engine_load(&api, "cuda", NULL) < 0 ||
-        api->jpeg_open(&probe, 0, NULL, text, sizeof text) < 0) {
+        api->device_api->jpeg_open(&probe, 0, NULL, text, sizeof text) < 0) {
         print_message("skipped: %s\n", text);
         skip();
     }
-    api->jpeg_close(probe);
+    api->device_api->jpeg_close(probe);
     check_colors((struct sp_jpeg_device){.api = api});
 }
 
@@ -186,10 +186,11 @@ static bool encode_once(struct sp_jpeg *jpeg, const struct sp_canvas *canvas)
 static void test_a_device_compresses_until_it_fails(void **state)
 {
     (void)state;
-    struct spoton_engine_api api = {.struct_bytes = sizeof api,
-                                    .jpeg_open = stub_open,
-                                    .jpeg_close = stub_close,
-                                    .jpeg_encode = stub_encode};
+    const struct spoton_device_api device_api = {.struct_bytes = sizeof device_api,
+                                                 .jpeg_open = stub_open,
+                                                 .jpeg_close = stub_close,
+                                                 .jpeg_encode = stub_encode};
+    struct spoton_engine_api api = {.struct_bytes = sizeof api, .device_api = &device_api};
     char options[16] = "graphs=0";
     struct sp_jpeg_device place = {.api = &api, .device = 3, .backend_options = options};
     struct sp_canvas canvas = color_canvas(64, 48, SP_MATRIX_BT709, false);

@@ -177,9 +177,10 @@ static void test_without_a_gpu_the_cpu_decodes(void **state)
         print_message("skipped: there is a driver\n");
         skip();
     }
-    const struct spoton_engine_api api = {.struct_bytes = sizeof api,
-                                          .decoding_open = open_decoding,
-                                          .decoding_close = close_decoding};
+    const struct spoton_device_api device_api = {.struct_bytes = sizeof device_api,
+                                                 .decoding_open = open_decoding,
+                                                 .decoding_close = close_decoding};
+    const struct spoton_engine_api api = {.struct_bytes = sizeof api, .device_api = &device_api};
     struct read_options with = {.gpu = {.api = &api,
                                         .backend_options = "graphs=0",
                                         .user = &asked,

@@ -124,7 +124,7 @@ static void close_sim(void *self)
 {
     struct sim *s = self;
     if (s->decoding)
-        s->options.gpu.api->decoding_close(s->decoding);
+        s->options.gpu.api->device_api->decoding_close(s->decoding);
     if (s->memory)
         drop_memory(s->memory);
     free(s);
@@ -164,8 +164,9 @@ static int open_decoding(struct sim *s, struct sp_error *err)
     void *context, *stream;
     info_of(s, &info);
     int device = gpu->choose_device(gpu->user, &info);
-    if (device >= 0 && gpu->api->decoding_open(&s->decoding, device, gpu->backend_options, &context,
-                                               &stream, why, sizeof why) < 0)
+    if (device >= 0 &&
+        gpu->api->device_api->decoding_open(&s->decoding, device, gpu->backend_options, &context,
+                                            &stream, why, sizeof why) < 0)
         return sp_fail(err, SP_ERR_ENGINE, "sim: gpu=1: %s", why);
     return SP_OK;
 }

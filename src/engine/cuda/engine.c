@@ -421,6 +421,24 @@ static int cuda_boxes(struct spoton_engine *engine, int index, int image_index,
 
 __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_engine_entry(void)
 {
+    static const struct spoton_device_api device_api = {
+        .struct_bytes = sizeof device_api,
+        .use_head = cuda_use_head,
+        .put_image = cuda_put_image,
+        .host_alloc = cuda_host_alloc,
+        .host_free = cuda_host_free,
+        .boxes = cuda_boxes,
+        .submit_again = cuda_submit_again,
+        .decoding_open = cuda_decoding_open,
+        .decoding_close = cuda_decoding_close,
+        .surface_take = cuda_surface_take,
+        .surface_read = cuda_surface_read,
+        .surface_free = cuda_surface_free,
+        .put_surface = cuda_put_surface,
+        .jpeg_open = cuda_jpeg_open,
+        .jpeg_close = cuda_jpeg_close,
+        .jpeg_encode = cuda_jpeg_encode,
+    };
     static const struct spoton_engine_api api = {
         .abi = SPOTON_ENGINE_ABI,
         .struct_bytes = sizeof api,
@@ -434,22 +452,8 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .submit = cuda_submit,
         .wait = cuda_wait,
         .output = cuda_output,
-        .use_head = cuda_use_head,
-        .put_image = cuda_put_image,
-        .host_alloc = cuda_host_alloc,
-        .host_free = cuda_host_free,
-        .boxes = cuda_boxes,
-        .submit_again = cuda_submit_again,
         .device = cuda_device,
-        .decoding_open = cuda_decoding_open,
-        .decoding_close = cuda_decoding_close,
-        .surface_take = cuda_surface_take,
-        .surface_read = cuda_surface_read,
-        .surface_free = cuda_surface_free,
-        .put_surface = cuda_put_surface,
-        .jpeg_open = cuda_jpeg_open,
-        .jpeg_close = cuda_jpeg_close,
-        .jpeg_encode = cuda_jpeg_encode,
+        .device_api = &device_api,
     };
     return &api;
 }

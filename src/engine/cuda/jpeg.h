@@ -1,7 +1,7 @@
 /* JPEG by nvJPEG, whose library is looked for at run time. Private to the plugin. */
 #pragma once
 
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "activation.h"
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>

@@ -6,7 +6,7 @@
  * it sleeps until it is done, so that no owner of a surface waits for one. */
 #pragma once
 
-#include "spoton/engine.h"
+#include "spoton/device.h"
 
 #include <stdint.h>
 
