@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/redact.h"
+#include "command/camera_name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -320,7 +321,7 @@ static int add_words_as_cameras(struct parser *parser)
 {
     for (int i = 0; i < parser->word_count; i++) {
         char name[SP_CAMERA_NAME_BYTES];
-        sp_options_camera_name(&parser->options->settings, parser->word[i], name);
+        sp_camera_name_from_url(&parser->options->settings, parser->word[i], name);
         int result = sp_settings_add_camera(&parser->options->settings, name, parser->word[i],
                                             false, "the command line", parser->err);
         if (result != SP_OK)

@@ -73,9 +73,3 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
 
 /* For --help: usage, the command's own options, one line on settings. */
 void sp_options_print_help(const struct sp_command_usage *usage, FILE *to);
-
-/* Derives a camera's name from its URL: the file's base name without extension, or the host,
- * reduced to safe characters; "-2", "-3", ... if `settings` has that name already. Never contains a
- * part of the user name or password. */
-void sp_options_camera_name(const struct sp_settings *settings, const char *url,
-                            char out[SP_CAMERA_NAME_BYTES]);

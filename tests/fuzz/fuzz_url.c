@@ -3,6 +3,7 @@
 #include "api/api.h"
 #include "base/redact.h"
 #include "capture/sim/sim.h"
+#include "command/camera_name.h"
 #include "command/options.h"
 
 #include "fuzz.h"
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         FUZZ_CHECK(out[0] != '/' || strncmp(out, "/usr/share/", 11) == 0 ||
                    strncmp(out, "/dev/video", 10) == 0);
         FUZZ_CHECK(!strstr(out, "/../") || strstr(out, "://"));
-        sp_options_camera_name(&settings, out, name);
+        sp_camera_name_from_url(&settings, out, name);
         FUZZ_CHECK(sp_settings_check_camera(name, out, "fuzz", &err) == SP_OK);
     }
     if (sp_settings_check_camera("fuzz", text, "fuzz", &(struct sp_error){0}) == SP_OK)

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "command/camera_name.h"
 #include "command/options.h"
 
 #include "unit.h"
@@ -293,7 +294,7 @@ static void test_camera_names(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[SP_CAMERA_NAME_BYTES];
         sp_settings_default(&options.settings);
-        sp_options_camera_name(&options.settings, cases[i].url, name);
+        sp_camera_name_from_url(&options.settings, cases[i].url, name);
         assert_string_equal(name, cases[i].name);
         assert_int_equal(sp_settings_add_camera(&options.settings, name, "x", false, "here", NULL),
                          SP_OK);
