@@ -16,7 +16,7 @@ LINES_MAX = 600
 
 # Values passed between stages: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
 VALUES = {"capacity", "class_names", "engine_error", "frame", "surface", "detection", "track", "stage", "world_position"}
-STAGES = {"capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish"}
+STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish"}
 # Which rooms a room may include, besides itself. "" are the values.
 ALLOWED = {
     "base": set(),

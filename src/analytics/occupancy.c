@@ -1,0 +1,110 @@
+#include "analytics/occupancy.h"
+
+#include <math.h>
+
+static const double SHARE[SP_OCCUPANCY_SHARES] = {0.4, 0.6, 0.75, 0.87, 0.95, 0.99};
+static const double MISSED_BESIDE = 0.01;    /* entries, exits missed for each one seen */
+static const double MISSED_A_SECOND = 0.001; /* and without any */
+static const double WEIGHT = 0.17;           /* of an observation */
+static const double FALSE_SEEN = 0.05;       /* expected number of false positives */
+
+static void normalize(struct sp_occupancy *o)
+{
+    double sum = 0;
+    for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
+            sum += o->p[s][n];
+    for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
+            o->p[s][n] = sum > 0 ? o->p[s][n] / sum : 1;
+}
+
+void sp_occupancy_start(struct sp_occupancy *o)
+{
+    for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
+            o->p[s][n] = pow(0.97, n);
+    normalize(o);
+}
+
+/* One less, the same, and one more, with these probabilities. */
+static void shift(struct sp_occupancy *o, double less, double more)
+{
+    double same = 1 - less - more;
+    for (int s = 0; s < SP_OCCUPANCY_SHARES; s++) {
+        double *p = o->p[s], before = 0;
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++) {
+            double here = p[n], after = n < SP_OCCUPANCY_MAX ? p[n + 1] : 0;
+            double stays = (n == 0 ? less : 0) + (n == SP_OCCUPANCY_MAX ? more : 0);
+            p[n] = (same + stays) * here + more * before + less * after;
+            before = here;
+        }
+    }
+}
+
+void sp_occupancy_enter(struct sp_occupancy *o, double confidence)
+{
+    shift(o, 0, confidence);
+    shift(o, MISSED_BESIDE, MISSED_BESIDE);
+}
+
+void sp_occupancy_leave(struct sp_occupancy *o, double confidence)
+{
+    shift(o, confidence, 0);
+    shift(o, MISSED_BESIDE, MISSED_BESIDE);
+}
+
+/* log of "n choose k". */
+static double log_choose(int n, int k)
+{
+    return lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0);
+}
+
+static double likelihood(int seen, int people, double share)
+{
+    double sum = 0, wrong = exp(-FALSE_SEEN);
+    for (int extra = 0; extra <= 3 && extra <= seen; extra++) {
+        int real = seen - extra;
+        if (extra > 0)
+            wrong *= FALSE_SEEN / extra;
+        if (real <= people)
+            sum += wrong * exp(log_choose(people, real) + real * log(share) +
+                               (people - real) * log1p(-share));
+    }
+    return sum;
+}
+
+void sp_occupancy_observe(struct sp_occupancy *o, int seen)
+{
+    if (seen > SP_OCCUPANCY_MAX)
+        seen = SP_OCCUPANCY_MAX;
+    shift(o, MISSED_A_SECOND, MISSED_A_SECOND);
+    for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
+            if (o->p[s][n] > 1e-12)
+                o->p[s][n] *= pow(likelihood(seen, n, SHARE[s]) + 1e-9, WEIGHT);
+    normalize(o);
+}
+
+struct sp_occupancy_estimate sp_occupancy_estimate(const struct sp_occupancy *o)
+{
+    struct sp_occupancy_estimate estimate = {-1, -1, -1};
+    double sum = 0;
+    for (int n = 0; n <= SP_OCCUPANCY_MAX; n++) {
+        for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+            sum += o->p[s][n];
+        if (estimate.low < 0 && sum > 0.05)
+            estimate.low = n;
+        if (estimate.now < 0 && sum >= 0.5)
+            estimate.now = n;
+        if (estimate.high < 0 && sum >= 0.95)
+            estimate.high = n;
+    }
+    if (estimate.now < 0)
+        estimate.now = estimate.low < 0 ? 0 : estimate.low;
+    if (estimate.low < 0)
+        estimate.low = 0;
+    if (estimate.high < 0)
+        estimate.high = SP_OCCUPANCY_MAX;
+    return estimate;
+}
