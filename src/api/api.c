@@ -5,6 +5,7 @@
 #include "api/assets.h"
 #include "api/camera_lookup.h"
 #include "api/cameras.h"
+#include "api/events.h"
 #include "api/health.h"
 #include "api/metrics.h"
 #include "api/people.h"
@@ -34,6 +35,8 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/cameras/{}/frame.jpg", sp_cameras_frame, 0},
     {SP_GET, "/api/v2/cameras/{}/snapshot.jpg", sp_cameras_snapshot, 0},
     {SP_GET, "/api/v2/cameras/{}/stream.mjpg", sp_cameras_stream, 0},
+    {SP_GET, "/api/v2/events", sp_events_list, 0},
+    {SP_GET, "/api/v2/outputs", sp_events_outputs, 0},
     {SP_GET, "/api/v2/people", sp_people_list, 0},
     {SP_GET, "/api/v2/people/events", sp_people_events, 0},
     {SP_GET, "/api/v2/map", sp_people_map, 0},
@@ -250,6 +253,8 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->pipeline = options->pipeline;
     api->hub = options->hub;
     api->encoder = options->encoder;
+    api->events = options->events;
+    api->outputs = options->outputs;
     api->started_us = sp_clock_us();
     api->started_wall_us = sp_clock_wall_us();
     api->probe.struct_bytes = sizeof api->probe;

@@ -7,6 +7,8 @@
 #pragma once
 
 #include "config/settings.h"
+#include "output/event_log.h"
+#include "output/fan_out.h"
 #include "pipeline/pipeline.h"
 #include "publish/server.h"
 
@@ -17,6 +19,8 @@ struct sp_api_options {
     struct sp_pipeline *pipeline;       /* outlives the API, as do hub and encoder */
     struct sp_hub *hub;
     struct sp_encoder *encoder;
+    struct sp_event_log *events;
+    struct sp_fan_out *outputs;
 };
 
 /* Reads ENVIRONMENTS_FILE. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file and the line.

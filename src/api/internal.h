@@ -28,6 +28,8 @@ struct sp_api {
     struct sp_pipeline *pipeline;
     struct sp_hub *hub;
     struct sp_encoder *encoder;
+    struct sp_event_log *events;
+    struct sp_fan_out *outputs;
     struct sp_server *server;
     int64_t started_us, started_wall_us;
     atomic_bool started;

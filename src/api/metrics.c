@@ -309,6 +309,36 @@ static void put_devices(struct page *page)
     }
 }
 
+static double output_value(const struct sp_output_report *report, int metric)
+{
+    const uint64_t values[] = {report->frames + report->events, report->dropped, report->failed,
+                               (uint64_t)report->queued};
+    return (double)values[metric];
+}
+
+static void put_outputs(struct page *page)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } metrics[] = {
+        {"spoton_output_delivered_total", "counter", "Frames and events that the output accepted."},
+        {"spoton_output_dropped_total", "counter", "Frames and events dropped: queue full."},
+        {"spoton_output_failed_total", "counter", "Calls of the output that returned an error."},
+        {"spoton_output_queue", "gauge", "Frames and events waiting for the output."},
+    };
+    struct sp_fan_out *outputs = page->api->outputs;
+    int count = sp_fan_out_count(outputs);
+    for (int m = 0; m < 4 && count > 0; m++) {
+        head(page, metrics[m].name, metrics[m].type, metrics[m].help);
+        for (int i = 0; i < count; i++) {
+            struct sp_output_report report;
+            sp_fan_out_report(outputs, i, &report);
+            line(page, "%s{output=\"%s\"} %.15g", metrics[m].name, report.name,
+                 output_value(&report, m));
+        }
+    }
+}
+
 static void put_process(struct page *page)
 {
     struct sp_error error;
@@ -349,6 +379,7 @@ void sp_metrics(struct sp_call *call)
     put_viewers(page);
     put_people(page);
     put_devices(page);
+    put_outputs(page);
     put_process(page);
     free(page);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "command/camera_events.h"
 #include "command/command.h"
 #include "command/notify.h"
 #include "command/options.h"
@@ -37,6 +38,9 @@ struct serve {
     const struct sp_settings *settings;
     bool stalled; /* the HTTP thread */
     struct sp_hub *hub;
+    struct sp_event_log *events;
+    struct sp_fan_out *outputs;
+    struct sp_camera_events *camera_events;
     struct sp_encoder *encoder;
     struct sp_pipeline *pipeline;
     struct sp_api *api;
@@ -81,6 +85,21 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     struct serve *serve = user;
     (void)why;
     sp_hub_end_camera(serve->hub, camera);
+    sp_fan_out_end_camera(serve->outputs, camera);
+}
+
+/* The hub's listener: viewers and outputs share the update. */
+static void take_update(void *user, struct sp_update *update, struct sp_frame *frame)
+{
+    struct serve *serve = user;
+    sp_encoder_offer(serve->encoder, update, frame);
+    sp_fan_out_frame(serve->outputs, update);
+}
+
+static void take_event(void *user, const struct sp_event *event)
+{
+    struct serve *serve = user;
+    sp_fan_out_event(serve->outputs, event);
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -124,13 +143,25 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
     return result;
 }
 
+/* Before the pipeline, so that an output that cannot be opened ends the start at once. */
+static int open_outputs(struct serve *serve, struct sp_error *err)
+{
+    struct sp_event_log_options events = {.listener = take_event, .user = serve};
+    int result = sp_fan_out_open(&serve->outputs, serve->settings->outputs, err);
+    if (result == SP_OK)
+        result = sp_event_log_open(&serve->events, &events, err);
+    return result;
+}
+
 static int open_server(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
     struct sp_api_options api = {.settings = settings,
                                  .pipeline = serve->pipeline,
                                  .hub = serve->hub,
-                                 .encoder = serve->encoder};
+                                 .encoder = serve->encoder,
+                                 .events = serve->events,
+                                 .outputs = serve->outputs};
     int result = sp_api_open(&serve->api, &api, err);
     if (result < 0)
         return result;
@@ -147,10 +178,8 @@ static int open_server(struct serve *serve, struct sp_error *err)
     result = sp_server_open(&serve->server, &server, err);
     if (result < 0)
         return result;
-    struct sp_hub_options listeners = {.wake = sp_server_wake,
-                                       .user = serve->server,
-                                       .image = sp_encoder_offer,
-                                       .image_user = serve->encoder};
+    struct sp_hub_options listeners = {
+        .wake = sp_server_wake, .user = serve->server, .image = take_update, .image_user = serve};
     sp_hub_listen(serve->hub, &listeners);
     sp_encoder_listen(serve->encoder, sp_server_wake, serve->server);
     sp_api_attach(serve->api, serve->server);
@@ -169,9 +198,16 @@ static int start(struct serve *serve, struct sp_error *err)
             settings->camera_count - settings->max_cameras);
     int result = sp_api_check_exposure(serve->settings, err);
     if (result == SP_OK)
+        result = open_outputs(serve, err);
+    if (result == SP_OK)
         result = open_pipeline(serve, err);
     if (result == SP_OK)
+        result = sp_camera_events_open(&serve->camera_events, serve->pipeline, serve->hub,
+                                       serve->events, err);
+    if (result == SP_OK)
         result = open_server(serve, err);
+    if (result == SP_OK)
+        sp_fan_out_set_classes(serve->outputs, sp_api_classes(serve->api));
     if (result == SP_OK)
         result = sp_server_start(serve->server, err);
     for (int i = 0; i < serve->settings->camera_count && result == SP_OK; i++)
@@ -179,6 +215,8 @@ static int start(struct serve *serve, struct sp_error *err)
     if (result == SP_OK)
         result = sp_pipeline_start(serve->pipeline, err);
     serve->pipeline_started = result == SP_OK;
+    if (result == SP_OK)
+        sp_camera_events_poll(serve->camera_events); /* the cameras of the settings are added now */
     if (result == SP_OK)
         sp_api_set_started(serve->api, true);
     return result;
@@ -253,6 +291,7 @@ static bool run(struct serve *serve)
             reload_requested = 0;
             reload(serve);
         }
+        sp_camera_events_poll(serve->camera_events);
         feed_watchdog(serve);
     }
     return error.code == SP_OK;
@@ -281,9 +320,12 @@ static void stop(struct serve *serve)
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);
+    sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);
     sp_api_close(serve->api);
+    sp_camera_events_close(serve->camera_events);
+    sp_event_log_close(serve->events);
     sp_hub_close(serve->hub);
 }
 

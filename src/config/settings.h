@@ -100,6 +100,7 @@ struct sp_settings {
     char video_dir[SP_PATH_BYTES]; /* VIDEO_DIR: files that may be added over HTTP */
     char v4l2_devices[1024];       /* V4L2_DEVICES: may be added over HTTP, comma separated */
     char allowed_origins[1024];    /* ALLOWED_ORIGINS: CORS, comma separated, or "*" */
+    char outputs[2048]; /* OUTPUTS: a secret; plugins with their options, separated by blanks */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
     char folder[SP_PATH_BYTES]; /* of the .env file, ending in a slash; empty: the current directory

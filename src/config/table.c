@@ -293,6 +293,10 @@ const struct sp_setting_row sp_setting_table[] = {
      "https://front.example.com,http://192.0.2.7:8080; *: all. Pages of this server and of "
      "loopback addresses are always allowed.",
      SP_SETTING_TEXT, FIELD(allowed_origins)},
+    {"OUTPUTS", SERVER, "LIST", "",
+     "Output plugins of `spoton serve`, separated by blanks: NAME or the path of a "
+     "spoton-output-NAME.so, then '?' and its options: jsonl?path=results.jsonl. Empty: none.",
+     SP_SETTING_TEXT, FIELD(outputs), .secret = true},
     {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
      "JSON file with groups of cameras for API v1; see docs/MIGRATION.md. Empty: the groups of "
      "SpotOn.",

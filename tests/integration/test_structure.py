@@ -15,8 +15,10 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 LINES_MAX = 600
 
 # Values passed between stages: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
-VALUES = {"capacity", "class_names", "engine_error", "frame", "surface", "detection", "track", "stage", "world_position"}
-STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish"}
+VALUES = {"capacity", "class_names", "engine_error", "event", "frame", "surface", "detection", "track", "stage",
+          "world_position"}
+STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish",
+          "output"}
 # Which rooms a room may include, besides itself. "" are the values.
 ALLOWED = {
     "base": set(),
@@ -35,6 +37,7 @@ EXCEPTIONS = {
     ("publish", "render/draw.h"),  # struct sp_canvas: the image that is encoded
     ("publish", "render/jpeg.h"),  # images are drawn and compressed for viewers, and only then
     ("publish", "render/text.h"),
+    ("output", "publish/hub.h"),  # struct sp_update: the result that outputs share
 }
 # Engines are plugins: they include their runtime and the interface, nothing of the program.
 PLUGIN = re.compile(r"^src/engine/(?!loader\.)")

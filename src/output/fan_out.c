@@ -1,0 +1,450 @@
+#include "output/fan_out.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "capacity.h"
+#include "output/plugin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Frames may use so much of a queue; the rest is for events. */
+enum { FRAMES_MAX = SP_OUTPUT_QUEUE * 3 / 4, OPTIONS_BYTES = 1024 };
+
+static const int64_t FLUSH_US = 1000000, CLOSE_US = 1000000, BLOCKED_US = 1000000,
+                     LOG_US = 60000000;
+
+enum item_kind { FRAME, EVENT, END };
+
+struct item {
+    enum item_kind kind;
+    int camera;
+    struct sp_update *update; /* FRAME: a reference */
+    struct sp_event *event;   /* EVENT: owned */
+};
+
+struct output {
+    const struct spoton_output_api *api;
+    struct spoton_output *plugin;
+    pthread_t thread;
+    bool started;
+    const struct sp_class_names *classes;
+
+    pthread_mutex_t mutex; /* guards the next members */
+    pthread_cond_t changed;
+    struct item ring[SP_OUTPUT_QUEUE];
+    size_t first, used;
+    bool stopping, finished;
+    int64_t call_since_us; /* 0: not in the plugin */
+    struct sp_output_report report;
+
+    /* The thread's own. */
+    struct spoton_output_track tracks[SP_TRACKS_MAX];
+    struct {
+        char name[SP_HUB_NAME_BYTES];
+        uint64_t epoch; /* 0: not begun */
+    } cameras[SP_CAMERAS_MAX];
+    int64_t flushed_us, logged_us;
+    bool unflushed;
+};
+
+struct sp_fan_out {
+    int count;
+    struct output *output[SP_OUTPUTS_MAX]; /* each on its own, as an abandoned one is never freed */
+};
+
+#define HAS(api, member)                                                                           \
+    ((api)->struct_bytes > offsetof(struct spoton_output_api, member) && (api)->member)
+
+/* ---- the output's thread ---- */
+
+static void enter(struct output *o)
+{
+    pthread_mutex_lock(&o->mutex);
+    o->call_since_us = sp_clock_us();
+    pthread_mutex_unlock(&o->mutex);
+}
+
+static void leave(struct output *o, int result, const char *error, uint64_t *accepted)
+{
+    int64_t now_us = sp_clock_us();
+    bool log = result < 0 && (o->logged_us == 0 || now_us - o->logged_us > LOG_US);
+    pthread_mutex_lock(&o->mutex);
+    o->call_since_us = 0;
+    if (result < 0) {
+        o->report.failed++;
+        snprintf(o->report.error, sizeof o->report.error, "%s", error);
+    } else if (accepted) {
+        ++*accepted;
+    }
+    pthread_mutex_unlock(&o->mutex);
+    if (log) {
+        o->logged_us = now_us;
+        sp_log(SP_LOG_WARNING, "output %s: %s", o->report.name, error);
+    }
+}
+
+static void end_camera(struct output *o, int camera)
+{
+    if (o->cameras[camera].epoch == 0)
+        return;
+    if (HAS(o->api, camera_end)) {
+        enter(o);
+        o->api->camera_end(o->plugin, o->cameras[camera].name, o->cameras[camera].epoch);
+        leave(o, 0, "", NULL);
+    }
+    o->cameras[camera].epoch = 0;
+}
+
+static void begin_camera(struct output *o, int camera, const char *name, uint64_t epoch)
+{
+    if (o->cameras[camera].epoch == epoch)
+        return;
+    end_camera(o, camera);
+    snprintf(o->cameras[camera].name, sizeof o->cameras[camera].name, "%s", name);
+    o->cameras[camera].epoch = epoch;
+    if (HAS(o->api, camera_begin)) {
+        enter(o);
+        o->api->camera_begin(o->plugin, name, epoch);
+        leave(o, 0, "", NULL);
+    }
+}
+
+static void fill_tracks(struct output *o, const struct sp_update *update)
+{
+    for (size_t i = 0; i < update->track_count; i++) {
+        const struct sp_track *t = &update->tracks[i];
+        const struct sp_world_position *at =
+            update->has_world_positions ? &update->positions[i] : NULL;
+        o->tracks[i] = (struct spoton_output_track){
+            .id = t->id,
+            .global_id = at ? at->person : 0,
+            .class_id = t->class_id,
+            .class_name = o->classes ? sp_class_names_get(o->classes, t->class_id) : NULL,
+            .confidence = t->confidence,
+            .x1 = t->x1_px,
+            .y1 = t->y1_px,
+            .x2 = t->x2_px,
+            .y2 = t->y2_px,
+            .matched = t->detection != 0,
+            .on_map = at && at->on_map,
+            .map_x = at && at->on_map ? at->x : 0,
+            .map_y = at && at->on_map ? at->y : 0,
+        };
+    }
+}
+
+/* Releases the update before the plugin is called, as the call may block for ever. */
+static void deliver_frame(struct output *o, struct sp_update *update)
+{
+    char error[256] = "";
+    int camera = update->camera;
+    begin_camera(o, camera, update->name, update->generation);
+    fill_tracks(o, update);
+    struct spoton_output_frame frame = {
+        .struct_bytes = sizeof frame,
+        .camera = o->cameras[camera].name,
+        .epoch = update->generation,
+        .sequence = update->sequence,
+        .pts_us = update->pts_us,
+        .wall_us = update->wall_us,
+        .inferred = update->inferred,
+        .width = update->width_px,
+        .height = update->height_px,
+        .track_count = update->track_count,
+        .tracks = o->tracks,
+    };
+    sp_update_unref(update);
+    enter(o);
+    int result = o->api->frame(o->plugin, &frame, error, sizeof error);
+    leave(o, result, error, &o->report.frames);
+    o->unflushed = true;
+}
+
+static void deliver_event(struct output *o, struct sp_event *event)
+{
+    char error[256] = "";
+    if (HAS(o->api, event)) {
+        const struct spoton_output_event shown = {
+            .struct_bytes = sizeof shown,
+            .id = event->id,
+            .kind = event->kind,
+            .camera = event->camera,
+            .wall_us = event->wall_us,
+            .payload = event->payload,
+        };
+        enter(o);
+        int result = o->api->event(o->plugin, &shown, error, sizeof error);
+        leave(o, result, error, &o->report.events);
+        o->unflushed = true;
+    }
+    free(event);
+}
+
+static void flush(struct output *o)
+{
+    char error[256] = "";
+    if (o->unflushed && HAS(o->api, flush)) {
+        enter(o);
+        leave(o, o->api->flush(o->plugin, error, sizeof error), error, NULL);
+    }
+    o->unflushed = false;
+    o->flushed_us = sp_clock_us();
+}
+
+/* Waits for an item for a second at most; *found: whether there is one, *idle: nothing is queued
+ * behind it. False: stopping, and nothing is queued. */
+static bool take(struct output *o, struct item *item, bool *found, bool *idle)
+{
+    pthread_mutex_lock(&o->mutex);
+    if (o->used == 0 && !o->stopping) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += 1;
+        pthread_cond_timedwait(&o->changed, &o->mutex, &until);
+    }
+    *found = o->used > 0;
+    bool more = *found || !o->stopping;
+    if (*found) {
+        *item = o->ring[o->first];
+        o->first = (o->first + 1) % SP_OUTPUT_QUEUE;
+        o->used--;
+    }
+    *idle = o->used == 0;
+    pthread_mutex_unlock(&o->mutex);
+    return more;
+}
+
+static void *run(void *argument)
+{
+    struct output *o = argument;
+    struct item item;
+    bool found, idle;
+    while (take(o, &item, &found, &idle)) {
+        if (found && item.kind == FRAME)
+            deliver_frame(o, item.update);
+        else if (found && item.kind == EVENT)
+            deliver_event(o, item.event);
+        else if (found)
+            end_camera(o, item.camera);
+        if (idle && sp_clock_us() - o->flushed_us >= FLUSH_US)
+            flush(o);
+    }
+    for (int i = 0; i < SP_CAMERAS_MAX; i++)
+        end_camera(o, i);
+    flush(o);
+    enter(o);
+    o->api->close(o->plugin);
+    leave(o, 0, "", NULL);
+    pthread_mutex_lock(&o->mutex);
+    o->finished = true;
+    pthread_cond_broadcast(&o->changed);
+    pthread_mutex_unlock(&o->mutex);
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+/* "jsonl", then "jsonl-2"; of a path the file's name between "spoton-output-" and ".so". */
+static void name_output(struct sp_fan_out *f, struct output *o)
+{
+    int same = 1;
+    for (int i = 0; i < f->count; i++)
+        same += strcmp(f->output[i]->api->name, o->api->name) == 0;
+    int n = snprintf(o->report.name, sizeof o->report.name - 4, "%s", o->api->name);
+    if (same > 1 && n > 0)
+        snprintf(o->report.name + strlen(o->report.name), 4, "-%d", same);
+}
+
+static int open_output(struct sp_fan_out *f, const char *name, const char *options,
+                       struct sp_error *err)
+{
+    char error[256] = "";
+    struct output *o = calloc(1, sizeof *o);
+    if (!o)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "output %s: out of memory", name);
+    int result = sp_output_plugin_load(&o->api, name, err);
+    if (result == SP_OK && o->api->open(&o->plugin, options, error, sizeof error) < 0)
+        result = sp_fail(err, SP_ERR_IO, "output %s: %s", o->api->name, error);
+    if (result < 0) {
+        free(o);
+        return result;
+    }
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&o->mutex, NULL);
+    pthread_cond_init(&o->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    name_output(f, o);
+    f->output[f->count++] = o;
+    char thread[16];
+    snprintf(thread, sizeof thread, "out-%.11s", o->report.name);
+    result = sp_thread_start(&o->thread, thread, run, o, err);
+    o->started = result == SP_OK;
+    return result;
+}
+
+static int open_all(struct sp_fan_out *f, const char *outputs, struct sp_error *err)
+{
+    for (const char *at = outputs + strspn(outputs, " \t"); *at; at += strspn(at, " \t")) {
+        char word[OPTIONS_BYTES];
+        size_t n = strcspn(at, " \t");
+        if (n >= sizeof word)
+            return sp_fail(err, SP_ERR_INVALID, "OUTPUTS: an entry has %zu bytes; at most %d", n,
+                           OPTIONS_BYTES - 1);
+        if (f->count == SP_OUTPUTS_MAX)
+            return sp_fail(err, SP_ERR_INVALID, "OUTPUTS: more than %d outputs; remove some",
+                           SP_OUTPUTS_MAX);
+        memcpy(word, at, n);
+        word[n] = '\0';
+        char *options = strchr(word, '?');
+        if (options)
+            *options++ = '\0';
+        if (word[0] == '\0')
+            return sp_fail(err, SP_ERR_INVALID,
+                           "OUTPUTS: an entry has no name before '?'; write NAME?OPTIONS");
+        int result = open_output(f, word, options ? options : "", err);
+        if (result < 0)
+            return result;
+        at += n;
+    }
+    return SP_OK;
+}
+
+int sp_fan_out_open(struct sp_fan_out **out, const char *outputs, struct sp_error *err)
+{
+    struct sp_fan_out *f = calloc(1, sizeof *f);
+    if (!f)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "outputs: out of memory");
+    int result = open_all(f, outputs, err);
+    if (result < 0) {
+        sp_fan_out_close(f);
+        return result;
+    }
+    *out = f;
+    return SP_OK;
+}
+
+void sp_fan_out_set_classes(struct sp_fan_out *fan_out, const struct sp_class_names *classes)
+{
+    for (int i = 0; i < fan_out->count; i++)
+        fan_out->output[i]->classes = classes;
+}
+
+/* ---- queueing ---- */
+
+static bool push(struct output *o, const struct item *item, size_t most)
+{
+    pthread_mutex_lock(&o->mutex);
+    bool fits = o->used < most && !o->stopping;
+    if (fits) {
+        o->ring[(o->first + o->used++) % SP_OUTPUT_QUEUE] = *item;
+        pthread_cond_signal(&o->changed);
+    } else {
+        o->report.dropped++;
+    }
+    pthread_mutex_unlock(&o->mutex);
+    return fits;
+}
+
+void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_update *update)
+{
+    for (int i = 0; i < fan_out->count; i++) {
+        struct item item = {
+            .kind = FRAME, .camera = update->camera, .update = sp_update_ref(update)};
+        if (!push(fan_out->output[i], &item, FRAMES_MAX))
+            sp_update_unref(update);
+    }
+}
+
+void sp_fan_out_event(struct sp_fan_out *fan_out, const struct sp_event *event)
+{
+    for (int i = 0; i < fan_out->count; i++) {
+        struct item item = {.kind = EVENT, .event = malloc(sizeof *event)};
+        if (item.event)
+            *item.event = *event;
+        if (!item.event || !push(fan_out->output[i], &item, SP_OUTPUT_QUEUE))
+            free(item.event);
+    }
+}
+
+void sp_fan_out_end_camera(struct sp_fan_out *fan_out, int camera)
+{
+    const struct item item = {.kind = END, .camera = camera};
+    for (int i = 0; i < fan_out->count; i++)
+        push(fan_out->output[i], &item, SP_OUTPUT_QUEUE);
+}
+
+int sp_fan_out_count(const struct sp_fan_out *fan_out)
+{
+    return fan_out->count;
+}
+
+void sp_fan_out_report(struct sp_fan_out *fan_out, int index, struct sp_output_report *report)
+{
+    struct output *o = fan_out->output[index];
+    pthread_mutex_lock(&o->mutex);
+    *report = o->report;
+    report->queued = (int)o->used;
+    report->blocked = o->call_since_us && sp_clock_us() - o->call_since_us > BLOCKED_US;
+    pthread_mutex_unlock(&o->mutex);
+}
+
+/* ---- closing ---- */
+
+static void drain(struct output *o)
+{
+    for (; o->used > 0; o->used--) {
+        struct item *item = &o->ring[o->first];
+        sp_update_unref(item->update);
+        free(item->event);
+        o->first = (o->first + 1) % SP_OUTPUT_QUEUE;
+    }
+}
+
+/* False: the plugin does not return. */
+static bool stop(struct output *o, const struct timespec *until)
+{
+    pthread_mutex_lock(&o->mutex);
+    while (o->started && !o->finished &&
+           pthread_cond_timedwait(&o->changed, &o->mutex, until) != ETIMEDOUT)
+        ;
+    bool finished = o->finished || !o->started;
+    drain(o);
+    pthread_mutex_unlock(&o->mutex);
+    return finished;
+}
+
+void sp_fan_out_close(struct sp_fan_out *fan_out)
+{
+    if (!fan_out)
+        return;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CLOSE_US / 1000000;
+    for (int i = 0; i < fan_out->count; i++) {
+        pthread_mutex_lock(&fan_out->output[i]->mutex);
+        fan_out->output[i]->stopping = true;
+        pthread_cond_broadcast(&fan_out->output[i]->changed);
+        pthread_mutex_unlock(&fan_out->output[i]->mutex);
+    }
+    for (int i = 0; i < fan_out->count; i++) {
+        struct output *o = fan_out->output[i];
+        if (!stop(o, &until)) {
+            sp_log(SP_LOG_WARNING, "output %s: does not return; ending without it", o->report.name);
+            pthread_detach(o->thread);
+            continue;
+        }
+        if (o->started)
+            pthread_join(o->thread, NULL);
+        pthread_cond_destroy(&o->changed);
+        pthread_mutex_destroy(&o->mutex);
+        free(o);
+    }
+    free(fan_out);
+}
