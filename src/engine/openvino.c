@@ -9,10 +9,12 @@
 #include "openvino_graph.h"
 #include "openvino_model.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -404,10 +406,43 @@ static void openvino_close(struct spoton_engine *engine)
     free(engine);
 }
 
-/* If the cache cannot be written, compiles without it. */
-static bool compile(struct spoton_engine *engine, const ov_model_t *model, const char *cache_dir)
+/* Creates the folder and those above it; open() reports what failed. */
+static void make_folders(const char *path)
 {
-    if (ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK)
+    char part[4096];
+    for (size_t i = 1; path[i - 1] && i < sizeof part; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        snprintf(part, i + 1, "%s", path);
+        (void)mkdir(part, 0700);
+    }
+}
+
+/* OpenVINO writes a compiled model in place and maps it into memory to read it: a process that
+ * reads while another one writes is killed by SIGBUS. So one process at a time compiles or reads a
+ * model. Waits for a minute at most, as the other process may be stopped. -1: not locked. */
+static int lock_cache(const char *cache_dir, const char *model_path)
+{
+    enum { STEP_US = 20000, STEPS = 3000 };
+    char path[4096];
+    const char *slash = strrchr(model_path, '/');
+    make_folders(cache_dir);
+    int n = snprintf(path, sizeof path, "%s/%s.lock", cache_dir, slash ? slash + 1 : model_path);
+    int file = n > 0 && n < (int)sizeof path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    for (int i = 0; file >= 0 && i < STEPS && flock(file, LOCK_EX | LOCK_NB) < 0; i++)
+        usleep(STEP_US);
+    return file;
+}
+
+/* If the cache cannot be written, compiles without it. */
+static bool compile(struct spoton_engine *engine, const ov_model_t *model, const char *model_path,
+                    const char *cache_dir)
+{
+    int lock = cache_dir ? lock_cache(cache_dir, model_path) : -1;
+    ov_status_e status = ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled);
+    if (lock >= 0)
+        close(lock);
+    if (status == OK)
         return true;
     return cache_dir && ov_core_set_property(engine->core, "CPU", "CACHE_DIR", "") == OK &&
            ov_core_compile_model(engine->core, model, "CPU", 0, &engine->compiled) == OK;
@@ -444,7 +479,7 @@ static int openvino_open(struct spoton_engine **out, const struct spoton_engine_
             engine->images = ov_choose_images(options, info, hint);
         if (hint && configure(engine->core, options, hint, error, error_bytes) == 0 &&
             prepare_model(&model, engine, options, error, error_bytes) == 0) {
-            if (!compile(engine, model, options->cache_dir))
+            if (!compile(engine, model, options->model_path, options->cache_dir))
                 ov_fail(error, error_bytes, "the model does not compile");
             else
                 result = open_requests(engine, options, error, error_bytes);

@@ -63,7 +63,7 @@ def test_a_plugin_receives_results_and_events(program, tmp_path, build):
 def test_events_continue_after_a_serial(program, tmp_path):
     with Serving(program, tmp_path, {"a": "sim://walk?fps=10"}, {"ENGINE": "fake"}) as server:
         server.until_live("a")
-        server.until(lambda: server.get("/api/v2/events")["newest"] >= 1)
+        server.until(lambda: [e for e in server.get("/api/v2/events")["events"] if e["payload"].get("state") == "live"])
         server.json("POST", "/api/v2/cameras/a/pause")
         events = server.until(lambda: [e for e in server.get("/api/v2/events")["events"]
                                        if e["payload"].get("state") == "paused"] and server.get("/api/v2/events"))
