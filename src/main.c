@@ -3,6 +3,7 @@
 #include "base/redact.h"
 #include "command/arguments.h"
 #include "command/command.h"
+#include "command/config.h"
 #include "command/options.h"
 
 #include <signal.h>
@@ -32,7 +33,8 @@ static void print_usage(FILE *to)
     fprintf(to, "usage: spoton COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < sp_command_count; i++)
         fprintf(to, "  %-8s %s\n", sp_commands[i].name, sp_commands[i].what);
-    fprintf(to, "  %-8s print the settings page, docs/CONFIG.md\n", "config");
+    fprintf(to, "  %-8s print the settings page, a JSON Schema, or an .env file as YAML\n",
+            "config");
     fprintf(to, "\n  spoton COMMAND --help     print the options of a command\n"
                 "  spoton --help-settings    print all settings\n"
                 "  spoton --version          print the version\n");
@@ -88,10 +90,8 @@ int main(int argc, char **argv)
         sp_settings_print_help(stdout);
         return SP_EXIT_OK;
     }
-    if (strcmp(word, "config") == 0) {
-        sp_settings_print_markdown(stdout);
-        return SP_EXIT_OK;
-    }
+    if (strcmp(word, "config") == 0)
+        return sp_command_config_main(argc - 1, argv + 1);
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write */

@@ -102,7 +102,8 @@ void sp_libav_keep_detail(struct sp_libav *s, int rc);
 /* libav_io.c: resolves the host name first, for a clear error and to end an opening that was given
  * up during the lookup (opening.h). */
 int sp_libav_resolve(struct sp_libav *s, struct sp_error *err);
-void sp_libav_choose_transport(const char *url, AVDictionary **settings); /* of RTSP */
+void sp_libav_choose_transport(const char *url, enum sp_source_transport transport,
+                               AVDictionary **settings); /* of RTSP */
 
 /* libav_io.c: restricts what the address may open, before avformat_open_input. `url` as passed to
  * FFmpeg. SP_OK, or an AVERROR; sets *format when the content determines it. */

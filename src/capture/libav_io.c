@@ -264,10 +264,15 @@ int sp_libav_resolve(struct sp_libav *s, struct sp_error *err)
 }
 
 /* UDP loses packets: only for cameras that refuse TCP, and for URLs that end in ?udp. */
-void sp_libav_choose_transport(const char *url, AVDictionary **settings)
+void sp_libav_choose_transport(const char *url, enum sp_source_transport transport,
+                               AVDictionary **settings)
 {
     const char *query = strrchr(url, '?');
     bool udp = query && strcmp(query, "?udp") == 0, tcp = query && strcmp(query, "?tcp") == 0;
+    if (!udp && !tcp) {
+        udp = transport == SP_SOURCE_UDP;
+        tcp = transport == SP_SOURCE_TCP;
+    }
     av_dict_set(settings, "rtsp_transport", udp ? "udp" : tcp ? "tcp" : "udp+tcp", 0);
     if (!udp && !tcp)
         av_dict_set(settings, "rtsp_flags", "prefer_tcp", 0);

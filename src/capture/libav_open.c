@@ -219,7 +219,7 @@ static int open_input(struct sp_libav *s, struct sp_error *err)
         s->format->flags |= AVFMT_FLAG_NONBLOCK;
     AVDictionary *settings = NULL;
     if (strncmp(s->url, "rtsp", 4) == 0)
-        sp_libav_choose_transport(s->url, &settings);
+        sp_libav_choose_transport(s->url, s->options.rtsp_transport, &settings);
     rc = sp_libav_io_open(s, url, &device);
     if (rc >= 0)
         rc = avformat_open_input(&s->format, url, device, &settings);

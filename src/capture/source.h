@@ -48,6 +48,8 @@ struct sp_source_gpu {
     int (*choose_device)(void *user, const struct sp_source_info *info);
 };
 
+enum sp_source_transport { SP_SOURCE_AUTO, SP_SOURCE_TCP, SP_SOURCE_UDP };
+
 struct sp_source_options {
     const char *url;            /* a path, anything FFmpeg reads, or sim:// (capture/sim/sim.h) */
     int camera;                 /* index, stamped on the frames */
@@ -55,9 +57,10 @@ struct sp_source_options {
     int frame_skip; /* >= 1; with `sparse`, only frames whose sequence is a multiple of it are
                      * returned, and where the codec allows the others are not decoded */
     bool sparse;
-    int decode_threads;                       /* 0: one */
-    struct sp_source_memory memory;           /* frames there are marked as pinned */
-    struct sp_source_gpu gpu;                 /* frames decoded there have a surface */
+    enum sp_source_transport rtsp_transport; /* auto: TCP, else UDP; ?tcp or ?udp take precedence */
+    int decode_threads;                      /* 0: one */
+    struct sp_source_memory memory;          /* frames there are marked as pinned */
+    struct sp_source_gpu gpu;                /* frames decoded there have a surface */
     int64_t open_timeout_us, read_timeout_us; /* of network sources; 0: none */
     int64_t snapshot_interval_us; /* a still image is read again at this interval; 0: once */
     atomic_bool *interrupted;     /* NULL, or outlives the source: setting it interrupts opening and

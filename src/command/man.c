@@ -70,9 +70,15 @@ void sp_man_print_program(FILE *to)
         sp_man_print(to, sp_commands[i].what);
         fputc('\n', to);
     }
-    fputs(".TP\n.B spoton config\nprint the settings page in Markdown\n", to);
+    fputs(
+        ".TP\n.B spoton config\n[\n.B \\-\\-schema\n|\n.BI \\-\\-from\\-env \" FILE\"\n]\n.br\n"
+        "print the settings page in Markdown, the JSON Schema of spoton.yaml, or an .env file as\n"
+        "YAML\n",
+        to);
     fputs(exit_status, to);
     fputs(".SH FILES\n"
+          ".TP\n.IR spoton.yaml \", \" /etc/spoton/spoton.yaml\nsettings and cameras; see\n"
+          ".BR spoton\\-settings (5)\n"
           ".TP\n.I .env\nsettings of the current directory; see\n.BR spoton\\-settings (5)\n"
           ".TP\n.I PREFIX/lib/spoton/engines\nengine plugins, spoton\\-engine\\-NAME.so\n"
           ".TP\n.I PREFIX/lib/spoton\ninference runtimes: openvino, onnxruntime, gpu\n"
@@ -130,6 +136,9 @@ void sp_man_print_settings(FILE *to)
         ".SH DESCRIPTION\n"
         "A setting has the same name everywhere. Later sources override earlier ones: the default; "
         "the file\n"
+        ".I spoton.yaml\n"
+        "in the current directory or in /etc/spoton, or the file that\n.B \\-\\-config\n"
+        "names; the file\n"
         ".I .env\n"
         "in the current directory, or the file that\n.B \\-\\-env\nnames; the environment, where\n"
         "an empty variable counts as not set; the flag on the command line: FRAME_SKIP=2 is\n"
@@ -141,6 +150,13 @@ void sp_man_print_settings(FILE *to)
         "Lines of the form KEY=VALUE, optionally preceded by\n.BR export .\n"
         "A # begins a comment at the start of a line or after a blank. Values may be in\n"
         "single or double quotes. Variables are not expanded. A setting may appear only once.\n"
+        ".SS \"The YAML file\"\n"
+        "Maps server, detector, video, tracker, images, association, outputs and log, and a list "
+        "cameras\n"
+        "whose items have name, url and settings of their own. ${NAME} is an environment "
+        "variable,\n"
+        ".B !secret\n.I NAME\na text of secrets.yaml in the same folder. The place of a setting "
+        "follows its default.\n"
         ".SS Cameras\n"
         ".BI CAMERA_ NAME = URL\n"
         "in the file or in the environment, or\n"

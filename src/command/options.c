@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define INTO(field) offsetof(struct sp_options, field)
 
@@ -56,6 +57,10 @@ const struct sp_option_row sp_option_table[] = {
      SP_OPTION_SWITCH, SP_TAKES_TUNE, INTO(capacity)},
     {"--tracks", NULL, NULL, "compare tracks with ground truth, both files of MOT rows",
      SP_OPTION_SWITCH, SP_TAKES_TRACKS, INTO(tracks)},
+    {"--config", NULL, "FILE",
+     "read settings and cameras from a YAML file [spoton.yaml, else /etc/spoton/spoton.yaml, if "
+     "present]",
+     SP_OPTION_WORD, 0, INTO(config_path)},
     {"--env", NULL, "FILE", "read settings from FILE [.env, if present]", SP_OPTION_WORD, 0,
      INTO(env_path)},
     {"--verbose", "-v", NULL, "same as --log-level debug", SP_OPTION_DEBUG, 0, 0},
@@ -366,6 +371,18 @@ static int read_command_line(struct parser *parser)
     return SP_OK;
 }
 
+static int read_yaml(struct sp_options *options, const char *path, char *const *environment,
+                     struct sp_error *err)
+{
+    static const char *const standard[] = {"spoton.yaml", "/etc/spoton/spoton.yaml"};
+    struct stat about;
+    for (size_t i = 0; !path && i < sizeof standard / sizeof standard[0]; i++)
+        if (stat(standard[i], &about) == 0 && !S_ISDIR(about.st_mode) &&
+            (i == 0 || access(standard[i], R_OK) == 0)) /* that of a service may be private */
+            path = standard[i];
+    return path ? sp_settings_read_yaml_file(&options->settings, path, environment, err) : SP_OK;
+}
+
 static int read_file_and_environment(struct sp_options *options, const char *env_path,
                                      bool may_be_missing, char *const *environment,
                                      struct sp_error *err)
@@ -393,11 +410,13 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
     if (result < 0 || options->help || options->help_settings)
         return result < 0 ? result : SP_OK;
 
-    const char *env_path = options->env_path;
+    const char *env_path = options->env_path, *config_path = options->config_path;
     bool writes_env = (usage->takes & SP_TAKES_TUNE) && !options->capacity;
     memset(options, 0, sizeof *options);
     sp_settings_default(&options->settings);
-    result = read_file_and_environment(options, env_path, writes_env, environment, err);
+    result = read_yaml(options, config_path, environment, err);
+    if (result == SP_OK)
+        result = read_file_and_environment(options, env_path, writes_env, environment, err);
     if (result == SP_OK)
         result = read_command_line(&again);
     if (result < 0)

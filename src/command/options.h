@@ -1,9 +1,8 @@
 /* The command line, common to all commands.
  *
- * Data flow: argv -> first pass: syntax, --env -> defaults <- .env <- environment <- argv (second
- * pass)
- * -> struct sp_options, read-only for the command. Strings outside `settings` point into argv. One
- * thread. */
+ * Data flow: argv -> first pass: syntax, --config, --env -> defaults <- spoton.yaml <- .env
+ * <- environment <- argv (second pass) -> struct sp_options, read-only for the command. Strings
+ * outside `settings` point into argv. One thread. */
 #pragma once
 
 #include "config/settings.h"
@@ -40,6 +39,7 @@ struct sp_options {
     struct sp_settings settings; /* from all sources, checked */
     bool help;                   /* --help, -h: nothing else is read */
     bool help_settings;          /* --help-settings: likewise */
+    const char *config_path;     /* --config, or NULL */
     const char *env_path;        /* --env, or NULL */
     const char *out_dir;         /* --out, or NULL */
     const char *out_file;        /* -o, or NULL */

@@ -33,6 +33,13 @@ struct run {
     int lock; /* descriptor that locks the folder; -1: none */
 };
 
+static uint64_t frame_skip_of(const struct run *run, int camera)
+{
+    struct sp_camera_setting setting = run->settings->camera[camera];
+    sp_camera_setting_complete(&setting, run->settings);
+    return (uint64_t)setting.frame_skip;
+}
+
 /* Expected frames over all cameras; 0 while that of any camera is unknown. */
 static uint64_t expected_frames(const struct run *run)
 {
@@ -45,7 +52,7 @@ static uint64_t expected_frames(const struct run *run)
         if (limit > 0 && (frames == 0 || frames > limit))
             frames = limit;
         if (run->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED)
-            frames /= (uint64_t)run->settings->frame_skip;
+            frames /= frame_skip_of(run, i);
         if (camera.ended)
             frames = camera.frames_done;
         else if (frames == 0)

@@ -7,6 +7,7 @@
 #include "command/command.h"
 #include "command/notify.h"
 #include "command/options.h"
+#include "command/reload.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ struct serve {
     struct sp_pipeline *pipeline;
     struct sp_api *api;
     struct sp_server *server;
+    struct sp_reload *reload;
     struct sp_notify notify;
     bool pipeline_started;
 };
@@ -215,6 +217,7 @@ static int start(struct serve *serve, struct sp_error *err)
     if (result == SP_OK)
         result = sp_pipeline_start(serve->pipeline, err);
     serve->pipeline_started = result == SP_OK;
+    sp_reload_init(serve->reload, serve->pipeline, serve->hub, settings);
     if (result == SP_OK)
         sp_camera_events_poll(serve->camera_events); /* the cameras of the settings are added now */
     if (result == SP_OK)
@@ -246,19 +249,24 @@ static void reload(struct serve *serve)
     if (!fresh)
         return;
     sp_notify(&serve->notify, "RELOADING=1");
-    if (sp_options_parse(fresh, &usage, context->argc, context->argv, context->environment, &err) <
-        0) {
+    int result =
+        sp_options_parse(fresh, &usage, context->argc, context->argv, context->environment, &err);
+    if (result == SP_OK && fresh->settings.api_token[0] == '\0' &&
+        serve->settings->api_token[0] != '\0')
+        result = sp_fail(&err, SP_ERR_INVALID,
+                         "API_TOKEN: cannot be removed at run time; restart the server");
+    if (result == SP_OK)
+        result = sp_reload_check(serve->reload, &fresh->settings, &err);
+    if (result < 0) {
         sp_log(SP_LOG_ERROR, "settings not reloaded: %s", err.text);
-    } else if (fresh->settings.api_token[0] == '\0' && serve->settings->api_token[0] != '\0') {
-        sp_log(SP_LOG_ERROR, "settings not reloaded: API_TOKEN: cannot be removed at run time; "
-                             "restart the server");
     } else {
         sp_log_set_level((enum sp_log_level)fresh->settings.log_level);
         sp_api_reload(serve->api, &fresh->settings);
         sp_log(SP_LOG_INFO,
                "settings reloaded: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
-               "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH and STREAM_RESIZE_FACTOR are "
-               "in effect; other changes require a restart");
+               "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH, STREAM_RESIZE_FACTOR and the "
+               "settings of cameras are in effect; other changes require a restart");
+        sp_reload_apply(serve->reload, &fresh->settings);
     }
     free(fresh);
     sp_notify(&serve->notify, "READY=1");
@@ -291,6 +299,7 @@ static bool run(struct serve *serve)
             reload_requested = 0;
             reload(serve);
         }
+        sp_reload_retry(serve->reload);
         sp_camera_events_poll(serve->camera_events);
         feed_watchdog(serve);
     }
@@ -347,7 +356,14 @@ int sp_command_serve_main(const struct sp_command_context *context)
     struct sp_options *options = sp_command_start(context, &usage, &exit_code);
     if (!options)
         return exit_code;
-    struct serve serve = {.context = context, .settings = &options->settings};
+    struct serve serve = {.context = context,
+                          .settings = &options->settings,
+                          .reload = calloc(1, sizeof(struct sp_reload))};
+    if (!serve.reload) {
+        fputs("spoton serve: out of memory\n", stderr);
+        free(options);
+        return SP_EXIT_FAILED;
+    }
     raise_file_limit();
     sp_notify_init(&serve.notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     int code = SP_EXIT_OK;
@@ -363,6 +379,7 @@ int sp_command_serve_main(const struct sp_command_context *context)
     }
     stop(&serve);
     sp_notify_release(&serve.notify);
+    free(serve.reload);
     free(options);
     return code;
 }

@@ -51,7 +51,8 @@ static void print_row(FILE *to, const struct sp_setting_row *row)
     char flag[SP_FLAG_BYTES], allowed[SP_ALLOWED_BYTES];
     sp_setting_flag(row, flag);
     sp_setting_allowed(row, allowed);
-    fprintf(to, "| `%s` | `%s` | %s%s%s | %s | %s |\n", row->key, flag, *row->fallback ? "`" : "",
+    fprintf(to, "| `%s` | `%s` | `%s`%s | %s%s%s | %s | %s |\n", row->key, flag, row->yaml,
+            row->per_camera ? " *" : "", *row->fallback ? "`" : "",
             *row->fallback ? row->fallback : "empty", *row->fallback ? "`" : "", allowed,
             row->meaning);
 }
@@ -76,9 +77,13 @@ static const char introduction[] =
     "A setting has the same name everywhere. Later sources override earlier ones:\n"
     "\n"
     "1. the default,\n"
-    "2. the file `.env` in the current directory, or the file given by `--env FILE`,\n"
-    "3. environment variables; an empty variable counts as not set,\n"
-    "4. command-line flags: `FRAME_SKIP` is `--frame-skip`.\n"
+    "2. the file `spoton.yaml` in the current directory, else `/etc/spoton/spoton.yaml`, or the "
+    "file\n"
+    "   given by `--config FILE`; there a setting has a section: `FRAME_SKIP` is "
+    "`detector.frame_skip`,\n"
+    "3. the file `.env` in the current directory, or the file given by `--env FILE`,\n"
+    "4. environment variables; an empty variable counts as not set,\n"
+    "5. command-line flags: `FRAME_SKIP` is `--frame-skip`.\n"
     "\n"
     "An unknown setting or an invalid value stops the start with an error that names the source, "
     "the\n"
@@ -87,6 +92,45 @@ static const char introduction[] =
     "Switches accept true, false, yes, no, on, off, 1 or 0; the flag alone means true. Values that "
     "are\n"
     "words may be in upper or lower case. Numbers are decimal, with a point.\n"
+    "\n"
+    "## spoton.yaml\n"
+    "\n"
+    "```yaml\n"
+    "# yaml-language-server: $schema=spoton.schema.json\n"
+    "server: {host: 127.0.0.1, port: 3847}\n"
+    "detector:\n"
+    "  model: person.onnx\n"
+    "  confidence: 0.3\n"
+    "cameras:\n"
+    "  - name: gate\n"
+    "    url: rtsp://viewer:${GATE_PASSWORD}@10.0.0.7/stream1\n"
+    "    frame_skip: 2\n"
+    "    classes: [person, car]\n"
+    "    tracker: {buffer_size: 60}\n"
+    "  - {name: lobby, url: lobby.mp4, confidence: 0.4}\n"
+    "```\n"
+    "\n"
+    "The column \"spoton.yaml\" of the tables below has the section and the key of each setting. "
+    "Settings\n"
+    "marked with * are keys of a camera, too (those of `tracker` in a map of that name); a "
+    "camera's own\n"
+    "value takes precedence over all sources of the setting for all cameras. Lists are accepted "
+    "where a\n"
+    "setting is a comma-separated list.\n"
+    "\n"
+    "`spoton config --schema` prints a JSON Schema, which editors use to complete and check the "
+    "file;\n"
+    "`spoton config --from-env FILE` prints an `.env` file as YAML.\n"
+    "\n"
+    "Secrets: `${NAME}` anywhere in a value is the environment variable NAME (`$${` is a literal "
+    "`${`);\n"
+    "`!secret NAME` is the text NAME in `secrets.yaml` in the same folder. A file that contains "
+    "secrets\n"
+    "and is readable by all users is reported in the log.\n"
+    "\n"
+    "The file is one UTF-8 document of at most 1 MB. Anchors, aliases, merge keys, duplicate keys "
+    "and\n"
+    "tabs as indentation are refused. Quoted numbers and switches are refused: `port: \"80\"`.\n"
     "\n"
     "## The .env file\n"
     "\n"
@@ -106,7 +150,8 @@ static const char introduction[] =
     "\n"
     "## Cameras\n"
     "\n"
-    "`CAMERA_<NAME>=URL` in the file or in the environment, `--camera NAME=URL` or just the URL on "
+    "`cameras:` in `spoton.yaml`, `CAMERA_<NAME>=URL` in the `.env` file or in the environment, "
+    "`--camera NAME=URL` or just the URL on "
     "the\n"
     "command line. A URL is a file or any input that FFmpeg opens. A name consists of letters, "
     "digits,\n"
@@ -114,7 +159,8 @@ static const char introduction[] =
     "output\n"
     "files. A plain URL is named after its file: `clips/door.mp4` is `door`, a second one "
     "`door-2`.\n"
-    "Cameras on the command line are added to the others; a camera of the same name is replaced. "
+    "Cameras of later sources are added to the others; for a camera of the same name, the URL is "
+    "replaced. "
     "The\n"
     "maximum is 64 cameras per process.\n"
     "\n"
@@ -133,8 +179,8 @@ void sp_settings_print_markdown(FILE *to)
         if (strcmp(group, sp_setting_table[i].group) != 0) {
             group = sp_setting_table[i].group;
             fprintf(to,
-                    "\n## %s\n\n| Setting | Flag | Default | Allowed | Meaning |\n"
-                    "|---|---|---|---|---|\n",
+                    "\n## %s\n\n| Setting | Flag | spoton.yaml | Default | Allowed | Meaning |\n"
+                    "|---|---|---|---|---|---|\n",
                     group);
         }
         print_row(to, &sp_setting_table[i]);

@@ -32,6 +32,8 @@ void sp_settings_print_man(FILE *to)
         sp_man_print(to, *row->fallback ? row->fallback : "empty");
         fputs(". Allowed: ", to);
         sp_man_print(to, allowed);
+        fputs(". In spoton.yaml: ", to);
+        sp_man_print(to, row->yaml);
         fputs(".\n", to);
     }
 }

@@ -28,9 +28,8 @@ void sp_settings_default(struct sp_settings *settings)
     }
 }
 
-/* "; did you mean bf16?", or nothing. */
-static void suggest_choice(const struct sp_setting_row *row, const char *value, char *out,
-                           size_t out_bytes)
+void sp_setting_suggest(const struct sp_setting_row *row, const char *value, char *out,
+                        size_t out_bytes)
 {
     const char *words[32];
     size_t count = 0;
@@ -65,7 +64,7 @@ static int refuse_value(const struct sp_setting_row *row, enum sp_setting_verdic
     if (verdict == SP_VALUE_OUT_OF_RANGE)
         return sp_fail(err, SP_ERR_INVALID, "%s%c%s: out of range; must be %s", subject, between,
                        shown, allowed);
-    suggest_choice(row, value, suggestion, sizeof suggestion);
+    sp_setting_suggest(row, value, suggestion, sizeof suggestion);
     return sp_fail(err, SP_ERR_INVALID, "%s%c%s: invalid; must be %s%s", subject, between, shown,
                    allowed, suggestion);
 }
@@ -261,13 +260,56 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
         return sp_fail(err, SP_ERR_INVALID,
                        "%s: camera %s: too many cameras; the limit is %d per process", where, name,
                        SP_CAMERAS_MAX);
-    if (index < 0)
-        index = settings->camera_count++;
-    struct sp_camera_setting *camera = &settings->camera[index];
-    memset(camera, 0, sizeof *camera);
-    memcpy(camera->name, name, strlen(name));
+    struct sp_camera_setting *camera =
+        &settings->camera[index < 0 ? settings->camera_count : index];
+    if (index < 0) {
+        memset(camera, 0, sizeof *camera);
+        memcpy(camera->name, name, strlen(name));
+        settings->camera_count++;
+    }
+    memset(camera->url, 0, sizeof camera->url);
     memcpy(camera->url, url, strlen(url));
     return SP_OK;
+}
+
+void sp_camera_setting_complete(struct sp_camera_setting *camera,
+                                const struct sp_settings *settings)
+{
+    if (camera->complete)
+        return;
+    camera->complete = true;
+    for (const struct sp_setting_row *row = sp_setting_table;
+         row < sp_setting_table + sp_setting_count; row++)
+        if (row->per_camera && !(camera->own & sp_setting_camera_bit(row)))
+            memcpy((char *)camera + row->camera_offset, (const char *)settings + row->offset,
+                   row->bytes);
+}
+
+bool sp_camera_setting_equal(const struct sp_camera_setting *a, const struct sp_camera_setting *b)
+{
+    for (const struct sp_setting_row *row = sp_setting_table;
+         row < sp_setting_table + sp_setting_count; row++)
+        if (row->per_camera && memcmp((const char *)a + row->camera_offset,
+                                      (const char *)b + row->camera_offset, row->bytes) != 0)
+            return false;
+    return strcmp(a->url, b->url) == 0;
+}
+
+/* What a camera sets itself: "CAMERA_gate FRAME_SKIP". */
+static void each_of_camera(const struct sp_camera_setting *camera,
+                           void (*visit)(void *user, const char *key, const char *value),
+                           void *user)
+{
+    char key[PREFIX_LENGTH + SP_CAMERA_NAME_BYTES + SP_FLAG_BYTES], value[SP_PATH_BYTES];
+    for (const struct sp_setting_row *row = sp_setting_table;
+         row < sp_setting_table + sp_setting_count; row++) {
+        if (!row->per_camera || !(camera->own & sp_setting_camera_bit(row)))
+            continue;
+        snprintf(key, sizeof key, "%s%s %s", camera_prefix, camera->name, row->key);
+        sp_setting_format_field(row, (const char *)camera + row->camera_offset, value,
+                                sizeof value);
+        visit(user, key, value);
+    }
 }
 
 void sp_settings_each(const struct sp_settings *settings,
@@ -287,6 +329,7 @@ void sp_settings_each(const struct sp_settings *settings,
         snprintf(key, sizeof key, "%s%s", camera_prefix, settings->camera[i].name);
         sp_setting_show(settings->camera[i].url, shown, sizeof shown);
         visit(user, key, shown);
+        each_of_camera(&settings->camera[i], visit, user);
     }
 }
 
@@ -325,8 +368,25 @@ static bool is_origin_list(const char *list)
     return true;
 }
 
+static int check_camera_thresholds(const struct sp_settings *settings, int index,
+                                   struct sp_error *err)
+{
+    struct sp_camera_setting camera = settings->camera[index];
+    sp_camera_setting_complete(&camera, settings);
+    if (camera.track_low_thresh < camera.track_high_thresh)
+        return SP_OK;
+    return sp_fail(
+        err, SP_ERR_INVALID,
+        "camera %s: tracker.low_threshold=%g: not below tracker.high_threshold=%g; lower "
+        "it, as the second association uses the detections in between",
+        camera.name, camera.track_low_thresh, camera.track_high_thresh);
+}
+
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
 {
+    for (int i = 0; i < settings->camera_count; i++)
+        if (settings->camera[i].own != 0 && check_camera_thresholds(settings, i, err) < 0)
+            return SP_ERR_INVALID;
     for (size_t i = 0; i < sp_setting_count; i++) {
         const struct sp_setting_row *row = &sp_setting_table[i];
         char value[SP_PATH_BYTES];

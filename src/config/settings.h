@@ -1,9 +1,10 @@
 /* All settings, typed, from one table.
  *
- * Data flow: defaults <- .env file <- environment <- command-line flags -> struct sp_settings.
- * The table (config/table.c) holds for each key its flag, type, default, range and meaning; --help
- * and docs/CONFIG.md are printed from it. Errors on unknown keys and invalid values name the line,
- * the key, the nearest known key and the allowed values. */
+ * Data flow: defaults <- spoton.yaml <- .env file <- environment <- command-line flags
+ * -> struct sp_settings. The table (config/table.c) holds for each key its flag, its place in
+ * spoton.yaml, type, default, range and meaning; --help, docs/CONFIG.md and the JSON Schema are
+ * printed from it. Errors on unknown keys and invalid values name the line, the key, the nearest
+ * known key and the allowed values. */
 #pragma once
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum {
@@ -19,16 +21,35 @@ enum {
     SP_PATH_BYTES = 4096,
 };
 
+enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
+enum sp_jpeg_encoder { SP_JPEG_ENCODER_CPU, SP_JPEG_ENCODER_GPU };
+enum sp_decoder { SP_DECODER_AUTO, SP_DECODER_CPU, SP_DECODER_GPU };
+enum sp_rtsp_transport { SP_RTSP_AUTO, SP_RTSP_TCP, SP_RTSP_UDP };
+enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
+
+/* A camera and its own settings. Fields without their bit in `own` follow the settings of all
+ * cameras; sp_camera_setting_complete fills them in. */
 struct sp_camera_setting {
     char name[SP_CAMERA_NAME_BYTES]; /* letters, digits, '.', '_', '-'; unique; safe as a file name
                                       */
     char url[SP_URL_BYTES];
+    uint32_t own;  /* bits by sp_setting_camera_bit */
+    bool complete; /* by sp_camera_setting_complete, which then changes nothing more */
+    int input_size_px;
+    double confidence_threshold;
+    char classes[256];
+    int frame_skip;
+    int decode_threads;
+    enum sp_decoder decoder;
+    int stall_timeout_ms;
+    int snapshot_interval_ms;
+    enum sp_rtsp_transport rtsp_transport;
+    int track_buffer_frames;
+    double track_high_thresh;
+    double track_low_thresh;
+    double track_new_thresh;
+    double track_match_thresh;
 };
-
-enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
-enum sp_jpeg_encoder { SP_JPEG_ENCODER_CPU, SP_JPEG_ENCODER_GPU };
-enum sp_decoder { SP_DECODER_AUTO, SP_DECODER_CPU, SP_DECODER_GPU };
-enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
 
 struct sp_settings {
     /* model and engine */
@@ -61,9 +82,10 @@ struct sp_settings {
     enum sp_decoder decoder;             /* DECODER: auto, cpu, gpu */
 
     /* live cameras */
-    int max_cameras;          /* MAX_CAMERAS: limit of `serve` */
-    int stall_timeout_ms;     /* STALL_TIMEOUT_MS */
-    int snapshot_interval_ms; /* SNAPSHOT_INTERVAL_MS */
+    int max_cameras;                       /* MAX_CAMERAS: limit of `serve` */
+    int stall_timeout_ms;                  /* STALL_TIMEOUT_MS */
+    int snapshot_interval_ms;              /* SNAPSHOT_INTERVAL_MS */
+    enum sp_rtsp_transport rtsp_transport; /* RTSP_TRANSPORT: auto, tcp, udp */
 
     /* tracker */
     int track_buffer_frames;   /* TRACK_BUFFER_SIZE */
@@ -103,10 +125,11 @@ struct sp_settings {
     char outputs[2048]; /* OUTPUTS: a secret; plugins with their options, separated by blanks */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
-    char folder[SP_PATH_BYTES]; /* of the .env file, ending in a slash; empty: the current directory
-                                 */
+    char folder[SP_PATH_BYTES];    /* of the .env file, else of the YAML file, ending in a slash;
+                                    * empty: the current directory */
+    char yaml_path[SP_PATH_BYTES]; /* the YAML file that was read; empty: none */
 
-    struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL */
+    struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* CAMERA_<NAME>=URL, or of cameras: in YAML */
     int camera_count;
 };
 
@@ -120,6 +143,17 @@ int sp_settings_read_env_file(struct sp_settings *settings, const char *path, st
 /* The same from memory: any bytes, not terminated. `name` is used in messages. */
 int sp_settings_read_env_text(struct sp_settings *settings, const char *text, size_t bytes,
                               const char *name, struct sp_error *err);
+
+/* spoton.yaml: maps of settings by section, and a list of cameras. `environment` is for ${NAME};
+ * !secret NAME is read from secrets.yaml in the same folder. Refuses unknown keys and values of the
+ * wrong type with file, line, column and key. Errors as of sp_yaml_read_file. */
+int sp_settings_read_yaml_file(struct sp_settings *settings, const char *path,
+                               char *const *environment, struct sp_error *err);
+
+/* The same from memory: any bytes, not terminated. `name`: the file's path, for messages and
+ * secrets.yaml. */
+int sp_settings_read_yaml_text(struct sp_settings *settings, const char *text, size_t bytes,
+                               const char *name, char *const *environment, struct sp_error *err);
 
 /* Known keys in the process environment, and CAMERA_* ordered by name. An empty variable counts as
  * not set. */
@@ -136,13 +170,20 @@ int sp_settings_take_flag(struct sp_settings *settings, int argc, char **argv, i
                           struct sp_error *err);
 
 /* Refuses an invalid name, a duplicate name unless `replace` is set, and more than SP_CAMERAS_MAX
- * cameras. replace: the URL of an existing camera is overwritten. */
+ * cameras. replace: the URL of an existing camera is overwritten; its own settings are kept. */
 int sp_settings_add_camera(struct sp_settings *settings, const char *name, const char *url,
                            bool replace, const char *where, struct sp_error *err);
 
 /* Validates a camera's name and URL. SP_ERR_INVALID. */
 int sp_settings_check_camera(const char *name, const char *url, const char *where,
                              struct sp_error *err);
+
+/* Fills the fields that the camera does not set itself from the settings of all cameras. */
+void sp_camera_setting_complete(struct sp_camera_setting *camera,
+                                const struct sp_settings *settings);
+
+/* Whether both have the same URL and the same values; to be called with completed ones. */
+bool sp_camera_setting_equal(const struct sp_camera_setting *a, const struct sp_camera_setting *b);
 
 /* After all sources have been read: checks every value and the constraints between values.
  * SP_ERR_INVALID. */
@@ -156,3 +197,8 @@ void sp_settings_each(const struct sp_settings *settings,
 void sp_settings_print_help(FILE *to);     /* for --help-settings */
 void sp_settings_print_man(FILE *to);      /* for spoton-settings(5), man(7) */
 void sp_settings_print_markdown(FILE *to); /* docs/CONFIG.md */
+bool sp_settings_print_schema(FILE *to);   /* JSON Schema of spoton.yaml; false: out of memory */
+
+/* The settings that differ from their defaults, and the cameras, as spoton.yaml. Includes secrets.
+ */
+void sp_settings_print_yaml(const struct sp_settings *settings, FILE *to);

@@ -8,6 +8,10 @@
 #define FIELD(name)                                                                                \
     .offset = offsetof(struct sp_settings, name), .bytes = sizeof(((struct sp_settings *)0)->name)
 
+/* A setting that a camera may have, too: the field has the same name and type there. */
+#define CAMERA_FIELD(name)                                                                         \
+    FIELD(name), .per_camera = true, .camera_offset = offsetof(struct sp_camera_setting, name)
+
 static const struct sp_setting_choice precisions[] = {
     {"auto", SPOTON_PRECISION_AUTO, false}, {"f32", SPOTON_PRECISION_F32, false},
     {"bf16", SPOTON_PRECISION_BF16, false}, {"f16", SPOTON_PRECISION_F16, false},
@@ -52,6 +56,13 @@ static const struct sp_setting_choice decoders[] = {
     {0},
 };
 
+static const struct sp_setting_choice rtsp_transports[] = {
+    {"auto", SP_RTSP_AUTO, false},
+    {"tcp", SP_RTSP_TCP, false},
+    {"udp", SP_RTSP_UDP, false},
+    {0},
+};
+
 static const struct sp_setting_choice jpeg_encoders[] = {
     {"cpu", SP_JPEG_ENCODER_CPU, false},
     {"gpu", SP_JPEG_ENCODER_GPU, false},
@@ -88,223 +99,246 @@ const struct sp_setting_row sp_setting_table[] = {
      "Detection model: an ONNX, OpenVINO IR or TFLite file, or a bundle written by `spoton "
      "export`. "
      "Empty: the bundled models/person.onnx.",
-     SP_SETTING_TEXT, FIELD(model_path)},
+     SP_SETTING_TEXT, FIELD(model_path), .yaml = "detector.model"},
     {"USE_TENSORRT", MODEL, NULL, "false",
      "Run the model with TensorRT on an NVIDIA GPU if the TensorRT library is installed. The first "
      "start builds the engine, which takes minutes; the result is cached.",
-     SP_SETTING_SWITCH, FIELD(use_tensorrt)},
+     SP_SETTING_SWITCH, FIELD(use_tensorrt), .yaml = "detector.tensorrt"},
     {"YOLO_MODEL_PATH_TENSORRT", MODEL, "FILE", "",
      "ONNX model for USE_TENSORRT (not an engine file). Empty: YOLO_MODEL_PATH.", SP_SETTING_TEXT,
-     FIELD(tensorrt_model_path)},
+     FIELD(tensorrt_model_path), .yaml = "detector.tensorrt_model"},
     {"MODEL_HEAD", MODEL, "TYPE", "auto",
      "Head type: how the model's outputs are decoded. auto: detected from the file; an ambiguous "
      "file is refused.",
-     SP_SETTING_CHOICE, FIELD(head_type), .choices = head_types},
+     SP_SETTING_CHOICE, FIELD(head_type), .choices = head_types, .yaml = "detector.head"},
     {"MODEL_INPUT_RANGE", MODEL, "RANGE", "auto",
      "Range of the model's input values. auto: 0..255 for YOLOX, for 8-bit inputs and for models "
      "that scale the input themselves; otherwise 0..1.",
-     SP_SETTING_CHOICE, FIELD(model_input_range), .choices = input_ranges},
+     SP_SETTING_CHOICE, FIELD(model_input_range), .choices = input_ranges,
+     .yaml = "detector.input_range"},
     {"MODEL_INPUT_COLOR", MODEL, "ORDER", "auto",
      "Channel order of the model's input. auto: bgr for YOLOX, otherwise rgb.", SP_SETTING_CHOICE,
-     FIELD(model_input_color), .choices = input_colors},
+     FIELD(model_input_color), .choices = input_colors, .yaml = "detector.input_color"},
     {"INT8_REFERENCE", MODEL, "FILE", "",
      "f32 original of an INT8 model without a manifest. Both models are compared on camera frames "
      "before the INT8 model is used. Empty: no comparison.",
-     SP_SETTING_TEXT, FIELD(int8_reference)},
+     SP_SETTING_TEXT, FIELD(int8_reference), .yaml = "detector.int8_reference"},
     {"ENGINE", MODEL, "NAME", "auto",
      "Inference engine; `spoton doctor` lists those installed. auto: the fastest that runs on this "
      "machine.",
-     SP_SETTING_NAME, FIELD(engine)},
+     SP_SETTING_NAME, FIELD(engine), .yaml = "detector.engine"},
     {"PRECISION", MODEL, "TYPE", "auto",
      "Numeric precision of inference. auto: the fastest that keeps the results. int8 requires a "
      "quantized model.",
-     SP_SETTING_CHOICE, FIELD(precision), .choices = precisions},
+     SP_SETTING_CHOICE, FIELD(precision), .choices = precisions, .yaml = "detector.precision"},
     {"YOLO_INPUT_SIZE", MODEL, "PIXELS", "640",
      "Longest side of the model's input, in pixels. The other side follows the camera's aspect "
      "ratio.",
-     SP_SETTING_INTEGER, FIELD(input_size_px), .low = 32, .high = 4096, .step = 32},
+     SP_SETTING_INTEGER, CAMERA_FIELD(input_size_px), .low = 32, .high = 4096, .step = 32,
+     .yaml = "detector.input_size"},
     {"SQUARE_INPUT", MODEL, NULL, "false",
      "Use a square model input regardless of the camera's aspect ratio. Slower; matches tools that "
      "always letterbox to a square.",
-     SP_SETTING_SWITCH, FIELD(square_input)},
+     SP_SETTING_SWITCH, FIELD(square_input), .yaml = "detector.square_input"},
     {"YOLO_CONFIDENCE_THRESHOLD", MODEL, "CONFIDENCE", "0.3",
      "Minimum confidence of a detection. Detections below it are dropped before tracking; 0.1 "
      "keeps the low-confidence detections that the second association of ByteTrack uses.",
-     SP_SETTING_REAL, FIELD(confidence_threshold), .low = 0, .high = 1},
+     SP_SETTING_REAL, CAMERA_FIELD(confidence_threshold), .low = 0, .high = 1,
+     .yaml = "detector.confidence"},
     {"YOLO_NMS_THRESHOLD", MODEL, "IOU", "0.7",
      "Non-maximum suppression: of two boxes of one class whose IoU exceeds this, the one with "
      "lower confidence is dropped.",
-     SP_SETTING_REAL, FIELD(nms_iou), .low = 0, .high = 1},
+     SP_SETTING_REAL, FIELD(nms_iou), .low = 0, .high = 1, .yaml = "detector.nms_iou"},
     {"CLASSES", MODEL, "LIST", "person",
      "Classes to report: names or numbers, comma separated, or all. Case, blanks and underscores "
      "in names do not matter; `spoton doctor MODEL` lists a model's classes.",
-     SP_SETTING_LIST, FIELD(classes)},
+     SP_SETTING_LIST, CAMERA_FIELD(classes), .yaml = "detector.classes", .list = true},
     {"DEVICES", MODEL, "LIST", "auto",
      "Engine devices to distribute cameras over: numbers from 0, comma separated. A device listed "
      "twice runs two detector instances. auto: all devices.",
-     SP_SETTING_LIST, FIELD(devices)},
+     SP_SETTING_LIST, FIELD(devices), .yaml = "detector.devices", .list = true},
     {"THREADS", MODEL, "N", "auto",
      "Inference threads. auto: the number of CPU cores granted to the process (affinity and cgroup "
      "quota).",
-     SP_SETTING_INTEGER, FIELD(threads), .low = 1, .high = 1024, .zero = "auto"},
+     SP_SETTING_INTEGER, FIELD(threads), .low = 1, .high = 1024, .zero = "auto",
+     .yaml = "detector.threads"},
     {"ENGINE_STREAMS", MODEL, "N", "auto",
      "Inference requests that run in parallel. auto: chosen by the engine.", SP_SETTING_INTEGER,
-     FIELD(streams), .low = 1, .high = 256, .zero = "auto"},
+     FIELD(streams), .low = 1, .high = 256, .zero = "auto", .yaml = "detector.streams"},
     {"ENGINE_BATCH", MODEL, "N", "auto",
      "Batch size, in frames. auto: on a GPU the number of cameras times BATCH_ACCUMULATION_SIZE, "
      "at "
      "most 64; on a CPU 1, the fastest as measured.",
-     SP_SETTING_INTEGER, FIELD(engine_batch), .low = 1, .high = 256, .zero = "auto"},
+     SP_SETTING_INTEGER, FIELD(engine_batch), .low = 1, .high = 256, .zero = "auto",
+     .yaml = "detector.batch"},
     {"ENGINE_OPTIONS", MODEL, "TEXT", "",
      "Backend options passed to the engine: key=value, separated by semicolons. Empty: none.",
-     SP_SETTING_TEXT, FIELD(engine_options)},
+     SP_SETTING_TEXT, FIELD(engine_options), .yaml = "detector.engine_options"},
     {"ENGINE_CACHE_DIR", MODEL, "DIR", "",
      "Cache directory for compiled models. Empty: $XDG_CACHE_HOME/spoton; off: no cache.",
-     SP_SETTING_TEXT, FIELD(cache_dir)},
+     SP_SETTING_TEXT, FIELD(cache_dir), .yaml = "detector.cache_dir"},
 
     {"BATCH_ACCUMULATION_SIZE", FRAMES, "N", "4",
      "Frames of one camera per batch, on engines that gain from batching (GPUs); determines "
      "ENGINE_BATCH=auto. auto: the engine's preferred batch. No effect on a CPU.",
-     SP_SETTING_INTEGER, FIELD(batch_accumulation), .low = 1, .high = 32, .zero = "auto"},
+     SP_SETTING_INTEGER, FIELD(batch_accumulation), .low = 1, .high = 32, .zero = "auto",
+     .yaml = "detector.batch_accumulation"},
     {"FRAME_SKIP", FRAMES, "N", "1",
      "Infer every N-th frame; the frames in between get predicted boxes. 1: infer every frame.",
-     SP_SETTING_INTEGER, FIELD(frame_skip), .low = 1, .high = 100},
+     SP_SETTING_INTEGER, CAMERA_FIELD(frame_skip), .low = 1, .high = 100,
+     .yaml = "detector.frame_skip"},
     {"OUTPUT_FRAMES", FRAMES, "WHICH", "all",
      "Frames in the results: all, or inferred frames only. With inferred, other frames are not "
      "decoded where the codec allows it.",
-     SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames},
+     SP_SETTING_CHOICE, FIELD(output_frames), .choices = output_frames,
+     .yaml = "video.output_frames"},
     {"DECODE_THREADS", FRAMES, "N", "auto", "Decoder threads per camera. auto: 1.",
-     SP_SETTING_INTEGER, FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto"},
+     SP_SETTING_INTEGER, CAMERA_FIELD(decode_threads), .low = 1, .high = 64, .zero = "auto",
+     .yaml = "video.decode_threads"},
     {"DECODER", FRAMES, "DEVICE", "auto",
      "Device that decodes video. auto: the engine's GPU if it supports the stream, otherwise the "
      "CPU.",
-     SP_SETTING_CHOICE, FIELD(decoder), .choices = decoders},
+     SP_SETTING_CHOICE, CAMERA_FIELD(decoder), .choices = decoders, .yaml = "video.decoder"},
 
     {"MAX_CAMERAS", LIVE, "N", "64",
      "Maximum number of cameras in `spoton serve`; further cameras are refused. `spoton tune` "
      "measures what this machine can serve.",
-     SP_SETTING_INTEGER, FIELD(max_cameras), .low = 1, .high = SP_CAMERAS_MAX},
+     SP_SETTING_INTEGER, FIELD(max_cameras), .low = 1, .high = SP_CAMERAS_MAX,
+     .yaml = "server.max_cameras"},
     {"STALL_TIMEOUT_MS", LIVE, "MS", "5000",
      "Milliseconds without a new frame until a camera is reported as stalled. After twice this "
      "time the camera is reconnected.",
-     SP_SETTING_INTEGER, FIELD(stall_timeout_ms), .low = 100, .high = 600000},
+     SP_SETTING_INTEGER, CAMERA_FIELD(stall_timeout_ms), .low = 100, .high = 600000,
+     .yaml = "video.stall_timeout_ms"},
     {"SNAPSHOT_INTERVAL_MS", LIVE, "MS", "500",
      "Polling interval in milliseconds of still-image cameras in `spoton serve` (an image file, or "
      "a URL that returns one image).",
-     SP_SETTING_INTEGER, FIELD(snapshot_interval_ms), .low = 20, .high = 3600000},
+     SP_SETTING_INTEGER, CAMERA_FIELD(snapshot_interval_ms), .low = 20, .high = 3600000,
+     .yaml = "video.snapshot_interval_ms"},
+    {"RTSP_TRANSPORT", LIVE, "PROTOCOL", "auto",
+     "Transport of RTSP streams. auto: TCP, and UDP for cameras that refuse TCP. A URL that ends "
+     "in "
+     "?tcp or ?udp takes precedence.",
+     SP_SETTING_CHOICE, CAMERA_FIELD(rtsp_transport), .choices = rtsp_transports,
+     .yaml = "video.rtsp_transport"},
 
     {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30",
      "Frames that a lost track is kept before it is removed.", SP_SETTING_INTEGER,
-     FIELD(track_buffer_frames), .low = 1, .high = 10000},
+     CAMERA_FIELD(track_buffer_frames), .low = 1, .high = 10000, .yaml = "tracker.buffer_size"},
     {"TRACK_HIGH_THRESHOLD", TRACKER, "CONFIDENCE", "0.5",
      "Minimum confidence of a detection in the first association.", SP_SETTING_REAL,
-     FIELD(track_high_thresh), .low = 0, .high = 1},
+     CAMERA_FIELD(track_high_thresh), .low = 0, .high = 1, .yaml = "tracker.high_threshold"},
     {"TRACK_LOW_THRESHOLD", TRACKER, "CONFIDENCE", "0.1",
      "Minimum confidence of a detection in the second association, which matches detections up to "
      "TRACK_HIGH_THRESHOLD with the remaining tracks.",
-     SP_SETTING_REAL, FIELD(track_low_thresh), .low = 0, .high = 1},
+     SP_SETTING_REAL, CAMERA_FIELD(track_low_thresh), .low = 0, .high = 1,
+     .yaml = "tracker.low_threshold"},
     {"TRACK_NEW_THRESHOLD", TRACKER, "CONFIDENCE", "0.6",
      "Minimum confidence of an unmatched detection to start a new track.", SP_SETTING_REAL,
-     FIELD(track_new_thresh), .low = 0, .high = 1},
+     CAMERA_FIELD(track_new_thresh), .low = 0, .high = 1, .yaml = "tracker.new_threshold"},
     {"TRACK_MATCH_THRESHOLD", TRACKER, "COST", "0.8",
      "Maximum cost of a match in the first association: 1 - IoU, weighted by confidence.",
-     SP_SETTING_REAL, FIELD(track_match_thresh), .low = 0, .high = 1},
+     SP_SETTING_REAL, CAMERA_FIELD(track_match_thresh), .low = 0, .high = 1,
+     .yaml = "tracker.match_threshold"},
     {"TRACK_DT", TRACKER, "MODE", "auto",
      "Time step of the motion model. frames: one step per frame, as in the reference "
      "implementation; timestamps: the time between frames. The two are equal if every frame is "
      "inferred at a constant rate. auto: timestamps; frames for `spoton track` on MOT files, which "
      "have no timestamps.",
-     SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts},
+     SP_SETTING_CHOICE, FIELD(track_dt), .choices = track_dts, .yaml = "tracker.time_step"},
 
     {"SPATIAL_MATCH_ENABLED", ASSOCIATION, NULL, "true",
      "Assign one global id per person over all calibrated cameras of `spoton serve`; see "
      "docs/SPACE.md.",
-     SP_SETTING_SWITCH, FIELD(spatial_match)},
+     SP_SETTING_SWITCH, FIELD(spatial_match), .yaml = "association.enabled"},
     {"HOMOGRAPHY_FILE_PATH", ASSOCIATION, "FILE", "",
      "Camera calibrations: a JSON file or a folder of JSON files. Calibrations made in the "
      "dashboard are saved here. Empty: they are kept in memory only.",
-     SP_SETTING_TEXT, FIELD(homography_file)},
+     SP_SETTING_TEXT, FIELD(homography_file), .yaml = "association.calibrations"},
     {"REID_MODEL_PATH", ASSOCIATION, "FILE", "",
      "ONNX re-identification model (person crop to embedding), used by `spoton serve`. Empty: "
      "associate by position and time only.",
-     SP_SETTING_TEXT, FIELD(reid_model)},
+     SP_SETTING_TEXT, FIELD(reid_model), .yaml = "association.reid_model"},
     {"REID_MEAN", ASSOCIATION, "R,G,B", "0.485,0.456,0.406",
      "Mean per channel subtracted from the re-identification model's input, on a scale of 0 to 1. "
      "The default is that of ImageNet.",
-     SP_SETTING_TEXT, FIELD(reid_mean)},
+     SP_SETTING_TEXT, FIELD(reid_mean), .yaml = "association.reid_mean", .list = true},
     {"REID_STD", ASSOCIATION, "R,G,B", "0.229,0.224,0.225",
      "Standard deviation per channel by which the re-identification model's input is divided, on a "
      "scale of 0 to 1. The default is that of ImageNet.",
-     SP_SETTING_TEXT, FIELD(reid_std)},
+     SP_SETTING_TEXT, FIELD(reid_std), .yaml = "association.reid_std", .list = true},
     {"REID_KEEP_SECONDS", ASSOCIATION, "S", "60",
      "Retention of appearance embeddings, in seconds. They are kept in memory only and never "
      "written to disk.",
-     SP_SETTING_INTEGER, FIELD(reid_keep_s), .low = 1, .high = 3600},
+     SP_SETTING_INTEGER, FIELD(reid_keep_s), .low = 1, .high = 3600,
+     .yaml = "association.reid_keep_seconds"},
     {"TRAIL_LENGTH", ASSOCIATION, "POINTS", "3",
      "Length of a person's trail in API v1, in positions.", SP_SETTING_INTEGER, FIELD(trail_length),
-     .low = 0, .high = 64},
+     .low = 0, .high = 64, .yaml = "association.trail_length"},
 
     {"FRAME_JPEG_QUALITY", IMAGES, "N", "85", "JPEG quality of the frames sent to viewers.",
-     SP_SETTING_INTEGER, FIELD(jpeg_quality), .low = 1, .high = 100},
+     SP_SETTING_INTEGER, FIELD(jpeg_quality), .low = 1, .high = 100, .yaml = "images.jpeg_quality"},
     {"JPEG_ENCODER", IMAGES, "DEVICE", "cpu",
      "Device that encodes JPEG. gpu: nvJPEG on the engine's GPU, which relieves the CPU.",
-     SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders},
+     SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders,
+     .yaml = "images.jpeg_encoder"},
     {"STREAM_RESIZE_FACTOR", IMAGES, "FACTOR", "1",
      "Scale of the frames sent to viewers, relative to the camera's resolution.", SP_SETTING_REAL,
-     FIELD(stream_resize_factor), .low = 0.1, .high = 1},
+     FIELD(stream_resize_factor), .low = 0.1, .high = 1, .yaml = "images.resize_factor"},
     {"VIDEO_CRF", IMAGES, "N", "23",
      "Constant rate factor of the annotated MP4, as in x264: lower values give better quality and "
      "larger files.",
-     SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51},
+     SP_SETTING_INTEGER, FIELD(video_crf), .low = 0, .high = 51, .yaml = "images.video_crf"},
     {"STREAM_MAX_WIDTH", IMAGES, "PIXELS", "640",
      "Maximum width in pixels of the frames sent to viewers. The height follows the aspect ratio.",
-     SP_SETTING_INTEGER, FIELD(stream_max_width_px), .low = 16, .high = 8192},
+     SP_SETTING_INTEGER, FIELD(stream_max_width_px), .low = 16, .high = 8192,
+     .yaml = "images.max_width"},
     {"LOG_LEVEL", IMAGES, "LEVEL", "info", "Lowest severity that is logged.", SP_SETTING_CHOICE,
-     FIELD(log_level), .choices = log_levels},
+     FIELD(log_level), .choices = log_levels, .yaml = "log.level"},
 
     {"HTTP_HOST", SERVER, "HOST", "127.0.0.1",
      "Address that `spoton serve` listens on; 0.0.0.0: all IPv4 addresses. Addresses other than "
      "loopback require API_TOKEN.",
-     SP_SETTING_LIST, FIELD(http_host)},
+     SP_SETTING_LIST, FIELD(http_host), .yaml = "server.host"},
     {"HTTP_PORT", SERVER, "PORT", "3847",
      "TCP port that `spoton serve` listens on. 0: any free port, printed at the start.",
-     SP_SETTING_INTEGER, FIELD(http_port), .low = 0, .high = 65535},
+     SP_SETTING_INTEGER, FIELD(http_port), .low = 0, .high = 65535, .yaml = "server.port"},
     {"API_TOKEN", SERVER, "TOKEN", "",
      "Secret required by every request except health checks, the login and the page's own files. "
      "Empty: no authentication.",
-     SP_SETTING_TEXT, FIELD(api_token), .secret = true},
+     SP_SETTING_TEXT, FIELD(api_token), .secret = true, .yaml = "server.api_token"},
     {"ALLOW_INSECURE", SERVER, NULL, "false",
      "Allow listening on addresses other than loopback without API_TOKEN.", SP_SETTING_SWITCH,
-     FIELD(allow_insecure)},
+     FIELD(allow_insecure), .yaml = "server.allow_insecure"},
     {"TLS_CERT", SERVER, "FILE", "",
      "Certificate chain for https and wss, PEM; requires TLS_KEY. Empty: http and ws.",
-     SP_SETTING_TEXT, FIELD(tls_cert)},
+     SP_SETTING_TEXT, FIELD(tls_cert), .yaml = "server.tls_cert"},
     {"TLS_KEY", SERVER, "FILE", "", "Private key of TLS_CERT, PEM.", SP_SETTING_TEXT,
-     FIELD(tls_key)},
+     FIELD(tls_key), .yaml = "server.tls_key"},
     {"VIDEO_DIR", SERVER, "DIR", "",
      "Folder of video files that may be added as cameras over HTTP. Empty: no files.",
-     SP_SETTING_TEXT, FIELD(video_dir)},
+     SP_SETTING_TEXT, FIELD(video_dir), .yaml = "server.video_dir"},
     {"V4L2_DEVICES", SERVER, "LIST", "",
      "V4L2 devices that may be added as cameras over HTTP, comma separated: "
      "/dev/video0,/dev/video2. Empty: none.",
-     SP_SETTING_TEXT, FIELD(v4l2_devices)},
+     SP_SETTING_TEXT, FIELD(v4l2_devices), .yaml = "server.v4l2_devices", .list = true},
     {"ALLOWED_ORIGINS", SERVER, "LIST", "",
      "Origins allowed to call the API and open WebSockets (CORS), comma separated: "
      "https://front.example.com,http://192.0.2.7:8080; *: all. Pages of this server and of "
      "loopback addresses are always allowed.",
-     SP_SETTING_TEXT, FIELD(allowed_origins)},
+     SP_SETTING_TEXT, FIELD(allowed_origins), .yaml = "server.allowed_origins", .list = true},
     {"OUTPUTS", SERVER, "LIST", "",
      "Output plugins of `spoton serve`, separated by blanks: NAME or the path of a "
      "spoton-output-NAME.so, then '?' and its options: jsonl?path=results.jsonl. Empty: none.",
-     SP_SETTING_TEXT, FIELD(outputs), .secret = true},
+     SP_SETTING_TEXT, FIELD(outputs), .secret = true, .yaml = "outputs.plugins"},
     {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
      "JSON file with groups of cameras for API v1; see docs/MIGRATION.md. Empty: the groups of "
      "SpotOn.",
-     SP_SETTING_TEXT, FIELD(environments_file)},
+     SP_SETTING_TEXT, FIELD(environments_file), .yaml = "server.environments_file"},
     {"FEEDBACK_FILE", SERVER, "FILE", "feedback.jsonl",
      "JSON Lines file with the newest 1000 feedback records of API v1. A relative path starts at "
      "the folder of the .env file. Empty: records are kept in memory only.",
-     SP_SETTING_TEXT, FIELD(feedback_file)},
+     SP_SETTING_TEXT, FIELD(feedback_file), .yaml = "server.feedback_file"},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];
@@ -321,4 +355,33 @@ const struct sp_setting_row *sp_setting_find(const char *key, size_t key_bytes)
             memcmp(sp_setting_table[i].key, key, key_bytes) == 0)
             return &sp_setting_table[i];
     return NULL;
+}
+
+const char sp_setting_nested_section[] = "tracker";
+
+uint32_t sp_setting_camera_bit(const struct sp_setting_row *row)
+{
+    unsigned before = 0;
+    for (const struct sp_setting_row *r = sp_setting_table; r < row; r++)
+        before += r->per_camera;
+    return UINT32_C(1) << before;
+}
+
+const char *sp_setting_yaml_name(const struct sp_setting_row *row)
+{
+    return strchr(row->yaml, '.') + 1;
+}
+
+bool sp_setting_is_in(const struct sp_setting_row *row, const char *section)
+{
+    size_t n = strlen(section);
+    return strncmp(row->yaml, section, n) == 0 && row->yaml[n] == '.';
+}
+
+const char *sp_setting_section(size_t index)
+{
+    static const char *const sections[] = {
+        "server", "detector",    "video",   sp_setting_nested_section,
+        "images", "association", "outputs", "log"};
+    return index < sizeof sections / sizeof sections[0] ? sections[index] : NULL;
 }

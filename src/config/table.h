@@ -36,7 +36,11 @@ struct sp_setting_row {
     double low, high;     /* numbers: allowed range, inclusive */
     const char *zero;     /* word for 0, which may be below `low`; NULL: none */
     const struct sp_setting_choice *choices;
-    bool secret; /* never shown, neither in messages nor by sp_settings_each */
+    bool secret;          /* never shown, neither in messages nor by sp_settings_each */
+    const char *yaml;     /* place in spoton.yaml: "detector.frame_skip" */
+    bool list;            /* text that may be a list in YAML; its items are joined by commas */
+    bool per_camera;      /* a camera may set it: cameras[].frame_skip, cameras[].tracker.dt */
+    size_t camera_offset; /* of the field in struct sp_camera_setting */
 };
 
 extern const struct sp_setting_row sp_setting_table[];
@@ -69,9 +73,37 @@ enum sp_setting_verdict {
 enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const char *value,
                                          struct sp_settings *settings);
 
+/* The same for a field anywhere; NULL: validates only. */
+enum sp_setting_verdict sp_setting_parse_field(const struct sp_setting_row *row, const char *value,
+                                               void *field);
+
 /* The row's field as text that sp_setting_parse reads back to the same value. Truncates to fit. */
 void sp_setting_format(const struct sp_setting_row *row, const struct sp_settings *settings,
                        char *out, size_t out_bytes);
+
+/* The same for a field anywhere. */
+void sp_setting_format_field(const struct sp_setting_row *row, const void *field, char *out,
+                             size_t out_bytes);
+
+/* "; did you mean bf16?", or nothing. */
+void sp_setting_suggest(const struct sp_setting_row *row, const char *value, char *out,
+                        size_t out_bytes);
+
+/* Of a per_camera row, its bit in struct sp_camera_setting's `own`. */
+uint32_t sp_setting_camera_bit(const struct sp_setting_row *row);
+
+/* The key within its section: "frame_skip". */
+const char *sp_setting_yaml_name(const struct sp_setting_row *row);
+
+/* Whether the row is in this section of spoton.yaml. */
+bool sp_setting_is_in(const struct sp_setting_row *row, const char *section);
+
+/* The sections in the order of the table; NULL: no more. */
+const char *sp_setting_section(size_t index);
+
+/* Per-camera rows of this section are keys of a map of the same name in the camera; those of the
+ * others are keys of the camera itself. */
+extern const char sp_setting_nested_section[];
 
 /* For messages: without secrets and control characters, truncated with "...". */
 void sp_setting_show(const char *value, char *out, size_t out_bytes);

@@ -92,11 +92,12 @@ static enum sp_setting_verdict parse_text(const struct sp_setting_row *row, cons
     return SP_VALUE_GOOD;
 }
 
-enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const char *value,
-                                         struct sp_settings *settings)
+enum sp_setting_verdict sp_setting_parse_field(const struct sp_setting_row *row, const char *value,
+                                               void *field)
 {
     _Alignas(double) char unused[SP_PATH_BYTES];
-    void *field = settings ? (char *)settings + row->offset : unused;
+    if (!field)
+        field = unused;
     if (*value == '\0' && row->type != SP_SETTING_TEXT)
         return SP_VALUE_EMPTY;
     switch (row->type) {
@@ -116,10 +117,21 @@ enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const
     return parse_text(row, value, field);
 }
 
+enum sp_setting_verdict sp_setting_parse(const struct sp_setting_row *row, const char *value,
+                                         struct sp_settings *settings)
+{
+    return sp_setting_parse_field(row, value, settings ? (char *)settings + row->offset : NULL);
+}
+
 void sp_setting_format(const struct sp_setting_row *row, const struct sp_settings *settings,
                        char *out, size_t out_bytes)
 {
-    const void *field = (const char *)settings + row->offset;
+    sp_setting_format_field(row, (const char *)settings + row->offset, out, out_bytes);
+}
+
+void sp_setting_format_field(const struct sp_setting_row *row, const void *field, char *out,
+                             size_t out_bytes)
+{
     int number = 0;
     double real = 0;
     switch (row->type) {

@@ -303,6 +303,12 @@ void sp_detector_release(struct sp_detector *detector, struct sp_detector_reques
     (void)result;
 }
 
+static void begin_image(struct sp_detector_request *request)
+{
+    request->image[request->images].head = NULL;
+    request->image[request->images++].detection_count = 0;
+}
+
 static int put_image(struct sp_detector *detector, struct sp_detector_request *request,
                      const struct sp_frame *frame, struct sp_error *err)
 {
@@ -321,7 +327,7 @@ static int put_image(struct sp_detector *detector, struct sp_detector_request *r
                                                       request->images, &image, text, sizeof text);
     if (result < 0)
         return engine_error(detector->api, result, text, err);
-    request->image[request->images++].detection_count = 0;
+    begin_image(request);
     return SP_OK;
 }
 
@@ -342,7 +348,7 @@ int sp_detector_fill(struct sp_detector *detector, struct sp_detector_request *r
                                &request->image[request->images].geometry, err);
     pthread_mutex_unlock(&detector->letterbox_lock);
     if (result == SP_OK)
-        request->image[request->images++].detection_count = 0;
+        begin_image(request);
     return result;
 }
 
@@ -357,7 +363,7 @@ void sp_detector_fill_input(struct sp_detector *detector, struct sp_detector_req
     sp_letterbox_geometry(geometry, detector->width_px, detector->height_px, detector->width_px,
                           detector->height_px);
     request->given = true;
-    request->image[request->images++].detection_count = 0;
+    begin_image(request);
 }
 
 int sp_detector_submit(struct sp_detector *detector, struct sp_detector_request *request,
@@ -382,9 +388,12 @@ static int collect_boxes(struct sp_detector *detector, struct sp_detector_reques
         const struct spoton_box *boxes = NULL;
         result = detector->api->device_api->boxes(detector->engine, request->index, i, &boxes, text,
                                                   sizeof text);
-        if (result >= 0)
-            request->image[i].detection_count = sp_device_detections(
-                boxes, result, &request->image[i].geometry, request->image[i].detections);
+        if (result < 0)
+            break;
+        size_t count = sp_device_detections(boxes, result, &request->image[i].geometry,
+                                            request->image[i].detections);
+        request->image[i].detection_count =
+            sp_head_select(request->image[i].head, request->image[i].detections, count);
     }
     if (result >= 0)
         return SP_OK;
@@ -414,8 +423,9 @@ int sp_detector_collect(struct sp_detector *detector, struct sp_detector_request
     }
     for (int i = 0; i < request->images; ++i) {
         request->image[i].detection_count =
-            sp_head_decode(&detector->model, outputs, &detector->head, &request->image[i].geometry,
-                           request->image[i].detections);
+            sp_head_decode(&detector->model, outputs,
+                           request->image[i].head ? request->image[i].head : &detector->head,
+                           &request->image[i].geometry, request->image[i].detections);
         for (int k = 0; k < count; ++k)
             outputs[k].data += step[k];
     }

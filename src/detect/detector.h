@@ -28,6 +28,8 @@ struct sp_detector_request {
     int64_t submitted_us, finished_us; /* sp_clock_us() */
     struct {
         struct sp_letterbox_geometry geometry;
+        const struct sp_head_options *head; /* of this image, to be set after its fill; NULL: the
+                                             * detector's, which on a device must cover it */
         struct sp_detection detections[SP_DETECTIONS_MAX];
         size_t detection_count;
     } * image; /* [batch] */

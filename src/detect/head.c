@@ -264,3 +264,14 @@ size_t sp_head_decode(const struct sp_model *model, const struct sp_model_output
         kept = sp_nms(candidates, heap.count, options->nms_iou, SP_DETECTIONS_MAX);
     return write_detections(candidates, kept, geometry, detections);
 }
+
+size_t sp_head_select(const struct sp_head_options *options, struct sp_detection *detections,
+                      size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; options && i < count; i++)
+        if (detections[i].confidence >= options->confidence_threshold &&
+            (!options->class_wanted || options->class_wanted[detections[i].class_id]))
+            detections[kept++] = detections[i];
+    return options ? kept : count;
+}

@@ -13,6 +13,12 @@ struct sp_head_options {
     const bool *class_wanted; /* [model->classes], or NULL: all */
 };
 
+/* Keeps those of already decoded detections that the options want, in their order; returns the
+ * count. options NULL: all. NMS acts within a class and from high confidence to low, so the result
+ * is that of decoding with these options. */
+size_t sp_head_select(const struct sp_head_options *options, struct sp_detection *detections,
+                      size_t count);
+
 /* Decodes the outputs of one image: output 0, or the two outputs with boxes and confidences. At
  * most the best 4096 candidates enter NMS (greedy, Neubeck & Van Gool 2006) and the best
  * SP_DETECTIONS_MAX are returned, in descending order of confidence. Values that are not finite are

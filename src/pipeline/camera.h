@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/camera_health.h"
+#include "detect/head.h"
 #include "pipeline/device.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/rate_window.h"
@@ -40,7 +41,7 @@ struct sp_camera_decoding {
 
 /* Guarded by the camera's mutex. */
 struct sp_camera_status {
-    struct sp_camera_setting setting; /* constant while in use */
+    struct sp_camera_setting setting; /* complete; constant while in use */
     char shown_url[SP_CAMERA_SHOWN_URL_BYTES];
     bool busy;    /* in use, until its end has been processed */
     bool removed; /* and no longer reported */
@@ -71,6 +72,9 @@ struct sp_camera {
     struct sp_camera_scheduling scheduling;
     struct sp_camera_tracking tracking;
     struct sp_camera_decoding decoding;
+    int own_input_size_px;       /* YOLO_INPUT_SIZE of this camera; 0: the pipeline's */
+    struct sp_head_options head; /* constant while in use */
+    bool *class_wanted;          /* head's, unless it is the pipeline's; or NULL */
 
     /* Any thread. */
     _Atomic uint64_t frames_done;

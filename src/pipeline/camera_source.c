@@ -9,16 +9,19 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
 {
     struct sp_pipeline *p = camera->pipeline;
     const struct sp_settings *s = p->settings;
+    const struct sp_camera_setting *setting = &camera->status.setting;
     struct sp_source_options options = {
-        .url = camera->status.setting.url,
+        .url = setting->url,
         .camera = camera->index,
         .pool = p->frames,
-        .frame_skip = p->frame_skip,
+        .frame_skip = setting->frame_skip,
         .sparse = s->output_frames == SP_OUTPUT_FRAMES_INFERRED,
-        .decode_threads = s->decode_threads,
+        .decode_threads = setting->decode_threads,
         .open_timeout_us = NETWORK_TIMEOUT_US,
-        .read_timeout_us = p->options.live ? s->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
-        .snapshot_interval_us = p->options.live ? s->snapshot_interval_ms * 1000LL : 0,
+        .read_timeout_us =
+            p->options.live ? setting->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
+        .snapshot_interval_us = p->options.live ? setting->snapshot_interval_ms * 1000LL : 0,
+        .rtsp_transport = (enum sp_source_transport)setting->rtsp_transport,
         .gpu = sp_camera_gpu(camera),
         .interrupted = &camera->interrupted,
     };
@@ -46,7 +49,7 @@ void sp_camera_close_source(struct sp_camera *camera, struct sp_source *source)
 void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass)
 {
     /* A multiple of FRAME_SKIP, so that a sparse source's own count stays aligned. */
-    uint64_t skip = (uint64_t)camera->pipeline->frame_skip;
+    uint64_t skip = (uint64_t)camera->status.setting.frame_skip;
     pass->base_sequence = (pass->next_sequence + skip - 1) / skip * skip;
     double rate =
         camera->status.info.frame_rate > 0 ? camera->status.info.frame_rate : SP_FRAME_RATE_DEFAULT;

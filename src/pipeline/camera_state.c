@@ -2,8 +2,12 @@
 
 #include "base/log.h"
 #include "base/redact.h"
+#include "engine/loader.h"
+#include "pipeline/camera_head.h"
+#include "pipeline/classes.h"
 #include "pipeline/pipeline_impl.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 void sp_camera_init(struct sp_pipeline *p, int index)
@@ -25,6 +29,7 @@ void sp_camera_init(struct sp_pipeline *p, int index)
 
 void sp_camera_release(struct sp_camera *camera)
 {
+    sp_camera_head_close(camera);
     sp_tracker_close(camera->tracking.tracker);
     sp_ledger_release(camera->ledger);
     pthread_cond_destroy(&camera->wake);
@@ -40,9 +45,9 @@ void sp_camera_free_index(struct sp_camera *camera)
 }
 
 /* Each camera has a tracker of its own, so that its track ids begin at 1. */
-static int open_tracker(struct sp_camera *camera, struct sp_error *err)
+static int open_tracker(struct sp_camera *camera, const struct sp_camera_setting *s,
+                        struct sp_error *err)
 {
-    const struct sp_settings *s = camera->pipeline->settings;
     struct sp_tracker_params params;
     sp_tracker_params_default(&params);
     params.high_thresh = s->track_high_thresh;
@@ -55,12 +60,40 @@ static int open_tracker(struct sp_camera *camera, struct sp_error *err)
     return sp_tracker_open(&camera->tracking.tracker, &params, err);
 }
 
+int sp_pipeline_check_camera(const struct sp_pipeline *pipeline,
+                             const struct sp_camera_setting *setting, struct sp_error *err)
+{
+    bool *wanted = NULL;
+    if (setting->decoder == SP_DECODER_GPU && !spoton_engine_decodes(pipeline->engine))
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "camera %s: DECODER=gpu: engine %s does not decode video; use ENGINE=cuda, "
+                       "or DECODER=auto",
+                       setting->name, pipeline->engine->name);
+    int result = sp_classes_choose(&wanted, &pipeline->model, setting->classes, err);
+    free(wanted);
+    return result < 0 ? sp_fail_prefix(err, result, "camera %s", setting->name) : SP_OK;
+}
+
 int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
                    struct sp_error *err)
 {
-    int result = open_tracker(camera, err);
+    const struct sp_pipeline *p = camera->pipeline;
+    struct sp_camera_setting whole = *setting;
+    sp_camera_setting_complete(&whole, p->settings);
+    int result = sp_pipeline_check_camera(p, &whole, err);
+    if (result == SP_OK)
+        result = sp_camera_head_open(camera, &whole, err);
+    if (result == SP_OK)
+        result = open_tracker(camera, &whole, err);
     if (result < 0)
         return result;
+    camera->own_input_size_px =
+        whole.input_size_px != p->settings->input_size_px ? whole.input_size_px : 0;
+    if (camera->own_input_size_px > 0 && p->model.fixed_width_px)
+        sp_log(
+            SP_LOG_WARNING,
+            "camera %s: input_size %d has no effect, because the model's input is fixed to %dx%d",
+            whole.name, whole.input_size_px, p->model.fixed_width_px, p->model.fixed_height_px);
     for (int i = 0; i < SP_STAGE_COUNT; i++) {
         sp_histogram_clear(&camera->stages[i].wall);
         atomic_store(&camera->stages[i].cpu_us, 0);
@@ -81,7 +114,7 @@ int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *set
     if (camera->pipeline->map)
         sp_map_camera(camera->pipeline->map, camera->index, setting->name);
     pthread_mutex_lock(&camera->mutex);
-    camera->status.setting = *setting;
+    camera->status.setting = whole;
     sp_redact_url(setting->url, camera->status.shown_url, sizeof camera->status.shown_url);
     camera->status.busy = true;
     camera->status.removed = camera->status.refused = camera->status.ended = camera->status.paused =
@@ -126,6 +159,5 @@ bool sp_camera_should_stop(struct sp_camera *camera)
 
 int64_t sp_camera_snapshot_us(const struct sp_camera *camera)
 {
-    return camera->status.info.snapshot ? camera->pipeline->settings->snapshot_interval_ms * 1000LL
-                                        : 0;
+    return camera->status.info.snapshot ? camera->status.setting.snapshot_interval_ms * 1000LL : 0;
 }

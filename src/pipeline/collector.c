@@ -80,6 +80,8 @@ static struct sp_frame_task *infer_some(struct sp_pipeline *p,
             continue;
         task->image = request->images;
         result = sp_detector_fill(instance->detector, request, task->frame, &err);
+        if (result == SP_OK)
+            request->image[task->image].head = &p->cameras[task->camera].head;
         if (result < 0) {
             task->again = false;
             sp_task_fail(p, task, &err);

@@ -18,15 +18,17 @@
 
 #include <assert.h>
 
+enum { SHAPES = 5 }; /* of one input size */
+
 /* The input shape for a frame: the model's own, a square, or the first of 16:9, 4:3 and 1:1
  * (landscape or portrait) that holds it. So a few compiled models serve any mix of cameras, and a
  * camera's shape depends on its own frames only. */
-static void choose_shape(const struct sp_pipeline *p, int image_width_px, int image_height_px,
-                         int *width_px, int *height_px)
+static void choose_shape(const struct sp_pipeline *p, int size, int image_width_px,
+                         int image_height_px, int *width_px, int *height_px)
 {
     static const double sides[] = {9.0 / 16, 3.0 / 4};
     const struct sp_model *model = &p->model;
-    int size = p->choice.input_size_px, stride = model->stride_px;
+    int stride = model->stride_px;
     *width_px = model->fixed_width_px ? model->fixed_width_px : size;
     *height_px = model->fixed_height_px ? model->fixed_height_px : size;
     if (model->fixed_width_px || p->settings->square_input)
@@ -117,9 +119,7 @@ static int open_detector(struct sp_pipeline *p, struct sp_detector_instance *ins
         .streams = s->streams,
         .cache_dir = cache_for(p, instance, batch > 0 ? batch : 1),
         .backend_options = sp_model_choice_backend_options(&p->choice),
-        .head = {.confidence_threshold = s->confidence_threshold,
-                 .nms_iou = s->nms_iou,
-                 .class_wanted = p->class_wanted},
+        .head = p->head,
         .device = instance->device->number,
     };
     pthread_setname_np(pthread_self(), "engine"); /* the engine's threads inherit the name */
@@ -329,6 +329,14 @@ static void log_refusals(struct sp_pipeline *p, int width_px, int height_px, boo
     }
 }
 
+/* The camera's own input size, as long as instances are left for the common one. */
+static int size_for(const struct sp_pipeline *p, const struct sp_camera *camera)
+{
+    bool full = p->instance_count + 2 * SHAPES * p->device_count > SP_DETECTORS_MAX;
+    return camera->own_input_size_px > 0 && !full ? camera->own_input_size_px
+                                                  : p->choice.input_size_px;
+}
+
 struct sp_detector_instance *sp_instance_for(struct sp_pipeline *p, struct sp_camera *camera,
                                              int width_px, int height_px)
 {
@@ -338,7 +346,8 @@ struct sp_detector_instance *sp_instance_for(struct sp_pipeline *p, struct sp_ca
         !atomic_load(&camera->scheduling.instance->device->lost))
         return camera->scheduling.instance;
     int instance_width_px, instance_height_px;
-    choose_shape(p, width_px, height_px, &instance_width_px, &instance_height_px);
+    choose_shape(p, size_for(p, camera), width_px, height_px, &instance_width_px,
+                 &instance_height_px);
     struct sp_detector_instance *instance =
         instance_of_shape(camera, instance_width_px, instance_height_px);
     bool found = instance != NULL;

@@ -133,6 +133,7 @@ static void infer(struct sp_pipeline *p, struct sp_detector_instance *instance,
             sp_camera_fail(camera, &err);
     } else {
         task->image = image;
+        instance->open->request->image[image].head = &camera->head;
     }
     sp_stage_end(&camera->stages[SP_STAGE_LETTERBOX], begin);
     append_task(p, instance->open, task);
@@ -148,7 +149,7 @@ static bool is_inference_due(const struct sp_pipeline *p, int camera, uint64_t s
 {
     const struct sp_camera *c = &p->cameras[camera];
     if (!p->options.live)
-        return sequence % (uint64_t)p->frame_skip == 0;
+        return sequence % (uint64_t)c->status.setting.frame_skip == 0;
     return sequence >= c->scheduling.next_due || epoch != c->scheduling.epoch;
 }
 
@@ -187,7 +188,7 @@ static void schedule(struct sp_pipeline *p, const struct sp_schedule_item *item)
         camera->scheduling.instance ? &camera->scheduling.instance->record : &p->loose,
         item->camera, frame->sequence, due, frame->decode_us);
     if (due) {
-        camera->scheduling.next_due = frame->sequence + (uint64_t)p->frame_skip;
+        camera->scheduling.next_due = frame->sequence + (uint64_t)camera->status.setting.frame_skip;
         camera->scheduling.epoch = frame->epoch;
         infer(p, instance, task);
     } else

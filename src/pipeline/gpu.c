@@ -66,7 +66,7 @@ static int choose_device(void *user, const struct sp_source_info *info)
 struct sp_source_gpu sp_camera_gpu(struct sp_camera *camera)
 {
     const struct sp_pipeline *p = camera->pipeline;
-    if (p->settings->decoder == SP_DECODER_CPU || !spoton_engine_decodes(p->engine))
+    if (camera->status.setting.decoder == SP_DECODER_CPU || !spoton_engine_decodes(p->engine))
         return (struct sp_source_gpu){0};
     return (struct sp_source_gpu){
         .api = p->engine,

@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "base/thread.h"
 #include "engine/loader.h"
+#include "pipeline/camera_head.h"
 #include "pipeline/camera_registry.h"
 #include "pipeline/camera_state.h"
 #include "pipeline/classes.h"
@@ -97,6 +98,8 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
     for (int i = 0; i < s->camera_count && result == SP_OK; i++)
         result = sp_camera_fill(&p->cameras[i], &s->camera[i], err);
     if (result == SP_OK)
+        result = sp_pipeline_merge_heads(p, err);
+    if (result == SP_OK)
         result = sp_frame_pool_open(&p->frames, err);
     if (result < 0)
         return result;
@@ -178,7 +181,6 @@ int sp_pipeline_open(struct sp_pipeline **out, const struct sp_pipeline_options 
     pthread_condattr_destroy(&monotonic);
     p->options = *options;
     p->settings = s;
-    p->frame_skip = s->frame_skip;
     p->timestamps = s->track_dt != SP_TRACK_DT_FRAMES;
     p->cores = count_cores(s);
     sp_speed_log_init(&p->speed_log, options->environment ? options->environment : "run");
@@ -308,6 +310,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->cameras);
     free(p->ledgers);
     free(p->class_wanted);
+    free(p->class_decoded);
     sp_embedding_worker_close(p->embedding_worker);
     sp_map_close(p->map);
     sp_speed_log_release(&p->speed_log);

@@ -141,10 +141,16 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
 /* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once, take effect
  * asynchronously and disturb no other camera. SP_ERR_NOT_FOUND: the camera index is not in use. */
 
-/* Copies the setting. SP_ERR_INVALID: a bad name, one in use, an empty address; SP_ERR_NO_SPACE:
+/* Copies the setting; what the camera does not set itself comes from the pipeline's settings.
+ * SP_ERR_INVALID: a bad name, one in use, an empty address; SP_ERR_NO_SPACE:
  * all camera indices are in use; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
 int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
                            int *index, struct sp_error *err);
+
+/* Whether a camera with this setting could run in this pipeline: its classes and its decoder.
+ * SP_ERR_INVALID, SP_ERR_UNSUPPORTED, SP_ERR_NO_MEMORY. */
+int sp_pipeline_check_camera(const struct sp_pipeline *pipeline,
+                             const struct sp_camera_setting *setting, struct sp_error *err);
 
 /* Decoded frames are finished, then sink.end is called, then the camera index is free. */
 int sp_pipeline_remove_camera(struct sp_pipeline *pipeline, int index, struct sp_error *err);

@@ -21,9 +21,10 @@ struct sp_pipeline {
     struct sp_model_choice choice;
     struct sp_model model;
     bool *class_wanted;            /* [model.classes], or NULL: all */
+    struct sp_head_options head;   /* of the instances: covers all cameras of the settings */
+    bool *class_decoded;           /* [model.classes]: head's, unless that is NULL */
     char cache_dir[SP_PATH_BYTES]; /* empty: compiled models are not cached */
     int cores;
-    int frame_skip;
     bool timestamps; /* dt of the tracker */
 
     struct sp_camera *cameras;

@@ -38,7 +38,7 @@ static enum sp_camera_state state_of(const struct sp_camera *c, int64_t now_us)
         return c->status.link;
     /* Also detected while the camera's thread blocks inside a decoder. */
     if (now_us - c->status.last_frame_us >
-        p->settings->stall_timeout_ms * 1000LL + sp_camera_snapshot_us(c))
+        c->status.setting.stall_timeout_ms * 1000LL + sp_camera_snapshot_us(c))
         return SP_CAMERA_STALLED;
     return c->status.health == SP_HEALTH_BLACK    ? SP_CAMERA_BLACK
            : c->status.health == SP_HEALTH_FROZEN ? SP_CAMERA_FROZEN
@@ -137,13 +137,13 @@ bool sp_pipeline_other_reading(struct sp_pipeline *pipeline, char *text, size_t 
 bool sp_pipeline_reports_class(const struct sp_pipeline *pipeline, int class_id)
 {
     return class_id >= 0 && class_id < pipeline->model.classes &&
-           (!pipeline->class_wanted || pipeline->class_wanted[class_id]);
+           (!pipeline->head.class_wanted || pipeline->head.class_wanted[class_id]);
 }
 
 const struct sp_class_names *sp_pipeline_label_names(const struct sp_pipeline *pipeline)
 {
     const struct sp_model *model = &pipeline->model;
-    int single = sp_classes_single(model, pipeline->class_wanted);
+    int single = sp_classes_single(model, pipeline->head.class_wanted);
     return single >= 0 && single == model->person_class ? NULL : &model->class_names;
 }
 

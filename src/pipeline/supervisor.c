@@ -408,7 +408,7 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
     s->refused = 0;
     sp_source_info(s->source, &s->info);
     sp_health_restart(&s->watch);
-    s->watch.frozen_after_us = 2000LL * camera->pipeline->settings->stall_timeout_ms +
+    s->watch.frozen_after_us = 2000LL * camera->status.setting.stall_timeout_ms +
                                (s->info.snapshot ? FROZEN_IMAGES * period_us(s) : 0);
     s->rebased = s->anchored = s->find_position = false;
     s->target_pts_us = -1;

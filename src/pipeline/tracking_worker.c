@@ -32,8 +32,9 @@ static void begin_camera(struct sp_camera *camera)
     info = camera->status.info;
     pthread_mutex_unlock(&camera->mutex);
     camera->tracking.begun = true;
-    camera->tracking.step = (struct sp_timestep){
-        .timestamps = p->timestamps, .frame_rate = info.frame_rate, .frame_skip = p->frame_skip};
+    camera->tracking.step = (struct sp_timestep){.timestamps = p->timestamps,
+                                                 .frame_rate = info.frame_rate,
+                                                 .frame_skip = camera->status.setting.frame_skip};
     const struct sp_pipeline_sink *sink = &p->options.sink;
     if (sink->begin && sink->begin(sink->user, camera->index, &info, &err) < 0)
         refuse(camera, &err);

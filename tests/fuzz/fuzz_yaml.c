@@ -1,6 +1,7 @@
 /* A YAML document of any bytes. Each node of what was accepted lies in its text, inside its parent,
- * and its text has no NUL. */
+ * and its text has no NUL. The same document as spoton.yaml gives settings or an error. */
 #include "base/yaml.h"
+#include "config/settings.h"
 
 #include "fuzz.h"
 
@@ -32,7 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct sp_yaml *document = NULL;
     struct sp_error err = {0};
+    static struct sp_settings settings; /* large: not on the stack */
     char *text = fuzz_text(data, bytes);
+    sp_settings_default(&settings);
+    fuzz_check_result(
+        sp_settings_read_yaml_text(&settings, text, bytes, "none/spoton.yaml", NULL, &err), &err);
+    err = (struct sp_error){0};
     int result = sp_yaml_read_text(&document, text, bytes, "spoton.yaml", &err);
     free(text);
     fuzz_check_result(result, &err);
