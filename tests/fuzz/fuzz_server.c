@@ -4,10 +4,12 @@
 #include "site.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { REPLY_MAX = 256 * 1024, PATIENCE_MS = 5, ALIVE_MS = 20000, CONNECTIONS_MOST = 2000 };
 
@@ -30,7 +32,13 @@ static int open_client(void)
 {
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     FUZZ_CHECK(client >= 0);
-    FUZZ_CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    int result = connect(client, (struct sockaddr *)&address, sizeof address);
+    /* Connections closed in the last minute occupy their ports. */
+    for (int i = 0; result < 0 && errno == EADDRNOTAVAIL && i < 200; i++) {
+        usleep(100000);
+        result = connect(client, (struct sockaddr *)&address, sizeof address);
+    }
+    FUZZ_CHECK(result == 0);
     return client;
 }
 
