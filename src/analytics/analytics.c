@@ -38,7 +38,7 @@ static int zone_group(struct sp_counting *a, const struct sp_zone_config *zone, 
         a->zone_groups++;
         g->name = zone->name;
         g->on_map = on_map;
-        sp_occupancy_start(&g->occupancy);
+        sp_occupancy_start(&g->occupancy, 0);
     }
     if (zone->crowded)
         g->crowded = zone->crowded;
@@ -460,7 +460,8 @@ bool sp_counting_zone(const struct sp_counting *a, int index, struct sp_zone_cou
     if (index < 0 || index >= a->zone_groups)
         return false;
     const struct zone_group *g = &a->zone_group[index];
-    *zone =
-        (struct sp_zone_count){g->name, g->visits, g->inside, sp_occupancy_estimate(&g->occupancy)};
+    *zone = (struct sp_zone_count){.name = g->name, .visits = g->visits, .inside = g->inside};
+    if (g->started)
+        zone->occupancy = sp_occupancy_estimate(&g->occupancy);
     return true;
 }

@@ -9,7 +9,8 @@ static double cross(struct sp_planar a, struct sp_planar b, struct sp_planar p)
 
 double sp_planar_side(struct sp_planar a, struct sp_planar b, struct sp_planar p)
 {
-    return cross(a, b, p) / hypot(b.x - a.x, b.y - a.y);
+    double dx = b.x - a.x, dy = b.y - a.y;
+    return cross(a, b, p) / sqrt(dx * dx + dy * dy);
 }
 
 int sp_planar_crossing(struct sp_planar a, struct sp_planar b, struct sp_planar p,

@@ -32,6 +32,7 @@ struct line_state {
 
 struct zone_state {
     int8_t side;                      /* -1 outside, 1 inside, 0 not yet */
+    bool inside;                      /* the anchor at the last step */
     bool from_edge;                   /* entered over the boundary, not first seen inside */
     bool announced, shadow, loitered; /* shadow: another track of the same person has the visit */
     int64_t start_us, crossed_us;
@@ -68,7 +69,7 @@ struct zone_group {
     uint64_t visits, crowdings, loiterings;
     int inside, seen; /* at the last second */
     bool is_crowded;
-    bool started; /* any frame of it */
+    bool began, started; /* any frame of it; any second */
     struct sp_occupancy occupancy;
     struct sp_occupancy_estimate told;
     struct sp_histogram dwell;

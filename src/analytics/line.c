@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Crossings of one line and direction that are one: of one person within this time; and, of people
- * whose global id is not known, seen by different cameras within this time. */
-static const int64_t SAME_PERSON_US = 5000000, SAME_TIME_US = 1500000;
+/* Crossings of one line and direction in several cameras are one: of one person within this time;
+ * of people whose global id is not known; and of different global ids, of which one may be wrong.
+ */
+static const int64_t SAME_PERSON_US = 5000000, SAME_TIME_US = 1500000, OTHER_PERSON_US = 1000000;
 
 static void add_crossing(struct sp_counting *a, const struct scope *scope,
                          const struct subject *subject, int index, int direction, double after)
@@ -39,7 +40,8 @@ void sp_counting_line_step(struct sp_counting *a, struct scope *scope, struct su
 {
     struct line_state *state = &subject->line[index];
     const struct sp_planar *line = scope->line[index];
-    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = hypot(dx, dy), share;
+    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = sqrt(dx * dx + dy * dy),
+           share;
     int crossed = sp_planar_crossing(line[0], line[1], way[0], way[1], &share);
     if (crossed) {
         state->net = (int8_t)(state->net + crossed);
@@ -75,7 +77,7 @@ void sp_counting_line_end(struct sp_counting *a, struct scope *scope, struct sub
 {
     const struct line_state *state = &subject->line[index];
     const struct sp_planar *line = scope->line[index];
-    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = hypot(dx, dy);
+    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = sqrt(dx * dx + dy * dy);
     enum sp_anchor anchor = scope->config->lines[index].anchor;
     double sigma =
         sp_subject_deviation(subject, scope->camera < 0, anchor, -dy / length, dx / length);
@@ -85,27 +87,34 @@ void sp_counting_line_end(struct sp_counting *a, struct scope *scope, struct sub
         add_crossing(a, scope, subject, index, side, fabs(z));
 }
 
-/* Whether they are the crossing of one person. */
-static bool is_same(const struct crossing *a, const struct crossing *b)
+static int64_t apart_us(const struct crossing *a, const struct crossing *b)
 {
-    int64_t apart_us = a->time_us > b->time_us ? a->time_us - b->time_us : b->time_us - a->time_us;
-    if (a->group != b->group || a->direction != b->direction)
-        return false;
-    if (a->person && b->person)
-        return a->person == b->person && apart_us <= SAME_PERSON_US &&
-               (a->on_map || a->camera != b->camera);
-    return !a->on_map && !(a->cameras & b->cameras) && apart_us <= SAME_TIME_US;
+    return llabs(a->time_us - b->time_us);
 }
 
-/* Of several decided crossings that it may be, the nearest in time. */
+/* Whether both are of one line, and of different cameras unless on the map. */
+static bool may_be_same(const struct crossing *a, const struct crossing *b)
+{
+    return a->group == b->group && a->direction == b->direction &&
+           (a->on_map || !(a->cameras & b->cameras));
+}
+
+/* The decided crossing that it is: of the same person; else, of a camera that has not reported that
+ * one, at about the same time. Each camera reports a crossing once, so two people who cross
+ * together remain two. */
 static struct crossing *find_same(struct sp_counting *a, const struct crossing *c)
 {
     struct crossing *best = NULL;
     for (int i = 0; i < a->crossings; i++) {
         struct crossing *other = &a->crossing[i];
-        if (other == c || !other->decided || !is_same(other, c))
+        if (other == c || !other->decided || !may_be_same(other, c))
             continue;
-        if (!best || llabs(other->time_us - c->time_us) < llabs(best->time_us - c->time_us))
+        if (c->person && other->person == c->person && apart_us(other, c) <= SAME_PERSON_US)
+            return other;
+        bool both = c->person && other->person;
+        if (c->on_map || apart_us(other, c) > (both ? OTHER_PERSON_US : SAME_TIME_US))
+            continue;
+        if (!best || apart_us(other, c) < apart_us(best, c))
             best = other;
     }
     return best;

@@ -19,11 +19,11 @@ static void normalize(struct sp_occupancy *o)
             o->p[s][n] = sum > 0 ? o->p[s][n] / sum : 1;
 }
 
-void sp_occupancy_start(struct sp_occupancy *o)
+void sp_occupancy_start(struct sp_occupancy *o, int seen)
 {
     for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
         for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
-            o->p[s][n] = pow(0.97, n);
+            o->p[s][n] = n < seen ? 0.1 * pow(0.2, seen - n) : pow(0.6, n - seen);
     normalize(o);
 }
 

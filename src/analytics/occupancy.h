@@ -12,7 +12,8 @@ struct sp_occupancy {
     double p[SP_OCCUPANCY_SHARES][SP_OCCUPANCY_MAX + 1];
 };
 
-void sp_occupancy_start(struct sp_occupancy *occupancy);
+/* `seen`: how many people are seen at first. */
+void sp_occupancy_start(struct sp_occupancy *occupancy, int seen);
 void sp_occupancy_enter(struct sp_occupancy *occupancy, double confidence);
 void sp_occupancy_leave(struct sp_occupancy *occupancy, double confidence);
 /* Once a second: how many people are seen. */

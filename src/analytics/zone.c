@@ -153,11 +153,11 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
         z = distance / sp_subject_deviation(subject, scope->camera < 0, zone->anchor, nx, ny);
     }
     int side = inside ? 1 : -1;
-    bool was_inside = sp_polygon_contains(scope->corner[index], zone->count, way[0]);
-    if (was_inside != inside) {
+    if (state->inside != inside) {
         state->crossed_us = time_us[1];
         state->at = p;
     }
+    state->inside = inside;
     if (side != state->side && z >= (state->side ? SURE : LIKELY)) {
         double confidence = sp_counting_normal(z);
         bool first = state->side == 0;
@@ -166,6 +166,7 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
         if (side < 0 && !first)
             leave(a, scope, subject, index, when_us, at, confidence, true);
         *state = (struct zone_state){.side = (int8_t)side,
+                                     .inside = inside,
                                      .from_edge = !first,
                                      .start_us = when_us,
                                      .at = at,
@@ -197,7 +198,7 @@ static void count_inside(struct sp_counting *a, int64_t time_us)
         const struct scope *scope = a->scopes[k];
         for (int z = 0; scope && z < scope->config->zone_count; z++) {
             struct zone_group *g = &a->zone_group[scope->zone_group[z]];
-            g->started = g->started || scope->frame > 0;
+            g->began = g->began || scope->frame > 0;
             for (int i = 0; i < scope->count; i++) {
                 const struct subject *subject = &scope->subjects[i];
                 const struct zone_state *state = &subject->zone[z];
@@ -214,8 +215,11 @@ void sp_counting_zone_second(struct sp_counting *a, int64_t time_us)
     count_inside(a, time_us);
     for (int i = 0; i < a->zone_groups; i++) {
         struct zone_group *g = &a->zone_group[i];
-        if (!g->started)
+        if (!g->began)
             continue;
+        if (!g->started)
+            sp_occupancy_start(&g->occupancy, g->seen);
+        g->started = true;
         sp_occupancy_observe(&g->occupancy, g->seen);
         struct sp_occupancy_estimate now = sp_occupancy_estimate(&g->occupancy);
         if (now.now != g->told.now) {

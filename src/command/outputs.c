@@ -134,6 +134,8 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
     struct sp_files_frame frame = {
         .sequence = result->frame->sequence,
         .pts_us = result->frame->pts_us,
+        .width_px = result->frame->width_px,
+        .height_px = result->frame->height_px,
         .inferred = result->inferred,
         .detections = result->detections,
         .detection_count = result->inferred ? result->detection_count : 0,

@@ -1,6 +1,7 @@
 #include "command/people.h"
 
 #include "base/log.h"
+#include "command/counter.h"
 #include "pipeline/map.h"
 #include "publish/atomic_file.h"
 
@@ -15,7 +16,7 @@ struct entry {
     int width_px, height_px;
     bool inferred;
     size_t count;
-    struct sp_track tracks[]; /* with measured boxes */
+    struct sp_track tracks[]; /* [2 * count]: as tracked; with measured boxes */
 };
 
 struct queue {
@@ -26,8 +27,10 @@ struct queue {
 struct sp_people {
     pthread_mutex_t mutex;
     const struct sp_settings *settings;
-    struct sp_map *map;
-    struct sp_atomic_file *file;
+    struct sp_map *map;             /* NULL: no association */
+    struct sp_atomic_file *file;    /* likewise */
+    struct sp_counter *counter;     /* NULL: no lines or zones */
+    int counted_as[SP_CAMERAS_MAX]; /* the camera's index there: by name, as in `spoton count` */
     struct sp_json line;
     struct sp_error failure;
     uint64_t event; /* last one written */
@@ -54,35 +57,58 @@ static bool any_calibrated(struct sp_people *people, struct sp_error *err)
     return any;
 }
 
-int sp_people_open(struct sp_people **out, const struct sp_settings *settings, const char *dir,
-                   struct sp_error *err)
+/* people->map stays NULL if there is nothing to associate. */
+static int open_association(struct sp_people *people, const char *dir, struct sp_error *err)
 {
-    *out = NULL;
+    const struct sp_settings *settings = people->settings;
+    struct sp_error why = {0};
     if (!settings->spatial_match || !settings->homography_file[0])
         return SP_OK;
-    struct sp_people *people = calloc(1, sizeof *people);
-    if (!people)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "people: out of memory");
-    struct sp_error why = {0};
-    pthread_mutex_init(&people->mutex, NULL);
-    people->settings = settings;
     int result = sp_map_open(&people->map, settings, settings->camera_count, 0, err);
     for (int i = 0; result == SP_OK && i < settings->camera_count; i++)
         sp_map_camera(people->map, i, settings->camera[i].name);
     if (result == SP_OK && !any_calibrated(people, &why)) {
+        sp_map_close(people->map);
+        people->map = NULL;
         if (why.code == SP_OK)
             sp_log(SP_LOG_WARNING,
                    "HOMOGRAPHY_FILE_PATH=%s: none of the cameras is calibrated; people.jsonl is "
                    "not written",
                    settings->homography_file);
-        sp_people_close(people);
         if (err && why.code != SP_OK)
             *err = why;
         return why.code;
     }
+    return result == SP_OK ? sp_atomic_file_open(&people->file, dir, "people.jsonl", err) : result;
+}
+
+static int open_counter(struct sp_people *people, const char *dir, struct sp_error *err)
+{
+    const struct sp_settings *settings = people->settings;
+    const char *names[SP_CAMERAS_MAX];
+    for (int i = 0; i < settings->camera_count; i++) {
+        int before = 0;
+        for (int k = 0; k < settings->camera_count; k++)
+            before += strcmp(settings->camera[k].name, settings->camera[i].name) < 0;
+        people->counted_as[i] = before; /* names are unique */
+        names[before] = settings->camera[i].name;
+    }
+    return sp_counter_open(&people->counter, settings, names, settings->camera_count, dir, err);
+}
+
+int sp_people_open(struct sp_people **out, const struct sp_settings *settings, const char *dir,
+                   struct sp_error *err)
+{
+    *out = NULL;
+    struct sp_people *people = calloc(1, sizeof *people);
+    if (!people)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "people: out of memory");
+    pthread_mutex_init(&people->mutex, NULL);
+    people->settings = settings;
+    int result = open_counter(people, dir, err);
     if (result == SP_OK)
-        result = sp_atomic_file_open(&people->file, dir, "people.jsonl", err);
-    if (result < 0) {
+        result = open_association(people, dir, err);
+    if (result < 0 || (!people->map && !people->counter)) {
         sp_people_close(people);
         return result;
     }
@@ -99,6 +125,7 @@ void sp_people_close(struct sp_people *people)
             next = p->next;
             free(p);
         }
+    sp_counter_close(people->counter);
     sp_map_close(people->map);
     sp_atomic_file_close(people->file);
     sp_json_release(&people->line);
@@ -171,13 +198,16 @@ static void write_entry(struct sp_people *people, int camera, const struct entry
 
 /* ---- in order ---- */
 
-static void associate(struct sp_people *people, int camera, const struct entry *entry)
+/* False: the camera has no map. */
+static bool associate(struct sp_people *people, int camera, const struct entry *entry)
 {
+    if (!people->map)
+        return false;
     struct sp_space *space = sp_map_space(people->map);
     struct sp_space_frame frame = {.time_us = entry->pts_us,
                                    .width_px = entry->width_px,
                                    .height_px = entry->height_px,
-                                   .tracks = entry->tracks,
+                                   .tracks = &entry->tracks[entry->count],
                                    .count = entry->count};
     bool mapped = entry->inferred ? sp_space_update(space, camera, &frame, people->positions)
                                   : sp_space_positions(space, camera, &frame, people->positions);
@@ -188,6 +218,28 @@ static void associate(struct sp_people *people, int camera, const struct entry *
     }
     if (mapped)
         write_entry(people, camera, entry);
+    return mapped;
+}
+
+static void take_entry(struct sp_people *people, int camera, const struct entry *entry)
+{
+    bool mapped = associate(people, camera, entry);
+    struct sp_counting_frame frame = {.camera = people->counted_as[camera],
+                                      .time_us = entry->pts_us,
+                                      .width_px = entry->width_px,
+                                      .height_px = entry->height_px,
+                                      .inferred = entry->inferred,
+                                      .tracks = entry->tracks,
+                                      .positions = mapped ? people->positions : NULL,
+                                      .count = entry->count};
+    sp_counter_frame(people->counter, &frame);
+}
+
+static bool is_earlier(const struct sp_people *people, int a, int b)
+{
+    int64_t a_us = people->queue[a].first->pts_us, b_us = people->queue[b].first->pts_us;
+    const struct sp_camera_setting *camera = people->settings->camera;
+    return a_us != b_us ? a_us < b_us : strcmp(camera[a].name, camera[b].name) < 0;
 }
 
 /* The camera with the earliest frame, or -1 if a camera may still deliver an earlier one. */
@@ -198,7 +250,7 @@ static int next_camera(const struct sp_people *people)
         const struct queue *q = &people->queue[c];
         if (!q->first && !q->ended)
             return -1;
-        if (q->first && (next < 0 || q->first->pts_us < people->queue[next].first->pts_us))
+        if (q->first && (next < 0 || is_earlier(people, c, next)))
             next = c;
     }
     return next;
@@ -214,14 +266,14 @@ static void associate_ready(struct sp_people *people)
         if (!q->first)
             q->last = NULL;
         people->waiting--;
-        associate(people, camera, entry);
+        take_entry(people, camera, entry);
         free(entry);
     }
 }
 
 static struct entry *copy_of(const struct sp_result *result)
 {
-    struct entry *entry = malloc(sizeof *entry + result->track_count * sizeof entry->tracks[0]);
+    struct entry *entry = malloc(sizeof *entry + 2 * result->track_count * sizeof entry->tracks[0]);
     if (!entry)
         return NULL;
     *entry = (struct entry){.sequence = result->frame->sequence,
@@ -231,8 +283,8 @@ static struct entry *copy_of(const struct sp_result *result)
                             .inferred = result->inferred,
                             .count = result->track_count};
     for (size_t i = 0; i < result->track_count; i++) {
-        struct sp_track *track = &entry->tracks[i];
-        *track = result->tracks[i];
+        struct sp_track *track = &entry->tracks[result->track_count + i];
+        *track = entry->tracks[i] = result->tracks[i];
         if (!result->inferred || track->detection == 0)
             continue;
         const struct sp_detection *d = &result->detections[track->detection - 1];
@@ -278,9 +330,9 @@ void sp_people_end(struct sp_people *people, int camera)
     pthread_mutex_unlock(&people->mutex);
 }
 
-int sp_people_finish(struct sp_people *people, struct sp_error *err)
+static int finish_association(struct sp_people *people, struct sp_error *err)
 {
-    if (!people)
+    if (!people->map)
         return SP_OK;
     int64_t kept = 0;
     if (people->failure.code == SP_OK)
@@ -297,6 +349,25 @@ int sp_people_finish(struct sp_people *people, struct sp_error *err)
     return people->failure.code < 0 ? people->failure.code : result;
 }
 
+int sp_people_finish(struct sp_people *people, struct sp_error *err)
+{
+    if (!people)
+        return SP_OK;
+    int result = finish_association(people, err);
+    int counted = sp_counter_finish(people->counter, result == SP_OK ? err : NULL);
+    return result < 0 ? result : counted;
+}
+
+bool sp_people_associates(const struct sp_people *people)
+{
+    return people && people->map;
+}
+
+bool sp_people_counts(const struct sp_people *people)
+{
+    return people && people->counter;
+}
+
 void sp_people_save(struct sp_people *people)
 {
     if (people && pthread_mutex_trylock(&people->mutex) == 0)
@@ -307,7 +378,7 @@ void sp_people_report(struct sp_people *people, struct sp_json *json)
 {
     struct sp_space_counts counts;
     sp_json_key(json, "people");
-    if (!people) {
+    if (!sp_people_associates(people)) {
         sp_json_null(json);
         return;
     }

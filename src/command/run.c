@@ -205,8 +205,10 @@ static void print_written(const struct run *run, bool summary, bool people)
     if (cameras > SHOWN_CAMERAS)
         printf("wrote:  files of %d of %d cameras in %s\n", cameras, run->settings->camera_count,
                dir);
-    if (people)
+    if (people && sp_people_associates(run->people))
         printf("people: %s/people.jsonl\n", dir);
+    if (people && sp_people_counts(run->people))
+        printf("counts: %s/counts.json and events.jsonl\n", dir);
 }
 
 static void print_summary(const struct run *run, const struct sp_run_measure *measure)
@@ -316,7 +318,7 @@ static const struct sp_command_usage usage = {
         "Tracks people in every frame of every file, in order. Writes NAME.txt (MOT Challenge\n"
         "rows) and NAME.jsonl (one line per frame) for each camera, and summary.json. With\n"
         "calibrated cameras (HOMOGRAPHY_FILE_PATH) also people.jsonl: cross-camera\n"
-        "association.\n",
+        "association; with lines and zones in spoton.yaml events.jsonl and counts.json.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_OUT_DIR | SP_TAKES_VIDEO | SP_TAKES_LIMIT,
 };
 

@@ -148,6 +148,37 @@ static void put_camera_settings(struct sp_json *json, bool nested)
             put_setting(json, &sp_setting_table[i], true);
 }
 
+/* Lines and zones, whose values analytics/config.c checks. */
+static void put_shapes(struct sp_json *json)
+{
+    static const char points[] =
+        "\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"number\"},"
+        "\"minItems\":2,\"maxItems\":2}";
+    static const char common[] =
+        "\"name\":{\"type\":\"string\",\"minLength\":1},\"unit\":{\"enum\":[\"fraction\","
+        "\"px\",\"m\"]},\"anchor\":{\"enum\":[\"foot\",\"centre\",\"center\"]}";
+    char text[1200];
+    snprintf(text, sizeof text,
+             "{\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"object\","
+             "\"additionalProperties\":false,\"required\":[\"name\",\"points\"],"
+             "\"properties\":{%s,\"in\":{\"type\":\"string\"},\"out\":{\"type\":\"string\"},"
+             "\"points\":{%s,\"minItems\":2,\"maxItems\":2}}}}",
+             common, points);
+    sp_json_key(json, "lines");
+    sp_json_raw(json, text);
+    json->need_comma = true;
+    snprintf(text, sizeof text,
+             "{\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"object\","
+             "\"additionalProperties\":false,\"required\":[\"name\",\"polygon\"],"
+             "\"properties\":{%s,\"crowded\":{\"type\":\"integer\",\"minimum\":1},"
+             "\"loitering_s\":{\"type\":\"number\",\"exclusiveMinimum\":0},"
+             "\"polygon\":{%s,\"minItems\":3,\"maxItems\":32}}}}",
+             common, points);
+    sp_json_key(json, "zones");
+    sp_json_raw(json, text);
+    json->need_comma = true;
+}
+
 static void put_camera(struct sp_json *json)
 {
     sp_json_key(json, "camera");
@@ -170,6 +201,7 @@ static void put_camera(struct sp_json *json)
     sp_json_member_int(json, "minLength", 1);
     sp_json_member_int(json, "maxLength", SP_URL_BYTES - 1);
     sp_json_end_object(json);
+    put_shapes(json);
     put_camera_settings(json, false);
     sp_json_key(json, sp_setting_nested_section);
     begin_map(json, false);
@@ -202,6 +234,11 @@ bool sp_settings_print_schema(FILE *to)
     sp_json_begin_object(&json);
     for (size_t i = 0; (section = sp_setting_section(i)); i++)
         put_section(&json, section);
+    sp_json_key(&json, "map");
+    begin_map(&json, true);
+    put_shapes(&json);
+    sp_json_end_object(&json);
+    sp_json_end_object(&json);
     sp_json_key(&json, "cameras");
     sp_json_begin_object(&json);
     sp_json_key(&json, "type");

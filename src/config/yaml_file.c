@@ -288,13 +288,15 @@ static int refuse_camera_key(const struct reader *reader, const struct sp_yaml_n
                             "%s: not a setting of one camera; set %s for all of them", path,
                             row->yaml);
     }
-    for (size_t i = 0; i < sp_setting_count && count < WORDS_MAX - 3; i++)
+    for (size_t i = 0; i < sp_setting_count && count < WORDS_MAX - 5; i++)
         if (sp_setting_table[i].per_camera &&
             nested == sp_setting_is_in(&sp_setting_table[i], sp_setting_nested_section))
             words[count++] = sp_setting_yaml_name(&sp_setting_table[i]);
     if (!nested) {
         words[count++] = "name";
         words[count++] = "url";
+        words[count++] = "lines";
+        words[count++] = "zones";
         words[count++] = sp_setting_nested_section;
     }
     words[count] = NULL;
@@ -313,8 +315,9 @@ static int read_camera_keys(struct reader *reader, const struct sp_yaml_node *ma
          value = value->next) {
         const char *key = value->key->text;
         const struct sp_setting_row *row = NULL;
-        if (!nested && (strcmp(key, "name") == 0 || strcmp(key, "url") == 0))
-            continue;
+        if (!nested && (strcmp(key, "name") == 0 || strcmp(key, "url") == 0 ||
+                        strcmp(key, "lines") == 0 || strcmp(key, "zones") == 0))
+            continue; /* lines and zones: analytics/config.c */
         if (!nested && strcmp(key, sp_setting_nested_section) == 0) {
             result = sp_yaml_expect(value, SP_YAML_MAP, reader->err);
             if (result == SP_OK)
@@ -380,7 +383,10 @@ static int read_root_key(struct reader *reader, const struct sp_yaml_node *value
     }
     if (strcmp(key, "cameras") == 0)
         return read_cameras(reader, value);
+    if (strcmp(key, "map") == 0)
+        return SP_OK; /* analytics/config.c */
     words[count++] = "cameras";
+    words[count++] = "map";
     words[count] = NULL;
     return refuse_key(reader, value, words);
 }

@@ -149,6 +149,10 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     sp_json_int(json, (int64_t)frame->sequence);
     sp_json_key(json, "pts_us");
     sp_json_int(json, frame->pts_us);
+    if (frame->width_px > 0) { /* for lines and zones in fractions of the frame */
+        sp_json_member_int(json, "width", frame->width_px);
+        sp_json_member_int(json, "height", frame->height_px);
+    }
     if (files->frame_rate > 0) {
         sp_json_key(json, "frame_rate"); /* the time step of `spoton track` */
         sp_json_double(json, files->frame_rate);

@@ -28,6 +28,7 @@ struct sp_files_options {
 struct sp_files_frame {
     uint64_t sequence; /* from 0; MOT rows hold sequence + 1 */
     int64_t pts_us;
+    int width_px, height_px;               /* 0: not written */
     bool inferred;                         /* else predicted */
     const struct sp_detection *detections; /* of an inferred frame */
     size_t detection_count;

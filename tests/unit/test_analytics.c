@@ -506,7 +506,7 @@ static void test_occupancy_interval(void **state)
     for (int run = 0; run < runs; run++) {
         int people = 0;
         bool visible[SP_OCCUPANCY_MAX] = {false};
-        sp_occupancy_start(o);
+        sp_occupancy_start(o, 0);
         for (int second = 0; second < 240; second++) {
             if (chance(s) < 0.05 && people < 60) {
                 visible[people++] = chance(s) < 0.85;

@@ -99,6 +99,8 @@ static void test_rows_and_lines_are_as_documented(void **state)
         {42, -3.00049, 1.5, 7, 9, 1, 2},
     };
     struct sp_files_frame frame = {.sequence = 0,
+                                   .width_px = 640,
+                                   .height_px = 360,
                                    .pts_us = 40000,
                                    .inferred = true,
                                    .detections = detections,
@@ -116,12 +118,13 @@ static void test_rows_and_lines_are_as_documented(void **state)
     assert_contents("a.txt", "1,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n"
                              "1,42,-3.000,1.500,10.000,7.500,1.0000,-1,-1,-1\n"
                              "3,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n");
-    assert_contents("a.jsonl",
-                    "{\"sequence\":0,\"pts_us\":40000,\"inferred\":true,"
-                    "\"detections\":[[10.5,20,30.25,60,0.875,0]],"
-                    "\"tracks\":[[1,10.5,20,30.25,60,0.875,0],[42,-3,1.5,7,9,1,2]]}\n"
-                    "{\"sequence\":2,\"pts_us\":120000,\"inferred\":false,\"detections\":[],"
-                    "\"tracks\":[[1,10.5,20,30.25,60,0.875,0]]}\n");
+    assert_contents(
+        "a.jsonl",
+        "{\"sequence\":0,\"pts_us\":40000,\"width\":640,\"height\":360,\"inferred\":true,"
+        "\"detections\":[[10.5,20,30.25,60,0.875,0]],"
+        "\"tracks\":[[1,10.5,20,30.25,60,0.875,0],[42,-3,1.5,7,9,1,2]]}\n"
+        "{\"sequence\":2,\"pts_us\":120000,\"inferred\":false,\"detections\":[],"
+        "\"tracks\":[[1,10.5,20,30.25,60,0.875,0]]}\n");
     assert_false(exists("a.mp4"));
 }
 
