@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+enum sp_tracker_name { SP_TRACKER_BYTETRACK, SP_TRACKER_SPOTON }; /* TRACKER */
+
 enum { SP_TRACKS_MAX = 512 }; /* alive in one camera, including lost ones */
 
 struct sp_track {

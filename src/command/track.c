@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "command/track_input.h"
-#include "track/bytetrack.h"
 #include "track/timestep.h"
+#include "track/tracker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -139,6 +139,7 @@ static void prepare(struct task *task, struct sp_tracker_params *params)
 {
     const struct sp_settings *s = task->settings;
     sp_tracker_params_default(params);
+    params->tracker = s->tracker;
     params->high_thresh = s->track_high_thresh;
     params->low_thresh = s->track_low_thresh;
     params->new_track_thresh = s->track_new_thresh;
@@ -169,6 +170,8 @@ int sp_command_track(const struct sp_settings *settings, const char *input, cons
         prepare(&task, &params);
         rc = sp_tracker_open(&task.tracker, &params, err);
     }
+    if (rc == SP_OK)
+        sp_tracker_set_frame_rate(task.tracker, task.step.frame_rate);
     if (rc == SP_OK)
         rc = track_to_file(&task, output, err);
     if (rc == SP_OK)

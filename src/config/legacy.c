@@ -27,7 +27,7 @@ static const struct {
                    "FRAME_SKIP"},
     {"LOCAL_VIDEOS_BASE_DIR", "set each camera's file: CAMERA_<NAME>=PATH"},
     {"DETECTOR_TYPE", "the head type is detected from the model file"},
-    {"TRACKER_TYPE", "the tracker is always ByteTrack"},
+    {"TRACKER_TYPE", "use TRACKER"},
     {"TRACKING_ENABLED", "tracking is always on"},
     {"TRACKER_PER_CLASS", "each class is tracked separately; select classes with CLASSES"},
     {"ENABLE_ENHANCED_VISUALIZATION", NO_TRAILS},

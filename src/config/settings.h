@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "capacity.h"
+#include "track.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -88,12 +89,13 @@ struct sp_settings {
     enum sp_rtsp_transport rtsp_transport; /* RTSP_TRANSPORT: auto, tcp, udp */
 
     /* tracker */
-    int track_buffer_frames;   /* TRACK_BUFFER_SIZE */
-    double track_high_thresh;  /* TRACK_HIGH_THRESHOLD */
-    double track_low_thresh;   /* TRACK_LOW_THRESHOLD */
-    double track_new_thresh;   /* TRACK_NEW_THRESHOLD */
-    double track_match_thresh; /* TRACK_MATCH_THRESHOLD */
-    enum sp_track_dt track_dt; /* TRACK_DT: auto, frames, timestamps */
+    enum sp_tracker_name tracker; /* TRACKER */
+    int track_buffer_frames;      /* TRACK_BUFFER_SIZE */
+    double track_high_thresh;     /* TRACK_HIGH_THRESHOLD */
+    double track_low_thresh;      /* TRACK_LOW_THRESHOLD */
+    double track_new_thresh;      /* TRACK_NEW_THRESHOLD */
+    double track_match_thresh;    /* TRACK_MATCH_THRESHOLD */
+    enum sp_track_dt track_dt;    /* TRACK_DT: auto, frames, timestamps */
 
     /* cross-camera association */
     bool spatial_match;                  /* SPATIAL_MATCH_ENABLED */

@@ -7,8 +7,8 @@
 #include "pipeline/device.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/rate_window.h"
-#include "track/bytetrack.h"
 #include "track/timestep.h"
+#include "track/tracker.h"
 
 /* The dispatcher's. */
 struct sp_camera_scheduling {

@@ -50,6 +50,7 @@ static int open_tracker(struct sp_camera *camera, const struct sp_camera_setting
 {
     struct sp_tracker_params params;
     sp_tracker_params_default(&params);
+    params.tracker = camera->pipeline->settings->tracker;
     params.high_thresh = s->track_high_thresh;
     params.low_thresh = s->track_low_thresh;
     params.new_track_thresh = s->track_new_thresh;

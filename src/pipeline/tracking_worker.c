@@ -66,6 +66,7 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
         if (camera->tracking.forget)
             dt = INFINITY; /* drops all tracks; their ids are not reused */
         camera->tracking.forget = false;
+        sp_tracker_set_frame_rate(camera->tracking.tracker, camera->tracking.step.frame_rate);
         count = sp_tracker_update(camera->tracking.tracker, task->detections, task->detection_count,
                                   dt, tracks);
     } else if (camera->tracking.forget) {

@@ -49,7 +49,7 @@ struct list {
     int index[SP_TRACKS_MAX];
 };
 
-struct sp_tracker {
+struct sp_bytetrack {
     struct sp_tracker_params params;
     struct sp_assign *assign;
     double now_frames;
@@ -75,52 +75,13 @@ struct sp_tracker {
     bool drop[SP_TRACKS_MAX], drop_lost[SP_TRACKS_MAX];
 };
 
-void sp_tracker_params_default(struct sp_tracker_params *params)
+static int open_tracker(struct sp_bytetrack **out, const struct sp_tracker_params *params,
+                        struct sp_error *err)
 {
-    *params = (struct sp_tracker_params){
-        .high_thresh = 0.5,
-        .low_thresh = 0.1,
-        .new_track_thresh = 0.6,
-        .match_thresh = 0.8,
-        .second_match_thresh = 0.5,
-        .unconfirmed_match_thresh = 0.7,
-        .duplicate_iou = 0.85,
-        .buffer_frames = 30,
-    };
-}
-
-static int check_params(const struct sp_tracker_params *p, struct sp_error *err)
-{
-    const struct {
-        const char *name;
-        double value;
-    } checked[] = {
-        {"high_thresh", p->high_thresh},
-        {"low_thresh", p->low_thresh},
-        {"new_track_thresh", p->new_track_thresh},
-        {"match_thresh", p->match_thresh},
-        {"second_match_thresh", p->second_match_thresh},
-        {"unconfirmed_match_thresh", p->unconfirmed_match_thresh},
-        {"duplicate_iou", p->duplicate_iou},
-        {"buffer_frames", p->buffer_frames},
-    };
-    for (size_t i = 0; i < sizeof checked / sizeof *checked; i++)
-        if (!isfinite(checked[i].value) || checked[i].value < 0)
-            return sp_fail(err, SP_ERR_INVALID, "tracker: %s is %g; it must be 0 or more",
-                           checked[i].name, checked[i].value);
-    return SP_OK;
-}
-
-int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *params,
-                    struct sp_error *err)
-{
-    int rc = check_params(params, err);
-    if (rc)
-        return rc;
-    struct sp_tracker *t = calloc(1, sizeof *t);
+    struct sp_bytetrack *t = calloc(1, sizeof *t);
     if (!t)
         return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
-    rc = sp_assign_open(&t->assign, SP_TRACKS_MAX, SP_DETECTIONS_MAX, err);
+    int rc = sp_assign_open(&t->assign, SP_TRACKS_MAX, SP_DETECTIONS_MAX, err);
     if (rc) {
         free(t);
         return rc;
@@ -132,7 +93,7 @@ int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *par
     return SP_OK;
 }
 
-void sp_tracker_close(struct sp_tracker *tracker)
+static void close_tracker(struct sp_bytetrack *tracker)
 {
     if (!tracker)
         return;
@@ -158,7 +119,7 @@ static void box_from_position(struct sp_box *box, const double position[SP_KALMA
     sp_box_close(box);
 }
 
-static void take_over(struct sp_tracker *t, struct track *track, const struct sp_candidate *c)
+static void take_over(struct sp_bytetrack *t, struct track *track, const struct sp_candidate *c)
 {
     track->state = STATE_TRACKED;
     track->last_frames = t->now_frames;
@@ -170,7 +131,7 @@ static void take_over(struct sp_tracker *t, struct track *track, const struct sp
     box_from_position(&track->box, track->kalman.position);
 }
 
-static void match(struct sp_tracker *t, int index, const struct sp_candidate *c)
+static void match(struct sp_bytetrack *t, int index, const struct sp_candidate *c)
 {
     struct track *track = &t->track[index];
     double measured[SP_KALMAN_AXES];
@@ -182,7 +143,7 @@ static void match(struct sp_tracker *t, int index, const struct sp_candidate *c)
     take_over(t, track, c);
 }
 
-static void predict(struct sp_tracker *t, const struct list *list)
+static void predict(struct sp_bytetrack *t, const struct list *list)
 {
     for (int i = 0; i < list->count; i++) {
         struct track *track = &t->track[list->index[i]];
@@ -193,7 +154,7 @@ static void predict(struct sp_tracker *t, const struct list *list)
     }
 }
 
-static void forget_all(struct sp_tracker *t)
+static void forget_all(struct sp_bytetrack *t)
 {
     for (int i = 0; i < t->tracked.count; i++)
         append(&t->unused, t->tracked.index[i]);
@@ -211,7 +172,7 @@ struct gate {
     double margin; /* for both boxes; 0 in the reference */
 };
 
-static void associate(struct sp_tracker *t, const struct list *tracks,
+static void associate(struct sp_bytetrack *t, const struct list *tracks,
                       const struct sp_candidate_list *candidates, struct gate gate,
                       const int **column_of_row, const int **row_of_column)
 {
@@ -237,7 +198,7 @@ static void associate(struct sp_tracker *t, const struct list *tracks,
 
 /* Updates the matched tracks, removes their detections from `candidates`, and leaves the other
  * tracks in t->unmatched. */
-static void match_all(struct sp_tracker *t, const struct list *tracks,
+static void match_all(struct sp_bytetrack *t, const struct list *tracks,
                       struct sp_candidate_list *candidates, struct gate gate)
 {
     const int *column_of_row, *row_of_column;
@@ -252,7 +213,7 @@ static void match_all(struct sp_tracker *t, const struct list *tracks,
     sp_candidates_drop_matched(candidates, row_of_column);
 }
 
-static void move(struct sp_tracker *t, const struct list *list, double x_px, double y_px)
+static void move(struct sp_bytetrack *t, const struct list *list, double x_px, double y_px)
 {
     for (int i = 0; i < list->count; i++) {
         struct track *track = &t->track[list->index[i]];
@@ -263,7 +224,7 @@ static void move(struct sp_tracker *t, const struct list *list, double x_px, dou
 }
 
 /* Shifts the predictions by the boxes' common residual: the camera's own motion. */
-static void follow_camera(struct sp_tracker *t, double beyond_frames)
+static void follow_camera(struct sp_bytetrack *t, double beyond_frames)
 {
     const struct gate gate = {
         .limit = t->params.match_thresh,
@@ -296,7 +257,7 @@ static void follow_camera(struct sp_tracker *t, double beyond_frames)
 
 /* ---- the lists after the associations ---- */
 
-static void sort_out_lost(struct sp_tracker *t)
+static void sort_out_lost(struct sp_bytetrack *t)
 {
     t->expired.count = 0;
     int kept = 0;
@@ -317,7 +278,7 @@ static void sort_out_lost(struct sp_tracker *t)
 }
 
 /* Tracked but without a detection: confirmed tracks become lost, new ones are dropped. */
-static void sort_out_tracked(struct sp_tracker *t)
+static void sort_out_tracked(struct sp_bytetrack *t)
 {
     int kept = 0;
     for (int i = 0; i < t->tracked.count; i++) {
@@ -336,7 +297,7 @@ static void sort_out_tracked(struct sp_tracker *t)
 }
 
 /* Marked only now: in the reference, too, they remain in the lost list until the next update. */
-static void mark_expired(struct sp_tracker *t)
+static void mark_expired(struct sp_bytetrack *t)
 {
     for (int i = 0; i < t->expired.count; i++) {
         struct track *track = &t->track[t->expired.index[i]];
@@ -345,7 +306,7 @@ static void mark_expired(struct sp_tracker *t)
     }
 }
 
-static int take_unused(struct sp_tracker *t)
+static int take_unused(struct sp_bytetrack *t)
 {
     if (t->unused.count > 0)
         return t->unused.index[--t->unused.count];
@@ -361,7 +322,7 @@ static int take_unused(struct sp_tracker *t)
     return index;
 }
 
-static void start_tracks(struct sp_tracker *t)
+static void start_tracks(struct sp_bytetrack *t)
 {
     for (int c = 0; c < t->seen.high.count; c++) {
         const struct sp_candidate *candidate = &t->seen.high.item[c];
@@ -382,7 +343,7 @@ static void start_tracks(struct sp_tracker *t)
     }
 }
 
-static void drop_marked(struct sp_tracker *t, struct list *list, const bool *marked)
+static void drop_marked(struct sp_bytetrack *t, struct list *list, const bool *marked)
 {
     int kept = 0;
     for (int i = 0; i < list->count; i++) {
@@ -396,7 +357,7 @@ static void drop_marked(struct sp_tracker *t, struct list *list, const bool *mar
 
 /* A tracked and a lost track in the same position are one object: the one with the longer history
  * is kept, on a tie the lost one. All pairs are compared before any is dropped. */
-static void drop_duplicates(struct sp_tracker *t)
+static void drop_duplicates(struct sp_bytetrack *t)
 {
     double limit = 1 - t->params.duplicate_iou;
     memset(t->drop, 0, sizeof t->drop);
@@ -417,7 +378,8 @@ static void drop_duplicates(struct sp_tracker *t)
     drop_marked(t, &t->lost, t->drop_lost);
 }
 
-static size_t write_active(const struct sp_tracker *t, double ahead_frames, struct sp_track *tracks)
+static size_t write_active(const struct sp_bytetrack *t, double ahead_frames,
+                           struct sp_track *tracks)
 {
     size_t count = 0;
     for (int i = 0; i < t->tracked.count; i++) {
@@ -450,7 +412,7 @@ static size_t write_active(const struct sp_tracker *t, double ahead_frames, stru
 
 /* ---- one update ---- */
 
-static void step_time(struct sp_tracker *t, double dt_frames)
+static void step_time(struct sp_bytetrack *t, double dt_frames)
 {
     if (t->update_count == 0 || !(dt_frames >= 0))
         dt_frames = 1;
@@ -465,7 +427,7 @@ static void step_time(struct sp_tracker *t, double dt_frames)
 
 /* Drops lost tracks that became older in this long step than any that the reference would match:
  * its limit applies to single steps, so this never acts there. */
-static void drop_outdated(struct sp_tracker *t)
+static void drop_outdated(struct sp_bytetrack *t)
 {
     int kept = 0;
     for (int i = 0; i < t->lost.count; i++) {
@@ -478,7 +440,7 @@ static void drop_outdated(struct sp_tracker *t)
     t->lost.count = kept;
 }
 
-static void gather(struct sp_tracker *t)
+static void gather(struct sp_bytetrack *t)
 {
     t->pool.count = 0;
     t->unconfirmed.count = 0;
@@ -492,7 +454,7 @@ static void gather(struct sp_tracker *t)
 
 /* Low-confidence detections keep tracked tracks alive; after a long step they may also recover lost
  * ones. Tracks unmatched here are distinguished from the others by their last update. */
-static void match_low(struct sp_tracker *t, double beyond_frames)
+static void match_low(struct sp_bytetrack *t, double beyond_frames)
 {
     bool long_step = beyond_frames > 0;
     double share = fmin(fmax(beyond_frames, 0), 1);
@@ -509,11 +471,11 @@ static void match_low(struct sp_tracker *t, double beyond_frames)
               });
 }
 
-size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
-                         size_t detection_count, double dt_frames,
-                         struct sp_track tracks[SP_TRACKS_MAX])
+static size_t update_tracks(struct sp_bytetrack *tracker, const struct sp_detection *detections,
+                            size_t detection_count, double dt_frames,
+                            struct sp_track tracks[SP_TRACKS_MAX])
 {
-    struct sp_tracker *t = tracker;
+    struct sp_bytetrack *t = tracker;
     step_time(t, dt_frames);
     double beyond_frames = t->dt_frames - 1;
     bool long_step = beyond_frames > 0;
@@ -550,9 +512,45 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
     return write_active(t, 0, tracks);
 }
 
-size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
-                          struct sp_track tracks[SP_TRACKS_MAX])
+static size_t predict_tracks(const struct sp_bytetrack *tracker, double dt_frames,
+                             struct sp_track tracks[SP_TRACKS_MAX])
 {
     double ahead_frames = dt_frames > 0 ? fmin(dt_frames, SP_TRACKER_GAP_MAX_FRAMES) : 0;
     return write_active(tracker, ahead_frames, tracks);
 }
+
+/* ---- as one of the trackers ---- */
+
+static int open_any(void **out, const struct sp_tracker_params *params, struct sp_error *err)
+{
+    struct sp_bytetrack *t = NULL;
+    int rc = open_tracker(&t, params, err);
+    if (rc == SP_OK)
+        *out = t;
+    return rc;
+}
+
+static void close_any(void *tracker)
+{
+    close_tracker(tracker);
+}
+
+static size_t update_any(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks)
+{
+    return update_tracks(tracker, in->detections, in->detection_count, in->dt_frames, tracks);
+}
+
+static size_t predict_any(const void *tracker, const struct sp_tracker_time *ahead,
+                          struct sp_track *tracks)
+{
+    return predict_tracks(tracker, ahead->frames, tracks);
+}
+
+const struct sp_tracker_type sp_bytetrack_type = {
+    .version = SP_TRACKER_VERSION,
+    .name = "bytetrack",
+    .open = open_any,
+    .close = close_any,
+    .update = update_any,
+    .predict = predict_any,
+};

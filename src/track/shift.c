@@ -17,7 +17,7 @@ static void shell_sort(double *values, int count)
     }
 }
 
-static double median(double *values, int count)
+double sp_shift_median(double *values, int count)
 {
     shell_sort(values, count);
     return (values[(count - 1) / 2] + values[count / 2]) / 2;
@@ -26,12 +26,13 @@ static double median(double *values, int count)
 double sp_shift_estimate(double *residuals, int count)
 {
     assert(count >= SP_SHIFT_SAMPLES_MIN);
-    double shift = median(residuals, count);
+    double shift = sp_shift_median(residuals, count);
     for (int i = 0; i < count; i++)
         residuals[i] = fabs(residuals[i] - shift);
     /* The standard deviation of normal residuals from their median distance, and that of a median
      * of them: 1.4826 and sqrt(pi / 2). */
-    double variance_of_median = M_PI / 2 * pow(1.4826 * median(residuals, count), 2) / count;
+    double variance_of_median =
+        M_PI / 2 * pow(1.4826 * sp_shift_median(residuals, count), 2) / count;
     double power = shift * shift;
     /* Nothing within the range of scatter: 1.4 deviations, more where the spread itself is
      * estimated from few boxes only. */

@@ -10,3 +10,6 @@ enum { SP_SHIFT_SAMPLES_MIN = 3 };
 /* The common part of count >= SP_SHIFT_SAMPLES_MIN residuals. Sorts and overwrites `residuals`.
  * Allocates nothing. */
 double sp_shift_estimate(double *residuals, int count);
+
+/* The median of count >= 1 values. Sorts them. Allocates nothing. */
+double sp_shift_median(double *values, int count);

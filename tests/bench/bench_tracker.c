@@ -2,7 +2,7 @@
  *
  * People walk through a frame of 1920x1080, are seen with jitter, now and then badly or not at
  * all, so that all associations and the lost list have work. Not a test: it prints figures. */
-#include "track/bytetrack.h"
+#include "track/tracker.h"
 
 #include <math.h>
 #include <stdio.h>

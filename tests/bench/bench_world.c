@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "capture/sim/world.h"
 #include "space/space.h"
-#include "track/bytetrack.h"
+#include "track/tracker.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Detections of any bytes for `spoton track`: MOT rows or a results log, and then the tracker on
  * what was read. */
 #include "command/track_input.h"
-#include "track/bytetrack.h"
+#include "track/tracker.h"
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* The lifecycle of tracks, the reference's special cases, long steps, and the bounds.
  * Whole sequences: test_track_parity.c. */
-#include "track/bytetrack.h"
+#include "track/tracker.h"
 
 #include "track/shift.h"
 #include "unit.h"

@@ -397,7 +397,7 @@ static void test_round_trip(void **state)
             "ENGINE_BATCH=8\nENGINE_OPTIONS=a=b;c=d\nENGINE_CACHE_DIR=off\n"
             "BATCH_ACCUMULATION_SIZE=auto\nFRAME_SKIP=3\nOUTPUT_FRAMES=inferred\n"
             "DECODE_THREADS=1\nDECODER=cpu\nMAX_CAMERAS=9\nSTALL_TIMEOUT_MS=700\n"
-            "SNAPSHOT_INTERVAL_MS=250\nRTSP_TRANSPORT=udp\nTRACK_BUFFER_SIZE="
+            "SNAPSHOT_INTERVAL_MS=250\nRTSP_TRANSPORT=udp\nTRACKER=spoton\nTRACK_BUFFER_SIZE="
             "20\nTRACK_HIGH_"
             "THRESHOLD=0.55\n"
             "TRACK_LOW_THRESHOLD=0.15\nTRACK_NEW_THRESHOLD=0.65\n"

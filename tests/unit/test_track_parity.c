@@ -4,7 +4,7 @@
  * The sequences in tests/data/tracker are our own; others are read from the shared folder, if it
  * exists. */
 #include "base/assign.h"
-#include "track/bytetrack.h"
+#include "track/tracker.h"
 
 #include "unit.h"
 

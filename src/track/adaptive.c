@@ -1,0 +1,513 @@
+#include "track/adaptive.h"
+
+#include "base/assign.h"
+#include "track/adaptive_filter.h"
+#include "track/candidates.h"
+#include "track/coasting.h"
+#include "track/shift.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can be a track");
+
+static const double SLACK_S = 1e-6;
+static const double MAHALANOBIS_SCALE = 6;
+static const double MARGIN_MAX_HEIGHTS = 0.5;
+static const int SHIFT_PAIRS_MIN = 4;
+static const double SHIFT_SCATTER = 3;
+static const double DECAY_AFTER_S = 0.15;
+static const int HITS_MIN = 5; /* of a track that coasts or is joined again */
+static const double REJOIN_GATE = 1.5, REJOIN_LOG_HEIGHT = 0.35, REJOIN_LOG_WEIGHT = 2.5;
+static const double RECOVERED_IOU = 0.5;
+static const double SURE_CONFIDENCE = 0.7; /* mean, of the better class of tracks */
+
+struct track {
+    struct sp_adaptive_filter filter;
+    double observed[SP_ADAPTIVE_AXES]; /* the last box */
+    double last_s;
+    double confidence, confidence_sum;
+    uint32_t id; /* 0 until confirmed */
+    int class_id, hits;
+    int detection; /* its index + 1, of this update */
+    unsigned gaps; /* sp_coasting_bit of every length since the last high-confidence box */
+    bool confirmed, was_confirmed, seen, returned;
+};
+
+enum grow { GROW_DEFAULT, GROW_WIDE };
+
+struct adaptive {
+    struct sp_adaptive_params params;
+    struct sp_assign *assign;
+    struct sp_coasting coasting;
+    struct track track[SP_TRACKS_MAX];
+    int track_count;
+    double now_s;
+    bool begun, long_step;
+    uint32_t last_id;
+    /* Within one update. */
+    struct sp_candidates seen;
+    int row[SP_TRACKS_MAX];
+    int row_count;
+    double residual[2][SP_DETECTIONS_MAX];
+};
+
+void sp_adaptive_params_default(struct sp_adaptive_params *own,
+                                const struct sp_tracker_params *params)
+{
+    *own = (struct sp_adaptive_params){
+        .low = params->low_thresh,
+        .high = params->high_thresh,
+        .start = params->new_track_thresh,
+        .evidence = 1,
+        .limit_confirmed = 1 - params->match_thresh,
+        .limit_tentative = 1 - params->unconfirmed_match_thresh,
+        .limit_tentative_long = 0.1,
+        .limit_low = 1 - params->second_match_thresh,
+        .mahalanobis = 0.3,
+        .long_step_s = 0.05,
+        .margin = 0.3,
+        .keep_lost_s = params->buffer_frames / 30,
+        .keep_tentative_s = 0.1,
+        .low_lost_s = 0.5,
+        .birth_iou = 0.4,
+        .rejoin_heights = 0.6,
+        .blend = 0.3,
+        .coast_share = 0.55,
+    };
+}
+
+int sp_adaptive_open(void **out, const struct sp_adaptive_params *params, struct sp_error *err)
+{
+    struct adaptive *t = calloc(1, sizeof *t);
+    if (!t)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
+    int rc = sp_assign_open(&t->assign, SP_TRACKS_MAX, SP_DETECTIONS_MAX, err);
+    if (rc) {
+        free(t);
+        return rc;
+    }
+    t->params = *params;
+    sp_coasting_init(&t->coasting);
+    *out = t;
+    return SP_OK;
+}
+
+static int open_default(void **out, const struct sp_tracker_params *params, struct sp_error *err)
+{
+    struct sp_adaptive_params own;
+    sp_adaptive_params_default(&own, params);
+    return sp_adaptive_open(out, &own, err);
+}
+
+static void close_tracker(void *tracker)
+{
+    struct adaptive *t = tracker;
+    sp_assign_close(t->assign);
+    free(t);
+}
+
+/* ---- boxes ---- */
+
+static void box_of(const struct sp_candidate *c, double box[SP_ADAPTIVE_AXES])
+{
+    box[SP_ADAPTIVE_CX] = c->box.x1_px + c->width_px / 2;
+    box[SP_ADAPTIVE_CY] = c->box.y1_px + c->height_px / 2;
+    box[SP_ADAPTIVE_W] = c->width_px;
+    box[SP_ADAPTIVE_H] = c->height_px;
+}
+
+/* IoU of two boxes (cx, cy, w, h) whose sizes grow by these lengths on every side. */
+static double overlap(const double *a, const double *b, const double grow_a[2],
+                      const double grow_b[2])
+{
+    double both = 1, area_a = 1, area_b = 1;
+    for (int k = 0; k < 2; k++) {
+        double size_a = a[2 + k] + 2 * grow_a[k], size_b = b[2 + k] + 2 * grow_b[k];
+        double low = fmax(a[k] - size_a / 2, b[k] - size_b / 2);
+        double high = fmin(a[k] + size_a / 2, b[k] + size_b / 2);
+        if (!(high > low))
+            return 0;
+        both *= high - low;
+        area_a *= size_a;
+        area_b *= size_b;
+    }
+    return both / fmax(area_a + area_b - both, 1e-9);
+}
+
+static double plain_iou(const double *a, const double *b)
+{
+    static const double none[2] = {0, 0};
+    return overlap(a, b, none, none);
+}
+
+static double similarity(const struct adaptive *t, const struct track *track, const double *box,
+                         enum grow grow)
+{
+    const struct sp_adaptive_filter *f = &track->filter;
+    double grow_track[2] = {0, 0}, grow_box[2] = {0, 0};
+    double buffer = grow == GROW_WIDE ? t->params.buffer_wide : t->params.buffer;
+    double reach = t->long_step ? 2 * MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1) : 0;
+    for (int k = 0; k < 2; k++) /* most pairs are far apart, whatever the margin */
+        if (fabs(f->x[k] - box[k]) > (f->x[2 + k] + box[2 + k]) * (0.5 + buffer) + reach)
+            return 0;
+    for (int k = 0; k < 2; k++) {
+        if (t->long_step)
+            grow_track[k] = grow_box[k] = fmin(t->params.margin * sqrt(f->pp[k]),
+                                               MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1));
+        if (!t->long_step || grow == GROW_WIDE) {
+            grow_track[k] += buffer * f->x[2 + k];
+            grow_box[k] += buffer * box[2 + k];
+        }
+    }
+    double value = overlap(f->x, box, grow_track, grow_box);
+    if (!(value > 0))
+        return 0;
+    value *= fmin(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]) /
+             fmax(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]);
+    double noise[SP_ADAPTIVE_AXES], distance = 0;
+    static const double weight[SP_ADAPTIVE_AXES] = {1, 1, 0, 0.5};
+    sp_adaptive_measurement(f->x[SP_ADAPTIVE_H], noise);
+    for (int k = 0; k < SP_ADAPTIVE_AXES; k++) {
+        double d = box[k] - f->x[k];
+        distance += weight[k] * d * d / (f->pp[k] + noise[k]);
+    }
+    return value + t->params.mahalanobis * (exp(-distance / MAHALANOBIS_SCALE) - 0.5);
+}
+
+/* ---- association ---- */
+
+static int class_of(const struct track *track)
+{
+    return track->confidence_sum >= SURE_CONFIDENCE * track->hits;
+}
+
+static void take(struct adaptive *t, struct track *track, const struct sp_candidate *c, bool high)
+{
+    double box[SP_ADAPTIVE_AXES];
+    box_of(c, box);
+    if (high && track->gaps) {
+        sp_coasting_end(&t->coasting, class_of(track), track->gaps,
+                        plain_iou(track->filter.x, box) >= RECOVERED_IOU);
+        track->gaps = 0;
+    }
+    sp_adaptive_filter_update(&track->filter, box);
+    memcpy(track->observed, box, sizeof box);
+    track->last_s = t->now_s;
+    track->hits++;
+    track->confidence = c->confidence;
+    track->confidence_sum += c->confidence;
+    track->detection = 1 + c->detection;
+    track->seen = true;
+    if (track->confidence_sum >= t->params.evidence)
+        track->confirmed = true;
+}
+
+static void take_all(struct adaptive *t, struct sp_candidate_list *list, bool high)
+{
+    const int *column_of_row, *row_of_column;
+    sp_assign_solve(t->assign, &column_of_row, &row_of_column);
+    for (int r = 0; r < t->row_count; r++)
+        if (column_of_row[r] >= 0)
+            take(t, &t->track[t->row[r]], &list->item[column_of_row[r]], high);
+    sp_candidates_drop_matched(list, row_of_column);
+}
+
+/* The pairs of t->row and `list` whose value exceeds the limit. weigh: by confidence. */
+static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, double limit,
+                      bool weigh, enum grow grow)
+{
+    double box[SP_DETECTIONS_MAX][SP_ADAPTIVE_AXES];
+    for (int c = 0; c < list->count; c++)
+        box_of(&list->item[c], box[c]);
+    sp_assign_begin(t->assign, t->row_count, list->count, 0);
+    for (int r = 0; r < t->row_count; r++) {
+        const struct track *track = &t->track[t->row[r]];
+        for (int c = 0; c < list->count; c++) {
+            if (list->item[c].class_id != track->class_id)
+                continue;
+            double value = similarity(t, track, box[c], grow);
+            if (weigh)
+                value *= list->item[c].confidence;
+            if (value > limit)
+                sp_assign_add(t->assign, r, c, limit - value);
+        }
+    }
+}
+
+static void choose_rows(struct adaptive *t, bool confirmed, double unseen_max_s)
+{
+    t->row_count = 0;
+    for (int i = 0; i < t->track_count; i++) {
+        const struct track *track = &t->track[i];
+        if (!track->seen && track->was_confirmed == confirmed &&
+            t->now_s - track->last_s <= unseen_max_s)
+            t->row[t->row_count++] = i;
+    }
+}
+
+static void match_high(struct adaptive *t)
+{
+    const struct sp_adaptive_params *p = &t->params;
+    choose_rows(t, true, INFINITY);
+    add_pairs(t, &t->seen.high, p->limit_confirmed, true, GROW_DEFAULT);
+    take_all(t, &t->seen.high, true);
+    if (p->buffer_wide > 0) {
+        choose_rows(t, true, INFINITY);
+        add_pairs(t, &t->seen.high, p->limit_confirmed, true, GROW_WIDE);
+        take_all(t, &t->seen.high, true);
+    }
+    choose_rows(t, false, INFINITY);
+    add_pairs(t, &t->seen.high, t->long_step ? p->limit_tentative_long : p->limit_tentative, true,
+              GROW_DEFAULT);
+    take_all(t, &t->seen.high, true);
+}
+
+/* The camera's own motion: what the boxes moved in common, beyond their predictions. */
+static void follow_camera(struct adaptive *t, double dt_s)
+{
+    const int *column_of_row, *row_of_column;
+    t->row_count = 0;
+    for (int i = 0; i < t->track_count; i++)
+        if (t->track[i].hits >= 3 && t->now_s - t->track[i].last_s <= 1.5 * dt_s + SLACK_S)
+            t->row[t->row_count++] = i;
+    add_pairs(t, &t->seen.high, t->params.limit_confirmed, false, GROW_DEFAULT);
+    sp_assign_solve(t->assign, &column_of_row, &row_of_column);
+    int count = 0;
+    for (int r = 0; r < t->row_count; r++) {
+        if (column_of_row[r] < 0)
+            continue;
+        double box[SP_ADAPTIVE_AXES];
+        box_of(&t->seen.high.item[column_of_row[r]], box);
+        for (int k = 0; k < 2; k++)
+            t->residual[k][count] = box[k] - t->track[t->row[r]].filter.x[k];
+        count++;
+    }
+    if (count < SHIFT_PAIRS_MIN)
+        return;
+    for (int k = 0; k < 2; k++) {
+        double shift = sp_shift_median(t->residual[k], count);
+        for (int i = 0; i < count; i++)
+            t->residual[k][i] = fabs(t->residual[k][i] - shift);
+        if (fabs(shift) > SHIFT_SCATTER * sp_shift_median(t->residual[k], count))
+            for (int i = 0; i < t->track_count; i++)
+                t->track[i].filter.x[k] += shift;
+    }
+}
+
+static double rejoin_gain(const struct adaptive *t, const struct track *track, const double *box)
+{
+    const struct sp_adaptive_filter *f = &track->filter;
+    double height = f->x[SP_ADAPTIVE_H];
+    double dx = box[SP_ADAPTIVE_CX] - f->x[SP_ADAPTIVE_CX];
+    double dy = box[SP_ADAPTIVE_CY] + box[SP_ADAPTIVE_H] / 2 - f->x[SP_ADAPTIVE_CY] - height / 2;
+    double ratio = fabs(log(box[SP_ADAPTIVE_H] / height));
+    if (!(ratio < REJOIN_LOG_HEIGHT) || !(hypot(dx, dy) < t->params.rejoin_heights * height))
+        return 0;
+    double noise = sp_adaptive_position_sd() * height;
+    return REJOIN_GATE -
+           hypot(dx / (sqrt(f->pp[SP_ADAPTIVE_CX]) + noise),
+                 dy / (sqrt(f->pp[SP_ADAPTIVE_CY]) + noise)) -
+           REJOIN_LOG_WEIGHT * ratio;
+}
+
+static void rejoin(struct adaptive *t)
+{
+    t->row_count = 0;
+    for (int i = 0; i < t->track_count; i++)
+        if (!t->track[i].seen && t->track[i].confirmed && t->track[i].hits >= HITS_MIN)
+            t->row[t->row_count++] = i;
+    sp_assign_begin(t->assign, t->row_count, t->seen.high.count, 0);
+    for (int r = 0; r < t->row_count; r++)
+        for (int c = 0; c < t->seen.high.count; c++) {
+            const struct sp_candidate *item = &t->seen.high.item[c];
+            const struct track *track = &t->track[t->row[r]];
+            if (item->class_id != track->class_id || item->confidence < t->params.start)
+                continue;
+            double box[SP_ADAPTIVE_AXES];
+            box_of(item, box);
+            double gain = rejoin_gain(t, track, box);
+            if (gain > 0)
+                sp_assign_add(t->assign, r, c, -gain);
+        }
+    take_all(t, &t->seen.high, true);
+}
+
+/* ---- the life of tracks ---- */
+
+static void drop_old(struct adaptive *t, double dt_s)
+{
+    double tentative_s = t->params.keep_tentative_s > dt_s ? t->params.keep_tentative_s : 0;
+    int kept = 0;
+    for (int i = 0; i < t->track_count; i++) {
+        struct track *track = &t->track[i];
+        double keep_s = track->confirmed ? t->params.keep_lost_s : tentative_s;
+        if (t->now_s - track->last_s <= keep_s + SLACK_S) {
+            if (kept != i)
+                t->track[kept] = *track;
+            kept++;
+        } else if (track->confirmed && track->gaps) {
+            sp_coasting_end(&t->coasting, class_of(track), track->gaps, false);
+        }
+    }
+    t->track_count = kept;
+}
+
+static struct track *room(struct adaptive *t)
+{
+    if (t->track_count < SP_TRACKS_MAX)
+        return &t->track[t->track_count++];
+    int oldest = 0;
+    for (int i = 1; i < t->track_count; i++)
+        if (t->track[i].last_s < t->track[oldest].last_s)
+            oldest = i;
+    return &t->track[oldest];
+}
+
+static bool is_taken(const struct adaptive *t, const double *box, int class_id, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (t->track[i].seen && t->track[i].class_id == class_id &&
+            plain_iou(box, t->track[i].filter.x) >= t->params.birth_iou)
+            return true;
+    return false;
+}
+
+static void start_tracks(struct adaptive *t)
+{
+    int before = t->track_count;
+    for (int c = 0; c < t->seen.high.count; c++) {
+        const struct sp_candidate *item = &t->seen.high.item[c];
+        double box[SP_ADAPTIVE_AXES];
+        box_of(item, box);
+        if (item->confidence < t->params.start || is_taken(t, box, item->class_id, before))
+            continue;
+        struct track *track = room(t);
+        *track = (struct track){
+            .last_s = t->now_s,
+            .confidence = item->confidence,
+            .confidence_sum = item->confidence,
+            .class_id = item->class_id,
+            .hits = 1,
+            .detection = 1 + item->detection,
+            .seen = true,
+            .confirmed = !t->begun,
+        };
+        sp_adaptive_filter_init(&track->filter, box);
+        memcpy(track->observed, box, sizeof box);
+    }
+}
+
+/* ---- output ---- */
+
+static struct sp_track output_of(const struct adaptive *t, const struct track *track,
+                                 double ahead_s)
+{
+    const struct sp_adaptive_filter *f = &track->filter;
+    double share = track->seen ? t->params.blend : 0, box[SP_ADAPTIVE_AXES];
+    for (int k = 0; k < SP_ADAPTIVE_AXES; k++)
+        box[k] = share * track->observed[k] + (1 - share) * f->x[k];
+    for (int k = 0; k < 2; k++)
+        box[k] += ahead_s * f->v[k];
+    return (struct sp_track){
+        .id = track->id,
+        .x1_px = box[SP_ADAPTIVE_CX] - box[SP_ADAPTIVE_W] / 2,
+        .y1_px = box[SP_ADAPTIVE_CY] - box[SP_ADAPTIVE_H] / 2,
+        .x2_px = box[SP_ADAPTIVE_CX] + box[SP_ADAPTIVE_W] / 2,
+        .y2_px = box[SP_ADAPTIVE_CY] + box[SP_ADAPTIVE_H] / 2,
+        .confidence = track->confidence,
+        .class_id = track->class_id,
+        .detection = ahead_s > 0 ? 0 : track->detection,
+    };
+}
+
+static bool coasts(struct adaptive *t, struct track *track)
+{
+    double gap_s = t->now_s - track->last_s;
+    if (track->hits < HITS_MIN)
+        return false;
+    track->gaps |= sp_coasting_bit(gap_s);
+    return sp_coasting_share(&t->coasting, class_of(track), gap_s) >= t->params.coast_share;
+}
+
+static size_t write_tracks(struct adaptive *t, struct sp_track *tracks)
+{
+    size_t count = 0;
+    for (int i = 0; i < t->track_count; i++) {
+        struct track *track = &t->track[i];
+        track->returned = false;
+        if (!track->confirmed)
+            continue;
+        if (track->id == 0)
+            track->id = ++t->last_id;
+        track->returned = track->seen || coasts(t, track);
+        if (track->returned)
+            tracks[count++] = output_of(t, track, 0);
+    }
+    return count;
+}
+
+static void predict_all(struct adaptive *t, double dt_s)
+{
+    for (int i = 0; i < t->track_count; i++) {
+        struct track *track = &t->track[i];
+        track->seen = false;
+        track->detection = 0;
+        track->was_confirmed = track->confirmed;
+        sp_adaptive_filter_predict(&track->filter, dt_s, t->now_s - track->last_s > DECAY_AFTER_S);
+    }
+}
+
+static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks)
+{
+    struct adaptive *t = tracker;
+    double dt_s = in->dt_s;
+    if (in->dt_frames > SP_TRACKER_GAP_MAX_FRAMES) {
+        t->track_count = 0;
+        dt_s = 0;
+    } else if (!(in->dt_frames >= 0) || !t->begun) {
+        dt_s = 0;
+    }
+    t->now_s += dt_s;
+    t->long_step = dt_s > t->params.long_step_s;
+    /* The bands are open at both ends; here a confidence equal to a threshold belongs above it. */
+    sp_candidates_take(&t->seen, in->detections, in->detection_count, nextafter(t->params.high, 0),
+                       nextafter(t->params.low, 0));
+    predict_all(t, dt_s);
+    if (t->long_step)
+        follow_camera(t, dt_s);
+    match_high(t);
+    choose_rows(t, true, t->params.low_lost_s + dt_s + SLACK_S);
+    add_pairs(t, &t->seen.low, t->params.limit_low, false, GROW_DEFAULT);
+    take_all(t, &t->seen.low, false);
+    if (t->params.rejoin_heights > 0)
+        rejoin(t);
+    drop_old(t, dt_s);
+    start_tracks(t);
+    t->begun = true;
+    return write_tracks(t, tracks);
+}
+
+static size_t predict(const void *tracker, const struct sp_tracker_time *ahead,
+                      struct sp_track *tracks)
+{
+    const struct adaptive *t = tracker;
+    double ahead_s = ahead->frames > 0 ? ahead->seconds : 0;
+    size_t count = 0;
+    for (int i = 0; i < t->track_count; i++)
+        if (t->track[i].returned)
+            tracks[count++] = output_of(t, &t->track[i], ahead_s);
+    return count;
+}
+
+const struct sp_tracker_type sp_adaptive_type = {
+    .version = SP_TRACKER_VERSION,
+    .name = "spoton",
+    .coasts = true,
+    .open = open_default,
+    .close = close_tracker,
+    .update = update,
+    .predict = predict,
+};

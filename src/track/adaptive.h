@@ -1,0 +1,40 @@
+/* TRACKER=spoton: a motion-only tracker in real time, calibrated per camera.
+ *
+ * Data flow: detections in two confidence bands -> prediction in seconds -> after long steps the
+ * common motion of all boxes is added -> confirmed tracks take high-confidence boxes, then boxes in
+ * a wider margin (C-BIoU, Yang et al., WACV 2023) -> tentative tracks -> low-confidence boxes
+ * (ByteTrack, Zhang et al., ECCV 2022) -> lost tracks are joined again by foot point (UCMCTrack, Yi
+ * et al., AAAI 2024) -> births where no seen track is (TrackTrack, Shim et al., CVPR 2025) ->
+ * output: detection and filter blended; predictions where track/coasting.h allows them, with
+ * `detection` 0. The similarity is IoU times the ratio of heights (Hybrid-SORT, Yang et al., AAAI
+ * 2024) and a Mahalanobis bonus (BoostTrack, Stanojevic and Todorovic, MVA 2024). A track has an id
+ * from its confirmation on, so single false positives use none.
+ *
+ * Bounds: SP_TRACKS_MAX tracks; a new one without room replaces the one unseen for longest.
+ * Deterministic; nothing is allocated after open. Tracks and detections of different classes are
+ * never matched. */
+#pragma once
+
+#include "track/tracker.h"
+
+extern const struct sp_tracker_type sp_adaptive_type;
+
+/* Each part can be changed for measurements (tests/bench/bench_variants.c). */
+struct sp_adaptive_params {
+    double low, high, start; /* confidence */
+    double evidence;         /* sum of confidences that confirms a track */
+    double limit_confirmed, limit_tentative, limit_tentative_long, limit_low;
+    double mahalanobis;         /* weight of the bonus */
+    double buffer, buffer_wide; /* margins at short steps, in sizes; 0: none */
+    double long_step_s;
+    double margin; /* at long steps, in standard deviations */
+    double keep_lost_s, keep_tentative_s, low_lost_s;
+    double birth_iou;
+    double rejoin_heights; /* 0: never */
+    double blend;          /* the detection's share of the box returned */
+    double coast_share;    /* above 1: never */
+};
+
+void sp_adaptive_params_default(struct sp_adaptive_params *own,
+                                const struct sp_tracker_params *params);
+int sp_adaptive_open(void **out, const struct sp_adaptive_params *params, struct sp_error *err);

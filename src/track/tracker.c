@@ -1,0 +1,104 @@
+#include "track/tracker.h"
+
+#include "track/adaptive.h"
+#include "track/bytetrack.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double FRAME_RATE_DEFAULT = 30;
+
+struct sp_tracker {
+    const struct sp_tracker_type *type;
+    void *state;
+    double frame_rate;
+};
+
+void sp_tracker_params_default(struct sp_tracker_params *params)
+{
+    *params = (struct sp_tracker_params){
+        .high_thresh = 0.5,
+        .low_thresh = 0.1,
+        .new_track_thresh = 0.6,
+        .match_thresh = 0.8,
+        .second_match_thresh = 0.5,
+        .unconfirmed_match_thresh = 0.7,
+        .duplicate_iou = 0.85,
+        .buffer_frames = 30,
+    };
+}
+
+static int check_params(const struct sp_tracker_params *p, struct sp_error *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } checked[] = {
+        {"high_thresh", p->high_thresh},
+        {"low_thresh", p->low_thresh},
+        {"new_track_thresh", p->new_track_thresh},
+        {"match_thresh", p->match_thresh},
+        {"second_match_thresh", p->second_match_thresh},
+        {"unconfirmed_match_thresh", p->unconfirmed_match_thresh},
+        {"duplicate_iou", p->duplicate_iou},
+        {"buffer_frames", p->buffer_frames},
+    };
+    for (size_t i = 0; i < sizeof checked / sizeof *checked; i++)
+        if (!isfinite(checked[i].value) || checked[i].value < 0)
+            return sp_fail(err, SP_ERR_INVALID, "tracker: %s is %g; it must be 0 or more",
+                           checked[i].name, checked[i].value);
+    return SP_OK;
+}
+
+int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *params,
+                    struct sp_error *err)
+{
+    int rc = check_params(params, err);
+    if (rc)
+        return rc;
+    struct sp_tracker *t = calloc(1, sizeof *t);
+    if (!t)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
+    t->type = params->tracker == SP_TRACKER_SPOTON ? &sp_adaptive_type : &sp_bytetrack_type;
+    t->frame_rate = FRAME_RATE_DEFAULT;
+    rc = t->type->open(&t->state, params, err);
+    if (rc) {
+        free(t);
+        return rc;
+    }
+    *out = t;
+    return SP_OK;
+}
+
+void sp_tracker_close(struct sp_tracker *tracker)
+{
+    if (!tracker)
+        return;
+    tracker->type->close(tracker->state);
+    free(tracker);
+}
+
+void sp_tracker_set_frame_rate(struct sp_tracker *tracker, double frame_rate)
+{
+    tracker->frame_rate = frame_rate > 0 ? frame_rate : FRAME_RATE_DEFAULT;
+}
+
+size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
+                         size_t detection_count, double dt_frames,
+                         struct sp_track tracks[SP_TRACKS_MAX])
+{
+    const struct sp_tracker_input in = {
+        .detections = detections,
+        .detection_count = detection_count,
+        .dt_frames = dt_frames,
+        .dt_s = dt_frames / tracker->frame_rate,
+    };
+    return tracker->type->update(tracker->state, &in, tracks);
+}
+
+size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
+                          struct sp_track tracks[SP_TRACKS_MAX])
+{
+    const struct sp_tracker_time ahead = {dt_frames, dt_frames / tracker->frame_rate};
+    return tracker->type->predict(tracker->state, &ahead, tracks);
+}

@@ -1,0 +1,77 @@
+/* Trackers: detections of one camera's frames in, tracks out.
+ *
+ * Each tracker implements struct sp_tracker_type; TRACKER selects it by name. bytetrack.h: the
+ * authors' algorithm; adaptive.h: spoton's own. One thread at a time for each tracker. */
+#pragma once
+
+#include "base/error.h"
+#include "detection.h"
+#include "track.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* After a longer step, association is meaningless: all tracks are dropped. */
+enum { SP_TRACKER_GAP_MAX_FRAMES = 300 };
+
+struct sp_tracker_params {
+    enum sp_tracker_name tracker;
+    double high_thresh;              /* confidence above it: first association (0.5) */
+    double low_thresh;               /* confidence above it: second association (0.1) */
+    double new_track_thresh;         /* confidence from which a track starts (0.6) */
+    double match_thresh;             /* cost limit of the first association (0.8) */
+    double second_match_thresh;      /* 0.5 */
+    double unconfirmed_match_thresh; /* 0.7 */
+    double duplicate_iou;            /* tracks that overlap more are the same object (0.85) */
+    double buffer_frames;            /* how long a lost track is kept (30) */
+};
+
+void sp_tracker_params_default(struct sp_tracker_params *params);
+
+/* What a tracker implements. The version is incremented by every change. Memory is allocated in
+ * open only; update() and predict() write at most SP_TRACKS_MAX tracks and return their count. */
+enum { SP_TRACKER_VERSION = 1 };
+
+struct sp_tracker_time {
+    double frames, seconds;
+};
+
+struct sp_tracker_input {
+    const struct sp_detection *detections;
+    size_t detection_count;
+    double dt_frames, dt_s; /* since the last update */
+};
+
+struct sp_tracker_type {
+    int version;
+    const char *name;
+    bool coasts; /* may return tracks without a detection from update() */
+    int (*open)(void **out, const struct sp_tracker_params *params, struct sp_error *err);
+    void (*close)(void *tracker);
+    size_t (*update)(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks);
+    size_t (*predict)(const void *tracker, const struct sp_tracker_time *ahead,
+                      struct sp_track *tracks);
+};
+
+struct sp_tracker;
+
+/* SP_ERR_NO_MEMORY; SP_ERR_INVALID when a parameter is not a finite number >= 0. */
+int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *params,
+                    struct sp_error *err);
+void sp_tracker_close(struct sp_tracker *tracker); /* NULL is fine */
+
+/* The nominal frame rate, for trackers that count in seconds. 0 or less: 30 (the default). */
+void sp_tracker_set_frame_rate(struct sp_tracker *tracker, double frame_rate);
+
+/* The detections of the next frame. `dt_frames` is the time since the last update in nominal frame
+ * periods: 1 gives exactly the reference; 3 after FRAME_SKIP=3; the first call's is ignored, and a
+ * negative or NaN value counts as 1. Boxes that are not finite, not higher than 0 (a millionth of a
+ * pixel) or more than a thousand million pixels away are ignored. Writes the active tracks to
+ * tracks[SP_TRACKS_MAX] and returns their count. */
+size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
+                         size_t detection_count, double dt_frames,
+                         struct sp_track tracks[SP_TRACKS_MAX]);
+
+/* Predicts the active tracks `dt_frames` after the last update; changes nothing. */
+size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
+                          struct sp_track tracks[SP_TRACKS_MAX]);

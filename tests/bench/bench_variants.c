@@ -1,0 +1,186 @@
+/* Variants of TRACKER=spoton against ground truth:
+ *
+ *     bench_variants GT.txt DETS.txt FPS EVERY [bytetrack] [NAME=VALUE ...]
+ *
+ * Feeds the frames 1, 1+EVERY, ... with their real time steps and prints one line: MOTA, IDF1,
+ * HOTA, AssA and DetA in percent, ID switches, ids, ids that live under 0.5 s, and microseconds per
+ * frame. NAME is a member of struct sp_adaptive_params. With OUT=FILE the rows are written too. */
+#include "base/clock.h"
+#include "command/track_input.h"
+#include "eval/distractors.h"
+#include "eval/tracks.h"
+#include "track/adaptive.h"
+#include "track/bytetrack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMBER(name)                                                                               \
+    {                                                                                              \
+#name, offsetof(struct sp_adaptive_params, name)                                           \
+    }
+
+static const struct {
+    const char *name;
+    size_t offset;
+} members[] = {
+    MEMBER(low),
+    MEMBER(high),
+    MEMBER(start),
+    MEMBER(evidence),
+    MEMBER(limit_confirmed),
+    MEMBER(limit_tentative),
+    MEMBER(limit_tentative_long),
+    MEMBER(limit_low),
+    MEMBER(mahalanobis),
+    MEMBER(buffer),
+    MEMBER(buffer_wide),
+    MEMBER(long_step_s),
+    MEMBER(margin),
+    MEMBER(keep_lost_s),
+    MEMBER(keep_tentative_s),
+    MEMBER(low_lost_s),
+    MEMBER(birth_iou),
+    MEMBER(rejoin_heights),
+    MEMBER(blend),
+    MEMBER(coast_share),
+};
+
+static void stop(const struct sp_error *err)
+{
+    fprintf(stderr, "bench_variants: %s\n", err->text);
+    exit(1);
+}
+
+static bool set(struct sp_adaptive_params *params, const char *text)
+{
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        size_t n = strlen(members[i].name);
+        if (strncmp(text, members[i].name, n) == 0 && text[n] == '=') {
+            double value = strtod(text + n + 1, NULL);
+            memcpy((char *)params + members[i].offset, &value, sizeof value);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void keep_every(struct sp_mot_rows *rows, int every)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        if ((rows->rows[i].frame - 1) % every == 0)
+            rows->rows[kept++] = rows->rows[i];
+    rows->count = kept;
+}
+
+static double track_all(const struct sp_tracker_type *type, void *tracker,
+                        const struct sp_track_input *in, double fps, int every, FILE *out)
+{
+    static struct sp_track tracks[SP_TRACKS_MAX];
+    uint64_t end = in->frame_count ? in->frames[in->frame_count - 1].sequence + 1 : 0;
+    size_t next = 0;
+    int64_t spent_us = 0, updates = 0;
+    for (uint64_t sequence = 0; sequence < end; sequence++) {
+        const struct sp_track_input_frame *frame = NULL;
+        if (in->frames[next].sequence == sequence)
+            frame = &in->frames[next++];
+        if (sequence % (uint64_t)every != 0)
+            continue;
+        struct sp_tracker_input input = {
+            .detections = frame ? &in->detections[frame->first_detection] : NULL,
+            .detection_count = frame ? frame->detection_count : 0,
+            .dt_frames = every,
+            .dt_s = every / fps,
+        };
+        int64_t start_us = sp_clock_us();
+        size_t count = type->update(tracker, &input, tracks);
+        spent_us += sp_clock_us() - start_us;
+        updates++;
+        for (size_t i = 0; i < count; i++)
+            fprintf(out, "%d,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%d\n", (int)sequence + 1, tracks[i].id,
+                    tracks[i].x1_px, tracks[i].y1_px, tracks[i].x2_px - tracks[i].x1_px,
+                    tracks[i].y2_px - tracks[i].y1_px, tracks[i].confidence,
+                    tracks[i].detection == 0);
+    }
+    return updates ? (double)spent_us / (double)updates : 0;
+}
+
+static int count_short(const struct sp_mot_rows *rows, double fps)
+{
+    int *first = calloc((size_t)rows->ids + 1, sizeof *first);
+    int *last = calloc((size_t)rows->ids + 1, sizeof *last);
+    int count = 0;
+    if (!first || !last)
+        exit(1);
+    for (size_t i = 0; i < rows->count; i++) {
+        int id = rows->rows[i].id;
+        first[id] = first[id] ? first[id] : rows->rows[i].frame;
+        last[id] = rows->rows[i].frame;
+    }
+    for (int id = 0; id < rows->ids; id++)
+        count += last[id] - first[id] < 0.5 * fps;
+    free(first);
+    free(last);
+    return count;
+}
+
+int main(int argc, char **argv)
+{
+    struct sp_tracker_params base;
+    struct sp_adaptive_params params;
+    struct sp_error err = {0};
+    char path[] = "/tmp/bench_variants.XXXXXX";
+    const char *out_path = NULL;
+    const struct sp_tracker_type *type = &sp_adaptive_type;
+    void *tracker;
+    sp_tracker_params_default(&base);
+    sp_adaptive_params_default(&params, &base);
+    for (int i = 5; i < argc; i++) {
+        if (strncmp(argv[i], "OUT=", 4) == 0)
+            out_path = argv[i] + 4;
+        else if (strcmp(argv[i], "bytetrack") == 0)
+            type = &sp_bytetrack_type;
+        else if (!set(&params, argv[i]))
+            argc = 0;
+    }
+    double fps = argc > 4 ? strtod(argv[3], NULL) : 0;
+    int every = argc > 4 ? atoi(argv[4]) : 0;
+    if (!(fps > 0) || every < 1) {
+        fprintf(stderr,
+                "bench_variants GT DETS FPS EVERY [bytetrack] [OUT=FILE] [NAME=VALUE ...]\n");
+        return 2;
+    }
+    struct sp_track_input in = {0};
+    struct sp_mot_rows ground_truth = {0}, rows = {0};
+    struct sp_tracks_result r;
+    size_t removed;
+    if (sp_track_input_read(&in, argv[2], &err) ||
+        (type == &sp_adaptive_type ? sp_adaptive_open(&tracker, &params, &err)
+                                   : type->open(&tracker, &base, &err)))
+        stop(&err);
+    int fd = out_path ? -1 : mkstemp(path);
+    FILE *out = out_path ? fopen(out_path, "we") : fdopen(fd, "w");
+    if (!out)
+        return 1;
+    double us = track_all(type, tracker, &in, fps, every, out);
+    (void)fclose(out);
+    type->close(tracker);
+    int rc = sp_mot_rows_read(&rows, out_path ? out_path : path, false, &err);
+    if (!out_path)
+        (void)remove(path);
+    if (rc || sp_mot_rows_read(&ground_truth, argv[1], true, &err) ||
+        sp_mot_drop_distractors(&ground_truth, &rows, &removed, &err))
+        stop(&err);
+    keep_every(&ground_truth, every);
+    if (sp_tracks_compare(&ground_truth, &rows, &r, &err))
+        stop(&err);
+    printf("%.2f %.2f %.2f %.2f %.2f %llu %d %d %.1f\n", 100 * r.clear.mota, 100 * r.idf1,
+           100 * r.hota, 100 * r.association_accuracy, 100 * r.detection_accuracy,
+           (unsigned long long)r.clear.switches, r.tracked_ids, count_short(&rows, fps), us);
+    sp_mot_rows_release(&ground_truth);
+    sp_mot_rows_release(&rows);
+    sp_track_input_release(&in);
+    return 0;
+}
