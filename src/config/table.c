@@ -229,8 +229,8 @@ const struct sp_setting_row sp_setting_table[] = {
      .yaml = "video.rtsp_transport"},
 
     {"TRACKER", TRACKER, "NAME", "bytetrack",
-     "Tracker. bytetrack: equal to the authors' implementation; spoton: fewer short ids, predicted "
-     "boxes through short gaps; see docs/TRACKING.md.",
+     "Tracker. bytetrack: equal to the authors' implementation; spoton: usually fewer ID switches, "
+     "predicted boxes through short gaps; see docs/TRACKING.md.",
      SP_SETTING_CHOICE, FIELD(tracker), .choices = trackers, .yaml = "tracker.name"},
     {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30",
      "Frames that a lost track is kept before it is removed.", SP_SETTING_INTEGER,
