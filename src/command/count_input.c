@@ -161,8 +161,10 @@ int sp_count_input_open(struct sp_count_input **out, const char *const *paths, i
         input->logs = calloc((size_t)count + 1, sizeof *input->logs);
         input->names = calloc((size_t)count + 1, sizeof(const char *));
     }
-    if (!input || !input->logs || !input->names)
-        result = sp_fail(err, SP_ERR_NO_MEMORY, "results logs: out of memory");
+    if (!input || !input->logs || !input->names) {
+        sp_count_input_close(input);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "results logs: out of memory");
+    }
     for (int i = 0; i < count && result == SP_OK; i++)
         result = take_path(input, paths[i], err);
     if (result == SP_OK && input->count == 0)

@@ -222,7 +222,7 @@ static bool take(struct output *o, struct item *item, bool *found, bool *idle)
 static void *run(void *argument)
 {
     struct output *o = argument;
-    struct item item;
+    struct item item = {0};
     bool found, idle;
     while (take(o, &item, &found, &idle)) {
         if (found && item.kind == FRAME)

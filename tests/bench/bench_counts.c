@@ -107,8 +107,9 @@ static void count_ground_truth(const struct sp_world_options *options)
     static struct walker walkers[SP_WORLD_PEOPLE_MAX];
     struct sp_world world;
     sp_world_init(&world, options);
-    for (double t = 0; t <= o_minutes * 60; t += SP_WORLD_STEP_S) {
-        sp_world_go(&world, t);
+    int steps = (int)(o_minutes * 60 / SP_WORLD_STEP_S);
+    for (int step = 0; step <= steps; step++) {
+        sp_world_go(&world, step * SP_WORLD_STEP_S);
         for (int i = 0; i < world.people; i++)
             follow(&walkers[i], world.person[i].x, world.person[i].y);
     }

@@ -16,6 +16,8 @@ struct site {
     struct sp_settings settings;
     struct sp_hub *hub;
     struct sp_encoder *encoder;
+    struct sp_event_log *events;
+    struct sp_fan_out *outputs;
     struct sp_pipeline *pipeline;
     struct sp_frame_pool *pool;
     struct sp_api *api;
@@ -78,10 +80,15 @@ static inline void site_open(struct site *site, bool guarded)
     site_must(sp_pipeline_open(&site->pipeline, &pipeline, &err), &err);
     struct sp_encoder_options encoder = {.hub = site->hub, .threads = 1};
     site_must(sp_encoder_open(&site->encoder, &encoder, &err), &err);
+    struct sp_event_log_options events = {0};
+    site_must(sp_event_log_open(&site->events, &events, &err), &err);
+    site_must(sp_fan_out_open(&site->outputs, "", &err), &err);
     struct sp_api_options api = {.settings = &site->settings,
                                  .pipeline = site->pipeline,
                                  .hub = site->hub,
-                                 .encoder = site->encoder};
+                                 .encoder = site->encoder,
+                                 .events = site->events,
+                                 .outputs = site->outputs};
     site_must(sp_api_open(&site->api, &api, &err), &err);
     site->calls = sp_api_site(site->api);
     struct sp_server_options server = {.hub = site->hub,
@@ -100,10 +107,12 @@ static inline void site_open(struct site *site, bool guarded)
 static inline void site_close(struct site *site)
 {
     sp_pipeline_close(site->pipeline);
+    sp_fan_out_close(site->outputs);
     sp_encoder_stop(site->encoder);
     sp_server_close(site->server);
     sp_encoder_close(site->encoder);
     sp_api_close(site->api);
+    sp_event_log_close(site->events);
     sp_hub_close(site->hub);
     sp_frame_pool_close(site->pool);
 }

@@ -215,7 +215,7 @@ static void test_keys_without_effect(void **state)
     assert_int_equal(settings.frame_skip, 3);
     assert_non_null(strstr(log, "[WARNING] .env line 1: TARGET_FPS: no effect in spoton; "));
     assert_non_null(strstr(log, ".env line 3: REID_ENABLED: no effect"));
-    assert_non_null(strstr(log, ".env line 4: TRACKER_TYPE: no effect in spoton; the tracker"));
+    assert_non_null(strstr(log, ".env line 4: TRACKER_TYPE: no effect in spoton; use TRACKER"));
     assert_non_null(
         strstr(log, ".env line 5: DETECTION_IMGSZ: no effect in spoton; use YOLO_INPUT_SIZE"));
     assert_non_null(strstr(log, ".env line 6: SPATIAL_MATCH_THRESHOLD_FACTORY: no effect"));

@@ -247,7 +247,7 @@ static void test_limits(void **state)
         snprintf(text + strlen(text), 64, "  - {name: c%d, url: file%d.mp4}\n", i, i);
     assert_int_equal(read_text(text, &err), SP_OK);
     assert_int_equal(settings.camera_count, SP_CAMERAS_MAX);
-    strcat(text, "  - {name: last, url: last.mp4}\n");
+    snprintf(text + strlen(text), 64, "  - {name: last, url: last.mp4}\n");
     assert_int_equal(read_text(text, &err), SP_ERR_INVALID);
     assert_string_equal(err.text, "spoton.yaml:66:12: cameras[64]: camera last: too many cameras; "
                                   "the limit is 64 per process");
