@@ -122,13 +122,13 @@ int sp_counting_open(struct sp_counting **out, const struct sp_counting_options 
     a->scopes = calloc(cameras + 1, sizeof(struct scope *));
     a->identities = calloc(cameras + 1, sizeof(struct identity *));
     a->zone_group = calloc(GROUPS_MAX, sizeof *a->zone_group);
-    int rc = a->names && a->scopes && a->identities && a->zone_group
-                 ? SP_OK
-                 : sp_fail(err, SP_ERR_NO_MEMORY, "analytics: out of memory");
-    for (size_t i = 0; rc == SP_OK && i < cameras; i++)
+    if (!a->names || !a->scopes || !a->identities || !a->zone_group) {
+        sp_counting_close(a);
+        return sp_fail(err, SP_ERR_NO_MEMORY, "analytics: out of memory");
+    }
+    for (size_t i = 0; i < cameras; i++)
         snprintf(a->names[i], sizeof a->names[i], "%s", options->cameras[i]);
-    if (rc == SP_OK)
-        rc = open_all(a, err);
+    int rc = open_all(a, err);
     if (rc < 0) {
         sp_counting_close(a);
         return rc;

@@ -2,6 +2,7 @@
 
 #include "base/lines.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -262,6 +263,7 @@ static int check_duplicates(struct builder *builder, const struct sp_yaml_node *
 static int close_collection(struct builder *builder, const yaml_event_t *event)
 {
     struct sp_yaml_node *node = builder->open[--builder->depth];
+    assert(node); /* libyaml closes only what it opened */
     node->end = byte_of(builder, event->end_mark.index);
     return node->kind == SP_YAML_MAP ? check_duplicates(builder, node) : SP_OK;
 }
