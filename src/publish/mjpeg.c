@@ -121,11 +121,21 @@ static bool is_stream_of(const struct sp_connection *c, const char *tag, const c
     return streams && strcmp(c->tag, tag) == 0 && (!client || strcmp(c->client, client) == 0);
 }
 
+/* Whether the client has an earlier stream of the same camera. */
+static bool is_second(const struct sp_connection *c)
+{
+    for (const struct sp_connection *d = c->server->connections; d; d = d->next)
+        if (d != c && is_stream_of(d, c->tag, c->client) && d->mode == c->mode &&
+            d->camera == c->camera && d->opened_us < c->opened_us)
+            return true;
+    return false;
+}
+
 void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
-                                 int64_t since_us, const char *next_client)
+                                 const char *next_client)
 {
     for (struct sp_connection *c = server->connections; c; c = c->next)
-        if (is_stream_of(c, tag, client) && c->opened_us >= since_us)
+        if (c->mode == SP_CONNECTION_STREAM && is_stream_of(c, tag, client) && is_second(c))
             snprintf(c->client, sizeof c->client, "%s", next_client);
 }
 

@@ -141,10 +141,10 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
  */
 void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client);
 
-/* On the server's thread: streams with this tag and client that were opened at since_us or later
- * (sp_clock_us()) become those of next_client. */
+/* On the server's thread: of the streams with this tag and client, the second one of each camera
+ * becomes next_client's. */
 void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
-                                 int64_t since_us, const char *next_client);
+                                 const char *next_client);
 
 /* On the server's thread: closes the WebSockets for which `chosen` returns true, with a code of
  * RFC 6455 and a static reason of at most 123 bytes. */

@@ -56,8 +56,7 @@ struct sp_page {
     char client[160]; /* of sp_ws_plan; empty: a free entry */
     char task[SP_TASK_ID_BYTES];
     char peer[64];
-    uint64_t turn;        /* increases with each opened page */
-    int64_t connected_us; /* sp_clock_us() */
+    uint64_t turn; /* increases with each opened page */
 };
 
 struct sp_v1 {

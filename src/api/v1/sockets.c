@@ -4,9 +4,8 @@
  * second page of the same browser replaces the first. A cookie set in the handshake identifies the
  * browser, tab_id the page. Browsers keep the stream of a removed <img> open, so the streams of the
  * first page are ended here. Streams carry neither cookie nor tab_id, so a stream is attributed to
- * the page that connected last from the same address. A page may request its streams shortly before
- * its WebSocket, so the second page keeps those that were opened in the seconds before it
- * connected. */
+ * the page that connected last from the same address. A page may request streams
+ * before its WebSocket; as a page has one stream of a camera, the second one is the next page's. */
 #include "api/v1/internal.h"
 
 #include "api/reply.h"
@@ -17,9 +16,6 @@
 #include <sys/random.h>
 
 enum { BROWSER_BYTES = 33, TAB_BYTES = 80 };
-
-/* A page opens its streams and its WebSocket within this time. */
-static const int64_t PAGE_OPENING_US = 3000000;
 
 /* Reads the browser cookie. False: missing or invalid. */
 static bool read_browser(const char *cookies, char browser[BROWSER_BYTES])
@@ -108,7 +104,7 @@ static void note_page(struct sp_v1 *v1, const struct sp_task *task, const struct
     for (int i = 0; i < SP_PAGES_MAX && page->client[0]; i++)
         if (!v1->pages[i].client[0] || v1->pages[i].turn < page->turn)
             page = &v1->pages[i];
-    *page = (struct sp_page){.turn = ++v1->turn, .connected_us = sp_clock_us()};
+    *page = (struct sp_page){.turn = ++v1->turn};
     memcpy(page->client, plan->client, sizeof page->client);
     memcpy(page->task, task->id, sizeof page->task);
     memcpy(page->peer, plan->peer, sizeof page->peer);
@@ -136,14 +132,11 @@ static bool is_older_page(void *user, const struct sp_ws_plan *plan)
 
 static void take_over(struct sp_api *api, const char *newest)
 {
-    int64_t begun_us = sp_clock_us() - PAGE_OPENING_US;
     for (int i = 0; i < SP_PAGES_MAX; i++) {
         const struct sp_page *page = &api->v1->pages[i];
         if (!is_other_page(newest, page->client))
             continue;
-        int64_t opened_us = page->connected_us + PAGE_OPENING_US;
-        sp_server_hand_over_streams(api->server, page->task, page->client,
-                                    opened_us > begun_us ? opened_us : begun_us, newest);
+        sp_server_hand_over_streams(api->server, page->task, page->client, newest);
         sp_server_end_streams(api->server, page->task, page->client);
     }
     sp_server_close_ws(api->server, is_older_page, (void *)newest, 1000, "New tab connected");
