@@ -9,10 +9,15 @@
 
 /* ---- open ---- */
 
+static bool is_named(const char *name, const char *wanted)
+{
+    return name && strcmp(name, wanted) == 0;
+}
+
 static int line_group(struct sp_counting *a, const struct sp_line_config *line, bool on_map)
 {
     int i = 0;
-    while (i < a->line_groups && strcmp(a->line_group[i].name, line->name) != 0)
+    while (i < a->line_groups && !is_named(a->line_group[i].name, line->name))
         i++;
     struct line_group *g = &a->line_group[i];
     if (i == a->line_groups) {
@@ -29,7 +34,7 @@ static int line_group(struct sp_counting *a, const struct sp_line_config *line, 
 static int zone_group(struct sp_counting *a, const struct sp_zone_config *zone, bool on_map)
 {
     int i = 0;
-    while (i < a->zone_groups && strcmp(a->zone_group[i].name, zone->name) != 0)
+    while (i < a->zone_groups && !is_named(a->zone_group[i].name, zone->name))
         i++;
     struct zone_group *g = &a->zone_group[i];
     if (i == a->zone_groups) {
