@@ -122,7 +122,7 @@ static bool is_stream_of(const struct sp_connection *c, const char *tag, const c
 }
 
 /* Whether the client has an earlier stream of the same camera. */
-static bool is_second(const struct sp_connection *c)
+static bool is_later(const struct sp_connection *c)
 {
     for (const struct sp_connection *d = c->server->connections; d; d = d->next)
         if (d != c && is_stream_of(d, c->tag, c->client) && d->mode == c->mode &&
@@ -132,10 +132,14 @@ static bool is_second(const struct sp_connection *c)
 }
 
 void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
-                                 const char *next_client)
+                                 const char *next_client, enum sp_streams_of_camera which)
 {
+    /* Marked first: what is handed over no longer counts as earlier. */
     for (struct sp_connection *c = server->connections; c; c = c->next)
-        if (c->mode == SP_CONNECTION_STREAM && is_stream_of(c, tag, client) && is_second(c))
+        c->handed_over = c->mode == SP_CONNECTION_STREAM && is_stream_of(c, tag, client) &&
+                         is_later(c) == (which == SP_STREAMS_LATER);
+    for (struct sp_connection *c = server->connections; c; c = c->next)
+        if (c->handed_over)
             snprintf(c->client, sizeof c->client, "%s", next_client);
 }
 

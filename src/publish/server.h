@@ -141,10 +141,11 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
  */
 void sp_server_end_streams(struct sp_server *server, const char *tag, const char *client);
 
-/* On the server's thread: of the streams with this tag and client, the second one of each camera
- * becomes next_client's. */
+/* On the server's thread: of the streams with this tag and client, the first one of each camera, or
+ * the later ones, become next_client's. */
+enum sp_streams_of_camera { SP_STREAMS_FIRST, SP_STREAMS_LATER };
 void sp_server_hand_over_streams(struct sp_server *server, const char *tag, const char *client,
-                                 const char *next_client);
+                                 const char *next_client, enum sp_streams_of_camera which);
 
 /* On the server's thread: closes the WebSockets for which `chosen` returns true, with a code of
  * RFC 6455 and a static reason of at most 123 bytes. */

@@ -49,6 +49,7 @@ struct sp_connection {
     bool head_only;
     bool ending;               /* the stream is to be closed */
     char tag[64], client[160]; /* of a stream; set by the site */
+    bool handed_over;          /* scratch of sp_server_hand_over_streams */
     int64_t opened_us;         /* of a stream; sp_clock_us() */
     char headers[512];         /* of the reply of SP_CONNECTION_IMAGE */
     struct sp_ws *ws;

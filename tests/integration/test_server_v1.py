@@ -340,6 +340,19 @@ def test_a_page_may_open_its_streams_before_its_socket(server):
     early.close()
 
 
+def test_streams_that_came_before_every_page_end_with_theirs(server):
+    """A browser that is slow to connect its first socket would otherwise keep these connections for ever."""
+    task = start(server)["task_id"]
+    url = server.ws_url(f"/ws/tracking/{task}?tab_id=")
+    early = stream_of(server, task, "c01")
+    read_parts(early, 1)
+    with connect(url + "one") as first:
+        assert first.recv(10)
+        with connect(url + "two", additional_headers={"Cookie": browser_of(first)}):
+            assert until_closed(first).code == 1000
+            assert read_to_the_end(early).count(b"\xff\xd8") < 100
+
+
 def loc_and_type(answer):
     return [(entry["loc"], entry["type"]) for entry in answer["detail"]
             if entry.keys() == {"loc", "msg", "type"}]

@@ -164,5 +164,7 @@ void sp_v1_health_deep(struct sp_call *call);
 /* sockets.c */
 /* The client of the page that connected last from this address for the task; NULL: none. */
 const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer);
+/* The client of streams from an address that no page has connected from yet. */
+void sp_page_missing(const char *peer, char *client, size_t bytes);
 /* Ends the streams and closes the WebSockets of the task. */
 void sp_task_disconnect(struct sp_api *api, const struct sp_task *task);

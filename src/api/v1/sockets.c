@@ -85,6 +85,11 @@ bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan)
     return true;
 }
 
+void sp_page_missing(const char *peer, char *client, size_t bytes)
+{
+    snprintf(client, bytes, "before the page from %s", peer);
+}
+
 const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, const char *peer)
 {
     const struct sp_page *newest = NULL;
@@ -95,6 +100,15 @@ const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, con
             newest = page;
     }
     return newest ? newest->client : NULL;
+}
+
+/* Streams that were opened before any page of the task from that address. */
+static void adopt_streams(struct sp_api *api, const struct sp_task *task,
+                          const struct sp_ws_plan *plan)
+{
+    char nobody[sizeof plan->client];
+    sp_page_missing(plan->peer, nobody, sizeof nobody);
+    sp_server_hand_over_streams(api->server, task->id, nobody, plan->client, SP_STREAMS_FIRST);
 }
 
 /* A free entry, or that of the page that connected first. */
@@ -136,7 +150,8 @@ static void take_over(struct sp_api *api, const char *newest)
         const struct sp_page *page = &api->v1->pages[i];
         if (!is_other_page(newest, page->client))
             continue;
-        sp_server_hand_over_streams(api->server, page->task, page->client, newest);
+        sp_server_hand_over_streams(api->server, page->task, page->client, newest,
+                                    SP_STREAMS_LATER);
         sp_server_end_streams(api->server, page->task, page->client);
     }
     sp_server_close_ws(api->server, is_older_page, (void *)newest, 1000, "New tab connected");
@@ -151,6 +166,7 @@ void sp_v1_opened(void *user, const struct sp_ws_plan *plan, struct sp_json *fir
     task->clients++;
     if (plan->client[0]) {
         take_over(api, plan->client);
+        adopt_streams(api, task, plan);
         note_page(api->v1, task, plan);
     }
     if (plan->format == SP_WS_MAIL && task->focus.active)

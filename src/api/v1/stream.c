@@ -22,7 +22,10 @@ void sp_v1_stream(struct sp_call *call)
         return;
     const char *client = sp_page_find(api->v1, task, call->request->address);
     snprintf(call->reply->tag, sizeof call->reply->tag, "%s", task->id);
-    snprintf(call->reply->client, sizeof call->reply->client, "%s", client ? client : "");
+    if (client)
+        snprintf(call->reply->client, sizeof call->reply->client, "%s", client);
+    else
+        sp_page_missing(call->request->address, call->reply->client, sizeof call->reply->client);
     int camera = sp_api_find_camera(api, call->second, &report);
     if (camera < 0 || sp_hub_generation(api->hub, camera) == 0 ||
         !sp_environment_has(sp_environment_find(api, task->environment), call->second))
