@@ -9,6 +9,6 @@
 int sp_eval_detections(const struct sp_options *options, const char *data_path,
                        bool (*interrupted)(void), struct sp_error *err);
 
-/* Compares tracks with ground truth and prints the result. */
-int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool json,
-                   struct sp_error *err);
+/* Compares tracks with ground truth, two files or two folders (command/sequences.h), and prints the
+ * result. */
+int sp_eval_tracks(const char *ground_truth, const char *tracks, bool json, struct sp_error *err);

@@ -1,8 +1,11 @@
-/* spoton eval --tracks: MOTA, IDF1 and HOTA of a file of tracks. */
+/* spoton eval --tracks: MOTA, IDF1 and HOTA of a file or folder of tracks. */
 #include "base/json.h"
 #include "command/eval.h"
+#include "command/tracks_table.h"
 #include "eval/distractors.h"
 #include "eval/tracks.h"
+
+#include <stdlib.h>
 
 static void add_number(struct sp_json *json, const char *key, double value)
 {
@@ -62,25 +65,35 @@ static void print_table(const struct sp_tracks_result *result, size_t distracted
         printf("ignored      %7zu   boxes on distractors (classes 2, 7, 8, 12)\n", distracted);
 }
 
-int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool json,
-                   struct sp_error *err)
+/* Ground truth and tracks of one sequence; release both in any case. */
+static int compare(struct sp_mot_rows *ground_truth, const char *ground_truth_path,
+                   struct sp_mot_rows *tracks, const char *tracks_path,
+                   struct sp_tracks_result *result, size_t *distracted, struct sp_error *err)
 {
-    struct sp_mot_rows ground_truth = {0}, tracks = {0};
-    struct sp_tracks_result result;
-    size_t distracted = 0;
-    int code = sp_mot_rows_read(&ground_truth, ground_truth_path, true, err);
+    int code = sp_mot_rows_read(ground_truth, ground_truth_path, true, err);
     if (code == SP_OK)
-        code = sp_mot_rows_read(&tracks, tracks_path, false, err);
-    if (code == SP_OK && ground_truth.count == 0)
+        code = sp_mot_rows_read(tracks, tracks_path, false, err);
+    if (code == SP_OK && ground_truth->count == 0)
         code = sp_fail(
             err, SP_ERR_INVALID,
             "%s: no row that counts as ground truth; check flag and class (seventh and eighth "
             "value)",
             ground_truth_path);
     if (code == SP_OK)
-        code = sp_mot_drop_distractors(&ground_truth, &tracks, &distracted, err);
+        code = sp_mot_drop_distractors(ground_truth, tracks, distracted, err);
     if (code == SP_OK)
-        code = sp_tracks_compare(&ground_truth, &tracks, &result, err);
+        code = sp_tracks_compare(ground_truth, tracks, result, err);
+    return code;
+}
+
+static int evaluate_file(const char *ground_truth_path, const char *tracks_path, bool json,
+                         struct sp_error *err)
+{
+    struct sp_mot_rows ground_truth = {0}, tracks = {0};
+    struct sp_tracks_result result;
+    size_t distracted = 0;
+    int code =
+        compare(&ground_truth, ground_truth_path, &tracks, tracks_path, &result, &distracted, err);
     if (code == SP_OK && json)
         print_json(&result, distracted);
     else if (code == SP_OK)
@@ -88,4 +101,52 @@ int sp_eval_tracks(const char *ground_truth_path, const char *tracks_path, bool 
     sp_mot_rows_release(&ground_truth);
     sp_mot_rows_release(&tracks);
     return code;
+}
+
+static int evaluate_sequence(const struct sp_sequence *sequence, const char *folder,
+                             struct sp_tracks_sums *sums, struct sp_error *err)
+{
+    struct sp_mot_rows ground_truth = {0}, tracks = {0};
+    struct sp_tracks_result result;
+    char path[SP_PATH_BYTES];
+    size_t distracted = 0;
+    int code = sp_sequence_file(path, folder, sequence->name, SP_SEQUENCE_TRACKS, err);
+    if (code == SP_OK)
+        code = compare(&ground_truth, sequence->ground_truth, &tracks, path, &result, &distracted,
+                       err);
+    if (code == SP_OK)
+        code = sp_tracks_sums_of(sums, &result, &tracks, sequence->frame_rate, err);
+    sp_mot_rows_release(&ground_truth);
+    sp_mot_rows_release(&tracks);
+    return code;
+}
+
+static int evaluate_folder(const char *ground_truth_folder, const char *folder, bool json,
+                           struct sp_error *err)
+{
+    struct sp_sequences sequences;
+    int code = sp_sequences_find(&sequences, ground_truth_folder, err);
+    struct sp_tracks_table table = {.sequences = &sequences, .tracker_count = 1};
+    table.sums = calloc(sequences.count + 1, sizeof *table.sums);
+    if (code == SP_OK && !table.sums)
+        code = sp_fail(err, SP_ERR_NO_MEMORY, "%zu sequences: out of memory", sequences.count);
+    for (size_t i = 0; code == SP_OK && i < sequences.count; i++)
+        code = evaluate_sequence(&sequences.sequence[i], folder, &table.sums[i], err);
+    if (code == SP_OK)
+        code = sp_tracks_table_print(&table, json, err);
+    free(table.sums);
+    sp_sequences_release(&sequences);
+    return code;
+}
+
+int sp_eval_tracks(const char *ground_truth, const char *tracks, bool json, struct sp_error *err)
+{
+    if (!sp_path_is_folder(ground_truth))
+        return evaluate_file(ground_truth, tracks, json, err);
+    if (!sp_path_is_folder(tracks))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s: not a folder, but the ground truth is one; give two files or two "
+                       "folders",
+                       tracks);
+    return evaluate_folder(ground_truth, tracks, json, err);
 }

@@ -26,6 +26,7 @@ enum sp_option_bits {
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
     SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
+    SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
 };
 
 struct sp_command_usage {
@@ -61,6 +62,7 @@ struct sp_options {
     double latency_ms;        /* --latency; 0: not given */
     bool capacity;            /* --capacity */
     const char *ground_truth; /* --ground-truth, or NULL */
+    const char *compare;      /* --compare, or NULL */
     const char *calibrate[SP_CAMERAS_MAX];
     int calibrate_count;
 };

@@ -8,36 +8,40 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct task {
+    struct sp_track_run *run;
     const struct sp_settings *settings;
     const struct sp_track_input *input;
     struct sp_tracker *tracker;
     struct sp_timestep step;
     int every; /* FRAME_SKIP */
-    FILE *out;
-
-    uint64_t updates, rows;
-    uint32_t highest_id;
-    int64_t update_us;
     bool warned;
     struct sp_track tracks[SP_TRACKS_MAX];
 };
 
-static void write_rows(struct task *task, uint64_t sequence, size_t count)
+struct output {
+    FILE *out;
+    uint64_t rows;
+    uint32_t highest_id;
+};
+
+static void write_rows(void *user, uint64_t sequence, const struct sp_track *tracks, size_t count)
 {
+    struct output *output = user;
     for (size_t i = 0; i < count; i++) {
-        const struct sp_track *t = &task->tracks[i];
+        const struct sp_track *t = &tracks[i];
         /* The stream keeps errors; close_output checks them. */
-        (void)fprintf(task->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
+        (void)fprintf(output->out, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
                       (unsigned long long)sequence + 1, t->id, t->x1_px, t->y1_px,
                       t->x2_px - t->x1_px, t->y2_px - t->y1_px, t->confidence);
-        if (t->id > task->highest_id)
-            task->highest_id = t->id;
+        if (t->id > output->highest_id)
+            output->highest_id = t->id;
     }
-    task->rows += count;
+    output->rows += count;
 }
 
 /* `frame` may be NULL: a frame in which nothing was detected. */
@@ -55,9 +59,9 @@ static void update(struct task *task, uint64_t sequence, const struct sp_track_i
     double dt_frames = sp_timestep_next(&task->step, sequence, frame ? frame->pts_us : 0);
     int64_t start_us = sp_clock_us();
     size_t tracks = sp_tracker_update(task->tracker, detections, count, dt_frames, task->tracks);
-    task->update_us += sp_clock_us() - start_us;
-    task->updates++;
-    write_rows(task, sequence, tracks);
+    task->run->update_us += sp_clock_us() - start_us;
+    task->run->updates++;
+    task->run->take(task->run->user, sequence, task->tracks, tracks);
 }
 
 static void predict(struct task *task, uint64_t sequence, int64_t pts_us)
@@ -65,7 +69,8 @@ static void predict(struct task *task, uint64_t sequence, int64_t pts_us)
     if (task->settings->output_frames == SP_OUTPUT_FRAMES_INFERRED || !task->step.started)
         return;
     double ahead_frames = sp_timestep_ahead(&task->step, sequence, pts_us);
-    write_rows(task, sequence, sp_tracker_predict(task->tracker, ahead_frames, task->tracks));
+    size_t count = sp_tracker_predict(task->tracker, ahead_frames, task->tracks);
+    task->run->take(task->run->user, sequence, task->tracks, count);
 }
 
 static void track_results_log(struct task *task)
@@ -97,44 +102,6 @@ static void track_mot(struct task *task)
     }
 }
 
-static int close_output(struct task *task, const char *part, const char *output,
-                        struct sp_error *err)
-{
-    bool failed = fflush(task->out) != 0 || ferror(task->out);
-    int problem = errno;
-    if (fclose(task->out) != 0 && !failed) {
-        failed = true;
-        problem = errno;
-    }
-    if (!failed && rename(part, output) != 0) {
-        failed = true;
-        problem = errno;
-    }
-    if (!failed)
-        return SP_OK;
-    (void)unlink(part);
-    return sp_fail(err, sp_error_from_errno(problem), "%s: cannot be written: %s", output,
-                   strerror(problem));
-}
-
-static int track_to_file(struct task *task, const char *output, struct sp_error *err)
-{
-    char part[SP_PATH_BYTES + 8];
-    if ((size_t)snprintf(part, sizeof part, "%s.part", output) >= sizeof part)
-        return sp_fail(err, SP_ERR_INVALID, "-o: path too long; the limit is %d bytes",
-                       SP_PATH_BYTES);
-    task->out = fopen(part, "we");
-    if (!task->out)
-        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", part,
-                       strerror(errno));
-    errno = 0;
-    if (task->input->is_results_log)
-        track_results_log(task);
-    else
-        track_mot(task);
-    return close_output(task, part, output, err);
-}
-
 static void prepare(struct task *task, struct sp_tracker_params *params)
 {
     const struct sp_settings *s = task->settings;
@@ -159,28 +126,85 @@ static void prepare(struct task *task, struct sp_tracker_params *params)
     };
 }
 
+int sp_track_run(struct sp_track_run *run, struct sp_error *err)
+{
+    struct sp_tracker_params params;
+    struct task *task = calloc(1, sizeof *task);
+    if (!task)
+        return sp_fail(err, SP_ERR_NO_MEMORY, "tracks: out of memory");
+    task->run = run;
+    task->settings = run->settings;
+    task->input = run->input;
+    prepare(task, &params);
+    int rc = sp_tracker_open(&task->tracker, &params, err);
+    if (rc == SP_OK) {
+        sp_tracker_set_frame_rate(task->tracker, run->input->is_results_log ? task->step.frame_rate
+                                                                            : run->frame_rate);
+        if (run->input->is_results_log)
+            track_results_log(task);
+        else
+            track_mot(task);
+    }
+    sp_tracker_close(task->tracker);
+    free(task);
+    return rc;
+}
+
+static int close_output(FILE *out, const char *part, const char *output, struct sp_error *err)
+{
+    bool failed = fflush(out) != 0 || ferror(out);
+    int problem = errno;
+    if (fclose(out) != 0 && !failed) {
+        failed = true;
+        problem = errno;
+    }
+    if (!failed && rename(part, output) != 0) {
+        failed = true;
+        problem = errno;
+    }
+    if (!failed)
+        return SP_OK;
+    (void)unlink(part);
+    return sp_fail(err, sp_error_from_errno(problem), "%s: cannot be written: %s", output,
+                   strerror(problem));
+}
+
+static int track_to_file(struct sp_track_run *run, struct output *to, const char *output,
+                         struct sp_error *err)
+{
+    char part[SP_PATH_BYTES + 8];
+    if ((size_t)snprintf(part, sizeof part, "%s.part", output) >= sizeof part)
+        return sp_fail(err, SP_ERR_INVALID, "-o: path too long; the limit is %d bytes",
+                       SP_PATH_BYTES);
+    to->out = fopen(part, "we");
+    if (!to->out)
+        return sp_fail(err, sp_error_from_errno(errno), "%s: cannot be written: %s", part,
+                       strerror(errno));
+    errno = 0;
+    int rc = sp_track_run(run, err);
+    if (rc == SP_OK)
+        return close_output(to->out, part, output, err);
+    (void)fclose(to->out);
+    (void)unlink(part);
+    return rc;
+}
+
 int sp_command_track(const struct sp_settings *settings, const char *input, const char *output,
                      struct sp_error *err)
 {
     struct sp_track_input detections = {0};
-    struct task task = {.settings = settings, .input = &detections};
+    struct output to = {0};
+    struct sp_track_run run = {
+        .settings = settings, .input = &detections, .take = write_rows, .user = &to};
     int rc = sp_track_input_read(&detections, input, err);
-    if (rc == SP_OK) {
-        struct sp_tracker_params params;
-        prepare(&task, &params);
-        rc = sp_tracker_open(&task.tracker, &params, err);
-    }
     if (rc == SP_OK)
-        sp_tracker_set_frame_rate(task.tracker, task.step.frame_rate);
-    if (rc == SP_OK)
-        rc = track_to_file(&task, output, err);
+        rc = track_to_file(&run, &to, output, err);
     if (rc == SP_OK)
         sp_log(SP_LOG_INFO,
                "%s: %llu frames tracked, %.1f us per frame; %llu rows, ids up to %u, written to %s",
-               input, (unsigned long long)task.updates,
-               task.updates ? (double)task.update_us / (double)task.updates : 0,
-               (unsigned long long)task.rows, task.highest_id, output);
-    sp_tracker_close(task.tracker);
+               input, (unsigned long long)run.updates,
+               run.updates ? (double)run.update_us / (double)run.updates : 0,
+               (unsigned long long)to.rows, to.highest_id, output);
     sp_track_input_release(&detections);
     return rc;
 }

@@ -18,7 +18,24 @@
 #pragma once
 
 #include "base/error.h"
+#include "command/track_input.h"
 #include "config/settings.h"
+#include "track.h"
+
+/* The tracker over all frames of `input`, in memory. */
+struct sp_track_run {
+    const struct sp_settings *settings;
+    const struct sp_track_input *input;
+    double frame_rate; /* of MOT rows; 0: unknown */
+    /* The tracks of a frame, by rising sequence. */
+    void (*take)(void *user, uint64_t sequence, const struct sp_track *tracks, size_t count);
+    void *user;
+    uint64_t updates;  /* result: frames tracked */
+    int64_t update_us; /* result: the tracker's time */
+};
+
+/* SP_ERR_NO_MEMORY, SP_ERR_INVALID. */
+int sp_track_run(struct sp_track_run *run, struct sp_error *err);
 
 /* SP_ERR_NOT_FOUND, SP_ERR_IO, SP_ERR_NO_SPACE, SP_ERR_NO_MEMORY, or SP_ERR_FORMAT, whose text
  * names the malformed line. After an error no OUT.part remains and an existing OUT is unchanged. */

@@ -1,17 +1,36 @@
 #include "command/command.h"
 #include "command/options.h"
 #include "command/track.h"
+#include "command/track_compare.h"
 
 #include <stdlib.h>
 
 static const struct sp_command_usage usage = {
     .name = "track",
-    .synopsis = "DETS -o OUT.txt",
+    .synopsis = "DETS -o OUT.txt\n       spoton track --compare A,B DETS --ground-truth GT",
     .about =
         "Runs the tracker alone on a MOT Challenge detection file or a results log (NAME.jsonl)\n"
-        "of `spoton run`, to try tracker settings without inference.\n",
-    .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE,
+        "of `spoton run`, to try tracker settings without inference.\n"
+        "With --compare: several trackers on the same detections, measured against ground truth,\n"
+        "two files or two folders of sequences; on the tracked frames only.\n",
+    .takes = SP_TAKES_INPUTS | SP_TAKES_OUT_FILE | SP_TAKES_JSON | SP_TAKES_COMPARE,
 };
+
+static const char *missing(const struct sp_options *options)
+{
+    if (options->input_count != 1)
+        return "input: give one file of detections";
+    if (options->compare)
+        return options->ground_truth ? NULL : "--ground-truth: missing; give labels to compare to";
+    return options->out_file ? NULL : "-o: missing; give an output file with -o OUT.txt";
+}
+
+static int execute(const struct sp_options *options, struct sp_error *err)
+{
+    if (options->compare)
+        return sp_track_compare(options, err);
+    return sp_command_track(&options->settings, options->input[0], options->out_file, err);
+}
 
 int sp_command_track_main(const struct sp_command_context *context)
 {
@@ -20,13 +39,10 @@ int sp_command_track_main(const struct sp_command_context *context)
     struct sp_options *options = sp_command_start(context, &usage, &exit_code);
     if (!options)
         return exit_code;
-    if (options->input_count != 1 || !options->out_file) {
-        fprintf(stderr, "spoton track: %s\n",
-                options->input_count != 1 ? "input: give one file of detections"
-                                          : "-o: missing; give an output file with -o OUT.txt");
+    if (missing(options)) {
+        fprintf(stderr, "spoton track: %s\n", missing(options));
         exit_code = SP_EXIT_USAGE;
-    } else if (sp_command_track(&options->settings, options->input[0], options->out_file, &err) <
-               0) {
+    } else if (execute(options, &err) < 0) {
         fprintf(stderr, "spoton track: %s\n", err.text);
         exit_code = SP_EXIT_FAILED;
     }

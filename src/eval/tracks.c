@@ -6,8 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ALPHAS = 19 };
-
 static const double RIGHT = 0.5;
 
 /* A candidate match for HOTA, of one frame, before the IoU threshold. */
@@ -278,7 +276,7 @@ static void match_hota(struct work *work)
 static void compute_hota(struct work *work, struct sp_tracks_result *result)
 {
     size_t pairs = (size_t)work->ground_truth->ids * (size_t)work->tracks->ids;
-    for (int a = 0; a < ALPHAS; ++a) {
+    for (int a = 0; a < SP_TRACKS_ALPHAS; ++a) {
         double alpha = 0.05 + a * 0.05, right = 0, association = 0;
         for (size_t i = 0; i < pairs; ++i)
             work->pairs[i] = 0;
@@ -296,12 +294,14 @@ static void compute_hota(struct work *work, struct sp_tracks_result *result)
                     association += both * both / (work->g_boxes[g] + work->t_boxes[t] - both);
             }
         }
+        result->hota_true[a] = right;
+        result->hota_association[a] = association;
         association = right > 0 ? association / right : 0;
         double all = (double)(result->ground_truth + result->tracked) - right;
         double detection = all > 0 ? right / all : 0;
-        result->hota += sqrt(detection * association) / ALPHAS;
-        result->detection_accuracy += detection / ALPHAS;
-        result->association_accuracy += association / ALPHAS;
+        result->hota += sqrt(detection * association) / SP_TRACKS_ALPHAS;
+        result->detection_accuracy += detection / SP_TRACKS_ALPHAS;
+        result->association_accuracy += association / SP_TRACKS_ALPHAS;
     }
 }
 

@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+enum { SP_TRACKS_ALPHAS = 19 }; /* IoUs of HOTA */
+
 struct sp_clear {
     uint64_t matches, false_positives, misses, switches;
     double mota; /* NAN without ground truth, like all ratios of 0 */
@@ -28,6 +30,8 @@ struct sp_tracks_result {
     uint64_t id_true;                /* boxes with the correct identity */
     double idf1, id_precision, id_recall;
     double hota, detection_accuracy, association_accuracy; /* means over the IoUs */
+    /* For each IoU: true positives, and the sum of their association accuracies. */
+    double hota_true[SP_TRACKS_ALPHAS], hota_association[SP_TRACKS_ALPHAS];
 };
 
 /* SP_ERR_NO_MEMORY. */

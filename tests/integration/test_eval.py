@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tests" / "tools"))
 import ap  # noqa: E402
 
 FIGURES = json.loads((ROOT / "tests" / "data" / "eval" / "figures.json").read_text())
+COMBINED = FIGURES.pop("combined")
 
 
 # ---- tracks ----
@@ -41,6 +42,70 @@ def test_figures_of_tracks(spoton, request, name):
     assert got["id_switches_trackeval"] == expected["id_switches_trackeval"]
     table = spoton("eval", "--tracks", folder / "gt.txt", tracks, expect=0).stdout
     assert f"{expected['hota']:.3f}" in table and f"{expected['mota']:.3f}" in table
+
+
+def lay_out_sequences(folder):
+    """The sequences of FIGURES["combined"], one in each layout."""
+    data = ROOT / "tests" / "data" / "eval"
+    for source, names in ((data, ("simulated/gt.txt", "simulated.txt")),
+                          (data / "mot17", ("mot17/gt/gt.txt", "data/mot17.txt"))):
+        for path, name in ((folder / "gt" / names[0], "gt.txt"), (folder / "out" / names[1], "out.txt")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((source / name).read_bytes())
+    (folder / "gt" / "mot17" / "seqinfo.ini").write_text("[Sequence]\nname=mot17\nframeRate=10\nseqLength=60\n")
+    (folder / "gt" / "empty").mkdir()
+    return folder / "gt", folder / "out"
+
+
+@pytest.mark.sanitize
+def test_a_folder_of_sequences_as_trackeval_combines_them(spoton, tmp_path):
+    ground_truth, tracks = lay_out_sequences(tmp_path)
+    [got] = json.loads(spoton("eval", "--tracks", ground_truth, tracks, "--json", expect=0).stdout)
+    for key, value in COMBINED.items():
+        assert got["all"][key] == pytest.approx(value, abs=5e-5), key
+    assert [row["sequence"] for row in got["sequences"]] == ["mot17", "simulated"]
+    for row in got["sequences"]:
+        for key in ("mota", "idf1", "hota", "association_accuracy", "detection_accuracy", "id_switches"):
+            assert row[key] == pytest.approx(FIGURES[row["sequence"]][key], abs=5e-5), key
+            low, high = got["all"]["interval"][key]
+            assert low <= got["all"][key] <= high, key
+    # Of two sequences, a quarter of the draws has twice the one or twice the other.
+    switches = sorted(row["id_switches"] for row in got["sequences"])
+    assert got["all"]["interval"]["id_switches"] == [2 * switches[0], 2 * switches[1]]
+    # The lives from the rows: tracks of 60 frames at 10 frames/s, of 80 at 30.
+    for row, rate in zip(got["sequences"], (10, 30)):
+        lives = {}
+        path = tracks / ("data" if rate == 10 else "") / f"{row['sequence']}.txt"
+        for line in path.read_text().splitlines():
+            frame, identity = map(int, line.split(",")[:2])
+            lives.setdefault(identity, []).append(frame)
+        lives = [(max(frames) - min(frames)) / rate for frames in lives.values()]
+        if rate == 30:  # of mot17, tracks on distractors are not counted
+            assert row["mean_life_s"] == pytest.approx(np.mean(lives), abs=1e-4)
+            assert row["short_tracks"] == sum(life < 0.5 for life in lives)
+        assert row["frame_rate"] == rate and 0 < row["mean_life_s"] <= max(lives)
+    table = spoton("eval", "--tracks", ground_truth, tracks, expect=0).stdout
+    assert f"{COMBINED['hota']:.3f}" in table and "97.5 %" in table
+
+
+@pytest.mark.sanitize
+def test_one_sequence_has_no_interval(spoton, tmp_path):
+    ground_truth, tracks = lay_out_sequences(tmp_path)
+    (ground_truth / "mot17" / "gt" / "gt.txt").unlink()
+    [got] = json.loads(spoton("eval", "--tracks", ground_truth, tracks, "--json", expect=0).stdout)
+    assert len(got["sequences"]) == 1 and "interval" not in got["all"]
+    assert "97.5 %" not in spoton("eval", "--tracks", ground_truth, tracks, expect=0).stdout
+
+
+@pytest.mark.sanitize
+def test_folders_that_do_not_fit(spoton, tmp_path):
+    ground_truth, tracks = lay_out_sequences(tmp_path)
+    assert "give two files or two folders" in spoton("eval", "--tracks", ground_truth, tracks / "simulated.txt",
+                                                     expect=1).stderr
+    assert "no ground truth" in spoton("eval", "--tracks", ground_truth / "empty", tracks, expect=1).stderr
+    (tracks / "simulated.txt").unlink()
+    done = spoton("eval", "--tracks", ground_truth, tracks, expect=1)
+    assert "no tracks of simulated" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.sanitize
@@ -124,7 +189,7 @@ def test_tracks_that_cannot_be_read(spoton, tmp_path, text, seen):
 
 
 def test_words_that_are_missing(spoton, tmp_path):
-    assert "give two files" in spoton("eval", "--tracks", "x", expect=2).stderr
+    assert "give two files or folders" in spoton("eval", "--tracks", "x", expect=2).stderr
     assert "give a model" in spoton("eval", "x", expect=2).stderr
     missing = spoton("eval", "--tracks", tmp_path / "no.txt", tmp_path / "no.txt", expect=1)
     assert "check the path" in missing.stderr

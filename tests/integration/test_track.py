@@ -131,3 +131,90 @@ def test_results_log_lines_have_the_documented_form(spoton, make_clip, tmp_path)
     line = json.loads((out / "c.jsonl").read_text().splitlines()[1])
     assert line["sequence"] == 1 and abs(line["pts_us"] - 100000) <= 1
     assert len(line["detections"][0]) == 6 and len(line["tracks"][0]) == 7
+
+
+# ---- --compare ----
+
+def make_sequences(folder, shift=0):
+    """Two people who cross, in two sequences, with ground truth; every fifth box is missing."""
+    for number, speed in ((1, 3), (2, 5)):
+        place = folder / f"s{number}"
+        place.mkdir(parents=True)
+        labels, detections = [], []
+        for frame in range(1, 61):
+            for person in (1, 2):
+                left = 100 + speed * frame if person == 1 else 420 - speed * frame
+                box = f"{left + shift},{100 + 40 * person},40,110"
+                labels.append(f"{frame},{person},{box},1,1,1")
+                if (frame + person) % 5:
+                    detections.append(f"{frame},-1,{box},0.{6 + person}5")
+        (place / "gt.txt").write_text("\n".join(labels))
+        (place / "det.txt").write_text("\n".join(detections))
+        (place / "seqinfo.ini").write_text("[Sequence]\nframeRate=25\n")
+    return folder
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("skip", [1, 2])
+def test_compare_equals_track_and_eval(spoton, tmp_path, skip):
+    folder, out = make_sequences(tmp_path / "in"), tmp_path / "out"
+    got = json.loads(spoton("track", "--compare", "bytetrack,spoton", folder, "--ground-truth", folder, "--json",
+                            "--frame-skip", skip, "--track-dt", "timestamps", engine=None, expect=0).stdout)
+    assert [one["tracker"] for one in got] == ["bytetrack", "spoton"]
+    out.mkdir()
+    for name in ("s1", "s2"):
+        rows = (folder / name / "gt.txt").read_text().splitlines()
+        (out / f"{name}-gt.txt").write_text("\n".join(row for row in rows if (int(row.split(",")[0]) - 1) % skip == 0))
+    keys = ("mota", "idf1", "hota", "id_switches", "tracks")
+    for name in ("s1", "s2"):
+        spoton("track", folder / name / "det.txt", "-o", out / "one.txt", "--frame-skip", skip, "--track-dt",
+               "timestamps", "--output-frames", "inferred", "--tracker", "bytetrack", engine=None, expect=0)
+        alone = json.loads(spoton("eval", "--tracks", out / f"{name}-gt.txt", out / "one.txt", "--json",
+                                  expect=0).stdout)
+        [row] = [row for row in got[0]["sequences"] if row["sequence"] == name]
+        assert {key: row[key] for key in keys} == {key: alone[key] for key in keys}
+        assert row["frame_rate"] == 25
+    for key in keys:
+        assert got[1]["difference"][key] == pytest.approx(got[1]["all"][key] - got[0]["all"][key], abs=2e-5)
+        low, high = got[1]["difference"]["interval"][key]
+        assert low <= got[1]["difference"][key] + 1e-4 and got[1]["difference"][key] <= high + 1e-4
+    # A tracker against itself differs in nothing, whichever sequences are drawn.
+    same = json.loads(spoton("track", "--compare", "spoton,spoton", folder, "--ground-truth", folder, "--json",
+                             engine=None, expect=0).stdout)
+    assert set(map(tuple, same[1]["difference"]["interval"].values())) == {(0, 0)}
+
+
+@pytest.mark.sanitize
+def test_compare_on_a_results_log(spoton, make_clip, tmp_path):
+    out = tmp_path / "out"
+    spoton("run", "--camera", f"c={make_clip('h264', frames=30, objects=2)}", "--out", out, expect=0)
+    [got] = json.loads(spoton("track", "--compare", "bytetrack", out / "c.jsonl", "--ground-truth", out / "c.txt",
+                              "--json", "--tracker", "spoton", engine=None, expect=0).stdout)
+    tracks = len({row[1] for row in read_mot(out / "c.txt")})
+    assert got["sequences"][0]["sequence"] == "c" and got["all"]["tracks"] == tracks
+    if os.environ.get("TRACKER", "bytetrack") == "bytetrack":
+        assert (got["all"]["mota"], got["all"]["idf1"]) == (1, 1)
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("words, seen, code", [
+    (["--compare", "bytetrack,spotn"], "did you mean spoton", 1),
+    (["--compare", "bytetrack"], "--ground-truth: missing", 2),
+    (["--compare", ",".join(["spoton"] * 9)], "more than 8", 1),
+])
+def test_comparisons_that_cannot_be_made(spoton, tmp_path, words, seen, code):
+    folder = make_sequences(tmp_path / "in")
+    labels = ["--ground-truth", folder] if code == 1 else []
+    done = spoton("track", *words, folder, *labels, engine=None, expect=code)
+    assert seen in done.stderr and done.stdout == ""
+
+
+@pytest.mark.sanitize
+def test_compare_needs_ground_truth_in_the_tracked_frames(spoton, tmp_path):
+    folder = make_sequences(tmp_path / "in")
+    (folder / "s2" / "gt.txt").write_text("500,1,0,0,10,20,1,1,1\n")
+    done = spoton("track", "--compare", "spoton", folder, "--ground-truth", folder, engine=None, expect=1)
+    assert "no row that counts as ground truth in the tracked frames" in done.stderr
+    (folder / "s2" / "det.txt").unlink()
+    done = spoton("track", "--compare", "spoton", folder, "--ground-truth", folder, engine=None, expect=1)
+    assert "no detections of s2" in done.stderr

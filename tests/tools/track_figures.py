@@ -134,6 +134,17 @@ def figures(ground_truth, tracks):
     }
 
 
+def combined(pairs):
+    """The sequences together, as TrackEval combines them."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = {name: as_trackeval(*map(str, pair)) for name, pair in pairs.items()}
+        hota, clear, identity = (metric.combine_sequences({name: metric.eval_sequence(one) for name, one in data.items()})
+                                 for metric in (HOTA(), CLEAR(), Identity()))
+    return {"mota": float(clear["MOTA"]), "id_switches": int(clear["IDSW"]), "idf1": float(identity["IDF1"]),
+            "hota": float(np.mean(hota["HOTA"])), "detection_accuracy": float(np.mean(hota["DetA"])),
+            "association_accuracy": float(np.mean(hota["AssA"]))}
+
+
 def main():
     if not (EVAL / "gt.txt").exists():
         EVAL.mkdir(parents=True, exist_ok=True)
@@ -143,7 +154,9 @@ def main():
     table = json.loads((EVAL / "figures.json").read_text()) if len(sys.argv) < 2 else {}
     table["simulated"] = figures(EVAL / "gt.txt", EVAL / "out.txt")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        table["mot17"] = figures(*prepare(EVAL / "mot17" / "gt.txt", EVAL / "mot17" / "out.txt", Path(folder)))
+        pair = prepare(EVAL / "mot17" / "gt.txt", EVAL / "mot17" / "out.txt", Path(folder))
+        table["mot17"] = figures(*pair)
+        table["combined"] = combined({"simulated": (EVAL / "gt.txt", EVAL / "out.txt"), "mot17": pair})
     for ground_truth in sorted(Path(sys.argv[1]).glob("*/gt.txt")) if len(sys.argv) > 1 else []:
         table[ground_truth.parent.name] = figures(ground_truth, ground_truth.parent / "ref.txt")
     rounded = {name: {key: round(value, 6) for key, value in row.items()}
