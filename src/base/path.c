@@ -1,8 +1,10 @@
 #include "base/path.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,16 +61,47 @@ int sp_path_lock_dir(const char *path, int *lock, struct sp_error *err)
                    path);
 }
 
+/* The shared object with this code; NULL: the program itself. */
+static const char *own_library(void)
+{
+    static const char inside; /* any object of this code */
+    Dl_info info;
+    void *found = NULL;
+    if (!dladdr1(&inside, &info, &found, RTLD_DL_LINKMAP) || !found)
+        return NULL;
+    const struct link_map *map = found;
+    return map->l_name && map->l_name[0] ? map->l_name : NULL;
+}
+
+bool sp_path_in_library(void)
+{
+    return own_library() != NULL;
+}
+
 int sp_path_program_dir(char *out, size_t out_bytes, struct sp_error *err)
 {
-    ssize_t length = readlink("/proc/self/exe", out, out_bytes - 1);
-    if (length < 0)
-        return sp_fail(err, SP_ERR_IO, "/proc/self/exe: %s", strerror(errno));
-    out[length] = '\0';
-    char *slash = strrchr(out, '/');
+    const char *library = own_library(), *link = library ? library : "/proc/self/exe";
+    char real[PATH_MAX];
+    if (!realpath(link, real))
+        return sp_fail(err, SP_ERR_IO, "%s: %s", link, strerror(errno));
+    char *slash = strrchr(real, '/');
     if (slash)
         *slash = '\0';
+    if ((size_t)snprintf(out, out_bytes, "%s", real) >= out_bytes)
+        return sp_fail(err, SP_ERR_INVALID, "%s: path too long; the limit is %zu bytes", link,
+                       out_bytes);
     return SP_OK;
+}
+
+/* The program is in PREFIX/bin, the library in PREFIX/lib or PREFIX/lib/ARCHITECTURE. */
+const char *sp_path_plugin_dir(const char *kind, int index, char out[64])
+{
+    static const char *const below[] = {"", "/", "/../lib/spoton/", "/spoton/", "/../spoton/"};
+    int count = sp_path_in_library() ? 5 : 3;
+    if (index >= count)
+        return NULL;
+    snprintf(out, 64, "%s%s", below[index], index == 0 ? "" : kind);
+    return out;
 }
 
 int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct sp_error *err)
@@ -77,7 +110,7 @@ int sp_path_bundled_model(char *out, size_t out_bytes, const char *name, struct 
     int result = sp_path_program_dir(dir, sizeof dir, err);
     if (result < 0)
         return result;
-    static const char *const places[] = {"models", "share/spoton/models"};
+    static const char *const places[] = {"models", "share/spoton/models", "../share/spoton/models"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         int length = snprintf(out, out_bytes, "%s/../%s/%s", dir, places[i], name);
         if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0)

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
-/* Starts run(argument) on a thread named `name` (truncated to 15 characters). SP_ERR_NO_MEMORY. */
+/* Starts run(argument) on a thread named `name` (truncated to 15 characters), with the caller's log
+ * sink. SP_ERR_NO_MEMORY. */
 int sp_thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument,
                     struct sp_error *err);

@@ -1,5 +1,7 @@
 #include "engine/loader.h"
 
+#include "base/path.h"
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,7 +17,7 @@
 #define PREFIX "spoton-engine-"
 #define SUFFIX ".so"
 
-enum { PLUGINS_MAX = 16, FOLDERS_MAX = 4, NAME_BYTES = 32 };
+enum { PLUGINS_MAX = 16, FOLDERS_MAX = 6, NAME_BYTES = 32 };
 
 struct plugin {
     char name[NAME_BYTES];
@@ -45,18 +47,11 @@ static void find_folders(struct folders *folders)
     if (chosen && *chosen)
         add_folder(folders, chosen, "");
 
-    char program[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0)
+    char program[PATH_MAX], below[64];
+    if (sp_path_program_dir(program, sizeof program, NULL) < 0)
         return;
-    program[length] = '\0';
-    char *slash = strrchr(program, '/');
-    if (!slash)
-        return;
-    *slash = '\0';
-    add_folder(folders, program, "");
-    add_folder(folders, program, "/engines");
-    add_folder(folders, program, "/../lib/spoton/engines");
+    for (int i = 0; folders->count < FOLDERS_MAX && sp_path_plugin_dir("engines", i, below); i++)
+        add_folder(folders, program, below);
 }
 
 static void list_folders(const struct folders *folders, char *text, size_t text_bytes)

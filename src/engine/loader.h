@@ -1,8 +1,8 @@
 /* Finds the engine plugins and loads them.
  *
- * Data flow: name -> spoton-engine-NAME.so, searched in $SPOTON_ENGINE_DIR, in the program's
- * folder, in "engines" below it and in the installed plugin folder -> its checked vtable. Plugins
- * are never unloaded (runtimes do not survive dlclose). Thread-safe. */
+ * Data flow: name -> spoton-engine-NAME.so, searched in $SPOTON_ENGINE_DIR, in the folder
+ * of the program or library, in "engines" below it and in the installed plugin folder -> its
+ * checked vtable. Plugins are never unloaded (runtimes do not survive dlclose). Thread-safe. */
 #pragma once
 
 #include "base/error.h"

@@ -1,5 +1,7 @@
 #include "output/plugin.h"
 
+#include "base/path.h"
+
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -44,7 +46,7 @@ static bool try_folder(char path[PATH_MAX], const char *base, const char *below,
 int sp_output_plugin_load(const struct spoton_output_api **out, const char *name,
                           struct sp_error *err)
 {
-    char path[PATH_MAX], program[PATH_MAX];
+    char path[PATH_MAX], program[PATH_MAX], below[64];
     if (strchr(name, '/')) {
         if (access(name, F_OK) != 0)
             return sp_fail(err, SP_ERR_NOT_FOUND, "output %s: no such file", name);
@@ -53,14 +55,11 @@ int sp_output_plugin_load(const struct spoton_output_api **out, const char *name
     const char *chosen = getenv("SPOTON_OUTPUT_DIR");
     if (chosen && *chosen && try_folder(path, chosen, "", name))
         return load_file(out, path, err);
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(program, '/');
-    if (slash)
-        *slash = '\0';
-    static const char *const below[] = {"", "/outputs", "/../lib/spoton/outputs"};
-    for (size_t i = 0; i < sizeof below / sizeof below[0]; i++)
-        if (try_folder(path, program, below[i], name))
+    int result = sp_path_program_dir(program, sizeof program, err);
+    if (result < 0)
+        return result;
+    for (int i = 0; sp_path_plugin_dir("outputs", i, below); i++)
+        if (try_folder(path, program, below, name))
             return load_file(out, path, err);
     return sp_fail(
         err, SP_ERR_NOT_FOUND,
