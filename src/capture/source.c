@@ -2,6 +2,7 @@
 
 #include "capture/libav_image.h"
 #include "capture/opening.h"
+#include "capture/push.h"
 #include "capture/snapshot.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ int sp_source_open(struct sp_source **out, const struct sp_source_options *optio
     size_t i = 0;
     while (i < last && !kinds[i]->accepts(options->url))
         i++;
-    source->kind = kinds[i];
+    source->kind = options->push ? &sp_source_kind_push : kinds[i];
     int rc = source->kind == &sp_source_kind_libav
                  ? sp_opening_run(&source->self, source->kind, options, source->interrupted, err)
                  : source->kind->open(&source->self, options, source->interrupted, err);

@@ -50,8 +50,11 @@ struct sp_source_gpu {
 
 enum sp_source_transport { SP_SOURCE_AUTO, SP_SOURCE_TCP, SP_SOURCE_UDP };
 
+struct sp_push;
+
 struct sp_source_options {
     const char *url;            /* a path, anything FFmpeg reads, or sim:// (capture/sim/sim.h) */
+    struct sp_push *push;       /* frames come from there (capture/push.h); NULL: from the URL */
     int camera;                 /* index, stamped on the frames */
     struct sp_frame_pool *pool; /* outlives the source */
     int frame_skip; /* >= 1; with `sparse`, only frames whose sequence is a multiple of it are

@@ -272,6 +272,29 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
     return SP_OK;
 }
 
+int sp_camera_setting_set(struct sp_camera_setting *camera, const char *key, const char *value,
+                          const char *where, struct sp_error *err)
+{
+    const struct sp_setting_row *row = sp_setting_find(key, strlen(key));
+    for (size_t i = 0; !row && i < sp_setting_count; i++)
+        if (sp_setting_table[i].per_camera &&
+            strcmp(sp_setting_yaml_name(&sp_setting_table[i]), key) == 0)
+            row = &sp_setting_table[i];
+    if (!row)
+        return refuse_unknown(key, where, err);
+    if (!row->per_camera)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "%s: %s: not a setting of a single camera; set it for all", where, row->key);
+    char subject[WHERE_BYTES + SP_FLAG_BYTES];
+    snprintf(subject, sizeof subject, "%.*s: %s", WHERE_BYTES - 4, where, row->key);
+    enum sp_setting_verdict verdict =
+        sp_setting_parse_field(row, value, (char *)camera + row->camera_offset);
+    if (verdict != SP_VALUE_GOOD)
+        return refuse_value(row, verdict, value, subject, '=', err);
+    camera->own |= sp_setting_camera_bit(row);
+    return SP_OK;
+}
+
 void sp_camera_setting_complete(struct sp_camera_setting *camera,
                                 const struct sp_settings *settings)
 {

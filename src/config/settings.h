@@ -180,6 +180,11 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
 int sp_settings_check_camera(const char *name, const char *url, const char *where,
                              struct sp_error *err);
 
+/* Sets one setting of one camera, by the key of the table or its name in spoton.yaml: FRAME_SKIP,
+ * frame_skip. SP_ERR_INVALID, also for a setting that is not a camera's. */
+int sp_camera_setting_set(struct sp_camera_setting *camera, const char *key, const char *value,
+                          const char *where, struct sp_error *err);
+
 /* Fills the fields that the camera does not set itself from the settings of all cameras. */
 void sp_camera_setting_complete(struct sp_camera_setting *camera,
                                 const struct sp_settings *settings);

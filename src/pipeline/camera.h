@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/camera_health.h"
+#include "capture/push.h"
 #include "detect/head.h"
 #include "pipeline/device.h"
 #include "pipeline/pipeline.h"
@@ -66,6 +67,7 @@ struct sp_camera {
     int index;
     pthread_t thread; /* guarded by the pipeline's mutex */
     bool thread_started;
+    struct sp_push *push;     /* whose frames these are, with a reference; NULL: the URL's */
     struct sp_ledger *ledger; /* the pipeline's */
     struct sp_stage_stats stages[SP_STAGE_COUNT];
 

@@ -58,8 +58,8 @@ static int find_free_index(struct sp_pipeline *p, const char *name, struct sp_er
     return free_index;
 }
 
-static int add_locked(struct sp_pipeline *p, const struct sp_camera_setting *setting, int *index,
-                      struct sp_error *err)
+static int add_locked(struct sp_pipeline *p, const struct sp_camera_setting *setting,
+                      struct sp_push *push, int *index, struct sp_error *err)
 {
     if (!p->started || p->stopping)
         return sp_fail(err, SP_ERR_CLOSED, "camera %s: the server is stopping", setting->name);
@@ -71,7 +71,7 @@ static int add_locked(struct sp_pipeline *p, const struct sp_camera_setting *set
         pthread_join(camera->thread, NULL);
         camera->thread_started = false;
     }
-    int result = sp_camera_fill(camera, setting, err);
+    int result = sp_camera_fill(camera, setting, push, err);
     if (result < 0)
         return result;
     atomic_fetch_add(&p->cameras_reading, 1);
@@ -90,13 +90,19 @@ static int add_locked(struct sp_pipeline *p, const struct sp_camera_setting *set
 int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
                            int *index, struct sp_error *err)
 {
+    return sp_pipeline_add_pushed(pipeline, setting, NULL, index, err);
+}
+
+int sp_pipeline_add_pushed(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
+                           struct sp_push *push, int *index, struct sp_error *err)
+{
     int result = check_live(pipeline, err);
     if (result == SP_OK)
         result = sp_settings_check_camera(setting->name, setting->url, "new camera", err);
     if (result < 0)
         return result;
     pthread_mutex_lock(&pipeline->mutex);
-    result = add_locked(pipeline, setting, index, err);
+    result = add_locked(pipeline, setting, push, index, err);
     pthread_mutex_unlock(&pipeline->mutex);
     return result;
 }

@@ -12,14 +12,16 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
     const struct sp_camera_setting *setting = &camera->status.setting;
     struct sp_source_options options = {
         .url = setting->url,
+        .push = camera->push,
         .camera = camera->index,
         .pool = p->frames,
         .frame_skip = setting->frame_skip,
         .sparse = s->output_frames == SP_OUTPUT_FRAMES_INFERRED,
         .decode_threads = setting->decode_threads,
         .open_timeout_us = NETWORK_TIMEOUT_US,
-        .read_timeout_us =
-            p->options.live ? setting->stall_timeout_ms * 1000LL : NETWORK_TIMEOUT_US,
+        .read_timeout_us = p->options.live ? setting->stall_timeout_ms * 1000LL
+                           : camera->push  ? 0
+                                           : NETWORK_TIMEOUT_US,
         .snapshot_interval_us = p->options.live ? setting->snapshot_interval_ms * 1000LL : 0,
         .rtsp_transport = (enum sp_source_transport)setting->rtsp_transport,
         .gpu = sp_camera_gpu(camera),
@@ -71,6 +73,8 @@ bool sp_camera_push(struct sp_camera *camera, struct sp_frame *frame)
 void sp_camera_end(struct sp_camera *camera)
 {
     struct sp_pipeline *p = camera->pipeline;
+    if (camera->push)
+        sp_push_close(camera->push); /* no thread waits for room any more */
     sp_frame_scheduler_end_camera(p->scheduler, camera->index);
     if (atomic_fetch_sub(&p->cameras_reading, 1) == 1)
         sp_frame_scheduler_close(p->scheduler);

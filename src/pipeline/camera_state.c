@@ -32,6 +32,7 @@ void sp_camera_release(struct sp_camera *camera)
     sp_camera_head_close(camera);
     sp_tracker_close(camera->tracking.tracker);
     sp_ledger_release(camera->ledger);
+    sp_push_unref(camera->push);
     pthread_cond_destroy(&camera->wake);
     pthread_mutex_destroy(&camera->mutex);
 }
@@ -76,7 +77,7 @@ int sp_pipeline_check_camera(const struct sp_pipeline *pipeline,
 }
 
 int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
-                   struct sp_error *err)
+                   struct sp_push *push, struct sp_error *err)
 {
     const struct sp_pipeline *p = camera->pipeline;
     struct sp_camera_setting whole = *setting;
@@ -88,6 +89,8 @@ int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *set
         result = open_tracker(camera, &whole, err);
     if (result < 0)
         return result;
+    sp_push_unref(camera->push);
+    camera->push = push ? sp_push_ref(push) : NULL;
     camera->own_input_size_px =
         whole.input_size_px != p->settings->input_size_px ? whole.input_size_px : 0;
     if (camera->own_input_size_px > 0 && p->model.fixed_width_px)

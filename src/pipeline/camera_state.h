@@ -7,9 +7,9 @@
 void sp_camera_init(struct sp_pipeline *pipeline, int index);
 void sp_camera_release(struct sp_camera *camera);
 
-/* Assigns a camera to this index, which is free. */
+/* Assigns a camera to this index, which is free. push: the source of its frames, or NULL. */
 int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
-                   struct sp_error *err);
+                   struct sp_push *push, struct sp_error *err);
 
 /* A removed camera has ended: its index may be used again. With the camera's mutex held. */
 void sp_camera_free_index(struct sp_camera *camera);

@@ -13,40 +13,13 @@
 #include "pipeline/device_health.h"
 #include "pipeline/devices.h"
 #include "pipeline/dispatch.h"
+#include "pipeline/input_shape.h"
 #include "pipeline/lifecycle.h"
 #include "pipeline/pipeline_impl.h"
 
 #include <assert.h>
 
 enum { SHAPES = 5 }; /* of one input size */
-
-/* The input shape for a frame: the model's own, a square, or the first of 16:9, 4:3 and 1:1
- * (landscape or portrait) that holds it. So a few compiled models serve any mix of cameras, and a
- * camera's shape depends on its own frames only. */
-static void choose_shape(const struct sp_pipeline *p, int size, int image_width_px,
-                         int image_height_px, int *width_px, int *height_px)
-{
-    static const double sides[] = {9.0 / 16, 3.0 / 4};
-    const struct sp_model *model = &p->model;
-    int stride = model->stride_px;
-    *width_px = model->fixed_width_px ? model->fixed_width_px : size;
-    *height_px = model->fixed_height_px ? model->fixed_height_px : size;
-    if (model->fixed_width_px || p->settings->square_input)
-        return;
-    int exact_width_px, exact_height_px;
-    sp_letterbox_input_shape(image_width_px, image_height_px, size, stride, &exact_width_px,
-                             &exact_height_px);
-    bool landscape = exact_width_px >= exact_height_px;
-    int exact_short = landscape ? exact_height_px : exact_width_px;
-    int *short_px = landscape ? height_px : width_px;
-    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
-        int side = ((int)(size * sides[i]) + stride - 1) / stride * stride;
-        if (side >= exact_short) {
-            *short_px = side;
-            return;
-        }
-    }
-}
 
 /* ---- opening ---- */
 
@@ -346,8 +319,8 @@ struct sp_detector_instance *sp_instance_for(struct sp_pipeline *p, struct sp_ca
         !atomic_load(&camera->scheduling.instance->device->lost))
         return camera->scheduling.instance;
     int instance_width_px, instance_height_px;
-    choose_shape(p, size_for(p, camera), width_px, height_px, &instance_width_px,
-                 &instance_height_px);
+    sp_input_shape_choose(&p->model, size_for(p, camera), p->settings->square_input, width_px,
+                          height_px, &instance_width_px, &instance_height_px);
     struct sp_detector_instance *instance =
         instance_of_shape(camera, instance_width_px, instance_height_px);
     bool found = instance != NULL;

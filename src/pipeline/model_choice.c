@@ -194,6 +194,18 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
     return SP_OK;
 }
 
+int sp_model_choice_cache_dir(char out[SP_PATH_BYTES], const struct sp_settings *settings,
+                              struct sp_error *err)
+{
+    if (strcmp(settings->cache_dir, "off") == 0)
+        out[0] = '\0';
+    else if (settings->cache_dir[0])
+        snprintf(out, SP_PATH_BYTES, "%s", settings->cache_dir);
+    else
+        sp_path_cache_dir(out, SP_PATH_BYTES);
+    return out[0] ? sp_path_make_dirs(out, err) : SP_OK;
+}
+
 /* ---- the quantization check at load ---- */
 
 static int judge(const struct sp_quantization_check_options *options,

@@ -48,6 +48,10 @@ struct sp_model_wish sp_model_choice_wish(const struct sp_settings *settings);
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,
                     struct sp_error *err);
 
+/* The folder for compiled models (ENGINE_CACHE_DIR), created if missing; empty: none. */
+int sp_model_choice_cache_dir(char out[SP_PATH_BYTES], const struct sp_settings *settings,
+                              struct sp_error *err);
+
 /* The quantization check of an INT8 model without a manifest: on a few frames of the cameras that
  * deliver within seconds, against INT8_REFERENCE if set. A failed check is an error with figures; a
  * check that could not run is a logged warning. SP_ERR_INTERRUPTED: `interrupted` (or NULL)

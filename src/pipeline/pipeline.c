@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
-#include "base/path.h"
 #include "base/thread.h"
 #include "engine/loader.h"
 #include "pipeline/camera_head.h"
@@ -55,25 +54,13 @@ static size_t live_tasks(const struct sp_pipeline *p)
     return (size_t)SP_CAMERAS_MAX * (size_t)(live_credits(p) + 1);
 }
 
-static int open_cache(struct sp_pipeline *p, struct sp_error *err)
-{
-    const struct sp_settings *s = p->settings;
-    if (strcmp(s->cache_dir, "off") == 0)
-        p->cache_dir[0] = '\0';
-    else if (s->cache_dir[0])
-        snprintf(p->cache_dir, sizeof p->cache_dir, "%s", s->cache_dir);
-    else
-        sp_path_cache_dir(p->cache_dir, sizeof p->cache_dir);
-    return p->cache_dir[0] ? sp_path_make_dirs(p->cache_dir, err) : SP_OK;
-}
-
 static int open_model(struct sp_pipeline *p, struct sp_error *err)
 {
     int result = sp_model_choose(&p->choice, p->settings, err);
     if (result == SP_OK) {
         p->engine = p->choice.engine;
         p->model = p->choice.model;
-        result = open_cache(p, err);
+        result = sp_model_choice_cache_dir(p->cache_dir, p->settings, err);
     }
     if (result == SP_OK)
         result = sp_model_choice_check_quantization(&p->choice, p->settings, p->cores,
@@ -96,7 +83,8 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
         sp_camera_init(p, p->camera_count);
     int result = SP_OK;
     for (int i = 0; i < s->camera_count && result == SP_OK; i++)
-        result = sp_camera_fill(&p->cameras[i], &s->camera[i], err);
+        result = sp_camera_fill(&p->cameras[i], &s->camera[i],
+                                p->options.push ? p->options.push[i] : NULL, err);
     if (result == SP_OK)
         result = sp_pipeline_merge_heads(p, err);
     if (result == SP_OK)

@@ -15,6 +15,7 @@
  * open, start and the first frames; after that nothing is allocated. */
 #pragma once
 
+#include "capture/push.h"
 #include "capture/source.h"
 #include "config/settings.h"
 #include "detect/detector.h"
@@ -64,6 +65,9 @@ struct sp_pipeline_options {
     bool loop;                 /* files start again at their end */
     bool by_time;              /* offline: frames of all cameras in the order of their pts */
     bool (*interrupted)(void); /* true ends opening early; may be NULL */
+    /* [camera_count of the settings]: the frames of a camera come from there, not from its URL;
+     * NULL, or an entry that is NULL: from the URL. References are taken by open. */
+    struct sp_push *const *push;
 };
 
 struct sp_pipeline;
@@ -146,6 +150,11 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
  * all camera indices are in use; SP_ERR_CLOSED: stopping; SP_ERR_NO_MEMORY. */
 int sp_pipeline_add_camera(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
                            int *index, struct sp_error *err);
+
+/* The same, for a camera whose frames come from `push` (capture/push.h; a reference is taken). Its
+ * URL is only shown. Times and sequence numbers are those of `push`. */
+int sp_pipeline_add_pushed(struct sp_pipeline *pipeline, const struct sp_camera_setting *setting,
+                           struct sp_push *push, int *index, struct sp_error *err);
 
 /* Whether a camera with this setting could run in this pipeline: its classes and its decoder.
  * SP_ERR_INVALID, SP_ERR_UNSUPPORTED, SP_ERR_NO_MEMORY. */

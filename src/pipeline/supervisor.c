@@ -200,10 +200,14 @@ static enum pace wait_due(struct supervisor *s, int64_t pts_us)
 
 /* ---- frames ---- */
 
-/* Makes numbers and times continue across connections. */
+/* Makes numbers and times continue across connections. Those of pushed frames do already. */
 static void renumber(struct supervisor *s, struct sp_frame *frame)
 {
     struct sp_pass *pass = &s->pass;
+    if (s->camera->push) {
+        s->last_came_us = frame->received_us;
+        return;
+    }
     int64_t elapsed_us = frame->received_us - s->last_came_us;
     if (!s->rebased && s->last_came_us != 0) {
         /* A file continues at its position; of a live stream real time has passed. */
@@ -335,7 +339,8 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
         return SP_OK; /* a stop or a pause: the caller checks */
     if (result == SP_ERR_TIMEOUT)
         note_trouble(s);
-    if (result == SP_ERR_TIMEOUT && ++*silent < SILENT_READS_MAX) {
+    bool pushed = camera->push != NULL; /* has no connection to close */
+    if (result == SP_ERR_TIMEOUT && (pushed || ++*silent < SILENT_READS_MAX)) {
         set_link(camera, SP_CAMERA_STALLED, SP_HEALTH_LIVE, err);
         return SP_OK;
     }
@@ -343,6 +348,8 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
         uint64_t tail = sp_source_tail_undecoded(s->source);
         sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, tail);
         s->pass.next_sequence += tail;
+        if (pushed)
+            return OVER;
     }
     bool over = result == SP_ERR_END || (result == SP_ERR_FORMAT && s->frames > 0);
     if (s->info.live || !over)
