@@ -17,15 +17,15 @@ struct sp_log_sink {
     atomic_int refs;
     enum sp_log_level level;
     pthread_mutex_t mutex; /* recursive: `line` may call what logs; guards `line` */
-    void (*line)(void *user, enum sp_log_level level, const char *text);
+    void (*line)(void *user, int level, const char *text);
     void *user;
 };
 
 /* ---- sinks ---- */
 
 int sp_log_sink_open(struct sp_log_sink **out, enum sp_log_level level,
-                     void (*line)(void *user, enum sp_log_level level, const char *text),
-                     void *user, struct sp_error *err)
+                     void (*line)(void *user, int level, const char *text), void *user,
+                     struct sp_error *err)
 {
     struct sp_log_sink *sink = calloc(1, sizeof *sink);
     if (!sink)

@@ -19,11 +19,11 @@ bool sp_log_enabled(enum sp_log_level level); /* on this thread */
 /* Shared by reference: by its owner and by each thread that has it. */
 struct sp_log_sink;
 
-/* `line` gets the text without level, time and newline; calls of one sink do not overlap. NULL:
- * messages are dropped. SP_ERR_NO_MEMORY. */
+/* `line` gets the level (enum sp_log_level) and the text without level, time and newline; calls of
+ * one sink do not overlap. NULL: messages are dropped. SP_ERR_NO_MEMORY. */
 int sp_log_sink_open(struct sp_log_sink **out, enum sp_log_level level,
-                     void (*line)(void *user, enum sp_log_level level, const char *text),
-                     void *user, struct sp_error *err);
+                     void (*line)(void *user, int level, const char *text), void *user,
+                     struct sp_error *err);
 
 /* Releases the owner's reference. `line` is not called after it returns: what threads that still
  * have the sink log is dropped. NULL is allowed. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const int64_t SLICE_US = 100000; /* between looks at the source's flag */
+static const int64_t SLICE_US = 100000; /* between checks of the source's flag */
 
 struct sp_push {
     struct sp_push_options options;
@@ -95,7 +95,7 @@ static int check_time(struct sp_push *push, struct sp_frame *frame, struct sp_er
 }
 
 int sp_push_put(struct sp_push *push, struct sp_frame *frame, int64_t timeout_us,
-                struct sp_error *err)
+                uint64_t *sequence, struct sp_error *err)
 {
     int64_t deadline_us = sp_clock_us() + timeout_us;
     int result = SP_OK;
@@ -117,6 +117,8 @@ int sp_push_put(struct sp_push *push, struct sp_frame *frame, int64_t timeout_us
         result = check_time(push, frame, err);
     if (result == SP_OK) {
         frame->sequence = push->accepted++;
+        if (sequence)
+            *sequence = frame->sequence;
         frame->received_us = sp_clock_us();
         push->last_pts_us = frame->pts_us;
         push->queue[(push->first + push->count++) % SP_PUSH_QUEUE] = frame;

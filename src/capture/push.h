@@ -30,11 +30,11 @@ struct sp_push *sp_push_ref(struct sp_push *push);
 void sp_push_unref(struct sp_push *push); /* NULL is fine */
 
 /* Sets the frame's sequence, and pts_us if it has none, and takes its reference if the result is
- * SP_OK. timeout_us: for room in the queue; negative: no limit. SP_ERR_TIMEOUT: no room;
- * SP_ERR_INVALID: the time is not after that of the previous frame; SP_ERR_CLOSED: after
- * sp_push_end or _close, or the camera has ended. */
+ * SP_OK; *sequence, which may be NULL: its sequence. timeout_us: for room in the queue; negative:
+ * no limit. SP_ERR_TIMEOUT: no room; SP_ERR_INVALID: the time is not after that of the previous
+ * frame; SP_ERR_CLOSED: after sp_push_end or _close, or the camera has ended. */
 int sp_push_put(struct sp_push *push, struct sp_frame *frame, int64_t timeout_us,
-                struct sp_error *err);
+                uint64_t *sequence, struct sp_error *err);
 
 /* No more frames: the source ends after those in the queue. */
 void sp_push_end(struct sp_push *push);

@@ -3,11 +3,11 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
-#include "command/camera_events.h"
 #include "command/command.h"
 #include "command/notify.h"
 #include "command/options.h"
 #include "command/reload.h"
+#include "library/camera_events.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -188,6 +188,18 @@ static int open_server(struct serve *serve, struct sp_error *err)
     return SP_OK;
 }
 
+static uint64_t epoch_of(void *user, int camera)
+{
+    return sp_hub_generation(((struct serve *)user)->hub, camera);
+}
+
+static int open_camera_events(struct serve *serve, struct sp_error *err)
+{
+    struct sp_camera_events_options options = {
+        .pipeline = serve->pipeline, .log = serve->events, .epoch = epoch_of, .user = serve};
+    return sp_camera_events_open(&serve->camera_events, &options, err);
+}
+
 static int start(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
@@ -204,8 +216,7 @@ static int start(struct serve *serve, struct sp_error *err)
     if (result == SP_OK)
         result = open_pipeline(serve, err);
     if (result == SP_OK)
-        result = sp_camera_events_open(&serve->camera_events, serve->pipeline, serve->hub,
-                                       serve->events, err);
+        result = open_camera_events(serve, err);
     if (result == SP_OK)
         result = open_server(serve, err);
     if (result == SP_OK)

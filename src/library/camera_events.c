@@ -1,4 +1,4 @@
-#include "command/camera_events.h"
+#include "library/camera_events.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -8,9 +8,7 @@
 #include <string.h>
 
 struct sp_camera_events {
-    struct sp_pipeline *pipeline;
-    struct sp_hub *hub;
-    struct sp_event_log *log;
+    struct sp_camera_events_options options;
     struct sp_json json;
     struct {
         char name[SP_CAMERA_NAME_BYTES]; /* empty: none */
@@ -19,15 +17,13 @@ struct sp_camera_events {
     } last[SP_CAMERAS_MAX];
 };
 
-int sp_camera_events_open(struct sp_camera_events **out, struct sp_pipeline *pipeline,
-                          struct sp_hub *hub, struct sp_event_log *log, struct sp_error *err)
+int sp_camera_events_open(struct sp_camera_events **out,
+                          const struct sp_camera_events_options *options, struct sp_error *err)
 {
     struct sp_camera_events *e = calloc(1, sizeof *e);
     if (!e)
         return sp_fail(err, SP_ERR_NO_MEMORY, "camera events: out of memory");
-    e->pipeline = pipeline;
-    e->hub = hub;
-    e->log = log;
+    e->options = *options;
     *out = e;
     return SP_OK;
 }
@@ -35,7 +31,7 @@ int sp_camera_events_open(struct sp_camera_events **out, struct sp_pipeline *pip
 static void add(struct sp_camera_events *e, int camera, const char *kind)
 {
     sp_json_end_object(&e->json);
-    sp_event_log_add(e->log, camera, e->last[camera].name, e->last[camera].epoch, kind,
+    sp_event_log_add(e->options.log, camera, e->last[camera].name, e->last[camera].epoch, kind,
                      sp_clock_wall_us(), e->json.failed ? "{}" : e->json.text);
     sp_json_clear(&e->json);
 }
@@ -52,7 +48,7 @@ static void note_removed(struct sp_camera_events *e, int camera)
 static void note_camera(struct sp_camera_events *e, int camera,
                         const struct sp_camera_report *report)
 {
-    uint64_t epoch = sp_hub_generation(e->hub, camera);
+    uint64_t epoch = e->options.epoch(e->options.user, camera);
     bool same = strcmp(e->last[camera].name, report->name) == 0 &&
                 (e->last[camera].epoch == epoch || epoch == 0);
     if (same && e->last[camera].state == report->state)
@@ -75,10 +71,10 @@ static void note_camera(struct sp_camera_events *e, int camera,
 
 void sp_camera_events_poll(struct sp_camera_events *e)
 {
-    int capacity = sp_pipeline_camera_capacity(e->pipeline);
+    int capacity = sp_pipeline_camera_capacity(e->options.pipeline);
     for (int i = 0; i < capacity; i++) {
         struct sp_camera_report report;
-        sp_pipeline_camera(e->pipeline, i, &report);
+        sp_pipeline_camera(e->options.pipeline, i, &report);
         if (report.used)
             note_camera(e, i, &report);
         else
