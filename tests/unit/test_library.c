@@ -1,0 +1,612 @@
+#include "base/clock.h"
+#include "spoton/spoton.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+enum { WIDTH = 320, HEIGHT = 192, BOX_W = 40, BOX_H = 80, FRAMES = 30 };
+
+/* What the callbacks of one pipeline have seen. */
+struct seen {
+    _Atomic uint64_t results, inferred, disorder, wrong;
+    _Atomic uint64_t ended, failed, added, states, removed;
+    _Atomic uint64_t lines, errors, released;
+    _Atomic int64_t last_time_us;
+    _Atomic uint64_t last_sequence, ids;
+    const char *camera; /* the only one; NULL: any */
+    const char *other;  /* must not be in a log line */
+    bool check_box;     /* the frame's number determines its box */
+    struct spoton_frame *kept;
+    char reason[512];
+};
+
+/* ---- frames ---- */
+
+static int box_left(uint64_t sequence)
+{
+    return 8 * (int)(sequence % 30);
+}
+
+static int box_top(uint64_t sequence)
+{
+    return 8 + 8 * (int)(sequence / 30 % 8);
+}
+
+static uint8_t *draw(int format, uint64_t sequence)
+{
+    size_t luma = (size_t)WIDTH * HEIGHT;
+    bool bgr = format == SPOTON_FORMAT_BGR;
+    uint8_t *data = malloc(bgr ? luma * 3 : luma * 3 / 2);
+    assert_non_null(data);
+    memset(data, 30, bgr ? luma * 3 : luma);
+    if (!bgr)
+        memset(data + luma, 128, luma / 2);
+    int bytes = bgr ? 3 : 1;
+    for (int y = box_top(sequence); y < box_top(sequence) + BOX_H; y++)
+        memset(data + (y * WIDTH + box_left(sequence)) * bytes, 235, (size_t)(BOX_W * bytes));
+    return data;
+}
+
+static struct spoton_planes describe(int format, const uint8_t *data)
+{
+    struct spoton_planes planes = {.struct_bytes = sizeof planes,
+                                   .format = format,
+                                   .width = WIDTH,
+                                   .height = HEIGHT,
+                                   .plane = {data},
+                                   .stride = {WIDTH}};
+    if (format == SPOTON_FORMAT_BGR) {
+        planes.stride[0] = 3 * WIDTH;
+        return planes;
+    }
+    planes.plane[1] = data + WIDTH * HEIGHT;
+    planes.stride[1] = format == SPOTON_FORMAT_NV12 ? WIDTH : WIDTH / 2;
+    if (format == SPOTON_FORMAT_I420) {
+        planes.plane[2] = data + WIDTH * HEIGHT * 5 / 4;
+        planes.stride[2] = WIDTH / 2;
+    }
+    return planes;
+}
+
+static bool is_box_of(double x1, double y1, double x2, double y2, uint64_t sequence)
+{
+    int left = box_left(sequence), top = box_top(sequence);
+    return fabs(x1 - left) < 0.01 && fabs(y1 - top) < 0.01 && fabs(x2 - left - BOX_W) < 0.01 &&
+           fabs(y2 - top - BOX_H) < 0.01;
+}
+
+/* ---- callbacks ---- */
+
+static void on_result(void *user, const struct spoton_result *result)
+{
+    struct seen *seen = user;
+    uint64_t before = atomic_fetch_add(&seen->results, 1);
+    if (before > 0 &&
+        (result->sequence <= seen->last_sequence || result->time_us <= seen->last_time_us) &&
+        seen->camera)
+        atomic_fetch_add(&seen->disorder, 1);
+    seen->last_sequence = result->sequence;
+    seen->last_time_us = result->time_us;
+    atomic_fetch_add(&seen->inferred, result->inferred != 0);
+    bool right = result->struct_bytes == sizeof *result && result->epoch > 0 && result->frame &&
+                 (!seen->camera || strcmp(result->camera, seen->camera) == 0);
+    for (size_t i = 0; i < result->track_count; i++) {
+        if (result->tracks[i].id > seen->ids)
+            seen->ids = result->tracks[i].id;
+        right = right && result->tracks[i].class_name &&
+                strcmp(result->tracks[i].class_name, "person") == 0;
+    }
+    if (seen->check_box) {
+        const struct spoton_detection *d = result->detections;
+        right = right && result->width == WIDTH && result->height == HEIGHT &&
+                result->time_us == 1000 + 40000 * (int64_t)result->sequence;
+        if (result->inferred)
+            right = right && result->detection_count == 1 &&
+                    is_box_of(d->x1, d->y1, d->x2, d->y2, result->sequence);
+        if (seen->kept == NULL)
+            seen->kept = spoton_frame_ref(result->frame);
+    }
+    atomic_fetch_add(&seen->wrong, !right);
+}
+
+static void on_event(void *user, const struct spoton_event *event)
+{
+    struct seen *seen = user;
+    if (strcmp(event->kind, "camera.ended") == 0) {
+        const char *reason = strstr(event->payload, "\"reason\"");
+        snprintf(seen->reason, sizeof seen->reason, "%s", reason ? reason : "");
+        atomic_fetch_add(&seen->failed, reason != NULL);
+        atomic_fetch_add(&seen->ended, 1);
+    }
+    atomic_fetch_add(&seen->added, strcmp(event->kind, "camera.added") == 0);
+    atomic_fetch_add(&seen->states, strcmp(event->kind, "camera.state") == 0);
+    atomic_fetch_add(&seen->removed, strcmp(event->kind, "camera.removed") == 0);
+}
+
+static void on_log(void *user, int level, const char *text)
+{
+    struct seen *seen = user;
+    atomic_fetch_add(&seen->lines, 1);
+    atomic_fetch_add(&seen->errors, level == SPOTON_LOG_ERROR);
+    if (seen->other && strstr(text, seen->other))
+        atomic_fetch_add(&seen->wrong, 1);
+}
+
+static void on_release(void *owner)
+{
+    free(owner);
+}
+
+/* ---- opening ---- */
+
+static struct spoton_settings *fake_settings(const char *frame_skip)
+{
+    static const char *const values[] = {"ENGINE",
+                                         "fake",
+                                         "YOLO_MODEL_PATH",
+                                         "fake",
+                                         "ENGINE_CACHE_DIR",
+                                         "off",
+                                         "YOLO_INPUT_SIZE",
+                                         "320",
+                                         "THREADS",
+                                         "2",
+                                         "ENGINE_STREAMS",
+                                         "2",
+                                         NULL};
+    struct spoton_settings *settings;
+    struct spoton_error err = {0};
+    assert_int_equal(spoton_settings_open(&settings, &err), SPOTON_OK);
+    for (int i = 0; values[i]; i += 2)
+        assert_int_equal(spoton_settings_set(settings, values[i], values[i + 1], &err), SPOTON_OK);
+    assert_int_equal(spoton_settings_set(settings, "FRAME_SKIP", frame_skip, &err), SPOTON_OK);
+    return settings;
+}
+
+static struct spoton_pipeline *open_pipeline(struct seen *seen, bool live, const char *frame_skip)
+{
+    struct spoton_settings *settings = fake_settings(frame_skip);
+    struct spoton_pipeline *pipeline = NULL;
+    struct spoton_error err = {0};
+    struct spoton_pipeline_options options = {.struct_bytes = sizeof options,
+                                              .settings = settings,
+                                              .live = live,
+                                              .user = seen,
+                                              .result = on_result,
+                                              .event = on_event,
+                                              .log = on_log};
+    assert_int_equal(spoton_pipeline_open(&pipeline, &options, &err), SPOTON_OK);
+    spoton_settings_close(settings); /* it is copied */
+    return pipeline;
+}
+
+static struct spoton_camera *add(struct spoton_pipeline *pipeline, const char *name,
+                                 const char *url)
+{
+    struct spoton_camera_options options = {
+        .struct_bytes = sizeof options, .name = name, .url = url, .frame_rate = url ? 0 : 25};
+    struct spoton_camera *camera = NULL;
+    struct spoton_error err = {0};
+    int result = spoton_camera_add(&camera, pipeline, &options, &err);
+    if (result < 0)
+        print_message("%s\n", err.text);
+    assert_int_equal(result, SPOTON_OK);
+    return camera;
+}
+
+static void start(struct spoton_pipeline *pipeline)
+{
+    struct spoton_error err = {0};
+    int result = spoton_pipeline_start(pipeline, &err);
+    if (result < 0)
+        print_message("%s\n", err.text);
+    assert_int_equal(result, SPOTON_OK);
+}
+
+static void await(_Atomic uint64_t *count, uint64_t wanted)
+{
+    int64_t deadline_us = sp_clock_us() + 120000000;
+    while (atomic_load(count) < wanted && sp_clock_us() < deadline_us)
+        usleep(2000);
+    assert_true(atomic_load(count) >= wanted);
+}
+
+/* ---- pushed frames ---- */
+
+struct pusher {
+    struct spoton_camera *camera;
+    int format;
+    bool in_place;
+    int result;
+};
+
+static void *push_all(void *argument)
+{
+    struct pusher *pusher = argument;
+    struct spoton_error err = {0};
+    for (uint64_t i = 0; i < FRAMES && pusher->result == SPOTON_OK; i++) {
+        uint64_t sequence = UINT64_MAX;
+        uint8_t *data = draw(pusher->format, i);
+        struct spoton_planes planes = describe(pusher->format, data);
+        if (pusher->in_place) {
+            planes.release = on_release;
+            planes.owner = data;
+        }
+        pusher->result = spoton_camera_push(pusher->camera, &planes, 1000 + 40000 * (int64_t)i, -1,
+                                            &sequence, &err);
+        if (pusher->result == SPOTON_OK && sequence != i)
+            pusher->result = SPOTON_ERR_INVALID;
+        if (!pusher->in_place)
+            free(data);
+    }
+    spoton_camera_end(pusher->camera);
+    return NULL;
+}
+
+static void check_kept(struct seen *seen, int format)
+{
+    struct spoton_planes planes = {.struct_bytes = sizeof planes};
+    struct spoton_error err = {0};
+    static uint8_t bgr[WIDTH * HEIGHT * 3];
+    assert_int_equal(spoton_frame_planes(seen->kept, &planes, &err), SPOTON_OK);
+    assert_int_equal(planes.format,
+                     format == SPOTON_FORMAT_NV12 ? SPOTON_FORMAT_NV12 : SPOTON_FORMAT_I420);
+    assert_int_equal(planes.width, WIDTH);
+    int y = box_top(0) + 10, x = box_left(0) + 10;
+    assert_in_range(planes.plane[0][y * planes.stride[0] + x], 233, 237);
+    assert_int_equal(spoton_frame_bgr(seen->kept, bgr, 3 * WIDTH, &err), SPOTON_OK);
+    for (int i = 0; i < 3; i++) { /* limited range: luma 235 is white */
+        assert_in_range(bgr[(y * WIDTH + x) * 3 + i], format == SPOTON_FORMAT_BGR ? 233 : 253, 255);
+        assert_in_range(bgr[i], 10, 32);
+    }
+    assert_int_equal(spoton_frame_bgr(seen->kept, bgr, 3 * WIDTH - 1, &err), SPOTON_ERR_INVALID);
+    spoton_frame_unref(seen->kept);
+}
+
+static void push_format(int format, bool in_place, const char *frame_skip, uint64_t inferred)
+{
+    struct seen seen = {.camera = "own", .check_box = true};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, false, frame_skip);
+    struct pusher pusher = {add(pipeline, "own", NULL), format, in_place, SPOTON_OK};
+    pthread_t thread;
+    start(pipeline);
+    assert_int_equal(pthread_create(&thread, NULL, push_all, &pusher), 0);
+    struct spoton_error err = {0};
+    assert_int_equal(spoton_pipeline_wait(pipeline, -1, &err), SPOTON_OK);
+    pthread_join(thread, NULL);
+    assert_int_equal(pusher.result, SPOTON_OK);
+    struct spoton_camera_status status = {.struct_bytes = sizeof status};
+    spoton_camera_status(pusher.camera, &status);
+    assert_int_equal(status.received, FRAMES);
+    assert_int_equal(status.inferred, inferred);
+    assert_int_equal(status.skipped, FRAMES - inferred);
+    assert_int_equal(status.results, FRAMES);
+    assert_int_equal(status.width, WIDTH);
+    assert_true(status.ended && status.error.code == SPOTON_OK && status.in_flight == 0);
+    spoton_pipeline_close(pipeline);
+    assert_int_equal(seen.results, FRAMES);
+    assert_int_equal(seen.inferred, inferred);
+    assert_int_equal(seen.wrong, 0);
+    assert_int_equal(seen.disorder, 0);
+    assert_int_equal(seen.ids, 1); /* one person, who walks */
+    assert_int_equal(seen.ended, 1);
+    assert_int_equal(seen.failed, 0);
+    check_kept(&seen, format); /* the frame outlives its pipeline */
+}
+
+static void test_pushed_frames_give_results(void **state)
+{
+    (void)state;
+    push_format(SPOTON_FORMAT_I420, false, "1", FRAMES);
+    push_format(SPOTON_FORMAT_NV12, false, "1", FRAMES);
+    push_format(SPOTON_FORMAT_BGR, false, "1", FRAMES);
+    push_format(SPOTON_FORMAT_I420, true, "3", FRAMES / 3);
+    push_format(SPOTON_FORMAT_BGR, true, "1", FRAMES);
+}
+
+static void test_refused_frames_stay_the_callers(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, false, "1");
+    struct spoton_camera *camera = add(pipeline, "own", NULL);
+    struct spoton_camera *other = add(pipeline, "url", "sim://walk?frames=3&paced=0");
+    struct spoton_error err = {0};
+    uint8_t *data = draw(SPOTON_FORMAT_I420, 0);
+    struct spoton_planes planes = describe(SPOTON_FORMAT_I420, data);
+    /* Before the start a few frames wait. */
+    int accepted = 0;
+    while (spoton_camera_push(camera, &planes, accepted, 0, NULL, &err) == SPOTON_OK)
+        accepted++;
+    assert_int_equal(err.code, SPOTON_ERR_TIMEOUT);
+    assert_in_range(accepted, 1, 16);
+    assert_int_equal(spoton_camera_push(camera, &planes, 100, 20000, NULL, &err),
+                     SPOTON_ERR_TIMEOUT);
+    struct spoton_planes bad = planes;
+    bad.stride[1] = 10;
+    assert_int_equal(spoton_camera_push(camera, &bad, 100, 0, NULL, &err), SPOTON_ERR_INVALID);
+    assert_string_equal(err.text, "planes: stride 10 of plane 1 is less than a row of 160 bytes");
+    bad = planes;
+    bad.plane[2] = NULL;
+    assert_int_equal(spoton_camera_push(camera, &bad, 100, 0, NULL, &err), SPOTON_ERR_INVALID);
+    bad = planes;
+    bad.width = 100000;
+    assert_int_equal(spoton_camera_push(camera, &bad, 100, 0, NULL, &err), SPOTON_ERR_INVALID);
+    bad = planes;
+    bad.format = 7;
+    assert_int_equal(spoton_camera_push(camera, &bad, 100, 0, NULL, &err), SPOTON_ERR_INVALID);
+    bad = planes;
+    bad.struct_bytes = 0;
+    assert_int_equal(spoton_camera_push(camera, &bad, 100, 0, NULL, &err), SPOTON_ERR_INVALID);
+    assert_int_equal(spoton_camera_push(other, &planes, 100, 0, NULL, &err),
+                     SPOTON_ERR_UNSUPPORTED);
+    start(pipeline);
+    assert_int_equal(spoton_camera_push(camera, &planes, 100, -1, NULL, &err), SPOTON_OK);
+    planes.release = on_release;
+    planes.owner = data;
+    assert_int_equal(spoton_camera_push(camera, &planes, 100, -1, NULL, &err), SPOTON_ERR_INVALID);
+    assert_non_null(strstr(err.text, "time 100 us is not after"));
+    spoton_camera_end(camera);
+    assert_int_equal(spoton_camera_push(camera, &planes, 101, -1, NULL, &err), SPOTON_ERR_CLOSED);
+    assert_int_equal(spoton_pipeline_wait(pipeline, -1, &err), SPOTON_OK);
+    spoton_pipeline_close(pipeline);
+    free(data); /* a sanitizer reports it if `release` was called */
+    assert_int_equal(seen.results, accepted + 1 + 3);
+}
+
+/* A caller that waits for room does not hang when the pipeline is stopped. */
+static void test_stop_ends_a_waiting_push(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, false, "1");
+    struct pusher pusher = {add(pipeline, "own", NULL), SPOTON_FORMAT_I420, false, SPOTON_OK};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, push_all, &pusher), 0); /* nothing reads */
+    spoton_pipeline_stop(pipeline);
+    pthread_join(thread, NULL);
+    assert_int_equal(pusher.result, SPOTON_ERR_CLOSED);
+    spoton_pipeline_close(pipeline);
+}
+
+/* ---- two pipelines ---- */
+
+static void test_two_pipelines_share_nothing(void **state)
+{
+    (void)state;
+    struct seen live = {.other = "recorded"}, offline = {.camera = "recorded", .other = "gate"};
+    struct spoton_pipeline *a = open_pipeline(&live, true, "2");
+    struct spoton_pipeline *b = open_pipeline(&offline, false, "1");
+    add(a, "gate", "sim://walk");
+    add(b, "recorded", "sim://walk?frames=40&paced=0");
+    start(a);
+    start(b);
+    struct spoton_camera *pushed = add(a, "gate-2", NULL);
+    struct spoton_error err = {0};
+    for (uint64_t i = 0; i < 20; i++) {
+        uint8_t *data = draw(SPOTON_FORMAT_NV12, i);
+        struct spoton_planes planes = describe(SPOTON_FORMAT_NV12, data);
+        assert_int_equal(spoton_camera_push(pushed, &planes, SPOTON_NO_TIME, -1, NULL, &err),
+                         SPOTON_OK);
+        free(data);
+    }
+    assert_int_equal(spoton_pipeline_wait(b, -1, &err), SPOTON_OK);
+    assert_int_equal(spoton_pipeline_wait(a, 0, &err), SPOTON_ERR_TIMEOUT);
+    assert_int_equal(offline.results, 40);
+    assert_int_equal(offline.inferred, 40);
+    assert_int_equal(offline.ids, 3);
+    spoton_pipeline_close(b); /* does not disturb the other */
+    uint64_t before = live.results;
+    await(&live.results, before + 10);
+    spoton_pipeline_close(a);
+    assert_int_equal(live.wrong + offline.wrong + offline.disorder, 0);
+    assert_true(live.lines > 0 && offline.lines > 0);
+    assert_int_equal(live.errors + offline.errors, 0);
+    assert_true(live.inferred < live.results);
+    assert_int_equal(offline.ended, 1);
+    assert_int_equal(live.ended, 2);
+}
+
+static void test_live_cameras_come_and_go(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, true, "1");
+    struct spoton_error err = {0};
+    start(pipeline);
+    for (uint64_t round = 1; round <= 3; round++) {
+        struct spoton_camera *camera = add(pipeline, "gate", round == 2 ? NULL : "sim://walk");
+        assert_ptr_equal(spoton_camera_find(pipeline, "gate"), camera);
+        uint8_t *data = draw(SPOTON_FORMAT_I420, 0);
+        struct spoton_planes planes = describe(SPOTON_FORMAT_I420, data);
+        uint64_t before = seen.results;
+        if (round == 2)
+            assert_int_equal(spoton_camera_push(camera, &planes, 5, -1, NULL, &err), SPOTON_OK);
+        free(data);
+        await(&seen.results, before + 1);
+        await(&seen.added, round);
+        assert_int_equal(spoton_camera_remove(camera, &err), SPOTON_OK);
+        assert_null(spoton_camera_find(pipeline, "gate"));
+        await(&seen.ended, round);
+        await(&seen.removed, round);
+    }
+    struct spoton_camera *ended = add(pipeline, "pushed", NULL);
+    spoton_camera_end(ended);
+    await(&seen.ended, 4);
+    struct spoton_camera_status status = {.struct_bytes = sizeof status};
+    int64_t deadline_us = sp_clock_us() + 60000000;
+    while (!status.ended && sp_clock_us() < deadline_us)
+        spoton_camera_status(ended, &status);
+    assert_string_equal(status.state, "ended");
+    spoton_pipeline_stop(pipeline);
+    assert_int_equal(spoton_pipeline_wait(pipeline, -1, &err), SPOTON_OK);
+    spoton_pipeline_close(pipeline);
+    assert_int_equal(seen.wrong, 0);
+}
+
+/* ---- the detector and a tracker alone ---- */
+
+static void test_detector_alone(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_settings *settings = fake_settings("1");
+    struct spoton_detector_options options = {
+        .struct_bytes = sizeof options, .settings = settings, .user = &seen, .log = on_log};
+    struct spoton_detector *detector = NULL;
+    struct spoton_detection found[SPOTON_DETECTIONS_MAX];
+    struct spoton_error err = {0};
+    assert_int_equal(spoton_detector_open(&detector, &options, &err), SPOTON_OK);
+    for (int format = SPOTON_FORMAT_I420; format <= SPOTON_FORMAT_BGR; format++) {
+        uint8_t *data = draw(format, 40);
+        struct spoton_planes image = describe(format, data);
+        size_t count = 0;
+        assert_int_equal(
+            spoton_detector_run(detector, &image, found, SPOTON_DETECTIONS_MAX, &count, &err),
+            SPOTON_OK);
+        assert_int_equal(count, 1);
+        assert_true(is_box_of(found[0].x1, found[0].y1, found[0].x2, found[0].y2, 40));
+        assert_string_equal(found[0].class_name, "person");
+        assert_int_equal(spoton_detector_run(detector, &image, found, 0, &count, &err), SPOTON_OK);
+        assert_int_equal(count, 0);
+        image.width = 90; /* a portrait: another shape is compiled */
+        assert_int_equal(
+            spoton_detector_run(detector, &image, found, SPOTON_DETECTIONS_MAX, &count, &err),
+            SPOTON_OK);
+        image.width = 0;
+        assert_int_equal(spoton_detector_run(detector, &image, found, 1, &count, &err),
+                         SPOTON_ERR_INVALID);
+        free(data);
+    }
+    spoton_detector_close(detector);
+    assert_int_equal(spoton_settings_set(settings, "ENGINE", "none", &err), SPOTON_OK);
+    assert_int_equal(spoton_detector_open(&detector, &options, &err), SPOTON_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "engine none"));
+    spoton_settings_close(settings);
+}
+
+static void test_tracker_alone(void **state)
+{
+    (void)state;
+    struct spoton_tracker_options options = {.struct_bytes = sizeof options, .frame_rate = 10};
+    struct spoton_tracker *tracker = NULL;
+    struct spoton_track tracks[SPOTON_TRACKS_MAX];
+    struct spoton_error err = {0};
+    size_t count = 0;
+    assert_int_equal(spoton_tracker_open(&tracker, &options, &err), SPOTON_OK);
+    for (int i = 0; i < 20; i++) { /* two people who walk apart */
+        struct spoton_detection boxes[] = {
+            {.x1 = 300 + 4 * i, .y1 = 50, .x2 = 340 + 4 * i, .y2 = 150, .confidence = 0.9},
+            {.x1 = 200 - 4 * i, .y1 = 50, .x2 = 240 - 4 * i, .y2 = 150, .confidence = 0.8},
+        };
+        int64_t time_us = i % 2 ? SPOTON_NO_TIME : 100000 * (int64_t)i;
+        assert_int_equal(spoton_tracker_update(tracker, boxes, 2, time_us, tracks,
+                                               SPOTON_TRACKS_MAX, &count, &err),
+                         SPOTON_OK);
+        assert_int_equal(count, 2);
+        for (size_t k = 0; k < count; k++) { /* the order of tracks is the tracker's */
+            int detection = tracks[k].detection - 1;
+            assert_in_range(detection, 0, 1);
+            assert_int_equal(tracks[k].id, detection + 1);
+            assert_true(fabs(tracks[k].x1 - boxes[detection].x1) < 3);
+        }
+    }
+    struct spoton_detection box = {.x1 = NAN, .x2 = 1, .y2 = 1, .confidence = 0.9};
+    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 5000000, tracks, 1, &count, &err),
+                     SPOTON_ERR_INVALID);
+    box = (struct spoton_detection){.x1 = 376, .y1 = 50, .x2 = 416, .y2 = 150, .confidence = 0.9};
+    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 1900000, tracks, 1, &count, &err),
+                     SPOTON_ERR_INVALID); /* the time of the last frame */
+    spoton_tracker_reset(tracker);
+    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 2000000, tracks, 1, &count, &err),
+                     SPOTON_OK);
+    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 2100000, tracks, 1, &count, &err),
+                     SPOTON_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(tracks[0].id, 3); /* in the place of the first, whose id is not used again */
+    spoton_tracker_close(tracker);
+    options.frame_rate = NAN;
+    assert_int_equal(spoton_tracker_open(&tracker, &options, &err), SPOTON_ERR_INVALID);
+}
+
+/* ---- wrong use ---- */
+
+static void test_wrong_input_is_refused(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_error err = {0};
+    struct spoton_settings *settings = fake_settings("1");
+    assert_int_equal(spoton_settings_set(settings, "FRAME_SKIPS", "2", &err), SPOTON_ERR_INVALID);
+    assert_non_null(strstr(err.text, "did you mean FRAME_SKIP?"));
+    assert_int_equal(spoton_settings_set(settings, "FRAME_SKIP", "0", NULL), SPOTON_ERR_INVALID);
+    assert_int_equal(spoton_settings_set(settings, "FRAME_SKIP", NULL, &err), SPOTON_ERR_INVALID);
+    assert_int_equal(spoton_settings_read_yaml(settings, "/nowhere.yaml", &err),
+                     SPOTON_ERR_NOT_FOUND);
+    spoton_settings_close(settings);
+    struct spoton_pipeline *pipeline = NULL;
+    struct spoton_pipeline_options none = {0};
+    assert_int_equal(spoton_pipeline_open(&pipeline, &none, &err), SPOTON_ERR_INVALID);
+    assert_int_equal(spoton_pipeline_open(&pipeline, NULL, &err), SPOTON_ERR_INVALID);
+    assert_null(pipeline);
+
+    pipeline = open_pipeline(&seen, false, "1");
+    assert_int_equal(spoton_pipeline_start(pipeline, &err), SPOTON_ERR_INVALID);
+    assert_non_null(strstr(err.text, "no camera"));
+    assert_int_equal(spoton_pipeline_wait(pipeline, 0, &err), SPOTON_ERR_INVALID);
+    static const char *const wrong[] = {"PORT", "1", NULL}, *const right[] = {"frame_skip", "3",
+                                                                              NULL};
+    struct spoton_camera_options camera = {
+        .struct_bytes = sizeof camera, .name = "a b", .url = "sim://walk?frames=9&paced=0"};
+    assert_int_equal(spoton_camera_add(NULL, pipeline, &camera, &err), SPOTON_ERR_INVALID);
+    camera.name = "a";
+    camera.settings = wrong;
+    assert_int_equal(spoton_camera_add(NULL, pipeline, &camera, &err), SPOTON_ERR_INVALID);
+    camera.settings = right;
+    assert_int_equal(spoton_camera_add(NULL, pipeline, &camera, &err), SPOTON_OK);
+    assert_int_equal(spoton_camera_add(NULL, pipeline, &camera, &err), SPOTON_ERR_INVALID);
+    struct spoton_camera *missing = add(pipeline, "missing", "/nowhere/file.mp4");
+    assert_int_equal(spoton_camera_remove(missing, &err), SPOTON_ERR_UNSUPPORTED);
+    start(pipeline);
+    assert_int_equal(spoton_pipeline_start(pipeline, &err), SPOTON_ERR_INVALID);
+    assert_int_equal(spoton_pipeline_wait(pipeline, -1, &err), SPOTON_OK);
+    struct spoton_camera_status status = {.struct_bytes = sizeof status};
+    spoton_camera_status(missing, &status);
+    assert_int_equal(status.error.code, SPOTON_ERR_NOT_FOUND);
+    spoton_camera_status(spoton_camera_find(pipeline, "a"), &status);
+    assert_int_equal(status.inferred, 3);
+    camera.name = "late";
+    assert_int_equal(spoton_camera_add(NULL, pipeline, &camera, &err), SPOTON_ERR_UNSUPPORTED);
+    spoton_pipeline_close(pipeline);
+    assert_int_equal(seen.ended, 2);
+    assert_int_equal(seen.failed, 1);
+    assert_int_equal(seen.errors, 1); /* logged once, to the callback */
+    spoton_pipeline_close(NULL);
+    spoton_detector_close(NULL);
+    spoton_tracker_close(NULL);
+    spoton_settings_close(NULL);
+    assert_int_equal(spoton_api_version(), SPOTON_API_VERSION);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pushed_frames_give_results),
+        cmocka_unit_test(test_refused_frames_stay_the_callers),
+        cmocka_unit_test(test_stop_ends_a_waiting_push),
+        cmocka_unit_test(test_two_pipelines_share_nothing),
+        cmocka_unit_test(test_live_cameras_come_and_go),
+        cmocka_unit_test(test_detector_alone),
+        cmocka_unit_test(test_tracker_alone),
+        cmocka_unit_test(test_wrong_input_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
