@@ -1,0 +1,1 @@
+../../../include/spoton/spoton.h
