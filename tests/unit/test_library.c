@@ -1,7 +1,5 @@
 #include "base/clock.h"
-#include "spoton/spoton.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,9 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "unit.h"
-
-enum { WIDTH = 320, HEIGHT = 192, BOX_W = 40, BOX_H = 80, FRAMES = 30 };
+#include "library.h"
 
 /* What the callbacks of one pipeline have seen. */
 struct seen {
@@ -27,61 +23,6 @@ struct seen {
     struct spoton_frame *kept;
     char reason[512];
 };
-
-/* ---- frames ---- */
-
-static int box_left(uint64_t sequence)
-{
-    return 8 * (int)(sequence % 30);
-}
-
-static int box_top(uint64_t sequence)
-{
-    return 8 + 8 * (int)(sequence / 30 % 8);
-}
-
-static uint8_t *draw(int format, uint64_t sequence)
-{
-    size_t luma = (size_t)WIDTH * HEIGHT;
-    bool bgr = format == SPOTON_FORMAT_BGR;
-    uint8_t *data = malloc(bgr ? luma * 3 : luma * 3 / 2);
-    assert_non_null(data);
-    memset(data, 30, bgr ? luma * 3 : luma);
-    if (!bgr)
-        memset(data + luma, 128, luma / 2);
-    int bytes = bgr ? 3 : 1;
-    for (int y = box_top(sequence); y < box_top(sequence) + BOX_H; y++)
-        memset(data + (y * WIDTH + box_left(sequence)) * bytes, 235, (size_t)(BOX_W * bytes));
-    return data;
-}
-
-static struct spoton_planes describe(int format, const uint8_t *data)
-{
-    struct spoton_planes planes = {.struct_bytes = sizeof planes,
-                                   .format = format,
-                                   .width = WIDTH,
-                                   .height = HEIGHT,
-                                   .plane = {data},
-                                   .stride = {WIDTH}};
-    if (format == SPOTON_FORMAT_BGR) {
-        planes.stride[0] = 3 * WIDTH;
-        return planes;
-    }
-    planes.plane[1] = data + WIDTH * HEIGHT;
-    planes.stride[1] = format == SPOTON_FORMAT_NV12 ? WIDTH : WIDTH / 2;
-    if (format == SPOTON_FORMAT_I420) {
-        planes.plane[2] = data + WIDTH * HEIGHT * 5 / 4;
-        planes.stride[2] = WIDTH / 2;
-    }
-    return planes;
-}
-
-static bool is_box_of(double x1, double y1, double x2, double y2, uint64_t sequence)
-{
-    int left = box_left(sequence), top = box_top(sequence);
-    return fabs(x1 - left) < 0.01 && fabs(y1 - top) < 0.01 && fabs(x2 - left - BOX_W) < 0.01 &&
-           fabs(y2 - top - BOX_H) < 0.01;
-}
 
 /* ---- callbacks ---- */
 
@@ -146,30 +87,6 @@ static void on_release(void *owner)
 }
 
 /* ---- opening ---- */
-
-static struct spoton_settings *fake_settings(const char *frame_skip)
-{
-    static const char *const values[] = {"ENGINE",
-                                         "fake",
-                                         "YOLO_MODEL_PATH",
-                                         "fake",
-                                         "ENGINE_CACHE_DIR",
-                                         "off",
-                                         "YOLO_INPUT_SIZE",
-                                         "320",
-                                         "THREADS",
-                                         "2",
-                                         "ENGINE_STREAMS",
-                                         "2",
-                                         NULL};
-    struct spoton_settings *settings;
-    struct spoton_error err = {0};
-    assert_int_equal(spoton_settings_open(&settings, &err), SPOTON_OK);
-    for (int i = 0; values[i]; i += 2)
-        assert_int_equal(spoton_settings_set(settings, values[i], values[i + 1], &err), SPOTON_OK);
-    assert_int_equal(spoton_settings_set(settings, "FRAME_SKIP", frame_skip, &err), SPOTON_OK);
-    return settings;
-}
 
 static struct spoton_pipeline *open_pipeline(struct seen *seen, bool live, const char *frame_skip)
 {
@@ -452,91 +369,6 @@ static void test_live_cameras_come_and_go(void **state)
     assert_int_equal(seen.wrong, 0);
 }
 
-/* ---- the detector and a tracker alone ---- */
-
-static void test_detector_alone(void **state)
-{
-    (void)state;
-    struct seen seen = {0};
-    struct spoton_settings *settings = fake_settings("1");
-    struct spoton_detector_options options = {
-        .struct_bytes = sizeof options, .settings = settings, .user = &seen, .log = on_log};
-    struct spoton_detector *detector = NULL;
-    struct spoton_detection found[SPOTON_DETECTIONS_MAX];
-    struct spoton_error err = {0};
-    assert_int_equal(spoton_detector_open(&detector, &options, &err), SPOTON_OK);
-    for (int format = SPOTON_FORMAT_I420; format <= SPOTON_FORMAT_BGR; format++) {
-        uint8_t *data = draw(format, 40);
-        struct spoton_planes image = describe(format, data);
-        size_t count = 0;
-        assert_int_equal(
-            spoton_detector_run(detector, &image, found, SPOTON_DETECTIONS_MAX, &count, &err),
-            SPOTON_OK);
-        assert_int_equal(count, 1);
-        assert_true(is_box_of(found[0].x1, found[0].y1, found[0].x2, found[0].y2, 40));
-        assert_string_equal(found[0].class_name, "person");
-        assert_int_equal(spoton_detector_run(detector, &image, found, 0, &count, &err), SPOTON_OK);
-        assert_int_equal(count, 0);
-        image.width = 90; /* a portrait: another shape is compiled */
-        assert_int_equal(
-            spoton_detector_run(detector, &image, found, SPOTON_DETECTIONS_MAX, &count, &err),
-            SPOTON_OK);
-        image.width = 0;
-        assert_int_equal(spoton_detector_run(detector, &image, found, 1, &count, &err),
-                         SPOTON_ERR_INVALID);
-        free(data);
-    }
-    spoton_detector_close(detector);
-    assert_int_equal(spoton_settings_set(settings, "ENGINE", "none", &err), SPOTON_OK);
-    assert_int_equal(spoton_detector_open(&detector, &options, &err), SPOTON_ERR_NOT_FOUND);
-    assert_non_null(strstr(err.text, "engine none"));
-    spoton_settings_close(settings);
-}
-
-static void test_tracker_alone(void **state)
-{
-    (void)state;
-    struct spoton_tracker_options options = {.struct_bytes = sizeof options, .frame_rate = 10};
-    struct spoton_tracker *tracker = NULL;
-    struct spoton_track tracks[SPOTON_TRACKS_MAX];
-    struct spoton_error err = {0};
-    size_t count = 0;
-    assert_int_equal(spoton_tracker_open(&tracker, &options, &err), SPOTON_OK);
-    for (int i = 0; i < 20; i++) { /* two people who walk apart */
-        struct spoton_detection boxes[] = {
-            {.x1 = 300 + 4 * i, .y1 = 50, .x2 = 340 + 4 * i, .y2 = 150, .confidence = 0.9},
-            {.x1 = 200 - 4 * i, .y1 = 50, .x2 = 240 - 4 * i, .y2 = 150, .confidence = 0.8},
-        };
-        int64_t time_us = i % 2 ? SPOTON_NO_TIME : 100000 * (int64_t)i;
-        assert_int_equal(spoton_tracker_update(tracker, boxes, 2, time_us, tracks,
-                                               SPOTON_TRACKS_MAX, &count, &err),
-                         SPOTON_OK);
-        assert_int_equal(count, 2);
-        for (size_t k = 0; k < count; k++) { /* the order of tracks is the tracker's */
-            int detection = tracks[k].detection - 1;
-            assert_in_range(detection, 0, 1);
-            assert_int_equal(tracks[k].id, detection + 1);
-            assert_true(fabs(tracks[k].x1 - boxes[detection].x1) < 3);
-        }
-    }
-    struct spoton_detection box = {.x1 = NAN, .x2 = 1, .y2 = 1, .confidence = 0.9};
-    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 5000000, tracks, 1, &count, &err),
-                     SPOTON_ERR_INVALID);
-    box = (struct spoton_detection){.x1 = 376, .y1 = 50, .x2 = 416, .y2 = 150, .confidence = 0.9};
-    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 1900000, tracks, 1, &count, &err),
-                     SPOTON_ERR_INVALID); /* the time of the last frame */
-    spoton_tracker_reset(tracker);
-    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 2000000, tracks, 1, &count, &err),
-                     SPOTON_OK);
-    assert_int_equal(spoton_tracker_update(tracker, &box, 1, 2100000, tracks, 1, &count, &err),
-                     SPOTON_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(tracks[0].id, 3); /* in the place of the first, whose id is not used again */
-    spoton_tracker_close(tracker);
-    options.frame_rate = NAN;
-    assert_int_equal(spoton_tracker_open(&tracker, &options, &err), SPOTON_ERR_INVALID);
-}
-
 /* ---- wrong use ---- */
 
 static void test_wrong_input_is_refused(void **state)
@@ -604,8 +436,6 @@ int main(void)
         cmocka_unit_test(test_stop_ends_a_waiting_push),
         cmocka_unit_test(test_two_pipelines_share_nothing),
         cmocka_unit_test(test_live_cameras_come_and_go),
-        cmocka_unit_test(test_detector_alone),
-        cmocka_unit_test(test_tracker_alone),
         cmocka_unit_test(test_wrong_input_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
