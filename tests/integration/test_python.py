@@ -63,7 +63,7 @@ def test_video_example(python, make_clip):
     assert sum("(predicted)" in line for line in lines) == 8  # of every second frame
     boxes = [[int(value) for value in line.split()[2:6]] for line in lines if line.startswith("  person ")][:2]
     for box in boxes:
-        assert any(box == pytest.approx(truth, abs=4) for truth in rectangles(0, objects=2))
+        assert any(box == pytest.approx(expected, abs=4) for expected in rectangles(0, objects=2))
     done = python(PACKAGE / "examples/video_tracks.py", "/nowhere.mp4", *FAKE, expect=1)
     assert done.stderr.startswith("video_tracks: /nowhere.mp4") and "Traceback" not in done.stderr
 
