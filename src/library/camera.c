@@ -188,7 +188,7 @@ int spoton_camera_push(struct spoton_camera *camera, const struct spoton_planes 
                          camera->name);
     if (result == SP_OK)
         result = sp_frame_memory_fill(camera->pipeline->memory, &copy, true, &frame, &why);
-    if (result < 0)
+    if (result < 0 || !frame)
         return sp_library_return(err, result, &why);
     bool copied = copy.format == SPOTON_FORMAT_BGR;
     frame->pts_us = time_us;
