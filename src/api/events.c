@@ -64,6 +64,32 @@ void sp_events_list(struct sp_call *call)
     free(events);
 }
 
+static void put_delivery(struct sp_json *json, const struct sp_output_report *report)
+{
+    sp_json_member_bool(json, "connected", report->connected);
+    sp_json_member_int(json, "sent", (int64_t)report->sent);
+    sp_json_member_int(json, "retried", (int64_t)report->retried);
+    sp_json_member_int(json, "rejected", (int64_t)report->rejected);
+    sp_json_member_int(json, "lost", (int64_t)report->lost);
+    sp_json_member_int(json, "lag_messages", (int64_t)report->lag_messages);
+    sp_json_member_number(json, "lag_seconds", report->lag_seconds, 3);
+}
+
+static void put_outbox(struct sp_json *json, struct sp_outbox *outbox)
+{
+    static const char *const states[] = {"working", "full", "failing"};
+    struct sp_outbox_report report;
+    sp_outbox_report(outbox, &report);
+    sp_json_key(json, "outbox");
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "state", states[report.state]);
+    sp_json_member_int(json, "bytes", (int64_t)report.bytes);
+    sp_json_member_int(json, "appended", (int64_t)report.appended);
+    sp_json_member_int(json, "dropped", (int64_t)report.dropped);
+    sp_json_member_string(json, "error", report.error[0] ? report.error : NULL);
+    sp_json_end_object(json);
+}
+
 void sp_events_outputs(struct sp_call *call)
 {
     struct sp_json *json = call->json;
@@ -82,8 +108,13 @@ void sp_events_outputs(struct sp_call *call)
         sp_json_member_int(json, "queued", report.queued);
         sp_json_member_bool(json, "blocked", report.blocked);
         sp_json_member_string(json, "error", report.error[0] ? report.error : NULL);
+        if (report.delivers)
+            put_delivery(json, &report);
         sp_json_end_object(json);
     }
     sp_json_end_array(json);
+    struct sp_outbox *outbox = sp_fan_out_outbox(call->api->outputs);
+    if (outbox)
+        put_outbox(json, outbox);
     sp_json_end_object(json);
 }

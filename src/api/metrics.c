@@ -309,34 +309,84 @@ static void put_devices(struct page *page)
     }
 }
 
-static double output_value(const struct sp_output_report *report, int metric)
+enum output_metric {
+    OUTPUT_DELIVERED,
+    OUTPUT_DROPPED,
+    OUTPUT_FAILED,
+    OUTPUT_QUEUE,
+    OUTPUT_CONNECTED, /* from here on: outputs that deliver from the outbox */
+    OUTPUT_RETRIED,
+    OUTPUT_REJECTED,
+    OUTPUT_LOST,
+    OUTPUT_LAG_MESSAGES,
+    OUTPUT_LAG_SECONDS,
+    OUTPUT_METRICS,
+};
+
+static double output_value(const struct sp_output_report *r, enum output_metric metric)
 {
-    const uint64_t values[] = {report->frames + report->events, report->dropped, report->failed,
-                               (uint64_t)report->queued};
-    return (double)values[metric];
+    const double values[OUTPUT_METRICS] = {
+        [OUTPUT_DELIVERED] = (double)(r->delivers ? r->sent : r->frames + r->events),
+        [OUTPUT_DROPPED] = (double)r->dropped,
+        [OUTPUT_FAILED] = (double)r->failed,
+        [OUTPUT_QUEUE] = r->queued,
+        [OUTPUT_CONNECTED] = r->connected,
+        [OUTPUT_RETRIED] = (double)r->retried,
+        [OUTPUT_REJECTED] = (double)r->rejected,
+        [OUTPUT_LOST] = (double)r->lost,
+        [OUTPUT_LAG_MESSAGES] = (double)r->lag_messages,
+        [OUTPUT_LAG_SECONDS] = r->lag_seconds,
+    };
+    return values[metric];
+}
+
+static void put_outbox(struct page *page)
+{
+    struct sp_outbox *outbox = sp_fan_out_outbox(page->api->outputs);
+    struct sp_outbox_report report;
+    if (!outbox)
+        return;
+    sp_outbox_report(outbox, &report);
+    single(page, "spoton_outbox_working", "gauge", "0: the outbox cannot write to its disk.",
+           report.state == SP_OUTBOX_WORKING);
+    single(page, "spoton_outbox_bytes", "gauge", "Bytes of the outbox on disk.",
+           (double)report.bytes);
+    single(page, "spoton_outbox_appended_total", "counter",
+           "Frames and events put into the outbox.", (double)report.appended);
+    single(page, "spoton_outbox_dropped_total", "counter",
+           "Frames and events that the outbox could not write.", (double)report.dropped);
 }
 
 static void put_outputs(struct page *page)
 {
     static const struct {
         const char *name, *type, *help;
-    } metrics[] = {
+    } metrics[OUTPUT_METRICS] = {
         {"spoton_output_delivered_total", "counter", "Frames and events that the output accepted."},
         {"spoton_output_dropped_total", "counter", "Frames and events dropped: queue full."},
         {"spoton_output_failed_total", "counter", "Calls of the output that returned an error."},
         {"spoton_output_queue", "gauge", "Frames and events waiting for the output."},
+        {"spoton_output_connected", "gauge", "1: the other side accepts messages."},
+        {"spoton_output_retried_total", "counter", "Messages sent again."},
+        {"spoton_output_rejected_total", "counter", "Messages that the other side refused."},
+        {"spoton_output_lost_total", "counter",
+         "Frames and events that left the outbox before they were sent."},
+        {"spoton_output_lag_messages", "gauge", "Frames and events not delivered yet."},
+        {"spoton_output_lag_seconds", "gauge", "Age of the oldest message not delivered yet."},
     };
     struct sp_fan_out *outputs = page->api->outputs;
     int count = sp_fan_out_count(outputs);
-    for (int m = 0; m < 4 && count > 0; m++) {
+    for (int m = 0; m < OUTPUT_METRICS && count > 0; m++) {
         head(page, metrics[m].name, metrics[m].type, metrics[m].help);
         for (int i = 0; i < count; i++) {
             struct sp_output_report report;
             sp_fan_out_report(outputs, i, &report);
-            line(page, "%s{output=\"%s\"} %.15g", metrics[m].name, report.name,
-                 output_value(&report, m));
+            if (m < OUTPUT_CONNECTED || report.delivers)
+                line(page, "%s{output=\"%s\"} %.15g", metrics[m].name, report.name,
+                     output_value(&report, (enum output_metric)m));
         }
     }
+    put_outbox(page);
 }
 
 static void put_process(struct page *page)

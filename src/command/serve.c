@@ -2,10 +2,12 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "command/command.h"
 #include "command/notify.h"
 #include "command/options.h"
+#include "command/output_settings.h"
 #include "command/reload.h"
 #include "library/camera_events.h"
 
@@ -49,6 +51,7 @@ struct serve {
     struct sp_reload *reload;
     struct sp_notify notify;
     bool pipeline_started;
+    uint64_t epoch; /* of this start */
 };
 
 /* --- from the pipeline to the hub ------------------------------------------------------------- */
@@ -104,6 +107,24 @@ static void take_event(void *user, const struct sp_event *event)
     sp_fan_out_event(serve->outputs, event);
 }
 
+/* On the outbox's thread. */
+static void take_outbox_state(void *user, enum sp_outbox_state state, const char *text)
+{
+    struct serve *serve = user;
+    struct sp_json json = {0};
+    sp_json_begin_object(&json);
+    sp_json_member_string(&json, "state", state == SP_OUTBOX_WORKING ? "working" : "failing");
+    if (text[0])
+        sp_json_member_string(&json, "reason", text);
+    sp_json_end_object(&json);
+    sp_event_log_add(serve->events, SP_CAMERAS_MAX, "", serve->epoch,
+                     state == SP_OUTBOX_WORKING     ? "outbox.working"
+                     : state == SP_OUTBOX_FULL_DISK ? "outbox.full"
+                                                    : "outbox.failing",
+                     sp_clock_wall_us(), json.failed ? "{}" : json.text);
+    sp_json_release(&json);
+}
+
 /* --- start ------------------------------------------------------------------------------------ */
 
 /* Each viewer uses a file descriptor. */
@@ -134,6 +155,10 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
     struct sp_encoder_options encoder = {.threads = (cpu.cores_usable + 1) / 2,
                                          .device = sp_pipeline_jpeg_device};
     int result = sp_hub_open(&serve->hub, err);
+    struct sp_outbox *outbox = sp_fan_out_outbox(serve->outputs);
+    serve->epoch = outbox ? sp_outbox_epoch(outbox) : (uint64_t)sp_clock_wall_us();
+    if (result == SP_OK)
+        sp_hub_set_epoch(serve->hub, serve->epoch);
     encoder.hub = serve->hub;
     if (result == SP_OK)
         result = sp_pipeline_open(&serve->pipeline, &pipeline, err);
@@ -149,9 +174,14 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
 static int open_outputs(struct serve *serve, struct sp_error *err)
 {
     struct sp_event_log_options events = {.listener = take_event, .user = serve};
-    int result = sp_fan_out_open(&serve->outputs, serve->settings->outputs, err);
+    struct sp_output_settings outputs;
+    sp_output_settings_fill(&outputs, serve->settings);
+    int result = sp_fan_out_open(&serve->outputs, &outputs.options, err);
     if (result == SP_OK)
         result = sp_event_log_open(&serve->events, &events, err);
+    struct sp_outbox *outbox = result == SP_OK ? sp_fan_out_outbox(serve->outputs) : NULL;
+    if (outbox)
+        sp_outbox_listen(outbox, take_outbox_state, serve);
     return result;
 }
 

@@ -13,7 +13,7 @@ enum {
     FILE_BYTES_MAX = 8 << 20,
     NAME_SHOWN_BYTES = 96,
     KEY_BYTES = 128,
-    ROWS_MAX = 64,
+    ROWS_MAX = 128,
 };
 
 struct reader {

@@ -129,15 +129,35 @@ static void begin_map(struct sp_json *json, bool may_be_empty)
     sp_json_begin_object(json);
 }
 
+/* A list of maps with the options of plugins, or the next value. */
+static void begin_outputs(struct sp_json *json)
+{
+    sp_json_begin_object(json);
+    sp_json_key(json, "anyOf");
+    sp_json_begin_array(json);
+    sp_json_raw(json, "{\"type\":\"array\",\"maxItems\":16,\"items\":{\"type\":\"object\","
+                      "\"required\":[\"type\"],\"properties\":{\"type\":{\"type\":\"string\"}},"
+                      "\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\","
+                      "\"array\"]}}}");
+    json->need_comma = true;
+}
+
 static void put_section(struct sp_json *json, const char *section)
 {
+    bool outputs = strcmp(section, "outputs") == 0;
     sp_json_key(json, section);
+    if (outputs)
+        begin_outputs(json);
     begin_map(json, true);
     for (size_t i = 0; i < sp_setting_count; i++)
         if (sp_setting_is_in(&sp_setting_table[i], section))
             put_setting(json, &sp_setting_table[i], false);
     sp_json_end_object(json);
     sp_json_end_object(json);
+    if (outputs) {
+        sp_json_end_array(json);
+        sp_json_end_object(json);
+    }
 }
 
 static void put_camera_settings(struct sp_json *json, bool nested)

@@ -12,7 +12,7 @@ static const char camera_prefix[] = "CAMERA_";
 
 enum {
     PREFIX_LENGTH = sizeof camera_prefix - 1,
-    ROWS_MAX = 64,
+    ROWS_MAX = 128,
     SHOWN_BYTES = 96,
     WHERE_BYTES = 160,
 };

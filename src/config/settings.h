@@ -121,10 +121,16 @@ struct sp_settings {
     bool allow_insecure;          /* ALLOW_INSECURE: other than loopback without a token */
     char tls_cert[SP_PATH_BYTES]; /* TLS_CERT, TLS_KEY: files; both or neither */
     char tls_key[SP_PATH_BYTES];
-    char video_dir[SP_PATH_BYTES]; /* VIDEO_DIR: files that may be added over HTTP */
-    char v4l2_devices[1024];       /* V4L2_DEVICES: may be added over HTTP, comma separated */
-    char allowed_origins[1024];    /* ALLOWED_ORIGINS: CORS, comma separated, or "*" */
-    char outputs[2048]; /* OUTPUTS: a secret; plugins with their options, separated by blanks */
+    char video_dir[SP_PATH_BYTES];  /* VIDEO_DIR: files that may be added over HTTP */
+    char v4l2_devices[1024];        /* V4L2_DEVICES: may be added over HTTP, comma separated */
+    char allowed_origins[1024];     /* ALLOWED_ORIGINS: CORS, comma separated, or "*" */
+    char site[64];                  /* SITE; empty: the host's name */
+    char outbox_dir[SP_PATH_BYTES]; /* OUTBOX_DIR */
+    int outbox_max_mb;              /* OUTBOX_MAX_MB */
+    int outbox_max_age_h;           /* OUTBOX_MAX_AGE_H */
+    int outbox_sync_ms;             /* OUTBOX_SYNC_MS */
+    char outputs[SP_PATH_BYTES];    /* OUTPUTS: a secret; plugins with their options, separated by
+                                       blanks */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
     char folder[SP_PATH_BYTES];    /* of the .env file, else of the YAML file, ending in a slash;

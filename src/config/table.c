@@ -341,6 +341,26 @@ const struct sp_setting_row sp_setting_table[] = {
      "Output plugins of `spoton serve`, separated by blanks: NAME or the path of a "
      "spoton-output-NAME.so, then '?' and its options: jsonl?path=results.jsonl. Empty: none.",
      SP_SETTING_TEXT, FIELD(outputs), .secret = true, .yaml = "outputs.plugins"},
+    {"SITE", SERVER, "NAME", "",
+     "Name of the place of the cameras, in topics and messages of outputs. Empty: the name of the "
+     "host.",
+     SP_SETTING_TEXT, FIELD(site), .yaml = "server.site"},
+    {"OUTBOX_DIR", SERVER, "DIR", "outbox",
+     "Folder where messages are kept until outputs such as mqtt have delivered them. A relative "
+     "path starts at the folder of the .env file.",
+     SP_SETTING_LIST, FIELD(outbox_dir), .yaml = "outbox.dir"},
+    {"OUTBOX_MAX_MB", SERVER, "MEGABYTES", "1024",
+     "Size in MiB from which the oldest messages that are not delivered are deleted.",
+     SP_SETTING_INTEGER, FIELD(outbox_max_mb), .low = 1, .high = 1 << 20, .yaml = "outbox.max_mb"},
+    {"OUTBOX_MAX_AGE_H", SERVER, "HOURS", "72",
+     "Age in hours, counted while the program runs, from which messages that are not delivered "
+     "are deleted.",
+     SP_SETTING_INTEGER, FIELD(outbox_max_age_h), .low = 1, .high = 87600,
+     .yaml = "outbox.max_age_h"},
+    {"OUTBOX_SYNC_MS", SERVER, "MILLISECONDS", "100",
+     "Time in milliseconds between two syncs of the outbox to the disk; a power failure loses at "
+     "most what came after the last one.",
+     SP_SETTING_INTEGER, FIELD(outbox_sync_ms), .low = 10, .high = 10000, .yaml = "outbox.sync_ms"},
     {"ENVIRONMENTS_FILE", SERVER, "FILE", "",
      "JSON file with groups of cameras for API v1; see docs/MIGRATION.md. Empty: the groups of "
      "SpotOn.",
@@ -391,7 +411,7 @@ bool sp_setting_is_in(const struct sp_setting_row *row, const char *section)
 const char *sp_setting_section(size_t index)
 {
     static const char *const sections[] = {
-        "server", "detector",    "video",   sp_setting_nested_section,
-        "images", "association", "outputs", "log"};
+        "server",  "detector", "video", sp_setting_nested_section, "images", "association",
+        "outputs", "outbox",   "log"};
     return index < sizeof sections / sizeof sections[0] ? sections[index] : NULL;
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 enum {
-    WORDS_MAX = 80,
+    WORDS_MAX = 128,
     SHOWN_BYTES = 96,
     WHERE_BYTES = 320,
     NAME_BYTES = 64,
@@ -369,6 +369,68 @@ static int read_cameras(struct reader *reader, const struct sp_yaml_node *list)
     return result;
 }
 
+/* --- outputs ---------------------------------------------------------------------------------- */
+
+/* Appends to the setting OUTPUTS; false: it is full. `encode`: what separates options is
+ * percent-encoded. */
+static bool append_output(struct reader *reader, const char *text, bool encode)
+{
+    char *out = reader->settings->outputs;
+    size_t used = strlen(out), most = sizeof reader->settings->outputs - 4;
+    for (; *text && used < most; text++) {
+        if (encode && strchr("&% \t\n", *text))
+            used += (size_t)sprintf(out + used, "%%%02X", (unsigned)(unsigned char)*text);
+        else
+            out[used++] = *text;
+    }
+    out[used] = '\0';
+    return *text == '\0';
+}
+
+static int read_option(struct reader *reader, const struct sp_yaml_node *value, bool first)
+{
+    bool fits = append_output(reader, first ? "?" : "&", false) &&
+                append_output(reader, value->key->text, false) && append_output(reader, "=", false);
+    if (value->kind == SP_YAML_SCALAR)
+        fits = fits && append_output(reader, value->text, true);
+    else if (value->kind != SP_YAML_LIST)
+        return refuse(reader, value, "must be a value or a list of values");
+    for (const struct sp_yaml_node *item = value->first; item; item = item->next) {
+        if (item->kind != SP_YAML_SCALAR)
+            return refuse(reader, item, "must be a value");
+        fits = fits && (item == value->first || append_output(reader, ",", false)) &&
+               append_output(reader, item->text, true);
+    }
+    return fits ? SP_OK : refuse(reader, value, "the outputs are too long; remove some");
+}
+
+/* A list of maps with `type` and the options of that plugin: made the text of OUTPUTS. */
+static int read_outputs(struct reader *reader, const struct sp_yaml_node *list)
+{
+    int result = SP_OK;
+    reader->settings->outputs[0] = '\0';
+    for (const struct sp_yaml_node *map = list->first; map && result == SP_OK; map = map->next) {
+        result = sp_yaml_expect(map, SP_YAML_MAP, reader->err);
+        const struct sp_yaml_node *type = sp_yaml_get(map, "type");
+        if (result < 0)
+            return result;
+        if (!type || type->kind != SP_YAML_SCALAR || strpbrk(type->text, "? \t"))
+            return refuse(reader, type ? type : map, "no type; add type: mqtt");
+        if ((map != list->first && !append_output(reader, " ", false)) ||
+            !append_output(reader, type->text, false))
+            return refuse(reader, map, "the outputs are too long; remove some");
+        bool first = true;
+        for (const struct sp_yaml_node *value = map->first; value && result == SP_OK;
+             value = value->next) {
+            if (value == type)
+                continue;
+            result = read_option(reader, value, first);
+            first = false;
+        }
+    }
+    return result;
+}
+
 /* --- the file --------------------------------------------------------------------------------- */
 
 static int read_root_key(struct reader *reader, const struct sp_yaml_node *value)
@@ -379,7 +441,9 @@ static int read_root_key(struct reader *reader, const struct sp_yaml_node *value
     for (size_t i = 0; (section = sp_setting_section(i)); i++) {
         words[count++] = section;
         if (strcmp(section, key) == 0)
-            return read_section(reader, value, section);
+            return value->kind == SP_YAML_LIST && strcmp(key, "outputs") == 0
+                       ? read_outputs(reader, value)
+                       : read_section(reader, value, section);
     }
     if (strcmp(key, "cameras") == 0)
         return read_cameras(reader, value);

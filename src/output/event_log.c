@@ -15,7 +15,7 @@ struct sp_event_log {
     struct sp_event ring[SP_EVENT_LOG_MAX];
     struct {
         uint64_t epoch, count;
-    } cameras[SP_CAMERAS_MAX];
+    } cameras[SP_CAMERAS_MAX + 1]; /* the last one is the program */
 };
 
 int sp_event_log_open(struct sp_event_log **out, const struct sp_event_log_options *options,
@@ -47,11 +47,14 @@ void sp_event_log_add(struct sp_event_log *log, int camera_index, const char *ca
         log->cameras[camera_index].count = 0;
     }
     struct sp_event *event = &log->ring[log->newest % SP_EVENT_LOG_MAX];
-    *event = (struct sp_event){.serial = ++log->newest, .wall_us = wall_us};
+    *event = (struct sp_event){.serial = ++log->newest,
+                               .camera_index = camera_index < SP_CAMERAS_MAX ? camera_index : -1,
+                               .epoch = epoch,
+                               .wall_us = wall_us};
     snprintf(event->camera, sizeof event->camera, "%s", camera);
     snprintf(event->kind, sizeof event->kind, "%s", kind);
-    snprintf(event->id, sizeof event->id, "%.63s/%llu/%llu", camera, (unsigned long long)epoch,
-             (unsigned long long)++log->cameras[camera_index].count);
+    snprintf(event->id, sizeof event->id, "%.63s/%llu/%llu", camera[0] ? camera : "server",
+             (unsigned long long)epoch, (unsigned long long)++log->cameras[camera_index].count);
     bool fits = strlen(payload) < sizeof event->payload;
     snprintf(event->payload, sizeof event->payload, "%s", fits ? payload : "{}");
     if (log->options.listener)

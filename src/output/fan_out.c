@@ -4,8 +4,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "capacity.h"
+#include "output/delivery.h"
+#include "output/option_text.h"
 #include "output/plugin.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,8 +56,15 @@ struct output {
 };
 
 struct sp_fan_out {
+    struct sp_fan_out_options options;
     int count;
     struct output *output[SP_OUTPUTS_MAX]; /* each on its own, as an abandoned one is never freed */
+    struct sp_outbox *outbox;              /* NULL: no output delivers */
+    int delivery_count;
+    struct sp_delivery *delivery[SP_OUTPUTS_MAX];
+    const char *plugin[SP_OUTPUTS_MAX]; /* in the order of OUTPUTS */
+    char delivery_name[SP_OUTPUTS_MAX][SP_OUTPUT_NAME_BYTES];
+    int plugin_count;
 };
 
 #define HAS(api, member)                                                                           \
@@ -249,30 +259,44 @@ static void *run(void *argument)
 
 /* ---- opening ---- */
 
-/* "jsonl", then "jsonl-2"; of a path the file's name between "spoton-output-" and ".so". */
-static void name_output(struct sp_fan_out *f, struct output *o)
+/* The option `name`; otherwise "jsonl", then "jsonl-2". */
+static int name_output(struct sp_fan_out *f, const struct spoton_output_api *api,
+                       const char *options, char name[SP_OUTPUT_NAME_BYTES], struct sp_error *err)
 {
     int same = 1;
-    for (int i = 0; i < f->count; i++)
-        same += strcmp(f->output[i]->api->name, o->api->name) == 0;
-    int n = snprintf(o->report.name, sizeof o->report.name - 4, "%s", o->api->name);
+    for (int i = 0; i < f->plugin_count; i++)
+        same += strcmp(f->plugin[i], api->name) == 0;
+    f->plugin[f->plugin_count++] = api->name;
+    int n = snprintf(name, SP_OUTPUT_NAME_BYTES - 4, "%s", api->name);
     if (same > 1 && n > 0)
-        snprintf(o->report.name + strlen(o->report.name), 4, "-%d", same);
+        snprintf(name + strlen(name), 4, "-%d", same);
+    char own[SP_OUTPUT_NAME_BYTES];
+    if (!sp_output_plugin_delivers(api) || !spoton_option(options, "name", own, sizeof own))
+        return SP_OK;
+    bool valid = own[0] != '\0' && strlen(own) < SP_OUTPUT_NAME_BYTES - 1;
+    for (const char *at = own; *at; at++)
+        valid = valid && (isalnum((unsigned char)*at) || *at == '-' || *at == '_');
+    for (int i = 0; i < f->delivery_count; i++)
+        valid = valid && strcmp(f->delivery_name[i], own) != 0;
+    if (!valid)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "output %s: name=%s: not a unique name of letters, digits, '-', '_'",
+                       api->name, own);
+    snprintf(name, SP_OUTPUT_NAME_BYTES, "%s", own);
+    return SP_OK;
 }
 
-static int open_output(struct sp_fan_out *f, const char *name, const char *options,
-                       struct sp_error *err)
+static int open_queued(struct sp_fan_out *f, const struct spoton_output_api *api,
+                       const char *options, const char *name, struct sp_error *err)
 {
     char error[256] = "";
     struct output *o = calloc(1, sizeof *o);
     if (!o)
         return sp_fail(err, SP_ERR_NO_MEMORY, "output %s: out of memory", name);
-    int result = sp_output_plugin_load(&o->api, name, err);
-    if (result == SP_OK && o->api->open(&o->plugin, options, error, sizeof error) < 0)
-        result = sp_fail(err, SP_ERR_IO, "output %s: %s", o->api->name, error);
-    if (result < 0) {
+    o->api = api;
+    if (api->open(&o->plugin, options, error, sizeof error) < 0) {
         free(o);
-        return result;
+        return sp_fail(err, SP_ERR_IO, "output %s: %s", api->name, error);
     }
     pthread_condattr_t clock;
     pthread_condattr_init(&clock);
@@ -280,13 +304,52 @@ static int open_output(struct sp_fan_out *f, const char *name, const char *optio
     pthread_mutex_init(&o->mutex, NULL);
     pthread_cond_init(&o->changed, &clock);
     pthread_condattr_destroy(&clock);
-    name_output(f, o);
+    snprintf(o->report.name, sizeof o->report.name, "%s", name);
     f->output[f->count++] = o;
     char thread[16];
     snprintf(thread, sizeof thread, "out-%.11s", o->report.name);
-    result = sp_thread_start(&o->thread, thread, run, o, err);
+    int result = sp_thread_start(&o->thread, thread, run, o, err);
     o->started = result == SP_OK;
     return result;
+}
+
+static int open_delivery(struct sp_fan_out *f, const struct spoton_output_api *api,
+                         const char *options, const char *name, struct sp_error *err)
+{
+    if (!f->outbox && !f->options.check) {
+        int result = sp_outbox_open(&f->outbox, &f->options.outbox, err);
+        if (result < 0)
+            return result;
+    }
+    const struct sp_delivery_setup setup = {
+        .api = api,
+        .name = name,
+        .options = options,
+        .outbox = f->outbox,
+        .site = f->options.site,
+        .node = f->options.node,
+    };
+    struct sp_delivery **delivery = &f->delivery[f->delivery_count];
+    int result = sp_delivery_open(delivery, &setup, err);
+    if (result < 0)
+        return result;
+    snprintf(f->delivery_name[f->delivery_count++], SP_OUTPUT_NAME_BYTES, "%s", name);
+    return f->options.check ? SP_OK : sp_delivery_start(*delivery, err);
+}
+
+static int open_output(struct sp_fan_out *f, const char *plugin, const char *options,
+                       struct sp_error *err)
+{
+    char name[SP_OUTPUT_NAME_BYTES];
+    const struct spoton_output_api *api;
+    int result = sp_output_plugin_load(&api, plugin, err);
+    if (result == SP_OK)
+        result = name_output(f, api, options, name, err);
+    if (result < 0)
+        return result;
+    if (sp_output_plugin_delivers(api))
+        return open_delivery(f, api, options, name, err);
+    return f->options.check ? SP_OK : open_queued(f, api, options, name, err);
 }
 
 static int open_all(struct sp_fan_out *f, const char *outputs, struct sp_error *err)
@@ -297,7 +360,7 @@ static int open_all(struct sp_fan_out *f, const char *outputs, struct sp_error *
         if (n >= sizeof word)
             return sp_fail(err, SP_ERR_INVALID, "OUTPUTS: an entry has %zu bytes; at most %d", n,
                            OPTIONS_BYTES - 1);
-        if (f->count == SP_OUTPUTS_MAX)
+        if (f->plugin_count == SP_OUTPUTS_MAX)
             return sp_fail(err, SP_ERR_INVALID, "OUTPUTS: more than %d outputs; remove some",
                            SP_OUTPUTS_MAX);
         memcpy(word, at, n);
@@ -316,12 +379,14 @@ static int open_all(struct sp_fan_out *f, const char *outputs, struct sp_error *
     return SP_OK;
 }
 
-int sp_fan_out_open(struct sp_fan_out **out, const char *outputs, struct sp_error *err)
+int sp_fan_out_open(struct sp_fan_out **out, const struct sp_fan_out_options *options,
+                    struct sp_error *err)
 {
     struct sp_fan_out *f = calloc(1, sizeof *f);
     if (!f)
         return sp_fail(err, SP_ERR_NO_MEMORY, "outputs: out of memory");
-    int result = open_all(f, outputs, err);
+    f->options = *options;
+    int result = open_all(f, options->outputs, err);
     if (result < 0) {
         sp_fan_out_close(f);
         return result;
@@ -330,10 +395,17 @@ int sp_fan_out_open(struct sp_fan_out **out, const char *outputs, struct sp_erro
     return SP_OK;
 }
 
+struct sp_outbox *sp_fan_out_outbox(const struct sp_fan_out *fan_out)
+{
+    return fan_out->outbox;
+}
+
 void sp_fan_out_set_classes(struct sp_fan_out *fan_out, const struct sp_class_names *classes)
 {
     for (int i = 0; i < fan_out->count; i++)
         fan_out->output[i]->classes = classes;
+    if (fan_out->outbox)
+        sp_outbox_set_classes(fan_out->outbox, classes);
 }
 
 /* ---- queueing ---- */
@@ -360,6 +432,8 @@ void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_update *update)
         if (!push(fan_out->output[i], &item, FRAMES_MAX))
             sp_update_unref(update);
     }
+    if (fan_out->outbox && update->inferred)
+        sp_outbox_frame(fan_out->outbox, update);
 }
 
 void sp_fan_out_event(struct sp_fan_out *fan_out, const struct sp_event *event)
@@ -371,6 +445,8 @@ void sp_fan_out_event(struct sp_fan_out *fan_out, const struct sp_event *event)
         if (!item.event || !push(fan_out->output[i], &item, SP_OUTPUT_QUEUE))
             free(item.event);
     }
+    if (fan_out->outbox)
+        sp_outbox_event(fan_out->outbox, event);
 }
 
 void sp_fan_out_end_camera(struct sp_fan_out *fan_out, int camera)
@@ -382,17 +458,48 @@ void sp_fan_out_end_camera(struct sp_fan_out *fan_out, int camera)
 
 int sp_fan_out_count(const struct sp_fan_out *fan_out)
 {
-    return fan_out->count;
+    return fan_out->count + fan_out->delivery_count;
+}
+
+static void report_delivery(struct sp_fan_out *f, int index, struct sp_output_report *report)
+{
+    struct sp_delivery_report d;
+    sp_delivery_report(f->delivery[index], &d);
+    *report = (struct sp_output_report){
+        .delivers = true,
+        .connected = d.connected,
+        .blocked = d.blocked,
+        .failed = d.failed,
+        .sent = d.sent,
+        .retried = d.retried,
+        .rejected = d.rejected,
+        .lost = d.lost,
+        .lag_messages = d.lag_messages,
+        .lag_seconds = d.lag_seconds,
+    };
+    snprintf(report->name, sizeof report->name, "%s", f->delivery_name[index]);
+    snprintf(report->error, sizeof report->error, "%s", d.error);
 }
 
 void sp_fan_out_report(struct sp_fan_out *fan_out, int index, struct sp_output_report *report)
 {
+    if (index >= fan_out->count) {
+        report_delivery(fan_out, index - fan_out->count, report);
+        return;
+    }
     struct output *o = fan_out->output[index];
     pthread_mutex_lock(&o->mutex);
     *report = o->report;
     report->queued = (int)o->used;
     report->blocked = o->call_since_us && sp_clock_us() - o->call_since_us > BLOCKED_US;
     pthread_mutex_unlock(&o->mutex);
+}
+
+int sp_fan_out_check(struct sp_fan_out *fan_out, int index, struct sp_error *err)
+{
+    return index < fan_out->count
+               ? SP_OK
+               : sp_delivery_check(fan_out->delivery[index - fan_out->count], err);
 }
 
 /* ---- closing ---- */
@@ -427,6 +534,8 @@ void sp_fan_out_close(struct sp_fan_out *fan_out)
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += CLOSE_US / 1000000;
+    for (int i = 0; i < fan_out->delivery_count; i++)
+        sp_delivery_stop(fan_out->delivery[i]);
     for (int i = 0; i < fan_out->count; i++) {
         pthread_mutex_lock(&fan_out->output[i]->mutex);
         fan_out->output[i]->stopping = true;
@@ -446,5 +555,10 @@ void sp_fan_out_close(struct sp_fan_out *fan_out)
         pthread_mutex_destroy(&o->mutex);
         free(o);
     }
+    bool all_closed = true;
+    for (int i = 0; i < fan_out->delivery_count; i++)
+        all_closed = sp_delivery_close(fan_out->delivery[i], &until) && all_closed;
+    if (all_closed) /* an abandoned one still reads it */
+        sp_outbox_close(fan_out->outbox);
     free(fan_out);
 }

@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+bool sp_output_plugin_delivers(const struct spoton_output_api *api)
+{
+    return api->struct_bytes > offsetof(struct spoton_output_api, default_topic) && api->connect;
+}
+
 static int load_file(const struct spoton_output_api **out, const char *path, struct sp_error *err)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -29,8 +34,11 @@ static int load_file(const struct spoton_output_api **out, const char *path, str
                        "output plugin %s: built for interface version %u, but this program has %u; "
                        "rebuild it",
                        path, api ? api->abi : 0, SPOTON_OUTPUT_ABI);
-    if (api->struct_bytes < offsetof(struct spoton_output_api, camera_begin) || !api->open ||
-        !api->close || !api->frame)
+    bool complete = sp_output_plugin_delivers(api)
+                        ? api->deliver && api->poll && api->default_topic
+                        : api->struct_bytes >= offsetof(struct spoton_output_api, camera_begin) &&
+                              api->open && api->frame;
+    if (!complete || !api->close)
         return sp_fail(err, SP_ERR_UNSUPPORTED,
                        "output plugin %s: incomplete interface; rebuild it", path);
     *out = api;

@@ -23,6 +23,7 @@ struct entry {
 };
 
 struct sp_hub {
+    _Atomic uint64_t epoch; /* the last generation */
     struct sp_hub_options options;
     struct entry entries[SP_CAMERAS_MAX];
     pthread_mutex_t mutex; /* guards the free list */
@@ -125,7 +126,7 @@ void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name)
     }
     forget(entry);
     entry->used = true;
-    entry->generation++;
+    entry->generation = atomic_fetch_add(&hub->epoch, 1) + 1;
     size_t length = strnlen(name, sizeof entry->name - 1);
     memset(entry->name, 0, sizeof entry->name);
     memcpy(entry->name, name, length);
@@ -139,6 +140,11 @@ void sp_hub_end_camera(struct sp_hub *hub, int camera)
     forget(entry);
     entry->used = false;
     pthread_mutex_unlock(&entry->mutex);
+}
+
+void sp_hub_set_epoch(struct sp_hub *hub, uint64_t epoch)
+{
+    atomic_store(&hub->epoch, epoch);
 }
 
 uint64_t sp_hub_generation(struct sp_hub *hub, int camera)

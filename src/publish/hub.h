@@ -73,6 +73,9 @@ void sp_hub_close(struct sp_hub *hub);
 void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name);
 void sp_hub_end_camera(struct sp_hub *hub, int camera);
 
+/* Generations are above `epoch` from now on, and no two are the same. Default: 0. */
+void sp_hub_set_epoch(struct sp_hub *hub, uint64_t epoch);
+
 /* Of the camera that has this index now; 0: none. */
 uint64_t sp_hub_generation(struct sp_hub *hub, int camera);
 

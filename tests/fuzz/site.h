@@ -82,7 +82,8 @@ static inline void site_open(struct site *site, bool guarded)
     site_must(sp_encoder_open(&site->encoder, &encoder, &err), &err);
     struct sp_event_log_options events = {0};
     site_must(sp_event_log_open(&site->events, &events, &err), &err);
-    site_must(sp_fan_out_open(&site->outputs, "", &err), &err);
+    const struct sp_fan_out_options outputs = {.outputs = ""};
+    site_must(sp_fan_out_open(&site->outputs, &outputs, &err), &err);
     struct sp_api_options api = {.settings = &site->settings,
                                  .pipeline = site->pipeline,
                                  .hub = site->hub,

@@ -33,6 +33,7 @@ ACCEPTED = [
     "  - {name: lobby, url: lobby.mp4, confidence: 0.4, tracker: {buffer_size: 60}}\n",
     "detector: {threads: auto, devices: [0, 1], classes: 0}\nimages:\n",
     "server: {port: '${PORT}'}\noutputs: {plugins: 'jsonl?path=a.jsonl'}\n",
+    "outputs:\n  - {type: mqtt, url: 'mqtt://127.0.0.1:1883', send: [tracks, events], rate: 5, home_assistant: true}\n",
 ]
 REFUSED = [
     "detector: {frame_skp: 2}\n", "detektor: {}\n", "server: {port: '80'}\n", "server: {port: 70000}\n",
@@ -40,6 +41,7 @@ REFUSED = [
     "detector: {input_size: 650}\n", "detector: {classes: []}\n", "detector: {model: [a]}\n", "server: []\n",
     "cameras: [{name: a}]\n", "cameras: [{url: a}]\n", "cameras: [{name: a, url: b, port: 3}]\n",
     "cameras: [{name: a, url: b, tracker: {dt: 3}}]\n", "cameras: {a: b}\n", "outputs: {plugin: a}\n", "[]\n",
+    "outputs: [{url: a}]\n", "outputs: [mqtt]\n", "outputs: [{type: mqtt, tls: {ca: a}}]\n",
 ]
 
 

@@ -39,6 +39,7 @@ EXCEPTIONS = {
     ("publish", "render/jpeg.h"),  # images are drawn and compressed for viewers, and only then
     ("publish", "render/text.h"),
     ("output", "publish/hub.h"),  # struct sp_update: the result that outputs share
+    ("output", "publish/message.h"),  # the schema's number and the format of times
 }
 # Engines are plugins: they include their runtime and the interface, nothing of the program.
 PLUGIN = re.compile(r"^src/engine/(?!loader\.)")
