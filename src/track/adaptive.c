@@ -4,6 +4,7 @@
 #include "track/adaptive_filter.h"
 #include "track/candidates.h"
 #include "track/coasting.h"
+#include "track/nearby.h"
 #include "track/shift.h"
 
 #include <assert.h>
@@ -36,8 +37,6 @@ struct track {
     bool confirmed, was_confirmed, seen, returned;
 };
 
-enum grow { GROW_DEFAULT, GROW_WIDE };
-
 struct adaptive {
     struct sp_adaptive_params params;
     struct sp_assign *assign;
@@ -52,6 +51,8 @@ struct adaptive {
     int row[SP_TRACKS_MAX];
     int row_count;
     double residual[2][SP_DETECTIONS_MAX];
+    struct sp_nearby nearby;
+    struct sp_box boxes[SP_DETECTIONS_MAX];
 };
 
 void sp_adaptive_params_default(struct sp_adaptive_params *own,
@@ -119,15 +120,25 @@ static void box_of(const struct sp_candidate *c, double box[SP_ADAPTIVE_AXES])
     box[SP_ADAPTIVE_H] = c->height_px;
 }
 
-/* IoU of two boxes (cx, cy, w, h) whose sizes grow by these lengths on every side. */
-static double overlap(const double *a, const double *b, const double grow_a[2],
-                      const double grow_b[2])
+static struct sp_box box_from(const double box[SP_ADAPTIVE_AXES])
+{
+    return (struct sp_box){
+        .x1_px = box[SP_ADAPTIVE_CX] - box[SP_ADAPTIVE_W] / 2,
+        .y1_px = box[SP_ADAPTIVE_CY] - box[SP_ADAPTIVE_H] / 2,
+        .x2_px = box[SP_ADAPTIVE_CX] + box[SP_ADAPTIVE_W] / 2,
+        .y2_px = box[SP_ADAPTIVE_CY] + box[SP_ADAPTIVE_H] / 2,
+    };
+}
+
+/* IoU of two boxes (cx, cy, w, h) that grow by this on every side. */
+static double overlap(const double *a, const double *b, const double grow[2])
 {
     double both = 1, area_a = 1, area_b = 1;
     for (int k = 0; k < 2; k++) {
-        double size_a = a[2 + k] + 2 * grow_a[k], size_b = b[2 + k] + 2 * grow_b[k];
-        double low = fmax(a[k] - size_a / 2, b[k] - size_b / 2);
-        double high = fmin(a[k] + size_a / 2, b[k] + size_b / 2);
+        double size_a = a[2 + k] + 2 * grow[k], size_b = b[2 + k] + 2 * grow[k];
+        double low_a = a[k] - size_a / 2, low_b = b[k] - size_b / 2;
+        double high_a = a[k] + size_a / 2, high_b = b[k] + size_b / 2;
+        double low = low_a > low_b ? low_a : low_b, high = high_a < high_b ? high_a : high_b;
         if (!(high > low))
             return 0;
         both *= high - low;
@@ -140,29 +151,24 @@ static double overlap(const double *a, const double *b, const double grow_a[2],
 static double plain_iou(const double *a, const double *b)
 {
     static const double none[2] = {0, 0};
-    return overlap(a, b, none, none);
+    return overlap(a, b, none);
+}
+
+/* By what both boxes of a pair grow: after a long step, by the track's uncertainty. */
+static void margins(const struct adaptive *t, const struct track *track, double grow[2])
+{
+    const struct sp_adaptive_filter *f = &track->filter;
+    for (int k = 0; k < 2; k++)
+        grow[k] = t->long_step ? fmin(t->params.margin * sqrt(f->pp[k]),
+                                      MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1))
+                               : 0;
 }
 
 static double similarity(const struct adaptive *t, const struct track *track, const double *box,
-                         enum grow grow)
+                         const double grow[2])
 {
     const struct sp_adaptive_filter *f = &track->filter;
-    double grow_track[2] = {0, 0}, grow_box[2] = {0, 0};
-    double buffer = grow == GROW_WIDE ? t->params.buffer_wide : t->params.buffer;
-    double reach = t->long_step ? 2 * MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1) : 0;
-    for (int k = 0; k < 2; k++) /* most pairs are far apart, whatever the margin */
-        if (fabs(f->x[k] - box[k]) > (f->x[2 + k] + box[2 + k]) * (0.5 + buffer) + reach)
-            return 0;
-    for (int k = 0; k < 2; k++) {
-        if (t->long_step)
-            grow_track[k] = grow_box[k] = fmin(t->params.margin * sqrt(f->pp[k]),
-                                               MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1));
-        if (!t->long_step || grow == GROW_WIDE) {
-            grow_track[k] += buffer * f->x[2 + k];
-            grow_box[k] += buffer * box[2 + k];
-        }
-    }
-    double value = overlap(f->x, box, grow_track, grow_box);
+    double value = overlap(f->x, box, grow);
     if (!(value > 0))
         return 0;
     value *= fmin(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]) /
@@ -217,22 +223,31 @@ static void take_all(struct adaptive *t, struct sp_candidate_list *list, bool hi
 
 /* The pairs of t->row and `list` whose value exceeds the limit. weigh: by confidence. */
 static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, double limit,
-                      bool weigh, enum grow grow)
+                      bool weigh)
 {
-    double box[SP_DETECTIONS_MAX][SP_ADAPTIVE_AXES];
-    for (int c = 0; c < list->count; c++)
-        box_of(&list->item[c], box[c]);
     sp_assign_begin(t->assign, t->row_count, list->count, 0);
+    if (t->row_count == 0 || list->count == 0)
+        return;
+    for (int c = 0; c < list->count; c++)
+        t->boxes[c] = list->item[c].box;
+    sp_nearby_set(&t->nearby, t->boxes, list->count);
     for (int r = 0; r < t->row_count; r++) {
         const struct track *track = &t->track[t->row[r]];
-        for (int c = 0; c < list->count; c++) {
-            if (list->item[c].class_id != track->class_id)
+        double grow[2];
+        margins(t, track, grow);
+        struct sp_box reach = box_from(track->filter.x);
+        int count = sp_nearby_find(&t->nearby, &reach, 2 * fmax(grow[0], grow[1]));
+        for (int i = 0; i < count; i++) {
+            const struct sp_candidate *item = &list->item[t->nearby.found[i]];
+            if (item->class_id != track->class_id)
                 continue;
-            double value = similarity(t, track, box[c], grow);
+            double box[SP_ADAPTIVE_AXES];
+            box_of(item, box);
+            double value = similarity(t, track, box, grow);
             if (weigh)
-                value *= list->item[c].confidence;
+                value *= item->confidence;
             if (value > limit)
-                sp_assign_add(t->assign, r, c, limit - value);
+                sp_assign_add(t->assign, r, t->nearby.found[i], limit - value);
         }
     }
 }
@@ -252,16 +267,10 @@ static void match_high(struct adaptive *t)
 {
     const struct sp_adaptive_params *p = &t->params;
     choose_rows(t, true, INFINITY);
-    add_pairs(t, &t->seen.high, p->limit_confirmed, true, GROW_DEFAULT);
+    add_pairs(t, &t->seen.high, p->limit_confirmed, true);
     take_all(t, &t->seen.high, true);
-    if (p->buffer_wide > 0) {
-        choose_rows(t, true, INFINITY);
-        add_pairs(t, &t->seen.high, p->limit_confirmed, true, GROW_WIDE);
-        take_all(t, &t->seen.high, true);
-    }
     choose_rows(t, false, INFINITY);
-    add_pairs(t, &t->seen.high, t->long_step ? p->limit_tentative_long : p->limit_tentative, true,
-              GROW_DEFAULT);
+    add_pairs(t, &t->seen.high, t->long_step ? p->limit_tentative_long : p->limit_tentative, true);
     take_all(t, &t->seen.high, true);
 }
 
@@ -273,7 +282,7 @@ static void follow_camera(struct adaptive *t, double dt_s)
     for (int i = 0; i < t->track_count; i++)
         if (t->track[i].hits >= 3 && t->now_s - t->track[i].last_s <= 1.5 * dt_s + SLACK_S)
             t->row[t->row_count++] = i;
-    add_pairs(t, &t->seen.high, t->params.limit_confirmed, false, GROW_DEFAULT);
+    add_pairs(t, &t->seen.high, t->params.limit_confirmed, false);
     sp_assign_solve(t->assign, &column_of_row, &row_of_column);
     int count = 0;
     for (int r = 0; r < t->row_count; r++) {
@@ -480,7 +489,7 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
         follow_camera(t, dt_s);
     match_high(t);
     choose_rows(t, true, t->params.low_lost_s + dt_s + SLACK_S);
-    add_pairs(t, &t->seen.low, t->params.limit_low, false, GROW_DEFAULT);
+    add_pairs(t, &t->seen.low, t->params.limit_low, false);
     take_all(t, &t->seen.low, false);
     if (t->params.rejoin_heights > 0)
         rejoin(t);

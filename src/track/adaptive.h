@@ -1,8 +1,8 @@
 /* TRACKER=spoton: a motion-only tracker in real time, calibrated per camera.
  *
  * Data flow: detections in two confidence bands -> prediction in seconds -> after long steps the
- * common motion of all boxes is added -> confirmed tracks take high-confidence boxes, then boxes in
- * a wider margin (C-BIoU, Yang et al., WACV 2023) -> tentative tracks -> low-confidence boxes
+ * common motion of all boxes is added -> confirmed tracks take high-confidence boxes, after long
+ * steps in a margin (C-BIoU, Yang et al., WACV 2023) -> tentative tracks -> low-confidence boxes
  * (ByteTrack, Zhang et al., ECCV 2022) -> lost tracks are joined again by foot point (UCMCTrack, Yi
  * et al., AAAI 2024) -> births where no seen track is (TrackTrack, Shim et al., CVPR 2025) ->
  * output: detection and filter blended; predictions where track/coasting.h allows them, with
@@ -24,8 +24,7 @@ struct sp_adaptive_params {
     double low, high, start; /* confidence */
     double evidence;         /* sum of confidences that confirms a track */
     double limit_confirmed, limit_tentative, limit_tentative_long, limit_low;
-    double mahalanobis;         /* weight of the bonus */
-    double buffer, buffer_wide; /* margins at short steps, in sizes; 0: none */
+    double mahalanobis; /* weight of the bonus */
     double long_step_s;
     double margin; /* at long steps, in standard deviations */
     double keep_lost_s, keep_tentative_s, low_lost_s;

@@ -4,6 +4,7 @@
 #include "track/bounding_box.h"
 #include "track/candidates.h"
 #include "track/kalman.h"
+#include "track/nearby.h"
 #include "track/shift.h"
 
 #include <assert.h>
@@ -71,6 +72,7 @@ struct sp_bytetrack {
     struct list refound;
     struct list expired;
     struct sp_box expanded[SP_DETECTIONS_MAX];
+    struct sp_nearby nearby;
     double residual_x_px[SP_DETECTIONS_MAX], residual_y_px[SP_DETECTIONS_MAX];
     bool drop[SP_TRACKS_MAX], drop_lost[SP_TRACKS_MAX];
 };
@@ -180,10 +182,16 @@ static void associate(struct sp_bytetrack *t, const struct list *tracks,
     for (int c = 0; c < candidates->count; c++)
         t->expanded[c] = gate.margin > 0 ? sp_box_expand(&candidates->item[c].box, gate.margin)
                                          : candidates->item[c].box;
+    /* Boxes without overlap cost 1. */
+    bool overlapping = gate.limit < 1;
+    if (overlapping)
+        sp_nearby_set(&t->nearby, t->expanded, candidates->count);
     for (int r = 0; r < tracks->count; r++) {
         const struct track *track = &t->track[tracks->index[r]];
         struct sp_box box = gate.margin > 0 ? sp_box_expand(&track->box, gate.margin) : track->box;
-        for (int c = 0; c < candidates->count; c++) {
+        int count = overlapping ? sp_nearby_find(&t->nearby, &box, 1) : candidates->count;
+        for (int i = 0; i < count; i++) {
+            int c = overlapping ? t->nearby.found[i] : i;
             const struct sp_candidate *candidate = &candidates->item[c];
             if (candidate->class_id != track->class_id)
                 continue;

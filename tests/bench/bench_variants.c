@@ -4,14 +4,19 @@
  *
  * Feeds the frames 1, 1+EVERY, ... with their real time steps and prints one line: MOTA, IDF1,
  * HOTA, AssA and DetA in percent, ID switches, ids, ids that live under 0.5 s, and microseconds per
- * frame. NAME is a member of struct sp_adaptive_params. With OUT=FILE the rows are written too. */
+ * frame. NAME is a member of struct sp_adaptive_params. With OUT=FILE the rows are written too.
+ * IGNORE=FILE has what counts neither way, "frame,id,left,top,width,height,kind": of kind 1 people
+ * (eval/distractors.h), of kind 2 regions without labels, as in KITTI: a track's box is removed
+ * when half of it is in one and no person has it. */
 #include "base/clock.h"
 #include "command/track_input.h"
+#include "eval/boxes.h"
 #include "eval/distractors.h"
 #include "eval/tracks.h"
 #include "track/adaptive.h"
 #include "track/bytetrack.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +39,6 @@ static const struct {
     MEMBER(limit_tentative_long),
     MEMBER(limit_low),
     MEMBER(mahalanobis),
-    MEMBER(buffer),
-    MEMBER(buffer_wide),
     MEMBER(long_step_s),
     MEMBER(margin),
     MEMBER(keep_lost_s),
@@ -126,13 +129,91 @@ static int count_short(const struct sp_mot_rows *rows, double fps)
     return count;
 }
 
+/* ---- what counts neither way ---- */
+
+static int compare_ignored(const void *left, const void *right)
+{
+    const struct sp_mot_ignored *a = left, *b = right;
+    return a->frame < b->frame ? -1 : a->frame > b->frame;
+}
+
+/* Rows of kind 1 become distractors of the ground truth; the others are returned. */
+static struct sp_mot_ignored *read_ignored(struct sp_mot_rows *ground_truth, const char *path,
+                                           size_t *region_count)
+{
+    struct sp_mot_ignored *regions = NULL;
+    size_t room = 0;
+    char line[256];
+    FILE *file = fopen(path, "re");
+    *region_count = 0;
+    if (!file) {
+        perror(path);
+        exit(1);
+    }
+    while (fgets(line, sizeof line, file)) {
+        double v[7];
+        char *at = line;
+        for (int i = 0; i < 7; i++, at += *at == ',')
+            v[i] = strtod(at, &at);
+        struct sp_mot_ignored row = {.frame = (int)v[0],
+                                     .distractor = v[6] < 2,
+                                     .box = {v[2], v[3], v[2] + v[4], v[3] + v[5], 1, 0}};
+        struct sp_mot_ignored **list = row.distractor ? &ground_truth->ignored : &regions;
+        size_t *count = row.distractor ? &ground_truth->ignored_count : region_count;
+        if (row.distractor || *count == room) {
+            room += row.distractor ? 0 : 1024;
+            *list = realloc(*list, (row.distractor ? *count + 1 : room) * sizeof **list);
+            if (!*list)
+                exit(1);
+        }
+        (*list)[(*count)++] = row;
+    }
+    (void)fclose(file);
+    if (ground_truth->ignored_count > 0)
+        qsort(ground_truth->ignored, ground_truth->ignored_count, sizeof *ground_truth->ignored,
+              compare_ignored);
+    ground_truth->classes = true;
+    return regions;
+}
+
+static bool is_inside(const struct sp_detection *box, const struct sp_detection *region)
+{
+    double width = fmin(box->x2_px, region->x2_px) - fmax(box->x1_px, region->x1_px);
+    double height = fmin(box->y2_px, region->y2_px) - fmax(box->y1_px, region->y1_px);
+    return width > 0 && height > 0 &&
+           width * height >= 0.5 * (box->x2_px - box->x1_px) * (box->y2_px - box->y1_px);
+}
+
+static bool is_ignored(const struct sp_mot_row *row, const struct sp_mot_rows *ground_truth,
+                       const struct sp_mot_ignored *regions, size_t region_count)
+{
+    bool inside = false;
+    for (size_t i = 0; i < region_count && !inside; i++)
+        inside = regions[i].frame == row->frame && is_inside(&row->box, &regions[i].box);
+    for (size_t i = 0; i < ground_truth->count && inside; i++)
+        if (ground_truth->rows[i].frame == row->frame &&
+            sp_detection_iou(&ground_truth->rows[i].box, &row->box) >= 0.5)
+            inside = false;
+    return inside;
+}
+
+static void drop_in_regions(struct sp_mot_rows *rows, const struct sp_mot_rows *ground_truth,
+                            const struct sp_mot_ignored *regions, size_t region_count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        if (!is_ignored(&rows->rows[i], ground_truth, regions, region_count))
+            rows->rows[kept++] = rows->rows[i];
+    rows->count = kept;
+}
+
 int main(int argc, char **argv)
 {
     struct sp_tracker_params base;
     struct sp_adaptive_params params;
     struct sp_error err = {0};
     char path[] = "/tmp/bench_variants.XXXXXX";
-    const char *out_path = NULL;
+    const char *out_path = NULL, *ignore_path = NULL;
     const struct sp_tracker_type *type = &sp_adaptive_type;
     void *tracker;
     sp_tracker_params_default(&base);
@@ -140,6 +221,8 @@ int main(int argc, char **argv)
     for (int i = 5; i < argc; i++) {
         if (strncmp(argv[i], "OUT=", 4) == 0)
             out_path = argv[i] + 4;
+        else if (strncmp(argv[i], "IGNORE=", 7) == 0)
+            ignore_path = argv[i] + 7;
         else if (strcmp(argv[i], "bytetrack") == 0)
             type = &sp_bytetrack_type;
         else if (!set(&params, argv[i]))
@@ -170,9 +253,16 @@ int main(int argc, char **argv)
     int rc = sp_mot_rows_read(&rows, out_path ? out_path : path, false, &err);
     if (!out_path)
         (void)remove(path);
-    if (rc || sp_mot_rows_read(&ground_truth, argv[1], true, &err) ||
-        sp_mot_drop_distractors(&ground_truth, &rows, &removed, &err))
+    struct sp_mot_ignored *regions = NULL;
+    size_t region_count = 0;
+    if (rc || sp_mot_rows_read(&ground_truth, argv[1], true, &err))
         stop(&err);
+    if (ignore_path)
+        regions = read_ignored(&ground_truth, ignore_path, &region_count);
+    if (sp_mot_drop_distractors(&ground_truth, &rows, &removed, &err))
+        stop(&err);
+    drop_in_regions(&rows, &ground_truth, regions, region_count);
+    free(regions);
     keep_every(&ground_truth, every);
     if (sp_tracks_compare(&ground_truth, &rows, &r, &err))
         stop(&err);
