@@ -30,10 +30,12 @@ struct track {
     double observed[SP_ADAPTIVE_AXES]; /* the last box */
     double last_s;
     double confidence, confidence_sum;
+    double evidence;
     uint32_t id; /* 0 until confirmed */
     int class_id, hits;
     int detection; /* its index + 1, of this update */
-    unsigned gaps; /* sp_coasting_bit of every length since the last high-confidence box */
+    unsigned gaps; /* sp_coasting_bit of every length since the last
+                      high-confidence box */
     bool confirmed, was_confirmed, seen, returned;
 };
 
@@ -43,7 +45,7 @@ struct adaptive {
     struct sp_coasting coasting;
     struct track track[SP_TRACKS_MAX];
     int track_count;
-    double now_s;
+    double now_s, dt_s;
     bool begun, long_step;
     uint32_t last_id;
     /* Within one update. */
@@ -62,20 +64,24 @@ void sp_adaptive_params_default(struct sp_adaptive_params *own,
         .low = params->low_thresh,
         .high = params->high_thresh,
         .start = params->new_track_thresh,
-        .evidence = 1,
+        .evidence = 1.3,
+        .evidence_covered = 0.5,
         .limit_confirmed = 1 - params->match_thresh,
         .limit_tentative = 1 - params->unconfirmed_match_thresh,
         .limit_tentative_long = 0.1,
-        .limit_low = 1 - params->second_match_thresh,
-        .mahalanobis = 0.3,
+        .limit_low = 0.6,
+        .limit_again = 0.3,
+        .mahalanobis = 0.2,
         .long_step_s = 0.05,
-        .margin = 0.3,
+        .margin = 0.4,
+        .decay_s = 8,
         .keep_lost_s = params->buffer_frames / 30,
+        .keep_again_s = params->buffer_frames / 10,
         .keep_tentative_s = 0.1,
-        .low_lost_s = 0.5,
-        .birth_iou = 0.4,
-        .rejoin_heights = 0.6,
-        .blend = 0.3,
+        .low_lost_s = 0.1,
+        .birth_iou = 0.6,
+        .rejoin_heights = 0.45,
+        .blend = 0.2,
         .coast_share = 0.55,
     };
 }
@@ -154,14 +160,21 @@ static double plain_iou(const double *a, const double *b)
     return overlap(a, b, none);
 }
 
-/* By what both boxes of a pair grow: after a long step, by the track's uncertainty. */
+static bool is_lost(const struct adaptive *t, const struct track *track)
+{
+    return t->now_s - track->last_s > 1.5 * t->dt_s + SLACK_S;
+}
+
+/* By what both boxes of a pair grow: after a long step, by the uncertainty of a
+ * track that was seen before it. That of a lost one would reach any box. */
 static void margins(const struct adaptive *t, const struct track *track, double grow[2])
 {
     const struct sp_adaptive_filter *f = &track->filter;
+    bool grows = t->long_step && !is_lost(t, track);
     for (int k = 0; k < 2; k++)
-        grow[k] = t->long_step ? fmin(t->params.margin * sqrt(f->pp[k]),
-                                      MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1))
-                               : 0;
+        grow[k] = grows ? fmin(t->params.margin * sqrt(f->pp[k]),
+                               MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1))
+                        : 0;
 }
 
 static double similarity(const struct adaptive *t, const struct track *track, const double *box,
@@ -190,6 +203,27 @@ static int class_of(const struct track *track)
     return track->confidence_sum >= SURE_CONFIDENCE * track->hits;
 }
 
+/* The greatest share of the box that a confirmed track in view covers. */
+static double covered(const struct adaptive *t, const struct track *own, const double *box)
+{
+    double most = 0;
+    for (int i = 0; i < t->track_count; i++) {
+        const struct track *other = &t->track[i];
+        if (other == own || other->class_id != own->class_id || !other->was_confirmed ||
+            (!other->seen && is_lost(t, other)))
+            continue;
+        double part = 1;
+        for (int k = 0; k < 2; k++) {
+            const double *x = other->filter.x;
+            double low = fmax(x[k] - x[2 + k] / 2, box[k] - box[2 + k] / 2);
+            double high = fmin(x[k] + x[2 + k] / 2, box[k] + box[2 + k] / 2);
+            part *= fmax(high - low, 0) / fmax(box[2 + k], 1e-9);
+        }
+        most = fmax(most, part);
+    }
+    return most;
+}
+
 static void take(struct adaptive *t, struct track *track, const struct sp_candidate *c, bool high)
 {
     double box[SP_ADAPTIVE_AXES];
@@ -199,6 +233,9 @@ static void take(struct adaptive *t, struct track *track, const struct sp_candid
                         plain_iou(track->filter.x, box) >= RECOVERED_IOU);
         track->gaps = 0;
     }
+    if (!track->confirmed)
+        track->evidence += c->confidence * plain_iou(track->filter.x, box) *
+                           (1 - t->params.evidence_covered * covered(t, track, box));
     sp_adaptive_filter_update(&track->filter, box);
     memcpy(track->observed, box, sizeof box);
     track->last_s = t->now_s;
@@ -207,7 +244,7 @@ static void take(struct adaptive *t, struct track *track, const struct sp_candid
     track->confidence_sum += c->confidence;
     track->detection = 1 + c->detection;
     track->seen = true;
-    if (track->confidence_sum >= t->params.evidence)
+    if (track->evidence >= t->params.evidence)
         track->confirmed = true;
 }
 
@@ -221,7 +258,8 @@ static void take_all(struct adaptive *t, struct sp_candidate_list *list, bool hi
     sp_candidates_drop_matched(list, row_of_column);
 }
 
-/* The pairs of t->row and `list` whose value exceeds the limit. weigh: by confidence. */
+/* The pairs of t->row and `list` whose value exceeds the limit. weigh: by
+ * confidence. */
 static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, double limit,
                       bool weigh)
 {
@@ -266,7 +304,7 @@ static void choose_rows(struct adaptive *t, bool confirmed, double unseen_max_s)
 static void match_high(struct adaptive *t)
 {
     const struct sp_adaptive_params *p = &t->params;
-    choose_rows(t, true, INFINITY);
+    choose_rows(t, true, p->keep_lost_s + t->dt_s);
     add_pairs(t, &t->seen.high, p->limit_confirmed, true);
     take_all(t, &t->seen.high, true);
     choose_rows(t, false, INFINITY);
@@ -274,7 +312,8 @@ static void match_high(struct adaptive *t)
     take_all(t, &t->seen.high, true);
 }
 
-/* The camera's own motion: what the boxes moved in common, beyond their predictions. */
+/* The camera's own motion: what the boxes moved in common, beyond their
+ * predictions. */
 static void follow_camera(struct adaptive *t, double dt_s)
 {
     const int *column_of_row, *row_of_column;
@@ -322,12 +361,29 @@ static double rejoin_gain(const struct adaptive *t, const struct track *track, c
            REJOIN_LOG_WEIGHT * ratio;
 }
 
-static void rejoin(struct adaptive *t)
+/* A track lost for long: only a box where it is predicted, of its size. */
+static double again_gain(const struct adaptive *t, const struct track *track, const double *box)
+{
+    double height = track->filter.x[SP_ADAPTIVE_H];
+    return plain_iou(box, track->filter.x) * fmin(height, box[SP_ADAPTIVE_H]) /
+               fmax(height, box[SP_ADAPTIVE_H]) -
+           t->params.limit_again;
+}
+
+/* Tracks of at least HITS_MIN boxes take what is left: those lost for at least
+ * from_s, less than to_s. */
+static void take_left(struct adaptive *t, double from_s, double to_s,
+                      double (*gain_of)(const struct adaptive *, const struct track *,
+                                        const double *))
 {
     t->row_count = 0;
-    for (int i = 0; i < t->track_count; i++)
-        if (!t->track[i].seen && t->track[i].confirmed && t->track[i].hits >= HITS_MIN)
+    for (int i = 0; i < t->track_count; i++) {
+        const struct track *track = &t->track[i];
+        double lost_s = t->now_s - track->last_s;
+        if (!track->seen && track->confirmed && track->hits >= HITS_MIN && lost_s > from_s &&
+            lost_s <= to_s)
             t->row[t->row_count++] = i;
+    }
     sp_assign_begin(t->assign, t->row_count, t->seen.high.count, 0);
     for (int r = 0; r < t->row_count; r++)
         for (int c = 0; c < t->seen.high.count; c++) {
@@ -337,7 +393,7 @@ static void rejoin(struct adaptive *t)
                 continue;
             double box[SP_ADAPTIVE_AXES];
             box_of(item, box);
-            double gain = rejoin_gain(t, track, box);
+            double gain = gain_of(t, track, box);
             if (gain > 0)
                 sp_assign_add(t->assign, r, c, -gain);
         }
@@ -352,7 +408,8 @@ static void drop_old(struct adaptive *t, double dt_s)
     int kept = 0;
     for (int i = 0; i < t->track_count; i++) {
         struct track *track = &t->track[i];
-        double keep_s = track->confirmed ? t->params.keep_lost_s : tentative_s;
+        double lost_s = fmax(t->params.keep_lost_s, t->params.keep_again_s);
+        double keep_s = track->confirmed ? lost_s : tentative_s;
         if (t->now_s - track->last_s <= keep_s + SLACK_S) {
             if (kept != i)
                 t->track[kept] = *track;
@@ -398,6 +455,7 @@ static void start_tracks(struct adaptive *t)
             .last_s = t->now_s,
             .confidence = item->confidence,
             .confidence_sum = item->confidence,
+            .evidence = item->confidence,
             .class_id = item->class_id,
             .hits = 1,
             .detection = 1 + item->detection,
@@ -465,7 +523,9 @@ static void predict_all(struct adaptive *t, double dt_s)
         track->seen = false;
         track->detection = 0;
         track->was_confirmed = track->confirmed;
-        sp_adaptive_filter_predict(&track->filter, dt_s, t->now_s - track->last_s > DECAY_AFTER_S);
+        sp_adaptive_filter_predict(&track->filter, dt_s,
+                                   t->now_s - track->last_s > DECAY_AFTER_S ? t->params.decay_s
+                                                                            : INFINITY);
     }
 }
 
@@ -480,8 +540,10 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
         dt_s = 0;
     }
     t->now_s += dt_s;
+    t->dt_s = dt_s;
     t->long_step = dt_s > t->params.long_step_s;
-    /* The bands are open at both ends; here a confidence equal to a threshold belongs above it. */
+    /* The bands are open at both ends; here a confidence equal to a threshold
+     * belongs above it. */
     sp_candidates_take(&t->seen, in->detections, in->detection_count, nextafter(t->params.high, 0),
                        nextafter(t->params.low, 0));
     predict_all(t, dt_s);
@@ -491,8 +553,10 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
     choose_rows(t, true, t->params.low_lost_s + dt_s + SLACK_S);
     add_pairs(t, &t->seen.low, t->params.limit_low, false);
     take_all(t, &t->seen.low, false);
+    double keep_s = t->params.keep_lost_s + dt_s;
     if (t->params.rejoin_heights > 0)
-        rejoin(t);
+        take_left(t, -INFINITY, keep_s, rejoin_gain);
+    take_left(t, keep_s, INFINITY, again_gain);
     drop_old(t, dt_s);
     start_tracks(t);
     t->begun = true;

@@ -9,7 +9,6 @@ static const double VELOCITY_WALK[] = {0.80, 0.80, 0.05, 0.10};
 static const double VELOCITY_START[] = {1.20, 1.20, 0.10, 0.20};
 static const double POSITION_SD = 0.08;
 static const double MEASURED_SD[] = {0.08 * 0.6, 0.08, 0.05 * 0.6, 0.05};
-static const double DECAY_S = 1;
 static const double SIZE_MIN_PX = 2;
 
 static double square(double x)
@@ -38,11 +37,11 @@ void sp_adaptive_filter_init(struct sp_adaptive_filter *filter, const double box
     }
 }
 
-void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, bool decays)
+void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, double decay_s)
 {
     double height = fmax(filter->x[SP_ADAPTIVE_H], 1);
-    if (decays) {
-        double kept = exp(-dt_s / DECAY_S);
+    if (isfinite(decay_s)) {
+        double kept = exp(-dt_s / decay_s);
         filter->v[SP_ADAPTIVE_CX] *= kept;
         filter->v[SP_ADAPTIVE_CY] *= kept;
         filter->v[SP_ADAPTIVE_W] = filter->v[SP_ADAPTIVE_H] = 0;

@@ -3,8 +3,6 @@
  * same at every frame rate. Plain values. */
 #pragma once
 
-#include <stdbool.h>
-
 enum { SP_ADAPTIVE_CX, SP_ADAPTIVE_CY, SP_ADAPTIVE_W, SP_ADAPTIVE_H, SP_ADAPTIVE_AXES };
 
 struct sp_adaptive_filter {
@@ -16,8 +14,9 @@ struct sp_adaptive_filter {
 
 void sp_adaptive_filter_init(struct sp_adaptive_filter *filter, const double box[SP_ADAPTIVE_AXES]);
 
-/* decays: the object was not seen for a while, so its velocity decays and its size is constant. */
-void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, bool decays);
+/* decay_s: time in which the velocity decays to 1/e; the size is constant then. INFINITY: the
+ * object was seen just now, so position and size go on as before. */
+void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, double decay_s);
 
 void sp_adaptive_filter_update(struct sp_adaptive_filter *filter,
                                const double box[SP_ADAPTIVE_AXES]);
