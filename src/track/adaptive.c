@@ -1,6 +1,7 @@
 #include "track/adaptive.h"
 
 #include "base/assign.h"
+#include "track/adaptive_box.h"
 #include "track/adaptive_filter.h"
 #include "track/candidates.h"
 #include "track/coasting.h"
@@ -23,6 +24,7 @@ static const double DECAY_AFTER_S = 0.15;
 static const int HITS_MIN = 5; /* of a track that coasts or is joined again */
 static const double REJOIN_GATE = 1.5, REJOIN_LOG_HEIGHT = 0.35, REJOIN_LOG_WEIGHT = 2.5;
 static const double RECOVERED_IOU = 0.5;
+static const double LOW_PRIOR = 0.7, LOW_PRIOR_EVENTS = 4, LOW_EVENTS_MAX = 60;
 static const double SURE_CONFIDENCE = 0.7; /* mean, of the better class of tracks */
 
 struct track {
@@ -37,12 +39,14 @@ struct track {
     unsigned gaps; /* sp_coasting_bit of every length since the last
                       high-confidence box */
     bool confirmed, was_confirmed, seen, returned;
+    bool low; /* low-confidence boxes since the last high-confidence one */
 };
 
 struct adaptive {
     struct sp_adaptive_params params;
     struct sp_assign *assign;
     struct sp_coasting coasting;
+    double low_recovered, low_ended; /* of tracks that took low-confidence boxes */
     struct track track[SP_TRACKS_MAX];
     int track_count;
     double now_s, dt_s;
@@ -79,6 +83,8 @@ void sp_adaptive_params_default(struct sp_adaptive_params *own,
         .keep_again_s = params->buffer_frames / 10,
         .keep_tentative_s = 0.1,
         .low_lost_s = 0.1,
+        .low_right_s = 0.5,
+        .low_share = 0.88,
         .birth_iou = 0.6,
         .rejoin_heights = 0.45,
         .blend = 0.2,
@@ -98,6 +104,8 @@ int sp_adaptive_open(void **out, const struct sp_adaptive_params *params, struct
     }
     t->params = *params;
     sp_coasting_init(&t->coasting);
+    t->low_recovered = LOW_PRIOR * LOW_PRIOR_EVENTS;
+    t->low_ended = LOW_PRIOR_EVENTS;
     *out = t;
     return SP_OK;
 }
@@ -116,49 +124,7 @@ static void close_tracker(void *tracker)
     free(t);
 }
 
-/* ---- boxes ---- */
-
-static void box_of(const struct sp_candidate *c, double box[SP_ADAPTIVE_AXES])
-{
-    box[SP_ADAPTIVE_CX] = c->box.x1_px + c->width_px / 2;
-    box[SP_ADAPTIVE_CY] = c->box.y1_px + c->height_px / 2;
-    box[SP_ADAPTIVE_W] = c->width_px;
-    box[SP_ADAPTIVE_H] = c->height_px;
-}
-
-static struct sp_box box_from(const double box[SP_ADAPTIVE_AXES])
-{
-    return (struct sp_box){
-        .x1_px = box[SP_ADAPTIVE_CX] - box[SP_ADAPTIVE_W] / 2,
-        .y1_px = box[SP_ADAPTIVE_CY] - box[SP_ADAPTIVE_H] / 2,
-        .x2_px = box[SP_ADAPTIVE_CX] + box[SP_ADAPTIVE_W] / 2,
-        .y2_px = box[SP_ADAPTIVE_CY] + box[SP_ADAPTIVE_H] / 2,
-    };
-}
-
-/* IoU of two boxes (cx, cy, w, h) that grow by this on every side. */
-static double overlap(const double *a, const double *b, const double grow[2])
-{
-    double both = 1, area_a = 1, area_b = 1;
-    for (int k = 0; k < 2; k++) {
-        double size_a = a[2 + k] + 2 * grow[k], size_b = b[2 + k] + 2 * grow[k];
-        double low_a = a[k] - size_a / 2, low_b = b[k] - size_b / 2;
-        double high_a = a[k] + size_a / 2, high_b = b[k] + size_b / 2;
-        double low = low_a > low_b ? low_a : low_b, high = high_a < high_b ? high_a : high_b;
-        if (!(high > low))
-            return 0;
-        both *= high - low;
-        area_a *= size_a;
-        area_b *= size_b;
-    }
-    return both / fmax(area_a + area_b - both, 1e-9);
-}
-
-static double plain_iou(const double *a, const double *b)
-{
-    static const double none[2] = {0, 0};
-    return overlap(a, b, none);
-}
+/* ---- similarity ---- */
 
 static bool is_lost(const struct adaptive *t, const struct track *track)
 {
@@ -181,7 +147,7 @@ static double similarity(const struct adaptive *t, const struct track *track, co
                          const double grow[2])
 {
     const struct sp_adaptive_filter *f = &track->filter;
-    double value = overlap(f->x, box, grow);
+    double value = sp_adaptive_box_overlap(f->x, box, grow);
     if (!(value > 0))
         return 0;
     value *= fmin(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]) /
@@ -212,30 +178,49 @@ static double covered(const struct adaptive *t, const struct track *own, const d
         if (other == own || other->class_id != own->class_id || !other->was_confirmed ||
             (!other->seen && is_lost(t, other)))
             continue;
-        double part = 1;
-        for (int k = 0; k < 2; k++) {
-            const double *x = other->filter.x;
-            double low = fmax(x[k] - x[2 + k] / 2, box[k] - box[2 + k] / 2);
-            double high = fmin(x[k] + x[2 + k] / 2, box[k] + box[2 + k] / 2);
-            part *= fmax(high - low, 0) / fmax(box[2 + k], 1e-9);
-        }
-        most = fmax(most, part);
+        most = fmax(most, sp_adaptive_box_cover(other->filter.x, box));
     }
     return most;
+}
+
+/* A track that took low-confidence boxes has a high-confidence one again, or is forgotten. */
+static void end_low(struct adaptive *t, struct track *track, bool recovered)
+{
+    if (!track->low)
+        return;
+    track->low = false;
+    t->low_recovered += recovered;
+    t->low_ended += 1;
+    if (t->low_ended > LOW_EVENTS_MAX) {
+        t->low_recovered /= 2;
+        t->low_ended /= 2;
+    }
+}
+
+/* For how long a lost track takes low-confidence boxes: longer on a camera where nearly all tracks
+ * that did were right. */
+static double low_lost_s(const struct adaptive *t)
+{
+    bool right = t->low_recovered >= t->params.low_share * t->low_ended;
+    return right ? t->params.low_right_s : t->params.low_lost_s;
 }
 
 static void take(struct adaptive *t, struct track *track, const struct sp_candidate *c, bool high)
 {
     double box[SP_ADAPTIVE_AXES];
-    box_of(c, box);
+    sp_adaptive_box_of(c, box);
+    double iou = sp_adaptive_box_iou(track->filter.x, box);
     if (high && track->gaps) {
-        sp_coasting_end(&t->coasting, class_of(track), track->gaps,
-                        plain_iou(track->filter.x, box) >= RECOVERED_IOU);
+        sp_coasting_end(&t->coasting, class_of(track), track->gaps, iou >= RECOVERED_IOU);
         track->gaps = 0;
     }
+    if (high)
+        end_low(t, track, iou >= RECOVERED_IOU);
+    else
+        track->low = true;
     if (!track->confirmed)
-        track->evidence += c->confidence * plain_iou(track->filter.x, box) *
-                           (1 - t->params.evidence_covered * covered(t, track, box));
+        track->evidence +=
+            c->confidence * iou * (1 - t->params.evidence_covered * covered(t, track, box));
     sp_adaptive_filter_update(&track->filter, box);
     memcpy(track->observed, box, sizeof box);
     track->last_s = t->now_s;
@@ -273,14 +258,14 @@ static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, 
         const struct track *track = &t->track[t->row[r]];
         double grow[2];
         margins(t, track, grow);
-        struct sp_box reach = box_from(track->filter.x);
+        struct sp_box reach = sp_adaptive_box_corners(track->filter.x);
         int count = sp_nearby_find(&t->nearby, &reach, 2 * fmax(grow[0], grow[1]));
         for (int i = 0; i < count; i++) {
             const struct sp_candidate *item = &list->item[t->nearby.found[i]];
             if (item->class_id != track->class_id)
                 continue;
             double box[SP_ADAPTIVE_AXES];
-            box_of(item, box);
+            sp_adaptive_box_of(item, box);
             double value = similarity(t, track, box, grow);
             if (weigh)
                 value *= item->confidence;
@@ -328,7 +313,7 @@ static void follow_camera(struct adaptive *t, double dt_s)
         if (column_of_row[r] < 0)
             continue;
         double box[SP_ADAPTIVE_AXES];
-        box_of(&t->seen.high.item[column_of_row[r]], box);
+        sp_adaptive_box_of(&t->seen.high.item[column_of_row[r]], box);
         for (int k = 0; k < 2; k++)
             t->residual[k][count] = box[k] - t->track[t->row[r]].filter.x[k];
         count++;
@@ -365,7 +350,7 @@ static double rejoin_gain(const struct adaptive *t, const struct track *track, c
 static double again_gain(const struct adaptive *t, const struct track *track, const double *box)
 {
     double height = track->filter.x[SP_ADAPTIVE_H];
-    return plain_iou(box, track->filter.x) * fmin(height, box[SP_ADAPTIVE_H]) /
+    return sp_adaptive_box_iou(box, track->filter.x) * fmin(height, box[SP_ADAPTIVE_H]) /
                fmax(height, box[SP_ADAPTIVE_H]) -
            t->params.limit_again;
 }
@@ -392,7 +377,7 @@ static void take_left(struct adaptive *t, double from_s, double to_s,
             if (item->class_id != track->class_id || item->confidence < t->params.start)
                 continue;
             double box[SP_ADAPTIVE_AXES];
-            box_of(item, box);
+            sp_adaptive_box_of(item, box);
             double gain = gain_of(t, track, box);
             if (gain > 0)
                 sp_assign_add(t->assign, r, c, -gain);
@@ -414,8 +399,10 @@ static void drop_old(struct adaptive *t, double dt_s)
             if (kept != i)
                 t->track[kept] = *track;
             kept++;
-        } else if (track->confirmed && track->gaps) {
-            sp_coasting_end(&t->coasting, class_of(track), track->gaps, false);
+        } else if (track->confirmed) {
+            end_low(t, track, false);
+            if (track->gaps)
+                sp_coasting_end(&t->coasting, class_of(track), track->gaps, false);
         }
     }
     t->track_count = kept;
@@ -436,7 +423,7 @@ static bool is_taken(const struct adaptive *t, const double *box, int class_id, 
 {
     for (int i = 0; i < count; i++)
         if (t->track[i].seen && t->track[i].class_id == class_id &&
-            plain_iou(box, t->track[i].filter.x) >= t->params.birth_iou)
+            sp_adaptive_box_iou(box, t->track[i].filter.x) >= t->params.birth_iou)
             return true;
     return false;
 }
@@ -447,7 +434,7 @@ static void start_tracks(struct adaptive *t)
     for (int c = 0; c < t->seen.high.count; c++) {
         const struct sp_candidate *item = &t->seen.high.item[c];
         double box[SP_ADAPTIVE_AXES];
-        box_of(item, box);
+        sp_adaptive_box_of(item, box);
         if (item->confidence < t->params.start || is_taken(t, box, item->class_id, before))
             continue;
         struct track *track = room(t);
@@ -550,7 +537,7 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
     if (t->long_step)
         follow_camera(t, dt_s);
     match_high(t);
-    choose_rows(t, true, t->params.low_lost_s + dt_s + SLACK_S);
+    choose_rows(t, true, low_lost_s(t) + dt_s + SLACK_S);
     add_pairs(t, &t->seen.low, t->params.limit_low, false);
     take_all(t, &t->seen.low, false);
     double keep_s = t->params.keep_lost_s + dt_s;

@@ -48,6 +48,8 @@ static const struct {
     MEMBER(keep_again_s),
     MEMBER(keep_tentative_s),
     MEMBER(low_lost_s),
+    MEMBER(low_right_s),
+    MEMBER(low_share),
     MEMBER(birth_iou),
     MEMBER(rejoin_heights),
     MEMBER(blend),
