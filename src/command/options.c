@@ -54,6 +54,8 @@ const struct sp_option_row sp_option_table[] = {
      "labels to measure against: tune: a folder with CAMERA.txt of MOT rows; track: a file of MOT "
      "rows, or a folder of sequences",
      SP_OPTION_WORD, SP_TAKES_TUNE | SP_TAKES_COMPARE, INTO(ground_truth), .former = "--truth"},
+    {"--explain", NULL, "ID", "print why a track began, was lost and found, and ended",
+     SP_OPTION_COUNT, SP_TAKES_EXPLAIN, INTO(explain)},
     {"--compare", NULL, "A,B", "names of trackers to compare, as in TRACKER", SP_OPTION_WORD,
      SP_TAKES_COMPARE, INTO(compare)},
     {"--capacity", NULL, NULL, "only measure how many cameras the current settings can serve",

@@ -27,6 +27,7 @@ enum sp_option_bits {
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
     SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
     SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
+    SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
 };
 
 struct sp_command_usage {
@@ -63,6 +64,7 @@ struct sp_options {
     bool capacity;            /* --capacity */
     const char *ground_truth; /* --ground-truth, or NULL */
     const char *compare;      /* --compare, or NULL */
+    int64_t explain;          /* --explain; 0: not given */
     const char *calibrate[SP_CAMERAS_MAX];
     int calibrate_count;
 };

@@ -20,6 +20,7 @@ struct task {
     struct sp_timestep step;
     int every; /* FRAME_SKIP */
     bool warned;
+    uint64_t sequence; /* of the update */
     struct sp_track tracks[SP_TRACKS_MAX];
 };
 
@@ -57,6 +58,7 @@ static void update(struct task *task, uint64_t sequence, const struct sp_track_i
                (unsigned long long)sequence + 1, count, SP_DETECTIONS_MAX);
     }
     double dt_frames = sp_timestep_next(&task->step, sequence, frame ? frame->pts_us : 0);
+    task->sequence = sequence;
     int64_t start_us = sp_clock_us();
     size_t tracks = sp_tracker_update(task->tracker, detections, count, dt_frames, task->tracks);
     task->run->update_us += sp_clock_us() - start_us;
@@ -126,6 +128,12 @@ static void prepare(struct task *task, struct sp_tracker_params *params)
     };
 }
 
+static void explain(void *user, const struct sp_track_explanation *explanation)
+{
+    const struct task *task = user;
+    task->run->explain(task->run->user, task->sequence, explanation);
+}
+
 int sp_track_run(struct sp_track_run *run, struct sp_error *err)
 {
     struct sp_tracker_params params;
@@ -137,6 +145,8 @@ int sp_track_run(struct sp_track_run *run, struct sp_error *err)
     task->input = run->input;
     prepare(task, &params);
     int rc = sp_tracker_open(&task->tracker, &params, err);
+    if (rc == SP_OK && run->explain)
+        rc = sp_tracker_explain(task->tracker, explain, task, err);
     if (rc == SP_OK) {
         sp_tracker_set_frame_rate(task->tracker, run->input->is_results_log ? task->step.frame_rate
                                                                             : run->frame_rate);

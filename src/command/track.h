@@ -21,6 +21,7 @@
 #include "command/track_input.h"
 #include "config/settings.h"
 #include "track.h"
+#include "track/explain.h"
 
 /* The tracker over all frames of `input`, in memory. */
 struct sp_track_run {
@@ -30,6 +31,8 @@ struct sp_track_run {
     /* The tracks of a frame, by rising sequence. */
     void (*take)(void *user, uint64_t sequence, const struct sp_track *tracks, size_t count);
     void *user;
+    /* NULL, or as in track/explain.h, before take(); SP_ERR_INVALID where the tracker cannot. */
+    void (*explain)(void *user, uint64_t sequence, const struct sp_track_explanation *explanation);
     uint64_t updates;  /* result: frames tracked */
     int64_t update_us; /* result: the tracker's time */
 };

@@ -1,11 +1,6 @@
 #include "track/adaptive.h"
 
-#include "base/assign.h"
-#include "track/adaptive_box.h"
-#include "track/adaptive_filter.h"
-#include "track/candidates.h"
-#include "track/coasting.h"
-#include "track/nearby.h"
+#include "track/adaptive_state.h"
 #include "track/shift.h"
 
 #include <assert.h>
@@ -16,8 +11,6 @@
 static_assert((int)SP_TRACKS_MAX >= (int)SP_DETECTIONS_MAX, "every detection can be a track");
 
 static const double SLACK_S = 1e-6;
-static const double MAHALANOBIS_SCALE = 6;
-static const double MARGIN_MAX_HEIGHTS = 0.5;
 static const int SHIFT_PAIRS_MIN = 4;
 static const double SHIFT_SCATTER = 3;
 static const double DECAY_AFTER_S = 0.15;
@@ -26,40 +19,6 @@ static const double REJOIN_GATE = 1.5, REJOIN_LOG_HEIGHT = 0.35, REJOIN_LOG_WEIG
 static const double RECOVERED_IOU = 0.5;
 static const double LOW_PRIOR = 0.7, LOW_PRIOR_EVENTS = 4, LOW_EVENTS_MAX = 60;
 static const double SURE_CONFIDENCE = 0.7; /* mean, of the better class of tracks */
-
-struct track {
-    struct sp_adaptive_filter filter;
-    double observed[SP_ADAPTIVE_AXES]; /* the last box */
-    double last_s;
-    double confidence, confidence_sum;
-    double evidence;
-    uint32_t id; /* 0 until confirmed */
-    int class_id, hits;
-    int detection; /* its index + 1, of this update */
-    unsigned gaps; /* sp_coasting_bit of every length since the last
-                      high-confidence box */
-    bool confirmed, was_confirmed, seen, returned;
-    bool low; /* low-confidence boxes since the last high-confidence one */
-};
-
-struct adaptive {
-    struct sp_adaptive_params params;
-    struct sp_assign *assign;
-    struct sp_coasting coasting;
-    double low_recovered, low_ended; /* of tracks that took low-confidence boxes */
-    struct track track[SP_TRACKS_MAX];
-    int track_count;
-    double now_s, dt_s;
-    bool begun, long_step;
-    uint32_t last_id;
-    /* Within one update. */
-    struct sp_candidates seen;
-    int row[SP_TRACKS_MAX];
-    int row_count;
-    double residual[2][SP_DETECTIONS_MAX];
-    struct sp_nearby nearby;
-    struct sp_box boxes[SP_DETECTIONS_MAX];
-};
 
 void sp_adaptive_params_default(struct sp_adaptive_params *own,
                                 const struct sp_tracker_params *params)
@@ -94,7 +53,7 @@ void sp_adaptive_params_default(struct sp_adaptive_params *own,
 
 int sp_adaptive_open(void **out, const struct sp_adaptive_params *params, struct sp_error *err)
 {
-    struct adaptive *t = calloc(1, sizeof *t);
+    struct sp_adaptive *t = calloc(1, sizeof *t);
     if (!t)
         return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
     int rc = sp_assign_open(&t->assign, SP_TRACKS_MAX, SP_DETECTIONS_MAX, err);
@@ -119,64 +78,27 @@ static int open_default(void **out, const struct sp_tracker_params *params, stru
 
 static void close_tracker(void *tracker)
 {
-    struct adaptive *t = tracker;
+    struct sp_adaptive *t = tracker;
     sp_assign_close(t->assign);
     free(t);
 }
 
-/* ---- similarity ---- */
-
-static bool is_lost(const struct adaptive *t, const struct track *track)
-{
-    return t->now_s - track->last_s > 1.5 * t->dt_s + SLACK_S;
-}
-
-/* By what both boxes of a pair grow: after a long step, by the uncertainty of a
- * track that was seen before it. That of a lost one would reach any box. */
-static void margins(const struct adaptive *t, const struct track *track, double grow[2])
-{
-    const struct sp_adaptive_filter *f = &track->filter;
-    bool grows = t->long_step && !is_lost(t, track);
-    for (int k = 0; k < 2; k++)
-        grow[k] = grows ? fmin(t->params.margin * sqrt(f->pp[k]),
-                               MARGIN_MAX_HEIGHTS * fmax(f->x[SP_ADAPTIVE_H], 1))
-                        : 0;
-}
-
-static double similarity(const struct adaptive *t, const struct track *track, const double *box,
-                         const double grow[2])
-{
-    const struct sp_adaptive_filter *f = &track->filter;
-    double value = sp_adaptive_box_overlap(f->x, box, grow);
-    if (!(value > 0))
-        return 0;
-    value *= fmin(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]) /
-             fmax(f->x[SP_ADAPTIVE_H], box[SP_ADAPTIVE_H]);
-    double noise[SP_ADAPTIVE_AXES], distance = 0;
-    static const double weight[SP_ADAPTIVE_AXES] = {1, 1, 0, 0.5};
-    sp_adaptive_measurement(f->x[SP_ADAPTIVE_H], noise);
-    for (int k = 0; k < SP_ADAPTIVE_AXES; k++) {
-        double d = box[k] - f->x[k];
-        distance += weight[k] * d * d / (f->pp[k] + noise[k]);
-    }
-    return value + t->params.mahalanobis * (exp(-distance / MAHALANOBIS_SCALE) - 0.5);
-}
-
 /* ---- association ---- */
 
-static int class_of(const struct track *track)
+static int class_of(const struct sp_adaptive_track *track)
 {
     return track->confidence_sum >= SURE_CONFIDENCE * track->hits;
 }
 
 /* The greatest share of the box that a confirmed track in view covers. */
-static double covered(const struct adaptive *t, const struct track *own, const double *box)
+static double covered(const struct sp_adaptive *t, const struct sp_adaptive_track *own,
+                      const double *box)
 {
     double most = 0;
     for (int i = 0; i < t->track_count; i++) {
-        const struct track *other = &t->track[i];
+        const struct sp_adaptive_track *other = &t->track[i];
         if (other == own || other->class_id != own->class_id || !other->was_confirmed ||
-            (!other->seen && is_lost(t, other)))
+            (!other->seen && sp_adaptive_is_lost(t, other)))
             continue;
         most = fmax(most, sp_adaptive_box_cover(other->filter.x, box));
     }
@@ -184,7 +106,7 @@ static double covered(const struct adaptive *t, const struct track *own, const d
 }
 
 /* A track that took low-confidence boxes has a high-confidence one again, or is forgotten. */
-static void end_low(struct adaptive *t, struct track *track, bool recovered)
+static void end_low(struct sp_adaptive *t, struct sp_adaptive_track *track, bool recovered)
 {
     if (!track->low)
         return;
@@ -199,17 +121,22 @@ static void end_low(struct adaptive *t, struct track *track, bool recovered)
 
 /* For how long a lost track takes low-confidence boxes: longer on a camera where nearly all tracks
  * that did were right. */
-static double low_lost_s(const struct adaptive *t)
+static double low_lost_s(const struct sp_adaptive *t)
 {
     bool right = t->low_recovered >= t->params.low_share * t->low_ended;
     return right ? t->params.low_right_s : t->params.low_lost_s;
 }
 
-static void take(struct adaptive *t, struct track *track, const struct sp_candidate *c, bool high)
+static void take(struct sp_adaptive *t, struct sp_adaptive_track *track,
+                 const struct sp_candidate *c, enum sp_track_association by)
 {
     double box[SP_ADAPTIVE_AXES];
     sp_adaptive_box_of(c, box);
     double iou = sp_adaptive_box_iou(track->filter.x, box);
+    bool high = by != SP_TRACK_BY_LOW_CONFIDENCE;
+    track->gap_s = t->now_s - track->last_s;
+    track->taken_iou = iou;
+    track->taken_by = by;
     if (high && track->gaps) {
         sp_coasting_end(&t->coasting, class_of(track), track->gaps, iou >= RECOVERED_IOU);
         track->gaps = 0;
@@ -233,19 +160,20 @@ static void take(struct adaptive *t, struct track *track, const struct sp_candid
         track->confirmed = true;
 }
 
-static void take_all(struct adaptive *t, struct sp_candidate_list *list, bool high)
+static void take_all(struct sp_adaptive *t, struct sp_candidate_list *list,
+                     enum sp_track_association by)
 {
     const int *column_of_row, *row_of_column;
     sp_assign_solve(t->assign, &column_of_row, &row_of_column);
     for (int r = 0; r < t->row_count; r++)
         if (column_of_row[r] >= 0)
-            take(t, &t->track[t->row[r]], &list->item[column_of_row[r]], high);
+            take(t, &t->track[t->row[r]], &list->item[column_of_row[r]], by);
     sp_candidates_drop_matched(list, row_of_column);
 }
 
 /* The pairs of t->row and `list` whose value exceeds the limit. weigh: by
  * confidence. */
-static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, double limit,
+static void add_pairs(struct sp_adaptive *t, const struct sp_candidate_list *list, double limit,
                       bool weigh)
 {
     sp_assign_begin(t->assign, t->row_count, list->count, 0);
@@ -255,9 +183,10 @@ static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, 
         t->boxes[c] = list->item[c].box;
     sp_nearby_set(&t->nearby, t->boxes, list->count);
     for (int r = 0; r < t->row_count; r++) {
-        const struct track *track = &t->track[t->row[r]];
+        const struct sp_adaptive_track *track = &t->track[t->row[r]];
         double grow[2];
-        margins(t, track, grow);
+        struct sp_adaptive_terms terms;
+        sp_adaptive_margins(t, track, grow);
         struct sp_box reach = sp_adaptive_box_corners(track->filter.x);
         int count = sp_nearby_find(&t->nearby, &reach, 2 * fmax(grow[0], grow[1]));
         for (int i = 0; i < count; i++) {
@@ -266,7 +195,7 @@ static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, 
                 continue;
             double box[SP_ADAPTIVE_AXES];
             sp_adaptive_box_of(item, box);
-            double value = similarity(t, track, box, grow);
+            double value = sp_adaptive_similarity(t, track, box, grow, &terms);
             if (weigh)
                 value *= item->confidence;
             if (value > limit)
@@ -275,31 +204,31 @@ static void add_pairs(struct adaptive *t, const struct sp_candidate_list *list, 
     }
 }
 
-static void choose_rows(struct adaptive *t, bool confirmed, double unseen_max_s)
+static void choose_rows(struct sp_adaptive *t, bool confirmed, double unseen_max_s)
 {
     t->row_count = 0;
     for (int i = 0; i < t->track_count; i++) {
-        const struct track *track = &t->track[i];
+        const struct sp_adaptive_track *track = &t->track[i];
         if (!track->seen && track->was_confirmed == confirmed &&
             t->now_s - track->last_s <= unseen_max_s)
             t->row[t->row_count++] = i;
     }
 }
 
-static void match_high(struct adaptive *t)
+static void match_high(struct sp_adaptive *t)
 {
     const struct sp_adaptive_params *p = &t->params;
     choose_rows(t, true, p->keep_lost_s + t->dt_s);
     add_pairs(t, &t->seen.high, p->limit_confirmed, true);
-    take_all(t, &t->seen.high, true);
+    take_all(t, &t->seen.high, SP_TRACK_BY_OVERLAP);
     choose_rows(t, false, INFINITY);
     add_pairs(t, &t->seen.high, t->long_step ? p->limit_tentative_long : p->limit_tentative, true);
-    take_all(t, &t->seen.high, true);
+    take_all(t, &t->seen.high, SP_TRACK_BY_OVERLAP);
 }
 
 /* The camera's own motion: what the boxes moved in common, beyond their
  * predictions. */
-static void follow_camera(struct adaptive *t, double dt_s)
+static void follow_camera(struct sp_adaptive *t, double dt_s)
 {
     const int *column_of_row, *row_of_column;
     t->row_count = 0;
@@ -330,7 +259,8 @@ static void follow_camera(struct adaptive *t, double dt_s)
     }
 }
 
-static double rejoin_gain(const struct adaptive *t, const struct track *track, const double *box)
+static double rejoin_gain(const struct sp_adaptive *t, const struct sp_adaptive_track *track,
+                          const double *box)
 {
     const struct sp_adaptive_filter *f = &track->filter;
     double height = f->x[SP_ADAPTIVE_H];
@@ -347,7 +277,8 @@ static double rejoin_gain(const struct adaptive *t, const struct track *track, c
 }
 
 /* A track lost for long: only a box where it is predicted, of its size. */
-static double again_gain(const struct adaptive *t, const struct track *track, const double *box)
+static double again_gain(const struct sp_adaptive *t, const struct sp_adaptive_track *track,
+                         const double *box)
 {
     double height = track->filter.x[SP_ADAPTIVE_H];
     return sp_adaptive_box_iou(box, track->filter.x) * fmin(height, box[SP_ADAPTIVE_H]) /
@@ -357,13 +288,14 @@ static double again_gain(const struct adaptive *t, const struct track *track, co
 
 /* Tracks of at least HITS_MIN boxes take what is left: those lost for at least
  * from_s, less than to_s. */
-static void take_left(struct adaptive *t, double from_s, double to_s,
-                      double (*gain_of)(const struct adaptive *, const struct track *,
-                                        const double *))
+static void take_left(struct sp_adaptive *t, double from_s, double to_s,
+                      enum sp_track_association by,
+                      double (*gain_of)(const struct sp_adaptive *,
+                                        const struct sp_adaptive_track *, const double *))
 {
     t->row_count = 0;
     for (int i = 0; i < t->track_count; i++) {
-        const struct track *track = &t->track[i];
+        const struct sp_adaptive_track *track = &t->track[i];
         double lost_s = t->now_s - track->last_s;
         if (!track->seen && track->confirmed && track->hits >= HITS_MIN && lost_s > from_s &&
             lost_s <= to_s)
@@ -373,7 +305,7 @@ static void take_left(struct adaptive *t, double from_s, double to_s,
     for (int r = 0; r < t->row_count; r++)
         for (int c = 0; c < t->seen.high.count; c++) {
             const struct sp_candidate *item = &t->seen.high.item[c];
-            const struct track *track = &t->track[t->row[r]];
+            const struct sp_adaptive_track *track = &t->track[t->row[r]];
             if (item->class_id != track->class_id || item->confidence < t->params.start)
                 continue;
             double box[SP_ADAPTIVE_AXES];
@@ -382,17 +314,17 @@ static void take_left(struct adaptive *t, double from_s, double to_s,
             if (gain > 0)
                 sp_assign_add(t->assign, r, c, -gain);
         }
-    take_all(t, &t->seen.high, true);
+    take_all(t, &t->seen.high, by);
 }
 
 /* ---- the life of tracks ---- */
 
-static void drop_old(struct adaptive *t, double dt_s)
+static void drop_old(struct sp_adaptive *t, double dt_s)
 {
     double tentative_s = t->params.keep_tentative_s > dt_s ? t->params.keep_tentative_s : 0;
     int kept = 0;
     for (int i = 0; i < t->track_count; i++) {
-        struct track *track = &t->track[i];
+        struct sp_adaptive_track *track = &t->track[i];
         double lost_s = fmax(t->params.keep_lost_s, t->params.keep_again_s);
         double keep_s = track->confirmed ? lost_s : tentative_s;
         if (t->now_s - track->last_s <= keep_s + SLACK_S) {
@@ -400,6 +332,8 @@ static void drop_old(struct adaptive *t, double dt_s)
                 t->track[kept] = *track;
             kept++;
         } else if (track->confirmed) {
+            if (t->explain)
+                sp_adaptive_explain_end(t, track);
             end_low(t, track, false);
             if (track->gaps)
                 sp_coasting_end(&t->coasting, class_of(track), track->gaps, false);
@@ -408,7 +342,7 @@ static void drop_old(struct adaptive *t, double dt_s)
     t->track_count = kept;
 }
 
-static struct track *room(struct adaptive *t)
+static struct sp_adaptive_track *room(struct sp_adaptive *t)
 {
     if (t->track_count < SP_TRACKS_MAX)
         return &t->track[t->track_count++];
@@ -419,7 +353,7 @@ static struct track *room(struct adaptive *t)
     return &t->track[oldest];
 }
 
-static bool is_taken(const struct adaptive *t, const double *box, int class_id, int count)
+static bool is_taken(const struct sp_adaptive *t, const double *box, int class_id, int count)
 {
     for (int i = 0; i < count; i++)
         if (t->track[i].seen && t->track[i].class_id == class_id &&
@@ -428,7 +362,7 @@ static bool is_taken(const struct adaptive *t, const double *box, int class_id, 
     return false;
 }
 
-static void start_tracks(struct adaptive *t)
+static void start_tracks(struct sp_adaptive *t)
 {
     int before = t->track_count;
     for (int c = 0; c < t->seen.high.count; c++) {
@@ -437,8 +371,8 @@ static void start_tracks(struct adaptive *t)
         sp_adaptive_box_of(item, box);
         if (item->confidence < t->params.start || is_taken(t, box, item->class_id, before))
             continue;
-        struct track *track = room(t);
-        *track = (struct track){
+        struct sp_adaptive_track *track = room(t);
+        *track = (struct sp_adaptive_track){
             .last_s = t->now_s,
             .confidence = item->confidence,
             .confidence_sum = item->confidence,
@@ -451,12 +385,14 @@ static void start_tracks(struct adaptive *t)
         };
         sp_adaptive_filter_init(&track->filter, box);
         memcpy(track->observed, box, sizeof box);
+        if (t->explain)
+            sp_adaptive_find_rivals(t, track);
     }
 }
 
 /* ---- output ---- */
 
-static struct sp_track output_of(const struct adaptive *t, const struct track *track,
+static struct sp_track output_of(const struct sp_adaptive *t, const struct sp_adaptive_track *track,
                                  double ahead_s)
 {
     const struct sp_adaptive_filter *f = &track->filter;
@@ -477,7 +413,7 @@ static struct sp_track output_of(const struct adaptive *t, const struct track *t
     };
 }
 
-static bool coasts(struct adaptive *t, struct track *track)
+static bool coasts(struct sp_adaptive *t, struct sp_adaptive_track *track)
 {
     double gap_s = t->now_s - track->last_s;
     if (track->hits < HITS_MIN)
@@ -486,11 +422,11 @@ static bool coasts(struct adaptive *t, struct track *track)
     return sp_coasting_share(&t->coasting, class_of(track), gap_s) >= t->params.coast_share;
 }
 
-static size_t write_tracks(struct adaptive *t, struct sp_track *tracks)
+static size_t write_tracks(struct sp_adaptive *t, struct sp_track *tracks)
 {
     size_t count = 0;
     for (int i = 0; i < t->track_count; i++) {
-        struct track *track = &t->track[i];
+        struct sp_adaptive_track *track = &t->track[i];
         track->returned = false;
         if (!track->confirmed)
             continue;
@@ -503,10 +439,10 @@ static size_t write_tracks(struct adaptive *t, struct sp_track *tracks)
     return count;
 }
 
-static void predict_all(struct adaptive *t, double dt_s)
+static void predict_all(struct sp_adaptive *t, double dt_s)
 {
     for (int i = 0; i < t->track_count; i++) {
-        struct track *track = &t->track[i];
+        struct sp_adaptive_track *track = &t->track[i];
         track->seen = false;
         track->detection = 0;
         track->was_confirmed = track->confirmed;
@@ -518,7 +454,7 @@ static void predict_all(struct adaptive *t, double dt_s)
 
 static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks)
 {
-    struct adaptive *t = tracker;
+    struct sp_adaptive *t = tracker;
     double dt_s = in->dt_s;
     if (in->dt_frames > SP_TRACKER_GAP_MAX_FRAMES) {
         t->track_count = 0;
@@ -539,27 +475,37 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
     match_high(t);
     choose_rows(t, true, low_lost_s(t) + dt_s + SLACK_S);
     add_pairs(t, &t->seen.low, t->params.limit_low, false);
-    take_all(t, &t->seen.low, false);
+    take_all(t, &t->seen.low, SP_TRACK_BY_LOW_CONFIDENCE);
     double keep_s = t->params.keep_lost_s + dt_s;
     if (t->params.rejoin_heights > 0)
-        take_left(t, -INFINITY, keep_s, rejoin_gain);
-    take_left(t, keep_s, INFINITY, again_gain);
+        take_left(t, -INFINITY, keep_s, SP_TRACK_BY_FOOT_POINT, rejoin_gain);
+    take_left(t, keep_s, INFINITY, SP_TRACK_BY_PLACE, again_gain);
     drop_old(t, dt_s);
     start_tracks(t);
     t->begun = true;
-    return write_tracks(t, tracks);
+    size_t count = write_tracks(t, tracks);
+    if (t->explain)
+        sp_adaptive_explain_update(t, in);
+    return count;
 }
 
 static size_t predict(const void *tracker, const struct sp_tracker_time *ahead,
                       struct sp_track *tracks)
 {
-    const struct adaptive *t = tracker;
+    const struct sp_adaptive *t = tracker;
     double ahead_s = ahead->frames > 0 ? ahead->seconds : 0;
     size_t count = 0;
     for (int i = 0; i < t->track_count; i++)
         if (t->track[i].returned)
             tracks[count++] = output_of(t, &t->track[i], ahead_s);
     return count;
+}
+
+static void explain(void *tracker, sp_track_explain_fn *fn, void *user)
+{
+    struct sp_adaptive *t = tracker;
+    t->explain = fn;
+    t->explain_user = user;
 }
 
 const struct sp_tracker_type sp_adaptive_type = {
@@ -570,4 +516,5 @@ const struct sp_tracker_type sp_adaptive_type = {
     .close = close_tracker,
     .update = update,
     .predict = predict,
+    .explain = explain,
 };

@@ -102,3 +102,13 @@ size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
     const struct sp_tracker_time ahead = {dt_frames, dt_frames / tracker->frame_rate};
     return tracker->type->predict(tracker->state, &ahead, tracks);
 }
+
+int sp_tracker_explain(struct sp_tracker *tracker, sp_track_explain_fn *fn, void *user,
+                       struct sp_error *err)
+{
+    if (!tracker->type->explain)
+        return sp_fail(err, SP_ERR_INVALID, "TRACKER=%s: cannot explain; set TRACKER=spoton",
+                       tracker->type->name);
+    tracker->type->explain(tracker->state, fn, user);
+    return SP_OK;
+}

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "detection.h"
 #include "track.h"
+#include "track/explain.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +31,7 @@ void sp_tracker_params_default(struct sp_tracker_params *params);
 
 /* What a tracker implements. The version is incremented by every change. Memory is allocated in
  * open only; update() and predict() write at most SP_TRACKS_MAX tracks and return their count. */
-enum { SP_TRACKER_VERSION = 1 };
+enum { SP_TRACKER_VERSION = 2 };
 
 struct sp_tracker_time {
     double frames, seconds;
@@ -51,6 +52,8 @@ struct sp_tracker_type {
     size_t (*update)(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks);
     size_t (*predict)(const void *tracker, const struct sp_tracker_time *ahead,
                       struct sp_track *tracks);
+    /* Calls fn with each event of update(); NULL: it cannot explain. */
+    void (*explain)(void *tracker, sp_track_explain_fn *fn, void *user);
 };
 
 struct sp_tracker;
@@ -75,3 +78,7 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
 /* Predicts the active tracks `dt_frames` after the last update; changes nothing. */
 size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
                           struct sp_track tracks[SP_TRACKS_MAX]);
+
+/* fn is called with each event of update(). SP_ERR_INVALID: this tracker cannot explain. */
+int sp_tracker_explain(struct sp_tracker *tracker, sp_track_explain_fn *fn, void *user,
+                       struct sp_error *err);

@@ -218,3 +218,26 @@ def test_compare_needs_ground_truth_in_the_tracked_frames(spoton, tmp_path):
     (folder / "s2" / "det.txt").unlink()
     done = spoton("track", "--compare", "spoton", folder, "--ground-truth", folder, engine=None, expect=1)
     assert "no detections of s2" in done.stderr
+
+
+# ---- --explain ----
+
+@pytest.mark.sanitize
+def test_why_an_id_changed(spoton, tmp_path):
+    """A person is away for 20 frames and comes back 60 px farther: another id, and the first one was too far off."""
+    rows = [f"{frame},-1,{100 + (60 if frame > 30 else 0)},100,40,100,0.9" for frame in range(1, 61)
+            if not 10 < frame <= 30]
+    detections = tmp_path / "det.txt"
+    detections.write_text("\n".join(rows))
+    seen = {}
+    for identity in (1, 2):
+        seen[identity] = spoton("track", "--explain", identity, detections, "--tracker", "spoton", engine=None,
+                                expect=0).stdout.splitlines()
+    assert seen[1][0].startswith("frame 1: id 1 created, 1 box,")
+    assert seen[1][1] == "frame 11: lost after 10 boxes; no box beside its prediction"
+    assert seen[2][0].startswith("frame 32: id 2 created, 2 boxes, evidence 1.8")
+    assert not list(tmp_path.glob("*.part"))
+    none = spoton("track", "--explain", 7, detections, "--tracker", "spoton", engine=None, expect=1)
+    assert "no such track; ids are up to 2" in none.stderr
+    other = spoton("track", "--explain", 1, detections, "--tracker", "bytetrack", engine=None, expect=1)
+    assert "cannot explain; set TRACKER=spoton" in other.stderr and other.stdout == ""

@@ -211,6 +211,85 @@ static void test_low_confidences_where_the_camera_shows_them_right(void **state)
     assert_false(takes_low_when_lost());
 }
 
+static struct sp_track_explanation event[32];
+static struct sp_track_candidate candidate[32][SP_TRACK_CANDIDATES];
+static int event_count;
+
+static void record(void *user, const struct sp_track_explanation *explanation)
+{
+    assert_ptr_equal(user, &event_count);
+    assert_true(event_count < 32);
+    event[event_count] = *explanation;
+    for (int i = 0; i < explanation->candidate_count; i++)
+        candidate[event_count][i] = explanation->candidate[i];
+    event_count++;
+}
+
+static void test_events_are_explained(void **state)
+{
+    (void)state;
+    event_count = 0;
+    assert_int_equal(sp_tracker_explain(tracker, record, &event_count, NULL), SP_OK);
+    struct sp_detection d[3] = {person(100, 0.9), person(130, 0.8), person(110, 0.3)};
+    d[2].y2_px = 145; /* overlap 0.28, height 0.45: too unlike */
+    for (int i = 0; i < 6; i++)
+        see(d, 1, 1);
+    assert_int_equal(event_count, 1);
+    assert_int_equal(event[0].event, SP_TRACK_CREATED);
+    assert_int_equal(event[0].candidate_count, 0);
+    see(&d[1], 2, 1);
+    assert_int_equal(event_count, 2);
+    assert_int_equal(event[1].event, SP_TRACK_LOST);
+    assert_int_equal(event[1].boxes, 6);
+    assert_int_equal(event[1].candidate_count, 2);
+    const struct sp_track_candidate *beside = &candidate[1][0], *low = &candidate[1][1];
+    if (beside->low) {
+        beside = low;
+        low = &candidate[1][0];
+    }
+    /* IoU 10 / 70 of equal heights; beyond the uncertainty, so the bonus is nearly its least. */
+    assert_int_equal(beside->detection, 1);
+    assert_float_equal(beside->overlap, 1.0 / 7, 1e-3);
+    assert_float_equal(beside->height_ratio, 1, 1e-3);
+    assert_true(beside->bonus >= -0.1 && beside->bonus < -0.08);
+    assert_float_equal(beside->value, (beside->overlap + beside->bonus) * 0.8, 1e-3);
+    assert_float_equal(beside->limit, 0.2, 1e-9);
+    assert_true(low->low && low->detection == 2);
+    assert_float_equal(low->height_ratio, 0.45, 1e-3);
+    assert_float_equal(low->limit, 0.6, 1e-9);
+    see(&d[1], 1, 1); /* the neighbour's second box: an id, and the lost track is its rival */
+    assert_int_equal(event_count, 3);
+    assert_int_equal(event[2].event, SP_TRACK_CREATED);
+    assert_int_equal(event[2].id, 2);
+    assert_float_equal(event[2].evidence, 1.6, 0.02);
+    assert_int_equal(event[2].candidate_count, 1);
+    assert_int_equal(candidate[2][0].id, 1);
+    assert_float_equal(candidate[2][0].lost_s, 1.0 / 30, 1e-6);
+    see(d, 2, 1);
+    assert_int_equal(event[3].event, SP_TRACK_FOUND);
+    assert_int_equal(event[3].by, SP_TRACK_BY_OVERLAP);
+    assert_float_equal(event[3].gap_s, 0.1, 1e-6);
+    for (int i = 0; i < 100; i++)
+        see(d, 1, 1);
+    assert_int_equal(event_count, 6); /* the second is lost, then ended */
+    assert_int_equal(event[5].event, SP_TRACK_ENDED);
+    assert_int_equal(event[5].id, 2);
+    assert_true(event[5].gap_s > 3 && event[5].gap_s < 3.1);
+}
+
+static void test_bytetrack_explains_nothing(void **state)
+{
+    (void)state;
+    struct sp_tracker_params params;
+    struct sp_error err;
+    struct sp_tracker *other;
+    sp_tracker_params_default(&params);
+    assert_int_equal(sp_tracker_open(&other, &params, NULL), SP_OK);
+    assert_int_equal(sp_tracker_explain(other, record, NULL, &err), SP_ERR_INVALID);
+    assert_non_null(strstr(err.text, "TRACKER=bytetrack: cannot explain"));
+    sp_tracker_close(other);
+}
+
 static void test_more_boxes_than_room(void **state)
 {
     (void)state;
@@ -258,6 +337,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_long_gap_and_bad_input, open_tracker, close_tracker),
         cmocka_unit_test_setup_teardown(test_low_confidences_where_the_camera_shows_them_right,
                                         open_tracker, close_tracker),
+        cmocka_unit_test_setup_teardown(test_events_are_explained, open_tracker, close_tracker),
+        cmocka_unit_test(test_bytetrack_explains_nothing),
         cmocka_unit_test_setup_teardown(test_more_boxes_than_room, open_tracker, close_tracker),
         cmocka_unit_test(test_coasting_learns_from_gaps),
     };
