@@ -116,6 +116,27 @@ struct spoton_engine_description {
     char device[128];
 };
 
+/* A server that an engine infers on. */
+enum spoton_server_state {
+    SPOTON_SERVER_CHECKING, /* its health and its model, before first use */
+    SPOTON_SERVER_READY,
+    SPOTON_SERVER_BUSY,    /* it asked to wait */
+    SPOTON_SERVER_SLOW,    /* its round trip exceeds the budget */
+    SPOTON_SERVER_FAILED,  /* no connection or no replies; checked again after a back-off */
+    SPOTON_SERVER_REFUSED, /* its model does not fit, or it refuses the token */
+};
+
+struct spoton_server {
+    size_t struct_bytes; /* set by the caller */
+    char name[128];      /* for display, without secrets */
+    enum spoton_server_state state;
+    int in_flight;
+    uint64_t requests, failures, busy; /* sent; of these failed; of these refused as busy */
+    uint64_t sent_bytes, received_bytes;
+    int64_t round_trip_us, round_trip_high_us; /* smoothed; what few exceed; 0: none yet */
+    char error[256];                           /* the last one, if it is not ready */
+};
+
 struct spoton_engine; /* opaque */
 
 struct spoton_device_api; /* spoton/device.h */
@@ -159,7 +180,26 @@ struct spoton_engine_api {
     /* Optional: images in, boxes out, decoding and JPEG on the device: spoton/device.h. NULL: the
      * plugin infers only. */
     const struct spoton_device_api *device_api;
+
+    /* Optional, instead of inspect(): for a plugin whose models are not files. model_path is only a
+     * name then, and the caller may pass any text. */
+    int (*inspect_with)(const char *model_path, const char *backend_options,
+                        struct spoton_model_info *info, char *error, size_t error_bytes);
+
+    /* Optional: the state of server `index`, from 0. Returns a negative number if there is no such
+     * server. Any thread, until close(). */
+    int (*server)(struct spoton_engine *engine, int index, struct spoton_server *server);
+
+    /* Optional: how many requests the engine can process at once now; 0: none, all would fail. Any
+     * thread, until close(). */
+    int (*capacity)(struct spoton_engine *engine);
 };
+
+/* Whether a plugin, which may be older than this header, has an optional function. */
+#define SPOTON_ENGINE_HAS(api, member)                                                             \
+    ((api)->struct_bytes >                                                                         \
+         offsetof(struct spoton_engine_api, member) + sizeof(void (*)(void)) - 1 &&                \
+     (api)->member)
 
 /* The plugin's only exported symbol; the result is valid while the plugin is loaded. */
 typedef const struct spoton_engine_api *spoton_engine_entry_fn(void);

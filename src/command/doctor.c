@@ -174,7 +174,10 @@ static void check_model(const struct spoton_engine_api *engine, const struct sp_
     struct sp_error err = {0};
     struct sp_model *model = calloc(1, sizeof *model);
     struct sp_model_wish wish = sp_model_choice_wish(settings);
-    if (!model || sp_model_open(model, engine, path, &wish, &err) < 0) {
+    char options[SP_ENGINE_OPTIONS_BYTES];
+    wish.backend_options = options;
+    if (!model || sp_model_choice_engine_options(options, settings, engine->name, &err) < 0 ||
+        sp_model_open(model, engine, path, &wish, &err) < 0) {
         report_problem("model", model ? err.text : "out of memory");
         free(model);
         return;

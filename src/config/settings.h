@@ -73,6 +73,11 @@ struct sp_settings {
     int streams;                             /* ENGINE_STREAMS; 0: chosen by the engine */
     int engine_batch;                        /* ENGINE_BATCH: images per tensor; 0: auto */
     char engine_options[512];                /* ENGINE_OPTIONS: backend options, key=value;... */
+    char kserve_url[2048];         /* KSERVE_URL: of models, comma separated; empty: none */
+    char kserve_token[512];        /* KSERVE_TOKEN: a secret; empty: none */
+    char kserve_ca_file[1024];     /* KSERVE_CA_FILE; empty: the system's certificates */
+    int kserve_timeout_ms;         /* KSERVE_TIMEOUT_MS */
+    int kserve_requests;           /* KSERVE_REQUESTS: in flight to each server */
     char cache_dir[SP_PATH_BYTES]; /* ENGINE_CACHE_DIR; empty: $XDG_CACHE_HOME/spoton; "off" */
 
     /* frame processing */

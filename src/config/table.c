@@ -180,6 +180,26 @@ const struct sp_setting_row sp_setting_table[] = {
     {"ENGINE_OPTIONS", MODEL, "TEXT", "",
      "Backend options passed to the engine: key=value, separated by semicolons. Empty: none.",
      SP_SETTING_TEXT, FIELD(engine_options), .yaml = "detector.engine_options"},
+    {"KSERVE_URL", MODEL, "LIST", "",
+     "Models on KServe v2 servers, for ENGINE=kserve, comma separated: "
+     "http://host:8000/v2/models/person. Frames go to the server with the fewest requests in "
+     "flight. Empty: none.",
+     SP_SETTING_TEXT, FIELD(kserve_url), .yaml = "detector.kserve_url", .list = true},
+    {"KSERVE_TOKEN", MODEL, "TOKEN", "",
+     "Secret sent to the servers of KSERVE_URL as a bearer token. Empty: none.", SP_SETTING_TEXT,
+     FIELD(kserve_token), .secret = true, .yaml = "detector.kserve_token"},
+    {"KSERVE_CA_FILE", MODEL, "FILE", "",
+     "Certificates, PEM, that a server of an https:// KSERVE_URL may present or be signed by. "
+     "Empty: those of the system.",
+     SP_SETTING_TEXT, FIELD(kserve_ca_file), .yaml = "detector.kserve_ca_file"},
+    {"KSERVE_TIMEOUT_MS", MODEL, "MS", "1000",
+     "Time for one inference on a server, in milliseconds. A frame that takes longer fails, and "
+     "the server gets no others until it passes a check.",
+     SP_SETTING_INTEGER, FIELD(kserve_timeout_ms), .low = 10, .high = 60000,
+     .yaml = "detector.kserve_timeout_ms"},
+    {"KSERVE_REQUESTS", MODEL, "N", "4", "Requests in flight to each server of KSERVE_URL.",
+     SP_SETTING_INTEGER, FIELD(kserve_requests), .low = 1, .high = 64,
+     .yaml = "detector.kserve_requests"},
     {"ENGINE_CACHE_DIR", MODEL, "DIR", "",
      "Cache directory for compiled models. Empty: $XDG_CACHE_HOME/spoton; off: no cache.",
      SP_SETTING_TEXT, FIELD(cache_dir), .yaml = "detector.cache_dir"},

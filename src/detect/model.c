@@ -126,12 +126,27 @@ static int read_file(struct sp_model *model, const struct spoton_model_info *inf
     return result;
 }
 
+static int inspect(struct spoton_model_info *info, const struct spoton_engine_api *engine,
+                   const char *path, const struct sp_model_wish *wish, struct sp_error *err)
+{
+    char text[400] = "";
+    if (SPOTON_ENGINE_HAS(engine, inspect_with)) {
+        if (engine->inspect_with(path, wish ? wish->backend_options : NULL, info, text,
+                                 sizeof text) < 0)
+            return sp_fail(err, SP_ERR_ENGINE, "engine %s: %s", engine->name, text);
+        return SP_OK;
+    }
+    return engine->inspect(path, info, text, sizeof text) < 0 ? fail_inspect(path, text, err)
+                                                              : SP_OK;
+}
+
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
                   const struct sp_model_wish *wish, struct sp_error *err)
 {
     *model = (struct sp_model){0};
     if (wish)
         model->wish = *wish;
+    model->wish.backend_options = NULL; /* need not outlive this call */
     if (strlen(path) >= sizeof model->path)
         return sp_fail(err, SP_ERR_INVALID, "model path of %zu characters: too long; move the file",
                        strlen(path));
@@ -141,9 +156,9 @@ int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine
     if (!info)
         return sp_fail(err, SP_ERR_NO_MEMORY, "model %s: out of memory", path);
     info->struct_bytes = sizeof *info;
-    char text[400] = "";
-    int result = engine->inspect(path, info, text, sizeof text) < 0 ? fail_inspect(path, text, err)
-                                                                    : read_file(model, info, err);
+    int result = inspect(info, engine, path, wish, err);
+    if (result == SP_OK)
+        result = read_file(model, info, err);
     free(info);
     return result;
 }

@@ -22,6 +22,7 @@ struct sp_model_wish {
     enum sp_head_type head_type; /* MODEL_HEAD */
     enum sp_input_range range;   /* MODEL_INPUT_RANGE */
     enum sp_input_color color;   /* MODEL_INPUT_COLOR */
+    const char *backend_options; /* of engines whose models are not files; read by open only */
 };
 
 struct sp_model {
@@ -58,8 +59,10 @@ struct sp_model {
     bool names_sparse;      /* the names have gaps */
 };
 
-/* wish: overrides from the settings, see sp_model_choice_wish(); or NULL. SP_ERR_NOT_FOUND,
- * SP_ERR_FORMAT: unreadable; SP_ERR_UNSUPPORTED: the head is unknown, or not the wished one. */
+/* wish: overrides from the settings, see sp_model_choice_wish(); or NULL. For an engine whose
+ * models are not files (inspect_with) `path` gives the class names, and need not exist.
+ * SP_ERR_NOT_FOUND, SP_ERR_FORMAT: unreadable; SP_ERR_UNSUPPORTED: the head is unknown, or not the
+ * wished one. */
 int sp_model_open(struct sp_model *model, const struct spoton_engine_api *engine, const char *path,
                   const struct sp_model_wish *wish, struct sp_error *err);
 

@@ -60,14 +60,67 @@ static int check_file(const char *key, const char *path, struct sp_error *err)
                    key, path);
 }
 
+static bool is_remote(const char *engine)
+{
+    return strcmp(engine, "kserve") == 0;
+}
+
+int sp_model_choice_engine_options(char out[SP_ENGINE_OPTIONS_BYTES],
+                                   const struct sp_settings *settings, const char *engine,
+                                   struct sp_error *err)
+{
+    const struct sp_settings *s = settings;
+    int length = snprintf(out, SP_ENGINE_OPTIONS_BYTES, "%s", s->engine_options);
+    if (!is_remote(engine))
+        return SP_OK;
+    if (strchr(s->kserve_url, ';') || strchr(s->kserve_token, ';') ||
+        strchr(s->kserve_ca_file, ';'))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "KSERVE_URL, KSERVE_TOKEN, KSERVE_CA_FILE: must not contain a semicolon");
+    length += snprintf(out + length, (size_t)(SP_ENGINE_OPTIONS_BYTES - length),
+                       "%stimeout_ms=%d;requests=%d%s%s%s%s%s%s", length ? ";" : "",
+                       s->kserve_timeout_ms, s->kserve_requests, s->kserve_url[0] ? ";url=" : "",
+                       s->kserve_url, s->kserve_token[0] ? ";token=" : "", s->kserve_token,
+                       s->kserve_ca_file[0] ? ";ca=" : "", s->kserve_ca_file);
+    return length < SP_ENGINE_OPTIONS_BYTES
+               ? SP_OK
+               : sp_fail(err, SP_ERR_INVALID, "KSERVE_URL: too long; name fewer servers");
+}
+
+/* A file beside which the server's model has its manifest must describe that model. */
+static int check_remote_model(const struct sp_model_choice *choice, struct sp_error *err)
+{
+    const struct sp_manifest *manifest = &choice->bundle.manifest;
+    const struct sp_model *model = &choice->model;
+    const char *type = sp_head_type_name(model->head_type);
+    if (!SPOTON_ENGINE_HAS(choice->engine, inspect_with) || !choice->bundle.has_manifest)
+        return SP_OK;
+    if (model->head_type != SP_HEAD_AUTO && manifest->head_type[0] &&
+        strcmp(type, manifest->head_type) != 0)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "KSERVE_URL: the server's model is %s, but that of %s is %s; use the same "
+                       "model on both sides",
+                       type, choice->bundle.model_path, manifest->head_type);
+    if (!model->unsure && manifest->classes > 0 && model->classes != manifest->classes)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "KSERVE_URL: the server's model has %d classes, but that of %s has %d; use "
+                       "the same model on both sides",
+                       model->classes, choice->bundle.model_path, manifest->classes);
+    return SP_OK;
+}
+
 /* Applies USE_TENSORRT, which other engines than cuda ignore. */
 static int use_tensorrt(struct sp_model_choice *choice, const struct sp_settings *settings,
                         struct sp_error *err)
 {
     const char *path = settings->tensorrt_model_path, *options = settings->engine_options;
     bool here = settings->use_tensorrt && strcmp(choice->engine->name, "cuda") == 0;
-    snprintf(choice->engine_options, sizeof choice->engine_options, "%s%s%s",
-             here ? "tensorrt=1" : "", here && options[0] ? ";" : "", options);
+    if (sp_model_choice_engine_options(choice->engine_options, settings, choice->engine->name,
+                                       err) < 0)
+        return SP_ERR_INVALID;
+    if (here)
+        snprintf(choice->engine_options, sizeof choice->engine_options, "tensorrt=1%s%s",
+                 options[0] ? ";" : "", options);
     if (settings->use_tensorrt && !here)
         sp_log(SP_LOG_INFO, "USE_TENSORRT: only for NVIDIA GPUs; engine %s ignores it",
                choice->engine->name);
@@ -160,6 +213,8 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
                                        .batch = settings->engine_batch};
     if (settings->model_path[0])
         snprintf(path, sizeof path, "%s", settings->model_path);
+    else if (is_remote(settings->engine))
+        snprintf(path, sizeof path, "(on the server)");
     else
         result = sp_path_bundled_model(path, sizeof path, "person.onnx", err);
     if (result == SP_OK)
@@ -170,8 +225,11 @@ int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *se
         result = load_engine(choice, settings, err);
     if (result == SP_OK)
         result = use_tensorrt(choice, settings, err);
+    wish.backend_options = sp_model_choice_backend_options(choice);
     if (result == SP_OK)
         result = sp_model_open(&choice->model, choice->engine, bundle->model_path, &wish, err);
+    if (result == SP_OK)
+        result = check_remote_model(choice, err);
     if (result == SP_OK)
         result = open_int8_form(choice, &wish, err);
     if (result < 0)

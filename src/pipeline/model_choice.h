@@ -1,7 +1,8 @@
 /* Chooses the model file, engine and precision from the settings, the model manifests beside the
  * files and the precisions that the machine computes fast.
  *
- * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model) -> engine -> with
+ * Data flow: YOLO_MODEL_PATH (a file, a bundle, nothing: the bundled model; with ENGINE=kserve
+ * the names and the manifest of the server's model, if any) -> engine -> with
  * USE_TENSORRT on a GPU YOLO_MODEL_PATH_TENSORRT instead -> the INT8 model beside the file instead,
  * if PRECISION=int8, or if the CPU has neither bf16 nor f16 units and that model passed its
  * quantization check -> the opened model -> [INT8 without a manifest: the quantization check].
@@ -12,7 +13,7 @@
 #include "detect/manifest.h"
 #include "detect/model.h"
 
-enum { SP_ENGINE_OPTIONS_BYTES = 640 };
+enum { SP_ENGINE_OPTIONS_BYTES = 5120 };
 
 struct sp_model_choice {
     const struct spoton_engine_api *engine;
@@ -22,8 +23,8 @@ struct sp_model_choice {
     int input_size_px, batch; /* requested, or the engine's best; the file may fix another */
     bool int8_form;           /* the INT8 model beside the named file is used */
     bool check_needed;        /* INT8 without a quantization check in a manifest */
-    char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS and the addition of USE_TENSORRT
-                                                   */
+    char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS and the additions of
+                                                   * USE_TENSORRT and KSERVE_*: contains secrets */
 };
 
 /* The engine's options, NULL for none. Valid as long as the choice. */
@@ -43,6 +44,12 @@ int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, in
 
 /* How the settings say to read the model file. */
 struct sp_model_wish sp_model_choice_wish(const struct sp_settings *settings);
+
+/* The backend options of an engine: ENGINE_OPTIONS and, for the kserve engine, KSERVE_*. Contains
+ * secrets. SP_ERR_INVALID: a value has a semicolon, or all are too long. */
+int sp_model_choice_engine_options(char out[SP_ENGINE_OPTIONS_BYTES],
+                                   const struct sp_settings *settings, const char *engine,
+                                   struct sp_error *err);
 
 /* Logs what the user should know. Errors: those of the steps. */
 int sp_model_choose(struct sp_model_choice *choice, const struct sp_settings *settings,

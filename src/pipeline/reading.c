@@ -114,9 +114,11 @@ int sp_reading_evaluate(const struct sp_model_choice *choice, const struct sp_se
     struct sp_detector *detector = NULL;
     bool *wanted = NULL;
     int hits = -1;
+    struct sp_model_wish remote = *wish;
+    remote.backend_options = sp_model_choice_backend_options(choice);
     *boxes = 0;
     if (model && count > 0 &&
-        sp_model_open(model, choice->engine, choice->model.path, wish, NULL) == SP_OK &&
+        sp_model_open(model, choice->engine, choice->model.path, &remote, NULL) == SP_OK &&
         sp_classes_choose(&wanted, model, settings->classes, NULL) == SP_OK &&
         open_detector(&detector, choice, settings, model, wanted, frames[0]) == SP_OK)
         hits = 0;

@@ -26,7 +26,7 @@ SANITIZER_REPORT = re.compile(
 # Settings of the caller's environment must not reach the program under test.
 OURS = re.compile(r"^(YOLO_|MODEL_|ENGINE|TRACK_|CAMERA_|FRAME_|BATCH_|STREAM_|VIDEO_|LOG_LEVEL|THREADS|"
                   r"DECODE_|OUTPUT_|PRECISION|SQUARE_|CLASSES|HTTP_|API_|ALLOW_|TLS_|V4L2_|"
-                  r"ENVIRONMENTS_|INT8_|MAX_CAMERAS|STALL_|SNAPSHOT_|NOTIFY_|WATCHDOG_)")
+                  r"ENVIRONMENTS_|INT8_|MAX_CAMERAS|STALL_|KSERVE_|SNAPSHOT_|NOTIFY_|WATCHDOG_)")
 
 
 def cpu_seconds(pid):
