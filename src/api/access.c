@@ -111,6 +111,11 @@ bool sp_access_cors(const struct sp_api *api, const struct sp_request *request, 
     return (api_v1 || api->settings.api_token[0] == '\0') && is_own_origin(api, request);
 }
 
+bool sp_access_is_known(const struct sp_api *api, const struct sp_request *request)
+{
+    return api->settings.api_token[0] == '\0' || is_known(api, request);
+}
+
 bool sp_access_allowed(struct sp_call *call, bool open_path)
 {
     const struct sp_api *api = call->api;

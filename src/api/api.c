@@ -7,6 +7,7 @@
 #include "api/cameras.h"
 #include "api/events.h"
 #include "api/health.h"
+#include "api/inference.h"
 #include "api/metrics.h"
 #include "api/people.h"
 #include "api/reply.h"
@@ -46,6 +47,12 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/ledger", sp_system_ledger, 0},
     {SP_GET, "/api/v2/settings", sp_system_settings, 0},
     {SP_GET, "/api/v2/stats", sp_system_stats, 0},
+    {SP_GET, "/v2", sp_inference_server, 0},
+    {SP_GET, "/v2/health/live", sp_inference_live, SP_ROUTE_OPEN},
+    {SP_GET, "/v2/health/ready", sp_inference_ready, SP_ROUTE_OPEN},
+    {SP_GET, "/v2/models/{}", sp_inference_metadata, 0},
+    {SP_GET, "/v2/models/{}/ready", sp_inference_model_ready, 0},
+    {SP_POST, "/v2/models/{}/infer", sp_inference_infer, 0},
 };
 
 enum { ROUTES = sizeof routes / sizeof routes[0] };
@@ -230,6 +237,11 @@ static void tick(void *user)
     sp_v1_tick(api);
 }
 
+static size_t body_limit(void *user, const struct sp_request *request)
+{
+    return sp_inference_body_limit(user, request);
+}
+
 struct sp_site sp_api_site(struct sp_api *api)
 {
     return (struct sp_site){
@@ -241,6 +253,7 @@ struct sp_site sp_api_site(struct sp_api *api)
         .opened = sp_v1_opened,
         .closed = sp_v1_closed,
         .tick = tick,
+        .body_limit = body_limit,
     };
 }
 
@@ -269,6 +282,8 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (result == SP_OK)
         result = sp_v1_open(api, err);
+    if (result == SP_OK)
+        result = sp_inference_open(&api->inference, api, err);
     if (result < 0)
         sp_api_close(api);
     else
@@ -282,6 +297,7 @@ void sp_api_close(struct sp_api *api)
         return;
     pthread_mutex_destroy(&api->mutex);
     sp_v1_close(api);
+    sp_inference_close(api->inference);
     free(api->new_settings);
     free(api->stages);
     free(api->scratch);
@@ -304,6 +320,11 @@ void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
     *api->new_settings = *settings;
     api->has_new_settings = true;
     pthread_mutex_unlock(&api->mutex);
+}
+
+void sp_api_end_inference(struct sp_api *api)
+{
+    sp_inference_stop(api->inference);
 }
 
 void sp_api_set_started(struct sp_api *api, bool started)

@@ -40,6 +40,9 @@ void sp_api_attach(struct sp_api *api, struct sp_server *server);
  * ALLOWED_ORIGINS, quality and size of JPEGs. Any thread. */
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings);
 
+/* Ends the inference for other machines, before the pipeline is closed. */
+void sp_api_end_inference(struct sp_api *api);
+
 /* True once the pipeline has started; used by /readyz. Any thread. */
 void sp_api_set_started(struct sp_api *api, bool started);
 

@@ -36,7 +36,8 @@ struct sp_api {
     struct sp_sessions sessions;
     const struct sp_class_names *classes; /* the pipeline's */
 
-    struct sp_v1 *v1; /* v1/v1.h */
+    struct sp_v1 *v1;               /* v1/v1.h */
+    struct sp_inference *inference; /* inference.h; NULL: the engine is not shared */
 
     struct sp_rate_sample sample[SP_RATE_SAMPLES]; /* a ring */
     uint64_t samples;

@@ -1,6 +1,7 @@
 /* /metrics, in Prometheus's text format 0.0.4. */
 #include "api/metrics.h"
 
+#include "api/inference.h"
 #include "api/reply.h"
 #include "api/system.h"
 #include "base/clock.h"
@@ -389,6 +390,92 @@ static void put_outputs(struct page *page)
     put_outbox(page);
 }
 
+static void put_shared(struct page *page)
+{
+    struct sp_inference_counts counts;
+    if (!sp_inference_count(page->api, &counts))
+        return;
+    single(page, "spoton_shared_inferences_total", "counter", "Inferences for other machines.",
+           (double)counts.requests);
+    single(page, "spoton_shared_busy_total", "counter",
+           "Inference requests of other machines refused with 503.", (double)counts.busy);
+    single(page, "spoton_shared_failed_total", "counter",
+           "Inference requests of other machines that failed.", (double)counts.failed);
+    single(page, "spoton_shared_queue", "gauge", "Inference requests of other machines waiting.",
+           counts.queued);
+}
+
+enum server_metric {
+    SERVER_READY,
+    SERVER_IN_FLIGHT,
+    SERVER_REQUESTS,
+    SERVER_FAILURES,
+    SERVER_BUSY,
+    SERVER_SENT,
+    SERVER_RECEIVED,
+    SERVER_ROUND_TRIP,
+};
+
+static double server_value(const struct spoton_server *server, enum server_metric metric)
+{
+    switch (metric) {
+    case SERVER_READY:
+        return server->state == SPOTON_SERVER_READY;
+    case SERVER_IN_FLIGHT:
+        return server->in_flight;
+    case SERVER_REQUESTS:
+        return (double)server->requests;
+    case SERVER_FAILURES:
+        return (double)server->failures;
+    case SERVER_BUSY:
+        return (double)server->busy;
+    case SERVER_SENT:
+        return (double)server->sent_bytes;
+    case SERVER_RECEIVED:
+        return (double)server->received_bytes;
+    case SERVER_ROUND_TRIP:
+        return (double)server->round_trip_us / 1e6;
+    }
+    return 0;
+}
+
+static void put_servers(struct page *page)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } metrics[] = {
+        [SERVER_READY] = {"spoton_inference_server_ready", "gauge",
+                          "1: the inference server gets requests; its state is in the label."},
+        [SERVER_IN_FLIGHT] = {"spoton_inference_server_in_flight", "gauge",
+                              "Requests sent to the server without a reply yet."},
+        [SERVER_REQUESTS] = {"spoton_inference_server_requests_total", "counter",
+                             "Requests sent to the server."},
+        [SERVER_FAILURES] = {"spoton_inference_server_failures_total", "counter",
+                             "Requests that the server failed or did not answer in time."},
+        [SERVER_BUSY] = {"spoton_inference_server_busy_total", "counter",
+                         "Requests that the server refused as busy."},
+        [SERVER_SENT] = {"spoton_inference_server_sent_bytes_total", "counter",
+                         "Bytes of requests sent to the server."},
+        [SERVER_RECEIVED] = {"spoton_inference_server_received_bytes_total", "counter",
+                             "Bytes of replies received from the server."},
+        [SERVER_ROUND_TRIP] = {"spoton_inference_server_round_trip_seconds", "gauge",
+                               "Smoothed time from request to reply."},
+    };
+    struct spoton_server servers[SP_SERVERS_MAX];
+    int count = sp_pipeline_servers(page->api->pipeline, servers);
+    for (size_t m = 0; m < sizeof metrics / sizeof metrics[0] && count > 0; m++) {
+        head(page, metrics[m].name, metrics[m].type, metrics[m].help);
+        for (int i = 0; i < count; i++) {
+            double value = server_value(&servers[i], (enum server_metric)m);
+            if (m == SERVER_READY)
+                line(page, "%s{server=\"%s\",state=\"%s\"} %.15g", metrics[m].name, servers[i].name,
+                     sp_server_state_name(servers[i].state), value);
+            else
+                line(page, "%s{server=\"%s\"} %.15g", metrics[m].name, servers[i].name, value);
+        }
+    }
+}
+
 static void put_process(struct page *page)
 {
     struct sp_error error;
@@ -430,6 +517,8 @@ void sp_metrics(struct sp_call *call)
     put_people(page);
     put_devices(page);
     put_outputs(page);
+    put_servers(page);
+    put_shared(page);
     put_process(page);
     free(page);
 }

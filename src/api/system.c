@@ -168,6 +168,28 @@ static void put_classes(const struct sp_api *api, struct sp_json *json)
     sp_json_end_object(json);
 }
 
+static void put_servers(struct sp_api *api, struct sp_json *json)
+{
+    struct spoton_server servers[SP_SERVERS_MAX];
+    int count = sp_pipeline_servers(api->pipeline, servers);
+    sp_json_key(json, "servers");
+    sp_json_begin_array(json);
+    for (int i = 0; i < count; i++) {
+        sp_json_begin_object(json);
+        sp_json_member_string(json, "name", servers[i].name);
+        sp_json_member_string(json, "state", sp_server_state_name(servers[i].state));
+        sp_json_member_string(json, "error", servers[i].error[0] ? servers[i].error : NULL);
+        sp_json_member_int(json, "in_flight", servers[i].in_flight);
+        sp_json_member_int(json, "requests", (int64_t)servers[i].requests);
+        sp_json_member_int(json, "failures", (int64_t)servers[i].failures);
+        sp_json_member_int(json, "busy", (int64_t)servers[i].busy);
+        sp_json_key(json, "round_trip_ms");
+        sp_json_number(json, (double)servers[i].round_trip_us / 1000, 3);
+        sp_json_end_object(json);
+    }
+    sp_json_end_array(json);
+}
+
 static void put_engine(struct sp_api *api, struct sp_json *json)
 {
     struct sp_detector_report detectors[SP_DETECTORS_MAX];
@@ -198,6 +220,7 @@ static void put_engine(struct sp_api *api, struct sp_json *json)
     }
     sp_json_end_array(json);
     put_devices(json, devices, device_count);
+    put_servers(api, json);
     sp_json_end_object(json);
 }
 

@@ -366,7 +366,9 @@ static void stop(struct serve *serve)
         sp_log(SP_LOG_WARNING, "inference did not end in time; exiting without waiting for it");
         quick_exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
     }
-    /* Its workers use the pipeline's engine. */
+    /* Their workers use the pipeline's engine. */
+    if (serve->api)
+        sp_api_end_inference(serve->api);
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);

@@ -77,6 +77,7 @@ struct sp_settings {
     char kserve_token[512];        /* KSERVE_TOKEN: a secret; empty: none */
     char kserve_ca_file[1024];     /* KSERVE_CA_FILE; empty: the system's certificates */
     int kserve_timeout_ms;         /* KSERVE_TIMEOUT_MS */
+    int kserve_budget_ms;          /* KSERVE_BUDGET_MS: round trip of spill-over */
     int kserve_requests;           /* KSERVE_REQUESTS: in flight to each server */
     char cache_dir[SP_PATH_BYTES]; /* ENGINE_CACHE_DIR; empty: $XDG_CACHE_HOME/spoton; "off" */
 
@@ -124,6 +125,7 @@ struct sp_settings {
     int http_port;                /* HTTP_PORT; 0: any free port */
     char api_token[256];          /* API_TOKEN: a secret; empty: none */
     bool allow_insecure;          /* ALLOW_INSECURE: other than loopback without a token */
+    bool share_engine;            /* SHARE_ENGINE: infer for other machines */
     char tls_cert[SP_PATH_BYTES]; /* TLS_CERT, TLS_KEY: files; both or neither */
     char tls_key[SP_PATH_BYTES];
     char video_dir[SP_PATH_BYTES];  /* VIDEO_DIR: files that may be added over HTTP */

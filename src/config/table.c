@@ -181,9 +181,9 @@ const struct sp_setting_row sp_setting_table[] = {
      "Backend options passed to the engine: key=value, separated by semicolons. Empty: none.",
      SP_SETTING_TEXT, FIELD(engine_options), .yaml = "detector.engine_options"},
     {"KSERVE_URL", MODEL, "LIST", "",
-     "Models on KServe v2 servers, for ENGINE=kserve, comma separated: "
-     "http://host:8000/v2/models/person. Frames go to the server with the fewest requests in "
-     "flight. Empty: none.",
+     "Models on KServe v2 servers, comma separated: http://host:8000/v2/models/person. With "
+     "ENGINE=kserve they infer all frames, with another engine those of `spoton serve` that wait "
+     "for it. Empty: none.",
      SP_SETTING_TEXT, FIELD(kserve_url), .yaml = "detector.kserve_url", .list = true},
     {"KSERVE_TOKEN", MODEL, "TOKEN", "",
      "Secret sent to the servers of KSERVE_URL as a bearer token. Empty: none.", SP_SETTING_TEXT,
@@ -197,6 +197,11 @@ const struct sp_setting_row sp_setting_table[] = {
      "the server gets no others until it passes a check.",
      SP_SETTING_INTEGER, FIELD(kserve_timeout_ms), .low = 10, .high = 60000,
      .yaml = "detector.kserve_timeout_ms"},
+    {"KSERVE_BUDGET_MS", MODEL, "MS", "100",
+     "Spill-over (`spoton serve` with KSERVE_URL and another engine): round trip in milliseconds "
+     "beyond which a server gets no frames.",
+     SP_SETTING_INTEGER, FIELD(kserve_budget_ms), .low = 1, .high = 60000,
+     .yaml = "detector.kserve_budget_ms"},
     {"KSERVE_REQUESTS", MODEL, "N", "4", "Requests in flight to each server of KSERVE_URL.",
      SP_SETTING_INTEGER, FIELD(kserve_requests), .low = 1, .high = 64,
      .yaml = "detector.kserve_requests"},
@@ -340,6 +345,10 @@ const struct sp_setting_row sp_setting_table[] = {
     {"ALLOW_INSECURE", SERVER, NULL, "false",
      "Allow listening on addresses other than loopback without API_TOKEN.", SP_SETTING_SWITCH,
      FIELD(allow_insecure), .yaml = "server.allow_insecure"},
+    {"SHARE_ENGINE", SERVER, NULL, "false",
+     "Infer for other machines by the KServe v2 protocol, at /v2/models/NAME; own cameras come "
+     "first. See docs/KSERVE.md.",
+     SP_SETTING_SWITCH, FIELD(share_engine), .yaml = "server.share_engine"},
     {"TLS_CERT", SERVER, "FILE", "",
      "Certificate chain for https and wss, PEM; requires TLS_KEY. Empty: http and ws.",
      SP_SETTING_TEXT, FIELD(tls_cert), .yaml = "server.tls_cert"},

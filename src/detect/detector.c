@@ -3,10 +3,12 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "detect/device.h"
+#include "detect/spill.h"
 #include "detect/verify.h"
 #include "engine_error.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@ struct sp_detector {
     pthread_mutex_t letterbox_lock;
     struct sp_detector_request *requests; /* [description.requests] */
     struct sp_queue *free_requests;
+    struct sp_model_output output[SPOTON_TENSORS_MAX]; /* shapes, as of the first inference */
+    int output_count;
     bool takes_images; /* the engine does the letterbox and the head */
 };
 
@@ -90,9 +94,12 @@ static int open_engine(struct sp_detector *detector, const struct sp_detector_op
     memcpy(engine_options.mean, model->mean, sizeof engine_options.mean);
     memcpy(engine_options.deviation, model->deviation, sizeof engine_options.deviation);
     char text[ENGINE_ERROR_BYTES] = "";
-    int code = detector->api->open(&detector->engine, &engine_options, text, sizeof text);
+    struct sp_spill_engines engines = {options->engine, options->spill, options->spill_options};
+    int code = options->spill
+                   ? sp_spill_open(&detector->engine, &engines, &engine_options, text, sizeof text)
+                   : detector->api->open(&detector->engine, &engine_options, text, sizeof text);
     if (code < 0)
-        return engine_error(detector->api, code, text, err);
+        return engine_error(options->engine, code, text, err);
     detector->description.struct_bytes = sizeof detector->description;
     detector->api->describe(detector->engine, &detector->description);
     assert(detector->description.requests > 0);
@@ -158,6 +165,11 @@ static int run_first(struct sp_detector *detector, struct sp_error *err)
     int result = sp_detector_submit(detector, request, err);
     if (result == SP_OK)
         result = wait_and_get(detector, request->index, outputs, count, err);
+    for (int i = 0; i < count && result == SP_OK; ++i) {
+        detector->output[i] = outputs[i];
+        detector->output[i].data = NULL;
+    }
+    detector->output_count = count;
     if (result == SP_OK)
         result = sp_model_verify(&detector->model, outputs, count, detector->width_px,
                                  detector->height_px, err);
@@ -227,7 +239,7 @@ int sp_detector_open(struct sp_detector **out, const struct sp_detector_options 
     if (!detector)
         return sp_fail(err, SP_ERR_NO_MEMORY, "detector: out of memory");
     pthread_mutex_init(&detector->letterbox_lock, NULL);
-    detector->api = options->engine;
+    detector->api = options->spill ? sp_spill_api() : options->engine;
     detector->model = *options->model;
     detector->head = options->head;
     int result = choose_size(detector, options, err);
@@ -259,6 +271,19 @@ void sp_detector_describe(const struct sp_detector *detector,
                           struct spoton_engine_description *description)
 {
     *description = detector->description;
+}
+
+int sp_detector_capacity(const struct sp_detector *detector)
+{
+    return SPOTON_ENGINE_HAS(detector->api, capacity) ? detector->api->capacity(detector->engine)
+                                                      : INT_MAX;
+}
+
+bool sp_detector_server(const struct sp_detector *detector, int index, struct spoton_server *server)
+{
+    *server = (struct spoton_server){.struct_bytes = sizeof *server};
+    return SPOTON_ENGINE_HAS(detector->api, server) &&
+           detector->api->server(detector->engine, index, server) >= 0;
 }
 
 int sp_detector_batch(const struct sp_detector *detector)
@@ -430,6 +455,23 @@ int sp_detector_collect(struct sp_detector *detector, struct sp_detector_request
             outputs[k].data += step[k];
     }
     return SP_OK;
+}
+
+int sp_detector_outputs(const struct sp_detector *detector,
+                        struct sp_model_output outputs[SPOTON_TENSORS_MAX])
+{
+    memcpy(outputs, detector->output, sizeof detector->output);
+    return detector->output_count;
+}
+
+int sp_detector_collect_outputs(struct sp_detector *detector, struct sp_detector_request *request,
+                                struct sp_model_output outputs[SPOTON_TENSORS_MAX], int *count,
+                                struct sp_error *err)
+{
+    *count = detector->output_count;
+    int result = wait_and_get(detector, request->index, outputs, *count, err);
+    request->finished_us = sp_clock_us();
+    return result;
 }
 
 const struct sp_model *sp_detector_model(const struct sp_detector *detector)

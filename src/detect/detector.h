@@ -13,12 +13,14 @@ struct sp_detector_options {
     const struct spoton_engine_api *engine;
     const struct sp_model *model; /* outlives the detector */
     enum spoton_precision precision;
-    int batch, width_px, height_px; /* fixed sizes of the model take precedence */
-    int threads, streams;           /* streams 0: the engine chooses */
-    const char *cache_dir;          /* NULL: none */
-    const char *backend_options;    /* engine-specific, or NULL */
-    struct sp_head_options head;    /* class_wanted outlives the detector */
-    int device;                     /* index of the engine's devices */
+    int batch, width_px, height_px;        /* fixed sizes of the model take precedence */
+    int threads, streams;                  /* streams 0: the engine chooses */
+    const char *cache_dir;                 /* NULL: none */
+    const char *backend_options;           /* engine-specific, or NULL */
+    struct sp_head_options head;           /* class_wanted outlives the detector */
+    int device;                            /* index of the engine's devices */
+    const struct spoton_engine_api *spill; /* detect/spill.h: infers when requests wait; or NULL */
+    const char *spill_options;
 };
 
 struct sp_detector_request {
@@ -50,6 +52,16 @@ const struct sp_model *sp_detector_model(const struct sp_detector *detector);
 int sp_detector_batch(const struct sp_detector *detector);
 void sp_detector_input_size(const struct sp_detector *detector, int *width_px, int *height_px);
 
+/* The shapes of the outputs for one image, without data; returns their number. */
+int sp_detector_outputs(const struct sp_detector *detector,
+                        struct sp_model_output outputs[SPOTON_TENSORS_MAX]);
+
+/* How many requests the engine can process at once now; INT_MAX: it does not say. Any thread. */
+int sp_detector_capacity(const struct sp_detector *detector);
+/* The server `index` that the engine infers on. False: there is none. Any thread. */
+bool sp_detector_server(const struct sp_detector *detector, int index,
+                        struct spoton_server *server);
+
 /* Waits for a free request. Never fails: the collecting side releases requests. */
 struct sp_detector_request *sp_detector_acquire(struct sp_detector *detector);
 /* NULL: timeout. */
@@ -76,3 +88,9 @@ int sp_detector_submit(struct sp_detector *detector, struct sp_detector_request 
  * filled again. */
 int sp_detector_collect(struct sp_detector *detector, struct sp_detector_request *request,
                         struct sp_error *err);
+
+/* Instead of sp_detector_collect(), for images of sp_detector_fill_input(): the outputs as they
+ * are, of all images one after the other, valid until the request is submitted again. */
+int sp_detector_collect_outputs(struct sp_detector *detector, struct sp_detector_request *request,
+                                struct sp_model_output outputs[SPOTON_TENSORS_MAX], int *count,
+                                struct sp_error *err);

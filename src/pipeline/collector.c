@@ -34,6 +34,7 @@ static void collect(struct sp_pipeline *p, struct sp_batch *batch)
     struct sp_error err = {0};
     struct sp_detector_instance *instance = batch->instance;
     int result = sp_detector_collect(batch->detector, batch->request, &err);
+    atomic_fetch_sub(&instance->in_flight, 1);
     sp_device_count(instance->device, batch->request);
     sp_device_note(instance->device, result, &err);
     if (result < 0)

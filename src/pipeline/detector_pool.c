@@ -94,6 +94,8 @@ static int open_detector(struct sp_pipeline *p, struct sp_detector_instance *ins
         .backend_options = sp_model_choice_backend_options(&p->choice),
         .head = p->head,
         .device = instance->device->number,
+        .spill = p->choice.spill,
+        .spill_options = p->choice.spill_options,
     };
     pthread_setname_np(pthread_self(), "engine"); /* the engine's threads inherit the name */
     int result = sp_detector_open(&instance->detector, &options, err);
@@ -143,6 +145,19 @@ static void *opener_main(void *argument)
     return NULL;
 }
 
+static struct sp_detector_instance *instance_on(struct sp_pipeline *p, struct sp_device *device,
+                                                int width_px, int height_px);
+
+/* The shape of 16:9, so that other machines need not wait for a camera here. Before the dispatcher
+ * starts, to which the instances then belong. */
+static void open_for_others(struct sp_pipeline *p)
+{
+    int width_px, height_px;
+    sp_input_shape_choose(&p->model, p->choice.input_size_px, p->settings->square_input, 16, 9,
+                          &width_px, &height_px);
+    instance_on(p, &p->devices[0], width_px, height_px);
+}
+
 int sp_detector_pool_start(struct sp_pipeline *p, struct sp_error *err)
 {
     int result = SP_OK;
@@ -153,6 +168,8 @@ int sp_detector_pool_start(struct sp_pipeline *p, struct sp_error *err)
             result = sp_thread_start(&device->opener, "opener", opener_main, device, err);
         device->opener_started = result == SP_OK;
     }
+    if (result == SP_OK && p->options.live && p->settings->share_engine)
+        open_for_others(p);
     return result;
 }
 

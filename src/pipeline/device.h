@@ -48,6 +48,7 @@ struct sp_detector_instance { /* a detector on a device and its open request */
     struct sp_batch *open;
     struct sp_batch_record *record; /* of the open batch; NULL: not logged */
     _Atomic uint64_t images;
+    atomic_int in_flight; /* submitted requests, also those of other machines */
     struct sp_detector_request *reserved[SP_REQUESTS_RESERVED_MAX]; /* live: kept out of use */
     int reserved_count;
 };

@@ -54,6 +54,7 @@ void sp_instance_submit(struct sp_pipeline *p, struct sp_detector_instance *inst
     }
     atomic_fetch_add(&instance->images, (uint64_t)batch->request->images);
     int result = sp_detector_submit(batch->detector, batch->request, &err);
+    atomic_fetch_add(&instance->in_flight, result == SP_OK);
     if (result < 0) {
         sp_device_note(instance->device, result, &err);
         sp_batch_fail(p, batch, result, &err);

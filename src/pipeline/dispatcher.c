@@ -15,6 +15,8 @@
 /* How long a request may wait for more frames before it is submitted as it is. */
 static const int64_t PARTIAL_REQUEST_WAIT_US = 2000;
 
+static const useconds_t CAPACITY_POLL_US = 500;
+
 static void submit_all(struct sp_pipeline *p)
 {
     for (int i = 0; i < p->instance_count; i++)
@@ -92,15 +94,25 @@ static void open_request(struct sp_pipeline *p, struct sp_detector_instance *ins
     instance->open = batch;
 }
 
+/* Whether the engine can process one more request, or keep one waiting: engines with servers offer
+ * more requests than they have capacity for while a server is away. */
+static bool has_capacity(const struct sp_detector_instance *instance)
+{
+    int in_flight = atomic_load(&instance->in_flight);
+    return in_flight == 0 || in_flight <= sp_detector_capacity(instance->detector);
+}
+
 /* Without waiting. False: no request is free; the scheduler skips the instance's cameras until the
  * collector returns one. */
 static bool try_open_request(struct sp_pipeline *p, struct sp_detector_instance *instance)
 {
     int group = (int)(instance - p->instances);
-    struct sp_detector_request *request = sp_detector_acquire_within(instance->detector, 0);
+    struct sp_detector_request *request =
+        has_capacity(instance) ? sp_detector_acquire_within(instance->detector, 0) : NULL;
     if (!request) {
         sp_frame_scheduler_set_full(p->scheduler, group, true);
-        request = sp_detector_acquire_within(instance->detector, 0); /* returned meanwhile */
+        if (has_capacity(instance)) /* returned meanwhile */
+            request = sp_detector_acquire_within(instance->detector, 0);
         if (request)
             sp_frame_scheduler_set_full(p->scheduler, group, false);
     }
@@ -234,6 +246,8 @@ static int next_with_request(struct sp_pipeline *p, struct sp_schedule_item *ite
             continue;
         }
         submit_all(p); /* filled requests need not wait for the free one */
+        while (!has_capacity(instance))
+            usleep(CAPACITY_POLL_US);
         open_request(p, instance, sp_detector_acquire(instance->detector));
         /* That may have blocked: look again whether another camera comes first now. */
     }

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "engine/loader.h"
 #include "pipeline/quantization_check.h"
+#include "spoton/device.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,7 +71,8 @@ int sp_model_choice_engine_options(char out[SP_ENGINE_OPTIONS_BYTES],
                                    struct sp_error *err)
 {
     const struct sp_settings *s = settings;
-    int length = snprintf(out, SP_ENGINE_OPTIONS_BYTES, "%s", s->engine_options);
+    bool own = !is_remote(engine) || is_remote(s->engine); /* ENGINE_OPTIONS is this engine's */
+    int length = snprintf(out, SP_ENGINE_OPTIONS_BYTES, "%s", own ? s->engine_options : "");
     if (!is_remote(engine))
         return SP_OK;
     if (strchr(s->kserve_url, ';') || strchr(s->kserve_token, ';') ||
@@ -85,6 +87,27 @@ int sp_model_choice_engine_options(char out[SP_ENGINE_OPTIONS_BYTES],
     return length < SP_ENGINE_OPTIONS_BYTES
                ? SP_OK
                : sp_fail(err, SP_ERR_INVALID, "KSERVE_URL: too long; name fewer servers");
+}
+
+int sp_model_choice_spill(struct sp_model_choice *choice, const struct sp_settings *settings,
+                          struct sp_error *err)
+{
+    if (!settings->kserve_url[0] || is_remote(choice->engine->name))
+        return SP_OK;
+    if (spoton_engine_takes_images(choice->engine))
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "KSERVE_URL: spill-over is not supported by engine %s; use ENGINE=kserve or "
+                       "unset KSERVE_URL",
+                       choice->engine->name);
+    int result = sp_engine_load(&choice->spill, "kserve", err);
+    if (result == SP_OK)
+        result = sp_model_choice_engine_options(choice->spill_options, settings, "kserve", err);
+    size_t used = strlen(choice->spill_options);
+    int n = snprintf(choice->spill_options + used, sizeof choice->spill_options - used,
+                     ";later=1;budget_ms=%d", settings->kserve_budget_ms);
+    if (result == SP_OK && (size_t)n >= sizeof choice->spill_options - used)
+        result = sp_fail(err, SP_ERR_INVALID, "KSERVE_URL: too long; name fewer servers");
+    return result;
 }
 
 /* A file beside which the server's model has its manifest must describe that model. */

@@ -22,7 +22,9 @@ struct sp_model_choice {
     enum spoton_precision precision;
     int input_size_px, batch; /* requested, or the engine's best; the file may fix another */
     bool int8_form;           /* the INT8 model beside the named file is used */
-    bool check_needed;        /* INT8 without a quantization check in a manifest */
+    const struct spoton_engine_api *spill;       /* infers for requests that wait; NULL: none */
+    char spill_options[SP_ENGINE_OPTIONS_BYTES]; /* contains secrets */
+    bool check_needed; /* INT8 without a quantization check in a manifest */
     char engine_options[SP_ENGINE_OPTIONS_BYTES]; /* ENGINE_OPTIONS and the additions of
                                                    * USE_TENSORRT and KSERVE_*: contains secrets */
 };
@@ -44,6 +46,11 @@ int sp_model_choice_gather(const struct sp_model_choice *choice, int cameras, in
 
 /* How the settings say to read the model file. */
 struct sp_model_wish sp_model_choice_wish(const struct sp_settings *settings);
+
+/* Live with KSERVE_URL and another engine than kserve: sets `spill`. SP_ERR_UNSUPPORTED: the engine
+ * takes images instead of tensors. */
+int sp_model_choice_spill(struct sp_model_choice *choice, const struct sp_settings *settings,
+                          struct sp_error *err);
 
 /* The backend options of an engine: ENGINE_OPTIONS and, for the kserve engine, KSERVE_*. Contains
  * secrets. SP_ERR_INVALID: a value has a semicolon, or all are too long. */

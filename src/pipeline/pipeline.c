@@ -57,6 +57,8 @@ static size_t live_tasks(const struct sp_pipeline *p)
 static int open_model(struct sp_pipeline *p, struct sp_error *err)
 {
     int result = sp_model_choose(&p->choice, p->settings, err);
+    if (result == SP_OK && p->options.live)
+        result = sp_model_choice_spill(&p->choice, p->settings, err);
     if (result == SP_OK) {
         p->engine = p->choice.engine;
         p->model = p->choice.model;

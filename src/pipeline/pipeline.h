@@ -233,6 +233,11 @@ struct sp_detector_report {
 int sp_pipeline_detectors(struct sp_pipeline *pipeline,
                           struct sp_detector_report reports[SP_DETECTORS_MAX]);
 
+/* The inference servers (KSERVE_URL), summed over the detectors. Any thread. */
+enum { SP_SERVERS_MAX = 8 };
+int sp_pipeline_servers(struct sp_pipeline *pipeline, struct spoton_server reports[SP_SERVERS_MAX]);
+const char *sp_server_state_name(enum spoton_server_state state); /* "ready" */
+
 /* Runs the engine of detector `index` alone for duration_us, with all inference requests in flight,
  * on whatever its input memory holds; images per second. Only while nothing else runs (after
  * sp_pipeline_wait). */

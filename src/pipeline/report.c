@@ -175,3 +175,54 @@ int sp_pipeline_detectors(struct sp_pipeline *pipeline,
     }
     return count;
 }
+
+/* ---- inference servers ---- */
+
+const char *sp_server_state_name(enum spoton_server_state state)
+{
+    switch (state) {
+    case SPOTON_SERVER_CHECKING:
+        return "checking";
+    case SPOTON_SERVER_READY:
+        return "ready";
+    case SPOTON_SERVER_BUSY:
+        return "busy";
+    case SPOTON_SERVER_SLOW:
+        return "slow";
+    case SPOTON_SERVER_FAILED:
+        return "failed";
+    case SPOTON_SERVER_REFUSED:
+        return "refused";
+    }
+    return "unknown";
+}
+
+/* Each detector has its own connections to the same servers; the first one's state is shown. */
+static void add_server(struct spoton_server *sum, const struct spoton_server *server, bool first)
+{
+    if (first) {
+        *sum = *server;
+        return;
+    }
+    sum->in_flight += server->in_flight;
+    sum->requests += server->requests;
+    sum->failures += server->failures;
+    sum->busy += server->busy;
+    sum->sent_bytes += server->sent_bytes;
+    sum->received_bytes += server->received_bytes;
+}
+
+int sp_pipeline_servers(struct sp_pipeline *p, struct spoton_server reports[SP_SERVERS_MAX])
+{
+    int count = 0;
+    struct sp_detector_instance *instance;
+    for (int i = 0; (instance = sp_instance_ready(p, i)); i++) {
+        struct spoton_server server;
+        for (int k = 0; k < SP_SERVERS_MAX && sp_detector_server(instance->detector, k, &server);
+             k++) {
+            add_server(&reports[k], &server, k >= count);
+            count = k >= count ? k + 1 : count;
+        }
+    }
+    return count;
+}

@@ -19,10 +19,11 @@ enum { URL_BYTES = 4096 };
 
 struct sp_incoming {
     http_parser parser;
+    struct sp_server *server;
     struct sp_request request;
     char url[URL_BYTES]; /* as received */
     size_t url_bytes;
-    char field[32]; /* the name of a header; longer names are not in headers[] */
+    char field[40]; /* the name of a header; longer names are not in headers[] */
     size_t field_bytes;
     bool in_value;
     int header;    /* index into headers[] of the current value; -1: not in headers[] */
@@ -53,6 +54,7 @@ static const struct {
     HEADER("cookie", request.cookie, "; "),
     HEADER("upgrade", upgrade, ", "),
     HEADER("expect", expect, ", "),
+    HEADER("inference-header-content-length", request.inference_header, NULL),
     HEADER("sec-websocket-key", key, NULL),
     HEADER("sec-websocket-version", version, ", "),
 };
@@ -228,6 +230,12 @@ static enum sp_method method_of(const http_parser *parser)
     }
 }
 
+static size_t body_limit(struct sp_incoming *in)
+{
+    const struct sp_site *site = &in->server->options.site;
+    return site->body_limit ? site->body_limit(site->user, &in->request) : SP_SERVER_BODY_BYTES;
+}
+
 static int on_head_end(http_parser *parser)
 {
     struct sp_incoming *in = parser->data;
@@ -238,13 +246,13 @@ static int on_head_end(http_parser *parser)
         return refuse(in, 400, "the header Host is missing; HTTP/1.1 requires it");
     if (parser->uses_transfer_encoding)
         return refuse(in, 411, "chunked bodies are not supported; send Content-Length");
-    if (length > SP_SERVER_BODY_BYTES)
-        return refuse(in, 413, "the body is larger than 65536 bytes; send less");
     if (in->expect[0] != '\0' && strcasecmp(in->expect, "100-continue") != 0)
         return refuse(in, 417, "unsupported Expect; only 100-continue is supported");
     in->request.method = method_of(parser);
     if (read_url(in) < 0)
         return -1;
+    if (length > SP_SERVER_BODY_BYTES && length > body_limit(in))
+        return refuse(in, 413, "the body is larger than 65536 bytes; send less");
     if (length == 0)
         return 0;
     in->body = malloc((size_t)length + 1);
@@ -306,6 +314,12 @@ static int answer(struct sp_connection *c, struct sp_request *request)
     atomic_fetch_add(&server->requests, 1);
     server->options.site.request(server->options.site.user, request, &reply);
     server->json = reply.body; /* it may have grown */
+    if (reply.kind == SP_REPLY_LATER) {
+        request->body = NULL;
+        c->mode = SP_CONNECTION_LATER;
+        c->deadline_us = sp_clock_us() + SP_SERVER_LATER_S * INT64_C(1000000);
+        return 0;
+    }
     if (reply.kind == SP_REPLY_BODY)
         return sp_http_send(c, &reply, head_only);
     return sp_mjpeg_begin(c, &reply, head_only);
@@ -419,7 +433,10 @@ static int answer_incoming(struct sp_connection *c)
         in->body[in->body_bytes] = '\0';
     in->request.body = in->body ? in->body : "";
     in->request.body_bytes = in->body_bytes;
+    in->request.reply = c->id = ++c->server->last_id;
     int result = is_websocket(in) ? answer_websocket(c, in) : answer(c, &in->request);
+    if (!in->request.body) /* it is the site's now */
+        in->body = NULL;
     free_incoming(in);
     return result;
 }
@@ -433,6 +450,7 @@ static int begin_incoming(struct sp_connection *c)
     http_parser_init(&in->parser, HTTP_REQUEST);
     in->parser.data = in;
     in->first = c->input[0];
+    in->server = c->server;
     in->header = -1;
     in->request.method = SP_OTHER;
     in->request.secure = c->secure;

@@ -79,7 +79,8 @@ static void connection_close(struct sp_connection *c)
  * on readable sockets. */
 static void choose_to_read(struct sp_connection *c)
 {
-    bool busy = c->mode == SP_CONNECTION_IMAGE || c->mode == SP_CONNECTION_SENDING;
+    bool busy = c->mode == SP_CONNECTION_IMAGE || c->mode == SP_CONNECTION_SENDING ||
+                c->mode == SP_CONNECTION_LATER;
     bool unsent = lws_partial_buffered(c->wsi);
     lws_rx_flow_control(c->wsi, !busy && !unsent && c->input_bytes == 0);
     /* The next pipelined request, after other connections had their turn. */
@@ -106,6 +107,7 @@ static int take_input(struct sp_connection *c)
         break;
     case SP_CONNECTION_IMAGE:
     case SP_CONNECTION_SENDING:
+    case SP_CONNECTION_LATER:
         break;
     }
     if (c->input_bytes == 0) {
@@ -242,6 +244,7 @@ static int check(struct sp_connection *c, int64_t now_us)
     case SP_CONNECTION_REQUEST:
         return late ? sp_http_late(c) : 0;
     case SP_CONNECTION_SENDING:
+    case SP_CONNECTION_LATER:
     case SP_CONNECTION_CLOSING:
         return late ? -1 : 0;
     case SP_CONNECTION_WS:
@@ -279,6 +282,59 @@ static void on_tick(lws_sorted_usec_list_t *list)
     lws_sul_schedule(server->context, 0, &server->timers->tick, on_tick, LWS_US_PER_SEC);
 }
 
+/* --- late replies ----------------------------------------------------------------------------- */
+
+void sp_server_reply(struct sp_server *server, uint64_t id, const struct sp_late_reply *reply)
+{
+    struct sp_late_item *item = malloc(sizeof *item);
+    if (!item) { /* the connection ends by its deadline */
+        free(reply->body);
+        return;
+    }
+    item->id = id;
+    item->reply = *reply;
+    pthread_mutex_lock(&server->late_lock);
+    item->next = server->late;
+    server->late = item;
+    pthread_mutex_unlock(&server->late_lock);
+    lws_cancel_service(server->context);
+}
+
+static struct sp_late_item *take_late(struct sp_server *server)
+{
+    pthread_mutex_lock(&server->late_lock);
+    struct sp_late_item *list = server->late;
+    server->late = NULL;
+    pthread_mutex_unlock(&server->late_lock);
+    return list;
+}
+
+static void free_late(struct sp_late_item *item)
+{
+    free(item->reply.body);
+    free(item);
+}
+
+static void send_late_replies(struct sp_server *server)
+{
+    for (struct sp_late_item *item = take_late(server), *next; item; item = next) {
+        struct sp_connection *c = server->connections;
+        next = item->next;
+        while (c && (c->mode != SP_CONNECTION_LATER || c->id != item->id))
+            c = c->next;
+        struct sp_reply reply = {.status = item->reply.status,
+                                 .type = item->reply.type,
+                                 .fixed = item->reply.body ? item->reply.body : "",
+                                 .fixed_bytes = item->reply.bytes};
+        memcpy(reply.headers, item->reply.headers, sizeof item->reply.headers);
+        if (c && sp_http_send(c, &reply, false) < 0)
+            lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        else if (c)
+            choose_to_read(c);
+        free_late(item);
+    }
+}
+
 static void *server_main(void *argument)
 {
     struct sp_server *server = argument;
@@ -301,6 +357,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     switch (reason) {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        send_late_replies(server);
         wake_viewers(server);
         return 0;
     case LWS_CALLBACK_RAW_ADOPT:
@@ -348,6 +405,7 @@ int sp_server_open(struct sp_server **out, const struct sp_server_options *optio
     timers->server = server;
     server->timers = timers;
     server->options = *options;
+    pthread_mutex_init(&server->late_lock, NULL);
     server->cached.camera = -1;
     int result = sp_server_listen(server, protocols, err);
     if (result < 0)
@@ -392,6 +450,11 @@ void sp_server_close(struct sp_server *server)
     sp_server_stop(server);
     if (server->context)
         lws_context_destroy(server->context);
+    for (struct sp_late_item *item = take_late(server), *next; item; item = next) {
+        next = item->next;
+        free_late(item);
+    }
+    pthread_mutex_destroy(&server->late_lock);
     sp_json_release(&server->json);
     free(server->scratch);
     free(server->timers);

@@ -8,8 +8,9 @@
  * called on the server's thread, one at a time.
  *
  * Limits: size of headers, bodies and messages, connections per address, and time for a request to
- * arrive. A viewer that reads nothing for SP_SERVER_STUCK_S is disconnected. A connection holds at
- * most one outgoing message or frame in memory. */
+ * arrive (SP_SERVER_LATER_S: for a late reply to be made). A viewer that reads nothing for
+ * SP_SERVER_STUCK_S is disconnected. A connection holds at most one outgoing message or frame in
+ * memory. */
 #pragma once
 
 #include "base/json.h"
@@ -25,6 +26,7 @@ enum {
     SP_SERVER_REQUEST_S = 10,
     SP_SERVER_IDLE_S = 60, /* between two requests on a connection */
     SP_SERVER_STUCK_S = 10,
+    SP_SERVER_LATER_S = 30,
 };
 
 enum sp_method { SP_GET, SP_HEAD, SP_POST, SP_DELETE, SP_OPTIONS, SP_OTHER };
@@ -38,8 +40,10 @@ struct sp_request {
     char authorization[600];
     char cookie[2048];
     char origin[300], host[300];
-    bool secure;      /* received over TLS */
-    char address[64]; /* of the client */
+    bool secure;               /* received over TLS */
+    char address[64];          /* of the client */
+    char inference_header[24]; /* Inference-Header-Content-Length; empty: none */
+    uint64_t reply;            /* for sp_server_reply() */
 };
 
 /* Copies the value of a key of the query, truncated to fit. False: the query has no such key. */
@@ -51,6 +55,7 @@ enum sp_reply_kind {
     SP_REPLY_IMAGE,   /* one JPEG: the newest frame of `stream` */
     SP_REPLY_STREAM,  /* MJPEG of `stream`, unbounded */
     SP_REPLY_SILENCE, /* MJPEG that never sends a frame */
+    SP_REPLY_LATER,   /* by sp_server_reply(): the site now owns the request's body (free) */
 };
 
 struct sp_reply {
@@ -100,6 +105,8 @@ struct sp_site {
     void (*opened)(void *user, const struct sp_ws_plan *plan, struct sp_json *first);
     void (*closed)(void *user, const struct sp_ws_plan *plan);
     void (*tick)(void *user); /* once a second */
+    /* The largest body of a request, whose headers have arrived; NULL: SP_SERVER_BODY_BYTES. */
+    size_t (*body_limit)(void *user, const struct sp_request *request);
 };
 
 struct sp_server_options {
@@ -160,6 +167,17 @@ void sp_server_limit(struct sp_server *server, double share);
 /* Time since the last iteration of the server's thread, which runs at least once a second; a much
  * larger value means that it hangs. Any thread. */
 int64_t sp_server_silence_us(struct sp_server *server);
+
+/* The reply to a request that was answered by SP_REPLY_LATER; ignored if the client has left. Takes
+ * over `body` (malloc). Any thread, until sp_server_close(). */
+struct sp_late_reply {
+    int status;
+    const char *type;  /* static; NULL: JSON */
+    char headers[128]; /* additional ones, each terminated by "\r\n" */
+    char *body;
+    size_t bytes;
+};
+void sp_server_reply(struct sp_server *server, uint64_t id, const struct sp_late_reply *reply);
 
 struct sp_server_counts {
     int connections, mjpeg, ws;

@@ -21,6 +21,7 @@ enum sp_connection_mode {
     SP_CONNECTION_IDLE,    /* between requests */
     SP_CONNECTION_REQUEST, /* waiting for the rest of a request */
     SP_CONNECTION_SENDING, /* a reply */
+    SP_CONNECTION_LATER,   /* waiting for sp_server_reply() */
     SP_CONNECTION_IMAGE,   /* waiting for one frame */
     SP_CONNECTION_STREAM,  /* MJPEG */
     SP_CONNECTION_SILENCE,
@@ -33,6 +34,7 @@ struct sp_connection {
     struct lws *wsi;
     struct sp_connection *next, *previous;
     enum sp_connection_mode mode;
+    uint64_t id; /* of the request, for sp_server_reply() */
     char address[64];
     bool over_limit, secure;
     struct sp_incoming *incoming; /* while a request arrives */
@@ -53,6 +55,12 @@ struct sp_connection {
     int64_t opened_us;         /* of a stream; sp_clock_us() */
     char headers[512];         /* of the reply of SP_CONNECTION_IMAGE */
     struct sp_ws *ws;
+};
+
+struct sp_late_item {
+    struct sp_late_item *next;
+    uint64_t id;
+    struct sp_late_reply reply;
 };
 
 /* The last message formatted, cached because other clients often get the same one. */
@@ -82,6 +90,9 @@ struct sp_server {
         paid_cpu_us; /* when the used CPU time is paid off; the thread's CPU time */
 
     struct sp_connection *connections;
+    uint64_t last_id;
+    pthread_mutex_t late_lock; /* guards the list */
+    struct sp_late_item *late; /* the newest first */
     struct sp_json json;
     uint8_t *scratch; /* LWS_PRE, then outgoing data */
     size_t scratch_bytes;
