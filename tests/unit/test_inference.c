@@ -2,6 +2,8 @@
 #include "api/inference_body.h"
 #include "api/inference_queue.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "unit.h"
