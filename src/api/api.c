@@ -5,6 +5,7 @@
 #include "api/assets.h"
 #include "api/camera_lookup.h"
 #include "api/cameras.h"
+#include "api/cluster.h"
 #include "api/events.h"
 #include "api/health.h"
 #include "api/inference.h"
@@ -36,6 +37,9 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/cameras/{}/frame.jpg", sp_cameras_frame, 0},
     {SP_GET, "/api/v2/cameras/{}/snapshot.jpg", sp_cameras_snapshot, 0},
     {SP_GET, "/api/v2/cameras/{}/stream.mjpg", sp_cameras_stream, 0},
+    {SP_GET, "/api/v2/cluster", sp_cluster_overview, 0},
+    {SP_POST, "/api/v2/cluster/nodes/{}/drain", sp_cluster_drain_node, 0},
+    {SP_POST, "/api/v2/cluster/nodes/{}/undrain", sp_cluster_undrain_node, 0},
     {SP_GET, "/api/v2/events", sp_events_list, 0},
     {SP_GET, "/api/v2/outputs", sp_events_outputs, 0},
     {SP_GET, "/api/v2/people", sp_people_list, 0},
@@ -325,6 +329,11 @@ void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
 void sp_api_end_inference(struct sp_api *api)
 {
     sp_inference_stop(api->inference);
+}
+
+void sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster)
+{
+    atomic_store(&api->cluster, cluster);
 }
 
 void sp_api_set_started(struct sp_api *api, bool started)

@@ -6,6 +6,7 @@
  * reference. */
 #pragma once
 
+#include "cluster/cluster.h"
 #include "config/settings.h"
 #include "output/event_log.h"
 #include "output/fan_out.h"
@@ -35,6 +36,9 @@ const struct sp_class_names *sp_api_classes(const struct sp_api *api);
 
 /* Before the server starts. */
 void sp_api_attach(struct sp_api *api, struct sp_server *server);
+
+/* From then on cameras are those of the cluster. Any thread; it outlives the server's thread. */
+void sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster);
 
 /* Applies the settings that may change at run time: API_TOKEN, VIDEO_DIR, V4L2_DEVICES,
  * ALLOWED_ORIGINS, quality and size of JPEGs. Any thread. */

@@ -2,6 +2,7 @@
 #include "api/cameras.h"
 
 #include "api/camera_lookup.h"
+#include "api/cluster.h"
 #include "api/reply.h"
 
 #include <jansson.h>
@@ -11,7 +12,7 @@
 static int find(struct sp_call *call, struct sp_camera_report *report)
 {
     int camera = sp_api_find_camera(call->api, call->name, report);
-    if (camera < 0)
+    if (camera < 0 && !sp_cluster_redirect(call, call->name))
         sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
     return camera;
 }
@@ -118,7 +119,7 @@ void sp_cameras_add(struct sp_call *call)
     struct sp_camera_report report;
     struct sp_error err = {0};
     int index;
-    if (!read_setting(call, &setting))
+    if (!read_setting(call, &setting) || sp_cluster_adds(call, &setting))
         return;
     if (sp_api_find_camera(call->api, setting.name, &report) >= 0) {
         sp_call_refuse(call, 409, "camera %s: exists already; choose another name", setting.name);
@@ -152,6 +153,8 @@ void sp_cameras_remove(struct sp_call *call)
 {
     struct sp_camera_report report;
     struct sp_error err = {0};
+    if (sp_cluster_removes(call, call->name))
+        return;
     int camera = find(call, &report);
     if (camera < 0)
         return;
@@ -195,6 +198,7 @@ static void put_update(struct sp_json *json, const struct sp_update *update,
     sp_time_format(update->wall_us, time);
     sp_json_begin_object(json);
     sp_json_member_string(json, "camera", update->name);
+    sp_json_member_int(json, "epoch", (int64_t)update->generation);
     sp_json_member_int(json, "sequence", (int64_t)update->sequence);
     sp_json_member_int(json, "pts_us", update->pts_us);
     sp_json_member_string(json, "wall_time", time);

@@ -30,6 +30,7 @@ struct sp_api {
     struct sp_encoder *encoder;
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
+    struct sp_cluster *_Atomic cluster; /* NULL: a single machine */
     struct sp_server *server;
     int64_t started_us, started_wall_us;
     atomic_bool started;

@@ -476,6 +476,28 @@ static void put_servers(struct page *page)
     }
 }
 
+static void put_cluster(struct page *page)
+{
+    struct sp_cluster_status status;
+    struct sp_cluster *cluster = atomic_load(&page->api->cluster);
+    if (!cluster)
+        return;
+    sp_cluster_status(cluster, &status);
+    single(page, "spoton_cluster_connected", "gauge", "1: connected to NATS.", status.connected);
+    head(page, "spoton_cluster_nodes", "gauge", "Nodes of the cluster.");
+    line(page, "spoton_cluster_nodes{state=\"alive\"} %d", status.nodes);
+    line(page, "spoton_cluster_nodes{state=\"gone\"} %d", status.known_nodes - status.nodes);
+    single(page, "spoton_cluster_cameras", "gauge", "Cameras of the cluster.", status.cameras);
+    single(page, "spoton_cluster_owned_cameras", "gauge",
+           "Cameras that this node has the lease of.", status.owned);
+    single(page, "spoton_cluster_leases_taken_total", "counter", "Leases taken.",
+           (double)status.taken);
+    single(page, "spoton_cluster_leases_lost_total", "counter",
+           "Leases lost to another node without a release.", (double)status.lost);
+    single(page, "spoton_cluster_moves_total", "counter", "Leases released to another node.",
+           (double)status.moved);
+}
+
 static void put_process(struct page *page)
 {
     struct sp_error error;
@@ -519,6 +541,7 @@ void sp_metrics(struct sp_call *call)
     put_outputs(page);
     put_servers(page);
     put_shared(page);
+    put_cluster(page);
     put_process(page);
     free(page);
 }

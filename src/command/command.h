@@ -47,4 +47,5 @@ int sp_command_bench_main(const struct sp_command_context *context);
 int sp_command_tune_main(const struct sp_command_context *context);
 int sp_command_export_main(const struct sp_command_context *context);
 int sp_command_outputs_main(const struct sp_command_context *context);
+int sp_command_cluster_main(const struct sp_command_context *context);
 int sp_command_doctor_main(const struct sp_command_context *context);

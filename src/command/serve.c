@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "command/cluster_node.h"
 #include "command/command.h"
 #include "command/notify.h"
 #include "command/options.h"
@@ -12,6 +13,7 @@
 #include "library/camera_events.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -38,7 +40,7 @@ static const struct sp_command_usage usage = {
 
 struct serve {
     const struct sp_command_context *context;
-    const struct sp_settings *settings;
+    struct sp_settings *settings;
     bool stalled; /* the HTTP thread */
     struct sp_hub *hub;
     struct sp_event_log *events;
@@ -49,6 +51,7 @@ struct serve {
     struct sp_api *api;
     struct sp_server *server;
     struct sp_reload *reload;
+    struct sp_cluster_node *_Atomic cluster; /* NULL: not opened, or a single machine */
     struct sp_notify notify;
     bool pipeline_started;
     uint64_t epoch; /* of this start */
@@ -69,6 +72,11 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     return SP_OK;
 }
 
+static bool is_clustered(const struct serve *serve)
+{
+    return serve->settings->cluster_url[0] != '\0';
+}
+
 /* A result that cannot be published (out of memory) is skipped; the camera continues. */
 static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
 {
@@ -81,6 +89,9 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
         .positions = result->positions,
     };
     (void)err;
+    struct sp_cluster_node *cluster = atomic_load(&serve->cluster);
+    if (is_clustered(serve) && !(cluster && sp_cluster_node_publishes(cluster, result->camera)))
+        return SP_OK;
     sp_hub_publish(serve->hub, result->camera, &published);
     return SP_OK;
 }
@@ -230,7 +241,33 @@ static int open_camera_events(struct serve *serve, struct sp_error *err)
     return sp_camera_events_open(&serve->camera_events, &options, err);
 }
 
-static int start(struct serve *serve, struct sp_error *err)
+/* In a cluster the pipeline starts without cameras; those of the settings are the cluster's. */
+static struct sp_settings *take_cameras(struct serve *serve, struct sp_error *err)
+{
+    struct sp_settings *with_cameras = malloc(sizeof *with_cameras);
+    if (!with_cameras) {
+        sp_fail(err, SP_ERR_NO_MEMORY, "cluster: out of memory");
+        return NULL;
+    }
+    *with_cameras = *serve->settings;
+    serve->settings->camera_count = 0;
+    return with_cameras;
+}
+
+static int join_cluster(struct serve *serve, const struct sp_settings *settings,
+                        struct sp_error *err)
+{
+    struct sp_cluster_node *node;
+    int result = sp_cluster_node_open(&node, settings, sp_server_port(serve->server),
+                                      serve->pipeline, serve->hub, err);
+    if (result == SP_OK) {
+        atomic_store(&serve->cluster, node);
+        sp_api_set_cluster(serve->api, sp_cluster_node_cluster(node));
+    }
+    return result;
+}
+
+static int start_parts(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
     if (settings->camera_count > settings->max_cameras)
@@ -263,6 +300,18 @@ static int start(struct serve *serve, struct sp_error *err)
         sp_camera_events_poll(serve->camera_events); /* the cameras of the settings are added now */
     if (result == SP_OK)
         sp_api_set_started(serve->api, true);
+    return result;
+}
+
+static int start(struct serve *serve, struct sp_error *err)
+{
+    if (!is_clustered(serve))
+        return start_parts(serve, err);
+    struct sp_settings *settings = take_cameras(serve, err);
+    int result = settings ? start_parts(serve, err) : SP_ERR_NO_MEMORY;
+    if (result == SP_OK)
+        result = join_cluster(serve, settings, err);
+    free(settings);
     return result;
 }
 
@@ -307,7 +356,10 @@ static void reload(struct serve *serve)
                "settings reloaded: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
                "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH, STREAM_RESIZE_FACTOR and the "
                "settings of cameras are in effect; other changes require a restart");
-        sp_reload_apply(serve->reload, &fresh->settings);
+        if (serve->cluster)
+            sp_cluster_node_reload(serve->cluster, &fresh->settings);
+        else
+            sp_reload_apply(serve->reload, &fresh->settings);
     }
     free(fresh);
     sp_notify(&serve->notify, "READY=1");
@@ -355,6 +407,7 @@ static void stop(struct serve *serve)
     sp_notify(&serve->notify, "STOPPING=1");
     if (serve->api)
         sp_api_set_started(serve->api, false);
+    sp_cluster_node_stop(serve->cluster);
     if (serve->pipeline && serve->pipeline_started) {
         sp_pipeline_stop(serve->pipeline);
         done = sp_pipeline_wait(serve->pipeline, FINISH_US);
@@ -372,6 +425,7 @@ static void stop(struct serve *serve)
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);
+    sp_cluster_node_close(serve->cluster);
     sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);

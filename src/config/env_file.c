@@ -13,7 +13,6 @@ enum {
     FILE_BYTES_MAX = 8 << 20,
     NAME_SHOWN_BYTES = 96,
     KEY_BYTES = 128,
-    ROWS_MAX = 128,
 };
 
 struct reader {
@@ -22,7 +21,7 @@ struct reader {
     char name[NAME_SHOWN_BYTES];
     char where[NAME_SHOWN_BYTES + 24]; /* ".env line 3" */
     int line;
-    int row_line[ROWS_MAX]; /* line that set each row; 0: none */
+    int row_line[SP_SETTING_ROWS_MAX]; /* line that set each row; 0: none */
     int camera_line[SP_CAMERAS_MAX];
     int no_line; /* stays 0: for a camera that is not set yet */
     char value[SP_PATH_BYTES];

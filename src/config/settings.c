@@ -12,7 +12,6 @@ static const char camera_prefix[] = "CAMERA_";
 
 enum {
     PREFIX_LENGTH = sizeof camera_prefix - 1,
-    ROWS_MAX = 128,
     SHOWN_BYTES = 96,
     WHERE_BYTES = 160,
 };
@@ -80,9 +79,9 @@ static int set_row(struct sp_settings *settings, const struct sp_setting_row *ro
 
 static int refuse_unknown(const char *key, const char *where, struct sp_error *err)
 {
-    const char *keys[ROWS_MAX + 1];
+    const char *keys[SP_SETTING_ROWS_MAX + 1];
     char shown[SHOWN_BYTES];
-    assert(sp_setting_count <= ROWS_MAX);
+    assert(sp_setting_count <= SP_SETTING_ROWS_MAX);
     for (size_t i = 0; i < sp_setting_count; i++)
         keys[i] = sp_setting_table[i].key;
     keys[sp_setting_count] = NULL;

@@ -138,6 +138,12 @@ struct sp_settings {
     int outbox_sync_ms;             /* OUTBOX_SYNC_MS */
     char outputs[SP_PATH_BYTES];    /* OUTPUTS: a secret; plugins with their options, separated by
                                        blanks */
+    char cluster_url[1024];      /* CLUSTER_URL: a secret; NATS servers; empty: a single machine */
+    char cluster_site[64];       /* CLUSTER_SITE */
+    char cluster_node[64];       /* CLUSTER_NODE; empty: the host's name */
+    char cluster_advertise[256]; /* CLUSTER_ADVERTISE; empty: http://NODE:HTTP_PORT */
+    double cluster_capacity;     /* CLUSTER_CAPACITY; 0: MAX_CAMERAS */
+    int cluster_lease_ms;        /* CLUSTER_LEASE_MS */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
     char folder[SP_PATH_BYTES];    /* of the .env file, else of the YAML file, ending in a slash;
@@ -218,6 +224,12 @@ void sp_settings_print_help(FILE *to);     /* for --help-settings */
 void sp_settings_print_man(FILE *to);      /* for spoton-settings(5), man(7) */
 void sp_settings_print_markdown(FILE *to); /* docs/CONFIG.md */
 bool sp_settings_print_schema(FILE *to);   /* JSON Schema of spoton.yaml; false: out of memory */
+
+/* One camera with its own settings, as a spoton.yaml of it alone. Includes secrets. */
+void sp_camera_setting_print_yaml(const struct sp_camera_setting *camera, FILE *to);
+
+/* The same as a text, to be freed by the caller. SP_ERR_NO_MEMORY. */
+int sp_camera_setting_text(const struct sp_camera_setting *camera, char **text);
 
 /* The settings that differ from their defaults, and the cameras, as spoton.yaml. Includes secrets.
  */

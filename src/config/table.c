@@ -99,6 +99,7 @@ static const struct sp_setting_choice log_levels[] = {
 #define ASSOCIATION "Cross-camera association"
 #define IMAGES "Images and logging"
 #define SERVER "Server"
+#define CLUSTER "Cluster"
 
 const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
@@ -398,6 +399,29 @@ const struct sp_setting_row sp_setting_table[] = {
      "JSON Lines file with the newest 1000 feedback records of API v1. A relative path starts at "
      "the folder of the .env file. Empty: records are kept in memory only.",
      SP_SETTING_TEXT, FIELD(feedback_file), .yaml = "server.feedback_file"},
+    {"CLUSTER_URL", CLUSTER, "URLS", "",
+     "NATS servers with JetStream that the nodes of a cluster share, separated by commas: "
+     "nats://USER:PASSWORD@HOST:4222 or tls://. See docs/CLUSTER.md. Empty: no cluster.",
+     SP_SETTING_TEXT, FIELD(cluster_url), .secret = true, .yaml = "cluster.url"},
+    {"CLUSTER_SITE", CLUSTER, "NAME", "spoton",
+     "Name of the cluster: nodes with the same name share their cameras.", SP_SETTING_NAME,
+     FIELD(cluster_site), .yaml = "cluster.site"},
+    {"CLUSTER_NODE", CLUSTER, "NAME", "",
+     "Name of this node, unique within the cluster. Empty: the name of the host.", SP_SETTING_TEXT,
+     FIELD(cluster_node), .yaml = "cluster.node"},
+    {"CLUSTER_ADVERTISE", CLUSTER, "URL", "",
+     "Address at which browsers and other nodes reach this node, as http://HOST:PORT. Empty: made "
+     "of the name of the host and HTTP_PORT.",
+     SP_SETTING_TEXT, FIELD(cluster_advertise), .yaml = "cluster.advertise"},
+    {"CLUSTER_CAPACITY", CLUSTER, "CAMERAS", "0",
+     "Cameras that this node can run, relative to the other nodes; `spoton tune --capacity` "
+     "measures it. 0: MAX_CAMERAS.",
+     SP_SETTING_REAL, FIELD(cluster_capacity), .low = 0, .high = 10000, .yaml = "cluster.capacity"},
+    {"CLUSTER_LEASE_MS", CLUSTER, "MILLISECONDS", "2500",
+     "Time without a sign of a node after which other nodes take its cameras; the same for all "
+     "nodes.",
+     SP_SETTING_INTEGER, FIELD(cluster_lease_ms), .low = 500, .high = 60000,
+     .yaml = "cluster.lease_ms"},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];
@@ -440,7 +464,8 @@ bool sp_setting_is_in(const struct sp_setting_row *row, const char *section)
 const char *sp_setting_section(size_t index)
 {
     static const char *const sections[] = {
-        "server",  "detector", "video", sp_setting_nested_section, "images", "association",
-        "outputs", "outbox",   "log"};
+        "server",  "detector",    "video",   sp_setting_nested_section,
+        "images",  "association", "outputs", "outbox",
+        "cluster", "log"};
     return index < sizeof sections / sizeof sections[0] ? sections[index] : NULL;
 }

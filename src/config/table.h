@@ -47,6 +47,7 @@ extern const struct sp_setting_row sp_setting_table[];
 extern const size_t sp_setting_count;
 
 enum {
+    SP_SETTING_ROWS_MAX = 192, /* at least sp_setting_count; checked when the table is read */
     SP_FLAG_BYTES = 64,
     SP_ALLOWED_BYTES = 160,
 };

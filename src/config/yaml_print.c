@@ -87,6 +87,33 @@ static void print_own(const struct sp_camera_setting *camera, bool nested, FILE 
     }
 }
 
+static void print_camera(const struct sp_camera_setting *camera, FILE *to)
+{
+    fputs("  - name: ", to);
+    print_text(camera->name, to);
+    fputs("\n    url: ", to);
+    print_text(camera->url, to);
+    fputc('\n', to);
+    print_own(camera, false, to);
+    print_own(camera, true, to);
+}
+
+void sp_camera_setting_print_yaml(const struct sp_camera_setting *camera, FILE *to)
+{
+    fputs("cameras:\n", to);
+    print_camera(camera, to);
+}
+
+int sp_camera_setting_text(const struct sp_camera_setting *camera, char **text)
+{
+    size_t bytes;
+    FILE *to = open_memstream(text, &bytes);
+    if (!to)
+        return SP_ERR_NO_MEMORY;
+    sp_camera_setting_print_yaml(camera, to);
+    return fclose(to) == 0 ? SP_OK : SP_ERR_NO_MEMORY;
+}
+
 void sp_settings_print_yaml(const struct sp_settings *settings, FILE *to)
 {
     const char *section;
@@ -96,14 +123,6 @@ void sp_settings_print_yaml(const struct sp_settings *settings, FILE *to)
         print_section(settings, section, to);
     if (settings->camera_count > 0)
         fputs("cameras:\n", to);
-    for (int i = 0; i < settings->camera_count; i++) {
-        const struct sp_camera_setting *camera = &settings->camera[i];
-        fputs("  - name: ", to);
-        print_text(camera->name, to);
-        fputs("\n    url: ", to);
-        print_text(camera->url, to);
-        fputc('\n', to);
-        print_own(camera, false, to);
-        print_own(camera, true, to);
-    }
+    for (int i = 0; i < settings->camera_count; i++)
+        print_camera(&settings->camera[i], to);
 }

@@ -133,6 +133,15 @@ void sp_hub_begin_camera(struct sp_hub *hub, int camera, const char *name)
     pthread_mutex_unlock(&entry->mutex);
 }
 
+void sp_hub_set_generation(struct sp_hub *hub, int camera, uint64_t generation)
+{
+    struct entry *entry = entry_of(hub, camera);
+    pthread_mutex_lock(&entry->mutex);
+    if (entry->used)
+        entry->generation = generation;
+    pthread_mutex_unlock(&entry->mutex);
+}
+
 void sp_hub_end_camera(struct sp_hub *hub, int camera)
 {
     struct entry *entry = entry_of(hub, camera);

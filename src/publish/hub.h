@@ -76,6 +76,10 @@ void sp_hub_end_camera(struct sp_hub *hub, int camera);
 /* Generations are above `epoch` from now on, and no two are the same. Default: 0. */
 void sp_hub_set_epoch(struct sp_hub *hub, uint64_t epoch);
 
+/* Sets what distinguishes results from those of an earlier camera, or of another node that ran it.
+ * Viewers begin with the next result. */
+void sp_hub_set_generation(struct sp_hub *hub, int camera, uint64_t generation);
+
 /* Of the camera that has this index now; 0: none. */
 uint64_t sp_hub_generation(struct sp_hub *hub, int camera);
 

@@ -74,6 +74,7 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
     sp_json_string(json, "tracks");
     sp_json_key(json, "camera");
     sp_json_string(json, update->name);
+    put_member(json, "epoch", (int64_t)update->generation);
     put_member(json, "sequence", (int64_t)update->sequence);
     put_member(json, "pts_us", update->pts_us);
     put_member(json, "wall_us", update->wall_us);

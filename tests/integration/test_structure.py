@@ -17,7 +17,7 @@ LINES_MAX = 600
 # Values passed between stages: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
 VALUES = {"capacity", "class_names", "engine_error", "event", "frame", "surface", "detection", "track", "stage",
           "world_position"}
-STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish",
+STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish", "cluster",
           "output"}
 # Which rooms a room may include, besides itself. "" are the values.
 ALLOWED = {

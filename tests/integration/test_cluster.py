@@ -1,0 +1,259 @@
+"""A cluster of `spoton serve` over a real NATS server: leases, failures, moves, one view."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+from conftest import SLOWER, clean_environment
+from serving import Serving
+
+pytestmark = pytest.mark.skipif(not shutil.which("nats-server"), reason="no nats-server: run ./setup test")
+LEASE_MS = 2500
+NAMES = [f"cam{i}" for i in range(1, 7)]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Nats:
+    """nats-server with JetStream; restart(lose=True) loses its disk."""
+
+    def __init__(self, folder, args=()):
+        self.folder, self.port, self.args = folder / "nats", free_port(), args
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["nats-server", "-js", "-sd", str(self.folder), "-a", "127.0.0.1", "-p", str(self.port), *self.args],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + 30 * SLOWER
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert time.monotonic() < limit and self.process.poll() is None
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30 * SLOWER)
+
+    @property
+    def url(self):
+        return f"nats://127.0.0.1:{self.port}"
+
+
+class Node(Serving):
+    def __init__(self, program, folder, name, nats, cameras=None, env=None, args=()):
+        home = folder / name
+        home.mkdir(exist_ok=True)
+        self.name = name
+        port = free_port()
+        super().__init__(program, home, cameras or {}, {
+            "CLUSTER_URL": nats, "CLUSTER_SITE": "plant", "CLUSTER_NODE": name, "HTTP_PORT": str(port),
+            "CLUSTER_ADVERTISE": f"http://127.0.0.1:{port}", "CLUSTER_LEASE_MS": str(LEASE_MS), **(env or {})}, args)
+
+    def owners(self):
+        return {c["name"]: c for c in self.get("/api/v2/cluster")["cameras"]}
+
+    def until_run_by(self, *nodes, names=NAMES):
+        """All cameras are live on these nodes, each of which has some."""
+        def reached():
+            cameras = self.owners()
+            return (sorted(cameras) == sorted(names) and {c["node"] for c in cameras.values()} == set(nodes)
+                    and all(c["state"] == "live" for c in cameras.values()) and cameras)
+        return self.until(reached, 60)
+
+
+@pytest.fixture
+def nats(tmp_path):
+    server = Nats(tmp_path)
+    yield server
+    server.stop()
+
+
+@contextlib.contextmanager
+def nodes(program, folder, nats, names="abc", cameras=NAMES):
+    with contextlib.ExitStack() as stack:
+        urls = {camera: f"sim://walk?fps=5&seed={i}" for i, camera in enumerate(cameras)}
+        yield [stack.enter_context(Node(program, folder, name, nats.url, urls if i == 0 else None))
+               for i, name in enumerate(names)]
+
+
+def count_by_node(cameras):
+    found = {}
+    for camera in cameras.values():
+        found[camera["node"]] = found.get(camera["node"], 0) + 1
+    return found
+
+
+def spoton_cluster(program, folder, nats, *words):
+    return subprocess.run([str(program), "cluster", *words], text=True, capture_output=True, timeout=60 * SLOWER,
+                          env=clean_environment(folder, {"CLUSTER_URL": nats.url, "CLUSTER_SITE": "plant"}))
+
+
+def test_cameras_are_shared_and_survive_the_death_of_a_node(program, tmp_path, nats):
+    with nodes(program, tmp_path, nats) as (a, b, c):
+        before = b.until_run_by("a", "b", "c")
+        assert count_by_node(before) == {"a": 2, "b": 2, "c": 2}
+        # Exactly the owners have the cameras.
+        for node in (a, b, c):
+            own = {x["name"] for x in node.get("/api/v2/cameras")["cameras"]}
+            assert own == {name for name, x in before.items() if x["node"] == node.name}
+        c.process.kill()
+        c.process.wait()
+        after = b.until_run_by("a", "b")
+        assert count_by_node(after) == {"a": 3, "b": 3}
+        for name in NAMES:
+            if before[name]["node"] == "c":
+                assert after[name]["epoch"] > before[name]["epoch"]
+            else:  # nothing else moved
+                assert (after[name]["node"], after[name]["epoch"]) == (before[name]["node"], before[name]["epoch"])
+        view = {n["name"]: n["alive"] for n in a.get("/api/v2/cluster")["nodes"]}
+        assert view == {"a": True, "b": True, "c": False}
+        c.stop = lambda *_: None
+
+
+def epochs_of(ws, seconds, seen):
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        with contextlib.suppress(TimeoutError):
+            message = json.loads(ws.recv(0.2))
+            if message["type"] == "tracks":
+                seen.append((message["camera"], message["epoch"]))
+
+
+def test_a_node_that_was_frozen_publishes_nothing_of_its_old_epoch(program, tmp_path, nats):
+    with nodes(program, tmp_path, nats, "ab") as (a, b):
+        before = b.until_run_by("a", "b")
+        with connect(a.ws_url("/api/v2/ws")) as ws:
+            seen = []
+            epochs_of(ws, 1, seen)
+            assert {camera for camera, _ in seen} == {n for n, x in before.items() if x["node"] == "a"}
+            a.process.send_signal(signal.SIGSTOP)
+            taken = b.until_run_by("b")
+            # What was on its way when the node was stopped is of before.
+            seen.clear()
+            epochs_of(ws, 0.5, seen)
+            seen.clear()
+            a.process.send_signal(signal.SIGCONT)
+            epochs_of(ws, 2 * SLOWER, seen)
+        older = [(camera, epoch) for camera, epoch in seen if epoch < taken[camera]["epoch"]]
+        assert older == []
+        again = b.until_run_by("a", "b")
+        assert count_by_node(again) == {"a": 3, "b": 3}
+        assert all(again[name]["epoch"] >= taken[name]["epoch"] for name in NAMES)
+
+
+@pytest.mark.parametrize("lose", [False, True])
+def test_without_nats_cameras_go_on_and_nothing_moves_when_it_is_back(program, tmp_path, nats, lose):
+    with nodes(program, tmp_path, nats, "ab") as (a, b):
+        before = b.until_run_by("a", "b")
+        nats.stop()
+        a.until(lambda: not a.get("/api/v2/cluster")["connected"])
+        time.sleep(2 * LEASE_MS / 1000)
+        for node in (a, b):
+            own = [name for name, x in before.items() if x["node"] == node.name]
+            first = {name: node.get(f"/api/v2/cameras/{name}/tracks")["sequence"] for name in own}
+            node.until(lambda: all(node.get(f"/api/v2/cameras/{name}/tracks")["sequence"] > first[name]
+                                   for name in own))
+        if lose:
+            shutil.rmtree(nats.folder)
+        nats.start()
+        def settled():
+            cameras = b.owners()
+            return all(c["node"] and c["epoch"] > before[name]["epoch"] for name, c in cameras.items()) and cameras
+        b.until(lambda: b.get("/api/v2/cluster")["connected"] and a.get("/api/v2/cluster")["connected"])
+        b.until(settled)
+        time.sleep(2 * LEASE_MS / 1000)
+        after = b.until_run_by("a", "b")
+        assert {n: x["node"] for n, x in after.items()} == {n: x["node"] for n, x in before.items()}
+        assert all(after[name]["epoch"] > before[name]["epoch"] for name in NAMES)
+
+
+def test_draining_moves_cameras_without_a_gap(program, tmp_path, nats):
+    with nodes(program, tmp_path, nats, "ab", NAMES[:2]) as (a, b):
+        a.until_run_by("a", "b", names=NAMES[:2])
+        status = spoton_cluster(program, tmp_path, nats, "status")
+        assert status.returncode == 0 and "alive" in status.stdout and "cam2" in status.stdout, status
+        drained = spoton_cluster(program, tmp_path, nats, "drain", "a")
+        assert drained.returncode == 0, drained
+        b.until_run_by("b", names=NAMES[:2])
+        assert a.get("/api/v2/cameras")["cameras"] == [] or a.until(lambda: not a.get("/api/v2/cameras")["cameras"])
+        assert "camera" in a.log() and "moves to node b" in a.log()  # the next owner was ready before
+        b.json("POST", "/api/v2/cluster/nodes/a/undrain", status=204)
+        b.until_run_by("a", "b", names=NAMES[:2])
+        unknown = spoton_cluster(program, tmp_path, nats, "drain", "absent")
+        assert unknown.returncode == 1 and "node absent: not found" in unknown.stderr
+        b.json("POST", "/api/v2/cluster/nodes/absent/drain", status=404)
+
+
+@pytest.mark.sanitize
+def test_any_node_answers_for_all_cameras(program, tmp_path, nats):
+    with nodes(program, tmp_path, nats, "ab", NAMES[:2]) as (a, b):
+        owners = a.until_run_by("a", "b", names=NAMES[:2])
+        other = next(name for name, x in owners.items() if x["node"] == "b")
+        status, headers, _ = a.request("GET", f"/api/v2/cameras/{other}/frame.jpg?width=160")
+        assert (status, headers["Location"]) == (
+            307, f"http://127.0.0.1:{b.port}/api/v2/cameras/{other}/frame.jpg?width=160")
+        assert b.request("GET", f"/api/v2/cameras/{other}/frame.jpg?width=160")[0] == 200
+        # Cameras are added and removed at any node, for the whole site.
+        a.json("POST", "/api/v2/cameras", {"name": "new", "url": "sim://walk?fps=5"}, 202)
+        b.until_run_by("a", "b", names=NAMES[:2] + ["new"])
+        a.json("POST", "/api/v2/cameras", {"name": "new", "url": "sim://walk?fps=5"}, 409)
+        b.json("DELETE", "/api/v2/cameras/new", status=204)
+        a.until(lambda: sorted(a.owners()) == NAMES[:2])
+        a.until(lambda: all("new" not in [x["name"] for x in n.get("/api/v2/cameras")["cameras"]] for n in (a, b)))
+        a.get("/api/v2/cameras/new", 404)
+        metrics = a.request("GET", "/metrics")[2].decode()
+        assert "spoton_cluster_connected 1" in metrics and 'spoton_cluster_nodes{state="alive"} 2' in metrics
+
+
+def test_changed_settings_reach_the_cluster(program, tmp_path, nats):
+    yaml = tmp_path / "spoton.yaml"
+    text = "cameras:\n  - {name: one, url: \"sim://walk?fps=5\"}\n"
+    yaml.write_text(text)
+    with Node(program, tmp_path, "a", nats.url, args=("--config", str(yaml))) as a, \
+            Node(program, tmp_path, "b", nats.url) as b:
+        b.until(lambda: list(b.owners()) == ["one"])
+        yaml.write_text(text + "  - {name: two, url: \"sim://walk?fps=5&seed=2\", frame_skip: 2}\n")
+        a.process.send_signal(signal.SIGHUP)
+        b.until_run_by("a", "b", names=["one", "two"])
+        yaml.write_text(text)
+        a.process.send_signal(signal.SIGHUP)
+        b.until(lambda: list(b.owners()) == ["one"])
+
+
+@pytest.mark.parametrize("env, expected", [
+    ({"CLUSTER_SITE": "a b"}, "CLUSTER_SITE"), ({"CLUSTER_NODE": "x/y"}, "CLUSTER_NODE"),
+    ({"CLUSTER_URL": "http://u:secret-word@host:1"}, "CLUSTER_URL"),
+    ({"CLUSTER_URL": "nats://u:secret-word@host:nan"}, "CLUSTER_URL"), ({"CLUSTER_LEASE_MS": "10"}, "CLUSTER_LEASE_MS")])
+def test_wrong_settings_are_refused(program, tmp_path, env, expected):
+    settings = {"ENGINE": "fake", "HTTP_PORT": "0", "CLUSTER_URL": "nats://127.0.0.1:9", **env}
+    run = subprocess.run([str(program), "serve"], env=clean_environment(tmp_path, settings), cwd=tmp_path, text=True,
+                         capture_output=True, timeout=60 * SLOWER)
+    assert run.returncode in (1, 2) and expected in run.stderr, run
+    assert "secret-word" not in run.stderr
+
+
+def test_a_password_of_nats_is_used_and_not_shown(program, tmp_path):
+    server = Nats(tmp_path, ("--user", "spoton", "--pass", "secret-word"))
+    try:
+        good = f"nats://spoton:secret-word@127.0.0.1:{server.port}"
+        with Node(program, tmp_path, "a", good, {"one": "sim://walk?fps=5"}) as a, \
+                Node(program, tmp_path, "b", server.url) as b:
+            a.until(lambda: [c["state"] for c in a.owners().values()] == ["live"])
+            assert b.get("/api/v2/cluster")["connected"] is False
+            assert "secret-word" not in a.log() + json.dumps(a.get("/api/v2/settings"))
+    finally:
+        server.stop()
