@@ -104,11 +104,10 @@ static void track_mot(struct task *task)
     }
 }
 
-static void prepare(struct task *task, struct sp_tracker_params *params)
+static int prepare(struct task *task, struct sp_tracker_params *params, struct sp_error *err)
 {
     const struct sp_settings *s = task->settings;
     sp_tracker_params_default(params);
-    params->tracker = s->tracker;
     params->high_thresh = s->track_high_thresh;
     params->low_thresh = s->track_low_thresh;
     params->new_track_thresh = s->track_new_thresh;
@@ -126,6 +125,7 @@ static void prepare(struct task *task, struct sp_tracker_params *params)
         .frame_rate = task->input->frame_rate, /* 0 for MOT rows: frames are counted */
         .frame_skip = skip,
     };
+    return sp_tracker_choose(params, s->tracker, err);
 }
 
 static void explain(void *user, const struct sp_track_explanation *explanation)
@@ -143,8 +143,9 @@ int sp_track_run(struct sp_track_run *run, struct sp_error *err)
     task->run = run;
     task->settings = run->settings;
     task->input = run->input;
-    prepare(task, &params);
-    int rc = sp_tracker_open(&task->tracker, &params, err);
+    int rc = prepare(task, &params, err);
+    if (rc == SP_OK)
+        rc = sp_tracker_open(&task->tracker, &params, err);
     if (rc == SP_OK && run->explain)
         rc = sp_tracker_explain(task->tracker, explain, task, err);
     if (rc == SP_OK) {

@@ -95,13 +95,13 @@ struct sp_settings {
     enum sp_rtsp_transport rtsp_transport; /* RTSP_TRANSPORT: auto, tcp, udp */
 
     /* tracker */
-    enum sp_tracker_name tracker; /* TRACKER */
-    int track_buffer_frames;      /* TRACK_BUFFER_SIZE */
-    double track_high_thresh;     /* TRACK_HIGH_THRESHOLD */
-    double track_low_thresh;      /* TRACK_LOW_THRESHOLD */
-    double track_new_thresh;      /* TRACK_NEW_THRESHOLD */
-    double track_match_thresh;    /* TRACK_MATCH_THRESHOLD */
-    enum sp_track_dt track_dt;    /* TRACK_DT: auto, frames, timestamps */
+    char tracker[1024];        /* TRACKER: bytetrack, spoton, or a plugin with its options */
+    int track_buffer_frames;   /* TRACK_BUFFER_SIZE */
+    double track_high_thresh;  /* TRACK_HIGH_THRESHOLD */
+    double track_low_thresh;   /* TRACK_LOW_THRESHOLD */
+    double track_new_thresh;   /* TRACK_NEW_THRESHOLD */
+    double track_match_thresh; /* TRACK_MATCH_THRESHOLD */
+    enum sp_track_dt track_dt; /* TRACK_DT: auto, frames, timestamps */
 
     /* cross-camera association */
     bool spatial_match;                  /* SPATIAL_MATCH_ENABLED */

@@ -69,12 +69,6 @@ static const struct sp_setting_choice jpeg_encoders[] = {
     {0},
 };
 
-static const struct sp_setting_choice trackers[] = {
-    {"bytetrack", SP_TRACKER_BYTETRACK, false},
-    {"spoton", SP_TRACKER_SPOTON, false},
-    {0},
-};
-
 static const struct sp_setting_choice track_dts[] = {
     {"auto", SP_TRACK_DT_AUTO, false},
     {"frames", SP_TRACK_DT_FRAMES, false},
@@ -256,8 +250,9 @@ const struct sp_setting_row sp_setting_table[] = {
 
     {"TRACKER", TRACKER, "NAME", "bytetrack",
      "Tracker. bytetrack: equal to the authors' implementation; spoton: usually fewer ID switches, "
-     "predicted boxes through short gaps; see docs/TRACKING.md.",
-     SP_SETTING_CHOICE, FIELD(tracker), .choices = trackers, .yaml = "tracker.name"},
+     "predicted boxes through short gaps; see docs/TRACKING.md. Or a plugin (spoton/tracker.h): "
+     "NAME or a path, with ?key=value for its options.",
+     SP_SETTING_LIST, FIELD(tracker), .yaml = "tracker.name"},
     {"TRACK_BUFFER_SIZE", TRACKER, "FRAMES", "30",
      "Frames that a lost track is kept before it is removed.", SP_SETTING_INTEGER,
      CAMERA_FIELD(track_buffer_frames), .low = 1, .high = 10000, .yaml = "tracker.buffer_size"},

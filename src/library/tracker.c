@@ -36,7 +36,6 @@ static int open_tracker(struct spoton_tracker *t, const struct spoton_tracker_op
         sp_settings_default(settings);
     struct sp_tracker_params params;
     sp_tracker_params_default(&params);
-    params.tracker = settings->tracker;
     params.high_thresh = settings->track_high_thresh;
     params.low_thresh = settings->track_low_thresh;
     params.new_track_thresh = settings->track_new_thresh;
@@ -47,6 +46,8 @@ static int open_tracker(struct spoton_tracker *t, const struct spoton_tracker_op
                                    .frame_skip = 1};
     t->period_us = (int64_t)(1e6 / (rate > 0 ? rate : SP_FRAME_RATE_DEFAULT));
     int result = sp_settings_check(settings, err);
+    if (result == SP_OK)
+        result = sp_tracker_choose(&params, settings->tracker, err);
     if (result == SP_OK)
         result = sp_tracker_open(&t->tracker, &params, err);
     if (result == SP_OK)

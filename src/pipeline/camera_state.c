@@ -51,7 +51,10 @@ static int open_tracker(struct sp_camera *camera, const struct sp_camera_setting
 {
     struct sp_tracker_params params;
     sp_tracker_params_default(&params);
-    params.tracker = camera->pipeline->settings->tracker;
+    int result = sp_tracker_choose(&params, camera->pipeline->settings->tracker, err);
+    if (result < 0)
+        return result;
+    params.has_frames = true;
     params.high_thresh = s->track_high_thresh;
     params.low_thresh = s->track_low_thresh;
     params.new_track_thresh = s->track_new_thresh;

@@ -6,6 +6,7 @@
 #include "pipeline/camera_state.h"
 #include "pipeline/lifecycle.h"
 #include "pipeline/pipeline_impl.h"
+#include "surface.h"
 
 #include <math.h>
 
@@ -53,6 +54,17 @@ static bool is_new_scene(struct sp_camera *camera, const struct sp_frame *frame)
     return changed;
 }
 
+/* Without a frame, which cannot be read from its device, such a tracker returns no tracks. The next
+ * stage that needs the pixels reports it. */
+static void give_frame(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    struct sp_tracker *tracker = camera->tracking.tracker;
+    if (!sp_tracker_needs_frame(tracker))
+        return;
+    struct sp_error err;
+    sp_tracker_set_frame(tracker, sp_frame_fetch(frame, &err) == SP_OK ? frame : NULL);
+}
+
 static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, bool inferred,
                     struct sp_track *tracks, int64_t *spent_us)
 {
@@ -67,6 +79,7 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
             dt = INFINITY; /* drops all tracks; their ids are not reused */
         camera->tracking.forget = false;
         sp_tracker_set_frame_rate(camera->tracking.tracker, camera->tracking.step.frame_rate);
+        give_frame(camera, frame);
         count = sp_tracker_update(camera->tracking.tracker, task->detections, task->detection_count,
                                   dt, tracks);
     } else if (camera->tracking.forget) {

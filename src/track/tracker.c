@@ -2,9 +2,12 @@
 
 #include "track/adaptive.h"
 #include "track/bytetrack.h"
+#include "track/plugin.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double FRAME_RATE_DEFAULT = 30;
 
@@ -12,6 +15,8 @@ struct sp_tracker {
     const struct sp_tracker_type *type;
     void *state;
     double frame_rate;
+    bool needs_frame;
+    const struct sp_frame *frame; /* of the next update */
 };
 
 void sp_tracker_params_default(struct sp_tracker_params *params)
@@ -26,6 +31,22 @@ void sp_tracker_params_default(struct sp_tracker_params *params)
         .duplicate_iou = 0.85,
         .buffer_frames = 30,
     };
+}
+
+int sp_tracker_choose(struct sp_tracker_params *params, const char *name, struct sp_error *err)
+{
+    const char *question = strchr(name, '?');
+    size_t length = question ? (size_t)(question - name) : strlen(name);
+    char plugin[4096];
+    params->plugin = NULL;
+    params->options = question ? question + 1 : NULL;
+    params->tracker =
+        strcmp(name, sp_adaptive_type.name) == 0 ? SP_TRACKER_SPOTON : SP_TRACKER_BYTETRACK;
+    if (name[0] == '\0' || params->tracker == SP_TRACKER_SPOTON ||
+        strcmp(name, sp_bytetrack_type.name) == 0)
+        return SP_OK;
+    snprintf(plugin, sizeof plugin, "%.*s", (int)length, name);
+    return sp_tracker_plugin_load(&params->plugin, plugin, err);
 }
 
 static int check_params(const struct sp_tracker_params *p, struct sp_error *err)
@@ -60,6 +81,10 @@ int sp_tracker_open(struct sp_tracker **out, const struct sp_tracker_params *par
     if (!t)
         return sp_fail(err, SP_ERR_NO_MEMORY, "tracker: out of memory");
     t->type = params->tracker == SP_TRACKER_SPOTON ? &sp_adaptive_type : &sp_bytetrack_type;
+    if (params->plugin) {
+        t->type = &sp_plugin_tracker_type;
+        t->needs_frame = (params->plugin->needs & SPOTON_TRACKER_NEEDS_FRAME) != 0;
+    }
     t->frame_rate = FRAME_RATE_DEFAULT;
     rc = t->type->open(&t->state, params, err);
     if (rc) {
@@ -83,6 +108,16 @@ void sp_tracker_set_frame_rate(struct sp_tracker *tracker, double frame_rate)
     tracker->frame_rate = frame_rate > 0 ? frame_rate : FRAME_RATE_DEFAULT;
 }
 
+bool sp_tracker_needs_frame(const struct sp_tracker *tracker)
+{
+    return tracker->needs_frame;
+}
+
+void sp_tracker_set_frame(struct sp_tracker *tracker, const struct sp_frame *frame)
+{
+    tracker->frame = frame;
+}
+
 size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
                          size_t detection_count, double dt_frames,
                          struct sp_track tracks[SP_TRACKS_MAX])
@@ -92,6 +127,7 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
         .detection_count = detection_count,
         .dt_frames = dt_frames,
         .dt_s = dt_frames / tracker->frame_rate,
+        .frame = tracker->frame,
     };
     return tracker->type->update(tracker->state, &in, tracks);
 }

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct sp_frame;
+struct spoton_tracker_api;
+
 /* After a longer step, association is meaningless: all tracks are dropped. */
 enum { SP_TRACKER_GAP_MAX_FRAMES = 300 };
 
@@ -25,9 +28,18 @@ struct sp_tracker_params {
     double unconfirmed_match_thresh; /* 0.7 */
     double duplicate_iou;            /* tracks that overlap more are the same object (0.85) */
     double buffer_frames;            /* how long a lost track is kept (30) */
+
+    const struct spoton_tracker_api *plugin; /* instead of `tracker`; NULL: none */
+    const char *options;                     /* of the plugin, during open; or NULL */
+    bool has_frames;                         /* sp_tracker_set_frame is called before each update */
 };
 
 void sp_tracker_params_default(struct sp_tracker_params *params);
+
+/* Sets the tracker of the setting TRACKER: "bytetrack" (also if empty), "spoton", or a plugin's
+ * name or path with its options ("NAME?key=value"), which point into `name`. The errors of
+ * sp_tracker_plugin_load. */
+int sp_tracker_choose(struct sp_tracker_params *params, const char *name, struct sp_error *err);
 
 /* What a tracker implements. The version is incremented by every change. Memory is allocated in
  * open only; update() and predict() write at most SP_TRACKS_MAX tracks and return their count. */
@@ -40,7 +52,8 @@ struct sp_tracker_time {
 struct sp_tracker_input {
     const struct sp_detection *detections;
     size_t detection_count;
-    double dt_frames, dt_s; /* since the last update */
+    double dt_frames, dt_s;       /* since the last update */
+    const struct sp_frame *frame; /* NULL: the tracker does not require it */
 };
 
 struct sp_tracker_type {
@@ -65,6 +78,11 @@ void sp_tracker_close(struct sp_tracker *tracker); /* NULL is fine */
 
 /* The nominal frame rate, for trackers that count in seconds. 0 or less: 30 (the default). */
 void sp_tracker_set_frame_rate(struct sp_tracker *tracker, double frame_rate);
+
+/* Whether the pixels are read. Then the frame of the next update must be set, whose planes are on
+ * the host and which outlives the update. */
+bool sp_tracker_needs_frame(const struct sp_tracker *tracker);
+void sp_tracker_set_frame(struct sp_tracker *tracker, const struct sp_frame *frame);
 
 /* The detections of the next frame. `dt_frames` is the time since the last update in nominal frame
  * periods: 1 gives exactly the reference; 3 after FRAME_SKIP=3; the first call's is ignored, and a
