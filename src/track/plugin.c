@@ -1,6 +1,7 @@
 #include "track/plugin.h"
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/path.h"
 #include "frame.h"
 
@@ -77,11 +78,14 @@ int sp_tracker_plugin_load(const struct spoton_tracker_api **out, const char *na
     for (int i = 0; sp_path_plugin_dir("trackers", i, below); i++)
         if (try_folder(path, program, below, name))
             return load_file(out, path, err);
+    static const char *const built_in[] = {"bytetrack", "spoton", NULL};
+    const char *near = sp_nearest_word(name, built_in);
     return sp_fail(err, SP_ERR_NOT_FOUND,
-                   "TRACKER=%.60s: unknown; use bytetrack, spoton, or a plugin: there is no "
+                   "TRACKER=%.60s: unknown; %s%s%s or a plugin: there is no "
                    "spoton-tracker-%.60s.so in SPOTON_TRACKER_DIR, beside the program or in "
                    "lib/spoton/trackers",
-                   name, name);
+                   name, near ? "did you mean " : "use bytetrack, spoton,", near ? near : "",
+                   near ? "? Use that," : "", name);
 }
 
 /* ---- the tracker ---- */

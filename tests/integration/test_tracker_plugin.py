@@ -78,7 +78,7 @@ def test_run_uses_it_and_predicts_between(spoton, plugins, make_clip, tmp_path):
            env={"SPOTON_TRACKER_DIR": plugins}, expect=0)
     rows = rows_of(next((tmp_path / "out").glob("*.txt")))
     assert len(rows) == 24 and {row[1] for row in rows} == {1, 2}
-    for frame, _, left, *_ in rows: # the example predicts by repeating
+    for frame, _, left, *_ in rows:  # the example predicts by repeating
         inferred = int(frame - 1) // 2 * 2
         assert any(left == pytest.approx(box[0], abs=4) for box in rectangles(inferred, objects=2))
 
@@ -99,7 +99,8 @@ def test_frames_reach_a_tracker_that_requires_them(spoton, plugins, make_clip, d
 
 
 @pytest.mark.parametrize("tracker, said", [
-    ("bytetracks", "TRACKER=bytetracks: unknown; use bytetrack, spoton, or a plugin"),
+    ("bytetracks", "TRACKER=bytetracks: unknown; did you mean bytetrack? Use that, or a plugin: there is no "),
+    ("sort", "TRACKER=sort: unknown; use bytetrack, spoton, or a plugin: there is no spoton-tracker-sort.so in "),
     ("/nowhere/x.so", "TRACKER=/nowhere/x.so: no such file"),
     ("future", "it requires what this program does not have (needs 0x6)"),
     ("old", "built for interface version 2, but this program has 1; rebuild it"),
