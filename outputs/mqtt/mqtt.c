@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     KEEPALIVE_S = 15,
@@ -123,7 +126,9 @@ static int turn(struct spoton_output *o, int wait_ms)
         return MOSQ_ERR_CONN_LOST;
     if (mosquitto_want_write(o->client))
         fd.events |= POLLOUT;
-    int result = MOSQ_ERR_SUCCESS;
+    int result = MOSQ_ERR_SUCCESS, on = 1;
+    /* A broker that collects small packets (Nagle) waits for this side's TCP acknowledgement. */
+    setsockopt(fd.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     if (poll(&fd, 1, wait_ms) > 0) {
         if (fd.revents & (POLLIN | POLLERR | POLLHUP))
             result = mosquitto_loop_read(o->client, CHUNK);

@@ -364,6 +364,9 @@ static void fill_setup(struct sp_delivery *d, const struct sp_delivery_setup *se
                          sizeof d->subscription[i]);
         d->subscriptions[subscriptions++] = d->subscription[i];
     }
+    for (int i = 0; i < d->dialect_count; i++)
+        snprintf(d->dialects[i]->status, sizeof d->dialects[i]->status, "%s",
+                 strcmp(d->status_topic, "none") != 0 ? d->status_topic : "");
     snprintf(d->client_id, sizeof d->client_id, "spoton-%08x-%.48s",
              setup->outbox ? sp_outbox_identity(setup->outbox) : (unsigned)getpid(), d->name);
     d->setup = (struct spoton_output_setup){

@@ -7,8 +7,9 @@
 enum { NAMES_BYTES = 256 };
 
 static const struct sp_dialect_type *const types[] = {
-    &sp_dialect_spoton,
-    &sp_dialect_cloudevents,
+    &sp_dialect_spoton,     &sp_dialect_cloudevents,    &sp_dialect_deepstream,
+    &sp_dialect_metropolis, &sp_dialect_scenescape,     &sp_dialect_frigate,
+    &sp_dialect_onvif,      &sp_dialect_home_assistant,
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 

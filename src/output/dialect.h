@@ -23,6 +23,7 @@ struct sp_dialect_setup {
 struct sp_dialect {
     const struct sp_dialect_type *type;
     char site[64], node[64], topic[256], prefix[128];
+    char status[256]; /* the topic of "online" and "offline"; empty: none */
     struct sp_json json;
     void *state; /* of the dialect, released with free(); NULL: none */
 };
@@ -66,4 +67,6 @@ bool sp_dialect_member(const char *payload, const char *key, char *out, size_t o
 
 void sp_dialect_spoton_object(struct sp_dialect *dialect, const struct sp_record *record);
 
-extern const struct sp_dialect_type sp_dialect_spoton, sp_dialect_cloudevents;
+extern const struct sp_dialect_type sp_dialect_spoton, sp_dialect_cloudevents,
+    sp_dialect_deepstream, sp_dialect_metropolis, sp_dialect_scenescape, sp_dialect_frigate,
+    sp_dialect_onvif, sp_dialect_home_assistant;

@@ -9,7 +9,8 @@
 
 #include <math.h>
 
-static const char *const dialects[] = {"spoton", "cloudevents"};
+static const char *const dialects[] = {"spoton",     "cloudevents", "deepstream", "metropolis",
+                                       "scenescape", "frigate",     "onvif",      "home_assistant"};
 enum { DIALECTS = sizeof dialects / sizeof dialects[0] };
 
 static struct sp_record record;

@@ -1,7 +1,9 @@
 """Servers that outputs deliver to, each on a free port, and what they received."""
 
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -151,3 +153,56 @@ class Delivered:
 
 # sbin holds the servers of Debian.
 os.environ["PATH"] += ":/usr/sbin"
+
+
+class Redis(Server):
+    program = "redis-server"
+
+    def command(self):
+        return [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "",
+                "--requirepass", "s3cret", "--dir", str(self.folder)]
+
+    def read(self, stream):
+        """[(id, payload)] of a stream."""
+        done = subprocess.run(["redis-cli", "-p", str(self.port), "--no-auth-warning", "-a", "s3cret", "--json", "XRANGE",
+                               stream, "-", "+"], capture_output=True, text=True, timeout=60 * SLOWER)
+        if not done.stdout.startswith("["):
+            return []
+        rows = [dict(zip(fields[::2], fields[1::2])) for _, fields in json.loads(done.stdout)]
+        return [(row["id"], row["payload"]) for row in rows]
+
+    def ids(self):
+        return [one for one, _ in self.read("spoton:all")]
+
+
+class Nats(Server):
+    program = "nats-server"
+
+    def command(self):
+        return [self.program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder), "--user", "cam",
+                "--pass", "s3cret"]
+
+    def request(self, subject, body=b""):
+        """The reply to a request, by NATS' text protocol."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60 * SLOWER) as client:
+            stream = client.makefile("rb")
+            stream.readline()
+            client.sendall(b'CONNECT {"verbose":false,"user":"cam","pass":"s3cret","headers":true}\r\nSUB inbox 1\r\n'
+                           + f"PUB {subject} inbox {len(body)}\r\n".encode() + body + b"\r\n")
+            while True:
+                words = stream.readline().split()
+                assert words, "closed"
+                if words[0] == b"PING":
+                    client.sendall(b"PONG\r\n")
+                if words[0] == b"MSG":
+                    return json.loads(stream.read(int(words[-1])))
+
+    def ids(self):
+        """Of the stream's messages, by their header Nats-Msg-Id."""
+        found = []
+        state = self.request("$JS.API.STREAM.INFO.spoton").get("state", {"last_seq": 0})
+        for number in range(1, state["last_seq"] + 1):
+            reply = self.request("$JS.API.STREAM.MSG.GET.spoton", json.dumps({"seq": number}).encode())
+            headers = base64.b64decode(reply["message"]["hdrs"]).decode()
+            found.append(re.search(r"Nats-Msg-Id:\s*(\S+)", headers)[1])
+        return found

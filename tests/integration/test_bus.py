@@ -3,6 +3,7 @@ nothing comes out of order, and what is repeated has the same id."""
 
 import json
 import signal
+import subprocess
 
 import pytest
 
@@ -107,7 +108,6 @@ def test_the_program_killed_loses_and_repeats_nothing(program, tmp_path, broker)
 
 def test_login_tls_topics_and_what_is_sent(program, tmp_path):
     """TLS with a certificate of its own, a user with a password from a file, and MQTT 3.1.1."""
-    import subprocess
     folder = tmp_path / "tls"
     folder.mkdir()
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
