@@ -52,12 +52,12 @@ struct spoton_output_frame {
     const struct spoton_output_track *tracks;
 };
 
-/* Something that happened, such as a change of a camera's state. */
+/* Something that happened: a change of a camera's state, a crossed line, a visit to a zone. */
 struct spoton_output_event {
     size_t struct_bytes;
-    const char *id;   /* "<camera>/<epoch>/<n>", n from 1 */
-    const char *kind; /* "camera.state" */
-    const char *camera;
+    const char *id;      /* "<camera>/<epoch>/<n>", n from 1 */
+    const char *kind;    /* "camera.state", "line.crossed" */
+    const char *camera;  /* empty: of no single camera, as a line on the map */
     int64_t wall_us;     /* since the Unix epoch */
     const char *payload; /* a JSON object */
 };

@@ -283,7 +283,7 @@ static void drop_ended(struct sp_counting *a, struct scope *scope, int64_t gap_u
 
 /* ---- frames ---- */
 
-static void set_size(struct scope *scope, int width_px, int height_px)
+void sp_counting_set_size(struct scope *scope, int width_px, int height_px)
 {
     const struct sp_scope_config *config = scope->config;
     scope->width_px = width_px;
@@ -346,7 +346,7 @@ static void image_frame(struct sp_counting *a, struct scope *scope,
     if (scope->frame > 0 && (other_size || frame->time_us < scope->time_us))
         end_all(a, scope);
     if (other_size)
-        set_size(scope, frame->width_px, frame->height_px);
+        sp_counting_set_size(scope, frame->width_px, frame->height_px);
     scope->time_us = frame->time_us;
     scope->frame++;
     drop_ended(a, scope, GAP_US);
@@ -441,6 +441,12 @@ void sp_counting_frame(struct sp_counting *a, const struct sp_counting_frame *fr
         sp_counting_release_crossings(a, false);
 }
 
+void sp_counting_end_camera(struct sp_counting *a, int camera)
+{
+    if (a->scopes[camera])
+        end_all(a, a->scopes[camera]);
+}
+
 void sp_counting_finish(struct sp_counting *a)
 {
     for (int k = 0; k <= a->options.camera_count; k++)
@@ -456,7 +462,7 @@ bool sp_counting_line(const struct sp_counting *a, int index, struct sp_line_cou
     if (index < 0 || index >= a->line_groups)
         return false;
     const struct line_group *g = &a->line_group[index];
-    *line = (struct sp_line_count){g->name, g->in, g->out, g->count[0], g->count[1]};
+    *line = (struct sp_line_count){g->name, g->in, g->out, g->on_map, g->count[0], g->count[1]};
     return true;
 }
 
@@ -465,7 +471,14 @@ bool sp_counting_zone(const struct sp_counting *a, int index, struct sp_zone_cou
     if (index < 0 || index >= a->zone_groups)
         return false;
     const struct zone_group *g = &a->zone_group[index];
-    *zone = (struct sp_zone_count){.name = g->name, .visits = g->visits, .inside = g->inside};
+    *zone = (struct sp_zone_count){.name = g->name,
+                                   .on_map = g->on_map,
+                                   .visits = g->visits,
+                                   .inside = g->inside,
+                                   .seen = g->seen,
+                                   .crowded_from = g->crowded,
+                                   .is_crowded = g->is_crowded,
+                                   .dwell = &g->dwell};
     if (g->started)
         zone->occupancy = sp_occupancy_estimate(&g->occupancy);
     return true;

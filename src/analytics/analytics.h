@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sp_histogram;
 struct sp_json;
 
 #define SP_COUNTING_EVENTS(X)                                                                      \
@@ -40,6 +41,7 @@ struct sp_counting_event {
     int64_t time_us;        /* when it happened, which is before it was decided */
     const char *name;       /* of the line or zone */
     const char *direction;  /* line.crossed: the line's name of it; otherwise NULL */
+    bool inward;            /* line.crossed */
     const char *camera;     /* NULL: on the map */
     uint32_t track, person; /* 0: unknown */
     struct sp_planar at;    /* px of the frame; on the map m; occupancy, crowded: not set */
@@ -65,6 +67,12 @@ int sp_counting_open(struct sp_counting **out, const struct sp_counting_options 
                      struct sp_error *err);
 void sp_counting_close(struct sp_counting *analytics); /* NULL is fine */
 
+/* Before the first frame: continues with the counts, tracks and people of `from`, which is then to
+ * be closed. Counts are kept by name, and so are open visits; where a line has another place, a
+ * track's side of it is decided anew. Visits to a zone that no longer exists end. Cameras are
+ * matched by name. */
+void sp_counting_inherit(struct sp_counting *analytics, struct sp_counting *from);
+
 struct sp_counting_frame {
     int camera;
     int64_t time_us;
@@ -79,26 +87,37 @@ struct sp_counting_frame {
  * camera's tracks end. */
 void sp_counting_frame(struct sp_counting *analytics, const struct sp_counting_frame *frame);
 
+/* The camera's tracks end: its crossings and visits that are open are completed. */
+void sp_counting_end_camera(struct sp_counting *analytics, int camera);
+
 /* The end of all cameras: crossings and visits that are open are completed. */
 void sp_counting_finish(struct sp_counting *analytics);
 
-/* {"event": ...}, without a newline. */
+/* {"event": ...}, without a newline; and the part after the time, as members of an open object. */
 void sp_counting_event_json(struct sp_json *json, const struct sp_counting_event *event);
+void sp_counting_event_members_json(struct sp_json *json, const struct sp_counting_event *event);
+const char *sp_counting_event_name(enum sp_counting_event_kind kind); /* "line.crossed" */
 
 /* {"lines": {"door": {"in": 3, "out": 2}}, "zones": {"hall": {"visits": 9, ...}}} */
 void sp_counting_counts_json(struct sp_json *json, const struct sp_counting *analytics);
 
-/* For metrics. Returns false when `index` is past the end. */
+/* For the API and metrics. Returns false when `index` is past the end. */
 struct sp_line_count {
     const char *name, *in_name, *out_name;
+    bool on_map;
     uint64_t in, out;
 };
 bool sp_counting_line(const struct sp_counting *analytics, int index, struct sp_line_count *line);
 struct sp_zone_count {
     const char *name;
+    bool on_map;
     uint64_t visits;
-    int inside; /* open visits */
+    int inside;       /* open visits */
+    int seen;         /* of these, people who are seen at the moment */
+    int crowded_from; /* 0: not watched */
+    bool is_crowded;
     struct sp_occupancy_estimate occupancy;
+    const struct sp_histogram *dwell; /* of completed visits */
 };
 bool sp_counting_zone(const struct sp_counting *analytics, int index, struct sp_zone_count *zone);
 

@@ -260,8 +260,8 @@ static int read_zones(struct sp_scope_config *scope, const struct sp_yaml_node *
     return SP_OK;
 }
 
-static int read_scope(struct sp_scope_config *scope, const struct sp_yaml_node *node, bool on_map,
-                      struct sp_error *err)
+int sp_counting_scope_read(struct sp_scope_config *scope, const struct sp_yaml_node *node,
+                           bool on_map, struct sp_error *err)
 {
     const struct sp_yaml_node *lines = sp_yaml_get(node, "lines");
     const struct sp_yaml_node *zones = sp_yaml_get(node, "zones");
@@ -273,8 +273,7 @@ static int read_scope(struct sp_scope_config *scope, const struct sp_yaml_node *
     return SP_OK;
 }
 
-/* The map's and a camera's entry of one name are in different units: not one line. */
-static int check_names(const struct sp_counting_config *c, struct sp_error *err)
+int sp_counting_config_check_names(const struct sp_counting_config *c, struct sp_error *err)
 {
     for (int k = 0; k < c->camera_count; k++) {
         const struct sp_scope_config *scope = &c->cameras[k];
@@ -315,15 +314,15 @@ int sp_counting_config_read(struct sp_counting_config *config, const struct sp_y
                                 SP_COUNTING_CAMERAS_MAX);
         struct sp_scope_config *scope = &config->cameras[config->camera_count];
         if (read_name(node, "name", true, "", scope->name, err) < 0 ||
-            read_scope(scope, node, false, err) < 0)
+            sp_counting_scope_read(scope, node, false, err) < 0)
             return SP_ERR_INVALID;
         config->camera_count += scope->line_count > 0 || scope->zone_count > 0;
     }
     if (map && map->kind != SP_YAML_NULL &&
         (sp_yaml_expect(map, SP_YAML_MAP, err) < 0 || sp_yaml_check_keys(map, map_keys, err) < 0 ||
-         read_scope(&config->map, map, true, err) < 0))
+         sp_counting_scope_read(&config->map, map, true, err) < 0))
         return SP_ERR_INVALID;
-    return check_names(config, err);
+    return sp_counting_config_check_names(config, err);
 }
 
 bool sp_counting_config_has_map(const struct sp_counting_config *config)

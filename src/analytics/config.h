@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+struct sp_json;
 struct sp_yaml_node;
 
 enum {
@@ -70,6 +71,19 @@ struct sp_counting_config {
  * column, and what to do. */
 int sp_counting_config_read(struct sp_counting_config *config, const struct sp_yaml_node *root,
                             struct sp_error *err);
+
+/* The keys `lines` and `zones` of one camera's entry, or of `map`; others are not read. *scope is
+ * zeroed by the caller. Errors as above. */
+int sp_counting_scope_read(struct sp_scope_config *scope, const struct sp_yaml_node *node,
+                           bool on_map, struct sp_error *err);
+
+/* Adds "lines": [...], "zones": [...] to the open object; sp_counting_scope_read reads them back.
+ */
+void sp_counting_scope_members_json(struct sp_json *json, const struct sp_scope_config *scope);
+
+/* SP_ERR_INVALID: the map's and a camera's entry have one name. They are in different units, so
+ * they are not one line. sp_counting_config_read includes this check. */
+int sp_counting_config_check_names(const struct sp_counting_config *config, struct sp_error *err);
 
 bool sp_counting_config_is_empty(const struct sp_counting_config *config);
 bool sp_counting_config_has_map(const struct sp_counting_config *config);

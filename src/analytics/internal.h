@@ -124,6 +124,9 @@ struct sp_counting {
     uint64_t last_event;
 };
 
+/* analytics.c: lines and zones in pixels. */
+void sp_counting_set_size(struct scope *scope, int width_px, int height_px);
+
 /* emit.c */
 void sp_counting_emit(struct sp_counting *analytics, struct sp_counting_event *event);
 uint32_t sp_counting_person(const struct sp_counting *analytics, int camera, uint32_t track,

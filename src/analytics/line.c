@@ -137,6 +137,7 @@ static void decide(struct sp_counting *a, struct crossing *c)
         .time_us = c->time_us,
         .name = group->name,
         .direction = c->direction > 0 ? group->in : group->out,
+        .inward = c->direction > 0,
         .camera = c->on_map ? NULL : a->names[c->camera],
         .track = c->on_map ? 0 : c->track,
         .person = c->person,

@@ -121,7 +121,8 @@ bool sp_access_allowed(struct sp_call *call, bool open_path)
     const struct sp_api *api = call->api;
     const struct sp_request *request = call->request;
     bool guarded = api->settings.api_token[0] != '\0';
-    bool changes = request->method == SP_POST || request->method == SP_DELETE;
+    bool changes =
+        request->method == SP_POST || request->method == SP_PUT || request->method == SP_DELETE;
     bool foreign = !is_own_origin(api, request);
     if (!guarded && !api->settings.allow_insecure && !is_own_host(api, request)) {
         sp_call_refuse(call, 403, "unknown host name; use the numeric address, or set API_TOKEN");

@@ -6,6 +6,7 @@
 #include "api/camera_lookup.h"
 #include "api/cameras.h"
 #include "api/cluster.h"
+#include "api/counts.h"
 #include "api/events.h"
 #include "api/health.h"
 #include "api/inference.h"
@@ -40,6 +41,11 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/cluster", sp_cluster_overview, 0},
     {SP_POST, "/api/v2/cluster/nodes/{}/drain", sp_cluster_drain_node, 0},
     {SP_POST, "/api/v2/cluster/nodes/{}/undrain", sp_cluster_undrain_node, 0},
+    {SP_GET, "/api/v2/cameras/{}/analytics", sp_counts_camera, 0},
+    {SP_PUT, "/api/v2/cameras/{}/analytics", sp_counts_put_camera, 0},
+    {SP_DELETE, "/api/v2/cameras/{}/analytics", sp_counts_remove_camera, 0},
+    {SP_GET, "/api/v2/analytics", sp_counts_setup, 0},
+    {SP_GET, "/api/v2/counts", sp_counts_list, 0},
     {SP_GET, "/api/v2/events", sp_events_list, 0},
     {SP_GET, "/api/v2/outputs", sp_events_outputs, 0},
     {SP_GET, "/api/v2/people", sp_people_list, 0},
@@ -48,6 +54,9 @@ static const struct sp_route routes[] = {
     {SP_POST, "/api/v2/map", sp_people_resize, 0},
     {SP_POST, "/api/v2/map/cameras/{}", sp_people_calibrate, 0},
     {SP_DELETE, "/api/v2/map/cameras/{}", sp_people_forget, 0},
+    {SP_GET, "/api/v2/map/analytics", sp_counts_map, 0},
+    {SP_PUT, "/api/v2/map/analytics", sp_counts_put_map, 0},
+    {SP_DELETE, "/api/v2/map/analytics", sp_counts_remove_map, 0},
     {SP_GET, "/api/v2/ledger", sp_system_ledger, 0},
     {SP_GET, "/api/v2/settings", sp_system_settings, 0},
     {SP_GET, "/api/v2/stats", sp_system_stats, 0},
@@ -123,10 +132,10 @@ static const struct sp_route *find_route(struct sp_call *call, char allow[64])
             continue;
         if (route->method == method || (method == SP_HEAD && route->method == SP_GET))
             return route;
+        static const char *const names[] = {
+            [SP_GET] = "GET, HEAD", [SP_POST] = "POST", [SP_PUT] = "PUT", [SP_DELETE] = "DELETE"};
         size_t used = strlen(allow);
-        snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "",
-                 route->method == SP_GET ? "GET, HEAD"
-                                         : (route->method == SP_POST ? "POST" : "DELETE"));
+        snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "", names[route->method]);
     }
     return NULL;
 }
@@ -143,7 +152,7 @@ static void add_cors(struct sp_call *call)
     sp_call_header(call, "Access-Control-Allow-Origin: *");
     if (call->request->method != SP_OPTIONS)
         return;
-    sp_call_header(call, "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS");
+    sp_call_header(call, "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS");
     sp_call_header(call, "Access-Control-Allow-Headers: content-type, authorization");
     sp_call_header(call, "Access-Control-Max-Age: 600");
 }
@@ -196,19 +205,23 @@ static void answer(void *user, const struct sp_request *request, struct sp_reply
 
 static bool plan_updates(struct sp_call *call, struct sp_ws_plan *plan)
 {
-    char format[16] = "json", jpeg[8] = "0";
+    char format[16] = "json", jpeg[8] = "0", events[8] = "0";
     const struct sp_request *request = call->request;
     sp_request_query(request, "format", format, sizeof format);
     sp_request_query(request, "jpeg", jpeg, sizeof jpeg);
+    sp_request_query(request, "events", events, sizeof events);
     sp_request_query(request, "cameras", plan->cameras, sizeof plan->cameras);
     bool binary = strcmp(format, "binary") == 0;
     if (!binary && strcmp(format, "json") != 0) {
         sp_call_refuse(call, 400, "format: unknown value; use json or binary");
     } else if (strcmp(jpeg, "0") != 0 && strcmp(jpeg, "1") != 0) {
         sp_call_refuse(call, 400, "jpeg: unknown value; use 0 or 1");
+    } else if (strcmp(events, "0") != 0 && strcmp(events, "1") != 0) {
+        sp_call_refuse(call, 400, "events: unknown value; use 0 or 1");
     } else if (jpeg[0] == '1' && !binary) {
         sp_call_refuse(call, 400, "jpeg=1 requires format=binary");
     } else if (sp_call_stream_options(call, &plan->stream)) {
+        snprintf(plan->tag, sizeof plan->tag, "%s", events[0] == '1' ? sp_events_tag : "");
         plan->format = jpeg[0] == '1' ? SP_WS_BINARY_JPEG : (binary ? SP_WS_BINARY : SP_WS_JSON);
         return true;
     }
@@ -258,6 +271,7 @@ struct sp_site sp_api_site(struct sp_api *api)
         .closed = sp_v1_closed,
         .tick = tick,
         .body_limit = body_limit,
+        .news = sp_events_mail,
     };
 }
 
@@ -272,6 +286,7 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->encoder = options->encoder;
     api->events = options->events;
     api->outputs = options->outputs;
+    api->counting = options->counting;
     api->started_us = sp_clock_us();
     api->started_wall_us = sp_clock_wall_us();
     api->probe.struct_bytes = sizeof api->probe;
@@ -280,9 +295,10 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->new_settings = malloc(sizeof *api->new_settings);
     api->stages = calloc(SP_STAGE_COUNT, sizeof api->stages[0]);
     api->scratch = calloc(1, sizeof *api->scratch);
+    api->events_out = calloc(SP_EVENTS_MAIL, sizeof *api->events_out);
     api->classes = &sp_pipeline_model(api->pipeline)->class_names;
     int result = SP_OK;
-    if (!api->new_settings || !api->stages || !api->scratch)
+    if (!api->new_settings || !api->stages || !api->scratch || !api->events_out)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (result == SP_OK)
         result = sp_v1_open(api, err);
@@ -305,6 +321,7 @@ void sp_api_close(struct sp_api *api)
     free(api->new_settings);
     free(api->stages);
     free(api->scratch);
+    free(api->events_out);
     free(api);
 }
 

@@ -10,6 +10,7 @@
 #include "config/settings.h"
 #include "output/event_log.h"
 #include "output/fan_out.h"
+#include "pipeline/live_counting.h"
 #include "pipeline/pipeline.h"
 #include "publish/server.h"
 
@@ -22,6 +23,7 @@ struct sp_api_options {
     struct sp_encoder *encoder;
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
+    struct sp_live_counting *counting;
 };
 
 /* Reads ENVIRONMENTS_FILE. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file and the line.

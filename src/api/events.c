@@ -24,11 +24,12 @@ static bool read_number(struct sp_call *call, const char *key, uint64_t most, ui
     return true;
 }
 
-static void put_event(struct sp_json *json, const struct sp_event *event)
+const char sp_events_tag[] = "/api/v2/events";
+
+static void put_members(struct sp_json *json, const struct sp_event *event)
 {
     char time[SP_TIME_BYTES];
     sp_time_format(event->wall_us, time);
-    sp_json_begin_object(json);
     sp_json_member_int(json, "serial", (int64_t)event->serial);
     sp_json_member_string(json, "id", event->id);
     sp_json_member_string(json, "kind", event->kind);
@@ -37,7 +38,37 @@ static void put_event(struct sp_json *json, const struct sp_event *event)
     sp_json_key(json, "payload");
     sp_json_raw(json, event->payload);
     json->need_comma = true;
+}
+
+static void put_event(struct sp_json *json, const struct sp_event *event)
+{
+    sp_json_begin_object(json);
+    put_members(json, event);
     sp_json_end_object(json);
+}
+
+void sp_events_mail(void *user)
+{
+    struct sp_api *api = user;
+    struct sp_json json = {0};
+    uint64_t oldest, newest;
+    size_t count;
+    do {
+        count = sp_event_log_read(api->events, api->event_sent, api->events_out, SP_EVENTS_MAIL,
+                                  &oldest, &newest);
+        for (size_t i = 0; i < count; i++) {
+            sp_json_clear(&json);
+            sp_json_begin_object(&json);
+            sp_json_member_int(&json, "schema", SP_MESSAGE_SCHEMA);
+            sp_json_member_string(&json, "type", "event");
+            put_members(&json, &api->events_out[i]);
+            sp_json_end_object(&json);
+            api->event_sent = api->events_out[i].serial;
+            if (!json.failed)
+                sp_server_mail(api->server, sp_events_tag, json.text, json.used_bytes);
+        }
+    } while (count == SP_EVENTS_MAIL);
+    sp_json_release(&json);
 }
 
 void sp_events_list(struct sp_call *call)

@@ -5,3 +5,8 @@
 
 void sp_events_list(struct sp_call *call);
 void sp_events_outputs(struct sp_call *call);
+
+/* On the server's thread: sends new events to the WebSockets whose tag is sp_events_tag. `user`:
+ * the API. */
+void sp_events_mail(void *user);
+extern const char sp_events_tag[];

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-enum { SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6 };
+enum { SP_TASK_ID_BYTES = 37, SP_RATE_SAMPLES = 6, SP_EVENTS_MAIL = 16 };
 
 /* Totals at one time; two samples make a rate. */
 struct sp_rate_sample {
@@ -31,6 +31,9 @@ struct sp_api {
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
     struct sp_cluster *_Atomic cluster; /* NULL: a single machine */
+    struct sp_live_counting *counting;
+    struct sp_event *events_out; /* [SP_EVENTS_MAIL], being sent to WebSockets */
+    uint64_t event_sent;         /* serial of the last one */
     struct sp_server *server;
     int64_t started_us, started_wall_us;
     atomic_bool started;

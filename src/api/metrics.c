@@ -1,6 +1,7 @@
 /* /metrics, in Prometheus's text format 0.0.4. */
 #include "api/metrics.h"
 
+#include "api/metrics_counts.h"
 #include "api/inference.h"
 #include "api/reply.h"
 #include "api/system.h"
@@ -542,6 +543,7 @@ void sp_metrics(struct sp_call *call)
     put_servers(page);
     put_shared(page);
     put_cluster(page);
+    sp_metrics_counts(page->api, page->out);
     put_process(page);
     free(page);
 }

@@ -9,6 +9,7 @@
 #include "command/notify.h"
 #include "command/options.h"
 #include "command/output_settings.h"
+#include "command/people_events.h"
 #include "command/reload.h"
 #include "library/camera_events.h"
 
@@ -46,10 +47,13 @@ struct serve {
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
     struct sp_camera_events *camera_events;
+    struct sp_people_events *people_events;
+    struct sp_live_counting *counting;
     struct sp_encoder *encoder;
     struct sp_pipeline *pipeline;
     struct sp_api *api;
     struct sp_server *server;
+    _Atomic(struct sp_server *) server_open; /* the same, for events of other threads */
     struct sp_reload *reload;
     struct sp_cluster_node *_Atomic cluster; /* NULL: not opened, or a single machine */
     struct sp_notify notify;
@@ -101,14 +105,16 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     struct serve *serve = user;
     (void)why;
     sp_hub_end_camera(serve->hub, camera);
+    sp_live_counting_end_camera(serve->counting, camera);
     sp_fan_out_end_camera(serve->outputs, camera);
 }
 
-/* The hub's listener: viewers and outputs share the update. */
+/* The hub's listener: viewers, outputs and counting share the update. */
 static void take_update(void *user, struct sp_update *update, struct sp_frame *frame)
 {
     struct serve *serve = user;
     sp_encoder_offer(serve->encoder, update, frame);
+    sp_live_counting_frame(serve->counting, update);
     sp_fan_out_frame(serve->outputs, update);
 }
 
@@ -116,6 +122,7 @@ static void take_event(void *user, const struct sp_event *event)
 {
     struct serve *serve = user;
     sp_fan_out_event(serve->outputs, event);
+    sp_server_news(atomic_load(&serve->server_open));
 }
 
 /* On the outbox's thread. */
@@ -196,6 +203,44 @@ static int open_outputs(struct serve *serve, struct sp_error *err)
     return result;
 }
 
+static void read_map(struct serve *serve, double *units_per_m, bool *y_up)
+{
+    struct sp_map *map = sp_pipeline_map(serve->pipeline);
+    *units_per_m = 0;
+    *y_up = false;
+    if (map)
+        sp_map_scale(map, units_per_m, y_up);
+}
+
+static uint64_t epoch_of(void *user, int camera)
+{
+    return sp_hub_generation(((struct serve *)user)->hub, camera);
+}
+
+static int open_camera_events(struct serve *serve, struct sp_error *err)
+{
+    struct sp_camera_events_options options = {
+        .pipeline = serve->pipeline, .log = serve->events, .epoch = epoch_of, .user = serve};
+    return sp_camera_events_open(&serve->camera_events, &options, err);
+}
+
+/* After the pipeline, whose map it needs. */
+static int open_events(struct serve *serve, struct sp_error *err)
+{
+    struct sp_live_counting_options counting = {.yaml_path = serve->settings->yaml_path,
+                                                .file = serve->settings->analytics_file,
+                                                .events = serve->events,
+                                                .epoch = serve->epoch};
+    read_map(serve, &counting.units_per_m, &counting.y_up);
+    int result = sp_live_counting_open(&serve->counting, &counting, err);
+    if (result == SP_OK)
+        result = open_camera_events(serve, err);
+    if (result == SP_OK)
+        result = sp_people_events_open(&serve->people_events, serve->pipeline, serve->hub,
+                                       serve->events, serve->epoch, err);
+    return result;
+}
+
 static int open_server(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
@@ -204,6 +249,7 @@ static int open_server(struct serve *serve, struct sp_error *err)
                                  .hub = serve->hub,
                                  .encoder = serve->encoder,
                                  .events = serve->events,
+                                 .counting = serve->counting,
                                  .outputs = serve->outputs};
     int result = sp_api_open(&serve->api, &api, err);
     if (result < 0)
@@ -226,19 +272,8 @@ static int open_server(struct serve *serve, struct sp_error *err)
     sp_hub_listen(serve->hub, &listeners);
     sp_encoder_listen(serve->encoder, sp_server_wake, serve->server);
     sp_api_attach(serve->api, serve->server);
+    atomic_store(&serve->server_open, serve->server);
     return SP_OK;
-}
-
-static uint64_t epoch_of(void *user, int camera)
-{
-    return sp_hub_generation(((struct serve *)user)->hub, camera);
-}
-
-static int open_camera_events(struct serve *serve, struct sp_error *err)
-{
-    struct sp_camera_events_options options = {
-        .pipeline = serve->pipeline, .log = serve->events, .epoch = epoch_of, .user = serve};
-    return sp_camera_events_open(&serve->camera_events, &options, err);
 }
 
 /* In a cluster the pipeline starts without cameras; those of the settings are the cluster's. */
@@ -283,7 +318,7 @@ static int start_parts(struct serve *serve, struct sp_error *err)
     if (result == SP_OK)
         result = open_pipeline(serve, err);
     if (result == SP_OK)
-        result = open_camera_events(serve, err);
+        result = open_events(serve, err);
     if (result == SP_OK)
         result = open_server(serve, err);
     if (result == SP_OK)
@@ -347,6 +382,8 @@ static void reload(struct serve *serve)
                          "API_TOKEN: cannot be removed at run time; restart the server");
     if (result == SP_OK)
         result = sp_reload_check(serve->reload, &fresh->settings, &err);
+    if (result == SP_OK)
+        result = sp_live_counting_reload(serve->counting, fresh->settings.yaml_path, &err);
     if (result < 0) {
         sp_log(SP_LOG_ERROR, "settings not reloaded: %s", err.text);
     } else {
@@ -354,8 +391,9 @@ static void reload(struct serve *serve)
         sp_api_reload(serve->api, &fresh->settings);
         sp_log(SP_LOG_INFO,
                "settings reloaded: LOG_LEVEL, API_TOKEN, ALLOWED_ORIGINS, VIDEO_DIR, "
-               "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH, STREAM_RESIZE_FACTOR and the "
-               "settings of cameras are in effect; other changes require a restart");
+               "V4L2_DEVICES, FRAME_JPEG_QUALITY, STREAM_MAX_WIDTH, STREAM_RESIZE_FACTOR, the "
+               "settings of cameras, and lines and zones are in effect; other changes require a "
+               "restart");
         if (serve->cluster)
             sp_cluster_node_reload(serve->cluster, &fresh->settings);
         else
@@ -363,6 +401,16 @@ static void reload(struct serve *serve)
     }
     free(fresh);
     sp_notify(&serve->notify, "READY=1");
+}
+
+static void poll_events(struct serve *serve)
+{
+    double units_per_m;
+    bool y_up;
+    read_map(serve, &units_per_m, &y_up);
+    sp_live_counting_set_map(serve->counting, units_per_m, y_up);
+    sp_camera_events_poll(serve->camera_events);
+    sp_people_events_poll(serve->people_events);
 }
 
 /* Keeps the watchdog of systemd fed only while the HTTP thread responds. */
@@ -393,7 +441,7 @@ static bool run(struct serve *serve)
             reload(serve);
         }
         sp_reload_retry(serve->reload);
-        sp_camera_events_poll(serve->camera_events);
+        poll_events(serve);
         feed_watchdog(serve);
     }
     return error.code == SP_OK;
@@ -426,10 +474,13 @@ static void stop(struct serve *serve)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);
     sp_cluster_node_close(serve->cluster);
+    sp_live_counting_close(serve->counting);
+    atomic_store(&serve->server_open, NULL);
     sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);
     sp_api_close(serve->api);
+    sp_people_events_close(serve->people_events);
     sp_camera_events_close(serve->camera_events);
     sp_event_log_close(serve->events);
     sp_hub_close(serve->hub);

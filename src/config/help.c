@@ -118,10 +118,31 @@ static const char introduction[] =
     "where a\n"
     "setting is a comma-separated list.\n"
     "\n"
+    "Lines and zones of a camera, and of the map, are counted (docs/ANALYTICS.md has all keys):\n"
+    "\n"
+    "```yaml\n"
+    "cameras:\n"
+    "  - name: gate\n"
+    "    url: gate.mp4\n"
+    "    lines:\n"
+    "      - {name: door, points: [[0.1, 0.5], [0.9, 0.5]]}          # fractions of the frame\n"
+    "    zones:\n"
+    "      - {name: hall, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]], crowded: 10, loitering_s: "
+    "60}\n"
+    "map:\n"
+    "  lines: [{name: gate line, points: [[4, 2], [4, 9.5]]}]        # metres\n"
+    "```\n"
+    "\n"
+    "`spoton serve` applies changed ones at SIGHUP. Those edited in the dashboard or over the API "
+    "are\n"
+    "in `ANALYTICS_FILE`, and replace those of `spoton.yaml` for the cameras that it has.\n"
+    "\n"
     "`spoton config --schema` prints a JSON Schema, which editors use to complete and check the "
     "file;\n"
     "`spoton config --from-env FILE` prints an `.env` file as YAML.\n"
-    "\n"
+    "\n";
+
+static const char introduction_rest[] =
     "Secrets: `${NAME}` anywhere in a value is the environment variable NAME (`$${` is a literal "
     "`${`);\n"
     "`!secret NAME` is the text NAME in `secrets.yaml` in the same folder. A file that contains "
@@ -175,6 +196,7 @@ void sp_settings_print_markdown(FILE *to)
 {
     const char *group = "";
     fputs(introduction, to);
+    fputs(introduction_rest, to);
     for (size_t i = 0; i < sp_setting_count; i++) {
         if (strcmp(group, sp_setting_table[i].group) != 0) {
             group = sp_setting_table[i].group;

@@ -146,6 +146,7 @@ struct sp_settings {
     int cluster_lease_ms;        /* CLUSTER_LEASE_MS */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
+    char analytics_file[SP_PATH_BYTES];    /* ANALYTICS_FILE; empty: memory only */
     char folder[SP_PATH_BYTES];    /* of the .env file, else of the YAML file, ending in a slash;
                                     * empty: the current directory */
     char yaml_path[SP_PATH_BYTES]; /* the YAML file that was read; empty: none */

@@ -394,6 +394,11 @@ const struct sp_setting_row sp_setting_table[] = {
      "JSON Lines file with the newest 1000 feedback records of API v1. A relative path starts at "
      "the folder of the .env file. Empty: records are kept in memory only.",
      SP_SETTING_TEXT, FIELD(feedback_file), .yaml = "server.feedback_file"},
+    {"ANALYTICS_FILE", SERVER, "FILE", "analytics.json",
+     "JSON file with the lines and zones edited in the dashboard or over the API; for a camera "
+     "that "
+     "it has, it replaces those of spoton.yaml. Empty: edits are kept in memory only.",
+     SP_SETTING_TEXT, FIELD(analytics_file), .yaml = "server.analytics_file"},
     {"CLUSTER_URL", CLUSTER, "URLS", "",
      "NATS servers with JetStream that the nodes of a cluster share, separated by commas: "
      "nats://USER:PASSWORD@HOST:4222 or tls://. See docs/CLUSTER.md. Empty: no cluster.",

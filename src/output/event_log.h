@@ -24,9 +24,10 @@ int sp_event_log_open(struct sp_event_log **out, const struct sp_event_log_optio
                       struct sp_error *err);
 void sp_event_log_close(struct sp_event_log *log); /* NULL is allowed */
 
-/* `camera_index` is below SP_CAMERAS_MAX, or that for an event of the program, whose `camera` is
- * empty and whose ids begin with "server"; a new `epoch` of it starts the numbers of ids again.
- * `payload`: a JSON object; one that does not fit becomes {}. */
+/* `camera_index` is below SP_CAMERAS_MAX, or that for an event of the program or of no single
+ * camera, as on the map, whose `camera` is empty and whose ids begin with "server"; a new `epoch`
+ * of it starts the numbers of ids again. `payload`: a JSON object; one that does not fit becomes
+ * {}. */
 void sp_event_log_add(struct sp_event_log *log, int camera_index, const char *camera,
                       uint64_t epoch, const char *kind, int64_t wall_us, const char *payload);
 

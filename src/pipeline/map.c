@@ -165,6 +165,14 @@ const char *sp_map_file(const struct sp_map *map)
     return map->file;
 }
 
+void sp_map_scale(struct sp_map *map, double *units_per_m, bool *y_up)
+{
+    pthread_mutex_lock(&map->mutex);
+    *units_per_m = map->calibration->units_per_m;
+    *y_up = map->calibration->y_up;
+    pthread_mutex_unlock(&map->mutex);
+}
+
 void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration)
 {
     pthread_mutex_lock(&map->mutex);

@@ -33,6 +33,9 @@ struct sp_space *sp_map_space(struct sp_map *map);
 /* The path of the file; empty: none. */
 const char *sp_map_file(const struct sp_map *map);
 
+/* Units per metre, and whether y points up. */
+void sp_map_scale(struct sp_map *map, double *units_per_m, bool *y_up);
+
 /* Copies into the caller's memory. */
 void sp_map_calibration(struct sp_map *map, struct sp_calibration *calibration);
 

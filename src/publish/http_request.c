@@ -221,6 +221,8 @@ static enum sp_method method_of(const http_parser *parser)
         return SP_HEAD;
     case HTTP_POST:
         return SP_POST;
+    case HTTP_PUT:
+        return SP_PUT;
     case HTTP_DELETE:
         return SP_DELETE;
     case HTTP_OPTIONS:

@@ -157,6 +157,12 @@ void sp_server_wake(void *argument, int camera)
         lws_cancel_service(server->context);
 }
 
+void sp_server_news(struct sp_server *server)
+{
+    if (server && !atomic_exchange(&server->news, true))
+        lws_cancel_service(server->context);
+}
+
 static const int64_t BURST_US = 100000; /* unused CPU time accumulates for this long */
 static const int64_t DEBT_US = 1000000; /* upper limit of the wait for used CPU time */
 
@@ -358,6 +364,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         send_late_replies(server);
+        if (atomic_exchange(&server->news, false) && server->options.site.news)
+            server->options.site.news(server->options.site.user);
         wake_viewers(server);
         return 0;
     case LWS_CALLBACK_RAW_ADOPT:

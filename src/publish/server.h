@@ -29,7 +29,7 @@ enum {
     SP_SERVER_LATER_S = 30,
 };
 
-enum sp_method { SP_GET, SP_HEAD, SP_POST, SP_DELETE, SP_OPTIONS, SP_OTHER };
+enum sp_method { SP_GET, SP_HEAD, SP_POST, SP_PUT, SP_DELETE, SP_OPTIONS, SP_OTHER };
 
 struct sp_request {
     enum sp_method method;
@@ -107,6 +107,7 @@ struct sp_site {
     void (*tick)(void *user); /* once a second */
     /* The largest body of a request, whose headers have arrived; NULL: SP_SERVER_BODY_BYTES. */
     size_t (*body_limit)(void *user, const struct sp_request *request);
+    void (*news)(void *user); /* after sp_server_news; several calls of it may be one of these */
 };
 
 struct sp_server_options {
@@ -132,6 +133,9 @@ int sp_server_port(const struct sp_server *server);
  * is the server. Any thread; does not block. */
 void sp_server_wake(void *argument, int camera);
 
+/* Calls site.news soon. Any thread; does not block. NULL is allowed. */
+void sp_server_news(struct sp_server *server);
+
 /* Ends the thread: afterwards only sp_server_close calls the site. sp_server_wake remains valid.
  * Idempotent. */
 void sp_server_stop(struct sp_server *server);
@@ -140,8 +144,8 @@ void sp_server_stop(struct sp_server *server);
  * allowed. */
 void sp_server_close(struct sp_server *server);
 
-/* On the server's thread: sends text to all SP_WS_MAIL and SP_WS_SITE clients with this tag.
- * Dropped for a client with 16 unsent messages. */
+/* On the server's thread: sends text to all WebSocket clients with this tag. Dropped for a client
+ * with 16 unsent messages. */
 void sp_server_mail(struct sp_server *server, const char *tag, const char *text, size_t bytes);
 
 /* On the server's thread: ends all streams with this tag and client (sp_reply). client NULL: any.

@@ -81,6 +81,7 @@ struct sp_server {
     bool started;
     atomic_bool stopping;
     _Atomic uint64_t dirty; /* one bit per camera that has new data */
+    atomic_bool news;
     struct sp_timers *timers;
     _Atomic int64_t ticked_us;
 

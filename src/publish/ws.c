@@ -282,8 +282,7 @@ void sp_server_mail(struct sp_server *server, const char *tag, const char *text,
 {
     for (struct sp_connection *c = server->connections; c; c = c->next) {
         struct sp_ws *ws = c->ws;
-        if (c->mode == SP_CONNECTION_WS && strcmp(ws->plan.tag, tag) == 0 &&
-            (ws->plan.format == SP_WS_MAIL || ws->plan.format == SP_WS_SITE))
+        if (c->mode == SP_CONNECTION_WS && strcmp(ws->plan.tag, tag) == 0)
             mail(c, text, bytes);
     }
 }

@@ -93,7 +93,7 @@ static void watch(struct sp_request *request, struct sp_reply *reply, const char
 /* "METHOD PATH?QUERY" */
 static void read_line(struct sp_request *request, char *line)
 {
-    static const char *const names[] = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"};
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
     char *path = strchr(line, ' ');
     if (path)
         *path++ = '\0';

@@ -18,6 +18,7 @@ struct site {
     struct sp_encoder *encoder;
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
+    struct sp_live_counting *counting;
     struct sp_pipeline *pipeline;
     struct sp_frame_pool *pool;
     struct sp_api *api;
@@ -84,12 +85,16 @@ static inline void site_open(struct site *site, bool guarded)
     site_must(sp_event_log_open(&site->events, &events, &err), &err);
     const struct sp_fan_out_options outputs = {.outputs = ""};
     site_must(sp_fan_out_open(&site->outputs, &outputs, &err), &err);
+    struct sp_live_counting_options counting = {
+        .yaml_path = "", .file = "", .events = site->events, .units_per_m = 100};
+    site_must(sp_live_counting_open(&site->counting, &counting, &err), &err);
     struct sp_api_options api = {.settings = &site->settings,
                                  .pipeline = site->pipeline,
                                  .hub = site->hub,
                                  .encoder = site->encoder,
                                  .events = site->events,
-                                 .outputs = site->outputs};
+                                 .outputs = site->outputs,
+                                 .counting = site->counting};
     site_must(sp_api_open(&site->api, &api, &err), &err);
     site->calls = sp_api_site(site->api);
     struct sp_server_options server = {.hub = site->hub,
@@ -108,6 +113,7 @@ static inline void site_open(struct site *site, bool guarded)
 static inline void site_close(struct site *site)
 {
     sp_pipeline_close(site->pipeline);
+    sp_live_counting_close(site->counting);
     sp_fan_out_close(site->outputs);
     sp_encoder_stop(site->encoder);
     sp_server_close(site->server);

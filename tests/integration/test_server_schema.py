@@ -28,6 +28,13 @@ enabled = false
 # Points may fit no ground plane, which no schema can say.
 include-operation-id = "calibrateCamera"
 checks.positive_data_acceptance.enabled = false
+[[operations]]
+# A polygon may cross itself, or lines be too short, which no schema can say.
+include-operation-id = "putCameraAnalytics"
+checks.positive_data_acceptance.enabled = false
+[[operations]]
+include-operation-id = "putMapAnalytics"
+checks.positive_data_acceptance.enabled = false
 [checks]
 # A new camera is there, but its frame and its tracks are 404 until it has given one.
 ensure_resource_availability.enabled = false

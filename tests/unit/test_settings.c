@@ -410,7 +410,7 @@ static void test_round_trip(void **state)
             "KSERVE_TIMEOUT_MS=500\nKSERVE_BUDGET_MS=50\nKSERVE_REQUESTS=2\nKSERVE_TOKEN=***\n"
             "API_TOKEN=***\nOUTPUTS=***\nCLUSTER_URL=***\n" /* as a secret is shown */
             "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
-            "ALLOWED_ORIGINS=https://a.example\nFEEDBACK_FILE=/f.jsonl\n"
+            "ALLOWED_ORIGINS=https://a.example\nFEEDBACK_FILE=/f.jsonl\nANALYTICS_FILE=/a\n"
             "ENVIRONMENTS_FILE=/e.json\nSPATIAL_MATCH_ENABLED=no\n"
             "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n"
             "REID_MODEL_PATH=/r.onnx\nREID_MEAN=0,0,0\nREID_STD=1,1,1\n"
