@@ -24,6 +24,8 @@ enum { INDICES = SP_CAMERAS_MAX + SP_COUNTING_CAMERAS_MAX };
 struct sp_live_counting {
     struct sp_event_log *events;
     uint64_t epoch;
+    void (*frame)(void *user, const struct sp_live_frame *frame);
+    void *user;
     pthread_t thread;
     bool started;
     pthread_cond_t changed; /* monotonic */
@@ -48,7 +50,7 @@ static void take_event(void *user, const struct sp_counting_event *event)
 {
     struct sp_live_counting *lc = user;
     int camera = SP_CAMERAS_MAX;
-    int64_t wall_us = event->time_us + lc->wall_us;
+    int64_t wall_us = event->time_us;
     for (int i = 0; i < SP_CAMERAS_MAX && event->camera; i++)
         if (atomic_load(&lc->queues[i].epoch) && strcmp(lc->queues[i].name, event->camera) == 0)
             camera = i;
@@ -110,8 +112,9 @@ static int rebuild(struct sp_live_counting *lc, struct sp_error *err)
     lc->counting = next;
     bool map = sp_counting_config_has_map(config) && lc->units_per_m > 0;
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
-        atomic_store(&lc->queues[i].wanted, map || has_scope(config, lc->queues[i].name));
-    lc->any = !sp_counting_config_is_empty(config);
+        atomic_store(&lc->queues[i].wanted,
+                     lc->frame || map || has_scope(config, lc->queues[i].name));
+    lc->any = lc->frame || !sp_counting_config_is_empty(config);
     lc->version++;
     pthread_cond_signal(&lc->changed);
     return SP_OK;
@@ -142,7 +145,6 @@ static void count_first(struct sp_live_counting *lc, int camera)
     struct sp_count_queue *queue = &lc->queues[camera];
     const struct sp_count_frame *frame = sp_count_queue_first(queue);
     struct sp_counting_frame next = {.camera = camera,
-                                     .time_us = frame->time_us,
                                      .width_px = frame->width_px,
                                      .height_px = frame->height_px,
                                      .inferred = true,
@@ -151,7 +153,15 @@ static void count_first(struct sp_live_counting *lc, int camera)
                                      .count = frame->count};
     if (llabs(frame->wall_us - lc->wall_us) > CLOCK_STEP_US)
         lc->wall_us = frame->wall_us;
+    next.time_us = frame->time_us + lc->wall_us;
     check_size(lc, queue, frame);
+    if (lc->frame) {
+        struct sp_live_frame live = {.camera = camera,
+                                     .name = queue->name,
+                                     .epoch = atomic_load(&queue->epoch),
+                                     .counted = &next};
+        lc->frame(lc->user, &live);
+    }
     sp_counting_frame(lc->counting, &next);
     sp_count_queue_drop(queue);
 }
@@ -215,7 +225,8 @@ static void begin_camera(struct sp_live_counting *lc, int camera, const struct s
         sp_count_queue_drop(queue);
     sp_count_queue_begin(queue, update->name, update->generation);
     const struct sp_counting_config *config = sp_counting_setup_config(lc->setup);
-    atomic_store(&queue->wanted, sp_counting_config_has_map(config) && lc->units_per_m > 0);
+    atomic_store(&queue->wanted,
+                 lc->frame || (sp_counting_config_has_map(config) && lc->units_per_m > 0));
     if (has_scope(config, queue->name))
         rebuild_or_log(lc);
 }
@@ -282,6 +293,8 @@ int sp_live_counting_open(struct sp_live_counting **out,
     pthread_condattr_destroy(&monotonic);
     lc->events = options->events;
     lc->epoch = options->epoch;
+    lc->frame = options->frame;
+    lc->user = options->user;
     lc->units_per_m = options->units_per_m;
     lc->y_up = options->y_up;
     int result = open_all(lc, options, err);

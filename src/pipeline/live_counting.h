@@ -24,6 +24,14 @@
 struct sp_json;
 struct sp_live_counting;
 
+/* A frame as it is counted: `counted` has the time since the Unix epoch. Valid during the call. */
+struct sp_live_frame {
+    int camera; /* camera index */
+    const char *name;
+    uint64_t epoch;
+    const struct sp_counting_frame *counted;
+};
+
 struct sp_live_counting_options {
     const char *yaml_path;       /* of spoton.yaml; empty: none */
     const char *file;            /* ANALYTICS_FILE; empty: none */
@@ -31,6 +39,11 @@ struct sp_live_counting_options {
     uint64_t epoch;              /* of events of no single camera */
     double units_per_m;          /* of the map; 0: there is none */
     bool y_up;
+    /* Called for each inferred frame of all cameras, before it is counted, in the order of
+     * counting, on one thread at a time; must not block for long. NULL: frames without lines are
+     * not queued. */
+    void (*frame)(void *user, const struct sp_live_frame *frame);
+    void *user;
 };
 
 /* Errors as of sp_counting_setup_open and _read_yaml. */

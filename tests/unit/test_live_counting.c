@@ -170,7 +170,7 @@ static void take_event(void *user, const struct sp_counting_event *event)
     sp_counting_event_members_json(&json, event);
     sp_json_end_object(&json);
     sp_event_log_add(b->log, 0, event->camera, 1, sp_counting_event_name(event->kind),
-                     event->time_us + WALL_US, json.text);
+                     event->time_us, json.text);
     sp_json_release(&json);
 }
 
@@ -206,7 +206,7 @@ static size_t count_directly(struct bench *b)
                                      .confidence = 0.9,
                                      .detection = 1};
             struct sp_counting_frame frame = {.camera = i,
-                                              .time_us = (int64_t)step * STEP_US + 1000,
+                                              .time_us = (int64_t)step * STEP_US + 1000 + WALL_US,
                                               .width_px = WIDTH,
                                               .height_px = HEIGHT,
                                               .inferred = true,
