@@ -116,7 +116,7 @@ def test_lines_are_changed_over_the_api_and_kept(program, tmp_path):
                 ({"lines": [{"name": "a", "points": [[0, 0], [1, 0]], "unit": "m"}]}, 422, "metres without a map"),
                 ({"lines": [{"name": "a", "points": [[0, 0], [9000, 0]], "unit": "px"}]}, 422, "outside the frame"),
                 ({"lines": [{"name": "a", "points": "x"}]}, 422, "lines[0].points: "),
-                ({"lanes": []}, 422, "lanes: unknown key; did you mean lines?")]:
+                ({"linez": []}, 422, "linez: unknown key; did you mean lines?")]:
             detail = server.json("PUT", path, body, status)["detail"]
             assert said in detail and not re.match(r"body|\d", detail), detail
         assert server.get(path) == after
