@@ -5,6 +5,7 @@ import {ApiError, backOff, call, cameraPath} from "/api.js";
 import {Card, Enlarged, STATE_TEXT} from "/cards.js";
 import {addDialog, loginDialog, removeDialog} from "/dialogs.js";
 import {Ledger, StagePlots, decimal, number, setFacts, setIcon, setText, systemFacts} from "/panels.js";
+import {Counts} from "/shapes.js";
 import {Stream} from "/stream.js";
 import {nameClasses} from "/view.js";
 
@@ -13,6 +14,7 @@ const STREAM_WIDTHS = [320, 480, 640]; // few, because the server encodes each w
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // by the camera's name
+const counts = new Counts();
 const ledger = new Ledger($("ledger"));
 const plots = new StagePlots($("stages"), $("stages-batch"));
 let mjpeg = false;
@@ -207,9 +209,11 @@ const poll = {
     this.running = true;
     let wait = POLL_MS;
     try {
-      const [list, stats] = await Promise.all([call("GET", "cameras"), call("GET", "stats")]);
+      const [list, stats] = await Promise.all([call("GET", "cameras"), call("GET", "stats"), counts.update()]);
       this.found();
       showCameras(list.cameras);
+      for (const card of cards.values())
+        card.showCounts(counts);
       showStats(stats);
       stream.start();
     } catch (error) {

@@ -3,6 +3,7 @@
 import {decimal, milliseconds, number, setFacts, setIcon, setText} from "/panels.js";
 import {cameraPath} from "/api.js";
 import {Feed, View, colorOf} from "/view.js";
+import {shapesOf} from "/shapes.js";
 
 export const STATE_TEXT = {
   connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
@@ -43,6 +44,26 @@ function setImage(stage, name, wanted) {
     image.src = `/api/v2/${cameraPath(name, "/stream.mjpg")}?annotated=1`;
     stage.querySelector("canvas").after(image);
   }
+}
+
+// One row for each line and zone.
+function fillCounts(list, setup, counts) {
+  const shapes = shapesOf(setup, {width: 1, height: 1, units: 1});
+  list.hidden = shapes.length === 0;
+  while (list.children.length > shapes.length)
+    list.lastElementChild.remove();
+  shapes.forEach((shape, i) => {
+    let row = list.children[i];
+    if (!row) {
+      row = document.createElement("li");
+      row.append(document.createElement("span"), document.createElement("strong"));
+      list.append(row);
+    }
+    row.dataset.kind = shape.kind;
+    row.title = counts.detail(shape);
+    setText(row.firstElementChild, shape.item.name);
+    setText(row.lastElementChild, counts.text(shape));
+  });
 }
 
 function describe(canvas, camera) {
@@ -102,6 +123,14 @@ export class Card {
       this.#described = now;
       describe(this.canvas, camera);
     }
+  }
+
+  // Counts of the camera's lines and zones.
+  showCounts(counts) {
+    const setup = counts.of(this.name);
+    this.feed.setup = setup;
+    this.feed.counts = counts;
+    fillCounts(this.node.querySelector(".counts"), setup, counts);
   }
 
   setError(text) {
@@ -190,6 +219,9 @@ export class Enlarged {
       ["Received", number.format(ledger.received)],
       ["Inferred", number.format(ledger.inferred)],
     ]);
+    if (this.card.feed.counts)
+      fillCounts(document.getElementById("big-counts"), this.card.feed.setup, this.card.feed.counts);
+    document.getElementById("big-edit").href = `/lines.html?camera=${encodeURIComponent(camera.name)}`;
     this.#tracks(this.card.feed.message?.tracks ?? []);
   }
 

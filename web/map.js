@@ -5,11 +5,13 @@ import {Calibration} from "/calibration.js";
 import {STATE_TEXT} from "/cards.js";
 import {awayText, Labels, pixelOf, placesAround, placesOfBox} from "/labels.js";
 import {clear, drawGround, extentOf, svg} from "/plan.js";
+import {Counts, labelOf, outlineOf, shapesOf} from "/shapes.js";
 import {colorOf} from "/view.js";
 
 const POLL_MS = 500, FRAME_MS = 300;
 const $ = (id) => document.getElementById(id);
 const EVENTS_SHOWN = 40;
+const counts = new Counts();
 const boxes = new Map(); // the newest message of each camera
 const shown = new Map(); // the message that belongs to the image shown
 let cameras = new Map(); // by name, from /api/v2/cameras
@@ -78,6 +80,11 @@ function drawMap() {
   clear(plan);
   const pixel = pixelOf(plan, extent), labels = new Labels(extent, pixel);
   drawGround(plan, map, extent, {labels});
+  const lines = shapesOf(counts.map, {units: map.units_per_m});
+  for (const shape of lines)
+    plan.append(outlineOf(shape, pixel, map.y_axis === "up"));
+  for (const shape of lines)
+    plan.append(labelOf(shape, [shape.item.name, counts.text(shape)].filter(Boolean).join(": "), labels));
   const rank = ({person, visible}) => (person === focused ? 2 : 0) + visible;
   const drawn = [...people].sort((a, b) => rank(a) - rank(b))
     .map((person) => [drawPerson(plan, person, pixel), person]).reverse();
@@ -304,7 +311,7 @@ async function update() {
         $(id).closest("section").hidden = true;
   }
   const [described, ...found] = await Promise.all([call("GET", "cameras"), ...(mapped
-    ? [call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`)] : [])]);
+    ? [call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`), counts.update()] : [])]);
   cameras = new Map(described.cameras.map((camera) => [camera.name, camera]));
   if (mapped) {
     map = found[0];

@@ -1,6 +1,8 @@
 // One camera's frame with its boxes, on a canvas. The JPEG and the tracks of a message are decoded,
 // stored and drawn together, so that boxes always match the frame.
 
+import {drawShapes, shapesOf} from "/shapes.js";
+
 const COLORS_MAX = 4096;
 const colors = new Map();
 
@@ -62,6 +64,8 @@ export function nameClasses(names = {}) {
 export class Feed {
   message = null; // of the bitmap
   bitmap = null;
+  setup = null; // the camera's lines and zones
+  counts = null;
   views = new Set();
   #waiting = null;
   #decoding = false;
@@ -166,15 +170,28 @@ export class View {
     c.beginPath();
     c.rect(left, top, w, h);
     c.clip();
-    this.#boxes(message, (x) => left + x / message.width * w, (y) => top + y / message.height * h);
+    const atX = (x) => left + x / message.width * w, atY = (y) => top + y / message.height * h;
+    this.#boxes(message, atX, atY);
+    this.#shapes(message, atX, atY);
     c.restore();
   }
 
-  #boxes(message, atX, atY) {
-    const c = this.#context, scale = this.#canvas.width / Math.max(1, this.#canvas.clientWidth);
-    const line = Math.max(1.5, this.#canvas.height / 220);
+  // A line's width and the size of text, in pixels of the canvas.
+  #sizes() {
+    const scale = this.#canvas.width / Math.max(1, this.#canvas.clientWidth);
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const text = Math.round(0.8 * rem * scale);
+    return {line: Math.max(1.5, this.#canvas.height / 220), text: Math.round(0.8 * rem * scale)};
+  }
+
+  #shapes(message, atX, atY) {
+    const {setup, counts} = this.#feed;
+    if (setup?.lines.length || setup?.zones.length)
+      drawShapes(this.#context, shapesOf(setup, message),
+                 {atX, atY, counts, widthPx: this.#canvas.width, ...this.#sizes()});
+  }
+
+  #boxes(message, atX, atY) {
+    const c = this.#context, {line, text} = this.#sizes();
     c.setLineDash(message.inferred ? [] : [3 * line, 2 * line]);
     c.lineJoin = "round";
     const boxes = message.tracks.map(({id, box, class: number}) => {

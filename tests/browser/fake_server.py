@@ -179,6 +179,10 @@ class Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"cameras/([^/]+)(?:/(pause|resume|stream\.mjpg))?", path)
         if path == "stats":
             return self.reply(200, self.box.stats())
+        if path == "counts":
+            return self.reply(200, {"version": 1, "missed": 0, "lines": [], "zones": []})
+        if path == "analytics":
+            return self.reply(200, {"version": 1, "cameras": [], "map": {"edited": False, "lines": [], "zones": []}})
         if path == "cameras" and self.command == "GET":
             return self.reply(200, {"cameras": [self.box.describe(name) for name in list(cameras)]})
         if path == "cameras":
