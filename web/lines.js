@@ -15,7 +15,7 @@ const HINTS = {
 };
 const counts = new Counts();
 let cameras = new Map(), map = null, scope = null, shapes = [], selected = null, dirty = false, size = null, known = null;
-let picture = null; // the frame's <image>
+let still = null; // the frame's <image>
 
 const theme = (() => {
   try {
@@ -116,21 +116,21 @@ function drawBackground() {
   $("drawing").setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
   $("drawing").classList.toggle("on-map", onMap());
   $("drawing").style.aspectRatio = `${width} / ${height}`;
-  picture = null;
+  still = null;
   if (onMap()) {
     const inner = svg("svg", {x, y, width, height});
     drawGround(inner, map, extentOf(map));
     ground.append(...inner.childNodes);
   } else {
-    picture = svg("image", {x, y, width, height, preserveAspectRatio: "none"});
-    ground.append(picture);
+    still = svg("image", {x, y, width, height, preserveAspectRatio: "none"});
+    ground.append(still);
     refresh();
   }
 }
 
 // Loaded first, so that the drawing does not flicker.
 function refresh() {
-  const image = new Image(), into = picture, camera = cameras.get(scope);
+  const image = new Image(), into = still, camera = cameras.get(scope);
   if (!into || !camera || document.hidden)
     return;
   $("no-frame").hidden = camera.ledger.inferred > 0;
