@@ -480,6 +480,6 @@ bool sp_counting_zone(const struct sp_counting *a, int index, struct sp_zone_cou
                                    .is_crowded = g->is_crowded,
                                    .dwell = &g->dwell};
     if (g->started)
-        zone->occupancy = sp_occupancy_estimate(&g->occupancy);
+        zone->occupancy = sp_occupancy_estimate(&g->occupancy, g->near, g->near_variance);
     return true;
 }

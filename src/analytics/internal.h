@@ -33,6 +33,7 @@ struct line_state {
 struct zone_state {
     int8_t side;                      /* -1 outside, 1 inside, 0 not yet */
     bool inside;                      /* the anchor at the last step */
+    float chance;                     /* that the person is inside, at the last step */
     bool from_edge;                   /* entered over the boundary, not first seen inside */
     bool announced, shadow, loitered; /* shadow: another track of the same person has the visit */
     int64_t start_us, crossed_us;
@@ -67,7 +68,9 @@ struct zone_group {
     int crowded;
     double loitering_s;
     uint64_t visits, crowdings, loiterings;
-    int inside, seen; /* at the last second */
+    int inside, seen;           /* at the last second */
+    double near, near_variance; /* people near the boundary: inside less decided so, its variance */
+    int64_t began_us;
     bool is_crowded;
     bool began, started; /* any frame of it; any second */
     struct sp_occupancy occupancy;

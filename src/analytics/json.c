@@ -68,7 +68,7 @@ static void add_zone(struct sp_json *json, const struct zone_group *g)
 {
     struct sp_occupancy_estimate occupancy = {0};
     if (g->started)
-        occupancy = sp_occupancy_estimate(&g->occupancy);
+        occupancy = sp_occupancy_estimate(&g->occupancy, g->near, g->near_variance);
     sp_json_member_int(json, "visits", (int64_t)g->visits);
     sp_json_key(json, "dwell_s");
     sp_json_begin_object(json);

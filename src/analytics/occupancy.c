@@ -1,6 +1,7 @@
 #include "analytics/occupancy.h"
 
 #include <math.h>
+#include <string.h>
 
 static const double SHARE[SP_OCCUPANCY_SHARES] = {0.4, 0.6, 0.75, 0.87, 0.95, 0.99};
 static const double MISSED_BESIDE = 0.01;    /* entries, exits missed for each one seen */
@@ -86,13 +87,38 @@ void sp_occupancy_observe(struct sp_occupancy *o, int seen)
     normalize(o);
 }
 
-struct sp_occupancy_estimate sp_occupancy_estimate(const struct sp_occupancy *o)
+/* The share of a normal distribution between two whole numbers' middles. */
+static double between(double low, double high)
+{
+    return 0.5 * (erf(high * M_SQRT1_2) - erf(low * M_SQRT1_2));
+}
+
+/* p[n]: of n people, with those near the boundary. */
+static void add_near(const struct sp_occupancy *o, double near, double variance,
+                     double p[SP_OCCUPANCY_MAX + 1])
+{
+    double sigma = sqrt(variance + 1e-4);
+    int reach = (int)ceil(fabs(near) + 3 * sigma);
+    memset(p, 0, (SP_OCCUPANCY_MAX + 1) * sizeof *p);
+    for (int n = 0; n <= SP_OCCUPANCY_MAX; n++) {
+        double here = 0;
+        for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
+            here += o->p[s][n];
+        for (int d = -reach; d <= reach && here > 1e-9; d++) {
+            int to = n + d < 0 ? 0 : (n + d > SP_OCCUPANCY_MAX ? SP_OCCUPANCY_MAX : n + d);
+            p[to] += here * between((d - 0.5 - near) / sigma, (d + 0.5 - near) / sigma);
+        }
+    }
+}
+
+struct sp_occupancy_estimate sp_occupancy_estimate(const struct sp_occupancy *o, double near,
+                                                   double near_variance)
 {
     struct sp_occupancy_estimate estimate = {-1, -1, -1};
-    double sum = 0;
+    double p[SP_OCCUPANCY_MAX + 1], sum = 0;
+    add_near(o, near, near_variance, p);
     for (int n = 0; n <= SP_OCCUPANCY_MAX; n++) {
-        for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
-            sum += o->p[s][n];
+        sum += p[n];
         if (estimate.low < 0 && sum > 0.05)
             estimate.low = n;
         if (estimate.now < 0 && sum >= 0.5)

@@ -23,4 +23,7 @@ struct sp_occupancy_estimate {
     int now;       /* the median */
     int low, high; /* the 90 % interval */
 };
-struct sp_occupancy_estimate sp_occupancy_estimate(const struct sp_occupancy *occupancy);
+/* `near`, `near_variance`: of people near the boundary, who are not decided yet: the mean by which
+ * the number inside differs from what was decided, and its variance. */
+struct sp_occupancy_estimate sp_occupancy_estimate(const struct sp_occupancy *occupancy,
+                                                   double near, double near_variance);

@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+/* How long several cameras need to agree on who is there. */
+static const int64_t SETTLE_US = 5000000;
+
 /* Another subject of the same person whose visit to the zone is open, in any camera. */
 static struct zone_state *find_other(struct sp_counting *a, int group, uint32_t person,
                                      const struct zone_state *self)
@@ -158,6 +161,7 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
         state->at = p;
     }
     state->inside = inside;
+    double chance = sp_counting_normal(inside ? z : -z);
     if (side != state->side && z >= (state->side ? SURE : LIKELY)) {
         double confidence = sp_counting_normal(z);
         bool first = state->side == 0;
@@ -172,6 +176,7 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
                                      .at = at,
                                      .confidence = confidence};
     }
+    state->chance = (float)chance;
     if (state->side > 0 && !state->announced && !state->shadow &&
         time_us[1] - state->start_us >= (g->scopes > 1 ? HOLD_US : 0))
         announce(a, scope, subject, index);
@@ -192,19 +197,31 @@ void sp_counting_zone_end(struct sp_counting *a, struct scope *scope, struct sub
 /* People inside, and those of them who are seen at the moment. */
 static void count_inside(struct sp_counting *a, int64_t time_us)
 {
-    for (int g = 0; g < a->zone_groups; g++)
-        a->zone_group[g].inside = a->zone_group[g].seen = 0;
+    for (int g = 0; g < a->zone_groups; g++) {
+        struct zone_group *group = &a->zone_group[g];
+        group->inside = group->seen = 0;
+        group->near = group->near_variance = 0;
+    }
     for (int k = 0; k <= a->options.camera_count; k++) {
         const struct scope *scope = a->scopes[k];
         for (int z = 0; scope && z < scope->config->zone_count; z++) {
             struct zone_group *g = &a->zone_group[scope->zone_group[z]];
-            g->began = g->began || scope->frame > 0;
+            if (!g->began && scope->frame > 0) {
+                g->began = true;
+                g->began_us = time_us;
+            }
             for (int i = 0; i < scope->count; i++) {
                 const struct subject *subject = &scope->subjects[i];
                 const struct zone_state *state = &subject->zone[z];
                 bool inside = state->side > 0 && !state->shadow;
                 g->inside += inside;
-                g->seen += inside && time_us - subject->seen_us < 1000000;
+                bool seen = time_us - subject->seen_us < 1000000 && !state->shadow;
+                g->seen += inside && seen;
+                if (seen && state->side != 0) {
+                    double chance = (double)state->chance;
+                    g->near += chance - inside;
+                    g->near_variance += chance * (1 - chance);
+                }
             }
         }
     }
@@ -215,13 +232,16 @@ void sp_counting_zone_second(struct sp_counting *a, int64_t time_us)
     count_inside(a, time_us);
     for (int i = 0; i < a->zone_groups; i++) {
         struct zone_group *g = &a->zone_group[i];
-        if (!g->began)
+        /* With several cameras a person has several ids at first. */
+        bool settles = g->on_map || g->scopes > 1;
+        if (!g->began || (settles && time_us - g->began_us < SETTLE_US))
             continue;
         if (!g->started)
             sp_occupancy_start(&g->occupancy, g->seen);
         g->started = true;
         sp_occupancy_observe(&g->occupancy, g->seen);
-        struct sp_occupancy_estimate now = sp_occupancy_estimate(&g->occupancy);
+        struct sp_occupancy_estimate now =
+            sp_occupancy_estimate(&g->occupancy, g->near, g->near_variance);
         if (now.now != g->told.now) {
             g->told = now;
             struct sp_counting_event event = {.kind = SP_EVENT_ZONE_OCCUPANCY,
