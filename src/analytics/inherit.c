@@ -33,8 +33,10 @@ static struct scope *find_scope(const struct sp_counting *a, const struct sp_cou
 
 static bool is_same_line(const struct sp_line_config *a, const struct sp_line_config *b)
 {
-    return a->anchor == b->anchor && a->unit == b->unit &&
-           memcmp(a->points, b->points, sizeof a->points) == 0;
+    bool same = a->anchor == b->anchor && a->unit == b->unit;
+    for (int i = 0; i < 2; i++)
+        same = same && a->points[i].x == b->points[i].x && a->points[i].y == b->points[i].y;
+    return same;
 }
 
 static void copy_subject(const struct scope *to, struct subject *subject, const struct scope *from,

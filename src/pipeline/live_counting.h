@@ -49,41 +49,41 @@ struct sp_live_counting_options {
 /* Errors as of sp_counting_setup_open and _read_yaml. */
 int sp_live_counting_open(struct sp_live_counting **out,
                           const struct sp_live_counting_options *options, struct sp_error *err);
-void sp_live_counting_close(struct sp_live_counting *counting); /* NULL is allowed */
+void sp_live_counting_close(struct sp_live_counting *lc); /* NULL is allowed */
 
 /* The camera of this index was removed: its last frames are counted, and its visits end. */
-void sp_live_counting_end_camera(struct sp_live_counting *counting, int camera);
+void sp_live_counting_end_camera(struct sp_live_counting *lc, int camera);
 
 /* An inferred frame; others are ignored. The first one of a camera may wait for a moment. */
-void sp_live_counting_frame(struct sp_live_counting *counting, const struct sp_update *update);
+void sp_live_counting_frame(struct sp_live_counting *lc, const struct sp_update *update);
 
 /* Of the map, whenever it may have changed. */
-void sp_live_counting_set_map(struct sp_live_counting *counting, double units_per_m, bool y_up);
+void sp_live_counting_set_map(struct sp_live_counting *lc, double units_per_m, bool y_up);
 
 /* Reads the lines and zones of spoton.yaml again. On an error nothing changes. */
-int sp_live_counting_reload(struct sp_live_counting *counting, const char *yaml_path,
+int sp_live_counting_reload(struct sp_live_counting *lc, const char *yaml_path,
                             struct sp_error *err);
 
 /* ---- for clients; `camera` NULL: the map ---- */
 
 /* As sp_counting_setup_put and _remove, effective at once. width_px, height_px: of the camera's
  * frames, if known, for points in pixels. */
-int sp_live_counting_put(struct sp_live_counting *counting, const char *camera, int width_px,
+int sp_live_counting_put(struct sp_live_counting *lc, const char *camera, int width_px,
                          int height_px, const char *text, size_t bytes, bool *changed,
                          struct sp_error *err);
-int sp_live_counting_remove(struct sp_live_counting *counting, const char *camera, bool *changed,
+int sp_live_counting_remove(struct sp_live_counting *lc, const char *camera, bool *changed,
                             struct sp_error *err);
 
 /* Adds "edited", "lines" and "zones" to the open object. */
-void sp_live_counting_setup_json(struct sp_live_counting *counting, const char *camera,
+void sp_live_counting_setup_json(struct sp_live_counting *lc, const char *camera,
                                  struct sp_json *json);
 
 /* Adds "cameras", those that have lines or zones, and "map" to the open object. */
-void sp_live_counting_setups_json(struct sp_live_counting *counting, struct sp_json *json);
+void sp_live_counting_setups_json(struct sp_live_counting *lc, struct sp_json *json);
 
 /* Adds "version" (of the lines and zones; changes with them), "lines", "zones" and "missed" to the
  * open object: totals since the start, and sums since `since_us`. */
-void sp_live_counting_counts_json(struct sp_live_counting *counting, int64_t since_us,
+void sp_live_counting_counts_json(struct sp_live_counting *lc, int64_t since_us,
                                   struct sp_json *json);
 
 /* For metrics: calls `line` and `zone` for each, with the counts locked. */
@@ -92,6 +92,6 @@ struct sp_live_counting_visitor {
     void (*zone)(void *user, const struct sp_zone_count *zone);
     void *user;
 };
-void sp_live_counting_visit(struct sp_live_counting *counting,
+void sp_live_counting_visit(struct sp_live_counting *lc,
                             const struct sp_live_counting_visitor *visitor);
-uint64_t sp_live_counting_missed(const struct sp_live_counting *counting); /* frames */
+uint64_t sp_live_counting_missed(const struct sp_live_counting *lc); /* frames */
