@@ -412,10 +412,11 @@ static void note_identities(struct sp_counting *a, const struct sp_counting_fram
             (struct identity){frame->tracks[i].id, person_of(frame, i)};
 }
 
+/* Whole seconds of the frames' clock, so that they do not depend on when counting began. */
 static void seconds(struct sp_counting *a)
 {
     if (!a->started || a->now_us - a->second_us > 3600LL * 1000000) {
-        a->second_us = a->now_us;
+        a->second_us = a->now_us - a->now_us % 1000000;
         a->started = true;
     }
     while (a->now_us - a->second_us >= 1000000) {
@@ -424,10 +425,48 @@ static void seconds(struct sp_counting *a)
     }
 }
 
+/* To the steps that the store keeps. */
+static double rounded(double value, double steps)
+{
+    return rint(value * steps) / steps;
+}
+
+static struct sp_counting_frame round_frame(struct sp_counting *a,
+                                            const struct sp_counting_frame *frame)
+{
+    struct sp_counting_frame out = *frame;
+    if (out.count > SP_TRACKS_MAX)
+        out.count = SP_TRACKS_MAX;
+    for (size_t i = 0; i < out.count; i++) {
+        struct sp_track *t = &a->tracks[i];
+        *t = frame->tracks[i];
+        t->x1_px = rounded(t->x1_px, BOX_STEPS);
+        t->y1_px = rounded(t->y1_px, BOX_STEPS);
+        t->x2_px = rounded(t->x2_px, BOX_STEPS);
+        t->y2_px = rounded(t->y2_px, BOX_STEPS);
+        if (!frame->positions)
+            continue;
+        a->positions[i] = frame->positions[i];
+        a->positions[i].x = rounded(a->positions[i].x, MAP_STEPS);
+        a->positions[i].y = rounded(a->positions[i].y, MAP_STEPS);
+    }
+    out.tracks = a->tracks;
+    out.positions = frame->positions ? a->positions : NULL;
+    return out;
+}
+
+static void count_frame(struct sp_counting *a, const struct sp_counting_frame *frame);
+
 void sp_counting_frame(struct sp_counting *a, const struct sp_counting_frame *frame)
 {
     if (!frame->inferred || frame->width_px <= 0 || frame->height_px <= 0)
         return;
+    const struct sp_counting_frame stored = round_frame(a, frame);
+    count_frame(a, &stored);
+}
+
+static void count_frame(struct sp_counting *a, const struct sp_counting_frame *frame)
+{
     if (!a->started || frame->time_us > a->now_us)
         a->now_us = frame->time_us;
     note_identities(a, frame);
@@ -453,6 +492,28 @@ void sp_counting_finish(struct sp_counting *a)
         if (a->scopes[k])
             end_all(a, a->scopes[k]);
     sp_counting_release_crossings(a, true);
+}
+
+void sp_counting_restart(struct sp_counting *a)
+{
+    sp_counting_finish(a);
+    for (int k = 0; k <= a->options.camera_count; k++)
+        if (a->scopes[k]) {
+            a->scopes[k]->frame = 0;
+            a->scopes[k]->time_us = 0;
+        }
+    for (int k = 0; k < a->options.camera_count; k++)
+        if (a->identities[k])
+            memset(a->identities[k], 0, IDENTITIES * sizeof *a->identities[k]);
+    for (int i = 0; i < a->zone_groups; i++) {
+        struct zone_group *g = &a->zone_group[i];
+        g->inside = g->seen = 0;
+        g->is_crowded = g->began = g->started = false;
+        g->told = (struct sp_occupancy_estimate){0};
+        sp_occupancy_start(&g->occupancy, 0);
+    }
+    a->now_us = a->second_us = 0;
+    a->started = false;
 }
 
 /* ---- counts ---- */

@@ -5,8 +5,9 @@
  * visits -> events, and counts for each name. docs/ANALYTICS.md describes the method.
  *
  * Depends on its input alone: no clock, and the same calls give the same events. Frames without
- * inference are ignored, so stored tracks give the same events whatever OUTPUT_FRAMES is. All
- * memory is allocated in open. One thread at a time. */
+ * inference are ignored, so stored tracks give the same events whatever OUTPUT_FRAMES is. Boxes are
+ * rounded to eighths of a pixel and positions to hundredths of a map unit, which is what the store
+ * keeps (store/frame.h). All memory is allocated in open. One thread at a time. */
 #pragma once
 
 #include "analytics/config.h"
@@ -89,6 +90,10 @@ void sp_counting_frame(struct sp_counting *analytics, const struct sp_counting_f
 
 /* The camera's tracks end: its crossings and visits that are open are completed. */
 void sp_counting_end_camera(struct sp_counting *analytics, int camera);
+
+/* As finish, and then track and global ids begin again, as after a restart of the process: counts
+ * and the numbers of events continue. */
+void sp_counting_restart(struct sp_counting *analytics);
 
 /* The end of all cameras: crossings and visits that are open are completed. */
 void sp_counting_finish(struct sp_counting *analytics);

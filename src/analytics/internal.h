@@ -12,6 +12,8 @@ enum {
     IDENTITIES = 1024,
 };
 
+/* Steps of a pixel and of a map unit to which input is rounded. */
+static const double BOX_STEPS = 8, MAP_STEPS = 100;
 /* How long a track that is not seen is expected back, and a person on the map. */
 static const int64_t GAP_US = 2000000, PERSON_GAP_US = 5000000;
 /* With several cameras: how long a decision waits for global ids. */
@@ -125,6 +127,8 @@ struct sp_counting {
     int64_t now_us, second_us;
     bool started;
     uint64_t last_event;
+    struct sp_track tracks[SP_TRACKS_MAX]; /* of the frame, rounded */
+    struct sp_world_position positions[SP_TRACKS_MAX];
 };
 
 /* analytics.c: lines and zones in pixels. */
