@@ -1,6 +1,9 @@
 #include "analytics/occupancy.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const double SHARE[SP_OCCUPANCY_SHARES] = {0.4, 0.6, 0.75, 0.87, 0.95, 0.99};
@@ -75,15 +78,33 @@ static double likelihood(int seen, int people, double share)
     return sum;
 }
 
+/* The factors of an observation, of which there are few: computed once for each number seen. */
+static const double (*factors_of(int seen))[SP_OCCUPANCY_MAX + 1]
+{
+    static double factor[SP_OCCUPANCY_MAX + 1][SP_OCCUPANCY_SHARES][SP_OCCUPANCY_MAX + 1];
+    static atomic_bool known[SP_OCCUPANCY_MAX + 1];
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    if (atomic_load_explicit(&known[seen], memory_order_acquire))
+        return (const double(*)[SP_OCCUPANCY_MAX + 1]) factor[seen];
+    pthread_mutex_lock(&mutex);
+    for (int s = 0; s < SP_OCCUPANCY_SHARES && !atomic_load(&known[seen]); s++)
+        for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
+            factor[seen][s][n] = pow(likelihood(seen, n, SHARE[s]) + 1e-9, WEIGHT);
+    atomic_store_explicit(&known[seen], true, memory_order_release);
+    pthread_mutex_unlock(&mutex);
+    return (const double(*)[SP_OCCUPANCY_MAX + 1]) factor[seen];
+}
+
 void sp_occupancy_observe(struct sp_occupancy *o, int seen)
 {
     if (seen > SP_OCCUPANCY_MAX)
         seen = SP_OCCUPANCY_MAX;
+    const double(*factor)[SP_OCCUPANCY_MAX + 1] = factors_of(seen);
     shift(o, MISSED_A_SECOND, MISSED_A_SECOND);
     for (int s = 0; s < SP_OCCUPANCY_SHARES; s++)
         for (int n = 0; n <= SP_OCCUPANCY_MAX; n++)
             if (o->p[s][n] > 1e-12)
-                o->p[s][n] *= pow(likelihood(seen, n, SHARE[s]) + 1e-9, WEIGHT);
+                o->p[s][n] *= factor[s][n];
     normalize(o);
 }
 

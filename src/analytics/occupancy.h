@@ -3,7 +3,7 @@
  * A discrete Bayes filter over the number of people and the share of them that is visible. Entries
  * and exits shift the distribution by their confidence, and widen it, as each may be accompanied by
  * one that was missed. What is seen is binomial. Observations of the same people a second apart are
- * not independent, so each counts for a sixth. Fixed memory; one thread at a time. */
+ * not independent, so each counts for a sixth. Fixed memory; one thread at a time per object. */
 #pragma once
 
 enum { SP_OCCUPANCY_MAX = 200, SP_OCCUPANCY_SHARES = 6 };

@@ -9,8 +9,10 @@
 #include "api/counts.h"
 #include "api/events.h"
 #include "api/health.h"
+#include "api/history.h"
+#include "api/history_worker.h"
 #include "api/inference.h"
-#include "api/metrics.h"
+#include "api/metrics_store.h"
 #include "api/people.h"
 #include "api/reply.h"
 #include "api/system.h"
@@ -25,7 +27,7 @@
 static const struct sp_route routes[] = {
     {SP_GET, "/healthz", sp_health_live, SP_ROUTE_OPEN},
     {SP_GET, "/readyz", sp_health_ready, SP_ROUTE_OPEN},
-    {SP_GET, "/metrics", sp_metrics, 0},
+    {SP_GET, "/metrics", sp_metrics_with_store, 0},
     {SP_POST, "/api/v2/login", sp_access_login, SP_ROUTE_OPEN},
     {SP_POST, "/api/v2/logout", sp_access_logout, SP_ROUTE_OPEN},
     {SP_GET, "/api/v2/cameras", sp_cameras_list, 0},
@@ -47,6 +49,15 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/analytics", sp_counts_setup, 0},
     {SP_GET, "/api/v2/counts", sp_counts_list, 0},
     {SP_GET, "/api/v2/events", sp_events_list, 0},
+    {SP_GET, "/api/v2/history", sp_history_state, 0},
+    {SP_GET, "/api/v2/history/counts", sp_history_counts, 0},
+    {SP_POST, "/api/v2/history/evaluate", sp_history_post_evaluate, 0},
+    {SP_GET, "/api/v2/history/events", sp_history_events, 0},
+    {SP_GET, "/api/v2/history/visits", sp_history_visits, 0},
+    {SP_GET, "/api/v2/history/people", sp_history_people, 0},
+    {SP_GET, "/api/v2/history/people/{}/tracks", sp_history_tracks, 0},
+    {SP_GET, "/api/v2/history/heatmap", sp_history_get_heatmap, 0},
+    {SP_GET, "/api/v2/history/heatmap.png", sp_history_get_heatmap_png, 0},
     {SP_GET, "/api/v2/outputs", sp_events_outputs, 0},
     {SP_GET, "/api/v2/people", sp_people_list, 0},
     {SP_GET, "/api/v2/people/events", sp_people_events, 0},
@@ -286,6 +297,7 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     api->encoder = options->encoder;
     api->events = options->events;
     api->outputs = options->outputs;
+    api->recorder = options->recorder;
     api->counting = options->counting;
     api->started_us = sp_clock_us();
     api->started_wall_us = sp_clock_wall_us();
@@ -300,8 +312,10 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
     int result = SP_OK;
     if (!api->new_settings || !api->stages || !api->scratch || !api->events_out)
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
+    if (result == SP_OK && api->recorder)
+        result = sp_history_worker_open(&api->history, options->store, err);
     if (result == SP_OK)
-        result = sp_v1_open(api, err);
+        result = sp_v1_open(api, options->store, err);
     if (result == SP_OK)
         result = sp_inference_open(&api->inference, api, err);
     if (result < 0)
@@ -318,6 +332,7 @@ void sp_api_close(struct sp_api *api)
     pthread_mutex_destroy(&api->mutex);
     sp_v1_close(api);
     sp_inference_close(api->inference);
+    sp_history_worker_close(api->history);
     free(api->new_settings);
     free(api->stages);
     free(api->scratch);
@@ -333,6 +348,7 @@ const struct sp_class_names *sp_api_classes(const struct sp_api *api)
 void sp_api_attach(struct sp_api *api, struct sp_server *server)
 {
     api->server = server;
+    sp_history_worker_attach(api->history, server);
 }
 
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
@@ -346,6 +362,7 @@ void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
 void sp_api_end_inference(struct sp_api *api)
 {
     sp_inference_stop(api->inference);
+    sp_history_worker_stop(api->history);
 }
 
 void sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster)

@@ -13,6 +13,7 @@
 #include "pipeline/live_counting.h"
 #include "pipeline/pipeline.h"
 #include "publish/server.h"
+#include "store/recorder.h"
 
 struct sp_api;
 
@@ -24,6 +25,8 @@ struct sp_api_options {
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
     struct sp_live_counting *counting;
+    struct sp_recorder *recorder; /* NULL: nothing is stored */
+    const char *store;            /* its location */
 };
 
 /* Reads ENVIRONMENTS_FILE. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file and the line.

@@ -32,8 +32,10 @@ struct sp_api {
     struct sp_fan_out *outputs;
     struct sp_cluster *_Atomic cluster; /* NULL: a single machine */
     struct sp_live_counting *counting;
-    struct sp_event *events_out; /* [SP_EVENTS_MAIL], being sent to WebSockets */
-    uint64_t event_sent;         /* serial of the last one */
+    struct sp_recorder *recorder;      /* NULL: nothing is stored */
+    struct sp_history_worker *history; /* NULL likewise */
+    struct sp_event *events_out;       /* [SP_EVENTS_MAIL], being sent to WebSockets */
+    uint64_t event_sent;               /* serial of the last one */
     struct sp_server *server;
     int64_t started_us, started_wall_us;
     atomic_bool started;

@@ -42,6 +42,7 @@ int sp_command_serve_main(const struct sp_command_context *context);
 int sp_command_run_main(const struct sp_command_context *context);
 int sp_command_track_main(const struct sp_command_context *context);
 int sp_command_count_main(const struct sp_command_context *context);
+int sp_command_store_main(const struct sp_command_context *context);
 int sp_command_eval_main(const struct sp_command_context *context);
 int sp_command_bench_main(const struct sp_command_context *context);
 int sp_command_tune_main(const struct sp_command_context *context);

@@ -5,6 +5,7 @@ const struct sp_command sp_commands[] = {
     {"run", "track people in files, every frame, and write the results", sp_command_run_main},
     {"track", "run the tracker alone on stored detections", sp_command_track_main},
     {"count", "count crossings and visits in stored tracks", sp_command_count_main},
+    {"store", "check, compact, erase or export stored tracks", sp_command_store_main},
     {"eval", "measure a model or tracks against ground truth", sp_command_eval_main},
     {"bench", "measure the pipeline against the engine alone", sp_command_bench_main},
     {"tune", "find the settings that serve the most cameras on this machine", sp_command_tune_main},

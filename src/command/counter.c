@@ -166,6 +166,12 @@ void sp_counter_frame(struct sp_counter *c, const struct sp_counting_frame *fram
     sp_counting_frame(c->counting, &rounded);
 }
 
+void sp_counter_restart(struct sp_counter *c)
+{
+    if (c)
+        sp_counting_restart(c->counting);
+}
+
 static int publish(struct sp_counter *c, struct sp_error *err)
 {
     int result = sp_atomic_file_flush(c->file, err);

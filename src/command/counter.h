@@ -19,6 +19,9 @@ void sp_counter_close(struct sp_counter *counter); /* NULL is allowed, here and 
 /* Errors are reported by finish. */
 void sp_counter_frame(struct sp_counter *counter, const struct sp_counting_frame *frame);
 
+/* Track and global ids begin again, as after a restart of the process. */
+void sp_counter_restart(struct sp_counter *counter);
+
 /* After the last frame: publishes the files. */
 int sp_counter_finish(struct sp_counter *counter, struct sp_error *err);
 

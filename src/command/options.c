@@ -62,6 +62,16 @@ const struct sp_option_row sp_option_table[] = {
      SP_OPTION_SWITCH, SP_TAKES_TUNE, INTO(capacity)},
     {"--tracks", NULL, NULL, "compare tracks with ground truth, files or folders of MOT rows",
      SP_OPTION_SWITCH, SP_TAKES_TRACKS, INTO(tracks)},
+    {"--from", NULL, "TIME", "begin of the time, as 2026-11-30 or 2026-11-30T12:00:00Z",
+     SP_OPTION_WORD, SP_TAKES_RANGE | SP_TAKES_STORE, INTO(from)},
+    {"--to", NULL, "TIME", "end of the time, which is not part of it", SP_OPTION_WORD,
+     SP_TAKES_RANGE | SP_TAKES_STORE, INTO(to)},
+    {"--camera", NULL, "NAME", "only this camera", SP_OPTION_WORD, SP_TAKES_STORE,
+     INTO(store_camera)},
+    {"--person", NULL, "ID", "erase only this person: a global id, as P1", SP_OPTION_WORD,
+     SP_TAKES_STORE, INTO(person)},
+    {"--format", NULL, "NAME", "of exported tracks: csv or mot [csv]", SP_OPTION_WORD,
+     SP_TAKES_STORE, INTO(format)},
     {"--config", NULL, "FILE",
      "read settings and cameras from a YAML file [spoton.yaml, else /etc/spoton/spoton.yaml, if "
      "present]",
@@ -111,19 +121,27 @@ static const char *name_of(const struct sp_option_row *row)
     return row->flag ? row->flag : row->short_flag;
 }
 
-static const struct sp_option_row *find(const char *word)
+static bool is_named(const struct sp_option_row *row, const char *word)
 {
     size_t n = strcspn(word, "=");
+    return (row->flag && strlen(row->flag) == n && strncmp(word, row->flag, n) == 0) ||
+           (row->former && strlen(row->former) == n && strncmp(word, row->former, n) == 0) ||
+           (row->short_flag && strcmp(word, row->short_flag) == 0);
+}
+
+/* The command's own option, else that of another command. */
+static const struct sp_option_row *find(const struct sp_command_usage *usage, const char *word)
+{
+    const struct sp_option_row *other = NULL;
     for (size_t i = 0; i < sp_option_count; i++) {
         const struct sp_option_row *row = &sp_option_table[i];
-        if (row->flag && strlen(row->flag) == n && strncmp(word, row->flag, n) == 0)
+        if (!is_named(row, word))
+            continue;
+        if (takes(usage, row))
             return row;
-        if (row->former && strlen(row->former) == n && strncmp(word, row->former, n) == 0)
-            return row;
-        if (row->short_flag && strcmp(word, row->short_flag) == 0)
-            return row;
+        other = row;
     }
-    return NULL;
+    return other;
 }
 
 struct flag_list {
@@ -354,7 +372,7 @@ static int read_command_line(struct parser *parser)
             only_words = true;
             continue;
         } else {
-            const struct sp_option_row *row = find(word);
+            const struct sp_option_row *row = find(parser->usage, word);
             if (row && !takes(parser->usage, row))
                 return refuse_flag(parser, word, row);
             if (row) {

@@ -26,6 +26,8 @@ enum sp_option_bits {
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
     SP_TAKES_ROUNDS = 1u << 13,  /* --rounds N */
+    SP_TAKES_RANGE = 1u << 20,   /* --from TIME, --to TIME */
+    SP_TAKES_STORE = 1u << 21,   /* these, --camera NAME, --person ID, --format NAME */
     SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
     SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
 };
@@ -52,6 +54,10 @@ struct sp_options {
     int64_t rounds; /* --rounds; 0: not given */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
+
+    /* store, and count of a store; NULL: not given */
+    const char *from, *to; /* times */
+    const char *store_camera, *person, *format;
 
     /* export */
     const char *input_size;   /* --input WxH, or NULL */

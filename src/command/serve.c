@@ -10,6 +10,7 @@
 #include "command/options.h"
 #include "command/output_settings.h"
 #include "command/people_events.h"
+#include "command/recording.h"
 #include "command/reload.h"
 #include "library/camera_events.h"
 
@@ -46,6 +47,7 @@ struct serve {
     struct sp_hub *hub;
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
+    struct sp_recorder *recorder; /* NULL: nothing is stored */
     struct sp_camera_events *camera_events;
     struct sp_people_events *people_events;
     struct sp_live_counting *counting;
@@ -118,11 +120,33 @@ static void take_update(void *user, struct sp_update *update, struct sp_frame *f
     sp_fan_out_frame(serve->outputs, update);
 }
 
+/* Stored as it is counted, so that counting what is stored gives the same events. */
+static void record(void *user, const struct sp_live_frame *frame)
+{
+    struct serve *serve = user;
+    const struct sp_counting_frame *counted = frame->counted;
+    const struct sp_recorded_frame recorded = {
+        .camera = frame->camera,
+        .name = frame->name,
+        .epoch = frame->epoch,
+        .sequence = frame->sequence,
+        .time_us = counted->time_us,
+        .inferred = counted->inferred,
+        .width_px = counted->width_px,
+        .height_px = counted->height_px,
+        .tracks = counted->tracks,
+        .positions = counted->positions,
+        .count = counted->count,
+    };
+    sp_recorder_frame(serve->recorder, &recorded);
+}
+
 static void take_event(void *user, const struct sp_event *event)
 {
     struct serve *serve = user;
     sp_fan_out_event(serve->outputs, event);
     sp_server_news(atomic_load(&serve->server_open));
+    sp_recorder_event(serve->recorder, event);
 }
 
 /* On the outbox's thread. */
@@ -200,6 +224,8 @@ static int open_outputs(struct serve *serve, struct sp_error *err)
     struct sp_outbox *outbox = result == SP_OK ? sp_fan_out_outbox(serve->outputs) : NULL;
     if (outbox)
         sp_outbox_listen(outbox, take_outbox_state, serve);
+    if (result == SP_OK)
+        result = sp_recording_open(&serve->recorder, serve->settings, serve->events, err);
     return result;
 }
 
@@ -230,7 +256,9 @@ static int open_events(struct serve *serve, struct sp_error *err)
     struct sp_live_counting_options counting = {.yaml_path = serve->settings->yaml_path,
                                                 .file = serve->settings->analytics_file,
                                                 .events = serve->events,
-                                                .epoch = serve->epoch};
+                                                .epoch = serve->epoch,
+                                                .frame = serve->recorder ? record : NULL,
+                                                .user = serve};
     read_map(serve, &counting.units_per_m, &counting.y_up);
     int result = sp_live_counting_open(&serve->counting, &counting, err);
     if (result == SP_OK)
@@ -244,13 +272,17 @@ static int open_events(struct serve *serve, struct sp_error *err)
 static int open_server(struct serve *serve, struct sp_error *err)
 {
     const struct sp_settings *settings = serve->settings;
+    char store[SP_STORE_PLACE_BYTES];
     struct sp_api_options api = {.settings = settings,
                                  .pipeline = serve->pipeline,
                                  .hub = serve->hub,
                                  .encoder = serve->encoder,
                                  .events = serve->events,
                                  .counting = serve->counting,
-                                 .outputs = serve->outputs};
+                                 .outputs = serve->outputs,
+                                 .recorder = serve->recorder,
+                                 .store = store};
+    sp_recording_location(settings, store);
     int result = sp_api_open(&serve->api, &api, err);
     if (result < 0)
         return result;
@@ -476,6 +508,7 @@ static void stop(struct serve *serve)
     sp_cluster_node_close(serve->cluster);
     sp_live_counting_close(serve->counting);
     atomic_store(&serve->server_open, NULL);
+    sp_recorder_close(serve->recorder);
     sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);

@@ -144,6 +144,9 @@ struct sp_settings {
     char cluster_advertise[256]; /* CLUSTER_ADVERTISE; empty: http://NODE:HTTP_PORT */
     double cluster_capacity;     /* CLUSTER_CAPACITY; 0: MAX_CAMERAS */
     int cluster_lease_ms;        /* CLUSTER_LEASE_MS */
+    char store[SP_URL_BYTES];    /* STORE: a folder or a URL, which is a secret; empty: none */
+    int store_retention_days;    /* STORE_RETENTION_DAYS; 0: unlimited */
+    double store_max_gb;         /* STORE_MAX_GB; 0: unlimited */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
     char analytics_file[SP_PATH_BYTES];    /* ANALYTICS_FILE; empty: memory only */

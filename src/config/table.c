@@ -94,6 +94,7 @@ static const struct sp_setting_choice log_levels[] = {
 #define IMAGES "Images and logging"
 #define SERVER "Server"
 #define CLUSTER "Cluster"
+#define STORE "History store"
 
 const struct sp_setting_row sp_setting_table[] = {
     {"YOLO_MODEL_PATH", MODEL, "FILE", "",
@@ -422,6 +423,20 @@ const struct sp_setting_row sp_setting_table[] = {
      "nodes.",
      SP_SETTING_INTEGER, FIELD(cluster_lease_ms), .low = 500, .high = 60000,
      .yaml = "cluster.lease_ms"},
+
+    {"STORE", STORE, "PLACE", "",
+     "Where `spoton serve` stores tracks, events and counts: a folder, or a URL of PostgreSQL, "
+     "postgresql://USER:PASSWORD@HOST/DATABASE. A relative path starts at the folder of the .env "
+     "file. Empty: nothing is stored. See docs/HISTORY.md.",
+     SP_SETTING_TEXT, FIELD(store), .secret = true, .yaml = "store.location"},
+    {"STORE_RETENTION_DAYS", STORE, "DAYS", "30",
+     "Age in days after which stored tracks, events and counts are removed. unlimited: never.",
+     SP_SETTING_INTEGER, FIELD(store_retention_days), .low = 1, .high = 36500, .zero = "unlimited",
+     .yaml = "store.retention_days"},
+    {"STORE_MAX_GB", STORE, "GB", "0",
+     "Size of the store in gigabytes from which the oldest days are removed, first those of the "
+     "camera that occupies most. 0: unlimited.",
+     SP_SETTING_REAL, FIELD(store_max_gb), .low = 0, .high = 1000000, .yaml = "store.max_gb"},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];
@@ -466,6 +481,6 @@ const char *sp_setting_section(size_t index)
     static const char *const sections[] = {
         "server",  "detector",    "video",   sp_setting_nested_section,
         "images",  "association", "outputs", "outbox",
-        "cluster", "log"};
+        "cluster", "store",       "log"};
     return index < sizeof sections / sizeof sections[0] ? sections[index] : NULL;
 }

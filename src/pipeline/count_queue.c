@@ -83,6 +83,7 @@ bool sp_count_queue_put(struct sp_count_queue *queue, const struct sp_update *up
     frame->time_us = time_us;
     frame->arrived_us = now_us;
     frame->wall_us = update->wall_us - update->received_us;
+    frame->sequence = update->sequence;
     frame->width_px = update->width_px;
     frame->height_px = update->height_px;
     frame->count = update->track_count;

@@ -15,6 +15,7 @@ struct sp_count_frame {
     int64_t time_us;    /* of the common clock */
     int64_t arrived_us; /* sp_clock_us() */
     int64_t wall_us;    /* wall clock less common clock */
+    uint64_t sequence;
     int width_px, height_px;
     size_t count, capacity;
     bool mapped;

@@ -159,6 +159,7 @@ static void count_first(struct sp_live_counting *lc, int camera)
         struct sp_live_frame live = {.camera = camera,
                                      .name = queue->name,
                                      .epoch = atomic_load(&queue->epoch),
+                                     .sequence = frame->sequence,
                                      .counted = &next};
         lc->frame(lc->user, &live);
     }
@@ -305,6 +306,16 @@ int sp_live_counting_open(struct sp_live_counting **out,
     return result;
 }
 
+/* What is still queued is counted, and open visits end, as they do when stored tracks are counted.
+ */
+static void finish(struct sp_live_counting *lc)
+{
+    int camera;
+    while ((camera = next_camera(lc, INT64_MAX)) >= 0)
+        count_first(lc, camera);
+    sp_counting_finish(lc->counting);
+}
+
 void sp_live_counting_close(struct sp_live_counting *lc)
 {
     if (!lc)
@@ -315,6 +326,8 @@ void sp_live_counting_close(struct sp_live_counting *lc)
     pthread_mutex_unlock(&lc->mutex);
     if (lc->started)
         pthread_join(lc->thread, NULL);
+    if (lc->started)
+        finish(lc);
     sp_counting_close(lc->counting);
     sp_counting_setup_close(lc->setup);
     sp_count_history_close(lc->history);

@@ -28,7 +28,7 @@ struct sp_live_counting;
 struct sp_live_frame {
     int camera; /* camera index */
     const char *name;
-    uint64_t epoch;
+    uint64_t epoch, sequence;
     const struct sp_counting_frame *counted;
 };
 

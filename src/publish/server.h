@@ -176,8 +176,8 @@ int64_t sp_server_silence_us(struct sp_server *server);
  * over `body` (malloc). Any thread, until sp_server_close(). */
 struct sp_late_reply {
     int status;
-    const char *type;  /* static; NULL: JSON */
-    char headers[128]; /* additional ones, each terminated by "\r\n" */
+    const char *type;   /* static; NULL: JSON */
+    char headers[1024]; /* additional ones, each terminated by "\r\n" */
     char *body;
     size_t bytes;
 };

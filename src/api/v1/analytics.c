@@ -1,4 +1,4 @@
-/* Statistics of the cameras per hour, since the start of the server.
+/* Statistics of the cameras per hour, since the start of the server or of the store (archive.c).
  *
  * Data flow: once a second the hub's counts and the cameras' states -> the increase since the last
  * collection -> the camera's bucket of this hour. A ring holds SP_HOURS buckets, a year and a day,
@@ -123,6 +123,17 @@ void sp_analytics_collect(struct sp_api *api)
     analytics->system[at].on_ms += spent_ms;
     if (sp_health_reasons(api, reasons) == 0)
         analytics->system[at].up_ms += spent_ms;
+}
+
+struct sp_hour *sp_analytics_recall(struct sp_analytics *analytics, const char *camera,
+                                    int64_t hour)
+{
+    if (hour > analytics->hour || analytics->hour - hour >= SP_HOURS)
+        return NULL;
+    if (hour < analytics->first_hour)
+        analytics->first_hour = hour;
+    size_t at = (size_t)(hour % SP_HOURS);
+    return camera[0] ? &history_of(analytics, camera)->hour[at] : &analytics->system[at];
 }
 
 int64_t sp_analytics_first_hour(const struct sp_analytics *analytics)

@@ -17,6 +17,10 @@ struct sp_hour {
 int64_t sp_analytics_first_hour(const struct sp_analytics *analytics);
 int64_t sp_analytics_last_hour(const struct sp_analytics *analytics);
 
+/* Where to put what is known of an earlier hour of a camera (empty: the system); NULL: too old. */
+struct sp_hour *sp_analytics_recall(struct sp_analytics *analytics, const char *camera,
+                                    int64_t hour);
+
 /* The camera's name, or an empty one; history: 0..SP_HISTORIES-1. */
 const char *sp_analytics_name(const struct sp_analytics *analytics, int history);
 

@@ -165,6 +165,7 @@ void sp_feedback_post(struct sp_call *call)
         sp_call_refuse(call, 503, "%s", err.code != SP_OK ? err.text : "feedback: out of memory");
         return;
     }
+    sp_archive_feedback(call->api, record);
     call->reply->status = 201;
     sp_json_begin_object(call->json);
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)

@@ -68,6 +68,7 @@ struct sp_v1 {
     uint64_t turn;
     struct sp_analytics *analytics;
     struct sp_feedback *feedback;
+    int64_t archived_us; /* sp_clock_us() */
 };
 
 /* reply.c: FastAPI's reply to an invalid request: 422 and
@@ -149,6 +150,11 @@ void sp_analytics_close(struct sp_analytics *analytics); /* NULL is allowed */
 void sp_analytics_collect(struct sp_api *api);
 void sp_analytics_dashboard(struct sp_call *call);
 void sp_analytics_statistics(struct sp_call *call);
+
+/* archive.c: reads from the store at the start; writes once in a while; writes a record */
+void sp_archive_read(struct sp_api *api, const char *location);
+void sp_archive_tick(struct sp_api *api);
+void sp_archive_feedback(struct sp_api *api, const json_t *record);
 
 /* feedback_api.c */
 struct sp_feedback;

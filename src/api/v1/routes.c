@@ -39,7 +39,7 @@ bool sp_v1_owns(const char *path)
 
 static int open_feedback(struct sp_api *api, struct sp_error *err)
 {
-    const char *file = api->settings.feedback_file;
+    const char *file = api->recorder ? "" : api->settings.feedback_file; /* kept in the store */
     char path[SP_PATH_BYTES];
     int length = snprintf(path, sizeof path, "%s%s",
                           file[0] && file[0] != '/' ? api->settings.folder : "", file);
@@ -48,7 +48,7 @@ static int open_feedback(struct sp_api *api, struct sp_error *err)
     return sp_feedback_open(&api->v1->feedback, path, err);
 }
 
-int sp_v1_open(struct sp_api *api, struct sp_error *err)
+int sp_v1_open(struct sp_api *api, const char *store, struct sp_error *err)
 {
     api->v1 = calloc(1, sizeof *api->v1);
     if (!api->v1)
@@ -58,6 +58,8 @@ int sp_v1_open(struct sp_api *api, struct sp_error *err)
         result = sp_environments_read(api, err);
     if (result == SP_OK)
         result = open_feedback(api, err);
+    if (result == SP_OK && api->recorder)
+        sp_archive_read(api, store);
     return result;
 }
 
@@ -75,4 +77,5 @@ void sp_v1_tick(struct sp_api *api)
 {
     sp_tasks_tick(api);
     sp_analytics_collect(api);
+    sp_archive_tick(api);
 }

@@ -10,9 +10,10 @@
 extern const struct sp_route sp_v1_routes[];
 extern const int sp_v1_route_count;
 
-/* Reads ENVIRONMENTS_FILE into api->v1. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file
- * and the line. */
-int sp_v1_open(struct sp_api *api, struct sp_error *err);
+/* Reads ENVIRONMENTS_FILE into api->v1, and, if api->recorder is set, earlier statistics and
+ * feedback from the store at this location. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the
+ * file and the line. */
+int sp_v1_open(struct sp_api *api, const char *store, struct sp_error *err);
 void sp_v1_close(struct sp_api *api);
 
 /* True for the paths of API v1. */
