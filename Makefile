@@ -9,7 +9,7 @@ STAGES =
 LINT =
 
 .DEFAULT_GOAL := build
-.PHONY: build install release demo demo-offline test bench lint sanitize docs setup clean distclean help
+.PHONY: build install release deb test-packages demo demo-offline test bench lint sanitize docs setup clean distclean help
 
 help:
 	@echo 'make            install what is missing and build build/spoton'
@@ -22,6 +22,8 @@ help:
 	@echo 'make sanitize   only the tests under AddressSanitizer, UBSan and ThreadSanitizer'
 	@echo 'make docs       write docs/CONFIG.md anew and draw docs/pipeline.svg'
 	@echo 'make release    write the source tarball of this commit and its checksum into out/release'
+	@echo 'make deb        make Debian packages in out/deb'
+	@echo 'make test-packages  install them in a clean Debian 12, and build and run the container image (as root; minutes)'
 	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
 
 setup:
@@ -32,6 +34,14 @@ build: setup
 
 release:
 	@tools/release
+
+deb: build
+	@./setup package
+	@tools/deb $(BUILD)
+
+test-packages: deb
+	@./setup test
+	@.venv/bin/python -m pytest -q -rs tests/packages
 
 install: build
 	@tools/install $(BUILD) '$(PREFIX)' '$(DESTDIR)'

@@ -39,6 +39,7 @@ struct sp_options *sp_command_start(const struct sp_command_context *context,
                                     const struct sp_command_usage *usage, int *exit_code);
 
 int sp_command_serve_main(const struct sp_command_context *context);
+int sp_command_init_main(const struct sp_command_context *context);
 int sp_command_run_main(const struct sp_command_context *context);
 int sp_command_track_main(const struct sp_command_context *context);
 int sp_command_count_main(const struct sp_command_context *context);

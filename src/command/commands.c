@@ -2,6 +2,7 @@
 
 const struct sp_command sp_commands[] = {
     {"serve", "run live cameras; dashboard, API and metrics", sp_command_serve_main},
+    {"init", "find ONVIF cameras on the network and write spoton.yaml", sp_command_init_main},
     {"run", "track people in files, every frame, and write the results", sp_command_run_main},
     {"track", "run the tracker alone on stored detections", sp_command_track_main},
     {"count", "count crossings and visits in stored tracks", sp_command_count_main},

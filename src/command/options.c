@@ -72,6 +72,12 @@ const struct sp_option_row sp_option_table[] = {
      SP_TAKES_STORE, INTO(person)},
     {"--format", NULL, "NAME", "of exported tracks: csv or mot [csv]", SP_OPTION_WORD,
      SP_TAKES_STORE, INTO(format)},
+    {"--logins", NULL, "FILE",
+     "file of lines user:password, at most 8, tried at each camera in this order; - is standard "
+     "input",
+     SP_OPTION_WORD, SP_TAKES_INIT, INTO(logins)},
+    {"--force", NULL, NULL, "replace an existing file, which is kept as FILE.old", SP_OPTION_SWITCH,
+     SP_TAKES_INIT, INTO(force)},
     {"--config", NULL, "FILE",
      "read settings and cameras from a YAML file [spoton.yaml, else /etc/spoton/spoton.yaml, if "
      "present]",

@@ -30,6 +30,7 @@ enum sp_option_bits {
     SP_TAKES_STORE = 1u << 21,   /* these, --camera NAME, --person ID, --format NAME */
     SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
     SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
+    SP_TAKES_INIT = 1u << 20,    /* --logins FILE, --force */
 };
 
 struct sp_command_usage {
@@ -48,10 +49,12 @@ struct sp_options {
     const char *out_dir;         /* --out, or NULL */
     const char *out_file;        /* -o, or NULL */
     bool video, json, no_jpeg, tracks;
-    int64_t limit;  /* --limit: frames per camera; 0: all */
-    int64_t frames; /* --frames: total frames; 0: not given */
-    double seconds; /* --seconds; 0: not given */
-    int64_t rounds; /* --rounds; 0: not given */
+    int64_t limit;      /* --limit: frames per camera; 0: all */
+    int64_t frames;     /* --frames: total frames; 0: not given */
+    double seconds;     /* --seconds; 0: not given */
+    int64_t rounds;     /* --rounds; 0: not given */
+    const char *logins; /* --logins, or NULL */
+    bool force;         /* --force */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
 

@@ -26,10 +26,11 @@ ALLOWED = {
     "config": {"base", "", "spoton"},
     **{stage: {"base", "", "spoton"} for stage in STAGES},
     "eval": {"base", ""},
+    "onvif": {"base"},
     "pipeline": {"base", "", "spoton", "config", "eval"} | STAGES,
     "library": {"base", "", "spoton", "config", "pipeline"} | STAGES,
     "api": {"base", "", "spoton", "config", "pipeline"} | STAGES,
-    "command": {"base", "", "spoton", "config", "eval", "pipeline", "library", "api"} | STAGES,
+    "command": {"base", "", "spoton", "config", "eval", "onvif", "pipeline", "library", "api"} | STAGES,
     "main": {"base", "", "config", "command"},
 }
 # A stage includes no other stage except for these headers, which become values of src/ once a third
