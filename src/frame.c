@@ -34,6 +34,7 @@ static void drop_user(struct sp_frame_pool *pool)
     while (pool->free_list) {
         struct sp_frame *frame = pool->free_list;
         pool->free_list = frame->next_free;
+        free(frame->means_memory);
         free(frame);
     }
     free(pool);
@@ -54,13 +55,16 @@ struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool)
     if (frame)
         pool->free_list = frame->next_free;
     else
-        frame = malloc(sizeof *frame);
+        frame = calloc(1, sizeof *frame);
     if (frame)
         pool->users++;
     pthread_mutex_unlock(&pool->mutex);
     if (!frame)
         return NULL;
-    *frame = (struct sp_frame){.pool = pool, .fetching = PTHREAD_MUTEX_INITIALIZER};
+    *frame = (struct sp_frame){.pool = pool,
+                               .fetching = PTHREAD_MUTEX_INITIALIZER,
+                               .means_memory = frame->means_memory,
+                               .means_count = frame->means_count};
     atomic_init(&frame->refs, 1);
     return frame;
 }
@@ -83,6 +87,22 @@ void sp_frame_unref(struct sp_frame *frame)
     frame->next_free = pool->free_list;
     pool->free_list = frame;
     drop_user(pool);
+}
+
+int sp_frame_hold_means(struct sp_frame *frame, int width, int height)
+{
+    size_t count = (size_t)width * (size_t)height;
+    if (count > frame->means_count) {
+        int16_t *memory = realloc(frame->means_memory, count * sizeof *memory);
+        if (!memory)
+            return SP_ERR_NO_MEMORY;
+        frame->means_memory = memory;
+        frame->means_count = count;
+    }
+    frame->means = frame->means_memory;
+    frame->means_width = width;
+    frame->means_height = height;
+    return SP_OK;
 }
 
 void sp_frame_square_size(const struct sp_frame *frame, double *width_px, double *height_px)

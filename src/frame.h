@@ -49,12 +49,18 @@ struct sp_frame {
                           * or seeks); set by the pipeline */
     uint32_t undecoded;  /* frames before this one that FRAME_SKIP did not decode */
 
+    /* Block means of the Y plane (schedule/gate.h), [means_height][means_width]; NULL: none. */
+    int16_t *means;
+    int means_width, means_height;
+
     struct spoton_surface *surface; /* or NULL */
 
     /* Private to frame.c, surface.c and the code that fills the frame. */
     const struct spoton_engine_api *gpu; /* the engine that owns the surface */
     pthread_mutex_t fetching;            /* guards the planes of a frame with a surface */
     uint8_t *fetched;                    /* memory of fetched planes, or NULL */
+    int16_t *means_memory;               /* stays with the struct in the pool */
+    size_t means_count;
     atomic_int refs;
     struct sp_frame_pool *pool;
     struct sp_frame *next_free;
@@ -75,6 +81,10 @@ struct sp_frame *sp_frame_pool_get(struct sp_frame_pool *pool);
 /* Any thread. */
 struct sp_frame *sp_frame_ref(struct sp_frame *frame);
 void sp_frame_unref(struct sp_frame *frame); /* NULL is fine */
+
+/* Memory for block means, for a frame that is not shared yet; sets the members `means`. Memory of
+ * the struct's earlier frames is reused. SP_ERR_NO_MEMORY. */
+int sp_frame_hold_means(struct sp_frame *frame, int width, int height);
 
 /* The display size in square pixels: one side is the frame's, the other one is longer. */
 void sp_frame_square_size(const struct sp_frame *frame, double *width_px, double *height_px);

@@ -10,6 +10,7 @@
 #define SP_STAGES(X)                                                                               \
     X(SP_STAGE_DECODE, "decode")       /* demux and decode */                                      \
     X(SP_STAGE_WAIT, "wait")           /* in the mailbox */                                        \
+    X(SP_STAGE_GATE, "gate")           /* which frames are inferred; INFERENCE=need only */        \
     X(SP_STAGE_LETTERBOX, "letterbox") /* scale and convert into the engine's memory */            \
     X(SP_STAGE_ENGINE, "engine")       /* submit to result, with queueing in the engine */         \
     X(SP_STAGE_HEAD, "head")           /* outputs to boxes */                                      \

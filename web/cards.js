@@ -151,6 +151,18 @@ export class Card {
   }
 }
 
+// INFERENCE=need: what its audits found.
+function audited(inference) {
+  if (inference?.policy !== "need")
+    return [];
+  const {sightings, missed, missed_share_max: bound, level} = inference.audit;
+  return [
+    ["People missed", sightings ? `${number.format(missed)} of ${number.format(sightings)} seen in audits` : null],
+    ["At most missed", sightings ? `${decimal(100 * bound)} % (95 %)` : null],
+    ["Strictness", level === 3 ? "3 (every frame)" : number.format(level)],
+  ];
+}
+
 export class Enlarged {
   card = null;
   #dialog;
@@ -207,7 +219,7 @@ export class Enlarged {
     showState(this.#dialog.querySelector(".state"), camera);
     showVeil(this.#dialog.querySelector(".veil"), camera);
     describe(document.getElementById("big-canvas"), camera);
-    const {ledger} = camera;
+    const {ledger, inference} = camera;
     setFacts(document.getElementById("big-facts"), [
       ["Address", camera.url],
       ["Frame", camera.width ? `${camera.width} × ${camera.height} ${camera.codec ?? ""}` : null],
@@ -218,6 +230,7 @@ export class Enlarged {
       ["Reconnects", number.format(camera.reconnects)],
       ["Received", number.format(ledger.received)],
       ["Inferred", number.format(ledger.inferred)],
+      ...audited(inference),
     ]);
     if (this.card.feed.counts)
       fillCounts(document.getElementById("big-counts"), this.card.feed.setup, this.card.feed.counts);

@@ -108,8 +108,8 @@ export class StagePlots {
   }
 }
 
-const COLUMNS = ["received", "inferred", "skipped", "dropped", "failed", "in_flight"];
-const LABELS = ["Received", "Inferred", "Skipped", "Dropped", "Failed", "In flight"];
+const COLUMNS = ["received", "inferred", "skipped", "unneeded", "dropped", "failed", "in_flight"];
+const LABELS = ["Received", "Inferred", "Skipped", "Unneeded", "Dropped", "Failed", "In flight"];
 
 export class Ledger {
   #body;

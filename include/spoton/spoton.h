@@ -278,7 +278,8 @@ struct spoton_camera_status {
     size_t struct_bytes;
     char state[16]; /* live: "live", "offline", "stalled", "black", ... */
     int ended;
-    /* received = inferred + skipped + dropped + failed + in flight */
+    /* received = inferred + skipped + dropped + failed + in flight; skipped: by FRAME_SKIP or
+     * INFERENCE=need */
     uint64_t received, inferred, skipped, dropped, failed, in_flight;
     uint64_t results;
     int width, height;         /* 0: not known yet */

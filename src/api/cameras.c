@@ -47,6 +47,8 @@ static void put_camera(struct sp_json *json, const struct sp_camera_report *repo
         sp_json_int(json, report->last_frame_age_us / 1000);
     sp_json_key(json, "ledger");
     sp_json_ledger(json, &report->ledger);
+    sp_json_key(json, "inference");
+    sp_policy_write(json, report->by_need ? &report->policy : NULL);
     sp_json_end_object(json);
 }
 
@@ -204,6 +206,7 @@ static void put_update(struct sp_json *json, const struct sp_update *update,
     sp_json_member_string(json, "wall_time", time);
     sp_json_key(json, "inferred");
     sp_json_bool(json, update->inferred);
+    sp_json_member_string(json, "reason", update->reason);
     sp_json_member_int(json, "width", update->width_px);
     sp_json_member_int(json, "height", update->height_px);
     sp_json_key(json, "tracks");

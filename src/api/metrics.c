@@ -119,7 +119,7 @@ static void put_cameras(struct page *page)
     each_camera(page, "spoton_frames_received_total", "counter", "Frames received from a camera.",
                 received);
     head(page, "spoton_frames_total", "counter",
-         "Frames by outcome: inferred, skipped, dropped (late) or failed.");
+         "Frames by outcome: inferred, skipped, unneeded, dropped (late) or failed.");
     for (int i = 0; i < page->camera_count; i++)
         for (int k = 0; k < SP_OUTCOME_COUNT; k++)
             line(page, "spoton_frames_total{camera=\"%s\",outcome=\"%s\"} %llu",
@@ -143,6 +143,57 @@ static void put_cameras(struct page *page)
             line(page, "spoton_camera_state{camera=\"%s\",state=\"%s\"} %d",
                  page->cameras[i].report.name, sp_camera_state_name((enum sp_camera_state)s),
                  (int)page->cameras[i].report.state == s);
+}
+
+static double policy_value(const struct sp_policy_report *policy, size_t metric)
+{
+    const struct sp_audit *audit = &policy->audit;
+    const double values[] = {(double)audit->audits,
+                             (double)audit->sightings,
+                             (double)audit->missed,
+                             sp_policy_missed_share(policy),
+                             sp_audit_bound(audit->missed, audit->sightings),
+                             audit->level};
+    return values[metric];
+}
+
+/* Cameras with INFERENCE=need only. */
+static void put_policies(struct page *page)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } metrics[] = {
+        /* in the order of policy_value */
+        {"spoton_inference_audits_total", "counter", "Audits of INFERENCE=need."},
+        {"spoton_inference_sightings_total", "counter", "People seen in audits."},
+        {"spoton_inference_missed_total", "counter",
+         "People seen in audits of which no track was known."},
+        {"spoton_inference_missed_ratio", "gauge", "Share of the people missed by INFERENCE=need."},
+        {"spoton_inference_missed_ratio_max", "gauge",
+         "Upper 95 % bound of spoton_inference_missed_ratio."},
+        {"spoton_inference_level", "gauge",
+         "Strictness of INFERENCE=need, 0 to 3; 3: every frame is inferred."},
+    };
+    bool any = false;
+    for (int i = 0; i < page->camera_count; i++)
+        any = any || page->cameras[i].report.by_need;
+    if (!any)
+        return;
+    head(page, "spoton_inference_frames_total", "counter",
+         "Frames of INFERENCE=need by the reason of their inference; none: not inferred.");
+    for (int i = 0; i < page->camera_count; i++)
+        for (int k = 0; k < SP_REASON_COUNT && page->cameras[i].report.by_need; k++)
+            line(page, "spoton_inference_frames_total{camera=\"%s\",reason=\"%s\"} %llu",
+                 page->cameras[i].report.name,
+                 sp_inference_reason_name((enum sp_inference_reason)k),
+                 (unsigned long long)page->cameras[i].report.policy.reasons[k]);
+    for (size_t m = 0; m < sizeof metrics / sizeof *metrics; m++) {
+        head(page, metrics[m].name, metrics[m].type, metrics[m].help);
+        for (int i = 0; i < page->camera_count; i++)
+            if (page->cameras[i].report.by_need)
+                line(page, "%s{camera=\"%s\"} %.15g", metrics[m].name, page->cameras[i].report.name,
+                     policy_value(&page->cameras[i].report.policy, m));
+    }
 }
 
 /* labels: key="value", without the braces. */
@@ -534,6 +585,7 @@ void sp_metrics(struct sp_call *call)
     head(page, "spoton_build_info", "gauge", "Always 1; the label holds the version.");
     line(page, "spoton_build_info{version=\"%s\"} 1", SPOTON_VERSION);
     put_cameras(page);
+    put_policies(page);
     put_stages(page);
     put_latency(page);
     put_viewers(page);

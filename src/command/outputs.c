@@ -137,6 +137,8 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
         .width_px = result->frame->width_px,
         .height_px = result->frame->height_px,
         .inferred = result->inferred,
+        .reason =
+            result->by_need && result->inferred ? sp_inference_reason_name(result->reason) : NULL,
         .detections = result->detections,
         .detection_count = result->inferred ? result->detection_count : 0,
         .tracks = result->tracks,

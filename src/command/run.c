@@ -125,6 +125,8 @@ static void add_camera(struct sp_json *json, const struct run *run, int index)
     sp_json_key(json, "rows");
     sp_json_int(json, (int64_t)outputs.rows);
     sp_report_ledger(json, &camera.ledger);
+    sp_json_key(json, "inference");
+    sp_policy_write(json, camera.by_need ? &camera.policy : NULL);
     sp_json_end_object(json);
 }
 

@@ -90,6 +90,8 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     struct sp_hub_result published = {
         .frame = result->frame,
         .inferred = result->inferred,
+        .reason =
+            result->by_need && result->inferred ? sp_inference_reason_name(result->reason) : NULL,
         .tracks = result->tracks,
         .track_count = result->track_count,
         .positions = result->positions,

@@ -24,6 +24,8 @@ enum {
 
 enum sp_track_dt { SP_TRACK_DT_AUTO, SP_TRACK_DT_FRAMES, SP_TRACK_DT_TIMESTAMPS };
 enum sp_jpeg_encoder { SP_JPEG_ENCODER_CPU, SP_JPEG_ENCODER_GPU };
+/* INFERENCE */
+enum sp_inference_policy { SP_INFERENCE_EVERY, SP_INFERENCE_NEED };
 enum sp_decoder { SP_DECODER_AUTO, SP_DECODER_CPU, SP_DECODER_GPU };
 enum sp_rtsp_transport { SP_RTSP_AUTO, SP_RTSP_TCP, SP_RTSP_UDP };
 enum sp_output_frames { SP_OUTPUT_FRAMES_ALL, SP_OUTPUT_FRAMES_INFERRED };
@@ -40,6 +42,7 @@ struct sp_camera_setting {
     double confidence_threshold;
     char classes[256];
     int frame_skip;
+    enum sp_inference_policy inference;
     int decode_threads;
     enum sp_decoder decoder;
     int stall_timeout_ms;
@@ -84,6 +87,7 @@ struct sp_settings {
     /* frame processing */
     int batch_accumulation; /* BATCH_ACCUMULATION_SIZE: frames of a camera per batch; 0: auto */
     int frame_skip;         /* FRAME_SKIP: every n-th frame is inferred */
+    enum sp_inference_policy inference;  /* INFERENCE: every, need */
     enum sp_output_frames output_frames; /* OUTPUT_FRAMES: all, inferred */
     int decode_threads;                  /* DECODE_THREADS: per camera; 0: auto */
     enum sp_decoder decoder;             /* DECODER: auto, cpu, gpu */

@@ -49,6 +49,12 @@ static const struct sp_setting_choice output_frames[] = {
     {0},
 };
 
+static const struct sp_setting_choice inferences[] = {
+    {"every", SP_INFERENCE_EVERY, false},
+    {"need", SP_INFERENCE_NEED, false},
+    {0},
+};
+
 static const struct sp_setting_choice decoders[] = {
     {"auto", SP_DECODER_AUTO, false},
     {"cpu", SP_DECODER_CPU, false},
@@ -214,6 +220,12 @@ const struct sp_setting_row sp_setting_table[] = {
      "Infer every N-th frame; the frames in between get predicted boxes. 1: infer every frame.",
      SP_SETTING_INTEGER, CAMERA_FIELD(frame_skip), .low = 1, .high = 100,
      .yaml = "detector.frame_skip"},
+    {"INFERENCE", FRAMES, "POLICY", "every",
+     "Which frames are inferred. every: all, or those of FRAME_SKIP; need: those in which "
+     "something "
+     "new moves or a track may be wrong, and audits; see docs/INFERENCE.md.",
+     SP_SETTING_CHOICE, CAMERA_FIELD(inference), .choices = inferences,
+     .yaml = "detector.inference"},
     {"OUTPUT_FRAMES", FRAMES, "WHICH", "all",
      "Frames in the results: all, or inferred frames only. With inferred, other frames are not "
      "decoded where the codec allows it.",

@@ -228,7 +228,7 @@ void spoton_camera_status(const struct spoton_camera *camera, struct spoton_came
         status.ended = report.ended;
         status.received = report.ledger.received;
         status.inferred = settled[SP_OUTCOME_INFERRED];
-        status.skipped = settled[SP_OUTCOME_SKIPPED];
+        status.skipped = settled[SP_OUTCOME_SKIPPED] + settled[SP_OUTCOME_UNNEEDED];
         status.dropped = settled[SP_OUTCOME_DROPPED];
         status.failed = settled[SP_OUTCOME_FAILED];
         status.in_flight = report.ledger.in_flight;

@@ -8,6 +8,7 @@
 #include "pipeline/device.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/rate_window.h"
+#include "schedule/policy.h"
 #include "track/timestep.h"
 #include "track/tracker.h"
 
@@ -60,6 +61,8 @@ struct sp_camera_status {
     int64_t last_frame_us;        /* 0: none */
     int64_t file_position;        /* -1: none */
     struct sp_rate received, inferred;
+
+    struct sp_policy_report policy; /* after the last frame */
 };
 
 struct sp_camera {
@@ -74,7 +77,11 @@ struct sp_camera {
     struct sp_camera_scheduling scheduling;
     struct sp_camera_tracking tracking;
     struct sp_camera_decoding decoding;
-    int own_input_size_px;       /* YOLO_INPUT_SIZE of this camera; 0: the pipeline's */
+    int own_input_size_px; /* YOLO_INPUT_SIZE of this camera; 0: the pipeline's */
+    /* INFERENCE=need, or NULL. The dispatcher's until it has taken a frame, then the tracking
+     * worker's until it has finished that frame; the scheduler gives one credit. */
+    struct sp_policy *policy;
+    bool gate_warned;            /* the camera's thread's */
     struct sp_head_options head; /* constant while in use */
     bool *class_wanted;          /* head's, unless it is the pipeline's; or NULL */
 

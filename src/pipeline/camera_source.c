@@ -1,5 +1,6 @@
 #include "pipeline/camera_source.h"
 
+#include "base/log.h"
 #include "pipeline/gpu.h"
 #include "pipeline/pipeline_impl.h"
 
@@ -58,11 +59,34 @@ void sp_camera_begin_pass(struct sp_camera *camera, struct sp_pass *pass)
     pass->base_pts_us = pass->last_pts_us + (int64_t)(1e6 / rate);
 }
 
+/* What the scheduling policy sees of the frame; without it the frame is inferred. */
+static void reduce(struct sp_camera *camera, struct sp_frame *frame)
+{
+    struct sp_gate_shape shape;
+    struct sp_stage_clock begin = sp_stage_begin();
+    if (frame->surface) {
+        if (!camera->gate_warned)
+            sp_log(SP_LOG_WARNING,
+                   "camera %s: INFERENCE=need has no effect on frames decoded by the GPU; use "
+                   "DECODER=cpu",
+                   camera->status.setting.name);
+        camera->gate_warned = true;
+        return;
+    }
+    if (!sp_gate_shape(frame->width_px, frame->height_px, &shape) ||
+        sp_frame_hold_means(frame, shape.width, shape.height) < 0)
+        return;
+    sp_gate_reduce(frame, &shape, frame->means);
+    sp_stage_end(&camera->stages[SP_STAGE_GATE], begin);
+}
+
 bool sp_camera_push(struct sp_camera *camera, struct sp_frame *frame)
 {
     sp_histogram_add(&camera->stages[SP_STAGE_DECODE].wall, frame->decode_us);
     sp_camera_count_decoded(camera, frame);
     sp_ledger_pass(camera->ledger, SP_OUTCOME_SKIPPED, frame->undecoded);
+    if (camera->policy)
+        reduce(camera, frame);
     sp_ledger_receive(camera->ledger, 1);
     if (sp_frame_scheduler_push(camera->pipeline->scheduler, camera->index, frame) == SP_OK)
         return true;

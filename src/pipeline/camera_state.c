@@ -31,6 +31,7 @@ void sp_camera_release(struct sp_camera *camera)
 {
     sp_camera_head_close(camera);
     sp_tracker_close(camera->tracking.tracker);
+    sp_policy_close(camera->policy);
     sp_ledger_release(camera->ledger);
     sp_push_unref(camera->push);
     pthread_cond_destroy(&camera->wake);
@@ -65,6 +66,47 @@ static int open_tracker(struct sp_camera *camera, const struct sp_camera_setting
     return sp_tracker_open(&camera->tracking.tracker, &params, err);
 }
 
+static int open_policy(struct sp_camera *camera, const struct sp_camera_setting *s,
+                       struct sp_error *err)
+{
+    sp_policy_close(camera->policy);
+    camera->policy = NULL;
+    if (s->inference != SP_INFERENCE_NEED)
+        return SP_OK;
+    if (!sp_tracker_has_states(camera->tracking.tracker))
+        return sp_fail(
+            err, SP_ERR_UNSUPPORTED,
+            "camera %s: INFERENCE=need requires a tracker that reports the states of its "
+            "tracks; use TRACKER=bytetrack or TRACKER=spoton",
+            s->name);
+    return sp_policy_open(&camera->policy, s->track_new_thresh, err);
+}
+
+void sp_camera_set_credits(struct sp_camera *camera)
+{
+    sp_frame_scheduler_set_credits(camera->pipeline->scheduler, camera->index,
+                                   camera->policy ? 1 : 0);
+}
+
+/* INFERENCE=need decides itself which frames, and counts in time. */
+static int check_inference(const struct sp_pipeline *p, const struct sp_camera_setting *setting,
+                           struct sp_error *err)
+{
+    if (setting->inference != SP_INFERENCE_NEED)
+        return SP_OK;
+    if (setting->frame_skip > 1)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "camera %s: INFERENCE=need and FRAME_SKIP=%d exclude each other; use "
+                       "FRAME_SKIP=1",
+                       setting->name, setting->frame_skip);
+    if (p->settings->track_dt == SP_TRACK_DT_FRAMES)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "camera %s: INFERENCE=need requires the time between frames; use "
+                       "TRACK_DT=auto",
+                       setting->name);
+    return SP_OK;
+}
+
 int sp_pipeline_check_camera(const struct sp_pipeline *pipeline,
                              const struct sp_camera_setting *setting, struct sp_error *err)
 {
@@ -74,7 +116,10 @@ int sp_pipeline_check_camera(const struct sp_pipeline *pipeline,
                        "camera %s: DECODER=gpu: engine %s does not decode video; use ENGINE=cuda, "
                        "or DECODER=auto",
                        setting->name, pipeline->engine->name);
-    int result = sp_classes_choose(&wanted, &pipeline->model, setting->classes, err);
+    int result = check_inference(pipeline, setting, err);
+    if (result < 0)
+        return result;
+    result = sp_classes_choose(&wanted, &pipeline->model, setting->classes, err);
     free(wanted);
     return result < 0 ? sp_fail_prefix(err, result, "camera %s", setting->name) : SP_OK;
 }
@@ -90,10 +135,14 @@ int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *set
         result = sp_camera_head_open(camera, &whole, err);
     if (result == SP_OK)
         result = open_tracker(camera, &whole, err);
+    if (result == SP_OK)
+        result = open_policy(camera, &whole, err);
     if (result < 0)
         return result;
     sp_push_unref(camera->push);
     camera->push = push ? sp_push_ref(push) : NULL;
+    if (p->scheduler)
+        sp_camera_set_credits(camera);
     camera->own_input_size_px =
         whole.input_size_px != p->settings->input_size_px ? whole.input_size_px : 0;
     if (camera->own_input_size_px > 0 && p->model.fixed_width_px)
@@ -135,6 +184,7 @@ int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *set
     camera->status.last_frame_us = 0;
     camera->status.file_position = -1;
     camera->status.received = camera->status.inferred = (struct sp_rate){0};
+    camera->status.policy = (struct sp_policy_report){0};
     pthread_mutex_unlock(&camera->mutex);
     return SP_OK;
 }

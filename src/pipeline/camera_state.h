@@ -11,6 +11,9 @@ void sp_camera_release(struct sp_camera *camera);
 int sp_camera_fill(struct sp_camera *camera, const struct sp_camera_setting *setting,
                    struct sp_push *push, struct sp_error *err);
 
+/* Tells the scheduler, once it is open, how many frames of the camera may be in flight. */
+void sp_camera_set_credits(struct sp_camera *camera);
+
 /* A removed camera has ended: its index may be used again. With the camera's mutex held. */
 void sp_camera_free_index(struct sp_camera *camera);
 

@@ -54,6 +54,7 @@ static struct sp_frame_task *new_task(struct sp_pipeline *p, const struct sp_sch
     task->frame = item->frame;
     task->camera = item->camera;
     task->image = -1;
+    task->reason = SP_REASON_NONE;
     task->failed = task->again = false;
     task->batch = NULL;
     task->next = NULL;
@@ -82,6 +83,13 @@ static void pass_through(struct sp_pipeline *p, struct sp_frame_task *task)
     struct sp_batch *batch = new_batch(p);
     append_task(p, batch, task);
     sp_batch_push(p->cameras[task->camera].scheduling.route, batch);
+}
+
+/* With one frame in flight the camera's order is kept without the collector, whose queue would
+ * delay the decision on the next frame behind other cameras' inference. */
+static void pass_unneeded(struct sp_pipeline *p, struct sp_frame_task *task)
+{
+    sp_queue_push(p->workers[task->camera % p->worker_count].tasks, task);
 }
 
 static void open_request(struct sp_pipeline *p, struct sp_detector_instance *instance,
@@ -165,6 +173,21 @@ static bool is_inference_due(const struct sp_pipeline *p, int camera, uint64_t s
     return sequence >= c->scheduling.next_due || epoch != c->scheduling.epoch;
 }
 
+static enum sp_inference_reason decide(struct sp_camera *camera, const struct sp_frame *frame)
+{
+    struct sp_stage_clock begin = sp_stage_begin();
+    const struct sp_policy_frame seen = {
+        .pts_us = frame->pts_us,
+        .epoch = frame->epoch,
+        .width_px = frame->width_px,
+        .height_px = frame->height_px,
+        .means = frame->means,
+    };
+    enum sp_inference_reason reason = sp_policy_decide(camera->policy, &seen);
+    sp_stage_end(&camera->stages[SP_STAGE_GATE], begin);
+    return reason;
+}
+
 /* Live: its detector is not compiled yet, and the frame will be too old once it is. */
 static void drop(struct sp_pipeline *p, const struct sp_schedule_item *item)
 {
@@ -182,7 +205,9 @@ static void schedule(struct sp_pipeline *p, const struct sp_schedule_item *item)
         sp_device_leave(camera);
         return;
     }
-    bool due = is_inference_due(p, item->camera, frame->sequence, frame->epoch);
+    enum sp_inference_reason reason = camera->policy ? decide(camera, frame) : SP_REASON_NONE;
+    bool due = camera->policy ? reason != SP_REASON_NONE
+                              : is_inference_due(p, item->camera, frame->sequence, frame->epoch);
     struct sp_detector_instance *instance = NULL;
     if (due && !atomic_load(&p->broken)) {
         int width_px, height_px;
@@ -194,6 +219,7 @@ static void schedule(struct sp_pipeline *p, const struct sp_schedule_item *item)
         }
     }
     struct sp_frame_task *task = new_task(p, item);
+    task->reason = reason;
     sp_histogram_add(&camera->stages[SP_STAGE_WAIT].wall, sp_clock_us() - frame->received_us);
     task->batch = sp_speed_log_add(
         &p->speed_log,
@@ -203,8 +229,11 @@ static void schedule(struct sp_pipeline *p, const struct sp_schedule_item *item)
         camera->scheduling.next_due = frame->sequence + (uint64_t)camera->status.setting.frame_skip;
         camera->scheduling.epoch = frame->epoch;
         infer(p, instance, task);
-    } else
+    } else if (camera->policy) {
+        pass_unneeded(p, task);
+    } else {
         pass_through(p, task);
+    }
 }
 
 /* While the instance opens, the camera's frames stay in its mailbox, where newer ones replace them,
@@ -229,8 +258,9 @@ static int next_with_request(struct sp_pipeline *p, struct sp_schedule_item *ite
         int result = sp_frame_scheduler_peek(p->scheduler, &turn, timeout_us);
         if (result < 0)
             return result;
+        bool by_need = p->cameras[turn.camera].policy; /* decided on once the frame is taken */
         if (turn.over || atomic_load(&p->broken) ||
-            !is_inference_due(p, turn.camera, turn.sequence, turn.epoch))
+            (!by_need && !is_inference_due(p, turn.camera, turn.sequence, turn.epoch)))
             break;
         struct sp_detector_instance *instance =
             sp_instance_for(p, &p->cameras[turn.camera], turn.width_px, turn.height_px);
@@ -239,7 +269,7 @@ static int next_with_request(struct sp_pipeline *p, struct sp_schedule_item *ite
                 continue;
             break;
         }
-        if (!instance || instance->open)
+        if (!instance || instance->open || by_need)
             break;
         if (p->device_count > 1) {
             try_open_request(p, instance);

@@ -3,6 +3,7 @@
 
 #include "detect/detector.h"
 #include "pipeline/speed_log.h"
+#include "schedule/policy.h"
 
 struct sp_detector_instance;
 
@@ -10,7 +11,8 @@ struct sp_detector_instance;
 struct sp_frame_task {
     struct sp_frame *frame; /* NULL: the camera's end */
     int camera;
-    int image; /* its index in the batch's request; -1: not inferred */
+    int image;                       /* its index in the batch's request; -1: not inferred */
+    enum sp_inference_reason reason; /* INFERENCE=need */
     bool failed;
     bool again;                    /* to be inferred again: its device was lost */
     struct sp_batch_record *batch; /* NULL for ends */

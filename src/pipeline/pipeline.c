@@ -102,7 +102,10 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
         options.mailbox_frames = live_gather(p);
         options.credits = live_credits(p);
     }
-    return sp_frame_scheduler_open(&p->scheduler, &options, err);
+    result = sp_frame_scheduler_open(&p->scheduler, &options, err);
+    for (int i = 0; i < p->camera_count && result == SP_OK; i++)
+        sp_camera_set_credits(&p->cameras[i]);
+    return result;
 }
 
 /* The queues between the threads, and the pools of tasks and batches that move through them. A

@@ -23,6 +23,7 @@
 #include "pipeline/map.h"
 #include "render/jpeg.h"
 #include "schedule/ledger.h"
+#include "schedule/policy.h"
 #include "stage.h"
 #include "track.h"
 #include "world_position.h"
@@ -30,10 +31,12 @@
 /* A finished frame. All pointers are valid during the call only. */
 struct sp_result {
     int camera;
-    int worker;                   /* index of the calling thread, 0..sp_pipeline_workers()-1 */
-    const struct sp_frame *frame; /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
-    bool inferred;                /* else: predicted tracks, no detections */
-    bool failed;                  /* inference was due, and the engine failed */
+    int worker;                      /* index of the calling thread, 0..sp_pipeline_workers()-1 */
+    const struct sp_frame *frame;    /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
+    bool inferred;                   /* else: predicted tracks, no detections */
+    bool failed;                     /* inference was due, and the engine failed */
+    bool by_need;                    /* INFERENCE=need */
+    enum sp_inference_reason reason; /* by_need: why the frame was inferred */
     const struct sp_detection *detections;
     size_t detection_count;
     const struct sp_track *tracks;
@@ -129,8 +132,10 @@ struct sp_camera_report {
     int64_t file_position;                 /* the last frame's number in the file; -1: not a file */
     struct sp_source_info info;            /* zero until opened; the size follows the frames */
     struct sp_ledger_counts ledger;
-    uint64_t frames_done;  /* passed to the sink */
-    struct sp_error error; /* code 0: none; live: why it is not live */
+    bool by_need;                   /* INFERENCE=need */
+    struct sp_policy_report policy; /* by_need */
+    uint64_t frames_done;           /* passed to the sink */
+    struct sp_error error;          /* code 0: none; live: why it is not live */
     bool ended;
     bool paused; /* requested; `state` follows */
     int device;  /* index into sp_pipeline_devices(); -1: none yet */

@@ -12,6 +12,7 @@ struct sp_tracking_worker {
     int index;
     pthread_t thread;
     struct sp_queue *tasks;
+    struct sp_track_state states[SP_TRACKS_MAX]; /* of the frame being finished */
 };
 
 struct sp_pipeline {

@@ -66,6 +66,8 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
         report->error = c->status.error;
         report->ended = c->status.ended;
         report->paused = c->status.paused;
+        report->by_need = c->status.setting.inference == SP_INFERENCE_NEED;
+        report->policy = c->status.policy;
     }
     pthread_mutex_unlock(&c->mutex);
     if (!report->used)

@@ -125,6 +125,36 @@ static void note_live(struct sp_camera *camera, bool inferred, int64_t now_us, i
     pthread_mutex_unlock(&camera->mutex);
 }
 
+/* So that the policy can decide on the camera's next frame. */
+static void note_policy(struct sp_tracking_worker *worker, struct sp_camera *camera,
+                        const struct sp_frame_task *task, bool inferred)
+{
+    struct sp_policy_report report;
+    if (inferred) {
+        size_t count = sp_tracker_states(camera->tracking.tracker, worker->states);
+        sp_policy_learn(camera->policy, &(struct sp_policy_result){
+                                            .detections = task->detections,
+                                            .detection_count = task->detection_count,
+                                            .states = worker->states,
+                                            .state_count = count,
+                                        });
+    }
+    sp_policy_read(camera->policy, &report);
+    pthread_mutex_lock(&camera->mutex);
+    camera->status.policy = report;
+    pthread_mutex_unlock(&camera->mutex);
+}
+
+static enum sp_outcome outcome_of(const struct sp_camera *camera, const struct sp_frame_task *task,
+                                  bool inferred)
+{
+    if (task->failed)
+        return SP_OUTCOME_FAILED;
+    if (inferred)
+        return SP_OUTCOME_INFERRED;
+    return camera->policy ? SP_OUTCOME_UNNEEDED : SP_OUTCOME_SKIPPED;
+}
+
 static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task *task)
 {
     struct sp_pipeline *p = worker->pipeline;
@@ -143,12 +173,16 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
         .frame = task->frame,
         .inferred = inferred,
         .failed = task->failed,
+        .by_need = camera->policy != NULL,
+        .reason = task->reason,
         .detections = task->detections,
         .detection_count = task->detection_count,
         .tracks = tracks,
         .track_count = track(camera, task, inferred, tracks, &track_us),
         .stages = camera->stages,
     };
+    if (camera->policy)
+        note_policy(worker, camera, task, inferred);
     if (inferred)
         sp_reading_note(p->reading, task->frame, task->detection_count);
     int64_t space_us = find_world_positions(camera, task, inferred, &result, positions);
@@ -167,10 +201,7 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
     sp_batch_note_tracking(task->batch, track_us, now_us - begin_us - track_us - space_us);
     sp_batch_note_space(task->batch, space_us);
     sp_speed_log_done(&p->speed_log, task->batch);
-    sp_ledger_settle(camera->ledger,
-                     task->failed ? SP_OUTCOME_FAILED
-                                  : (inferred ? SP_OUTCOME_INFERRED : SP_OUTCOME_SKIPPED),
-                     1);
+    sp_ledger_settle(camera->ledger, outcome_of(camera, task, inferred), 1);
     sp_frame_unref(task->frame);
     sp_frame_scheduler_done(p->scheduler, task->camera);
 }

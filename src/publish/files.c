@@ -159,6 +159,10 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
     }
     sp_json_key(json, "inferred");
     sp_json_bool(json, frame->inferred);
+    if (frame->reason) {
+        sp_json_key(json, "reason");
+        sp_json_string(json, frame->reason);
+    }
     sp_json_key(json, "detections");
     sp_json_begin_array(json);
     for (size_t i = 0; i < frame->detection_count; i++) {

@@ -30,6 +30,7 @@ struct sp_files_frame {
     int64_t pts_us;
     int width_px, height_px;               /* 0: not written */
     bool inferred;                         /* else predicted */
+    const char *reason;                    /* why, with INFERENCE=need; or NULL */
     const struct sp_detection *detections; /* of an inferred frame */
     size_t detection_count;
     const struct sp_track *tracks;

@@ -183,6 +183,7 @@ static void fill(struct sp_update *update, int camera, const struct sp_hub_resul
     update->published_us = sp_clock_us();
     update->wall_us = sp_clock_wall_us() - (update->published_us - frame->received_us);
     update->inferred = result->inferred;
+    update->reason = result->reason;
     update->width_px = frame->width_px;
     update->height_px = frame->height_px;
     sp_frame_square_size(frame, &update->seen_width_px, &update->seen_height_px);

@@ -35,6 +35,7 @@ struct sp_update {
     int64_t published_us; /* sp_clock_us() */
     int64_t wall_us;      /* wall clock when decoded */
     bool inferred;        /* else predicted */
+    const char *reason;   /* why, with INFERENCE=need: static; or NULL */
     int width_px, height_px;
     double seen_width_px, seen_height_px; /* in square pixels */
     size_t track_count;
@@ -86,6 +87,7 @@ uint64_t sp_hub_generation(struct sp_hub *hub, int camera);
 struct sp_hub_result {
     const struct sp_frame *frame;
     bool inferred;
+    const char *reason; /* static, or NULL */
     const struct sp_track *tracks;
     size_t track_count;                        /* at most SP_TRACKS_MAX */
     const struct sp_world_position *positions; /* [track_count]; NULL: none */

@@ -81,6 +81,10 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
     put_member(json, "latency_us", now_us - update->received_us);
     sp_json_key(json, "inferred");
     sp_json_bool(json, update->inferred);
+    if (update->reason) {
+        sp_json_key(json, "reason");
+        sp_json_string(json, update->reason);
+    }
     put_member(json, "width", update->width_px);
     put_member(json, "height", update->height_px);
     sp_json_key(json, "tracks");

@@ -13,9 +13,10 @@ struct mailbox {
     pthread_cond_t has_capacity;
     struct sp_frame **frames; /* ring [depth] */
     int head, count;
-    int out;    /* taken and not done */
-    bool ended; /* its end has not been taken yet */
-    bool over;  /* its end was taken */
+    int out;     /* taken and not done */
+    int credits; /* of these, at most; 0: no limit */
+    bool ended;  /* its end has not been taken yet */
+    bool over;   /* its end was taken */
     bool healthy;
     int passed_over; /* how often its frame was skipped; unhealthy cameras only */
     bool held;       /* its frames of this size */
@@ -59,6 +60,7 @@ int sp_frame_scheduler_open(struct sp_frame_scheduler **out,
     for (int i = 0; i < b->cameras; i++) {
         pthread_cond_init(&b->box[i].has_capacity, NULL);
         b->box[i].group = -1;
+        b->box[i].credits = options->credits;
         b->box[i].frames = calloc((size_t)b->depth, sizeof(void *));
         complete = complete && b->box[i].frames;
     }
@@ -167,7 +169,7 @@ static struct rank rank_cameras(const struct sp_frame_scheduler *b)
 
 static bool has_frame(const struct sp_frame_scheduler *b, const struct mailbox *box)
 {
-    return box->count > 0 && (b->credits == 0 || box->out < b->credits) && !is_held(b, box) &&
+    return box->count > 0 && (box->credits == 0 || box->out < box->credits) && !is_held(b, box) &&
            (box->group < 0 || !b->full[box->group]);
 }
 
@@ -366,6 +368,14 @@ void sp_frame_scheduler_set_full(struct sp_frame_scheduler *scheduler, int group
     scheduler->full[group] = full;
     if (changed && !full)
         pthread_cond_signal(&scheduler->has_item);
+    pthread_mutex_unlock(&scheduler->mutex);
+}
+
+void sp_frame_scheduler_set_credits(struct sp_frame_scheduler *scheduler, int camera, int frames)
+{
+    pthread_mutex_lock(&scheduler->mutex);
+    scheduler->box[camera].credits = frames > 0 ? frames : scheduler->credits;
+    pthread_cond_signal(&scheduler->has_item);
     pthread_mutex_unlock(&scheduler->mutex);
 }
 

@@ -97,6 +97,10 @@ void sp_frame_scheduler_set_group(struct sp_frame_scheduler *scheduler, int came
 /* full: the group's frames are withheld, but not the ends of its cameras. Any thread. */
 void sp_frame_scheduler_set_full(struct sp_frame_scheduler *scheduler, int group, bool full);
 
+/* How many frames of the camera are in flight at most; 0: as in the options, the initial value. Any
+ * thread. */
+void sp_frame_scheduler_set_credits(struct sp_frame_scheduler *scheduler, int camera, int frames);
+
 /* A taken frame of the camera is finished. Any thread; needed with credits only. */
 void sp_frame_scheduler_done(struct sp_frame_scheduler *scheduler, int camera);
 

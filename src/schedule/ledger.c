@@ -73,6 +73,6 @@ void sp_ledger_sum(struct sp_ledger_counts *to, const struct sp_ledger_counts *f
 
 const char *sp_outcome_name(enum sp_outcome outcome)
 {
-    static const char *const names[] = {"inferred", "skipped", "dropped", "failed"};
+    static const char *const names[] = {"inferred", "skipped", "unneeded", "dropped", "failed"};
     return names[outcome];
 }

@@ -1,6 +1,6 @@
 /* The ledger of one camera: the outcome of every frame.
  *
- *     received = inferred + skipped + dropped + failed + in flight
+ *     received = inferred + skipped + unneeded + dropped + failed + in flight
  *
  * A frame is received once and settled once. The equation holds at every instant: both sides change
  * under one lock, and in_flight is counted, not computed. Thread-safe. */
@@ -12,9 +12,10 @@
 
 enum sp_outcome {
     SP_OUTCOME_INFERRED,
-    SP_OUTCOME_SKIPPED, /* by FRAME_SKIP, decoded or not */
-    SP_OUTCOME_DROPPED, /* late, live only: replaced by a newer frame */
-    SP_OUTCOME_FAILED,  /* undecodable, or the engine failed */
+    SP_OUTCOME_SKIPPED,  /* by FRAME_SKIP, decoded or not */
+    SP_OUTCOME_UNNEEDED, /* by INFERENCE=need */
+    SP_OUTCOME_DROPPED,  /* late, live only: replaced by a newer frame */
+    SP_OUTCOME_FAILED,   /* undecodable, or the engine failed */
     SP_OUTCOME_COUNT,
 };
 

@@ -148,6 +148,8 @@ static void take(struct sp_adaptive *t, struct sp_adaptive_track *track,
     if (!track->confirmed)
         track->evidence +=
             c->confidence * iou * (1 - t->params.evidence_covered * covered(t, track, box));
+    track->residual_s = sp_adaptive_filter_residual(&track->filter, box, track->residual_s,
+                                                    t->now_s - track->last_s);
     sp_adaptive_filter_update(&track->filter, box);
     memcpy(track->observed, box, sizeof box);
     track->last_s = t->now_s;
@@ -377,6 +379,7 @@ static void start_tracks(struct sp_adaptive *t)
             .confidence = item->confidence,
             .confidence_sum = item->confidence,
             .evidence = item->confidence,
+            .residual_s = 1,
             .class_id = item->class_id,
             .hits = 1,
             .detection = 1 + item->detection,
@@ -508,6 +511,29 @@ static void explain(void *tracker, sp_track_explain_fn *fn, void *user)
     t->explain_user = user;
 }
 
+static size_t list_states(const void *tracker, double frame_rate, struct sp_track_state *states)
+{
+    const struct sp_adaptive *t = tracker;
+    (void)frame_rate;
+    for (const struct sp_adaptive_track *track = t->track; track < t->track + t->track_count;
+         track++) {
+        const double *box = track->observed;
+        *states++ = (struct sp_track_state){.x1_px = box[SP_ADAPTIVE_CX] - box[SP_ADAPTIVE_W] / 2,
+                                            .y1_px = box[SP_ADAPTIVE_CY] - box[SP_ADAPTIVE_H] / 2,
+                                            .x2_px = box[SP_ADAPTIVE_CX] + box[SP_ADAPTIVE_W] / 2,
+                                            .y2_px = box[SP_ADAPTIVE_CY] + box[SP_ADAPTIVE_H] / 2,
+                                            .vx_px_s = track->filter.v[SP_ADAPTIVE_CX],
+                                            .vy_px_s = track->filter.v[SP_ADAPTIVE_CY],
+                                            .unseen_s = t->now_s - track->last_s,
+                                            .residual_s = track->residual_s,
+                                            .confidence = track->confidence,
+                                            .hits = track->hits,
+                                            .confirmed = track->confirmed,
+                                            .lost = !track->seen};
+    }
+    return (size_t)t->track_count;
+}
+
 const struct sp_tracker_type sp_adaptive_type = {
     .version = SP_TRACKER_VERSION,
     .name = "spoton",
@@ -517,4 +543,5 @@ const struct sp_tracker_type sp_adaptive_type = {
     .update = update,
     .predict = predict,
     .explain = explain,
+    .states = list_states,
 };

@@ -58,6 +58,17 @@ void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, 
     filter->x[SP_ADAPTIVE_H] = fmax(filter->x[SP_ADAPTIVE_H], SIZE_MIN_PX);
 }
 
+double sp_adaptive_filter_residual(const struct sp_adaptive_filter *filter,
+                                   const double box[SP_ADAPTIVE_AXES], double residual_s,
+                                   double since_s)
+{
+    static const double kept = 0.6, since_min_s = 0.03;
+    double off_px = fmax(fabs(box[SP_ADAPTIVE_CX] - filter->x[SP_ADAPTIVE_CX]),
+                         fabs(box[SP_ADAPTIVE_CY] - filter->x[SP_ADAPTIVE_CY]));
+    double heights_s = off_px / fmax(box[SP_ADAPTIVE_H], 1) / fmax(since_s, since_min_s);
+    return kept * residual_s + (1 - kept) * heights_s;
+}
+
 void sp_adaptive_filter_update(struct sp_adaptive_filter *filter,
                                const double box[SP_ADAPTIVE_AXES])
 {

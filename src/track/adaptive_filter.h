@@ -18,6 +18,12 @@ void sp_adaptive_filter_init(struct sp_adaptive_filter *filter, const double box
  * object was seen just now, so position and size go on as before. */
 void sp_adaptive_filter_predict(struct sp_adaptive_filter *filter, double dt_s, double decay_s);
 
+/* How far measured boxes are from predictions, in heights per second: the moving average after this
+ * box, before the update with it, since_s after the last one. */
+double sp_adaptive_filter_residual(const struct sp_adaptive_filter *filter,
+                                   const double box[SP_ADAPTIVE_AXES], double residual_s,
+                                   double since_s);
+
 void sp_adaptive_filter_update(struct sp_adaptive_filter *filter,
                                const double box[SP_ADAPTIVE_AXES]);
 

@@ -14,6 +14,7 @@ struct sp_adaptive_track {
     double observed[SP_ADAPTIVE_AXES]; /* the last box */
     double last_s;
     double confidence, confidence_sum;
+    double residual_s; /* of predictions: heights per second, a moving average */
     double evidence;
     uint32_t id; /* 0 until confirmed */
     int class_id, hits;

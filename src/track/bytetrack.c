@@ -36,6 +36,8 @@ struct track {
     double start_frames, last_frames;
     uint64_t last_update;
     double confidence;
+    double residual; /* of predictions: heights per frame, a moving average */
+    int hits;
     uint32_t id;
     int class_id;
     int detection; /* its last detection's index, of that update */
@@ -138,6 +140,9 @@ static void match(struct sp_bytetrack *t, int index, const struct sp_candidate *
     struct track *track = &t->track[index];
     double measured[SP_KALMAN_AXES];
     sp_candidate_measure(c, measured);
+    track->residual = sp_kalman_residual(&track->kalman, measured, track->residual,
+                                         t->now_frames - track->last_frames);
+    track->hits++;
     sp_kalman_update(&track->kalman, measured);
     if (track->state != STATE_TRACKED)
         append(&t->refound, index);
@@ -341,6 +346,8 @@ static void start_tracks(struct sp_bytetrack *t)
         *track = (struct track){
             .id = ++t->last_id,
             .start_frames = t->now_frames,
+            .residual = 0.1,
+            .hits = 1,
             .activated = t->update_count == 1,
         };
         double measured[SP_KALMAN_AXES];
@@ -520,11 +527,35 @@ static size_t update_tracks(struct sp_bytetrack *tracker, const struct sp_detect
     return write_active(t, 0, tracks);
 }
 
-static size_t predict_tracks(const struct sp_bytetrack *tracker, double dt_frames,
-                             struct sp_track tracks[SP_TRACKS_MAX])
+static struct sp_track_state state_of(const struct sp_bytetrack *t, const struct track *track,
+                                      double frame_rate)
 {
-    double ahead_frames = dt_frames > 0 ? fmin(dt_frames, SP_TRACKER_GAP_MAX_FRAMES) : 0;
-    return write_active(tracker, ahead_frames, tracks);
+    struct sp_box box;
+    box_from_position(&box, track->measured);
+    return (struct sp_track_state){.x1_px = box.x1_px,
+                                   .y1_px = box.y1_px,
+                                   .x2_px = box.x2_px,
+                                   .y2_px = box.y2_px,
+                                   .vx_px_s = track->kalman.velocity[SP_KALMAN_CX] * frame_rate,
+                                   .vy_px_s = track->kalman.velocity[SP_KALMAN_CY] * frame_rate,
+                                   .unseen_s = (t->now_frames - track->last_frames) / frame_rate,
+                                   .residual_s = track->residual * frame_rate,
+                                   .confidence = track->confidence,
+                                   .hits = track->hits,
+                                   .confirmed = track->activated,
+                                   .lost = track->state != STATE_TRACKED};
+}
+
+static size_t list_states(const void *tracker, double frame_rate, struct sp_track_state *states)
+{
+    const struct sp_bytetrack *t = tracker;
+    size_t count = 0;
+    for (int i = 0; i < t->tracked.count; i++)
+        states[count++] = state_of(t, &t->track[t->tracked.index[i]], frame_rate);
+    for (int i = 0; i < t->lost.count; i++)
+        if (t->track[t->lost.index[i]].state == STATE_LOST)
+            states[count++] = state_of(t, &t->track[t->lost.index[i]], frame_rate);
+    return count;
 }
 
 /* ---- as one of the trackers ---- */
@@ -551,7 +582,8 @@ static size_t update_any(void *tracker, const struct sp_tracker_input *in, struc
 static size_t predict_any(const void *tracker, const struct sp_tracker_time *ahead,
                           struct sp_track *tracks)
 {
-    return predict_tracks(tracker, ahead->frames, tracks);
+    double frames = ahead->frames;
+    return write_active(tracker, frames > 0 ? fmin(frames, SP_TRACKER_GAP_MAX_FRAMES) : 0, tracks);
 }
 
 const struct sp_tracker_type sp_bytetrack_type = {
@@ -561,4 +593,5 @@ const struct sp_tracker_type sp_bytetrack_type = {
     .close = close_any,
     .update = update_any,
     .predict = predict_any,
+    .states = list_states,
 };

@@ -1,5 +1,7 @@
 #include "track/kalman.h"
 
+#include <math.h>
+
 /* Standard deviations relative to the height (absolute for the aspect). */
 static const double POSITION_SD = 1.0 / 20;
 static const double VELOCITY_SD = 1.0 / 160;
@@ -49,6 +51,16 @@ void sp_kalman_predict(struct sp_kalman *kalman, double dt_frames)
         kalman->pv[i] += n * kalman->vv[i] + into_cross * velocity_noise[i];
         kalman->vv[i] += n * velocity_noise[i];
     }
+}
+
+double sp_kalman_residual(const struct sp_kalman *kalman, const double measured[SP_KALMAN_AXES],
+                          double residual, double frames)
+{
+    static const double kept = 0.6;
+    double off_px = fmax(fabs(measured[SP_KALMAN_CX] - kalman->position[SP_KALMAN_CX]),
+                         fabs(measured[SP_KALMAN_CY] - kalman->position[SP_KALMAN_CY]));
+    double heights = off_px / fmax(measured[SP_KALMAN_HEIGHT], 1);
+    return kept * residual + (1 - kept) * heights / fmax(frames, 1);
 }
 
 void sp_kalman_update(struct sp_kalman *kalman, const double measured[SP_KALMAN_AXES])

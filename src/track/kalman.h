@@ -25,5 +25,10 @@ void sp_kalman_init(struct sp_kalman *kalman, const double measured[SP_KALMAN_AX
  * between the same polynomials in dt are used. The noise scales with the height before the step. */
 void sp_kalman_predict(struct sp_kalman *kalman, double dt_frames);
 
+/* How far measured positions are from predictions, in heights per frame period: the moving average
+ * after this one, before the update with it, `frames` after the last one. */
+double sp_kalman_residual(const struct sp_kalman *kalman, const double measured[SP_KALMAN_AXES],
+                          double residual, double frames);
+
 /* Applies a measurement (cx, cy, a, h). */
 void sp_kalman_update(struct sp_kalman *kalman, const double measured[SP_KALMAN_AXES]);

@@ -148,3 +148,16 @@ int sp_tracker_explain(struct sp_tracker *tracker, sp_track_explain_fn *fn, void
     tracker->type->explain(tracker->state, fn, user);
     return SP_OK;
 }
+
+bool sp_tracker_has_states(const struct sp_tracker *tracker)
+{
+    return tracker->type->states != NULL;
+}
+
+size_t sp_tracker_states(const struct sp_tracker *tracker,
+                         struct sp_track_state states[SP_TRACKS_MAX])
+{
+    return sp_tracker_has_states(tracker)
+               ? tracker->type->states(tracker->state, tracker->frame_rate, states)
+               : 0;
+}

@@ -67,6 +67,9 @@ struct sp_tracker_type {
                       struct sp_track *tracks);
     /* Calls fn with each event of update(); NULL: it cannot explain. */
     void (*explain)(void *tracker, sp_track_explain_fn *fn, void *user);
+    /* All objects, unconfirmed and lost ones included; at most SP_TRACKS_MAX. NULL: not reported.
+     */
+    size_t (*states)(const void *tracker, double frame_rate, struct sp_track_state *states);
 };
 
 struct sp_tracker;
@@ -92,6 +95,13 @@ void sp_tracker_set_frame(struct sp_tracker *tracker, const struct sp_frame *fra
 size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *detections,
                          size_t detection_count, double dt_frames,
                          struct sp_track tracks[SP_TRACKS_MAX]);
+
+/* Whether the tracker reports states; plugins do not. */
+bool sp_tracker_has_states(const struct sp_tracker *tracker);
+
+/* All objects that the tracker follows, as of the last update; at most SP_TRACKS_MAX. */
+size_t sp_tracker_states(const struct sp_tracker *tracker,
+                         struct sp_track_state states[SP_TRACKS_MAX]);
 
 /* Predicts the active tracks `dt_frames` after the last update; changes nothing. */
 size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,

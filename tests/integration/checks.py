@@ -66,8 +66,8 @@ def read_summary(folder):
 
 
 def assert_balanced(ledger):
-    """The ledger: received = inferred + skipped + dropped + failed + in flight."""
-    assert set(ledger) == {"received", "inferred", "skipped", "dropped", "failed", "in_flight"}
+    """The ledger: received = inferred + skipped + unneeded + dropped + failed + in flight."""
+    assert set(ledger) == {"received", "inferred", "skipped", "unneeded", "dropped", "failed", "in_flight"}
     assert all(isinstance(value, int) and value >= 0 for value in ledger.values()), ledger
     assert ledger["received"] == sum(ledger.values()) - ledger["received"], ledger
 

@@ -70,6 +70,29 @@ static void test_cameras_take_turns(void **state)
     sp_frame_scheduler_free(b);
 }
 
+static void test_a_camera_with_one_credit_waits_for_its_frame(void **state)
+{
+    (void)state;
+    struct sp_frame_scheduler *b = open_frame_scheduler(2, 4, false);
+    struct sp_schedule_item item;
+    sp_frame_scheduler_set_credits(b, 0, 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        push(b, 0, i);
+        push(b, 1, i);
+    }
+    expect(b, 0, 0);
+    expect(b, 1, 0);
+    expect(b, 1, 1); /* camera 0 has a frame in flight */
+    expect(b, 1, 2);
+    assert_int_equal(sp_frame_scheduler_next(b, &item, 1000), SP_ERR_TIMEOUT);
+    sp_frame_scheduler_done(b, 0);
+    expect(b, 0, 1);
+    assert_int_equal(sp_frame_scheduler_next(b, &item, 0), SP_ERR_TIMEOUT);
+    sp_frame_scheduler_set_credits(b, 0, 0); /* the next camera of this index */
+    expect(b, 0, 2);
+    sp_frame_scheduler_free(b);
+}
+
 static void push_at(struct sp_frame_scheduler *scheduler, int camera, uint64_t sequence,
                     int64_t pts_us)
 {
@@ -289,6 +312,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cameras_take_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_camera_with_one_credit_waits_for_its_frame, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_by_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_live_keeps_the_newest_and_counts_the_rest, set_up,
                                         tear_down),
