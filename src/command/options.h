@@ -30,7 +30,7 @@ enum sp_option_bits {
     SP_TAKES_STORE = 1u << 21,   /* these, --camera NAME, --person ID, --format NAME */
     SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
     SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
-    SP_TAKES_INIT = 1u << 20,    /* --logins FILE, --force */
+    SP_TAKES_INIT = 1u << 22,    /* --logins FILE, --force */
 };
 
 struct sp_command_usage {
