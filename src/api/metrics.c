@@ -1,8 +1,8 @@
 /* /metrics, in Prometheus's text format 0.0.4. */
 #include "api/metrics.h"
 
-#include "api/metrics_counts.h"
 #include "api/inference.h"
+#include "api/metrics_counts.h"
 #include "api/reply.h"
 #include "api/system.h"
 #include "base/clock.h"
