@@ -64,12 +64,13 @@ def test_tracks_equal_the_authors(spoton, tmp_path, name):
 
 
 @pytest.mark.sanitize
-def test_tracking_a_results_log_again_equals_the_run(spoton, make_clip, tmp_path):
+@pytest.mark.parametrize("tracker", ["bytetrack", "spoton"])
+def test_tracking_a_results_log_again_equals_the_run(spoton, make_clip, tmp_path, tracker):
     out = tmp_path / "out"
-    spoton("run", "--camera", f"c={make_clip('h264', frames=40, objects=3)}", "--out", out,
+    spoton("run", "--camera", f"c={make_clip('h264', frames=40, objects=3)}", "--out", out, "--tracker", tracker,
            expect=0)
     again = tmp_path / "again.txt"
-    spoton("track", out / "c.jsonl", "-o", again, engine=None, expect=0)
+    spoton("track", out / "c.jsonl", "-o", again, "--tracker", tracker, engine=None, expect=0)
     assert len(Results(out, "c").rows) > 100
     assert again.read_bytes() == (out / "c.txt").read_bytes()
 
