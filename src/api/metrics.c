@@ -542,12 +542,10 @@ static void put_cluster(struct page *page)
     single(page, "spoton_cluster_cameras", "gauge", "Cameras of the cluster.", status.cameras);
     single(page, "spoton_cluster_owned_cameras", "gauge",
            "Cameras that this node has the lease of.", status.owned);
-    single(page, "spoton_cluster_leases_taken_total", "counter", "Leases taken.",
-           (double)status.taken);
-    single(page, "spoton_cluster_leases_lost_total", "counter",
-           "Leases lost to another node without a release.", (double)status.lost);
-    single(page, "spoton_cluster_moves_total", "counter", "Leases released to another node.",
-           (double)status.moved);
+    head(page, "spoton_cluster_leases_total", "counter", "Leases taken, lost, and given away.");
+    line(page, "spoton_cluster_leases_total{change=\"taken\"} %.15g", (double)status.taken);
+    line(page, "spoton_cluster_leases_total{change=\"lost\"} %.15g", (double)status.lost);
+    line(page, "spoton_cluster_leases_total{change=\"moved\"} %.15g", (double)status.moved);
 }
 
 static void put_process(struct page *page)

@@ -92,7 +92,7 @@ const struct sp_option_row sp_option_table[] = {
 
 const size_t sp_option_count = sizeof sp_option_table / sizeof sp_option_table[0];
 
-enum { NEAR_WORDS_MAX = 128, SHOWN_BYTES = 96 };
+enum { NEAR_WORDS_MAX = 256, SHOWN_BYTES = 96 };
 
 struct parser {
     struct sp_options *options;
@@ -145,7 +145,8 @@ static const struct sp_option_row *find(const struct sp_command_usage *usage, co
             continue;
         if (takes(usage, row))
             return row;
-        other = row;
+        if (!other)
+            other = row;
     }
     return other;
 }

@@ -49,7 +49,8 @@ static inline void site_publish(struct site *site, int camera)
     frame->width_px = 64;
     frame->height_px = 48;
     frame->sequence = 5;
-    struct sp_hub_result result = {frame, true, tracks, 2};
+    struct sp_hub_result result = {
+        .frame = frame, .inferred = true, .tracks = tracks, .track_count = 2};
     FUZZ_CHECK(sp_hub_publish(site->hub, camera, &result) == SP_OK);
     sp_frame_unref(frame);
 }

@@ -68,7 +68,8 @@ static void publish(struct fixture *f, uint64_t sequence, const struct sp_track 
     frame->height_px = HEIGHT;
     frame->sequence = sequence;
     frame->received_us = sp_clock_us();
-    struct sp_hub_result result = {frame, true, tracks, count};
+    struct sp_hub_result result = {
+        .frame = frame, .inferred = true, .tracks = tracks, .track_count = count};
     assert_int_equal(sp_hub_publish(f->hub, 3, &result), SP_OK);
     sp_frame_unref(frame);
 }
