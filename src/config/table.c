@@ -415,7 +415,8 @@ const struct sp_setting_row sp_setting_table[] = {
     {"CLUSTER_URL", CLUSTER, "URLS", "",
      "NATS servers with JetStream that the nodes of a cluster share, separated by commas: "
      "nats://USER:PASSWORD@HOST:4222 or tls://. See docs/CLUSTER.md. Empty: no cluster.",
-     SP_SETTING_TEXT, FIELD(cluster_url), .secret = true, .yaml = "cluster.url"},
+     SP_SETTING_TEXT, FIELD(cluster_url), .secret = true, .secret_in_url = true,
+     .yaml = "cluster.url"},
     {"CLUSTER_SITE", CLUSTER, "NAME", "spoton",
      "Name of the cluster: nodes with the same name share their cameras.", SP_SETTING_NAME,
      FIELD(cluster_site), .yaml = "cluster.site"},
@@ -440,7 +441,8 @@ const struct sp_setting_row sp_setting_table[] = {
      "Where `spoton serve` stores tracks, events and counts: a folder, or a URL of PostgreSQL, "
      "postgresql://USER:PASSWORD@HOST/DATABASE. A relative path starts at the folder of the .env "
      "file. Empty: nothing is stored. See docs/HISTORY.md.",
-     SP_SETTING_TEXT, FIELD(store), .secret = true, .yaml = "store.location"},
+     SP_SETTING_TEXT, FIELD(store), .secret = true, .secret_in_url = true,
+     .yaml = "store.location"},
     {"STORE_RETENTION_DAYS", STORE, "DAYS", "30",
      "Age in days after which stored tracks, events and counts are removed. unlimited: never.",
      SP_SETTING_INTEGER, FIELD(store_retention_days), .low = 1, .high = 36500, .zero = "unlimited",

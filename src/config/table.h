@@ -37,6 +37,7 @@ struct sp_setting_row {
     const char *zero;     /* word for 0, which may be below `low`; NULL: none */
     const struct sp_setting_choice *choices;
     bool secret;          /* never shown, neither in messages nor by sp_settings_each */
+    bool secret_in_url;   /* only a password in its URL makes it one */
     const char *yaml;     /* place in spoton.yaml: "detector.frame_skip" */
     bool list;            /* text that may be a list in YAML; its items are joined by commas */
     bool per_camera;      /* a camera may set it: cameras[].frame_skip, cameras[].tracker.dt */

@@ -203,6 +203,16 @@ static bool has_right_form(const struct sp_setting_row *row, const struct sp_yam
            (row->zero && strcmp(node->text, row->zero) == 0);
 }
 
+static bool is_secret(const struct sp_setting_row *row, const char *value)
+{
+    char shown[SP_URL_BYTES];
+    if (!row->secret || !*value)
+        return false;
+    if (row->secret_in_url)
+        sp_redact_url(value, shown, sizeof shown);
+    return !row->secret_in_url || strcmp(shown, value) != 0;
+}
+
 static int set_field(struct reader *reader, const struct sp_setting_row *row,
                      const struct sp_yaml_node *node, void *field)
 {
@@ -217,7 +227,7 @@ static int set_field(struct reader *reader, const struct sp_setting_row *row,
     }
     if (sp_setting_parse_field(row, value, field) != SP_VALUE_GOOD)
         return refuse_value(reader, row, node);
-    reader->holds_secrets |= row->secret && *value && !node->secret;
+    reader->holds_secrets |= !node->secret && is_secret(row, value);
     return SP_OK;
 }
 
