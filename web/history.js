@@ -90,7 +90,7 @@ function chartsOf(now, before, shift) {
 // Bars for each series, and the comparison as a line.
 function draw({title, series}, {from, to}, step) {
   const box = node("div"), head = node("h3", title);
-  const slots = Math.max(1, Math.round((to - from) / step)), wide = WIDTH / slots;
+  const periods = Math.max(1, Math.round((to - from) / step)), wide = WIDTH / periods;
   const all = series.flatMap(({values, before}) => [...values.values(), ...(before?.values() ?? [])]);
   const top = Math.max(1, ...all), y = (value) => HEIGHT - value / top * HEIGHT * 0.95;
   const plot = svg("svg", {class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img"});
@@ -104,7 +104,7 @@ function draw({title, series}, {from, to}, step) {
                                width, height: HEIGHT - y(value)}));
     if (before) {
       const points = [];
-      for (let k = 0; k < slots && slots <= BARS_MAX; k++)
+      for (let k = 0; k < periods && periods <= BARS_MAX; k++)
         points.push(`${(k + 0.5) * wide},${y(before.get(from.getTime() + k * step) ?? 0)}`);
       plot.append(svg("polyline", {class: "before", points: points.join(" ")}));
     }

@@ -202,7 +202,7 @@ static void fill_cameras(const struct sp_cluster *cluster, struct shared *to)
         for (int k = 0; k < to->node_count; k++)
             if (node[0] && strcmp(to->nodes[k].name, node) == 0) {
                 to->nodes[k].cameras++;
-                snprintf(out->http, sizeof out->http, "%s", to->nodes[k].http);
+                memcpy(out->http, to->nodes[k].http, sizeof out->http);
             }
     }
 }

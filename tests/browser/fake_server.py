@@ -96,7 +96,7 @@ class Box:
                 "camera_fps": 25.0 if going else 0.0, "inferred_fps": 8.3 if going else 0.0,
                 "latency_ms": {"p50": 38.1, "p95": 61.0}, "tracks": 3 if going else 0,
                 "reconnects": 0 if going else 7, "last_frame_age_ms": 21,
-                "ledger": {"received": 3 * n + 2, "inferred": n, "skipped": 2 * n - 5, "dropped": 4,
+                "ledger": {"received": 3 * n + 2, "inferred": n, "skipped": 2 * n - 5, "unneeded": 0, "dropped": 4,
                            "failed": 1, "in_flight": 2}}
 
     def stats(self):
