@@ -24,7 +24,7 @@ void sp_nearby_set(struct sp_nearby *nearby, const struct sp_box *boxes, int cou
     /* The C library's qsort allocates for larger arrays. */
     for (int gap = count / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
         for (int i = gap; i < count; i++) {
-            typeof(nearby->item[0]) item = nearby->item[i];
+            struct sp_nearby_item item = nearby->item[i];
             int at = i;
             for (; at >= gap && nearby->item[at - gap].x1_px > item.x1_px; at -= gap)
                 nearby->item[at] = nearby->item[at - gap];

@@ -11,7 +11,7 @@
 struct sp_nearby {
     int count;
     double width_max_px;
-    struct {
+    struct sp_nearby_item {
         double x1_px, x2_px, y1_px, y2_px;
         int index;
     } item[SP_DETECTIONS_MAX]; /* by x1_px */
