@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* One request that gets no answer may take this long. */
-enum { REQUEST_TIMEOUT_MS = 1000, SERVERS_MAX = 8 };
+enum { REQUEST_TIMEOUT_MS = 1000, CLOSE_TIMEOUT_MS = 2000, SERVERS_MAX = 8 };
 
 struct bucket {
     char name[96];
@@ -27,6 +27,7 @@ struct sp_kv {
     jsCtx *js;
     struct bucket buckets[SP_KV_BUCKETS];
     bool open;                        /* the buckets are */
+    atomic_bool closed;               /* the connection is, and calls no more */
     atomic_bool connected, reconnect; /* reconnect: the buckets have to be opened anew */
     uint64_t epoch_base;
 };
@@ -46,6 +47,14 @@ static void on_disconnected(natsConnection *connection, void *user)
     struct sp_kv *kv = user;
     (void)connection;
     atomic_store(&kv->connected, false);
+}
+
+/* The last call of the library's own thread for this connection. */
+static void on_closed(natsConnection *connection, void *user)
+{
+    struct sp_kv *kv = user;
+    (void)connection;
+    atomic_store(&kv->closed, true);
 }
 
 /* Without it the library prints to stderr. */
@@ -98,6 +107,8 @@ static natsStatus set_options(struct sp_kv *kv, natsOptions *options)
         s = natsOptions_SetErrorHandler(options, on_error, kv);
     if (s == NATS_OK)
         s = natsOptions_SetDisconnectedCB(options, on_disconnected, kv);
+    if (s == NATS_OK)
+        s = natsOptions_SetClosedCB(options, on_closed, kv);
     if (s == NATS_OK)
         s = natsOptions_SetReconnectedCB(options, on_connected, kv);
     if (s == NATS_OK)
@@ -152,8 +163,16 @@ void sp_kv_close(struct sp_kv *kv)
     if (!kv)
         return;
     close_buckets(kv);
+    if (!kv->connection) {
+        free(kv);
+        return;
+    }
+    natsConnection_Close(kv->connection);
+    for (int waited_ms = 0; waited_ms < CLOSE_TIMEOUT_MS && !atomic_load(&kv->closed); waited_ms++)
+        usleep(1000);
     natsConnection_Destroy(kv->connection);
-    free(kv);
+    if (atomic_load(&kv->closed)) /* else the library may still call with it */
+        free(kv);
 }
 
 bool sp_kv_is_connected(const struct sp_kv *kv)
