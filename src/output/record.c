@@ -114,6 +114,15 @@ static uint64_t take(struct bytes *from, int bytes)
     return value;
 }
 
+/* Differences of two times have to fit into 64 bits. */
+static int64_t take_time(struct bytes *from)
+{
+    static const int64_t MOST_US = INT64_MAX / 4;
+    int64_t time_us = (int64_t)take(from, 8);
+    from->failed |= time_us > MOST_US || time_us < -MOST_US;
+    return time_us;
+}
+
 static double take_float(struct bytes *from)
 {
     uint32_t bits = (uint32_t)take(from, 4);
@@ -148,7 +157,7 @@ static void read_frame(struct sp_record *r, struct bytes *from)
     };
     f->inferred = (int)(take(from, 1) & INFERRED);
     f->sequence = take(from, 8);
-    f->pts_us = (int64_t)take(from, 8);
+    f->pts_us = take_time(from);
     f->width = (int)take(from, 4);
     f->height = (int)take(from, 4);
     f->track_count = take(from, 2);
@@ -191,7 +200,7 @@ bool sp_record_read(struct sp_record *record, const uint8_t *data, size_t bytes)
     record->head.number = take(&from, 8);
     record->head.epoch = take(&from, 8);
     record->head.sequence = take(&from, 8);
-    record->wall_us = (int64_t)take(&from, 8);
+    record->wall_us = take_time(&from);
     record->camera = take_text(&from);
     if (from.failed || (type != SP_RECORD_FRAME && type != SP_RECORD_EVENT))
         return false;
