@@ -106,9 +106,9 @@ const char *sp_page_find(const struct sp_v1 *v1, const struct sp_task *task, con
 static void adopt_streams(struct sp_api *api, const struct sp_task *task,
                           const struct sp_ws_plan *plan)
 {
-    char nobody[sizeof plan->client];
-    sp_page_missing(plan->peer, nobody, sizeof nobody);
-    sp_server_hand_over_streams(api->server, task->id, nobody, plan->client, SP_STREAMS_FIRST);
+    char unclaimed[sizeof plan->client];
+    sp_page_missing(plan->peer, unclaimed, sizeof unclaimed);
+    sp_server_hand_over_streams(api->server, task->id, unclaimed, plan->client, SP_STREAMS_FIRST);
 }
 
 /* A free entry, or that of the page that connected first. */
