@@ -2,17 +2,27 @@
  * what is repeated. OUTPUTS=nats?url=nats://127.0.0.1:4222&topic=spoton/{site}/{kind}/{camera}
  *
  * '/' of the topic becomes '.', '.' and blanks become '_'. With stream=NAME, the stream is made if
- * it does not exist. A batch is published asynchronously and complete once all of it is
- * acknowledged. libnats does not reconnect; the program connects again. */
+ * it does not exist. A batch is published first and complete once all of it is acknowledged: each
+ * message names an inbox INBOX.BATCH.INDEX for its acknowledgement, and the output's thread reads
+ * the inboxes, so libnats calls nothing here from threads of its own, and closing the connection
+ * suffices. libnats does not reconnect; the program connects again. */
 #include "common.h"
 
+#include <jansson.h>
 #include <nats/nats.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { CHUNK = 512, ANSWER_MS = 10000, STEP_MS = 100, SUBJECT_BYTES = 512 };
+enum {
+    CHUNK = 512,
+    ANSWER_MS = 10000,
+    STEP_MS = 100,
+    PAUSE_US = 5000,
+    FEW = 128, /* messages of a batch that does not catch up */
+    SUBJECT_BYTES = 512,
+};
 
 struct spoton_output {
     struct spoton_output_setup setup;
@@ -21,54 +31,26 @@ struct spoton_output {
     bool tls;
     natsConnection *connection; /* NULL: not connected */
     jsCtx *context;
+    natsInbox *inbox;
+    natsSubscription *answers; /* of all inboxes INBOX.> */
 
-    pthread_mutex_t mutex; /* guards the next members: acknowledgements come on libnats' threads */
-    pthread_cond_t answered;
-    const struct spoton_output_message *messages; /* [count], in flight */
-    size_t count, pending, next;
-    int state[CHUNK]; /* 0: in flight, 1: acknowledged, -1: failed */
+    /* Of the messages in flight. */
+    unsigned long batch;
+    size_t count, pending;
+    int state[CHUNK]; /* 0: in flight, 1: acknowledged, -1: refused */
     char reason[192];
 };
 
-/* Answers mostly come in order. CHUNK: not in flight. With the mutex. */
-static size_t find(const struct spoton_output *o, const char *id)
-{
-    for (size_t i = 0; id && i < o->count; i++) {
-        size_t at = (o->next + i) % o->count;
-        if (strcmp(o->messages[at].id, id) == 0)
-            return at;
-    }
-    return CHUNK;
-}
-
-static void on_answer(jsCtx *context, natsMsg *message, jsPubAck *ack, jsPubAckErr *failure,
-                      void *user)
-{
-    struct spoton_output *o = user;
-    const char *text = NULL;
-    (void)context;
-    natsMsgHeader_Get(message, "Nats-Msg-Id", &text);
-    pthread_mutex_lock(&o->mutex);
-    size_t index = find(o, text);
-    if (index < o->count && o->state[index] == 0) {
-        o->state[index] = ack ? 1 : -1;
-        o->next = index + 1;
-        o->pending--;
-        if (!ack && failure)
-            snprintf(o->reason, sizeof o->reason, "%s",
-                     failure->ErrText ? failure->ErrText : natsStatus_GetText(failure->Err));
-        pthread_cond_signal(&o->answered);
-    }
-    pthread_mutex_unlock(&o->mutex);
-    natsMsg_Destroy(message);
-}
-
 static void disconnect(struct spoton_output *o)
 {
-    jsCtx_Destroy(o->context);
     if (o->connection)
         natsConnection_Close(o->connection);
+    natsSubscription_Destroy(o->answers);
+    natsInbox_Destroy(o->inbox);
+    jsCtx_Destroy(o->context);
     natsConnection_Destroy(o->connection);
+    o->answers = NULL;
+    o->inbox = NULL;
     o->context = NULL;
     o->connection = NULL;
 }
@@ -142,6 +124,16 @@ static int make_stream(struct spoton_output *o, char *error, size_t error_bytes)
     return s == NATS_OK ? 0 : fail_status(o, s, "stream", error, error_bytes);
 }
 
+static natsStatus listen(struct spoton_output *o)
+{
+    char subject[SUBJECT_BYTES];
+    natsStatus s = natsInbox_Create(&o->inbox);
+    if (s != NATS_OK)
+        return s;
+    snprintf(subject, sizeof subject, "%s.>", o->inbox);
+    return natsConnection_SubscribeSync(&o->answers, o->connection, subject);
+}
+
 static int ensure_connected(struct spoton_output *o, char *error, size_t error_bytes)
 {
     natsOptions *options = NULL;
@@ -161,98 +153,128 @@ static int ensure_connected(struct spoton_output *o, char *error, size_t error_b
     jsOptions js;
     jsOptions_Init(&js);
     js.Wait = 5000;
-    js.PublishAsync.AckHandler = on_answer;
-    js.PublishAsync.AckHandlerClosure = o;
     s = natsConnection_JetStream(&o->context, o->connection, &js);
+    if (s == NATS_OK)
+        s = listen(o);
     if (s != NATS_OK)
         return fail_status(o, s, "JetStream", error, error_bytes);
     return make_stream(o, error, error_bytes);
 }
 
-static natsStatus publish(struct spoton_output *o, const struct spoton_output_message *m)
+static natsStatus publish(struct spoton_output *o, const struct spoton_output_message *m,
+                          size_t index)
 {
-    char levels[SUBJECT_BYTES], subject[SUBJECT_BYTES];
+    char levels[SUBJECT_BYTES], subject[SUBJECT_BYTES], answer[SUBJECT_BYTES];
     natsMsg *message = NULL;
     output_translate(m->topic, ". \t*>", '_', levels, sizeof levels);
     output_translate(levels, "/", '.', subject, sizeof subject);
+    snprintf(answer, sizeof answer, "%s.%lu.%zu", o->inbox, o->batch, index);
     natsStatus s =
-        natsMsg_Create(&message, subject, NULL, (const char *)m->payload, (int)m->payload_bytes);
+        natsMsg_Create(&message, subject, answer, (const char *)m->payload, (int)m->payload_bytes);
     if (s == NATS_OK)
         s = natsMsgHeader_Set(message, "Content-Type", m->content_type);
-    jsPubOptions options;
-    jsPubOptions_Init(&options);
-    options.MsgId = m->id;
     if (s == NATS_OK)
-        s = js_PublishMsgAsync(o->context, &message, &options);
-    natsMsg_Destroy(message); /* NULL once libnats has it */
+        s = natsMsgHeader_Set(message, "Nats-Msg-Id", m->id);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(o->connection, message);
+    natsMsg_Destroy(message);
     return s;
 }
 
-/* False: no answer. */
+/* CHUNK: of an earlier batch. */
+static size_t index_of(const struct spoton_output *o, natsMsg *answer)
+{
+    unsigned long batch = 0;
+    size_t index = CHUNK, prefix = strlen(o->inbox);
+    const char *subject = natsMsg_GetSubject(answer);
+    if (strlen(subject) <= prefix || sscanf(subject + prefix, ".%lu.%zu", &batch, &index) != 2 ||
+        batch != o->batch || index >= o->count)
+        return CHUNK;
+    return index;
+}
+
+/* {"stream": "spoton", "seq": 812}, or {"error": {"code": 503, "description": "..."}}. */
+static bool is_acknowledgement(struct spoton_output *o, natsMsg *answer)
+{
+    const char *text = natsMsg_GetData(answer);
+    if (natsMsg_IsNoResponders(answer)) {
+        snprintf(o->reason, sizeof o->reason, "no stream has the subject");
+        return false;
+    }
+    json_t *root = text ? json_loadb(text, (size_t)natsMsg_GetDataLength(answer), 0, NULL) : NULL;
+    const json_t *failure = json_object_get(root, "error");
+    bool accepted = !failure && json_is_integer(json_object_get(root, "seq"));
+    if (!accepted) {
+        const char *why = json_string_value(json_object_get(failure, "description"));
+        snprintf(o->reason, sizeof o->reason, "%s", why ? why : "not an acknowledgement");
+    }
+    json_decref(root);
+    return accepted;
+}
+
+static void read_answer(struct spoton_output *o, natsMsg *answer)
+{
+    size_t index = index_of(o, answer);
+    if (index == CHUNK || o->state[index] != 0)
+        return;
+    o->state[index] = is_acknowledgement(o, answer) ? 1 : -1;
+    o->pending--;
+}
+
+/* False: no answer to some. */
 static bool wait_for_answers(struct spoton_output *o)
 {
     int64_t progress_ms = output_now_ms();
-    size_t last = CHUNK + 1;
-    pthread_mutex_lock(&o->mutex);
     while (o->pending > 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += STEP_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&o->answered, &o->mutex, &until);
-        if (o->pending != last)
+        natsMsg *answer = NULL;
+        natsStatus s = natsSubscription_NextMsg(&answer, o->answers, STEP_MS);
+        if (s == NATS_OK) {
+            read_answer(o, answer);
+            natsMsg_Destroy(answer);
             progress_ms = output_now_ms();
-        last = o->pending;
-        if (output_now_ms() - progress_ms > ANSWER_MS || output_is_stopping(&o->setup) ||
-            natsConnection_Status(o->connection) != NATS_CONN_STATUS_CONNECTED)
-            break;
+        } else if (s == NATS_NO_RESPONDERS) {
+            snprintf(o->reason, sizeof o->reason, "no stream has the subject");
+            return false;
+        } else if (s != NATS_TIMEOUT || output_now_ms() - progress_ms > ANSWER_MS ||
+                   output_is_stopping(&o->setup)) {
+            return false;
+        }
     }
-    bool all = o->pending == 0;
-    pthread_mutex_unlock(&o->mutex);
-    return all;
+    return true;
 }
 
 static int nats_deliver(struct spoton_output *o, const struct spoton_output_message *messages,
                         size_t count, struct spoton_output_outcome *outcome, char *error,
                         size_t error_bytes)
 {
+    static const struct timespec pause = {.tv_nsec = PAUSE_US * 1000};
     if (ensure_connected(o, error, error_bytes) < 0)
         return -1;
-    pthread_mutex_lock(&o->mutex);
-    o->messages = messages;
-    o->count = o->pending = count < CHUNK ? count : CHUNK;
-    o->next = 0;
+    o->batch++;
+    o->count = count < CHUNK ? count : CHUNK;
     memset(o->state, 0, sizeof o->state);
     o->reason[0] = '\0';
-    pthread_mutex_unlock(&o->mutex);
     natsStatus s = NATS_OK;
     size_t sent = 0;
     while (s == NATS_OK && sent < o->count) {
-        s = publish(o, &messages[sent]);
+        s = publish(o, &messages[sent], sent);
         sent += s == NATS_OK;
     }
-    pthread_mutex_lock(&o->mutex);
-    o->pending -= o->count - sent;
-    pthread_mutex_unlock(&o->mutex);
+    o->pending = sent;
+    if (sent < FEW)
+        nanosleep(&pause, NULL); /* so that several acknowledgements come at once */
     bool answered = wait_for_answers(o);
-    pthread_mutex_lock(&o->mutex);
     while (outcome->delivered < sent && o->state[outcome->delivered] == 1)
         outcome->delivered++;
-    bool complete = outcome->delivered == o->count;
-    char reason[sizeof o->reason];
-    memcpy(reason, o->reason, sizeof reason);
-    o->count = 0; /* late answers have no effect */
-    pthread_mutex_unlock(&o->mutex);
-    if (complete)
+    if (outcome->delivered == o->count)
         return 0;
     if (s != NATS_OK)
         return fail_status(o, s, "publish", error, error_bytes);
     output_fail(error, error_bytes, "%s:%d: %s; check the server and that a stream has the subject",
                 o->url.host, o->url.port,
-                reason[0]  ? reason
-                : answered ? "refused"
-                           : "no acknowledgement");
+                o->reason[0] ? o->reason
+                : answered   ? "refused"
+                             : "no acknowledgement");
     disconnect(o);
     return -1;
 }
@@ -296,23 +318,14 @@ static int nats_connect(struct spoton_output **out, const struct spoton_output_s
         free(o);
         return -1;
     }
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_mutex_init(&o->mutex, NULL);
-    pthread_cond_init(&o->answered, &clock);
-    pthread_condattr_destroy(&clock);
     *out = o;
     return 0;
 }
 
-/* Answers come until the connection is closed and its threads have ended. */
 static void nats_close_output(struct spoton_output *o)
 {
     disconnect(o);
-    nats_CloseAndWait(1000);
-    pthread_cond_destroy(&o->answered);
-    pthread_mutex_destroy(&o->mutex);
+    nats_ReleaseThreadMemory();
     free(o);
 }
 

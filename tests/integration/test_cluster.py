@@ -247,13 +247,19 @@ def test_wrong_settings_are_refused(program, tmp_path, env, expected):
 
 
 def test_a_password_of_nats_is_used_and_not_shown(program, tmp_path):
+    """Also by an output of the same process, whose connection is its own."""
     server = Nats(tmp_path, ("--user", "spoton", "--pass", "secret-word"))
     try:
         good = f"nats://spoton:secret-word@127.0.0.1:{server.port}"
-        with Node(program, tmp_path, "a", good, {"one": "sim://walk?fps=5"}) as a, \
+        plugin = program.parent / "outputs" / "spoton-output-nats.so"
+        output = {"OUTPUTS": f"nats?url={server.url}&stream=spoton&user=spoton&password_env=PASSWORD",
+                  "PASSWORD": "secret-word"} if plugin.exists() else {}
+        with Node(program, tmp_path, "a", good, {"one": "sim://walk?fps=5"}, output) as a, \
                 Node(program, tmp_path, "b", server.url) as b:
             a.until(lambda: [c["state"] for c in a.owners().values()] == ["live"])
             assert b.get("/api/v2/cluster")["connected"] is False
+            if output:
+                a.until(lambda: a.get("/api/v2/outputs")["outputs"][0]["sent"] > 3)
             assert "secret-word" not in a.log() + json.dumps(a.get("/api/v2/settings"))
     finally:
         server.stop()
