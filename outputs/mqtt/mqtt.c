@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum {
     KEEPALIVE_S = 15,
@@ -23,6 +24,8 @@ enum {
     ACKNOWLEDGE_MS = 10000, /* without progress */
     CLOSE_MS = 300,
     STEP_MS = 100,
+    PAUSE_US = 1000,
+    FEW = 128,    /* messages of a batch that does not catch up */
     CHUNK = 1024, /* messages in flight; below 65535, the number of ids */
     SECRET_BYTES = 512,
 };
@@ -67,7 +70,7 @@ static void on_publish(struct mosquitto *client, void *user, int id, int code,
     int index = id > 0 && id < 65536 ? o->index[id] - 1 : -1;
     if (index < 0 || index >= o->count || o->done[index])
         return;
-    o->index[id] = 0;
+    o->index[id] = 0; /* also so that none is left when all are acknowledged */
     o->done[index] = true;
     o->pending--;
     if (code < 0x80)
@@ -102,6 +105,7 @@ static void disconnect(struct spoton_output *o)
 {
     if (o->client)
         mosquitto_destroy(o->client);
+    memset(o->index, 0, sizeof o->index);
     o->client = NULL;
     o->accepted = false;
 }
@@ -217,10 +221,21 @@ static int ensure_connected(struct spoton_output *o, char *error, size_t error_b
         return fail_refused(o, error, error_bytes);
     if (result != MOSQ_ERR_SUCCESS)
         return fail_connection(o, result, error, error_bytes);
+    /* Otherwise libmosquitto formats a text for each packet. */
+    mosquitto_log_callback_set(o->client, NULL);
+    o->reason[0] = '\0';
     return greet(o, error, error_bytes);
 }
 
 /* ---- messages ---- */
+
+/* While corked, TCP collects what libmosquitto writes message by message. */
+static void cork(struct spoton_output *o, int on)
+{
+    int fd = mosquitto_socket(o->client);
+    if (fd >= 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
 
 static mosquitto_property *make_properties(const struct spoton_output_message *message)
 {
@@ -252,6 +267,7 @@ static bool is_unsendable(int result)
 static int publish_all(struct spoton_output *o, const struct spoton_output_message *messages)
 {
     int result = MOSQ_ERR_SUCCESS;
+    cork(o, 1);
     for (int i = 0; i < o->count && result == MOSQ_ERR_SUCCESS; i++) {
         result = publish(o, &messages[i], i);
         if (is_unsendable(result)) {
@@ -263,11 +279,13 @@ static int publish_all(struct spoton_output *o, const struct spoton_output_messa
             result = MOSQ_ERR_SUCCESS;
         }
     }
+    cork(o, 0);
     return result;
 }
 
 static int wait_for_all(struct spoton_output *o, char *error, size_t error_bytes)
 {
+    static const struct timespec pause = {.tv_nsec = PAUSE_US * 1000};
     int last = o->pending;
     int64_t progress_ms = output_now_ms();
     while (o->pending > 0) {
@@ -277,6 +295,8 @@ static int wait_for_all(struct spoton_output *o, char *error, size_t error_bytes
         int64_t now_ms = output_now_ms();
         if (o->pending != last)
             progress_ms = now_ms;
+        if (o->pending > 0 && o->pending != last && o->count < FEW)
+            nanosleep(&pause, NULL); /* so that several acknowledgements come at once */
         last = o->pending;
         if (now_ms - progress_ms > ACKNOWLEDGE_MS || output_is_stopping(&o->setup)) {
             disconnect(o);
@@ -296,7 +316,7 @@ static int mqtt_deliver(struct spoton_output *o, const struct spoton_output_mess
         return -1;
     o->count = o->pending = count < CHUNK ? (int)count : CHUNK;
     o->rejected = 0;
-    memset(o->done, 0, sizeof o->done);
+    memset(o->done, 0, (size_t)o->count * sizeof o->done[0]);
     int result = publish_all(o, messages);
     result = result == MOSQ_ERR_SUCCESS ? wait_for_all(o, error, error_bytes)
                                         : fail_connection(o, result, error, error_bytes);
@@ -304,7 +324,6 @@ static int mqtt_deliver(struct spoton_output *o, const struct spoton_output_mess
         outcome->delivered++;
     outcome->rejected = o->rejected < outcome->delivered ? o->rejected : outcome->delivered;
     o->count = 0;
-    memset(o->index, 0, sizeof o->index);
     if (result == 0 && outcome->rejected > 0)
         snprintf(error, error_bytes, "%zu messages refused: %s", outcome->rejected, o->reason);
     return result;

@@ -109,11 +109,25 @@ static size_t utf8_length(const unsigned char *s)
     return n;
 }
 
+/* Bytes from s on that are written as they are. */
+static size_t plain_length(const unsigned char *s)
+{
+    size_t n = 0;
+    while (s[n] >= 0x20 && s[n] < 0x7F && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
 static void append_quoted(struct sp_json *json, const char *value)
 {
     append(json, "\"", 1);
-    for (const unsigned char *s = (const unsigned char *)value; *s;) {
-        size_t n = utf8_length(s);
+    for (const unsigned char *s = (const unsigned char *)value;;) {
+        size_t n = plain_length(s);
+        append(json, (const char *)s, n);
+        s += n;
+        if (!*s)
+            break;
+        n = utf8_length(s);
         char escape[8];
         if (n == 0) {
             append(json, "\xEF\xBF\xBD", 3); /* U+FFFD */
@@ -152,11 +166,23 @@ void sp_json_string(struct sp_json *json, const char *value)
     append_quoted(json, value);
 }
 
+/* Writes the digits of `value` before `end`; returns the first one. */
+static char *put_digits(char *end, uint64_t value)
+{
+    do
+        *--end = (char)('0' + value % 10);
+    while (value /= 10);
+    return end;
+}
+
 void sp_json_int(struct sp_json *json, int64_t value)
 {
-    char digits[24];
+    char digits[24], *end = digits + sizeof digits;
+    char *first = put_digits(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    if (value < 0)
+        *--first = '-';
     before_value(json);
-    append(json, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)value));
+    append(json, first, (size_t)(end - first));
 }
 
 void sp_json_bool(struct sp_json *json, bool value)
@@ -171,12 +197,45 @@ void sp_json_null(struct sp_json *json)
     append(json, "null", 4);
 }
 
+/* What printf writes, without trailing zeros, where the product is exact enough to know it. False:
+ * it is not, as the value is large or next to the middle between two numbers. */
+static bool append_rounded(struct sp_json *json, double value, int decimals)
+{
+    static const double powers[] = {1, 10, 100, 1000}, MOST = 4294967296.0, UNSURE = 1e-5;
+    if (decimals < 0 || decimals >= (int)(sizeof powers / sizeof powers[0]))
+        return false;
+    double scaled = fabs(value) * powers[decimals];
+    if (!(scaled < MOST))
+        return false;
+    uint64_t whole = (uint64_t)scaled;
+    double rest = scaled - (double)whole;
+    if (fabs(rest - 0.5) < UNSURE)
+        return false;
+    whole += rest > 0.5;
+    char digits[24], *end = digits + sizeof digits, *first = end;
+    bool negative = value < 0 && whole > 0;
+    for (; decimals > 0 && whole % 10 == 0; decimals--)
+        whole /= 10;
+    for (int i = 0; i < decimals; i++, whole /= 10)
+        *--first = (char)('0' + whole % 10);
+    if (decimals > 0)
+        *--first = '.';
+    first = put_digits(first, whole);
+    if (negative)
+        *--first = '-';
+    before_value(json);
+    append(json, first, (size_t)(end - first));
+    return true;
+}
+
 void sp_json_number(struct sp_json *json, double value, int decimals)
 {
     if (!isfinite(value)) {
         sp_json_null(json);
         return;
     }
+    if (append_rounded(json, value, decimals))
+        return;
     char digits[352]; /* DBL_MAX has 309 digits before the point */
     int n = snprintf(digits, sizeof digits, "%.*f", decimals, value);
     if (n < 0 || (size_t)n >= sizeof digits) {

@@ -26,6 +26,10 @@ void sp_dialect_topic(const struct sp_dialect *d, const char *pattern, const cha
     size_t used = 0;
     while (*pattern && used + 1 < out_bytes) {
         size_t i = 0, length = 0;
+        if (*pattern != '{') {
+            out[used++] = *pattern++;
+            continue;
+        }
         for (; i < sizeof variables / sizeof variables[0]; i++) {
             length = strlen(variables[i]);
             if (strncmp(pattern, variables[i], length) == 0)

@@ -77,11 +77,10 @@ static void put_event(struct sp_json *json, const struct spoton_output_event *e)
 
 void sp_dialect_spoton_object(struct sp_dialect *d, const struct sp_record *r)
 {
-    char id[SP_EVENT_ID_BYTES];
+    char id[SP_RECORD_ID_BYTES];
     struct sp_json *json = &d->json;
     const char *kind = sp_dialect_kind(r);
-    snprintf(id, sizeof id, "%s/%llu/%llu", r->camera[0] ? r->camera : "server",
-             (unsigned long long)r->head.epoch, (unsigned long long)r->head.sequence);
+    sp_record_id(r, id);
     sp_json_begin_object(json);
     sp_json_member_int(json, "schema", SP_MESSAGE_SCHEMA);
     sp_json_member_string(json, "type",
@@ -110,11 +109,10 @@ static void render_spoton(struct sp_dialect *d, const struct sp_record *r, struc
 static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
                                struct sp_messages *out)
 {
-    char id[SP_EVENT_ID_BYTES], source[SP_EVENT_ID_BYTES * 2], type[96], time[SP_TIME_BYTES];
+    char id[SP_RECORD_ID_BYTES], source[SP_EVENT_ID_BYTES * 2], type[96], time[SP_TIME_BYTES];
     char topic[512];
     struct sp_json *json = &d->json;
-    snprintf(id, sizeof id, "%s/%llu/%llu", r->camera[0] ? r->camera : "server",
-             (unsigned long long)r->head.epoch, (unsigned long long)r->head.sequence);
+    sp_record_id(r, id);
     snprintf(source, sizeof source, "/%s%s%s", d->site, r->camera[0] ? "/" : "", r->camera);
     snprintf(type, sizeof type, "dev.spoton.%s.v1",
              r->type == SP_RECORD_FRAME ? "tracks" : r->event.kind);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES = 256, FIRST_MESSAGES = 64, FIRST_BYTES = 64 << 10 };
+/* OVERHEAD_BYTES: what is added to the parts, and their ends. */
+enum { OVERHEAD_BYTES = 64, FIRST_MESSAGES = 64, FIRST_BYTES = 64 << 10 };
 
 void sp_messages_clear(struct sp_messages *m)
 {
@@ -62,20 +63,30 @@ static const char *add_text(struct sp_messages *m, const char *text)
     return add_bytes(m, text, strlen(text));
 }
 
+/* The texts one after another; ended by NULL. */
+static const char *add_joined(struct sp_messages *m, const char *const *texts)
+{
+    size_t begin = m->used_bytes;
+    for (; *texts; texts++) {
+        size_t bytes = strlen(*texts);
+        memcpy(m->text + m->used_bytes, *texts, bytes);
+        m->used_bytes += bytes;
+    }
+    m->text[m->used_bytes++] = '\0';
+    return (const char *)(uintptr_t)(begin + 1); /* NOLINT(performance-no-int-to-ptr) */
+}
+
 void sp_messages_add(struct sp_messages *m, const struct sp_record *r,
                      const struct sp_message_draft *draft)
 {
-    char id[TEXT_BYTES], type[TEXT_BYTES], source[TEXT_BYTES], part[16] = "";
+    char id[SP_RECORD_ID_BYTES], part[16] = "";
     const char *content_type = draft->content_type ? draft->content_type : "application/json";
+    sp_record_id(r, id);
     if (draft->part > 0)
         snprintf(part, sizeof part, "/%d", draft->part);
-    int n = snprintf(id, sizeof id, "%s/%llu/%llu%s", r->camera[0] ? r->camera : "server",
-                     (unsigned long long)r->head.epoch, (unsigned long long)r->head.sequence, part);
-    n += snprintf(type, sizeof type, "dev.spoton.%s.v1", draft->type);
-    n +=
-        snprintf(source, sizeof source, "/%s%s%s", draft->site, r->camera[0] ? "/" : "", r->camera);
-    size_t bytes = (size_t)n + strlen(draft->topic) + strlen(draft->kind) + strlen(content_type) +
-                   strlen(r->camera) + draft->payload_bytes + 16;
+    size_t bytes = strlen(id) + strlen(part) + strlen(draft->topic) + strlen(draft->kind) +
+                   strlen(draft->type) + strlen(draft->site) + strlen(content_type) +
+                   2 * strlen(r->camera) + draft->payload_bytes + OVERHEAD_BYTES;
     if (!reserve(m, bytes)) {
         m->failed = true;
         return;
@@ -88,13 +99,14 @@ void sp_messages_add(struct sp_messages *m, const struct sp_record *r,
         .wall_us = r->wall_us,
         .retain = draft->retain,
     };
-    message->id = add_text(m, id);
+    message->id = add_joined(m, (const char *const[]){id, part, NULL});
     message->camera = add_text(m, r->camera);
     message->kind = add_text(m, draft->kind);
     message->topic = add_text(m, draft->topic);
     message->content_type = add_text(m, content_type);
-    message->type = add_text(m, type);
-    message->source = add_text(m, source);
+    message->type = add_joined(m, (const char *const[]){"dev.spoton.", draft->type, ".v1", NULL});
+    message->source = add_joined(
+        m, (const char *const[]){"/", draft->site, r->camera[0] ? "/" : "", r->camera, NULL});
     message->payload = add_bytes(m, draft->payload, draft->payload_bytes);
 }
 

@@ -23,7 +23,7 @@ enum {
     LOCK_TRIES = 30,
 };
 
-static const int64_t WRITE_US = 10000, RETRY_US = 1000000, SAVE_US = 1000000, LOCK_US = 100000;
+static const int64_t WRITE_US = 20000, RETRY_US = 1000000, SAVE_US = 1000000, LOCK_US = 100000;
 
 /* Room between the epochs of two starts, for those of cameras, should the clock have gone back. */
 static const uint64_t EPOCH_STEP = 1 << 20;

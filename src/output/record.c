@@ -211,3 +211,28 @@ bool sp_record_read(struct sp_record *record, const uint8_t *data, size_t bytes)
         read_event(record, &from);
     return !from.failed && from.at == from.end;
 }
+
+static char *put_decimal(char *at, uint64_t value)
+{
+    char digits[24], *first = digits + sizeof digits;
+    do
+        *--first = (char)('0' + value % 10);
+    while (value /= 10);
+    size_t bytes = (size_t)(digits + sizeof digits - first);
+    memcpy(at, first, bytes);
+    return at + bytes;
+}
+
+/* Without printf, as each message needs it. */
+void sp_record_id(const struct sp_record *r, char out[SP_RECORD_ID_BYTES])
+{
+    const char *camera = r->camera[0] ? r->camera : "server";
+    size_t bytes = strnlen(camera, SP_HUB_NAME_BYTES - 1);
+    memcpy(out, camera, bytes);
+    char *at = out + bytes;
+    *at++ = '/';
+    at = put_decimal(at, r->head.epoch);
+    *at++ = '/';
+    at = put_decimal(at, r->head.sequence);
+    *at = '\0';
+}

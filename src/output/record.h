@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-enum { SP_RECORD_BYTES_MAX = 96 << 10 };
+enum { SP_RECORD_BYTES_MAX = 96 << 10, SP_RECORD_ID_BYTES = SP_HUB_NAME_BYTES + 48 };
 
 enum sp_record_type { SP_RECORD_FRAME = 1, SP_RECORD_EVENT = 2 };
 
@@ -43,3 +43,6 @@ size_t sp_record_event(uint8_t *out, const struct sp_record_head *head,
 
 /* False: the bytes are not a record. The record is valid while the bytes are. */
 bool sp_record_read(struct sp_record *record, const uint8_t *data, size_t bytes);
+
+/* "<camera>/<epoch>/<sequence>"; the program's camera is "server". */
+void sp_record_id(const struct sp_record *record, char out[SP_RECORD_ID_BYTES]);

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void test_error_prefix_keeps_the_text(void **state)
@@ -226,6 +228,50 @@ static void test_json_is_well_formed(void **state)
     sp_json_release(&json);
 }
 
+/* What printf writes, without the zeros at the end. */
+static void check_number(struct sp_json *json, double value, int decimals)
+{
+    char expected[352];
+    int n = snprintf(expected, sizeof expected, "%.*f", decimals, value);
+    while (decimals > 0 && expected[n - 1] == '0')
+        expected[--n] = '\0';
+    if (expected[n - 1] == '.')
+        expected[--n] = '\0';
+    sp_json_clear(json);
+    sp_json_number(json, value, decimals);
+    assert_string_equal(json->text, strcmp(expected, "-0") == 0 ? "0" : expected);
+}
+
+static void test_json_numbers_are_those_of_printf(void **state)
+{
+    (void)state;
+    struct sp_json json = {0};
+    static const double some[] = {0,         0.125,   0.375,     1.005,        2.675,        0.995,
+                                  0.0049999, 99.9951, 1e6 + 0.5, 4294967.2951, 42949672.955, 1e12,
+                                  1e300};
+    unsigned seed = 7;
+    for (int decimals = 0; decimals <= 5; decimals++) {
+        for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+            check_number(&json, some[i], decimals);
+            check_number(&json, -some[i], decimals);
+        }
+        for (int i = 0; i < 20000; i++) {
+            double value = ((double)rand_r(&seed) / RAND_MAX - 0.5) * pow(10, i % 11);
+            check_number(&json, i % 2 ? value : (double)(float)value, decimals);
+            check_number(&json, floor(value) + 0.125 * (i % 8), decimals); /* in the middle */
+        }
+    }
+    static const int64_t whole[] = {0, 9, -10, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "%lld", (long long)whole[i]);
+        sp_json_clear(&json);
+        sp_json_int(&json, whole[i]);
+        assert_string_equal(json.text, expected);
+    }
+    sp_json_release(&json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_queue_refuses_when_full),
         cmocka_unit_test(test_histogram_percentiles_are_near),
         cmocka_unit_test(test_json_is_well_formed),
+        cmocka_unit_test(test_json_numbers_are_those_of_printf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
