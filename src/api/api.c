@@ -283,6 +283,7 @@ struct sp_site sp_api_site(struct sp_api *api)
         .tick = tick,
         .body_limit = body_limit,
         .news = sp_events_mail,
+        .feed = sp_events_feed,
     };
 }
 

@@ -4,8 +4,12 @@
 #include "api/reply.h"
 #include "publish/message.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+enum { CURSOR_BYTES = 48, WAIT_MOST_S = 60 };
 
 /* False: the reply is an error. */
 static bool read_number(struct sp_call *call, const char *key, uint64_t most, uint64_t *out)
@@ -71,28 +75,135 @@ void sp_events_mail(void *user)
     sp_json_release(&json);
 }
 
-void sp_events_list(struct sp_call *call)
+/* "START-SERIAL": a serial of this start of the server. */
+static void format_cursor(const struct sp_api *api, uint64_t serial, char out[CURSOR_BYTES])
 {
-    uint64_t since = 0, limit = SP_EVENT_LOG_MAX, oldest, newest;
-    if (!read_number(call, "since", 999999999999999999ULL, &since) ||
-        !read_number(call, "limit", SP_EVENT_LOG_MAX, &limit))
-        return;
+    snprintf(out, CURSOR_BYTES, "%lld-%llu", (long long)api->started_wall_us,
+             (unsigned long long)serial);
+}
+
+/* Serials begin again with each start, so one of another start is before all events. False: not a
+ * cursor. */
+static bool read_cursor(const struct sp_api *api, const char *text, uint64_t *serial)
+{
+    size_t start = strspn(text, "0123456789");
+    size_t end = text[start] == '-' ? strspn(text + start + 1, "0123456789") : 0;
+    if (start == 0 || start > 18 || end == 0 || end > 18 || text[start + 1 + end] != '\0')
+        return false;
+    bool same = strtoll(text, NULL, 10) == api->started_wall_us;
+    *serial = same ? strtoull(text + start + 1, NULL, 10) : 0;
+    return true;
+}
+
+static uint64_t newest_serial(const struct sp_api *api)
+{
+    uint64_t oldest, newest;
+    sp_event_log_read(api->events, 0, NULL, 0, &oldest, &newest);
+    return newest;
+}
+
+/* False: the reply is an error. */
+static bool read_since(struct sp_call *call, uint64_t *since)
+{
+    char text[CURSOR_BYTES];
+    if (!sp_request_query(call->request, "since", text, sizeof text))
+        return true;
+    if (read_cursor(call->api, text, since))
+        return true;
+    if (strcmp(text, "now") != 0)
+        return read_number(call, "since", 999999999999999999ULL, since);
+    *since = newest_serial(call->api);
+    return true;
+}
+
+/* At most `limit` events after `since`, which becomes the last one's serial. */
+static void put_list(struct sp_json *json, const struct sp_api *api, uint64_t *since,
+                     uint64_t limit)
+{
+    uint64_t oldest, newest;
+    char cursor[CURSOR_BYTES];
     struct sp_event *events = malloc(SP_EVENT_LOG_MAX * sizeof *events);
     if (!events) {
-        sp_call_refuse(call, 503, "out of memory");
+        json->failed = true;
         return;
     }
-    size_t count = sp_event_log_read(call->api->events, since, events, limit, &oldest, &newest);
-    sp_json_begin_object(call->json);
-    sp_json_key(call->json, "events");
-    sp_json_begin_array(call->json);
+    size_t count = sp_event_log_read(api->events, *since, events, limit, &oldest, &newest);
+    if (count > 0)
+        *since = events[count - 1].serial;
+    sp_json_begin_object(json);
+    sp_json_key(json, "events");
+    sp_json_begin_array(json);
     for (size_t i = 0; i < count; i++)
-        put_event(call->json, &events[i]);
-    sp_json_end_array(call->json);
-    sp_json_member_int(call->json, "oldest", (int64_t)oldest);
-    sp_json_member_int(call->json, "newest", (int64_t)newest);
-    sp_json_end_object(call->json);
+        put_event(json, &events[i]);
+    sp_json_end_array(json);
+    sp_json_member_int(json, "oldest", (int64_t)oldest);
+    sp_json_member_int(json, "newest", (int64_t)newest);
+    format_cursor(api, *since, cursor);
+    sp_json_member_string(json, "cursor", cursor);
+    sp_json_end_object(json);
     free(events);
+}
+
+/* In the format of server-sent events (HTML Living Standard, section 9.2). */
+static bool put_stream(struct sp_json *json, const struct sp_api *api, struct sp_feed *feed)
+{
+    uint64_t oldest, newest;
+    char cursor[CURSOR_BYTES];
+    size_t count = sp_event_log_read(api->events, feed->after, api->events_out, SP_EVENTS_MAIL,
+                                     &oldest, &newest);
+    for (size_t i = 0; i < count; i++) {
+        feed->after = api->events_out[i].serial;
+        format_cursor(api, feed->after, cursor);
+        sp_json_raw(json, "id: ");
+        sp_json_raw(json, cursor);
+        sp_json_raw(json, "\ndata: ");
+        json->need_comma = false;
+        put_event(json, &api->events_out[i]);
+        sp_json_raw(json, "\n\n");
+    }
+    return count > 0;
+}
+
+bool sp_events_feed(void *user, struct sp_feed *feed, bool last, struct sp_json *json)
+{
+    const struct sp_api *api = user;
+    if (feed->wait_us == 0)
+        return put_stream(json, api, feed);
+    if (!last && newest_serial(api) <= feed->after)
+        return false;
+    put_list(json, api, &feed->after, feed->limit);
+    return true;
+}
+
+/* Whether the client prefers server-sent events, as EventSource does. */
+static bool accepts_stream(const struct sp_request *request)
+{
+    static const char type[] = "text/event-stream";
+    return strncasecmp(request->accept, type, sizeof type - 1) == 0;
+}
+
+void sp_events_list(struct sp_call *call)
+{
+    const struct sp_request *request = call->request;
+    struct sp_feed feed = {.limit = SP_EVENT_LOG_MAX};
+    uint64_t wait_s = 0;
+    if (!read_since(call, &feed.after) ||
+        !read_number(call, "limit", SP_EVENT_LOG_MAX, &feed.limit) ||
+        !read_number(call, "wait", WAIT_MOST_S, &wait_s))
+        return;
+    bool stream = accepts_stream(request);
+    /* A client that continues sends the query of its first request again. */
+    if (stream && request->last_event_id[0] &&
+        !read_cursor(call->api, request->last_event_id, &feed.after))
+        feed.after = 0;
+    feed.wait_us = stream ? 0 : (int64_t)wait_s * 1000000;
+    bool waits = wait_s > 0 && request->method == SP_GET && newest_serial(call->api) <= feed.after;
+    if (stream || waits) {
+        call->reply->kind = SP_REPLY_FEED;
+        call->reply->feed = feed;
+    } else {
+        put_list(call->json, call->api, &feed.after, feed.limit);
+    }
 }
 
 static void put_delivery(struct sp_json *json, const struct sp_output_report *report)

@@ -10,3 +10,7 @@ void sp_events_outputs(struct sp_call *call);
  * the API. */
 void sp_events_mail(void *user);
 extern const char sp_events_tag[];
+
+/* On the server's thread: what follows a position, for a long poll or as server-sent events.
+ * `user`: the API. */
+bool sp_events_feed(void *user, struct sp_feed *feed, bool last, struct sp_json *json);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "publish/connection.h"
+#include "publish/feed.h"
 #include "publish/http_reply.h"
 #include "publish/mjpeg.h"
 #include "publish/ws.h"
@@ -54,6 +55,8 @@ static const struct {
     HEADER("cookie", request.cookie, "; "),
     HEADER("upgrade", upgrade, ", "),
     HEADER("expect", expect, ", "),
+    HEADER("accept", request.accept, ", "),
+    HEADER("last-event-id", request.last_event_id, NULL),
     HEADER("inference-header-content-length", request.inference_header, NULL),
     HEADER("sec-websocket-key", key, NULL),
     HEADER("sec-websocket-version", version, ", "),
@@ -324,6 +327,8 @@ static int answer(struct sp_connection *c, struct sp_request *request)
     }
     if (reply.kind == SP_REPLY_BODY)
         return sp_http_send(c, &reply, head_only);
+    if (reply.kind == SP_REPLY_FEED)
+        return sp_feed_begin(c, &reply, head_only);
     return sp_mjpeg_begin(c, &reply, head_only);
 }
 

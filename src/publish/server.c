@@ -1,4 +1,5 @@
 #include "publish/connection.h"
+#include "publish/feed.h"
 #include "publish/http_reply.h"
 #include "publish/http_request.h"
 #include "publish/mjpeg.h"
@@ -80,7 +81,7 @@ static void connection_close(struct sp_connection *c)
 static void choose_to_read(struct sp_connection *c)
 {
     bool busy = c->mode == SP_CONNECTION_IMAGE || c->mode == SP_CONNECTION_SENDING ||
-                c->mode == SP_CONNECTION_LATER;
+                c->mode == SP_CONNECTION_LATER || c->mode == SP_CONNECTION_WAIT;
     bool unsent = lws_partial_buffered(c->wsi);
     lws_rx_flow_control(c->wsi, !busy && !unsent && c->input_bytes == 0);
     /* The next pipelined request, after other connections had their turn. */
@@ -102,11 +103,13 @@ static int take_input(struct sp_connection *c)
         break;
     case SP_CONNECTION_STREAM: /* unbounded reply */
     case SP_CONNECTION_SILENCE:
+    case SP_CONNECTION_FEED:
     case SP_CONNECTION_CLOSING:
         c->input_bytes = 0;
         break;
     case SP_CONNECTION_IMAGE:
     case SP_CONNECTION_SENDING:
+    case SP_CONNECTION_WAIT:
     case SP_CONNECTION_LATER:
         break;
     }
@@ -142,6 +145,8 @@ static int on_writable(struct sp_connection *c)
         result = sp_http_sent(c);
     else if (c->mode == SP_CONNECTION_WS)
         result = sp_ws_writable(c);
+    else if (c->mode == SP_CONNECTION_FEED || c->mode == SP_CONNECTION_WAIT)
+        result = sp_feed_writable(c);
     else
         result = sp_mjpeg_writable(c);
     return result == 0 ? take_input(c) : result;
@@ -226,8 +231,9 @@ void sp_server_limit(struct sp_server *server, double share)
 static bool has_left(const struct sp_connection *c)
 {
     struct pollfd wait = {.fd = lws_get_socket_fd(c->wsi), .events = POLLRDHUP};
-    return (c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE) &&
-           poll(&wait, 1, 0) > 0;
+    bool unread = c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE ||
+                  c->mode == SP_CONNECTION_FEED || c->mode == SP_CONNECTION_WAIT;
+    return unread && poll(&wait, 1, 0) > 0;
 }
 
 /* 0, or -1: disconnect. */
@@ -255,6 +261,9 @@ static int check(struct sp_connection *c, int64_t now_us)
         return late ? -1 : 0;
     case SP_CONNECTION_WS:
         return sp_ws_check(c, now_us);
+    case SP_CONNECTION_FEED:
+    case SP_CONNECTION_WAIT:
+        return sp_feed_check(c, now_us);
     case SP_CONNECTION_IMAGE:
         gone = gone || late;
         break;
@@ -341,6 +350,16 @@ static void send_late_replies(struct sp_server *server)
     }
 }
 
+static void send_news(struct sp_server *server)
+{
+    const struct sp_site *site = &server->options.site;
+    if (!atomic_exchange(&server->news, false))
+        return;
+    if (site->news)
+        site->news(site->user);
+    sp_feed_wake(server);
+}
+
 static void *server_main(void *argument)
 {
     struct sp_server *server = argument;
@@ -364,8 +383,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         send_late_replies(server);
-        if (atomic_exchange(&server->news, false) && server->options.site.news)
-            server->options.site.news(server->options.site.user);
+        send_news(server);
         wake_viewers(server);
         return 0;
     case LWS_CALLBACK_RAW_ADOPT:

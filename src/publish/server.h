@@ -43,6 +43,8 @@ struct sp_request {
     bool secure;               /* received over TLS */
     char address[64];          /* of the client */
     char inference_header[24]; /* Inference-Header-Content-Length; empty: none */
+    char accept[2048];         /* Accept; empty: none */
+    char last_event_id[128];   /* Last-Event-ID; empty: none */
     uint64_t reply;            /* for sp_server_reply() */
 };
 
@@ -55,7 +57,14 @@ enum sp_reply_kind {
     SP_REPLY_IMAGE,   /* one JPEG: the newest frame of `stream` */
     SP_REPLY_STREAM,  /* MJPEG of `stream`, unbounded */
     SP_REPLY_SILENCE, /* MJPEG that never sends a frame */
+    SP_REPLY_FEED,    /* by site.feed, as `feed` says */
     SP_REPLY_LATER,   /* by sp_server_reply(): the site now owns the request's body (free) */
+};
+
+/* A reply made of what the site has after a position, whenever that is more than before. */
+struct sp_feed {
+    uint64_t after, limit; /* the site's: the position, and the most that one reply has */
+    int64_t wait_us;       /* above 0: one reply, within that time; 0: a stream without end */
 };
 
 struct sp_reply {
@@ -66,6 +75,7 @@ struct sp_reply {
     const void *fixed;   /* instead of `body`: outlives the server */
     size_t fixed_bytes;
     struct sp_stream_options stream;
+    struct sp_feed feed;
     char tag[64], client[160]; /* of a stream; set by the site for sp_server_end_streams */
     char headers[1024];        /* additional ones, each terminated by "\r\n" */
 };
@@ -108,6 +118,10 @@ struct sp_site {
     /* The largest body of a request, whose headers have arrived; NULL: SP_SERVER_BODY_BYTES. */
     size_t (*body_limit)(void *user, const struct sp_request *request);
     void (*news)(void *user); /* after sp_server_news; several calls of it may be one of these */
+    /* For SP_REPLY_FEED, at first and after sp_server_news: writes what follows feed->after and
+     * moves it. False: nothing to send. `last`: the time of the one reply is over, so that an empty
+     * one is written too. */
+    bool (*feed)(void *user, struct sp_feed *feed, bool last, struct sp_json *json);
 };
 
 struct sp_server_options {

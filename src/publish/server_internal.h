@@ -1,6 +1,6 @@
 /* Shared by the files of the network server: server.c (thread, events), server_listen.c (addresses,
- * TLS), http_request.c -> ws.c, mjpeg.c -> http_reply.c -> connection.c. All of it belongs to the
- * server's thread, except for the atomics.
+ * TLS), http_request.c -> ws.c, mjpeg.c, feed.c -> http_reply.c -> connection.c. All of it belongs
+ * to the server's thread, except for the atomics.
  *
  * libwebsockets provides the event loop, sockets and TLS, and handles connections as "raw". Its own
  * HTTP parser (4.1, lws_http_action) takes pipelined requests for the body of the first one, so
@@ -25,6 +25,8 @@ enum sp_connection_mode {
     SP_CONNECTION_IMAGE,   /* waiting for one frame */
     SP_CONNECTION_STREAM,  /* MJPEG */
     SP_CONNECTION_SILENCE,
+    SP_CONNECTION_FEED, /* server-sent events */
+    SP_CONNECTION_WAIT, /* waiting for news for one reply, or for its deadline */
     SP_CONNECTION_WS,
     SP_CONNECTION_CLOSING, /* all is sent; waiting for the client to close */
 };
@@ -53,7 +55,9 @@ struct sp_connection {
     char tag[64], client[160]; /* of a stream; set by the site */
     bool handed_over;          /* scratch of sp_server_hand_over_streams */
     int64_t opened_us;         /* of a stream; sp_clock_us() */
-    char headers[512];         /* of the reply of SP_CONNECTION_IMAGE */
+    char headers[512];         /* of the reply of SP_CONNECTION_IMAGE and SP_CONNECTION_WAIT */
+    struct sp_feed feed;       /* of SP_CONNECTION_FEED and SP_CONNECTION_WAIT */
+    int64_t fed_us;            /* when the former was last sent text; sp_clock_us() */
     struct sp_ws *ws;
 };
 

@@ -72,11 +72,15 @@ def test_a_drawn_line_counts(start, make_page):  # noqa: F811
     page.run("""const name = document.querySelector('#form [name=name]'); name.value = 'door';
       name.dispatchEvent(new Event('input', {bubbles: true}))""")
     saved(page)
+    page.run("""window.events = []; new EventSource('/api/v2/events').onmessage = (message) =>
+      window.events.push(JSON.parse(message.data))""")
     line, = get(url, "api/v2/cameras/gate/analytics")["lines"]
     assert line["name"] == "door" and near(line["points"], [[0.5, 0.04], [0.5, 0.96]])
     # The count rises on this page, and in the tile of the page Cameras.
     rises = "[...document.querySelectorAll('SELECTOR')].some((node) => /[1-9]\\d* (in|out)/.test(node.textContent))"
     page.wait(rises.replace("SELECTOR", "#list .count"), 40)
+    page.wait("window.events.some((event) => event.kind === 'line.crossed' && event.payload.line === 'door')")
+    page.wait("window.events.every((event, i) => event.serial === i + 1)")
     page.wait("[...document.querySelectorAll('#shapes .plate')].some((node) => /door: .*[1-9]/.test(node.textContent))")
     cards = make_page(1280, 900)
     cards.open(url)

@@ -1,12 +1,14 @@
 """Output plugins of `spoton serve`, and /api/v2/events: results and events reach a plugin, and one that blocks or
 fails delays neither the cameras nor another output."""
 
+import http.client
 import json
 import subprocess
+import threading
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, SLOWER
 from serving import Serving
 
 SOURCES = {"jsonl": ROOT / "examples" / "output" / "jsonl.c", "test": ROOT / "tests" / "tools" / "output_test.c"}
@@ -60,6 +62,64 @@ def test_a_plugin_receives_results_and_events(program, tmp_path, build):
     assert any(event["payload"].get("state") == "live" for event in of_b)
 
 
+def stream_of_events(server, path, count, last=None):
+    """`count` events of a stream of server-sent events, as (id, event)."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60 * SLOWER)
+    connection.request("GET", path, headers={"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})})
+    reply = connection.getresponse()
+    assert reply.status == 200 and reply.headers["Content-Type"] == "text/event-stream"
+    found = []
+    while len(found) < count:
+        fields = dict(line.split(": ", 1) for line in iter(lambda: reply.readline().decode().rstrip("\n"), "") if line[0] != ":")
+        if fields:  # else a comment
+            found.append((fields["id"], json.loads(fields["data"])))
+    connection.close()
+    return found
+
+
+def change_events(server):
+    """The camera is resumed and paused again, which makes an event each, and perhaps others between them."""
+    for what, state in (("resume", "live"), ("pause", "paused")):
+        newest = server.get("/api/v2/events")["newest"]
+        server.json("POST", f"/api/v2/cameras/a/{what}")
+        server.until(lambda: any(event["payload"].get("state") == state
+                                 for event in server.get(f"/api/v2/events?since={newest}")["events"]))
+
+
+def continue_by_stream(server):
+    """The paused camera has no events but those of this test."""
+    newest = server.get("/api/v2/events")["newest"]
+    events = stream_of_events(server, "/api/v2/events", newest)
+    assert [event["serial"] for _, event in events] == list(range(1, newest + 1))
+    assert [event for _, event in events] == server.get("/api/v2/events")["events"]
+    change_events(server)
+    # Last-Event-ID overrides the query of the first request; the id of another start is before all events.
+    more = stream_of_events(server, "/api/v2/events?since=0", 2, last=events[-1][0])
+    assert [event["serial"] for _, event in more] == [newest + 1, newest + 2]
+    assert stream_of_events(server, "/api/v2/events?since=now", 1, last="7-99")[0][1]["serial"] == 1
+
+
+def continue_by_waiting(server):
+    # Each reply has an event, as it waits for one; the replies together miss none.
+    first = server.get("/api/v2/events")
+    cursor, replies = first["cursor"], []
+
+    def poll():
+        while not replies or replies[-1]["events"][-1]["payload"].get("state") != "paused":
+            replies.append(server.get(f"/api/v2/events?since={replies[-1]['cursor'] if replies else cursor}&wait=60"))
+    thread = threading.Thread(target=poll)
+    thread.start()
+    change_events(server)
+    thread.join()
+    serials = [event["serial"] for reply in replies for event in reply["events"]]
+    assert serials == list(range(first["newest"] + 1, serials[-1] + 1))
+    # The time is over without an event.
+    empty = server.get("/api/v2/events?since=now&wait=1")
+    assert empty["events"] == [] and empty["cursor"] == replies[-1]["cursor"]
+    assert server.get("/api/v2/events?since=5-99")["events"][0]["serial"] == 1
+    assert server.get(f"/api/v2/events?since={empty['cursor']}")["events"] == []
+
+
 def test_events_continue_after_a_serial(program, tmp_path):
     with Serving(program, tmp_path, {"a": "sim://walk?fps=10"}, {"ENGINE": "fake"}) as server:
         server.until_live("a")
@@ -74,7 +134,9 @@ def test_events_continue_after_a_serial(program, tmp_path):
         assert [event["serial"] for event in last] == serials[-1:] and last[0]["payload"]["previous"] == "live"
         assert server.get(f"/api/v2/events?since={serials[-1]}")["events"] == []
         assert [e["serial"] for e in server.get("/api/v2/events?limit=1")["events"]] == [1]
-        for query in ("since=x", "since=-1", "limit=1025", "since="):
+        continue_by_stream(server)
+        continue_by_waiting(server)
+        for query in ("since=x", "since=-1", "limit=1025", "since=", "wait=61", "since=1-"):
             assert "not a whole number" in server.get(f"/api/v2/events?{query}", 400)["detail"]
 
 
