@@ -257,7 +257,10 @@ static enum sp_inference_reason ask_tracks(struct sp_policy *p)
         const struct sp_track_state *s = p->live[i];
         enum sp_inference_reason own = SP_REASON_NONE;
         if (s->lost)
-            own = s->confirmed && since_us >= LOST_US ? SP_REASON_LOST : own;
+            own = s->confirmed && since_us >= LOST_US &&
+                          any_marked(p, p->moved, &p->boxes[i], GROW_COVERED)
+                      ? SP_REASON_LOST
+                      : own;
         else if (!s->confirmed)
             own = SP_REASON_UNCONFIRMED;
         else if (since_us >= track_limit_us(p, i))

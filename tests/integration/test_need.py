@@ -102,6 +102,41 @@ def test_cameras_have_their_own_policy(spoton, clip, tmp_path):
     assert not any("reason" in line for line in Results(tmp_path / "out", "b").results_log)
 
 
+# What a camera sees, and how many inferences a second it may cost in an empty scene. 5.5: the bound of the back-off,
+# 0.2 s, and the audits.
+DISTURBED = {"calm": ("seed=0", 0.5), "flicker": ("flicker=0:99", 2), "infrared": ("infrared=4:4:20", 0.5),
+             "rain": ("rain=0:99", 5.5), "shake": ("shake=0:99", 5.5), "pan": ("pan=2:4:20", 3)}
+
+
+def test_disturbed_cameras(spoton, tmp_path):
+    """Rain, flicker, an infrared switch, a turning and a shaking camera: bounded cost, and visitors are seen in time."""
+    rate, frames = 15, 480
+    url = f"sim://visit?paced=0&people=1&width=320&height=192&fps={rate}&frames={frames}&tiles=1"
+    config, out = tmp_path / "spoton.yaml", tmp_path / "out"
+    config.write_text("cameras:\n" + "".join(
+        f"  - {{name: {name}-{policy}, url: '{url}&{fault}', inference: {policy}}}\n"
+        for name, (fault, _) in DISTURBED.items() for policy in ("every", "need")))
+    spoton("run", "--config", config, "--out", out, env={"YOLO_INPUT_SIZE": 320}, expect=0)
+    summary = {camera["name"]: camera for camera in read_summary(out)["cameras"]}
+    for name, (_, most) in DISTURBED.items():
+        every, need = (Results(out, f"{name}-{policy}").results_log for policy in ("every", "need"))
+        assert len(every) == len(need) == frames
+        # Both visitors, in time.
+        first = [every.index(line) for line, last in zip(every[1:], every) if line["tracks"] and not last["tracks"]]
+        assert len(first) == 2, name
+        for number in first:
+            assert any(line["tracks"] for line in need[number:number + round(0.3 * rate) + 1]), (name, number)
+        # Empty for a second, until the next visitor comes.
+        empty = [number for number in range(frames) if not any(line["tracks"] for line in every[max(0, number - rate):
+                                                                                              number + 1])]
+        assert len(empty) > 10 * rate
+        inferred = sum(need[number]["inferred"] for number in empty)
+        assert inferred <= most * len(empty) / rate + 3, (name, inferred, len(empty))
+        assert sum(line["inferred"] for line in need) < 0.4 * frames, name
+        assert summary[f"{name}-need"]["inference"]["audit"]["missed"] == 0, name
+    assert summary["infrared-need"]["inference"]["reasons"]["scene"] >= 2
+
+
 @pytest.mark.parametrize("env, text", [({"FRAME_SKIP": 2}, "FRAME_SKIP=1"), ({"TRACK_DT": "frames"}, "TRACK_DT=auto")])
 def test_what_excludes_it_is_refused(spoton, clip, tmp_path, env, text):
     done = spoton("run", "--camera", f"c={clip}", "--out", tmp_path / "out", env={"INFERENCE": "need", **env}, expect=1)

@@ -247,22 +247,35 @@ static void test_a_person_who_stands_still_costs_audits_only(void **state)
     close_play(&play);
 }
 
+/* While something moves where it may be: else it is still hidden, or has left the frame. */
 static void test_a_lost_track_is_searched_for_a_second(void **state)
 {
     (void)state;
     static struct play play;
-    struct person hidden = {.x = 100, .y = 100, .height = 120, .vx = 50, .until_s = 4.05};
-    open_play(&play, &(struct scene){.people = {hidden}, .count = 1, .rate = 20});
-    run_until(&play, 4.5);
-    play.inferred = 0;
-    run_until(&play, 5);
-    assert_in_range(play.inferred, 5, 8); /* every 0.1 s, and an audit */
-    run_until(&play, 5.5);
-    play.inferred = 0;
-    run_until(&play, 15.5);
-    assert_int_equal(play.inferred, 5); /* audits */
-    assert_true(report(&play).reasons[SP_REASON_LOST] >= 6);
-    close_play(&play);
+    for (int covered = 0; covered <= 1; covered++) {
+        struct scene scene = {.count = 1 + covered, .rate = 20};
+        scene.people[0] =
+            (struct person){.x = 100, .y = 100, .height = 120, .vx = 50, .until_s = 4.05};
+        /* What passes in front of it. */
+        scene.people[1] = (struct person){.x = 240,
+                                          .y = 90,
+                                          .height = 140,
+                                          .vx = 60,
+                                          .from_s = 4.05,
+                                          .unseen = true,
+                                          .grey = 130};
+        open_play(&play, &scene);
+        run_until(&play, 4.5);
+        play.inferred = 0;
+        run_until(&play, 5);
+        if (covered)
+            assert_in_range(play.inferred, 5, 8); /* every 0.1 s, and an audit */
+        else
+            assert_int_equal(report(&play).reasons[SP_REASON_LOST], 0);
+        run_until(&play, 9.5); /* it has passed and is out of the frame */
+        assert_int_equal(report(&play).reasons[SP_REASON_LOST] >= 6, covered);
+        close_play(&play);
+    }
 }
 
 /* Something moves for ever and is no person: bounded cost, and a person beside it is still seen. */

@@ -4,6 +4,8 @@
 #include "capture/source.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "unit.h"
@@ -60,6 +62,9 @@ static void test_refuses_what_it_does_not_know(void **state)
         {"sim://walk?stall=3:2:4:5", "'3:2:4:5'"},
         {"sim://walk?black=-1:2", "'-1:2'"},
         {"sim://walk?flap=0", "'0'"},
+        {"sim://walk?tiles=2", "'2'"},
+        {"sim://walk?rain=1", "'1'"},
+        {"sim://world?shake=1:2", "'world'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct sp_sim_plan plan;
@@ -175,6 +180,111 @@ static void test_images_show_their_fault(void **state)
     sp_source_close(source);
 }
 
+static void copy_luma(uint8_t *luma, const char *url, uint64_t number)
+{
+    struct sp_source *source = open_sim(url);
+    for (uint64_t i = 0;; i++) {
+        struct sp_frame *frame = next(source);
+        if (i == number)
+            memcpy(luma, frame->plane[0], 640 * 360);
+        sp_frame_unref(frame);
+        if (i == number)
+            break;
+    }
+    sp_source_close(source);
+}
+
+/* The share of the pixels in columns [from, to) that differ by more than `levels`. */
+static double differing(const uint8_t *a, const uint8_t *b, int from, int to, int levels)
+{
+    int count = 0;
+    for (int y = 0; y < 360; y++)
+        for (int x = from; x < to; x++)
+            count += abs(a[y * 640 + x] - b[y * 640 + x]) > levels;
+    return count / (360.0 * (to - from));
+}
+
+static void test_faults_that_change_pixels(void **state)
+{
+    (void)state;
+    static uint8_t a[640 * 360], b[640 * 360], c[640 * 360];
+    static const char floor[] = "sim://empty?paced=0&fps=3&tiles=1&";
+    char url[200];
+    copy_luma(a, floor, 3);
+    copy_luma(b, floor, 6);
+    assert_memory_equal(a, b, sizeof a);
+
+    snprintf(url, sizeof url, "%srain=1:2", floor);
+    copy_luma(b, url, 3);
+    copy_luma(c, url, 5);
+    double rain = differing(a, b, 0, 640, 5);
+    assert_true(rain > 0.005 && rain < 0.02);
+    assert_true(differing(b, c, 0, 640, 5) > 1.5 * rain); /* elsewhere in each frame */
+    for (size_t i = 0; i < sizeof b; i++)
+        assert_true(b[i] < 200); /* no person to the fake engine */
+
+    snprintf(url, sizeof url, "%sflicker=1:3", floor);
+    copy_luma(b, url, 3);
+    copy_luma(c, url, 6);
+    assert_true(differing(a, b, 0, 320, 14) == 1 && differing(a, b, 320, 640, 0) == 0);
+    assert_memory_equal(a, c, sizeof a);
+
+    snprintf(url, sizeof url, "%sinfrared=1:1", floor);
+    copy_luma(b, url, 3);
+    assert_true(differing(a, b, 0, 640, 5) > 0.6);
+    copy_luma(b, url, 6);
+    assert_memory_equal(a, b, sizeof a);
+
+    /* After a quarter of the time the view has moved by a quarter second's turn of 160 px/s. */
+    snprintf(url, sizeof url, "%span=1:4", floor);
+    copy_luma(b, url, 6);
+    for (int y = 0; y < 360; y++)
+        assert_memory_equal(&b[y * 640], &a[y * 640 + 160], 480);
+    copy_luma(b, url, 15);
+    assert_memory_equal(a, b, sizeof a);
+
+    snprintf(url, sizeof url, "%sshake=1:4", floor);
+    bool moved = false, found = false;
+    copy_luma(b, url, 6);
+    for (int dy = -4; dy <= 4 && !found; dy++)
+        for (int dx = -4; dx <= 4 && !found; dx++) {
+            found = true;
+            for (int y = 4; y < 356 && found; y++)
+                found = memcmp(&b[y * 640 + 4], &a[(y + dy) * 640 + 4 + dx], 632) == 0;
+            moved = found && (dx || dy);
+        }
+    assert_true(found && moved);
+}
+
+/* They cross the frame one after the other, and the camera's view moves them. */
+static void test_visitors(void **state)
+{
+    (void)state;
+    static uint8_t luma[640 * 360];
+    struct sp_sim_plan plan;
+    static const char url[] = "sim://visit?paced=0&fps=10&people=2&pan=14:4";
+    assert_int_equal(sp_sim_parse(&plan, url, NULL), SP_OK);
+    int last_px = -1000;
+    for (uint64_t number = 0; number < 130; number++) {
+        struct sp_sim_box first = sp_sim_person(&plan, 0, number, 640, 360);
+        struct sp_sim_box second = sp_sim_person(&plan, 1, number, 640, 360);
+        assert_int_equal(first.width_px > 0, number >= 30 && number < 110);
+        assert_int_equal(second.width_px, 0);
+        if (first.width_px > 0) {
+            assert_in_range(first.x_px - last_px, last_px < -500 ? 0 : 8,
+                            last_px < -500 ? 1000 : 10);
+            last_px = first.x_px;
+        }
+    }
+    assert_true(last_px > 620);
+    copy_luma(luma, url, 150);
+    struct sp_sim_box box = sp_sim_person(&plan, 1, 150, 640, 360);
+    int left_px = box.x_px - 160; /* turned for a second */
+    const uint8_t *row = &luma[box.y_px * 640];
+    assert_int_equal(row[left_px + box.width_px - 1], 235);
+    assert_true(row[left_px + box.width_px] < 100 && luma[0] < 100);
+}
+
 static void test_sparse_leaves_out(void **state)
 {
     (void)state;
@@ -256,6 +366,8 @@ int main(void)
         cmocka_unit_test(test_is_deterministic),
         cmocka_unit_test(test_people_stay_inside),
         cmocka_unit_test(test_images_show_their_fault),
+        cmocka_unit_test(test_faults_that_change_pixels),
+        cmocka_unit_test(test_visitors),
         cmocka_unit_test(test_sparse_leaves_out),
         cmocka_unit_test(test_paced_by_the_clock),
         cmocka_unit_test(test_waits_no_longer_than_asked),

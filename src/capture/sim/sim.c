@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 enum {
-    FLOOR_LUMA = 60,
-    PERSON_LUMA = 235,
     BLACK_LUMA = 16,
     GREY_CHROMA = 128,
     WAIT_STEP_US = 20000, /* the longest delay until an interruption is noticed */
@@ -247,25 +245,20 @@ static void draw_world(struct sim *s, uint8_t *luma, uint64_t number, int width,
         int y1 = (int)fmax(lround(observation->y1_px), 0),
             y2 = (int)fmin(lround(observation->y2_px), height);
         for (int y = y1; y < y2 && x2 > x1; y++)
-            memset(luma + (size_t)y * (size_t)width + x1, PERSON_LUMA, (size_t)(x2 - x1));
+            memset(luma + (size_t)y * (size_t)width + x1, SP_SIM_PERSON_LUMA, (size_t)(x2 - x1));
     }
 }
 
 static void draw(struct sim *s, uint8_t *luma, uint64_t number, bool black, int width, int height)
 {
-    const struct sp_sim_plan *plan = &s->plan;
-    /* The flicker distinguishes a working camera of a still scene from a frozen one. */
-    int floor_luma = black ? BLACK_LUMA : FLOOR_LUMA + (int)(number % 3);
-    memset(luma, floor_luma, (size_t)width * (size_t)height);
-    if (plan->pattern == SP_SIM_WORLD && !black)
-        draw_world(s, luma, number, width, height);
-    bool walkers = plan->pattern == SP_SIM_WALK || plan->pattern == SP_SIM_STILL;
-    for (int i = 0; i < plan->people && !black && walkers; i++) {
-        struct sp_sim_box box = sp_sim_person(plan, i, number, width, height);
-        for (int y = 0; y < box.height_px; y++)
-            memset(luma + (size_t)(box.y_px + y) * (size_t)width + box.x_px, PERSON_LUMA,
-                   (size_t)box.width_px);
+    if (black) {
+        memset(luma, BLACK_LUMA, (size_t)width * (size_t)height);
+        return;
     }
+    sp_sim_draw(&s->plan, number, width, height, luma);
+    if (s->plan.pattern == SP_SIM_WORLD)
+        draw_world(s, luma, number, width, height);
+    sp_sim_disturb(&s->plan, number, width, height, luma);
 }
 
 static double time_of(const struct sim *s, uint64_t number)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const patterns[] = {"walk", "still", "empty", "offline", "world"};
+static const char *const patterns[] = {"walk", "still", "empty", "offline", "world", "visit"};
 static const char *const faults[] = {
 #define X(id, name) name,
     SP_SIM_FAULTS(X)
@@ -71,6 +71,7 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         {"camera", "camera is a whole number from 0 to 5", 0, 5, true},
         {"roam", "roam is 0 or 1", 0, 1, true},
         {"gpu", "gpu is 0 or 1", 0, 1, true},
+        {"tiles", "tiles is 0 or 1", 0, 1, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         double value;
@@ -114,8 +115,11 @@ static int set_number(struct sp_sim_plan *plan, const char *key, const char *tex
         case 10:
             plan->roam = value != 0;
             break;
-        default:
+        case 11:
             plan->gpu = value != 0;
+            break;
+        default:
+            plan->tiles = value != 0;
             break;
         }
         return 1;
@@ -142,8 +146,8 @@ static int set_part(struct sp_sim_plan *plan, const char *url, char *part, struc
     if (set == 0)
         return refuse(err, url, part,
                       "keys are width, height, fps, people, seed, frames, paced, latency_ms, "
-                      "camera, roam, gpu, stall, "
-                      "burst, jump, resize, garbage, black, frozen and flap");
+                      "camera, roam, gpu, tiles, stall, burst, jump, resize, garbage, black, "
+                      "frozen, rain, flicker, infrared, pan, shake and flap");
     return SP_OK;
 }
 
@@ -166,7 +170,7 @@ int sp_sim_parse(struct sp_sim_plan *plan, const char *url, struct sp_error *err
     while (i < sizeof patterns / sizeof patterns[0] && strcmp(text, patterns[i]) != 0)
         i++;
     if (i == sizeof patterns / sizeof patterns[0])
-        return refuse(err, url, text, "patterns are walk, still, empty, offline and world");
+        return refuse(err, url, text, "patterns are walk, still, empty, visit, offline and world");
     plan->pattern = (enum sp_sim_pattern)i;
     char *rest = NULL;
     char *part = query ? strtok_r(query, "&", &rest) : NULL;
@@ -175,6 +179,9 @@ int sp_sim_parse(struct sp_sim_plan *plan, const char *url, struct sp_error *err
         if (result < 0)
             return result;
     }
+    if (plan->pattern == SP_SIM_WORLD &&
+        (plan->fault[SP_SIM_PAN].for_s > 0 || plan->fault[SP_SIM_SHAKE].for_s > 0))
+        return refuse(err, url, "world", "the cameras of a scene can neither pan nor shake");
     return SP_OK;
 }
 
@@ -192,36 +199,4 @@ bool sp_sim_is_on(const struct sp_sim_plan *plan, enum sp_sim_fault fault, doubl
     if (left_s)
         *left_s = times->for_s - since_s;
     return true;
-}
-
-/* An integer hash (one xorshift-multiply step), so that people differ. */
-static uint32_t scatter(uint32_t value)
-{
-    value ^= value >> 16;
-    value *= 0x7feb352dU;
-    value ^= value >> 15;
-    value *= 0x846ca68bU;
-    return value ^ value >> 16;
-}
-
-struct sp_sim_box sp_sim_person(const struct sp_sim_plan *plan, int index, uint64_t number,
-                                int width_px, int height_px)
-{
-    uint32_t dice = scatter(plan->seed * 64 + (uint32_t)index + 1);
-    int people = plan->people > 0 ? plan->people : 1;
-    /* Each walks in a band of its own, so that boxes do not overlap. */
-    int instances = people < 3 ? people : 3, columns = (people + instances - 1) / instances;
-    int band_px = height_px / instances, cell_px = width_px / columns;
-    struct sp_sim_box box = {.height_px = band_px * 3 / 5};
-    box.width_px = box.height_px / 2 < cell_px / 2 ? box.height_px / 2 : cell_px / 2;
-    box.y_px = index % instances * band_px + band_px / 5;
-    double seconds = plan->pattern == SP_SIM_WALK ? (double)number / plan->fps : 0;
-    /* Up to a tenth of the width per second, back and forth within its cell. */
-    int room_px = cell_px - box.width_px - cell_px / 8;
-    room_px = room_px > 1 ? room_px : 1;
-    double speed_px = width_px * (0.05 + 0.05 * (dice % 1000) / 1000.0);
-    double way_px = fmod(dice / 1000 % 1000 + seconds * speed_px, 2.0 * room_px);
-    double x_px = way_px < room_px ? way_px : 2.0 * room_px - way_px;
-    box.x_px = index / instances * cell_px + (int)x_px;
-    return box;
 }
