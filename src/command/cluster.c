@@ -2,6 +2,7 @@
 #include "cluster/cluster.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "command/cluster_demo.h"
 #include "command/command.h"
 #include "command/options.h"
 
@@ -14,11 +15,15 @@ static const int64_t ANSWER_US = 5000000;
 
 static const struct sp_command_usage usage = {
     .name = "cluster",
-    .synopsis = "status | drain NODE | undrain NODE",
-    .about = "status prints the nodes of the cluster and who runs which camera. drain moves all\n"
-             "cameras of a node to the others, for maintenance, until undrain. CLUSTER_URL and\n"
-             "CLUSTER_SITE select the cluster.\n",
-    .takes = SP_TAKES_INPUTS,
+    .synopsis = "status | drain NODE | undrain NODE | demo",
+    .about =
+        "status prints the nodes of the cluster and who runs which camera. drain moves all\n"
+        "cameras of a node to the others, for maintenance, until undrain. CLUSTER_URL and\n"
+        "CLUSTER_SITE select the cluster. demo starts a NATS server and three nodes with "
+        "simulated\n"
+        "cameras on this machine, kills one, shows what happens, and ends; with --seconds N not\n"
+        "before N seconds.\n",
+    .takes = SP_TAKES_INPUTS | SP_TAKES_SECONDS,
 };
 
 static bool wait_until_connected(struct sp_cluster *cluster, struct sp_cluster_status *status)
@@ -125,11 +130,14 @@ static const char *find_fault(const struct sp_options *options)
 {
     const char *word = options->input_count ? options->input[0] : "";
     bool drains = strcmp(word, "drain") == 0 || strcmp(word, "undrain") == 0;
-    if (!drains && strcmp(word, "status") != 0)
-        return "what to do is missing; use status, drain NODE or undrain NODE";
+    bool demo = strcmp(word, "demo") == 0;
+    if (!drains && !demo && strcmp(word, "status") != 0)
+        return "what to do is missing; use status, drain NODE, undrain NODE or demo";
     if (options->input_count != (drains ? 2 : 1))
-        return drains ? "use drain NODE or undrain NODE" : "status takes no further words";
-    if (!options->settings.cluster_url[0])
+        return drains ? "use drain NODE or undrain NODE" : "status and demo take no further words";
+    if (options->seconds > 0 && !demo)
+        return "--seconds: only for demo";
+    if (!options->settings.cluster_url[0] && !demo)
         return "CLUSTER_URL: not set; use nats://HOST:4222";
     return NULL;
 }
@@ -145,7 +153,8 @@ int sp_command_cluster_main(const struct sp_command_context *context)
         fprintf(stderr, "spoton cluster: %s\n", fault);
         exit_code = SP_EXIT_USAGE;
     } else {
-        exit_code = execute(options);
+        exit_code = strcmp(options->input[0], "demo") == 0 ? sp_cluster_demo(context, options)
+                                                           : execute(options);
     }
     free(options);
     return exit_code;

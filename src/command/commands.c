@@ -12,7 +12,7 @@ const struct sp_command sp_commands[] = {
     {"tune", "find the settings that serve the most cameras on this machine", sp_command_tune_main},
     {"export", "compile a model into a bundle; quantize it to INT8", sp_command_export_main},
     {"outputs", "check the outputs: connect to each and send a message", sp_command_outputs_main},
-    {"cluster", "show the nodes of a cluster; drain one", sp_command_cluster_main},
+    {"cluster", "show the nodes of a cluster; drain one; a demo", sp_command_cluster_main},
     {"doctor", "report what this machine has; check models and sources", sp_command_doctor_main},
 };
 

@@ -7,6 +7,7 @@ a move that came between.
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -286,3 +287,19 @@ def test_a_password_of_nats_is_used_and_not_shown(program, tmp_path):
             assert "secret-word" not in a.log() + json.dumps(a.get("/api/v2/settings"))
     finally:
         server.stop()
+
+
+def test_the_demo_shows_a_node_that_is_killed(program, tmp_path):
+    def demo(**more):
+        return subprocess.run([str(program), "cluster", "demo"], text=True, capture_output=True, timeout=600 * SLOWER,
+                              env=clean_environment(tmp_path, {"ENGINE": "fake", **more}))
+    run = demo()
+    assert run.returncode == 0 and run.stderr == "", run
+    before, after, again = re.split("killing node c|starting node c again", run.stdout)
+    orphans = set(re.findall(r"camera (\w+): its lease has expired", after))
+    assert orphans and all(re.search(rf"camera {name}: node [ab],", after) for name in orphans), run.stdout
+    assert "all 6 cameras are live" in before and "s after the kill" in after
+    assert re.search(r"camera \w+: node c,", again) and "node c has its share" in again
+    assert list(tmp_path.iterdir()) == []  # nothing is left
+    missing = demo(PATH=str(tmp_path))
+    assert missing.returncode == 1 and "nats-server: not found; install it" in missing.stderr, missing
