@@ -10,7 +10,7 @@ WORKDIR /src
 COPY . .
 RUN ./setup build package \
     && tools/build build -Dopenvino=enabled -Dtests=false \
-    && tools/deb build /packages
+    && SPOTON_DEB_OPTIONS=-Znone tools/deb build /packages
 
 FROM scratch AS packages
 COPY --from=build /packages /
@@ -24,8 +24,10 @@ RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/*/dri/*' '/usr/sh
     && groupadd --system --gid 999 spoton \
     && useradd --system --uid 999 --gid spoton --no-create-home --home-dir /data spoton
 COPY --from=packages / /tmp/packages/
+# What the package recommends are the libraries of the outputs and of PostgreSQL.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends /tmp/packages/spoton_*.deb \
+        $(dpkg-deb -f /tmp/packages/spoton_*.deb Recommends | sed 's/([^)]*)//g; s/,/ /g') \
     && rm -rf /tmp/packages /var/lib/apt/lists/* /var/cache/apt/* /var/cache/spoton /var/cache/ldconfig /var/log/* \
     && install -d -o spoton -g spoton -m 755 /config /data /data/cache
 COPY contrib/container/healthcheck /usr/local/bin/
@@ -55,7 +57,7 @@ CMD ["serve"]
 FROM build AS build-nvidia
 RUN ./setup build package cuda \
     && tools/build build -Dopenvino=enabled -Dcuda=enabled -Dtests=false \
-    && tools/deb build /packages \
+    && SPOTON_DEB_OPTIONS=-Znone tools/deb build /packages \
     && .venv/bin/python -m pip install --no-deps --require-hashes --only-binary=:all: --target /gpu -r tools/requirements-gpu.txt
 
 FROM spoton AS nvidia

@@ -16,6 +16,8 @@ import pytest
 from clean_root import bare_root
 from conftest import ROOT
 
+# Folders of compose.yaml that outlive the container: {"STORE": "/data/history", ...}
+KEPT = dict(re.findall(r"^    (\w+): \$\{\1:?-(/data/\w+)\}$", (ROOT / "compose.yaml").read_text(), re.M))
 TOKEN, PORT = "t" * 32, 38471
 BASE, IMAGE = "localhost/spoton-test-base", "localhost/spoton-test"
 
@@ -87,6 +89,11 @@ def contained(root, config, folder, *words, environment=()):
             str(folder), f"--chdir={config['WorkingDir']}", *settings, *words]
 
 
+def stored(folder, path):
+    """Whether a folder of the container's volume has a file with content."""
+    return any(file.is_file() and file.stat().st_size for file in (folder / path.lstrip("/")).rglob("*"))
+
+
 def test_live_boxes_within_a_minute(image, demo_clip, tmp_path):
     root, config = image
     for name in ("config", "data"):
@@ -96,7 +103,10 @@ def test_live_boxes_within_a_minute(image, demo_clip, tmp_path):
     refused = subprocess.run(contained(root, config, tmp_path, "spoton", "serve"), capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1 and "API_TOKEN" in refused.stderr, refused.stderr
 
-    environment = [f"API_TOKEN={TOKEN}", f"HTTP_PORT={PORT}"]
+    # A broker that is away: what it has not received stays in the outbox.
+    assert set(KEPT) == {"OUTBOX_DIR", "STORE"}
+    environment = [f"API_TOKEN={TOKEN}", f"HTTP_PORT={PORT}", "OUTPUTS=mqtt?url=mqtt://127.0.0.1:1",
+                   *[f"{name}={path}" for name, path in KEPT.items()]]
     began = time.monotonic()
     with open(tmp_path / "log", "w") as log:
         server = subprocess.Popen(contained(root, config, tmp_path, "spoton", "serve", environment=environment), stdout=log,
@@ -116,10 +126,16 @@ def test_live_boxes_within_a_minute(image, demo_clip, tmp_path):
         health = subprocess.run(contained(root, config, tmp_path, "healthcheck", environment=environment), capture_output=True,
                                 text=True, timeout=60)
         assert health.returncode == 0, health.stdout + health.stderr
+        while not all(stored(tmp_path, path) for path in KEPT.values()) and time.monotonic() < limit:
+            time.sleep(0.2)
+        assert all(stored(tmp_path, path) for path in KEPT.values()), (tmp_path / "log").read_text()
     finally:
         server.kill()  # of unshare, which then kills the server
         server.wait()
     assert list((tmp_path / "data/cache").rglob("*")), "the compiled model is not cached in the volume"
+    verified = subprocess.run(contained(root, config, tmp_path, "spoton", "store", "verify", KEPT["STORE"]), capture_output=True,
+                              text=True, timeout=60)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     gone = subprocess.run(contained(root, config, tmp_path, "healthcheck", environment=environment), capture_output=True,
                           text=True, timeout=60)
     assert gone.returncode != 0
