@@ -10,7 +10,18 @@ import socket
 import subprocess
 import time
 
+import websockets.sync.client
+
 from conftest import SANITIZER_REPORT, SLOWER, clean_environment
+
+
+# The limit of a wait for a message, in seconds: it only ends hangs.
+LIMIT_S = 60 * SLOWER
+
+
+def connect(url, **options):
+    """A WebSocket client that a busy machine's slow server does not lose."""
+    return websockets.sync.client.connect(url, **{"open_timeout": LIMIT_S, "ping_interval": None, **options})
 
 
 # The server exits within 1.2 s of a signal, whatever it waits for; a busy machine takes longer. Every

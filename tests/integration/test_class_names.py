@@ -6,10 +6,9 @@ write it."""
 import json
 
 import pytest
-from websockets.sync.client import connect
 
 from checks import Results, read_summary
-from serving import Serving
+from serving import LIMIT_S, Serving, connect
 from test_server import python_reader
 
 HARD_HAT = "..{0: 'hard hat'}.."
@@ -87,14 +86,14 @@ def test_names_over_the_network(program, tmp_path):
         s.until(lambda: s.request("GET", "/api/v2/cameras/c1/tracks")[0] == 200 and tracks())
         with connect(s.ws_url("/api/v2/ws?format=json")) as client:
             for _ in range(100):
-                message = json.loads(client.recv(timeout=20))
+                message = json.loads(client.recv(LIMIT_S))
                 if message["tracks"]:
                     break
         assert {track[6] for track in message["tracks"]} == {"hard hat"}
         read = python_reader()
         with connect(s.ws_url("/api/v2/ws?format=binary")) as client:
             for _ in range(100):
-                message = read(client.recv(timeout=20))
+                message = read(client.recv(LIMIT_S))
                 if message["tracks"]:
                     break
         assert {track["class"] for track in message["tracks"]} == {0}

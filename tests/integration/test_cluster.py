@@ -15,10 +15,9 @@ import subprocess
 import time
 
 import pytest
-from websockets.sync.client import connect
 
 from conftest import SLOWER, clean_environment
-from serving import Serving
+from serving import Serving, connect
 
 pytestmark = pytest.mark.skipif(not shutil.which("nats-server"), reason="no nats-server: run ./setup test")
 LEASE_MS = 2500

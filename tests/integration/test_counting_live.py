@@ -7,10 +7,9 @@ import signal
 import sys
 
 import pytest
-from websockets.sync.client import connect
 
 from conftest import ROOT
-from serving import Serving
+from serving import LIMIT_S, Serving, connect
 
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
 import world_calibration
@@ -47,7 +46,7 @@ def test_counts_events_metrics_and_outputs_agree(program, tmp_path, build):  # n
         with connect(server.ws_url("/api/v2/ws?events=1&cameras=none"), max_size=None) as socket:
             server.until(lambda: min(crossings(server.get("/api/v2/counts"))) > 0 and
                          events_of(server, "zone.loitering"), 30)
-            heard = [json.loads(socket.recv(timeout=60)) for _ in range(5)]
+            heard = [json.loads(socket.recv(LIMIT_S)) for _ in range(5)]
         assert {message["type"] for message in heard} == {"event"}
         known = {event["serial"]: event for event in server.get("/api/v2/events")["events"]}
         for message in heard:

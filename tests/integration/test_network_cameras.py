@@ -6,13 +6,12 @@ import json
 import time
 
 import pytest
-from websockets.sync.client import connect
 
 from checks import read_summary
 from conftest import SLOWER
 from odd_camera import OddCamera
 from odd_rtsp import OddRtsp
-from serving import Serving
+from serving import Serving, connect
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ import time
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from conftest import ROOT, SLOWER, clean_environment
-from serving import STOP_LIMIT_S, Serving, read_parts, read_until, upgrade_request
+from serving import LIMIT_S, STOP_LIMIT_S, Serving, connect, read_parts, read_until, upgrade_request
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
 SIM = "sim://walk?fps=10"
@@ -135,14 +134,14 @@ def test_json_messages(serve):
     s = serve()
     s.until_live("c1", "c2")
     with connect(s.ws_url("/api/v2/ws?cameras=c2")) as ws:
-        messages = [json.loads(ws.recv(10)) for _ in range(5)]
+        messages = [json.loads(ws.recv(LIMIT_S)) for _ in range(5)]
     assert {m["camera"] for m in messages} == {"c2"}
     assert [m["sequence"] for m in messages] == sorted({m["sequence"] for m in messages})
     for message in messages:
         assert (message["schema"], message["type"]) == (1, "tracks")
         assert len(message["tracks"]) == 3 and message["tracks"][0][6] == "person"
     with connect(s.ws_url("/api/v2/ws")) as ws:
-        assert {json.loads(ws.recv(10))["camera"] for _ in range(6)} == {"c1", "c2"}
+        assert {json.loads(ws.recv(LIMIT_S))["camera"] for _ in range(6)} == {"c1", "c2"}
 
 
 def test_binary_messages_say_the_same(serve):
@@ -153,9 +152,9 @@ def test_binary_messages_say_the_same(serve):
             connect(s.ws_url("/api/v2/ws?format=binary")) as binary:
         texts, binaries = {}, {}
         for _ in range(10):
-            data = text.recv(10)
+            data = text.recv(LIMIT_S)
             texts[json.loads(data)["sequence"]] = data
-            data = binary.recv(10)
+            data = binary.recv(LIMIT_S)
             binaries[read(data)["sequence"]] = data
     both = sorted(set(texts) & set(binaries))
     assert len(both) > 3
@@ -175,7 +174,7 @@ def test_binary_messages_with_images_read_by_all_readers(serve, tmp_path, url, w
     s = serve({"c1": url})
     s.until_live("c1")
     with connect(s.ws_url("/api/v2/ws?format=binary&jpeg=1&width=320"), max_size=None) as ws:
-        data = [ws.recv(10) for _ in range(3)][-1]
+        data = [ws.recv(LIMIT_S) for _ in range(3)][-1]
     assert bool(data[4] & 16) == whole and data[4] & 2
     message = python_reader()(data)
     assert message["jpeg"][:3] == b"\xff\xd8\xff" and message["jpeg"][-2:] == b"\xff\xd9"
@@ -229,10 +228,10 @@ def test_slow_clients_delay_no_other_client(serve):
         sleeper.connect(("127.0.0.1", s.port))
         sleeper.sendall(request)
         sleepers.append(sleeper)
-    with connect(s.ws_url("/api/v2/ws"), ping_timeout=20 * SLOWER) as ws:
-        begin = json.loads(ws.recv(10))["sequence"]
-        count = sum(1 for _ in range(200) if ws.recv(10))
-        end = json.loads(ws.recv(10))["sequence"]
+    with connect(s.ws_url("/api/v2/ws")) as ws:
+        begin = json.loads(ws.recv(LIMIT_S))["sequence"]
+        count = sum(1 for _ in range(200) if ws.recv(LIMIT_S))
+        end = json.loads(ws.recv(LIMIT_S))["sequence"]
     # At most half of the frames were skipped; a busy machine skips more, but a client that waits for the
     # others' 10 s would miss all of these.
     assert count == 200 and end - begin < 2000 * SLOWER
@@ -399,7 +398,7 @@ def test_token_and_login(serve):
     session = {"Cookie": "a=b; " + cookie.partition(";")[0]}
     assert s.request("GET", "/api/v2/cameras", headers=session)[0] == 200
     with connect(s.ws_url("/api/v2/ws"), additional_headers=right) as ws:
-        ws.recv(10)
+        ws.recv(LIMIT_S)
     assert "sesame" not in s.log()
 
 
@@ -498,7 +497,7 @@ def test_websocket_messages_have_a_limit(serve):
         ws.send("x" * 200000)
         with pytest.raises(ConnectionClosed):
             for _ in range(500):
-                ws.recv(10)
+                ws.recv(LIMIT_S)
     s.get("/api/v2/cameras")
 
 

@@ -7,11 +7,10 @@ import threading
 import time
 
 import pytest
-from websockets.sync.client import connect
 
 from clips import rectangles
 from conftest import SLOWER
-from serving import STOP_LIMIT_S, Serving, read_parts, upgrade_request
+from serving import STOP_LIMIT_S, Serving, connect, read_parts, upgrade_request
 
 TASKS = "/api/v1/detection-processing-tasks"
 

@@ -7,10 +7,9 @@ import time
 
 import onnx
 import pytest
-from websockets.sync.client import connect
 
 from conftest import ROOT, SLOWER
-from serving import Serving
+from serving import Serving, connect
 
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
 from world_calibration import calibration  # noqa: E402

@@ -16,10 +16,9 @@ import time
 
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from conftest import SLOWER, cpu_seconds
-from serving import Serving, upgrade_request
+from serving import Serving, connect, upgrade_request
 
 # Under the sanitizers only what holds connections; requests and frames alone are tried there by
 # tests/fuzz/fuzz_server.c.

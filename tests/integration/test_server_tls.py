@@ -8,10 +8,9 @@ import subprocess
 import warnings
 
 import pytest
-from websockets.sync.client import connect
 
 from conftest import SLOWER
-from serving import Serving
+from serving import Serving, connect
 
 
 @pytest.fixture(scope="module")

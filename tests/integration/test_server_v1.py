@@ -10,10 +10,9 @@ import numpy
 import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 import clips
-from serving import Serving, read_parts
+from serving import LIMIT_S, Serving, connect, read_parts
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
 TASKS = "/api/v1/detection-processing-tasks"
@@ -94,7 +93,7 @@ def test_the_front_ends_calls_in_order(server):
     with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=7"),
                  origin=ORIGIN["Origin"]) as ws:
         ws.send(json.dumps({"type": "subscribe_tracking"}))
-        messages = [json.loads(ws.recv(10)) for _ in range(12)]
+        messages = [json.loads(ws.recv(LIMIT_S)) for _ in range(12)]
         assert server.get(f"{TASKS}/{task}/status")["status"] == "PROCESSING"
     assert {m["camera_id"] for m in messages} == {"c01", "c02"}
     for camera in ("c01", "c02"):
@@ -189,14 +188,14 @@ def test_a_second_page_joins_and_sees_every_field(server):
         with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as first:
             for ws in (first, second):
                 ws.send(json.dumps({"type": "subscribe_tracking"}))
-                message = json.loads(ws.recv(10))
+                message = json.loads(ws.recv(LIMIT_S))
                 assert fits(message, UPDATE), message
                 assert message["task_id"] == task and len(message["camera_data"]["tracks"]) == 3
                 assert all(len(t["bbox_xyxy"]) == 4 for t in message["camera_data"]["tracks"])
                 assert [d["detection_id"] for d in message["detection_data"]["detections"]] == \
                     [f"track_{t['track_id']:03}" for t in message["camera_data"]["tracks"]]
         # The first page's end is not the second's.
-        assert all(fits(json.loads(second.recv(10)), UPDATE) for _ in range(5))
+        assert all(fits(json.loads(second.recv(LIMIT_S)), UPDATE) for _ in range(5))
     control = f"/api/v1/controls/{task}"
     for method, path in (("GET", "/status"), ("POST", "/pause"), ("POST", "/resume")):
         found = server.json(method, control + path)
@@ -263,7 +262,7 @@ def read_to_the_end(viewer):
 def until_closed(ws):
     with pytest.raises(ConnectionClosed) as closed:
         while True:
-            ws.recv(10)
+            ws.recv(LIMIT_S)
     return closed.value.rcvd
 
 
@@ -277,7 +276,7 @@ def test_a_task_that_ends_closes_its_streams_and_sockets(server, how):
     with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as tracking, \
             connect(server.ws_url(f"/ws/focus/{task}?tab_id=1")) as focus, \
             connect(server.ws_url(f"/ws/tracking/{other}")) as neighbour:
-        tracking.recv(10)
+        tracking.recv(LIMIT_S)
         if how == "cleanup":
             server.json("DELETE", f"{TASKS}/environment/campus/cleanup")
         else:
@@ -287,7 +286,7 @@ def test_a_task_that_ends_closes_its_streams_and_sockets(server, how):
             assert (closed.code, closed.reason) == (1000, "Task ended")
         read_to_the_end(viewers[0])
         assert b"\xff\xd8" not in read_to_the_end(viewers[1])
-        assert neighbour.recv(10)
+        assert neighbour.recv(LIMIT_S)
     others.recv(1)
     others.close()
     status, _, data = server.request("GET", f"/api/v1/stream/{task}/c01")
@@ -311,13 +310,13 @@ def test_a_second_page_of_one_browser_takes_over(server):
         assert browser_of(stranger) != browser_of(first)
         with connect(url + "one", additional_headers=cookie) as same_page:
             assert "Set-Cookie" not in same_page.response.headers
-            assert first.recv(10) and same_page.recv(10)
+            assert first.recv(LIMIT_S) and same_page.recv(LIMIT_S)
             with connect(server.ws_url(f"/ws/tracking/{other}?tab_id=two"),
                          additional_headers=cookie) as second:
                 for ws in (first, same_page):
                     closed = until_closed(ws)
                     assert (closed.code, closed.reason) == (1000, "New tab connected")
-                assert second.recv(10) and stranger.recv(10)
+                assert second.recv(LIMIT_S) and stranger.recv(LIMIT_S)
         # Another cookie than the server's own is no browser that it knows.
         with connect(url + "x", additional_headers={"Cookie": "spoton_browser=abc"}) as foreign:
             assert len(browser_of(foreign)) == len("spoton_browser=") + 32
@@ -337,7 +336,7 @@ def test_a_page_may_open_its_streams_before_its_socket(server):
             read_to_the_end(earlier)
             early.settimeout(10)
             for _ in range(3):
-                assert second.recv(10) and early.recv(1 << 16)
+                assert second.recv(LIMIT_S) and early.recv(1 << 16)
     early.close()
 
 
@@ -348,7 +347,7 @@ def test_streams_that_came_before_every_page_end_with_theirs(server):
     early = stream_of(server, task, "c01")
     read_parts(early, 1)
     with connect(url + "one") as first:
-        assert first.recv(10)
+        assert first.recv(LIMIT_S)
         with connect(url + "two", additional_headers={"Cookie": browser_of(first)}):
             assert until_closed(first).code == 1000
             assert read_to_the_end(early).count(b"\xff\xd8") < 100
@@ -541,7 +540,7 @@ def test_pages_of_allowed_origins(program, tmp_path, spoton):
         task = server.json("POST", TASKS + "/start", {"environment_id": "campus"}, 202,
                            headers=other)["task_id"]
         with connect(server.ws_url(f"/ws/tracking/{task}"), origin=other["Origin"]) as ws:
-            assert ws.recv(10)
+            assert ws.recv(LIMIT_S)
         status, headers, _ = server.request("GET", TASKS, headers=third)
         assert status == 200 and "Access-Control-Allow-Origin" not in headers
         assert headers["Vary"] == "Origin"
@@ -570,9 +569,9 @@ def test_focus_shows_one_person(server):
     task = start(server)["task_id"]
     with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as tracking, \
             connect(server.ws_url(f"/ws/focus/{task}?tab_id=1")) as focus:
-        message = json.loads(tracking.recv(10))
+        message = json.loads(tracking.recv(LIMIT_S))
         while message["camera_id"] != "c01" or len(message["camera_data"]["tracks"]) < 3:
-            message = json.loads(tracking.recv(10))
+            message = json.loads(tracking.recv(LIMIT_S))
         assert len(message["camera_data"]["tracks"]) == 3
         track = message["camera_data"]["tracks"][1]["track_id"]
         details = {"camera_id": "c01", "current_camera": "c01", "track_id": track,
@@ -580,15 +579,15 @@ def test_focus_shows_one_person(server):
                    "bbox": {"x1": 1, "y1": 2, "x2": 3, "y2": 4}, "confidence": 0.9}
         focus.send(json.dumps({"type": "set_focus", "person_id": f"track_{track:03}",
                                "person_details": details}))
-        told = json.loads(focus.recv(10))
+        told = json.loads(focus.recv(LIMIT_S))
         # The page takes any text for a global id: what is none, is null.
         assert told == {"type": "focus_update", "payload": {
             "focused_person_id": None, "is_active": True, "person_details": details}}
         with connect(server.ws_url(f"/ws/focus/{task}?tab_id=2")) as late:
-            assert json.loads(late.recv(10)) == told
+            assert json.loads(late.recv(LIMIT_S)) == told
         shown = {}
         while len(shown) < 2:
-            message = json.loads(tracking.recv(10))
+            message = json.loads(tracking.recv(LIMIT_S))
             if len(message["camera_data"]["tracks"]) < 2:
                 shown[message["camera_id"]] = message
         assert [(t["track_id"], t["is_focused"]) for t in shown["c01"]["camera_data"]["tracks"]] == \
@@ -597,10 +596,10 @@ def test_focus_shows_one_person(server):
         assert shown["c02"]["camera_data"]["tracks"] == []
         assert shown["c02"]["detection_data"]["detections"] == []
         focus.send(json.dumps({"type": "clear_focus"}))
-        assert json.loads(focus.recv(10))["payload"] == {
+        assert json.loads(focus.recv(LIMIT_S))["payload"] == {
             "focused_person_id": None, "is_active": False, "person_details": None}
         while len(message["camera_data"]["tracks"]) < 3:
-            message = json.loads(tracking.recv(10))
+            message = json.loads(tracking.recv(LIMIT_S))
         assert not any(t["is_focused"] for t in message["camera_data"]["tracks"])
 
 
@@ -611,19 +610,19 @@ def test_focus_is_told_to_all(server):
         time.sleep(0.1)
         one.send(json.dumps({"type": "set_focus", "person_id": "P3",
                              "person_details": {"camera_id": "c01"}}))
-        told = json.loads(other.recv(10))
+        told = json.loads(other.recv(LIMIT_S))
         assert told == {"type": "focus_update", "payload": {
             "focused_person_id": "P3", "is_active": True,
             "person_details": {"camera_id": "c01"}}}
         other.send(json.dumps({"type": "clear_focus"}))
-        assert json.loads(one.recv(10))["payload"]["is_active"] is True
-        assert json.loads(one.recv(10))["payload"]["is_active"] is False
+        assert json.loads(one.recv(LIMIT_S))["payload"]["is_active"] is True
+        assert json.loads(one.recv(LIMIT_S))["payload"]["is_active"] is False
         for nonsense in ('{"type": "set_focus"}', '{"type": "set_focus", "person_id": 3}', "[", "5",
                          '{"type": "set_focus", "person_id": "P03", "person_details": 4}'):
             one.send(nonsense)
         one.send(json.dumps({"type": "set_focus", "person_id": "P4"}))
-        assert json.loads(other.recv(10))["payload"]["focused_person_id"] is None  # the clearing
-        assert json.loads(other.recv(10))["payload"] == {
+        assert json.loads(other.recv(LIMIT_S))["payload"]["focused_person_id"] is None  # the clearing
+        assert json.loads(other.recv(LIMIT_S))["payload"] == {
             "focused_person_id": "P4", "is_active": True, "person_details": None}
 
 
@@ -633,7 +632,7 @@ def test_a_camera_that_comes_back_counts_on(server):
     url = server.get("/api/v2/cameras/c01")["url"]
     with connect(server.ws_url(f"/ws/tracking/{task}")) as ws:
         def index_of_c01():
-            while (message := json.loads(ws.recv(20)))["camera_id"] != "c01":
+            while (message := json.loads(ws.recv(LIMIT_S)))["camera_id"] != "c01":
                 pass
             return message["global_frame_index"]
         server.until(lambda: index_of_c01() > 5)
@@ -699,9 +698,9 @@ def test_a_page_opened_on_a_paused_task_shows_it(videos):
     jpeg = read_parts(viewer, 1)[0]
     viewer.close()
     with connect(server.ws_url(f"/ws/tracking/{task}")) as ws:
-        message = json.loads(ws.recv(10))
+        message = json.loads(ws.recv(LIMIT_S))
         while message["camera_id"] != "c01":
-            message = json.loads(ws.recv(10))
+            message = json.loads(ws.recv(LIMIT_S))
         with pytest.raises(TimeoutError):
             while json.loads(ws.recv(0.5))["camera_id"] != "c01":
                 pass
@@ -726,7 +725,7 @@ def test_frames_of_another_shape_are_padded_to_16_9(program, tmp_path, size, par
         image = Image.open(io.BytesIO(read_parts(viewer, 1)[0])).convert("L")
         viewer.close()
         with connect(server.ws_url(f"/ws/tracking/{task}")) as ws:
-            tracks = json.loads(ws.recv(10))["camera_data"]["tracks"]
+            tracks = json.loads(ws.recv(LIMIT_S))["camera_data"]["tracks"]
         # The server's own interface gives the camera's shape.
         own = Image.open(io.BytesIO(server.request("GET", "/api/v2/cameras/c01/frame.jpg")[2]))
         assert own.size == size
