@@ -16,6 +16,14 @@ struct sp_track {
     int detection; /* 1 + index of the matched detection in this frame; 0: predicted */
 };
 
+/* A box of a track from before it had an id: a tracker may wait for evidence first. */
+struct sp_track_earlier {
+    struct sp_track track;
+    uint64_t sequence; /* of its frame */
+};
+
+enum { SP_TRACK_EARLIER_MAX = 1024 }; /* of one update */
+
 /* How well a tracker knows an object after its last update: what a scheduling policy needs to tell
  * when the object has to be detected again. */
 struct sp_track_state {

@@ -143,6 +143,8 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
         .detection_count = result->inferred ? result->detection_count : 0,
         .tracks = result->tracks,
         .track_count = result->track_count,
+        .earlier = result->earlier,
+        .earlier_count = result->earlier_count,
         .image = o->options.video ? &o->tools[result->worker].canvas : NULL,
     };
     struct sp_stage_clock begin = sp_stage_begin();
@@ -180,7 +182,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     pthread_mutex_lock(&c->mutex);
     for (size_t i = 0; i < result->track_count; i++)
         count_id(c, result->tracks[i].id);
-    c->report.rows += result->track_count;
+    c->report.rows += result->track_count + result->earlier_count;
     pthread_mutex_unlock(&c->mutex);
     note_size(o, result);
     if (o->options.video || o->options.jpeg)

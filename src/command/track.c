@@ -20,8 +20,10 @@ struct task {
     struct sp_timestep step;
     int every; /* FRAME_SKIP */
     bool warned;
+    bool between;      /* frames between updates have rows */
     uint64_t sequence; /* of the update */
     struct sp_track tracks[SP_TRACKS_MAX];
+    struct sp_track_earlier earlier[SP_TRACK_EARLIER_MAX];
 };
 
 struct output {
@@ -59,10 +61,14 @@ static void update(struct task *task, uint64_t sequence, const struct sp_track_i
     }
     double dt_frames = sp_timestep_next(&task->step, sequence, frame ? frame->pts_us : 0);
     task->sequence = sequence;
+    sp_tracker_set_sequence(task->tracker, sequence);
     int64_t start_us = sp_clock_us();
     size_t tracks = sp_tracker_update(task->tracker, detections, count, dt_frames, task->tracks);
     task->run->update_us += sp_clock_us() - start_us;
     task->run->updates++;
+    size_t earlier = sp_tracker_earlier(task->tracker, task->between, task->earlier);
+    for (size_t i = 0; i < earlier; i++)
+        task->run->take(task->run->user, task->earlier[i].sequence, &task->earlier[i].track, 1);
     task->run->take(task->run->user, sequence, task->tracks, tracks);
 }
 
@@ -91,6 +97,7 @@ static void track_mot(struct task *task)
     const struct sp_track_input *input = task->input;
     uint64_t skip = (uint64_t)task->every;
     bool only_with_rows = task->step.timestamps && skip == 1;
+    task->between = task->between && !only_with_rows;
     uint64_t end = input->frame_count ? input->frames[input->frame_count - 1].sequence + 1 : 0;
     size_t next = 0;
     for (uint64_t sequence = 0; sequence < end; sequence++) {
@@ -116,6 +123,7 @@ static int prepare(struct task *task, struct sp_tracker_params *params, struct s
 
     int skip = s->frame_skip > 1 ? s->frame_skip : 1;
     task->every = skip;
+    task->between = s->output_frames != SP_OUTPUT_FRAMES_INFERRED;
     if (task->input->inferred_every > skip)
         skip = task->input->inferred_every;
     task->step = (struct sp_timestep){

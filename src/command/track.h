@@ -1,8 +1,10 @@
 /* `spoton track DETS -o OUT.txt`: the tracker alone, without inference.
  *
  * Data flow: a file of detections (command/track_input.h) -> tracker -> MOT Challenge rows
- * "frame,id,left,top,width,height,confidence,-1,-1,-1", frames from 1. OUT is written beside its
- * name (OUT.part) and renamed, so that it only ever holds a complete result.
+ * "frame,id,left,top,width,height,confidence,-1,-1,-1", frames from 1 and rising, except for the
+ * rows of a track from before it had an id, which are before those of the frame in which it has
+ * one. OUT is written beside its name (OUT.part) and renamed, so that it only ever holds a complete
+ * result.
  *
  * Which frames are fed, and with what steps, depends on TRACK_DT, FRAME_SKIP and
  * OUTPUT_FRAMES:
@@ -28,7 +30,8 @@ struct sp_track_run {
     const struct sp_settings *settings;
     const struct sp_track_input *input;
     double frame_rate; /* of MOT rows; 0: unknown */
-    /* The tracks of a frame, by rising sequence. */
+    /* The tracks of a frame, by rising sequence; before them, one by one, the boxes of its new
+     * tracks from earlier frames. */
     void (*take)(void *user, uint64_t sequence, const struct sp_track *tracks, size_t count);
     void *user;
     /* NULL, or as in track/explain.h, before take(); SP_ERR_INVALID where the tracker cannot. */

@@ -73,6 +73,14 @@ static void collect(void *user, uint64_t sequence, const struct sp_track *tracks
     }
 }
 
+static int compare_rows(const void *left, const void *right)
+{
+    const struct sp_mot_row *a = left, *b = right;
+    if (a->frame != b->frame)
+        return a->frame < b->frame ? -1 : 1;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
 /* Ground truth of other frames is neither found nor missed. */
 static int keep_tracked_frames(struct sp_mot_rows *ground_truth, const struct collected *c,
                                const char *path, struct sp_error *err)
@@ -124,6 +132,8 @@ static int compare_sequence(struct comparison *comparison, const struct sp_seque
         code = sp_track_run(&run, err);
     if (code == SP_OK && c.failed)
         code = sp_fail(err, SP_ERR_NO_MEMORY, "tracks: out of memory");
+    if (c.rows.count > 0)
+        qsort(c.rows.rows, c.rows.count, sizeof *c.rows.rows, compare_rows);
     if (code == SP_OK)
         code = sp_mot_drop_distractors(&ground_truth, &c.rows, &removed, err);
     if (code == SP_OK)

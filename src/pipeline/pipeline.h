@@ -41,6 +41,8 @@ struct sp_result {
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
+    const struct sp_track_earlier *earlier; /* boxes of new tracks in earlier frames; offline */
+    size_t earlier_count;
     const struct sp_world_position *positions; /* [track_count]; NULL offline */
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera; the sink adds its own */
 };

@@ -12,7 +12,9 @@ struct sp_tracking_worker {
     int index;
     pthread_t thread;
     struct sp_queue *tasks;
-    struct sp_track_state states[SP_TRACKS_MAX]; /* of the frame being finished */
+    /* Of the frame being finished. */
+    struct sp_track_state states[SP_TRACKS_MAX];
+    struct sp_track_earlier earlier[SP_TRACK_EARLIER_MAX];
 };
 
 struct sp_pipeline {

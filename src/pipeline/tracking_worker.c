@@ -79,6 +79,7 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
             dt = INFINITY; /* drops all tracks; their ids are not reused */
         camera->tracking.forget = false;
         sp_tracker_set_frame_rate(camera->tracking.tracker, camera->tracking.step.frame_rate);
+        sp_tracker_set_sequence(camera->tracking.tracker, frame->sequence);
         give_frame(camera, frame);
         count = sp_tracker_update(camera->tracking.tracker, task->detections, task->detection_count,
                                   dt, tracks);
@@ -93,6 +94,18 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
         sp_log_tagged(SP_LOG_DEBUG, "SPEED_DEBUG", "_process_tracking | TrackerUpdate=%.1fms",
                       (double)*spent_us / 1000.0);
     return count;
+}
+
+/* Live outputs cannot add to earlier frames. */
+static void find_earlier(struct sp_tracking_worker *worker, const struct sp_camera *camera,
+                         struct sp_result *result)
+{
+    const struct sp_pipeline *p = worker->pipeline;
+    if (p->options.live || !result->inferred)
+        return;
+    bool between = p->settings->output_frames != SP_OUTPUT_FRAMES_INFERRED;
+    result->earlier = worker->earlier;
+    result->earlier_count = sp_tracker_earlier(camera->tracking.tracker, between, worker->earlier);
 }
 
 /* World positions and global ids of the tracks. */
@@ -181,6 +194,7 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
         .track_count = track(camera, task, inferred, tracks, &track_us),
         .stages = camera->stages,
     };
+    find_earlier(worker, camera, &result);
     if (camera->policy)
         note_policy(worker, camera, task, inferred);
     if (inferred)

@@ -88,19 +88,24 @@ void sp_files_abandon(struct sp_files *files)
 
 /* MOT Challenge results: frame, id, left, top, width, height, confidence, and three world
  * coordinates, unknown here (-1). */
+static int write_row(struct sp_files *files, uint64_t sequence, const struct sp_track *track,
+                     struct sp_error *err)
+{
+    char row[ROW_BYTES];
+    int n = snprintf(row, sizeof row, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
+                     (unsigned long long)sequence + 1, track->id, track->x1_px, track->y1_px,
+                     track->x2_px - track->x1_px, track->y2_px - track->y1_px, track->confidence);
+    return sp_atomic_file_write(files->mot, row, (size_t)n, err);
+}
+
 static int write_rows(struct sp_files *files, const struct sp_files_frame *frame,
                       struct sp_error *err)
 {
     int rc = SP_OK;
-    for (size_t i = 0; !rc && i < frame->track_count; i++) {
-        const struct sp_track *track = &frame->tracks[i];
-        char row[ROW_BYTES];
-        int n =
-            snprintf(row, sizeof row, "%llu,%u,%.3f,%.3f,%.3f,%.3f,%.4f,-1,-1,-1\n",
-                     (unsigned long long)frame->sequence + 1, track->id, track->x1_px, track->y1_px,
-                     track->x2_px - track->x1_px, track->y2_px - track->y1_px, track->confidence);
-        rc = sp_atomic_file_write(files->mot, row, (size_t)n, err);
-    }
+    for (size_t i = 0; !rc && i < frame->earlier_count; i++)
+        rc = write_row(files, frame->earlier[i].sequence, &frame->earlier[i].track, err);
+    for (size_t i = 0; !rc && i < frame->track_count; i++)
+        rc = write_row(files, frame->sequence, &frame->tracks[i], err);
     return rc;
 }
 
@@ -135,6 +140,40 @@ static void write_classes(struct sp_files *files, const struct sp_files_frame *f
     }
     if (any)
         sp_json_end_object(&files->line);
+}
+
+/* The rest of an array. */
+static void write_track(struct sp_json *json, const struct sp_track *t)
+{
+    sp_json_int(json, t->id);
+    sp_json_number(json, t->x1_px, 3);
+    sp_json_number(json, t->y1_px, 3);
+    sp_json_number(json, t->x2_px, 3);
+    sp_json_number(json, t->y2_px, 3);
+    sp_json_number(json, t->confidence, 4);
+    sp_json_int(json, t->class_id);
+    sp_json_end_array(json);
+}
+
+static void write_tracks(struct sp_json *json, const struct sp_files_frame *frame)
+{
+    sp_json_key(json, "tracks");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < frame->track_count; i++) {
+        sp_json_begin_array(json);
+        write_track(json, &frame->tracks[i]);
+    }
+    sp_json_end_array(json);
+    if (frame->earlier_count == 0)
+        return;
+    sp_json_key(json, "earlier");
+    sp_json_begin_array(json);
+    for (size_t i = 0; i < frame->earlier_count; i++) {
+        sp_json_begin_array(json);
+        sp_json_int(json, (int64_t)frame->earlier[i].sequence);
+        write_track(json, &frame->earlier[i].track);
+    }
+    sp_json_end_array(json);
 }
 
 /* Detections are written in full precision, so that `spoton track` reproduces the tracks from the
@@ -177,21 +216,7 @@ static int write_line(struct sp_files *files, const struct sp_files_frame *frame
         sp_json_end_array(json);
     }
     sp_json_end_array(json);
-    sp_json_key(json, "tracks");
-    sp_json_begin_array(json);
-    for (size_t i = 0; i < frame->track_count; i++) {
-        const struct sp_track *t = &frame->tracks[i];
-        sp_json_begin_array(json);
-        sp_json_int(json, t->id);
-        sp_json_number(json, t->x1_px, 3);
-        sp_json_number(json, t->y1_px, 3);
-        sp_json_number(json, t->x2_px, 3);
-        sp_json_number(json, t->y2_px, 3);
-        sp_json_number(json, t->confidence, 4);
-        sp_json_int(json, t->class_id);
-        sp_json_end_array(json);
-    }
-    sp_json_end_array(json);
+    write_tracks(json, frame);
     write_classes(files, frame);
     sp_json_end_object(json);
     sp_json_raw(json, "\n");

@@ -1,6 +1,7 @@
 /* The files of one camera: MOT Challenge rows, a results log, an annotated video.
  *
- * Data flow: sp_files_frame for each frame, in order, from one thread. Files are written as
+ * Data flow: sp_files_frame for each frame, in order, from one thread. The rows of a new track in
+ * earlier frames are before those of the frame in which it has its id. Files are written as
  * "NAME.txt.part" and renamed by sp_files_finish, so that NAME.txt is always complete and valid. A
  * failed write (disk full) marks this camera's files failed and is reported once; complete frames
  * written before are kept. The video is written as fragments of one frame, so that it too can end
@@ -35,6 +36,8 @@ struct sp_files_frame {
     size_t detection_count;
     const struct sp_track *tracks;
     size_t track_count;
+    const struct sp_track_earlier *earlier; /* boxes of its new tracks in earlier frames */
+    size_t earlier_count;
     const struct sp_canvas *image; /* annotated; required with video */
 };
 

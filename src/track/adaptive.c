@@ -27,7 +27,7 @@ void sp_adaptive_params_default(struct sp_adaptive_params *own,
         .low = params->low_thresh,
         .high = params->high_thresh,
         .start = params->new_track_thresh,
-        .evidence = 1.3,
+        .evidence = 1.75,
         .evidence_covered = 0.5,
         .limit_confirmed = 1 - params->match_thresh,
         .limit_tentative = 1 - params->unconfirmed_match_thresh,
@@ -399,9 +399,8 @@ static struct sp_track output_of(const struct sp_adaptive *t, const struct sp_ad
                                  double ahead_s)
 {
     const struct sp_adaptive_filter *f = &track->filter;
-    double share = track->seen ? t->params.blend : 0, box[SP_ADAPTIVE_AXES];
-    for (int k = 0; k < SP_ADAPTIVE_AXES; k++)
-        box[k] = share * track->observed[k] + (1 - share) * f->x[k];
+    double box[SP_ADAPTIVE_AXES];
+    sp_adaptive_blend(t, track, box);
     for (int k = 0; k < 2; k++)
         box[k] += ahead_s * f->v[k];
     return (struct sp_track){
@@ -431,8 +430,11 @@ static size_t write_tracks(struct sp_adaptive *t, struct sp_track *tracks)
     for (int i = 0; i < t->track_count; i++) {
         struct sp_adaptive_track *track = &t->track[i];
         track->returned = false;
-        if (!track->confirmed)
+        if (!track->confirmed) {
+            if (track->seen)
+                sp_adaptive_note_past(t, track);
             continue;
+        }
         if (track->id == 0)
             track->id = ++t->last_id;
         track->returned = track->seen || coasts(t, track);
@@ -467,6 +469,7 @@ static size_t update(void *tracker, const struct sp_tracker_input *in, struct sp
     }
     t->now_s += dt_s;
     t->dt_s = dt_s;
+    t->sequence = in->sequence;
     t->long_step = dt_s > t->params.long_step_s;
     /* The bands are open at both ends; here a confidence equal to a threshold
      * belongs above it. */
@@ -542,6 +545,7 @@ const struct sp_tracker_type sp_adaptive_type = {
     .close = close_tracker,
     .update = update,
     .predict = predict,
+    .earlier = sp_adaptive_earlier,
     .explain = explain,
     .states = list_states,
 };

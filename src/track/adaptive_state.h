@@ -9,6 +9,14 @@
 #include "track/explain.h"
 #include "track/nearby.h"
 
+enum { SP_ADAPTIVE_PAST = 12 };
+
+/* A box of a track without an id. */
+struct sp_adaptive_past {
+    uint64_t sequence;
+    float box[SP_ADAPTIVE_AXES], confidence;
+};
+
 struct sp_adaptive_track {
     struct sp_adaptive_filter filter;
     double observed[SP_ADAPTIVE_AXES]; /* the last box */
@@ -22,6 +30,8 @@ struct sp_adaptive_track {
     unsigned gaps; /* sp_coasting_bit of every length since the last high-confidence box */
     bool confirmed, was_confirmed, seen, returned;
     bool low; /* low-confidence boxes since the last high-confidence one */
+    struct sp_adaptive_past past[SP_ADAPTIVE_PAST]; /* the newest, oldest first */
+    int past_count;
     /* For explanations. */
     double gap_s, taken_iou; /* at the last box: since the one before, and with the prediction */
     enum sp_track_association taken_by;
@@ -37,6 +47,7 @@ struct sp_adaptive {
     struct sp_adaptive_track track[SP_TRACKS_MAX];
     int track_count;
     double now_s, dt_s;
+    uint64_t sequence;
     bool begun, long_step;
     uint32_t last_id;
     /* Within one update. */
@@ -67,6 +78,16 @@ void sp_adaptive_margins(const struct sp_adaptive *t, const struct sp_adaptive_t
 double sp_adaptive_similarity(const struct sp_adaptive *t, const struct sp_adaptive_track *track,
                               const double *box, const double grow[2],
                               struct sp_adaptive_terms *terms);
+
+/* The box that is returned for a track: of the detection and the filter. */
+void sp_adaptive_blend(const struct sp_adaptive *t, const struct sp_adaptive_track *track,
+                       double box[SP_ADAPTIVE_AXES]);
+
+/* Keeps the box of a track without an id. */
+void sp_adaptive_note_past(const struct sp_adaptive *t, struct sp_adaptive_track *track);
+
+/* As sp_tracker_earlier. */
+size_t sp_adaptive_earlier(const void *tracker, bool between, struct sp_track_earlier *rows);
 
 /* The lost tracks that are most like the first box of a new one. */
 void sp_adaptive_find_rivals(const struct sp_adaptive *t, struct sp_adaptive_track *created);

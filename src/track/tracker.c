@@ -15,6 +15,7 @@ struct sp_tracker {
     const struct sp_tracker_type *type;
     void *state;
     double frame_rate;
+    uint64_t sequence; /* of the next update */
     bool needs_frame;
     const struct sp_frame *frame; /* of the next update */
 };
@@ -127,6 +128,7 @@ size_t sp_tracker_update(struct sp_tracker *tracker, const struct sp_detection *
         .detection_count = detection_count,
         .dt_frames = dt_frames,
         .dt_s = dt_frames / tracker->frame_rate,
+        .sequence = tracker->sequence++,
         .frame = tracker->frame,
     };
     return tracker->type->update(tracker->state, &in, tracks);
@@ -137,6 +139,17 @@ size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
 {
     const struct sp_tracker_time ahead = {dt_frames, dt_frames / tracker->frame_rate};
     return tracker->type->predict(tracker->state, &ahead, tracks);
+}
+
+void sp_tracker_set_sequence(struct sp_tracker *tracker, uint64_t sequence)
+{
+    tracker->sequence = sequence;
+}
+
+size_t sp_tracker_earlier(const struct sp_tracker *tracker, bool between,
+                          struct sp_track_earlier rows[SP_TRACK_EARLIER_MAX])
+{
+    return tracker->type->earlier ? tracker->type->earlier(tracker->state, between, rows) : 0;
 }
 
 int sp_tracker_explain(struct sp_tracker *tracker, sp_track_explain_fn *fn, void *user,

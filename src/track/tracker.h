@@ -43,7 +43,7 @@ int sp_tracker_choose(struct sp_tracker_params *params, const char *name, struct
 
 /* What a tracker implements. The version is incremented by every change. Memory is allocated in
  * open only; update() and predict() write at most SP_TRACKS_MAX tracks and return their count. */
-enum { SP_TRACKER_VERSION = 2 };
+enum { SP_TRACKER_VERSION = 3 };
 
 struct sp_tracker_time {
     double frames, seconds;
@@ -53,6 +53,7 @@ struct sp_tracker_input {
     const struct sp_detection *detections;
     size_t detection_count;
     double dt_frames, dt_s;       /* since the last update */
+    uint64_t sequence;            /* of the frame */
     const struct sp_frame *frame; /* NULL: the tracker does not require it */
 };
 
@@ -65,6 +66,9 @@ struct sp_tracker_type {
     size_t (*update)(void *tracker, const struct sp_tracker_input *in, struct sp_track *tracks);
     size_t (*predict)(const void *tracker, const struct sp_tracker_time *ahead,
                       struct sp_track *tracks);
+    /* The boxes of the tracks that the last update returned for the first time, from before it; at
+     * most SP_TRACK_EARLIER_MAX. NULL: a track is returned from its first box on. */
+    size_t (*earlier)(const void *tracker, bool between, struct sp_track_earlier *rows);
     /* Calls fn with each event of update(); NULL: it cannot explain. */
     void (*explain)(void *tracker, sp_track_explain_fn *fn, void *user);
     /* All objects, unconfirmed and lost ones included; at most SP_TRACKS_MAX. NULL: not reported.
@@ -106,6 +110,16 @@ size_t sp_tracker_states(const struct sp_tracker *tracker,
 /* Predicts the active tracks `dt_frames` after the last update; changes nothing. */
 size_t sp_tracker_predict(const struct sp_tracker *tracker, double dt_frames,
                           struct sp_track tracks[SP_TRACKS_MAX]);
+
+/* The number of the next update's frame, for sp_tracker_earlier. By default one more than before.
+ */
+void sp_tracker_set_sequence(struct sp_tracker *tracker, uint64_t sequence);
+
+/* The boxes from before the last update of the tracks that it returned for the first time, by track
+ * and rising frame, for outputs that may add to earlier frames. between: also in the frames between
+ * updates, interpolated. Returns their count. */
+size_t sp_tracker_earlier(const struct sp_tracker *tracker, bool between,
+                          struct sp_track_earlier rows[SP_TRACK_EARLIER_MAX]);
 
 /* fn is called with each event of update(). SP_ERR_INVALID: this tracker cannot explain. */
 int sp_tracker_explain(struct sp_tracker *tracker, sp_track_explain_fn *fn, void *user,

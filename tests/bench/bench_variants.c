@@ -1,10 +1,11 @@
 /* Variants of TRACKER=spoton against ground truth:
  *
- *     bench_variants GT.txt DETS.txt FPS EVERY [bytetrack] [NAME=VALUE ...]
+ *     bench_variants GT.txt DETS.txt FPS EVERY [bytetrack] [live] [NAME=VALUE ...]
  *
  * Feeds the frames 1, 1+EVERY, ... with their real time steps and prints one line: MOTA, IDF1,
  * HOTA, AssA and DetA in percent, ID switches, ids, ids that live under 0.5 s, and microseconds per
  * frame. NAME is a member of struct sp_adaptive_params. With OUT=FILE the rows are written too.
+ * live: without the rows of frames from before a track had its id.
  * IGNORE=FILE has what counts neither way, "frame,id,left,top,width,height,kind": of kind 1 people
  * (eval/distractors.h), of kind 2 regions without labels, as in KITTI: a track's box is removed
  * when half of it is in one and no person has it. */
@@ -84,10 +85,19 @@ static void keep_every(struct sp_mot_rows *rows, int every)
     rows->count = kept;
 }
 
+static void write_row(FILE *out, uint64_t sequence, const struct sp_track *track)
+{
+    fprintf(out, "%d,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%d\n", (int)sequence + 1, track->id, track->x1_px,
+            track->y1_px, track->x2_px - track->x1_px, track->y2_px - track->y1_px,
+            track->confidence, track->detection == 0);
+}
+
 static double track_all(const struct sp_tracker_type *type, void *tracker,
-                        const struct sp_track_input *in, double fps, int every, FILE *out)
+                        const struct sp_track_input *in, double fps, int every, bool earlier,
+                        FILE *out)
 {
     static struct sp_track tracks[SP_TRACKS_MAX];
+    static struct sp_track_earlier rows[SP_TRACK_EARLIER_MAX];
     uint64_t end = in->frame_count ? in->frames[in->frame_count - 1].sequence + 1 : 0;
     size_t next = 0;
     int64_t spent_us = 0, updates = 0;
@@ -102,16 +112,17 @@ static double track_all(const struct sp_tracker_type *type, void *tracker,
             .detection_count = frame ? frame->detection_count : 0,
             .dt_frames = every,
             .dt_s = every / fps,
+            .sequence = sequence,
         };
         int64_t start_us = sp_clock_us();
         size_t count = type->update(tracker, &input, tracks);
         spent_us += sp_clock_us() - start_us;
         updates++;
+        size_t earlier_count = earlier && type->earlier ? type->earlier(tracker, false, rows) : 0;
+        for (size_t i = 0; i < earlier_count; i++)
+            write_row(out, rows[i].sequence, &rows[i].track);
         for (size_t i = 0; i < count; i++)
-            fprintf(out, "%d,%u,%.6f,%.6f,%.6f,%.6f,%.6f,%d\n", (int)sequence + 1, tracks[i].id,
-                    tracks[i].x1_px, tracks[i].y1_px, tracks[i].x2_px - tracks[i].x1_px,
-                    tracks[i].y2_px - tracks[i].y1_px, tracks[i].confidence,
-                    tracks[i].detection == 0);
+            write_row(out, sequence, &tracks[i]);
     }
     return updates ? (double)spent_us / (double)updates : 0;
 }
@@ -128,8 +139,8 @@ static int count_short(const struct sp_mot_rows *rows, double fps)
         first[id] = first[id] ? first[id] : rows->rows[i].frame;
         last[id] = rows->rows[i].frame;
     }
-    for (int id = 0; id < rows->ids; id++)
-        count += last[id] - first[id] < 0.5 * fps;
+    for (int id = 0; id < rows->ids; id++) /* those without rows are in regions without labels */
+        count += first[id] > 0 && last[id] - first[id] < 0.5 * fps;
     free(first);
     free(last);
     return count;
@@ -220,6 +231,7 @@ int main(int argc, char **argv)
     struct sp_error err = {0};
     char path[] = "/tmp/bench_variants.XXXXXX";
     const char *out_path = NULL, *ignore_path = NULL;
+    bool earlier = true;
     const struct sp_tracker_type *type = &sp_adaptive_type;
     void *tracker;
     sp_tracker_params_default(&base);
@@ -229,6 +241,8 @@ int main(int argc, char **argv)
             out_path = argv[i] + 4;
         else if (strncmp(argv[i], "IGNORE=", 7) == 0)
             ignore_path = argv[i] + 7;
+        else if (strcmp(argv[i], "live") == 0)
+            earlier = false;
         else if (strcmp(argv[i], "bytetrack") == 0)
             type = &sp_bytetrack_type;
         else if (!set(&params, argv[i]))
@@ -253,7 +267,7 @@ int main(int argc, char **argv)
     FILE *out = out_path ? fopen(out_path, "we") : fdopen(fd, "w");
     if (!out)
         return 1;
-    double us = track_all(type, tracker, &in, fps, every, out);
+    double us = track_all(type, tracker, &in, fps, every, earlier, out);
     (void)fclose(out);
     type->close(tracker);
     int rc = sp_mot_rows_read(&rows, out_path ? out_path : path, false, &err);

@@ -36,7 +36,10 @@ def read_mot(path):
         assert width >= 0 and height > 0 and 0 <= confidence <= 1, f"{path}:{number}: {line}"
         assert [float(value) for value in values[7:]] == [-1, -1, -1], f"{path}:{number}: {line}"
         rows.append((frame, identity, left, top, width, height, confidence))
-    assert [row[0] for row in rows] == sorted(row[0] for row in rows), f"{path}: order of frames"
+    # A track's rows from before it had an id follow later frames, beside its first.
+    for identity in {row[1] for row in rows}:
+        frames = [row[0] for row in rows if row[1] == identity]
+        assert frames == sorted(frames), f"{path}: order of frames"
     pairs = [(row[0], row[1]) for row in rows]
     assert len(pairs) == len(set(pairs)), f"{path}: an id twice in one frame"
     return rows

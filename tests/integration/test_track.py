@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -72,6 +73,26 @@ def test_tracking_a_results_log_again_equals_the_run(spoton, make_clip, tmp_path
     again = tmp_path / "again.txt"
     spoton("track", out / "c.jsonl", "-o", again, "--tracker", tracker, engine=None, expect=0)
     assert len(Results(out, "c").rows) > 100
+    assert again.read_bytes() == (out / "c.txt").read_bytes()
+
+
+@pytest.mark.sanitize
+def test_a_track_has_rows_from_before_its_id(spoton, make_clip, tmp_path):
+    """Three objects appear in the twelfth frame. Every second frame is inferred, so their ids come later."""
+    parts, clip, out = tmp_path / "parts", tmp_path / "c.avi", tmp_path / "out"
+    parts.write_text("".join(f"file '{make_clip('mjpeg', frames=frames, objects=objects)}'\n"
+                             for frames, objects in ((11, 1), (20, 3))))
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "concat", "-safe", "0", "-i", parts, "-c", "copy", clip], check=True)
+    spoton("run", "--camera", f"c={clip}", "--out", out, "--tracker", "spoton", "--frame-skip", "2", expect=0)
+    results = Results(out, "c")
+    earlier = [(line["sequence"], *row) for line in results.results_log for row in line.get("earlier", [])]
+    assert earlier and all(sequence > at >= 11 for sequence, at, *_ in earlier)
+    for identity in {row[2] for row in earlier}:  # one row in each frame, as if it had had its id from the first
+        frames = [row[0] for row in results.rows if row[1] == identity]
+        first = min(row[1] for row in earlier if row[2] == identity)
+        assert frames[:5] == list(range(first + 1, first + 6)) and first % 2 == 0
+    again = tmp_path / "again.txt"
+    spoton("track", out / "c.jsonl", "-o", again, "--tracker", "spoton", engine=None, expect=0)
     assert again.read_bytes() == (out / "c.txt").read_bytes()
 
 

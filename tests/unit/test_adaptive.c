@@ -48,7 +48,7 @@ static void test_one_box_alone_uses_no_id(void **state)
     for (int i = 0; i < 6; i++)
         assert_int_equal(see(both, 1, 1), 1);
     assert_int_equal(see(both, 2, 1), 1);
-    assert_int_equal(see(both, 2, 1), 2); /* its second box: 0.9 + 0.9 >= 1.3 */
+    assert_int_equal(see(both, 2, 1), 2); /* its second box: 0.9 + 0.9 >= 1.75 */
     assert_int_equal(out[1].id, 2);
     assert_int_equal(out[1].detection, 2);
 }
@@ -137,18 +137,75 @@ static void test_confirmation_by_evidence(void **state)
 {
     (void)state;
     assert_int_equal(boxes_until_id(person(500, 0.9), 0), 2);
-    assert_int_equal(boxes_until_id(person(500, 0.65), 0), 2); /* 0.65 + 0.65 */
-    assert_int_equal(boxes_until_id(person(500, 0.62), 0), 3);
+    assert_int_equal(boxes_until_id(person(500, 0.88), 0), 2); /* 0.88 + 0.88 */
+    assert_int_equal(boxes_until_id(person(500, 0.87), 0), 3);
     /* The second box overlaps the first by 1/3 only. */
     assert_int_equal(boxes_until_id(person(500, 0.9), 20) > 2, 1);
-    /* Half of it is behind a person in view: 0.65 + 0.65 * 0.75. */
-    assert_int_equal(boxes_until_id(person(120, 0.65), 0), 3);
+    /* Half of it is behind a person in view: 0.9 + 0.9 * 0.75. */
+    assert_int_equal(boxes_until_id(person(120, 0.9), 0), 3);
+}
+
+static void test_boxes_from_before_the_id(void **state)
+{
+    (void)state;
+    static struct sp_track_earlier rows[SP_TRACK_EARLIER_MAX];
+    struct sp_detection both[2] = {person(100, 0.9), person(500, 0.7)};
+    sp_tracker_set_sequence(tracker, 7);
+    see(both, 1, 1);
+    assert_int_equal(sp_tracker_earlier(tracker, true, rows), 0);
+    for (uint64_t sequence = 10; sequence <= 12; sequence += 2) {
+        sp_tracker_set_sequence(tracker, sequence);
+        assert_int_equal(see(both, 2, 2), 1);
+        assert_int_equal(sp_tracker_earlier(tracker, true, rows), 0); /* it has no id yet */
+        both[1].x1_px += 4;
+        both[1].x2_px += 4;
+    }
+    sp_tracker_set_sequence(tracker, 14);
+    assert_int_equal(see(both, 2, 2), 2);
+    assert_int_equal(out[1].id, 2);
+    assert_int_equal(sp_tracker_earlier(tracker, false, rows), 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rows[i].sequence, 10 + 2 * i);
+        assert_int_equal(rows[i].track.id, 2);
+        assert_int_equal(rows[i].track.detection, 0);
+        assert_float_equal(rows[i].track.confidence, 0.7, 1e-6);
+        assert_float_equal(rows[i].track.x1_px, 500 + 4 * i, 3);
+        assert_float_equal(rows[i].track.y2_px, 200, 1);
+    }
+    double first_px = rows[0].track.x1_px, second_px = rows[1].track.x1_px;
+    assert_int_equal(sp_tracker_earlier(tracker, true, rows), 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(rows[i].sequence, 10 + i);
+    assert_float_equal(rows[1].track.x1_px, (first_px + second_px) / 2, 1e-3);
+    assert_float_equal(rows[3].track.x1_px, (second_px + out[1].x1_px) / 2, 1e-3);
+    see(both, 2, 2);
+    assert_int_equal(sp_tracker_earlier(tracker, true, rows), 0);
+}
+
+/* A track that is confirmed late keeps its newest boxes. */
+static void test_boxes_from_before_the_id_are_bounded(void **state)
+{
+    (void)state;
+    static struct sp_track_earlier rows[SP_TRACK_EARLIER_MAX];
+    struct sp_detection both[2] = {person(100, 0.9), person(100, 0.6)};
+    see(both, 1, 1);
+    size_t count = 1;
+    int boxes = 0; /* all but hidden: each adds half of its confidence, and little overlap */
+    for (; count == 1 && boxes < 100; boxes++) {
+        both[1] = person(boxes % 2 ? 118 : 132, 0.6);
+        both[0].x2_px = 180;
+        count = see(both, 2, 1);
+    }
+    assert_int_equal(count, 2);
+    size_t found = sp_tracker_earlier(tracker, false, rows);
+    assert_true(found > 0 && found <= 12);
+    assert_int_equal(rows[found - 1].sequence, boxes - 1);
 }
 
 static void test_no_birth_on_a_seen_track_but_a_class_apart(void **state)
 {
     (void)state;
-    struct sp_detection d[2] = {person(100, 0.9), person(108, 0.8)};
+    struct sp_detection d[2] = {person(100, 0.9), person(108, 0.9)};
     for (int i = 0; i < 5; i++)
         assert_int_equal(see(d, i == 0 ? 1 : 2, 1), 1);
     d[1].class_id = 1;
@@ -230,7 +287,7 @@ static void test_events_are_explained(void **state)
     (void)state;
     event_count = 0;
     assert_int_equal(sp_tracker_explain(tracker, record, &event_count, NULL), SP_OK);
-    struct sp_detection d[3] = {person(100, 0.9), person(130, 0.8), person(110, 0.3)};
+    struct sp_detection d[3] = {person(100, 0.9), person(130, 0.9), person(110, 0.3)};
     d[2].y2_px = 145; /* overlap 0.28, height 0.45: too unlike */
     for (int i = 0; i < 6; i++)
         see(d, 1, 1);
@@ -252,7 +309,7 @@ static void test_events_are_explained(void **state)
     assert_float_equal(beside->overlap, 1.0 / 7, 1e-3);
     assert_float_equal(beside->height_ratio, 1, 1e-3);
     assert_true(beside->bonus >= -0.1 && beside->bonus < -0.08);
-    assert_float_equal(beside->value, (beside->overlap + beside->bonus) * 0.8, 1e-3);
+    assert_float_equal(beside->value, (beside->overlap + beside->bonus) * 0.9, 1e-3);
     assert_float_equal(beside->limit, 0.2, 1e-9);
     assert_true(low->low && low->detection == 2);
     assert_float_equal(low->height_ratio, 0.45, 1e-3);
@@ -261,7 +318,7 @@ static void test_events_are_explained(void **state)
     assert_int_equal(event_count, 3);
     assert_int_equal(event[2].event, SP_TRACK_CREATED);
     assert_int_equal(event[2].id, 2);
-    assert_float_equal(event[2].evidence, 1.6, 0.02);
+    assert_float_equal(event[2].evidence, 1.8, 0.02);
     assert_int_equal(event[2].candidate_count, 1);
     assert_int_equal(candidate[2][0].id, 1);
     assert_float_equal(candidate[2][0].lost_s, 1.0 / 30, 1e-6);
@@ -330,6 +387,9 @@ int main(void)
                                         close_tracker),
         cmocka_unit_test_setup_teardown(test_time_is_in_seconds, open_tracker, close_tracker),
         cmocka_unit_test_setup_teardown(test_a_return_after_long_only_where_it_was, open_tracker,
+                                        close_tracker),
+        cmocka_unit_test_setup_teardown(test_boxes_from_before_the_id, open_tracker, close_tracker),
+        cmocka_unit_test_setup_teardown(test_boxes_from_before_the_id_are_bounded, open_tracker,
                                         close_tracker),
         cmocka_unit_test_setup_teardown(test_confirmation_by_evidence, open_tracker, close_tracker),
         cmocka_unit_test_setup_teardown(test_no_birth_on_a_seen_track_but_a_class_apart,

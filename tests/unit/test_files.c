@@ -110,6 +110,9 @@ static void test_rows_and_lines_are_as_documented(void **state)
     assert_int_equal(sp_files_frame(files, &frame, NULL), SP_OK);
     frame = (struct sp_files_frame){
         .sequence = 2, .pts_us = 120000, .tracks = tracks, .track_count = 1};
+    const struct sp_track_earlier earlier[] = {{.track = tracks[0], .sequence = 1}};
+    frame.earlier = earlier;
+    frame.earlier_count = 1;
     assert_int_equal(sp_files_frame(files, &frame, NULL), SP_OK);
     assert_false(exists("a.txt"));
     assert_true(exists("a.txt.part"));
@@ -117,6 +120,7 @@ static void test_rows_and_lines_are_as_documented(void **state)
     assert_false(exists("a.txt.part"));
     assert_contents("a.txt", "1,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n"
                              "1,42,-3.000,1.500,10.000,7.500,1.0000,-1,-1,-1\n"
+                             "2,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n"
                              "3,1,10.500,20.000,19.750,40.000,0.8750,-1,-1,-1\n");
     assert_contents(
         "a.jsonl",
@@ -124,7 +128,8 @@ static void test_rows_and_lines_are_as_documented(void **state)
         "\"detections\":[[10.5,20,30.25,60,0.875,0]],"
         "\"tracks\":[[1,10.5,20,30.25,60,0.875,0],[42,-3,1.5,7,9,1,2]]}\n"
         "{\"sequence\":2,\"pts_us\":120000,\"inferred\":false,\"detections\":[],"
-        "\"tracks\":[[1,10.5,20,30.25,60,0.875,0]]}\n");
+        "\"tracks\":[[1,10.5,20,30.25,60,0.875,0]],"
+        "\"earlier\":[[1,1,10.5,20,30.25,60,0.875,0]]}\n");
     assert_false(exists("a.mp4"));
 }
 
