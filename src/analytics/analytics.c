@@ -77,15 +77,8 @@ static int open_scope(struct sp_counting *a, int index, const struct sp_scope_co
         if (scope->zone_group[i] < 0)
             return sp_fail(err, SP_ERR_INVALID, "zones: more than %d names; remove some",
                            GROUPS_MAX);
-    double flip = a->options.y_up ? -1 : 1;
-    for (int i = 0; on_map && i < config->line_count; i++)
-        for (int k = 0; k < 2; k++)
-            scope->line[i][k] = (struct sp_planar){config->lines[i].points[k].x,
-                                                   flip * config->lines[i].points[k].y};
-    for (int i = 0; on_map && i < config->zone_count; i++)
-        for (int k = 0; k < config->zones[i].count; k++)
-            scope->corner[i][k] = (struct sp_planar){config->zones[i].corners[k].x,
-                                                     flip * config->zones[i].corners[k].y};
+    if (on_map)
+        sp_counting_set_map(scope, a->options.y_up ? -1 : 1);
     return SP_OK;
 }
 
@@ -196,15 +189,17 @@ static void step(struct sp_counting *a, struct scope *scope, struct subject *sub
 {
     const struct sp_scope_config *config = scope->config;
     const int64_t time_us[2] = {from_us, to_us};
-    struct sp_planar way[2][2];
+    struct step way[2];
     for (int k = 0; k < 2; k++) {
-        way[k][0] = from[k];
-        way[k][1] = sp_subject_at(subject, scope, (enum sp_anchor)k);
+        enum sp_anchor anchor = (enum sp_anchor)k;
+        way[k].from = from[k];
+        way[k].to = sp_subject_at(subject, scope, anchor);
+        way[k].far2 = FAR * FAR * sp_subject_variance_max(subject, scope->camera < 0, anchor);
     }
     for (int i = 0; i < config->line_count; i++)
-        sp_counting_line_step(a, scope, subject, i, way[config->lines[i].anchor], time_us);
+        sp_counting_line_step(a, scope, subject, i, &way[config->lines[i].anchor], time_us);
     for (int i = 0; i < config->zone_count; i++)
-        sp_counting_zone_step(a, scope, subject, i, way[config->zones[i].anchor], time_us);
+        sp_counting_zone_step(a, scope, subject, i, &way[config->zones[i].anchor], time_us);
 }
 
 static void update(struct sp_counting *a, struct scope *scope, struct subject *subject,
@@ -283,33 +278,6 @@ static void drop_ended(struct sp_counting *a, struct scope *scope, int64_t gap_u
 
 /* ---- frames ---- */
 
-void sp_counting_set_size(struct scope *scope, int width_px, int height_px)
-{
-    const struct sp_scope_config *config = scope->config;
-    scope->width_px = width_px;
-    scope->height_px = height_px;
-    for (int i = 0; i < config->line_count; i++) {
-        bool px = config->lines[i].unit == SP_UNIT_PIXEL;
-        for (int k = 0; k < 2; k++)
-            scope->line[i][k] =
-                (struct sp_planar){config->lines[i].points[k].x * (px ? 1 : width_px),
-                                   config->lines[i].points[k].y * (px ? 1 : height_px)};
-    }
-    for (int i = 0; i < config->zone_count; i++) {
-        const struct sp_zone_config *zone = &config->zones[i];
-        bool px = zone->unit == SP_UNIT_PIXEL;
-        for (int k = 0; k < zone->count; k++)
-            scope->corner[i][k] = (struct sp_planar){zone->corners[k].x * (px ? 1 : width_px),
-                                                     zone->corners[k].y * (px ? 1 : height_px)};
-        for (int k = 0; k < zone->count; k++) {
-            struct sp_planar p = scope->corner[i][k], q = scope->corner[i][(k + 1) % zone->count];
-            scope->open[i][k] = (p.x <= 0 && q.x <= 0) || (p.y <= 0 && q.y <= 0) ||
-                                (p.x >= width_px && q.x >= width_px) ||
-                                (p.y >= height_px && q.y >= height_px);
-        }
-    }
-}
-
 /* The part of the lower quarter of a box that boxes nearer to the camera cover. */
 static double hidden_part(const struct sp_counting_frame *frame, size_t index)
 {
@@ -318,12 +286,12 @@ static double hidden_part(const struct sp_counting_frame *frame, size_t index)
     double area = (box->x2_px - box->x1_px) * (box->y2_px - top);
     for (size_t i = 0; i < frame->count && area > 0; i++) {
         const struct sp_track *other = &frame->tracks[i];
-        if (i == index || other->y2_px <= box->y2_px)
+        if (other->y2_px <= box->y2_px || other->y1_px >= box->y2_px ||
+            other->x1_px >= box->x2_px || other->x2_px <= box->x1_px)
             continue;
         double width = fmin(box->x2_px, other->x2_px) - fmax(box->x1_px, other->x1_px);
         double height = box->y2_px - fmax(top, other->y1_px);
-        if (width > 0 && height > 0)
-            worst = fmax(worst, width * height / area);
+        worst = fmax(worst, width * height / area);
     }
     return fmin(worst, 1);
 }
@@ -461,6 +429,10 @@ void sp_counting_frame(struct sp_counting *a, const struct sp_counting_frame *fr
 {
     if (!frame->inferred || frame->width_px <= 0 || frame->height_px <= 0)
         return;
+    if (frame->rounded && frame->count <= SP_TRACKS_MAX) {
+        count_frame(a, frame);
+        return;
+    }
     const struct sp_counting_frame stored = round_frame(a, frame);
     count_frame(a, &stored);
 }

@@ -79,6 +79,7 @@ struct sp_counting_frame {
     int64_t time_us;
     int width_px, height_px;
     bool inferred;
+    bool rounded; /* boxes and positions have the store's steps already */
     const struct sp_track *tracks;
     const struct sp_world_position *positions; /* [count]; NULL: none */
     size_t count;

@@ -21,6 +21,9 @@ static const int64_t HOLD_US = 3000000;
 /* Sides are decided at this distance, in standard deviations; at the begin and end of a track, for
  * which no better observation will come, at the smaller one. */
 static const double SURE = 3, LIKELY = 1;
+/* From here on a normal distribution is 0 or 1 in a double's digits: what is as far away from a
+ * boundary is not tested with it again. */
+static const double FAR = 9;
 
 enum axis_of { AXIS_X, AXIS_FOOT, AXIS_CENTRE, AXES };
 
@@ -35,7 +38,7 @@ struct line_state {
 struct zone_state {
     int8_t side;                      /* -1 outside, 1 inside, 0 not yet */
     bool inside;                      /* the anchor at the last step */
-    float chance;                     /* that the person is inside, at the last step */
+    float deviations;                 /* of the anchor from the boundary, at the last step */
     bool from_edge;                   /* entered over the boundary, not first seen inside */
     bool announced, shadow, loitered; /* shadow: another track of the same person has the visit */
     int64_t start_us, crossed_us;
@@ -80,6 +83,10 @@ struct zone_group {
     struct sp_histogram dwell;
 };
 
+struct extent {
+    struct sp_planar low, high;
+};
+
 /* Lines and zones of one camera, in pixels, or of the map, in metres. */
 struct scope {
     const struct sp_scope_config *config;
@@ -90,6 +97,8 @@ struct scope {
     struct sp_planar line[SP_COUNTING_LINES_MAX][2];
     struct sp_planar corner[SP_COUNTING_ZONES_MAX][SP_COUNTING_CORNERS_MAX];
     bool open[SP_COUNTING_ZONES_MAX][SP_COUNTING_CORNERS_MAX]; /* edges at the frame's border */
+    struct sp_planar normal[SP_COUNTING_LINES_MAX]; /* unit vectors, to the right of the line */
+    struct extent extent[SP_COUNTING_ZONES_MAX];
     int line_group[SP_COUNTING_LINES_MAX], zone_group[SP_COUNTING_ZONES_MAX];
     int count;
     uint32_t ids[SUBJECTS_MAX];
@@ -131,8 +140,15 @@ struct sp_counting {
     struct sp_world_position positions[SP_TRACKS_MAX];
 };
 
-/* analytics.c: lines and zones in pixels. */
+/* Where the anchor was and is, when, and the square of the distance that is FAR for it. */
+struct step {
+    struct sp_planar from, to;
+    double far2;
+};
+
+/* scope.c: lines and zones in pixels; those of the map, whose y axis is flipped by -1. */
 void sp_counting_set_size(struct scope *scope, int width_px, int height_px);
+void sp_counting_set_map(struct scope *scope, double flip);
 
 /* emit.c */
 void sp_counting_emit(struct sp_counting *analytics, struct sp_counting_event *event);
@@ -142,7 +158,7 @@ double sp_counting_normal(double deviations); /* share of the normal distributio
 
 /* line.c */
 void sp_counting_line_step(struct sp_counting *analytics, struct scope *scope,
-                           struct subject *subject, int index, const struct sp_planar way[2],
+                           struct subject *subject, int index, const struct step *way,
                            const int64_t time_us[2]);
 void sp_counting_line_end(struct sp_counting *analytics, struct scope *scope,
                           struct subject *subject, int index);
@@ -150,15 +166,17 @@ void sp_counting_release_crossings(struct sp_counting *analytics, bool all);
 
 /* zone.c */
 void sp_counting_zone_step(struct sp_counting *analytics, struct scope *scope,
-                           struct subject *subject, int index, const struct sp_planar way[2],
+                           struct subject *subject, int index, const struct step *way,
                            const int64_t time_us[2]);
 void sp_counting_zone_end(struct sp_counting *analytics, struct scope *scope,
                           struct subject *subject, int index);
 void sp_counting_zone_second(struct sp_counting *analytics, int64_t time_us);
 
-/* subject.c: the variance of the anchor along a unit vector, with a body's own sway. */
+/* subject.c: the deviation of the anchor along a unit vector, with a body's own sway; the square of
+ * the greatest one in any direction. */
 double sp_subject_deviation(const struct subject *subject, bool on_map, enum sp_anchor anchor,
                             double nx, double ny);
+double sp_subject_variance_max(const struct subject *subject, bool on_map, enum sp_anchor anchor);
 struct sp_planar sp_subject_at(const struct subject *subject, const struct scope *scope,
                                enum sp_anchor anchor);
 void sp_subject_start(struct subject *subject, const struct sp_track *track,

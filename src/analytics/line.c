@@ -36,23 +36,27 @@ static void add_crossing(struct sp_counting *a, const struct scope *scope,
 }
 
 void sp_counting_line_step(struct sp_counting *a, struct scope *scope, struct subject *subject,
-                           int index, const struct sp_planar way[2], const int64_t time_us[2])
+                           int index, const struct step *way, const int64_t time_us[2])
 {
     struct line_state *state = &subject->line[index];
-    const struct sp_planar *line = scope->line[index];
-    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = sqrt(dx * dx + dy * dy),
-           share;
-    int crossed = sp_planar_crossing(line[0], line[1], way[0], way[1], &share);
+    const struct sp_planar *line = scope->line[index], *normal = &scope->normal[index];
+    double share,
+        distance = (way->to.x - line[0].x) * normal->x + (way->to.y - line[0].y) * normal->y;
+    /* Far away on the decided side, and has been before. */
+    if (state->before >= FAR && distance * state->side > 0 && distance * distance >= way->far2) {
+        state->net = 0;
+        return;
+    }
+    int crossed = sp_planar_crossing(line[0], line[1], way->from, way->to, &share);
     if (crossed) {
         state->net = (int8_t)(state->net + crossed);
         state->time_us = time_us[0] + (int64_t)llround(share * (double)(time_us[1] - time_us[0]));
-        state->at = (struct sp_planar){way[0].x + share * (way[1].x - way[0].x),
-                                       way[0].y + share * (way[1].y - way[0].y)};
+        state->at = (struct sp_planar){way->from.x + share * (way->to.x - way->from.x),
+                                       way->from.y + share * (way->to.y - way->from.y)};
     }
-    double distance = sp_planar_side(line[0], line[1], way[1]);
-    double sigma = sp_subject_deviation(
-        subject, scope->camera < 0, scope->config->lines[index].anchor, -dy / length, dx / length);
-    double z = distance / sigma;
+    double z =
+        distance / sp_subject_deviation(subject, scope->camera < 0,
+                                        scope->config->lines[index].anchor, normal->x, normal->y);
     int side = z < 0 ? -1 : 1;
     if (state->side == 0) {
         state->net = 0;
@@ -76,12 +80,11 @@ void sp_counting_line_end(struct sp_counting *a, struct scope *scope, struct sub
                           int index)
 {
     const struct line_state *state = &subject->line[index];
-    const struct sp_planar *line = scope->line[index];
-    double dx = line[1].x - line[0].x, dy = line[1].y - line[0].y, length = sqrt(dx * dx + dy * dy);
+    const struct sp_planar *line = scope->line[index], *normal = &scope->normal[index];
     enum sp_anchor anchor = scope->config->lines[index].anchor;
-    double sigma =
-        sp_subject_deviation(subject, scope->camera < 0, anchor, -dy / length, dx / length);
-    double z = sp_planar_side(line[0], line[1], sp_subject_at(subject, scope, anchor)) / sigma;
+    double sigma = sp_subject_deviation(subject, scope->camera < 0, anchor, normal->x, normal->y);
+    struct sp_planar at = sp_subject_at(subject, scope, anchor);
+    double z = ((at.x - line[0].x) * normal->x + (at.y - line[0].y) * normal->y) / sigma;
     int side = z < 0 ? -1 : 1;
     if (state->side != 0 && side != state->side && fabs(z) >= LIKELY && state->net * side > 0)
         add_crossing(a, scope, subject, index, side, fabs(z));

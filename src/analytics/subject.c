@@ -64,6 +64,11 @@ void sp_subject_step(struct subject *subject, double dt_s, const struct sp_track
     }
 }
 
+static double within(double value, double most)
+{
+    return value < 0 ? 0 : (value > most ? most : value);
+}
+
 struct sp_planar sp_subject_at(const struct subject *subject, const struct scope *scope,
                                enum sp_anchor anchor)
 {
@@ -72,8 +77,7 @@ struct sp_planar sp_subject_at(const struct subject *subject, const struct scope
     if (scope->camera < 0)
         return (struct sp_planar){x, y};
     /* Boxes may extend beyond the frame; lines and zones end there. */
-    return (struct sp_planar){fmin(fmax(x, 0), scope->width_px),
-                              fmin(fmax(y, 0), scope->height_px)};
+    return (struct sp_planar){within(x, scope->width_px), within(y, scope->height_px)};
 }
 
 double sp_subject_deviation(const struct subject *subject, bool on_map, enum sp_anchor anchor,
@@ -82,6 +86,14 @@ double sp_subject_deviation(const struct subject *subject, bool on_map, enum sp_
     double sway = on_map ? SWAY_M : SWAY_PART * subject->height;
     double y = subject->axis[anchor == SP_ANCHOR_CENTRE ? AXIS_CENTRE : AXIS_FOOT].pp;
     return sqrt(nx * nx * subject->axis[AXIS_X].pp + ny * ny * y + sway * sway);
+}
+
+double sp_subject_variance_max(const struct subject *subject, bool on_map, enum sp_anchor anchor)
+{
+    double sway = on_map ? SWAY_M : SWAY_PART * subject->height;
+    double x = subject->axis[AXIS_X].pp;
+    double y = subject->axis[anchor == SP_ANCHOR_CENTRE ? AXIS_CENTRE : AXIS_FOOT].pp;
+    return (x > y ? x : y) + sway * sway;
 }
 
 double sp_subject_distance(const struct subject *subject, double dt_s, const struct sp_track *track)

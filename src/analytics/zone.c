@@ -130,24 +130,38 @@ static void leave(struct sp_counting *a, struct scope *scope, struct subject *su
         sp_occupancy_leave(&g->occupancy, confidence);
 }
 
+static bool is_far(const struct extent *extent, struct sp_planar p, double far2)
+{
+    double dx = p.x < extent->low.x ? extent->low.x - p.x : p.x - extent->high.x;
+    double dy = p.y < extent->low.y ? extent->low.y - p.y : p.y - extent->high.y;
+    return (dx > 0 ? dx * dx : 0) + (dy > 0 ? dy * dy : 0) >= far2;
+}
+
+/* The frame's border is inside it. */
+static double inside_frame(double value, double side)
+{
+    double edge = 1e-6 * side;
+    return value < edge ? edge : (value > side - edge ? side - edge : value);
+}
+
 void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct subject *subject,
-                           int index, const struct sp_planar way[2], const int64_t time_us[2])
+                           int index, const struct step *way, const int64_t time_us[2])
 {
     const struct sp_zone_config *zone = &scope->config->zones[index];
     struct zone_state *state = &subject->zone[index];
     struct zone_group *g = &a->zone_group[scope->zone_group[index]];
-    struct sp_planar nearest, p = way[1];
-    /* The frame's lower and right border are inside it. */
-    if (scope->camera >= 0) {
-        p.x = fmin(p.x, scope->width_px - 1e-6 * scope->width_px);
-        p.y = fmin(p.y, scope->height_px - 1e-6 * scope->height_px);
-        p.x = fmax(p.x, 1e-6 * scope->width_px);
-        p.y = fmax(p.y, 1e-6 * scope->height_px);
+    struct sp_planar nearest, p = way->to;
+    if (scope->camera >= 0)
+        p = (struct sp_planar){inside_frame(p.x, scope->width_px),
+                               inside_frame(p.y, scope->height_px)};
+    if (state->side < 0 && !state->inside && is_far(&scope->extent[index], p, way->far2)) {
+        state->deviations = (float)-FAR;
+        return;
     }
     bool inside = sp_polygon_contains(scope->corner[index], zone->count, p);
     double distance =
         sp_polygon_nearest(scope->corner[index], scope->open[index], zone->count, p, &nearest);
-    double nx = 0.6, ny = 0.8, z = 8;
+    double nx = 0.6, ny = 0.8, z = FAR;
     if (isfinite(distance)) {
         if (distance > 0) {
             nx = (p.x - nearest.x) / distance;
@@ -161,7 +175,6 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
         state->at = p;
     }
     state->inside = inside;
-    double chance = sp_counting_normal(inside ? z : -z);
     if (side != state->side && z >= (state->side ? SURE : LIKELY)) {
         double confidence = sp_counting_normal(z);
         bool first = state->side == 0;
@@ -176,7 +189,7 @@ void sp_counting_zone_step(struct sp_counting *a, struct scope *scope, struct su
                                      .at = at,
                                      .confidence = confidence};
     }
-    state->chance = (float)chance;
+    state->deviations = (float)(inside ? z : -z);
     if (state->side > 0 && !state->announced && !state->shadow &&
         time_us[1] - state->start_us >= (g->scopes > 1 ? HOLD_US : 0))
         announce(a, scope, subject, index);
@@ -192,6 +205,12 @@ void sp_counting_zone_end(struct sp_counting *a, struct scope *scope, struct sub
         leave(a, scope, subject, index, subject->seen_us,
               sp_subject_at(subject, scope, scope->config->zones[index].anchor), state->confidence,
               false);
+}
+
+static double chance_inside(const struct zone_state *state)
+{
+    double deviations = (double)state->deviations;
+    return fabs(deviations) >= FAR ? deviations > 0 : sp_counting_normal(deviations);
 }
 
 /* People inside, and those of them who are seen at the moment. */
@@ -218,7 +237,7 @@ static void count_inside(struct sp_counting *a, int64_t time_us)
                 bool seen = time_us - subject->seen_us < 1000000 && !state->shadow;
                 g->seen += inside && seen;
                 if (seen && state->side != 0) {
-                    double chance = (double)state->chance;
+                    double chance = chance_inside(state);
                     g->near += chance - inside;
                     g->near_variance += chance * (1 - chance);
                 }

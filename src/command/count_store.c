@@ -1,6 +1,7 @@
 #include "command/count_store.h"
 
 #include "store/history.h"
+#include "store/read_ahead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,15 +65,17 @@ int sp_count_store_cameras(const struct sp_count_store *s, const char *const **n
 
 int sp_count_store_run(struct sp_count_store *s, struct sp_counter *counter, struct sp_error *err)
 {
+    struct sp_read_ahead *ahead = NULL;
     struct sp_read_frame read;
     int64_t run_us = 0;
-    int result;
-    while ((result = sp_track_reader_next(s->reader, &read, err)) == 1) {
+    int result = sp_read_ahead_open(&ahead, s->reader, err);
+    while (result >= 0 && (result = sp_read_ahead_next(ahead, &read, err)) == 1) {
         struct sp_counting_frame frame = {.camera = read.camera,
                                           .time_us = read.frame.time_us,
                                           .width_px = read.width_px,
                                           .height_px = read.height_px,
                                           .inferred = read.frame.inferred,
+                                          .rounded = true,
                                           .tracks = s->tracks,
                                           .positions = read.frame.mapped ? s->positions : NULL,
                                           .count = read.frame.count};
@@ -83,5 +86,6 @@ int sp_count_store_run(struct sp_count_store *s, struct sp_counter *counter, str
         run_us = read.run_us;
         sp_counter_frame(counter, &frame);
     }
+    sp_read_ahead_close(ahead);
     return result;
 }

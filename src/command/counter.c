@@ -146,6 +146,10 @@ void sp_counter_frame(struct sp_counter *c, const struct sp_counting_frame *fram
         (void)sp_counting_config_check_size(&c->config, c->names[frame->camera], frame->width_px,
                                             frame->height_px, &c->failure);
     c->checked[frame->camera] = true;
+    if (frame->rounded) {
+        sp_counting_frame(c->counting, frame);
+        return;
+    }
     if (rounded.count > SP_TRACKS_MAX)
         rounded.count = SP_TRACKS_MAX;
     for (size_t i = 0; i < rounded.count; i++) {

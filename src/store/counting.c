@@ -1,5 +1,7 @@
 #include "store/counting.h"
 
+#include "store/read_ahead.h"
+
 #include <stdlib.h>
 
 enum { FRAMES_A_QUESTION = 4096 };
@@ -23,6 +25,7 @@ struct state {
     const struct sp_stored_counting *options;
     struct sp_counting *counting;
     struct sp_track_reader *reader;
+    struct sp_read_ahead *ahead;
     int64_t run_us, reached_us;
     struct sp_track tracks[SP_TRACKS_MAX];
     struct sp_world_position positions[SP_TRACKS_MAX];
@@ -35,6 +38,7 @@ static void count(struct state *s, const struct sp_read_frame *read)
                                       .width_px = read->width_px,
                                       .height_px = read->height_px,
                                       .inferred = read->frame.inferred,
+                                      .rounded = true,
                                       .tracks = s->tracks,
                                       .positions = read->frame.mapped ? s->positions : NULL,
                                       .count = read->frame.count};
@@ -53,7 +57,7 @@ static int count_all(struct state *s, struct sp_error *err)
     const struct sp_stored_counting *options = s->options;
     struct sp_read_frame read;
     int result = SP_OK;
-    for (unsigned n = 1; (result = sp_track_reader_next(s->reader, &read, err)) == 1; n++) {
+    for (unsigned n = 1; (result = sp_read_ahead_next(s->ahead, &read, err)) == 1; n++) {
         count(s, &read);
         if (n % FRAMES_A_QUESTION == 0 && options->stopped &&
             options->stopped(options->user, read.frame.time_us)) {
@@ -93,10 +97,13 @@ int sp_stored_counting_run(struct sp_store *store, const struct sp_stored_counti
         result = sp_counting_open(&s->counting, &counting, err);
     }
     if (result == SP_OK)
+        result = sp_read_ahead_open(&s->ahead, s->reader, err);
+    if (result == SP_OK)
         result = count_all(s, err);
     if (reached_us)
         *reached_us = s->reached_us;
     sp_counting_close(s->counting);
+    sp_read_ahead_close(s->ahead);
     sp_track_reader_close(s->reader);
     free(wanted);
     free(s);

@@ -1,8 +1,8 @@
 /* Counts lines and zones over stored tracks: the events that counting live gave, or would have.
  *
  * Data flow: stored frames in order -> sp_counting (analytics/analytics.h) -> events. Where the
- * recording process was started again, tracks and people end, as they did live. One thread at a
- * time. */
+ * recording process was started again, tracks and people end, as they did live. A second thread
+ * decodes (store/read_ahead.h), and the events come in the caller's. One thread at a time. */
 #pragma once
 
 #include "analytics/analytics.h"

@@ -530,7 +530,7 @@ static void test_occupancy_interval(void **state)
         struct sp_occupancy_estimate e = sp_occupancy_estimate(o, 0, 0);
         held += e.low <= people && people <= e.high;
     }
-    if (held < 0.85 * runs || held > 0.97 * runs)
+    if (held < 0.85 * runs || held > 0.95 * runs)
         fail_msg("the 90 %% interval holds the number in %d of %d runs", held, runs);
     free(o);
     free(s);

@@ -1,5 +1,6 @@
 /* Blocks, segments and their repair, the reader's order, the recorder, retention. */
 #include "base/clock.h"
+#include "store/read_ahead.h"
 #include "store/reader.h"
 #include "store/recorder.h"
 #include "store/store.h"
@@ -218,12 +219,18 @@ static int count_blocks(struct sp_segments *segments, int64_t *damaged)
     return count;
 }
 
-static void append_block(struct sp_segments *segments, struct sp_block_encoder *encoder, int from)
+static void append_to(struct sp_segments *segments, const char *camera,
+                      struct sp_block_encoder *encoder, int from)
 {
     size_t bytes;
     const uint8_t *block = make_block(encoder, from, from + 20, false, false, &bytes);
-    assert_int_equal(segments->api->append(segments, "gate", START_US / DAY_US, block, bytes, NULL),
+    assert_int_equal(segments->api->append(segments, camera, START_US / DAY_US, block, bytes, NULL),
                      SP_OK);
+}
+
+static void append_block(struct sp_segments *segments, struct sp_block_encoder *encoder, int from)
+{
+    append_to(segments, "gate", encoder, from);
     assert_int_equal(segments->api->sync(segments, NULL), SP_OK);
 }
 
@@ -377,6 +384,56 @@ static void test_recorded_frames_are_read_in_one_order(void **state)
     remove_folder();
 }
 
+/* The thread that reads ahead changes neither frames nor their order, nor what is said of the end,
+ * and may be closed at any frame. */
+static void test_reading_ahead_gives_the_same_frames(void **state)
+{
+    enum { BLOCKS = 100 };
+    struct sp_store *store;
+    struct sp_track_reader *reader[2];
+    struct sp_read_ahead *ahead;
+    struct sp_read_frame a, b;
+    struct sp_block_encoder *encoder;
+    (void)state;
+    make_folder();
+    assert_int_equal(sp_store_open(&store, folder, true, NULL), SP_OK);
+    assert_int_equal(sp_block_encoder_open(&encoder, NULL), SP_OK);
+    for (int i = 0; i < BLOCKS; i++) {
+        append_to(store->segments, "gate", encoder, i * 20);
+        append_to(store->segments, "yard", encoder, i * 20);
+    }
+    assert_int_equal(store->segments->api->sync(store->segments, NULL), SP_OK);
+    struct sp_store *second;
+    assert_int_equal(sp_store_open(&second, folder, false, NULL), SP_OK);
+    struct sp_store *const stores[] = {store, second};
+    const int stops[] = {0, 1, 700, BLOCKS * 20 * 2 + 1};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(sp_track_reader_open(&reader[k], stores[k]->segments, NULL, 0, 0,
+                                                  INT64_MAX / 2, NULL),
+                             SP_OK);
+        assert_int_equal(sp_read_ahead_open(&ahead, reader[0], NULL), SP_OK);
+        for (int n = 0; n < stops[i]; n++) {
+            int more = sp_track_reader_next(reader[1], &b, NULL);
+            assert_int_equal(sp_read_ahead_next(ahead, &a, NULL), more);
+            assert_int_equal(more, n < BLOCKS * 20 * 2);
+            if (!more)
+                break;
+            assert_int_equal(a.camera, b.camera);
+            assert_int_equal(a.run_us, b.run_us);
+            assert_int_equal(a.width_px, b.width_px);
+            assert_same_frame(&a.frame, &b.frame);
+        }
+        sp_read_ahead_close(ahead);
+        for (int k = 0; k < 2; k++)
+            sp_track_reader_close(reader[k]);
+    }
+    sp_block_encoder_close(encoder);
+    sp_store_close(second);
+    sp_store_close(store);
+    remove_folder();
+}
+
 static int stored_frames(void)
 {
     struct sp_store *store;
@@ -519,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_a_changed_byte_is_noticed),
         cmocka_unit_test(test_a_torn_segment_is_read_to_its_last_whole_block),
         cmocka_unit_test(test_recorded_frames_are_read_in_one_order),
+        cmocka_unit_test(test_reading_ahead_gives_the_same_frames),
         cmocka_unit_test(test_a_full_disk_stops_recording_until_there_is_space),
         cmocka_unit_test(test_what_does_not_fit_is_dropped_and_counted),
         cmocka_unit_test(test_retention_by_age_and_size),
