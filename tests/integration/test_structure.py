@@ -203,11 +203,12 @@ def read_symbols(program):
     folder = program.parent / "src" / "libspoton-core.a.p"
     if not folder.is_dir():
         pytest.skip(f"no object files beside {program}")
-    symbols = {}
-    for name, path in objects.items():
-        if (folder / name).exists():
-            text = subprocess.run(["nm", "-P", folder / name], capture_output=True, text=True, check=True).stdout
-            symbols[path] = [tuple(line.split()[:2]) for line in text.splitlines()]
+    there = [name for name in objects if (folder / name).exists()]
+    text = subprocess.run(["nm", "-P", "-A", *there], cwd=folder, capture_output=True, text=True, check=True).stdout
+    symbols = {objects[name]: [] for name in there}
+    for line in text.splitlines():
+        name, _, rest = line.partition(": ")
+        symbols[objects[name]].append(tuple(rest.split()[:2]))
     assert len(symbols) > 100, "no object files were found under their names"
     return symbols
 

@@ -242,8 +242,9 @@ def suppress(boxes, confidences, most):
     return kept
 
 
-def decode(variant, outputs, lowest=0.05, most=0.7):
-    """People in one image: corners in pixels of the input [n][4], and confidences."""
+def decode(variant, outputs, lowest=0.25, most=0.7):
+    """People in one image: corners in pixels of the input [n][4], and confidences. NMS takes time that grows with the
+    square of the boxes, and those below `lowest` suppress none above it."""
     what, kind = VARIANTS[variant], VARIANTS[variant]["as"]
     outputs = [np.asarray(output[0], np.float64) for output in outputs]
     rows = outputs[0]
