@@ -12,6 +12,7 @@
 #include "command/people_events.h"
 #include "command/recording.h"
 #include "command/reload.h"
+#include "command/stills.h"
 #include "library/camera_events.h"
 
 #include <signal.h>
@@ -52,6 +53,7 @@ struct serve {
     struct sp_people_events *people_events;
     struct sp_live_counting *counting;
     struct sp_encoder *encoder;
+    struct sp_stills stills; /* for outputs */
     struct sp_pipeline *pipeline;
     struct sp_api *api;
     struct sp_server *server;
@@ -211,6 +213,9 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
         encoder.names = sp_pipeline_label_names(serve->pipeline);
     if (result == SP_OK)
         result = sp_encoder_open(&serve->encoder, &encoder, err);
+    serve->stills.hub = serve->hub;
+    if (result == SP_OK)
+        atomic_store(&serve->stills.encoder, serve->encoder);
     return result;
 }
 
@@ -220,6 +225,7 @@ static int open_outputs(struct serve *serve, struct sp_error *err)
     struct sp_event_log_options events = {.listener = take_event, .user = serve};
     struct sp_output_settings outputs;
     sp_output_settings_fill(&outputs, serve->settings);
+    outputs.options.image = (struct sp_image_source){sp_stills_take, &serve->stills};
     int result = sp_fan_out_open(&serve->outputs, &outputs.options, err);
     if (result == SP_OK)
         result = sp_event_log_open(&serve->events, &events, err);

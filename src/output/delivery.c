@@ -3,91 +3,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "capacity.h"
-#include "output/dialect.h"
-#include "output/option_text.h"
+#include "output/delivery_internal.h"
 
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum {
-    BATCH_MESSAGES = 512,
-    BATCH_BYTES = 1 << 20,
-    OPTIONS_BYTES = 1024,
-    DIALECTS_MAX = 2,
-    CAMERAS = 2 * SP_CAMERAS_MAX,
-    ALL = 7,
-};
+enum { BATCH_MESSAGES = 512, BATCH_BYTES = 1 << 20 };
 
-static const int64_t WAIT_US = 100000, DRAIN_US = 500000, LOG_US = 60000000,
-                     BACKOFF_FIRST_US = 200000, BACKOFF_MOST_US = 10000000, STEP_US = 50000,
-                     BLOCKED_US = 35000000;
-
-static const char *const kinds[] = {"tracks", "events", "health"};
-
-struct sp_delivery {
-    const struct spoton_output_api *api;
-    struct spoton_output *plugin;
-    char name[64], options[OPTIONS_BYTES], client_id[96], status_topic[256];
-    char subscription[DIALECTS_MAX][256];
-    const char *subscriptions[DIALECTS_MAX + 1];
-    struct spoton_output_setup setup;
-    struct sp_outbox *outbox;
-    struct sp_outbox_reader *reader;
-    struct sp_dialect *dialects[DIALECTS_MAX];
-    int dialect_count;
-    unsigned send;       /* bits of kinds[] */
-    int64_t interval_us; /* between tracks of one camera */
-    pthread_t thread;
-    bool started;
-
-    _Atomic int64_t stop_us; /* when the end was requested; 0: not yet */
-
-    pthread_mutex_t mutex; /* guards the next members */
-    pthread_cond_t ended;
-    bool finished;
-    int64_t call_since_us;  /* 0: not in the plugin */
-    int64_t oldest_wall_us; /* of the messages in hand; 0: none */
-    struct sp_delivery_report report;
-
-    /* The thread's own. */
-    struct sp_record record;
-    struct sp_messages messages;
-    size_t first; /* not delivered yet */
-    bool tried;   /* the first one was sent before */
-    bool asked[DIALECTS_MAX];
-    int64_t backoff_us, logged_us;
-    unsigned seed;
-    struct {
-        char name[SP_HUB_NAME_BYTES];
-        int64_t pts_us;
-    } cameras[CAMERAS]; /* of `rate` */
-    int next_camera;
-};
-
-/* ---- what the plugin calls ---- */
-
-static int is_stopping(void *user)
-{
-    const struct sp_delivery *d = user;
-    int64_t stop_us = atomic_load(&d->stop_us);
-    return stop_us != 0 && sp_clock_us() - stop_us > DRAIN_US;
-}
-
-/* During deliver or poll, on the delivery's thread. */
-static void receive(void *user, const char *topic, const void *payload, size_t payload_bytes)
-{
-    struct sp_delivery *d = user;
-    for (int i = 0; i < d->dialect_count; i++)
-        if (d->subscription[i][0] && strcmp(d->subscription[i], topic) == 0 &&
-            payload_bytes == strlen("online") && memcmp(payload, "online", payload_bytes) == 0)
-            d->asked[i] = true;
-}
+static const int64_t WAIT_US = 100000, LOG_US = 60000000, BACKOFF_FIRST_US = 200000,
+                     BACKOFF_MOST_US = 10000000, STEP_US = 50000, BLOCKED_US = 35000000,
+                     NO_IMAGE_US = 10000000; /* without tries after one that failed */
 
 /* ---- rendering ---- */
 
@@ -97,11 +24,11 @@ static bool is_too_soon(struct sp_delivery *d, const struct sp_record *r)
     if (d->interval_us == 0)
         return false;
     int at = 0;
-    while (at < CAMERAS && strcmp(d->cameras[at].name, r->camera) != 0)
+    while (at < DELIVERY_CAMERAS && strcmp(d->cameras[at].name, r->camera) != 0)
         at++;
-    if (at == CAMERAS) {
+    if (at == DELIVERY_CAMERAS) {
         at = d->next_camera;
-        d->next_camera = (d->next_camera + 1) % CAMERAS;
+        d->next_camera = (d->next_camera + 1) % DELIVERY_CAMERAS;
         snprintf(d->cameras[at].name, sizeof d->cameras[at].name, "%s", r->camera);
         d->cameras[at].pts_us = INT64_MIN;
     }
@@ -115,8 +42,8 @@ static bool is_too_soon(struct sp_delivery *d, const struct sp_record *r)
 static bool is_wanted(struct sp_delivery *d, const struct sp_record *r)
 {
     const char *kind = sp_dialect_kind(r);
-    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(kind, kinds[i]) == 0 && !(d->send & 1U << i))
+    for (unsigned i = 0; i < DELIVERY_KINDS; i++)
+        if (strcmp(kind, delivery_kinds[i]) == 0 && !(d->send & 1U << i))
             return false;
     return r->type != SP_RECORD_FRAME || !is_too_soon(d, r);
 }
@@ -125,6 +52,10 @@ static bool is_wanted(struct sp_delivery *d, const struct sp_record *r)
 static void render(struct sp_delivery *d)
 {
     const struct sp_record *r = &d->record;
+    if (r->type == SP_RECORD_FRAME)
+        sp_snapshots_see(&d->snapshots, r->camera);
+    else if (strcmp(r->event.kind, "camera.removed") == 0)
+        sp_snapshots_forget(&d->snapshots, r->camera);
     if (is_wanted(d, r))
         d->dialects[0]->type->render(d->dialects[0], r, &d->messages);
     for (int i = 1; i < d->dialect_count; i++)
@@ -252,10 +183,68 @@ static bool keep_alive(struct sp_delivery *d)
     return result >= 0;
 }
 
+/* ---- images ---- */
+
+static bool wants_end(void *user)
+{
+    const struct sp_delivery *d = user;
+    return atomic_load(&d->stop_us) != 0;
+}
+
+static void render_image(struct sp_delivery *d, const char *camera, const struct sp_still *still)
+{
+    sp_messages_clear(&d->images);
+    for (int i = 0; i < d->dialect_count; i++) {
+        const struct sp_record r = {
+            .type = SP_RECORD_EVENT,
+            .head = {.epoch = sp_outbox_epoch(d->outbox),
+                     .sequence = (uint64_t)sp_clock_us() + (uint64_t)i},
+            .camera = camera,
+            .wall_us = still->wall_us,
+            .event = {.kind = "snapshot", .payload = "{}"},
+        };
+        if (d->dialects[i]->has_images)
+            d->dialects[i]->type->image(d->dialects[i], &r, still, &d->images);
+    }
+    sp_messages_finish(&d->images);
+    d->images.failed = false;
+}
+
+/* At most one, so that tracks do not wait for many. */
+static void send_image(struct sp_delivery *d)
+{
+    char error[256] = "";
+    struct sp_still still;
+    struct spoton_output_outcome outcome = {.struct_bytes = sizeof outcome};
+    int64_t now_us = sp_clock_us();
+    if (!(d->send & DELIVERY_SNAPSHOTS) || !d->image.take || wants_end(d) ||
+        now_us < d->no_image_until_us)
+        return;
+    const char *camera = sp_snapshots_next(&d->snapshots, now_us);
+    if (!camera)
+        return;
+    if (!d->image.take(d->image.user, camera, d->image_width_px, wants_end, d, &still)) {
+        d->no_image_until_us = now_us + NO_IMAGE_US;
+        return;
+    }
+    render_image(d, camera, &still);
+    free(still.jpeg);
+    if (d->images.count == 0)
+        return;
+    enter(d);
+    int result =
+        d->api->deliver(d->plugin, d->images.list, d->images.count, &outcome, error, sizeof error);
+    leave(d, result, error);
+    pthread_mutex_lock(&d->mutex);
+    d->report.sent += outcome.delivered - outcome.rejected;
+    d->report.rejected += outcome.rejected;
+    pthread_mutex_unlock(&d->mutex);
+}
+
 static void *run(void *argument)
 {
     struct sp_delivery *d = argument;
-    while (!is_stopping(d)) {
+    while (!delivery_is_stopping(d)) {
         if (d->first == d->messages.count)
             gather(d);
         bool idle = d->messages.count == 0;
@@ -265,6 +254,8 @@ static void *run(void *argument)
             if (atomic_load(&d->stop_us) != 0)
                 break;
             back_off(d);
+        } else {
+            send_image(d);
         }
     }
     enter(d);
@@ -277,160 +268,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* ---- opening ---- */
-
-static const char *const own_options[] = {"format", "topic",          "prefix", "send",   "rate",
-                                          "site",   "home_assistant", "name",   "status", NULL};
-
-static int read_send(struct sp_delivery *d, const char *options, struct sp_error *err)
-{
-    char text[128];
-    d->send = ALL;
-    if (!spoton_option(options, "send", text, sizeof text))
-        return SP_OK;
-    d->send = 0;
-    char *rest = NULL;
-    for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
-        unsigned bit = 0;
-        for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-            bit |= strcmp(word, kinds[i]) == 0 ? 1U << i : 0;
-        if (!bit)
-            return sp_fail(err, SP_ERR_INVALID,
-                           "output %s: send=%s: unknown; there are tracks, events, health", d->name,
-                           word);
-        d->send |= bit;
-    }
-    return SP_OK;
-}
-
-static int read_rate(struct sp_delivery *d, const char *options, struct sp_error *err)
-{
-    char text[32], *end;
-    if (!spoton_option(options, "rate", text, sizeof text))
-        return SP_OK;
-    double rate = strtod(text, &end);
-    if (*end || !(rate >= 0.001 && rate <= 1000))
-        return sp_fail(err, SP_ERR_INVALID,
-                       "output %s: rate=%s: not a number from 0.001 to 1000 (messages per second "
-                       "and camera)",
-                       d->name, text);
-    d->interval_us = (int64_t)(1e6 / rate * 0.999); /* frames are not exactly periodic */
-    return SP_OK;
-}
-
-static int open_dialects(struct sp_delivery *d, const struct sp_delivery_setup *setup,
-                         struct sp_error *err)
-{
-    char format[32], topic[256], prefix[128], site[64];
-    const char *options = setup->options;
-    bool has_topic = spoton_option(options, "topic", topic, sizeof topic);
-    bool has_prefix = spoton_option(options, "prefix", prefix, sizeof prefix);
-    bool has_site = spoton_option(options, "site", site, sizeof site);
-    struct sp_dialect_setup shared = {
-        .site = has_site ? site : setup->site,
-        .node = setup->node,
-        .topic = has_topic ? topic : NULL,
-        .prefix = has_prefix ? prefix : NULL,
-    };
-    if (!spoton_option(options, "format", format, sizeof format))
-        snprintf(format, sizeof format, "spoton");
-    int result = sp_dialect_open(&d->dialects[0], format, setup->api->default_topic, &shared, err);
-    d->dialect_count += result == SP_OK;
-    if (result == SP_OK && spoton_option_is_on(options, "home_assistant")) {
-        shared.topic = shared.prefix = NULL;
-        result = sp_dialect_open(&d->dialects[1], "home_assistant", setup->api->default_topic,
-                                 &shared, err);
-        d->dialect_count += result == SP_OK;
-    }
-    return result < 0 ? sp_fail_prefix(err, result, "output %s", d->name) : SP_OK;
-}
-
-/* The last dialect with a status topic decides: Home Assistant's entities name one. */
-static void fill_setup(struct sp_delivery *d, const struct sp_delivery_setup *setup)
-{
-    char own[256];
-    const char *status = "spoton/{site}/status";
-    int subscriptions = 0;
-    for (int i = 0; i < d->dialect_count; i++) {
-        const struct sp_dialect *dialect = d->dialects[i];
-        if (dialect->type->status_topic)
-            status = dialect->type->status_topic;
-        if (spoton_option(setup->options, "status", own, sizeof own))
-            status = own;
-        sp_dialect_topic(dialect, status, "", "", d->status_topic, sizeof d->status_topic);
-        if (!dialect->type->subscription)
-            continue;
-        sp_dialect_topic(dialect, dialect->type->subscription, "", "", d->subscription[i],
-                         sizeof d->subscription[i]);
-        d->subscriptions[subscriptions++] = d->subscription[i];
-    }
-    for (int i = 0; i < d->dialect_count; i++)
-        snprintf(d->dialects[i]->status, sizeof d->dialects[i]->status, "%s",
-                 strcmp(d->status_topic, "none") != 0 ? d->status_topic : "");
-    snprintf(d->client_id, sizeof d->client_id, "spoton-%08x-%.48s",
-             setup->outbox ? sp_outbox_identity(setup->outbox) : (unsigned)getpid(), d->name);
-    d->setup = (struct spoton_output_setup){
-        .struct_bytes = sizeof d->setup,
-        .options = d->options,
-        .name = d->name,
-        .client_id = d->client_id,
-        .status_topic = strcmp(d->status_topic, "none") != 0 ? d->status_topic : NULL,
-        .subscriptions = d->subscriptions,
-        .user = d,
-        .received = receive,
-        .stopping = is_stopping,
-    };
-}
-
-static void release(struct sp_delivery *d)
-{
-    if (d->plugin)
-        d->api->close(d->plugin);
-    for (int i = 0; i < d->dialect_count; i++)
-        sp_dialect_close(d->dialects[i]);
-    sp_outbox_reader_close(d->reader);
-    sp_messages_release(&d->messages);
-    pthread_cond_destroy(&d->ended);
-    pthread_mutex_destroy(&d->mutex);
-    free(d);
-}
-
-int sp_delivery_open(struct sp_delivery **out, const struct sp_delivery_setup *setup,
-                     struct sp_error *err)
-{
-    char error[256] = "";
-    struct sp_delivery *d = calloc(1, sizeof *d);
-    if (!d)
-        return sp_fail(err, SP_ERR_NO_MEMORY, "output %s: out of memory", setup->name);
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_mutex_init(&d->mutex, NULL);
-    pthread_cond_init(&d->ended, &clock);
-    pthread_condattr_destroy(&clock);
-    d->api = setup->api;
-    d->outbox = setup->outbox;
-    d->seed = (unsigned)sp_clock_us();
-    snprintf(d->name, sizeof d->name, "%s", setup->name);
-    spoton_option_split(setup->options, own_options, false, d->options);
-    int result = read_send(d, setup->options, err);
-    if (result == SP_OK)
-        result = read_rate(d, setup->options, err);
-    if (result == SP_OK)
-        result = open_dialects(d, setup, err);
-    if (result == SP_OK && setup->outbox)
-        result = sp_outbox_reader_open(&d->reader, setup->outbox, d->name, err);
-    if (result == SP_OK) {
-        fill_setup(d, setup);
-        if (d->api->connect(&d->plugin, &d->setup, error, sizeof error) < 0)
-            result = sp_fail(err, SP_ERR_INVALID, "output %s: %s", d->name, error);
-    }
-    if (result < 0)
-        release(d);
-    else
-        *out = d;
-    return result;
-}
+/* ---- life ---- */
 
 int sp_delivery_start(struct sp_delivery *d, struct sp_error *err)
 {
@@ -445,25 +283,6 @@ void sp_delivery_stop(struct sp_delivery *d)
 {
     int64_t now_us = sp_clock_us();
     atomic_store(&d->stop_us, now_us);
-}
-
-bool sp_delivery_close(struct sp_delivery *d, const struct timespec *until)
-{
-    pthread_mutex_lock(&d->mutex);
-    while (d->started && !d->finished &&
-           pthread_cond_timedwait(&d->ended, &d->mutex, until) != ETIMEDOUT)
-        ;
-    bool finished = d->finished || !d->started;
-    pthread_mutex_unlock(&d->mutex);
-    if (!finished) {
-        sp_log(SP_LOG_WARNING, "output %s: does not return; ending without it", d->name);
-        pthread_detach(d->thread);
-        return false;
-    }
-    if (d->started)
-        pthread_join(d->thread, NULL);
-    release(d);
-    return true;
 }
 
 void sp_delivery_report(struct sp_delivery *d, struct sp_delivery_report *report)

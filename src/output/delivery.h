@@ -5,13 +5,18 @@
  * -> commit of the cursor. What was not delivered is repeated with a back-off from 0.2 to 10 s,
  * with jitter, so that messages of one camera stay in order.
  *
- * Options that belong to the program: format, topic, prefix, send (tracks, events, health), rate
- * (messages with tracks per second and camera), site, status (the topic of "online" and "offline",
- * or none), name, home_assistant. The plugin gets the others.
+ * Images (send=snapshots) are made when they are due and sent once between two batches; what fails
+ * is not repeated.
+ *
+ * Options that belong to the program: format, topic, prefix, send (tracks, events, people, health,
+ * snapshots), rate (messages with tracks per second and camera), snapshot_s, snapshot_width, site,
+ * status (the topic of "online" and "offline", or none), name, home_assistant. The plugin gets the
+ * others.
  */
 #pragma once
 
 #include "output/outbox.h"
+#include "output/snapshots.h"
 #include "spoton/output.h"
 
 #include <time.h>
@@ -24,6 +29,7 @@ struct sp_delivery_setup {
     const char *options;
     struct sp_outbox *outbox; /* NULL: only for sp_delivery_check */
     const char *site, *node;
+    struct sp_image_source image; /* take NULL: no images */
 };
 
 /* Opens the plugin, without connecting. SP_ERR_INVALID, SP_ERR_IO: the text names the option. */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "output/messages.h"
+#include "output/snapshots.h"
 
 struct sp_dialect_setup {
     const char *site, *node;
@@ -24,6 +25,7 @@ struct sp_dialect {
     const struct sp_dialect_type *type;
     char site[64], node[64], topic[256], prefix[128];
     char status[256]; /* the topic of "online" and "offline"; empty: none */
+    bool has_images;  /* messages of kind "snapshots" are sent */
     struct sp_json json;
     void *state; /* of the dialect, released with free(); NULL: none */
 };
@@ -40,6 +42,12 @@ struct sp_dialect_type {
     /* A message of the subscription: adds what it asks for. */
     void (*received)(struct sp_dialect *dialect, const struct sp_record *record,
                      struct sp_messages *out);
+    /* Of an event "snapshot" of the camera. NULL: the dialect has no images. */
+    void (*image)(struct sp_dialect *dialect, const struct sp_record *record,
+                  const struct sp_still *still, struct sp_messages *out);
+    /* A topic with {prefix} and {camera} on which "getimage" requests an image. NULL: images are
+     * sent at intervals. */
+    const char *image_command;
 };
 
 /* `name`: spoton, cloudevents, deepstream, metropolis, scenescape, frigate, onvif, home_assistant.
@@ -50,7 +58,7 @@ void sp_dialect_close(struct sp_dialect *dialect); /* NULL is allowed */
 
 /* ---- for renderers ---- */
 
-/* "tracks", "health" (events camera.* and outbox.*), "events". */
+/* "tracks", "health" (events camera.* and outbox.*), "people" (person.*), "snapshots", "events". */
 const char *sp_dialect_kind(const struct sp_record *record);
 
 /* Replaces {site}, {camera}, {kind} and {prefix}; characters of values that MQTT reserves become
@@ -61,6 +69,11 @@ void sp_dialect_topic(const struct sp_dialect *dialect, const char *pattern, con
 /* Adds dialect->json as one message. topic NULL: the template's. */
 void sp_dialect_add(struct sp_dialect *dialect, const struct sp_record *record, const char *topic,
                     bool retain, int part, struct sp_messages *out);
+
+/* Adds the JPEG as one message. topic NULL: the template's. */
+void sp_dialect_add_image(struct sp_dialect *dialect, const struct sp_record *record,
+                          const char *topic, bool retain, const struct sp_still *still,
+                          struct sp_messages *out);
 
 /* A member of an event's payload as text; a number in decimals. False: there is none. */
 bool sp_dialect_member(const char *payload, const char *key, char *out, size_t out_bytes);

@@ -14,9 +14,11 @@ const char *sp_dialect_kind(const struct sp_record *r)
 {
     if (r->type == SP_RECORD_FRAME)
         return "tracks";
-    bool health =
-        strncmp(r->event.kind, "camera.", 7) == 0 || strncmp(r->event.kind, "outbox.", 7) == 0;
-    return health ? "health" : "events";
+    if (strncmp(r->event.kind, "camera.", 7) == 0 || strncmp(r->event.kind, "outbox.", 7) == 0)
+        return "health";
+    if (strcmp(r->event.kind, "snapshot") == 0)
+        return "snapshots";
+    return strncmp(r->event.kind, "person.", 7) == 0 ? "people" : "events";
 }
 
 void sp_dialect_topic(const struct sp_dialect *d, const char *pattern, const char *camera,
@@ -72,6 +74,28 @@ void sp_dialect_add(struct sp_dialect *d, const struct sp_record *r, const char 
     if (!d->json.failed)
         sp_messages_add(out, r, &draft);
     sp_json_clear(&d->json);
+}
+
+void sp_dialect_add_image(struct sp_dialect *d, const struct sp_record *r, const char *topic,
+                          bool retain, const struct sp_still *still, struct sp_messages *out)
+{
+    char made[TOPIC_BYTES];
+    const char *kind = sp_dialect_kind(r);
+    if (!topic) {
+        sp_dialect_topic(d, d->topic, r->camera, kind, made, sizeof made);
+        topic = made;
+    }
+    const struct sp_message_draft draft = {
+        .topic = topic,
+        .kind = kind,
+        .content_type = "image/jpeg",
+        .type = "snapshot",
+        .site = d->site,
+        .payload = still->jpeg,
+        .payload_bytes = still->bytes,
+        .retain = retain,
+    };
+    sp_messages_add(out, r, &draft);
 }
 
 bool sp_dialect_member(const char *payload, const char *key, char *out, size_t out_bytes)

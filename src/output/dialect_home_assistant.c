@@ -66,6 +66,29 @@ static void put_component(struct sp_json *json, const char *id, const char *key,
     sp_json_end_object(json);
 }
 
+static void image_topic(const struct sp_dialect *d, const char *id, char *out, size_t out_bytes)
+{
+    char pattern[TOPIC_BYTES];
+    snprintf(pattern, sizeof pattern, "spoton/{site}/home_assistant/%s/image", id);
+    sp_dialect_topic(d, pattern, "", "", out, out_bytes);
+}
+
+static void put_image(struct sp_dialect *d, const char *id)
+{
+    char text[TOPIC_BYTES];
+    struct sp_json *json = &d->json;
+    sp_json_key(json, "snapshot");
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "p", "image");
+    sp_json_member_string(json, "name", "Snapshot");
+    snprintf(text, sizeof text, "%s_snapshot", id);
+    sp_json_member_string(json, "uniq_id", text);
+    image_topic(d, id, text, sizeof text);
+    sp_json_member_string(json, "image_topic", text);
+    sp_json_member_string(json, "content_type", "image/jpeg");
+    sp_json_end_object(json);
+}
+
 static void put_components(struct sp_json *json, const char *id, const struct device *device)
 {
     if (device->type != LINE) {
@@ -116,6 +139,8 @@ static void add_discovery(struct sp_dialect *d, const struct sp_record *r,
     sp_json_key(json, "cmps");
     sp_json_begin_object(json);
     put_components(json, id, device);
+    if (device->type == CAMERA && d->has_images)
+        put_image(d, id);
     sp_json_end_object(json);
     sp_json_end_object(json);
     snprintf(text, sizeof text, "homeassistant/device/%s/config", id);
@@ -212,7 +237,12 @@ static void take_camera_event(struct sp_dialect *d, const struct sp_record *r,
         device_id(d, device, id, sizeof id);
         snprintf(text, sizeof text, "homeassistant/device/%s/config", id);
         sp_json_raw(&d->json, ""); /* an empty message removes the device */
-        sp_dialect_add(d, r, text, true, part, out);
+        sp_dialect_add(d, r, text, true, part++, out);
+        if (d->has_images) { /* the broker keeps no image of a camera that is gone */
+            image_topic(d, id, text, sizeof text);
+            sp_json_raw(&d->json, "");
+            sp_dialect_add(d, r, text, true, part, out);
+        }
         device->name[0] = '\0';
         return;
     }
@@ -284,10 +314,22 @@ static void received(struct sp_dialect *d, const struct sp_record *r, struct sp_
     }
 }
 
+static void image(struct sp_dialect *d, const struct sp_record *r, const struct sp_still *still,
+                  struct sp_messages *out)
+{
+    char id[TOPIC_BYTES / 2], topic[TOPIC_BYTES];
+    struct device device = {.type = CAMERA};
+    snprintf(device.name, sizeof device.name, "%s", r->camera);
+    device_id(d, &device, id, sizeof id);
+    image_topic(d, id, topic, sizeof topic);
+    sp_dialect_add_image(d, r, topic, true, still, out);
+}
+
 const struct sp_dialect_type sp_dialect_home_assistant = {
     .name = "home_assistant",
     .state_bytes = sizeof(struct state),
     .subscription = "homeassistant/status",
     .render = render,
     .received = received,
+    .image = image,
 };

@@ -1,9 +1,11 @@
-/* scenescape: detections for Intel SceneScape on PREFIX/data/camera/CAMERA. onvif: events of
+/* scenescape: detections for Intel SceneScape on PREFIX/data/camera/CAMERA, and images on
+ * PREFIX/image/camera/CAMERA when PREFIX/cmd/camera/CAMERA says "getimage". onvif: events of
  * Profile M over MQTT on PREFIX/CAMERA/onvif-ej/... */
 #include "output/dialect.h"
 #include "publish/message.h"
 
 #include <math.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,28 @@ static void render_scenescape(struct sp_dialect *d, const struct sp_record *r,
     sp_json_end_array(json);
     sp_json_end_object(json);
     sp_dialect_topic(d, "{prefix}/data/camera/{camera}", r->camera, "tracks", topic, sizeof topic);
+    sp_dialect_add(d, r, topic, false, 0, out);
+}
+
+static void image_scenescape(struct sp_dialect *d, const struct sp_record *r,
+                             const struct sp_still *still, struct sp_messages *out)
+{
+    char time[SP_TIME_BYTES], topic[TOPIC_BYTES];
+    struct sp_json *json = &d->json;
+    unsigned char *text = malloc((still->bytes + 2) / 3 * 4 + 1);
+    if (!text) {
+        out->failed = true;
+        return;
+    }
+    EVP_EncodeBlock(text, still->jpeg, (int)still->bytes);
+    sp_time_format(r->wall_us, time);
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "timestamp", time);
+    sp_json_member_string(json, "id", r->camera);
+    sp_json_member_string(json, "image", (const char *)text);
+    sp_json_end_object(json);
+    free(text);
+    sp_dialect_topic(d, "{prefix}/image/camera/{camera}", r->camera, "", topic, sizeof topic);
     sp_dialect_add(d, r, topic, false, 0, out);
 }
 
@@ -141,7 +165,13 @@ static void render_onvif(struct sp_dialect *d, const struct sp_record *r, struct
 }
 
 const struct sp_dialect_type sp_dialect_scenescape = {
-    .name = "scenescape", .default_prefix = "scenescape", .render = render_scenescape};
+    .name = "scenescape",
+    .default_prefix = "scenescape",
+    .render = render_scenescape,
+    .image = image_scenescape,
+    .subscription = "{prefix}/cmd/camera/+",
+    .image_command = "{prefix}/cmd/camera/{camera}",
+};
 const struct sp_dialect_type sp_dialect_onvif = {.name = "onvif",
                                                  .default_prefix = "spoton",
                                                  .state_bytes = sizeof(struct counters),

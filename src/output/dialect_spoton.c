@@ -106,6 +106,12 @@ static void render_spoton(struct sp_dialect *d, const struct sp_record *r, struc
     sp_dialect_add(d, r, NULL, false, 0, out);
 }
 
+static void image_spoton(struct sp_dialect *d, const struct sp_record *r,
+                         const struct sp_still *still, struct sp_messages *out)
+{
+    sp_dialect_add_image(d, r, NULL, false, still, out);
+}
+
 static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
                                struct sp_messages *out)
 {
@@ -144,6 +150,7 @@ static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
     sp_json_clear(json);
 }
 
-const struct sp_dialect_type sp_dialect_spoton = {.name = "spoton", .render = render_spoton};
+const struct sp_dialect_type sp_dialect_spoton = {
+    .name = "spoton", .render = render_spoton, .image = image_spoton};
 const struct sp_dialect_type sp_dialect_cloudevents = {.name = "cloudevents",
                                                        .render = render_cloudevents};

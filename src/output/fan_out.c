@@ -328,6 +328,7 @@ static int open_delivery(struct sp_fan_out *f, const struct spoton_output_api *a
         .outbox = f->outbox,
         .site = f->options.site,
         .node = f->options.node,
+        .image = f->options.image,
     };
     struct sp_delivery **delivery = &f->delivery[f->delivery_count];
     int result = sp_delivery_open(delivery, &setup, err);

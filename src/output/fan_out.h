@@ -11,6 +11,7 @@
 #include "class_names.h"
 #include "event.h"
 #include "output/outbox.h"
+#include "output/snapshots.h"
 #include "publish/hub.h"
 
 enum { SP_OUTPUTS_MAX = 16, SP_OUTPUT_QUEUE = 256, SP_OUTPUT_NAME_BYTES = 64 };
@@ -21,6 +22,7 @@ struct sp_fan_out_options {
     const char *outputs;             /* as the setting OUTPUTS */
     struct sp_outbox_options outbox; /* opened if an output delivers */
     const char *site, *node;         /* copied */
+    struct sp_image_source image;    /* for outputs that send snapshots; take NULL: none */
     bool check;                      /* only for sp_fan_out_check: no thread, no outbox */
 };
 

@@ -141,6 +141,8 @@ def test_login_tls_topics_and_what_is_sent(program, tmp_path):
                 (f"{url}&colour=blue", "option colour: unknown"),
                 (f"{url}&format=xml", "format xml: unknown; there are spoton,"),
                 (f"{url}&send=all", "send=all: unknown"),
+                (f"{url}&send=snapshots&format=deepstream", "format deepstream has no images"),
+                (f"{url}&send=snapshots&snapshot_s=0", "snapshot_s=0: not a whole number"),
                 (f"{url}&topic={{place}}", "only {site}, {camera} and {kind}")]:
             done = check(outputs)
             assert done.returncode == (1 if said else 0), (outputs, done.stdout, done.stderr)

@@ -1,6 +1,7 @@
 """Outputs other than MQTT, each with a real server: Redis, NATS JetStream, Kafka (librdkafka's mock cluster) and
 HTTP. And the dialects' consumers in examples/."""
 
+import base64
 import json
 import os
 import signal
@@ -186,11 +187,38 @@ def test_a_webhook_sends_batches_of_cloudevents(program, tmp_path):
     Delivered([one for batch in batches for one, _, _ in batch]).check("a")
 
 
+def is_jpeg(data):
+    return data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9"
+
+
+def next_message(broker, topic, command=None, payload=None):
+    """The payload of the next message; until it is there, `payload` is sent to the topic `command`."""
+    with subprocess.Popen(["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-C", "1", "-N", "-t", topic],
+                          stdout=subprocess.PIPE) as subscriber:
+        found = []
+        reader = threading.Thread(target=lambda: found.append(subscriber.stdout.read()), daemon=True)
+        reader.start()
+
+        def ended():
+            if command:
+                subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t", command, "-m", payload], check=True)
+            return subscriber.poll() is not None
+        try:
+            until(ended, what=f"a message on {topic}")
+        finally:
+            subscriber.kill()
+            reader.join(60 * SLOWER)
+        return found[0]
+
+
 def test_home_assistant_discovers_cameras_and_they_return(program, tmp_path):
     with Mosquitto(tmp_path) as broker:
-        outputs = f"mqtt?url=mqtt://127.0.0.1:{broker.port}&home_assistant=true&send=health"
+        url = f"mqtt?url=mqtt://127.0.0.1:{broker.port}"
+        outputs = (f"{url}&home_assistant=true&send=health,snapshots&snapshot_s=1 "
+                   f"{url}&format=scenescape&send=tracks,snapshots&status=none")
         with Serving(program, tmp_path, CAMERAS, settings(outputs)) as server:
-            with Subscriber(broker) as subscriber:
+            with Subscriber(broker, "homeassistant/#", ["-t", "spoton/hq/status", "-t", "spoton/+/home_assistant/+"]) \
+                    as subscriber:
                 def retained():
                     return dict(subscriber.messages())
                 config = "homeassistant/device/spoton_hq_camera_a/config"
@@ -198,7 +226,12 @@ def test_home_assistant_discovers_cameras_and_they_return(program, tmp_path):
                 until(lambda: config in retained() and '"occupancy":"ON"' in retained().get(state, ""))
                 found = json.loads(retained()[config])
                 assert found["stat_t"] == state and found["avty_t"] == "spoton/hq/status" and found["dev"]["name"] == "a"
-                assert set(found["cmps"]) == {"occupancy", "people", "health"}
+                assert set(found["cmps"]) == {"occupancy", "people", "health", "snapshot"}
+                assert is_jpeg(next_message(broker, found["cmps"]["snapshot"]["image_topic"]))
+                assert is_jpeg(next_message(broker, "spoton/hq/snapshots/a"))
+                answer = json.loads(next_message(broker, "scenescape/image/camera/a", "scenescape/cmd/camera/a", "getimage"))
+                assert answer["id"] == "a" and answer["timestamp"].endswith("Z")
+                assert is_jpeg(base64.b64decode(answer["image"], validate=True))
                 assert retained()["spoton/hq/status"] == "online"
                 before = [topic for topic, _ in subscriber.messages()].count(config)
                 subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t", "homeassistant/status", "-m",

@@ -197,11 +197,55 @@ static void test_topics(void **state)
     assert_non_null(strstr(err.text, "format xml: unknown; there are spoton, cloudevents"));
 }
 
+static void test_kinds(void **state)
+{
+    (void)state;
+    static const char *const kinds[][2] = {{"camera.state", "health"},   {"outbox.full", "health"},
+                                           {"person.created", "people"}, {"line.crossed", "events"},
+                                           {"snapshot", "snapshots"},    {"zone.left", "events"}};
+    record.type = SP_RECORD_EVENT;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        record.event.kind = kinds[i][0];
+        assert_string_equal(sp_dialect_kind(&record), kinds[i][1]);
+    }
+}
+
+static void test_images_are_due_at_intervals_and_on_request(void **state)
+{
+    (void)state;
+    static struct sp_snapshots s = {.interval_us = 60000000};
+    char name[32];
+    sp_snapshots_see(&s, "a");
+    sp_snapshots_see(&s, "b");
+    sp_snapshots_see(&s, "a");
+    assert_int_equal(s.count, 2);
+    assert_string_equal(sp_snapshots_next(&s, 1000), "a");
+    assert_string_equal(sp_snapshots_next(&s, 1000), "b");
+    assert_null(sp_snapshots_next(&s, 59000000));
+    sp_snapshots_request(&s, 1);
+    assert_string_equal(sp_snapshots_next(&s, 59000000), "b");
+    sp_snapshots_request(&s, 1);
+    assert_null(sp_snapshots_next(&s, 59999999)); /* at most one a second */
+    assert_string_equal(sp_snapshots_next(&s, 60001000), "a");
+    assert_string_equal(sp_snapshots_next(&s, 60001000), "b");
+    assert_null(sp_snapshots_next(&s, 60001000));
+    sp_snapshots_forget(&s, "a");
+    sp_snapshots_forget(&s, "unknown");
+    assert_int_equal(s.count, 1);
+    for (int i = 0; i < 2 * SP_CAMERAS_MAX; i++) {
+        snprintf(name, sizeof name, "camera-%d", i);
+        sp_snapshots_see(&s, name);
+    }
+    assert_int_equal(s.count, SP_CAMERAS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dialects_are_as_written_down),
         cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_images_are_due_at_intervals_and_on_request),
     };
     sp_class_names_set(&names, 0, "person", 6);
     return cmocka_run_group_tests(tests, NULL, NULL);
