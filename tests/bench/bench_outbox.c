@@ -5,9 +5,15 @@
  *
  * First `rate` results per second: CPU time of the process, and the lag. Then
  * `burst` results, put into the outbox at 25,000 per second: the time until the
- * other side has acknowledged the last one. Prints one JSON object. */
+ * other side has acknowledged the last one. Prints one JSON object.
+ *
+ *     bench_outbox OUTPUTS script=1
+ *
+ * Reads commands instead, one a line, and answers each with a JSON object:
+ * "make COUNT RATE" (slower where the disk is), "wait" (until all is delivered), "report". */
 #include "base/clock.h"
 #include "output/fan_out.h"
+#include "output/outbox_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CAMERAS = 64, PEOPLE = 5, BURST_RATE = 25000, TICK_US = 10000 };
+enum { CAMERAS = 64, PEOPLE = 5, BURST_RATE = 25000, TICK_US = 10000, UNWRITTEN_MAX = 4000 };
 
 static struct sp_update updates[CAMERAS];
+static bool simulated;
 
 static double option(int argc, char **argv, const char *key, double value)
 {
@@ -59,6 +66,20 @@ static void make_updates(uint64_t epoch)
     }
 }
 
+/* Simulated time must not outrun the disk: cameras would not make so much meanwhile. */
+static void wait_for_disk(struct sp_outbox *o)
+{
+    const struct timespec tick = {.tv_nsec = TICK_US * 1000};
+    for (;;) {
+        pthread_mutex_lock(&o->mutex);
+        uint64_t unwritten = o->next_number - o->written_number;
+        pthread_mutex_unlock(&o->mutex);
+        if (unwritten < UNWRITTEN_MAX)
+            return;
+        nanosleep(&tick, NULL);
+    }
+}
+
 /* `count` results at `rate` per second. */
 static void produce(struct sp_fan_out *f, double count, double rate)
 {
@@ -73,6 +94,8 @@ static void produce(struct sp_fan_out *f, double count, double rate)
             u->wall_us = sp_clock_wall_us();
             u->pts_us = (int64_t)u->sequence * 40000;
             sp_fan_out_frame(f, u);
+            if (simulated && made % CAMERAS == 0)
+                wait_for_disk(sp_fan_out_outbox(f));
         }
         nanosleep(&tick, NULL);
     }
@@ -136,6 +159,37 @@ static int measure(struct sp_fan_out *f, int argc, char **argv)
     return 0;
 }
 
+static void print_report(struct sp_fan_out *f)
+{
+    struct sp_outbox_report outbox;
+    struct sp_output_report r;
+    sp_outbox_report(sp_fan_out_outbox(f), &outbox);
+    sp_fan_out_report(f, 0, &r);
+    unsigned long long lost = r.lost + r.rejected;
+    printf("{\"connected\": %s, \"sent\": %llu, \"lag_messages\": %llu, \"retried\": %llu, "
+           "\"lost\": %llu, \"outbox_bytes\": %llu, \"made\": %llu}\n",
+           r.connected ? "true" : "false", (unsigned long long)r.sent,
+           (unsigned long long)r.lag_messages, (unsigned long long)r.retried, lost,
+           (unsigned long long)outbox.bytes, (unsigned long long)outbox.appended);
+    fflush(stdout);
+}
+
+static int obey(struct sp_fan_out *f)
+{
+    char line[64];
+    double count, rate;
+    simulated = true;
+    make_updates(sp_outbox_epoch(sp_fan_out_outbox(f)));
+    while (fgets(line, sizeof line, stdin)) {
+        if (sscanf(line, "make %lf %lf", &count, &rate) == 2)
+            produce(f, count, rate);
+        else if (strncmp(line, "wait", 4) == 0)
+            wait_until_delivered(f);
+        print_report(f);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char folder[] = "/tmp/bench-outbox-XXXXXX", command[64];
@@ -159,7 +213,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text[0] ? err.text : "no output delivers");
         return 1;
     }
-    int status = measure(f, argc, argv);
+    int status = option(argc, argv, "script", 0) > 0 ? obey(f) : measure(f, argc, argv);
     sp_fan_out_close(f);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) == 0 ? status : 1;
