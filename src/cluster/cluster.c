@@ -314,6 +314,8 @@ int sp_cluster_open(struct sp_cluster **out, const struct sp_cluster_options *op
     pthread_mutex_init(&cluster->mutex, NULL);
     cluster->options = *options;
     snprintf(cluster->url, sizeof cluster->url, "%s", options->url);
+    snprintf(cluster->ca_file, sizeof cluster->ca_file, "%s",
+             options->ca_file ? options->ca_file : "");
     snprintf(cluster->site, sizeof cluster->site, "%s", options->site);
     snprintf(cluster->name, sizeof cluster->name, "%s", options->node);
     snprintf(cluster->http, sizeof cluster->http, "%s", options->http);
@@ -327,6 +329,7 @@ int sp_cluster_open(struct sp_cluster **out, const struct sp_cluster_options *op
         return sp_fail(err, SP_ERR_NO_MEMORY, "cluster: out of memory");
     }
     struct sp_kv_options kv = {.url = cluster->url,
+                               .ca_file = cluster->ca_file,
                                .site = cluster->site,
                                .name = cluster->name,
                                .ttl_ms = options->lease_ms,

@@ -44,11 +44,12 @@ struct sp_cluster_runner {
 };
 
 struct sp_cluster_options {
-    const char *url;  /* kv.h */
-    const char *site; /* letters, digits, '_', '-' */
-    const char *node; /* unique within the site; letters, digits, '.', '_', '-' */
-    const char *http; /* where other nodes and browsers reach this one: http://HOST:PORT */
-    double capacity;  /* cameras, relative to the other nodes */
+    const char *url;     /* kv.h */
+    const char *ca_file; /* kv.h */
+    const char *site;    /* letters, digits, '_', '-' */
+    const char *node;    /* unique within the site; letters, digits, '.', '_', '-' */
+    const char *http;    /* where other nodes and browsers reach this one: http://HOST:PORT */
+    double capacity;     /* cameras, relative to the other nodes */
     int lease_ms;
     bool observes; /* only watches and asks: no node, no runner */
     struct sp_cluster_runner runner;

@@ -61,7 +61,8 @@ struct shared {
 
 struct sp_cluster {
     struct sp_cluster_options options;
-    char url[2048], site[64], name[SP_CLUSTER_NAME_BYTES], http[SP_CLUSTER_HTTP_BYTES];
+    char url[2048], ca_file[1024], site[64], name[SP_CLUSTER_NAME_BYTES],
+        http[SP_CLUSTER_HTTP_BYTES];
     int64_t lease_us;
     struct sp_kv *kv;
 

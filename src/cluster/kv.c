@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/url.h"
 
 #include <nats/nats.h>
 #include <pthread.h>
@@ -67,9 +68,22 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
     sp_log(SP_LOG_DEBUG, "cluster: NATS: %s", natsStatus_GetText(status));
 }
 
-/* Splits `url`. */
-static natsStatus set_servers(natsOptions *options, char *url)
+/* The library compares no names by itself, and has one name for all servers: that of the first. */
+static natsStatus set_tls(natsOptions *options, const char *url, const char *ca_file)
 {
+    char host[256];
+    if (!sp_url_host(url, host, sizeof host))
+        return NATS_INVALID_ARG;
+    natsStatus s = natsOptions_SetSecure(options, true);
+    if (s == NATS_OK && ca_file && ca_file[0])
+        s = natsOptions_LoadCATrustedCertificates(options, ca_file);
+    return s == NATS_OK ? natsOptions_SetExpectedHostname(options, host) : s;
+}
+
+/* Splits `url`. If one server uses TLS, all have to. */
+static natsStatus set_servers(natsOptions *options, char *url, const char *ca_file)
+{
+    bool tls = false;
     const char *servers[SERVERS_MAX];
     int count = 0;
     char *rest = NULL;
@@ -77,9 +91,11 @@ static natsStatus set_servers(natsOptions *options, char *url)
          one = strtok_r(NULL, ", ", &rest)) {
         if (strncmp(one, "nats://", 7) != 0 && strncmp(one, "tls://", 6) != 0)
             return NATS_INVALID_ARG;
+        tls = tls || one[0] == 't';
         servers[count++] = one;
     }
-    return count ? natsOptions_SetServers(options, servers, count) : NATS_INVALID_ARG;
+    natsStatus s = count ? natsOptions_SetServers(options, servers, count) : NATS_INVALID_ARG;
+    return s == NATS_OK && tls ? set_tls(options, servers[0], ca_file) : s;
 }
 
 static natsStatus set_options(struct sp_kv *kv, natsOptions *options)
@@ -87,7 +103,7 @@ static natsStatus set_options(struct sp_kv *kv, natsOptions *options)
     char *copy = strdup(kv->options.url);
     if (!copy)
         return NATS_NO_MEMORY;
-    natsStatus s = set_servers(options, copy);
+    natsStatus s = set_servers(options, copy, kv->options.ca_file);
     free(copy);
     if (s == NATS_OK)
         s = natsOptions_SetName(options, kv->options.name);
@@ -137,6 +153,9 @@ int sp_kv_open(struct sp_kv **out, const struct sp_kv_options *options, struct s
         on_connected(NULL, kv);
     if (s != NATS_OK && s != NATS_NOT_YET_CONNECTED) {
         sp_kv_close(kv);
+        if (s == NATS_SSL_ERROR)
+            return sp_fail(err, SP_ERR_INVALID,
+                           "CLUSTER_CA_FILE=%s: no certificates; use a PEM file", options->ca_file);
         return sp_fail(err, s == NATS_NO_MEMORY ? SP_ERR_NO_MEMORY : SP_ERR_INVALID,
                        "CLUSTER_URL: %s; use nats://HOST:PORT", natsStatus_GetText(s));
     }
@@ -276,16 +295,19 @@ static natsStatus drain(struct sp_kv *kv, enum sp_kv_bucket which, int timeout_m
     return s == NATS_TIMEOUT ? NATS_OK : s;
 }
 
-static int wait_closed(int timeout_ms, struct sp_error *err)
+static int wait_closed(const struct sp_kv *kv, int timeout_ms, struct sp_error *err)
 {
     usleep((useconds_t)timeout_ms * 1000);
-    return sp_fail(err, SP_ERR_CLOSED, "cluster: not connected to NATS");
+    return sp_fail(err, SP_ERR_CLOSED, "cluster: not connected to NATS%s",
+                   kv->epoch_base /* it was connected once */
+                       ? ""
+                       : "; check CLUSTER_URL, its password, and CLUSTER_CA_FILE");
 }
 
 int sp_kv_poll(struct sp_kv *kv, int timeout_ms, struct sp_error *err)
 {
     if (!atomic_load(&kv->connected))
-        return wait_closed(timeout_ms, err);
+        return wait_closed(kv, timeout_ms, err);
     if (atomic_exchange(&kv->reconnect, false) || !kv->open) {
         int result = open_buckets(kv, err);
         if (result < 0) {

@@ -31,9 +31,10 @@ struct sp_kv_listener {
 };
 
 struct sp_kv_options {
-    const char *url;  /* nats://[USER:PASSWORD@]HOST:PORT, tls://; several separated by commas */
-    const char *site; /* letters, digits, '_', '-': part of the buckets' names */
-    const char *name; /* of this client, for the server's lists */
+    const char *url;     /* nats://[USER:PASSWORD@]HOST:PORT, tls://; several separated by commas */
+    const char *ca_file; /* PEM, for tls://; NULL or empty: the system's certificates */
+    const char *site;    /* letters, digits, '_', '-': part of the buckets' names */
+    const char *name;    /* of this client, for the server's lists */
     int ttl_ms;
     struct sp_kv_listener listener;
 };

@@ -104,6 +104,7 @@ static int execute(const struct sp_options *options)
     struct sp_cluster_status status = {0};
     const struct sp_settings *settings = &options->settings;
     struct sp_cluster_options cluster_options = {.url = settings->cluster_url,
+                                                 .ca_file = settings->cluster_ca_file,
                                                  .site = settings->cluster_site,
                                                  .node = "spoton-cluster",
                                                  .http = "",

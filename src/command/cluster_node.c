@@ -184,6 +184,7 @@ int sp_cluster_node_open(struct sp_cluster_node **out, const struct sp_settings 
                  port);
     struct sp_cluster_options options = {
         .url = settings->cluster_url,
+        .ca_file = settings->cluster_ca_file,
         .site = settings->cluster_site,
         .node = settings->cluster_node[0] ? settings->cluster_node : host,
         .http = http,

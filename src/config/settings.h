@@ -143,6 +143,7 @@ struct sp_settings {
     char outputs[SP_PATH_BYTES];    /* OUTPUTS: a secret; plugins with their options, separated by
                                        blanks */
     char cluster_url[1024];      /* CLUSTER_URL: a secret; NATS servers; empty: a single machine */
+    char cluster_ca_file[1024];  /* CLUSTER_CA_FILE; empty: the system's certificates */
     char cluster_site[64];       /* CLUSTER_SITE */
     char cluster_node[64];       /* CLUSTER_NODE; empty: the host's name */
     char cluster_advertise[256]; /* CLUSTER_ADVERTISE; empty: http://NODE:HTTP_PORT */

@@ -417,6 +417,10 @@ const struct sp_setting_row sp_setting_table[] = {
      "nats://USER:PASSWORD@HOST:4222 or tls://. See docs/CLUSTER.md. Empty: no cluster.",
      SP_SETTING_TEXT, FIELD(cluster_url), .secret = true, .secret_in_url = true,
      .yaml = "cluster.url"},
+    {"CLUSTER_CA_FILE", CLUSTER, "FILE", "",
+     "Certificates, PEM, that the servers of a tls:// CLUSTER_URL may present or be signed by. "
+     "Empty: those of the system.",
+     SP_SETTING_TEXT, FIELD(cluster_ca_file), .yaml = "cluster.ca_file"},
     {"CLUSTER_SITE", CLUSTER, "NAME", "spoton",
      "Name of the cluster: nodes with the same name share their cameras.", SP_SETTING_NAME,
      FIELD(cluster_site), .yaml = "cluster.site"},

@@ -288,6 +288,55 @@ def test_a_password_of_nats_is_used_and_not_shown(program, tmp_path):
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Of this host, and of another one."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name, host in (("own", "DNS:localhost"), ("other", "DNS:elsewhere.example")):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={host}",
+                        "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
+                       check=True, capture_output=True)
+    return folder
+
+
+@contextlib.contextmanager
+def secure_nats(folder, certificate):
+    folder.mkdir()
+    server = Nats(folder, ("--user", "spoton", "--pass", "secret-word", "--tls", "--tlscert", f"{certificate}.pem",
+                           "--tlskey", f"{certificate}.key"))
+    yield server.port
+    server.stop()
+
+
+def test_nats_with_tls_and_a_password(program, tmp_path, certificates):
+    own, other = certificates / "own.pem", certificates / "other.pem"
+    with secure_nats(tmp_path / "1", certificates / "own") as port, \
+            secure_nats(tmp_path / "2", certificates / "other") as impostor, \
+            Node(program, tmp_path, "a", f"tls://spoton:secret-word@localhost:{port}", {"one": "sim://walk?fps=5"},
+                 {"CLUSTER_CA_FILE": own}) as a:
+        a.until(lambda: [c["state"] for c in a.owners().values()] == ["live"])
+        assert "secret-word" not in a.log() + json.dumps(a.get("/api/v2/settings"))
+
+        def status(url, ca_file):
+            return subprocess.Popen(
+                [str(program), "cluster", "status"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=clean_environment(tmp_path, {"CLUSTER_URL": url, "CLUSTER_CA_FILE": ca_file, "CLUSTER_SITE": "plant"}))
+        good = f"tls://spoton:secret-word@localhost:{port}"
+        output, errors = status(good, own).communicate(timeout=60 * SLOWER)
+        assert "one" in output, errors
+        refused = [status(*words) for words in (
+            (f"tls://spoton:secret-wrong@localhost:{port}", own),     # another password
+            (f"tls://localhost:{port}", own),                         # none
+            (good, other),                                            # a certificate that is not trusted
+            (f"tls://spoton:secret-word@localhost:{impostor}", other),  # one of another host
+            (good, tmp_path / "absent"))]
+        for process in refused:
+            output, errors = process.communicate(timeout=60 * SLOWER)
+            assert process.returncode == 1 and output == "" and "CLUSTER_CA_FILE" in errors, errors
+            assert "secret-w" not in errors
+
+
 def test_the_demo_shows_a_node_that_is_killed(program, tmp_path):
     def demo(**more):
         return subprocess.run([str(program), "cluster", "demo"], text=True, capture_output=True, timeout=600 * SLOWER,

@@ -406,7 +406,8 @@ static void test_round_trip(void **state)
             "STREAM_MAX_WIDTH=320\nHTTP_HOST=::1\nHTTP_PORT=0\nALLOW_INSECURE=yes\n"
             "STORE=***\nSTORE_RETENTION_DAYS=9\nSTORE_MAX_GB=5\nSITE=hq\nOUTBOX_DIR=/"
             "o\nOUTBOX_MAX_MB=2\nOUTBOX_MAX_AGE_H=3\nOUTBOX_SYNC_MS=50\n"
-            "CLUSTER_SITE=plant\nCLUSTER_NODE=a\nCLUSTER_ADVERTISE=http://a:1\nCLUSTER_CAPACITY=4\n"
+            "CLUSTER_CA_FILE=/ca\nCLUSTER_SITE=plant\nCLUSTER_NODE=a\nCLUSTER_ADVERTISE=http://"
+            "a:1\nCLUSTER_CAPACITY=4\n"
             "CLUSTER_LEASE_MS=900\nSHARE_ENGINE=yes\nKSERVE_URL=http://k:1\nKSERVE_CA_FILE=/k.pem\n"
             "KSERVE_TIMEOUT_MS=500\nKSERVE_BUDGET_MS=50\nKSERVE_REQUESTS=2\nKSERVE_TOKEN=***\n"
             "API_TOKEN=***\nOUTPUTS=***\nCLUSTER_URL=***\n" /* as a secret is shown */
