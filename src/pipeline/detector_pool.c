@@ -76,10 +76,29 @@ static int threads_for(const struct sp_pipeline *p)
     return threads > 0 ? threads : 1;
 }
 
+/* A camera by need has one frame in flight: more streams than such cameras would be idle, and their
+ * threads with them. Live and 0: the engine's own number, because cameras may be added. */
+static int streams_for(struct sp_pipeline *p, int threads)
+{
+    int by_need = 0;
+    if (p->settings->streams > 0 || p->options.live)
+        return p->settings->streams;
+    for (int i = 0; i < p->camera_count; i++) {
+        struct sp_camera *camera = &p->cameras[i];
+        pthread_mutex_lock(&camera->mutex);
+        bool busy = camera->status.busy;
+        bool need = camera->status.setting.inference == SP_INFERENCE_NEED;
+        pthread_mutex_unlock(&camera->mutex);
+        if (busy && !need)
+            return 0;
+        by_need += busy;
+    }
+    return by_need * 2 <= threads ? by_need : 0;
+}
+
 static int open_detector(struct sp_pipeline *p, struct sp_detector_instance *instance,
                          struct sp_error *err)
 {
-    const struct sp_settings *s = p->settings;
     int batch = p->model.fixed_batch ? p->model.fixed_batch : p->choice.batch;
     struct sp_detector_options options = {
         .engine = p->engine,
@@ -89,7 +108,7 @@ static int open_detector(struct sp_pipeline *p, struct sp_detector_instance *ins
         .width_px = instance->width_px,
         .height_px = instance->height_px,
         .threads = threads_for(p),
-        .streams = s->streams,
+        .streams = streams_for(p, threads_for(p)),
         .cache_dir = cache_for(p, instance, batch > 0 ? batch : 1),
         .backend_options = sp_model_choice_backend_options(&p->choice),
         .head = p->head,

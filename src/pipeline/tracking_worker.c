@@ -195,8 +195,12 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
         .stages = camera->stages,
     };
     find_earlier(worker, camera, &result);
+    /* Offline the camera's next frame is inferred while the sink writes this one. */
+    bool decided = camera->policy && !p->options.live;
     if (camera->policy)
         note_policy(worker, camera, task, inferred);
+    if (decided)
+        sp_frame_scheduler_done(p->scheduler, task->camera);
     if (inferred)
         sp_reading_note(p->reading, task->frame, task->detection_count);
     int64_t space_us = find_world_positions(camera, task, inferred, &result, positions);
@@ -217,7 +221,8 @@ static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task
     sp_speed_log_done(&p->speed_log, task->batch);
     sp_ledger_settle(camera->ledger, outcome_of(camera, task, inferred), 1);
     sp_frame_unref(task->frame);
-    sp_frame_scheduler_done(p->scheduler, task->camera);
+    if (!decided)
+        sp_frame_scheduler_done(p->scheduler, task->camera);
 }
 
 static void end_camera(struct sp_camera *camera)

@@ -81,12 +81,15 @@ def test_results_do_not_depend_on_what_runs_beside(spoton, make_clip, clip, tmp_
     found = set()
     busy = make_clip("h264", frames=60)
     for name, cameras, env in [
-            ("alone", [], {}), ("slow", [], {"ENGINE_OPTIONS": "delay_us=3000"}),
+            ("alone", [], {"THREADS": 2}), ("slow", [], {"ENGINE_OPTIONS": "delay_us=3000"}),
             ("four", ["d", "e", "f"], {"THREADS": 4, "ENGINE_STREAMS": 4}),
             ("batch", ["d"], {"THREADS": 1, "ENGINE_BATCH": 4})]:
         words = [word for other in cameras for word in ("--camera", f"{other}={busy}")]
         spoton("run", "--camera", f"c={clip}", *words, "--out", tmp_path / name,
                env={"INFERENCE": "need", **env}, expect=0)
+        inputs = read_summary(tmp_path / name)["engine"]["inputs"]
+        if name == "alone":  # one frame in flight: one stream of both threads
+            assert [shape["streams"] for shape in inputs] == [1]
         found.add(((tmp_path / name / "c.jsonl").read_bytes(), (tmp_path / name / "c.txt").read_bytes()))
     assert len(found) == 1
 
@@ -121,10 +124,9 @@ def test_disturbed_cameras(spoton, tmp_path):
     for name, (_, most) in DISTURBED.items():
         every, need = (Results(out, f"{name}-{policy}").results_log for policy in ("every", "need"))
         assert len(every) == len(need) == frames
-        # Both visitors, in time.
-        first = [every.index(line) for line, last in zip(every[1:], every) if line["tracks"] and not last["tracks"]]
-        assert len(first) == 2, name
-        for number in first:
+        # Both visitors, who come after 3 and 23 s and stay for 8 s, in time.
+        for begin in (3 * rate, 23 * rate):
+            number = next(line["sequence"] for line in every[begin:begin + 8 * rate] if line["tracks"])
             assert any(line["tracks"] for line in need[number:number + round(0.3 * rate) + 1]), (name, number)
         # Empty for a second, until the next visitor comes.
         empty = [number for number in range(frames) if not any(line["tracks"] for line in every[max(0, number - rate):
