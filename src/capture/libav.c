@@ -69,7 +69,7 @@ static int feed(struct sp_libav *s, struct sp_error *err)
         if (rc != SP_OK)
             return rc;
     }
-    if (s->window_count == 0) {
+    if (s->window_count == 0 && !sp_libav_read_next_pass(s)) {
         s->draining = true;
         avcodec_send_packet(s->decoder, NULL);
         return SP_OK;
@@ -82,11 +82,12 @@ static int feed(struct sp_libav *s, struct sp_error *err)
     if (skip)
         sp_order_skip(&s->order, first->id);
     if (!skip || !s->skip_unsent) {
+        int64_t mark = first->id * 2 + (s->parity ^ s->next.reading);
         s->decoder->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
-        first->packet->opaque = (void *)(intptr_t)first->id;
+        first->packet->opaque = (void *)(intptr_t)mark;
 #else
-        s->decoder->reordered_opaque = first->id;
+        s->decoder->reordered_opaque = mark;
 #endif
         if (s->images)
             sp_libav_log_clear(); /* so that the last error line is about this frame */
@@ -107,14 +108,27 @@ static bool is_interlaced(const AVFrame *image)
 #endif
 }
 
-/* The number in `order` of the packet that the frame came from. */
-static int64_t id_of(const AVFrame *image)
+/* What `feed` gave the packet that the frame came from. */
+static int64_t mark_of(const AVFrame *image)
 {
 #ifdef AV_CODEC_FLAG_COPY_OPAQUE
     return (int64_t)(intptr_t)image->opaque;
 #else
     return image->reordered_opaque;
 #endif
+}
+
+/* The number in `order` of that packet. */
+static int64_t id_of(const AVFrame *image)
+{
+    int64_t mark = mark_of(image);
+    return mark < 0 ? -1 : mark / 2;
+}
+
+static bool is_of_next_pass(const struct sp_libav *s, const AVFrame *image)
+{
+    int64_t mark = mark_of(image);
+    return s->next.reading && mark >= 0 && mark % 2 != s->parity;
 }
 
 static uint64_t number(struct sp_libav *s, const AVFrame *image)
@@ -135,7 +149,7 @@ static int64_t time_of(struct sp_libav *s, const AVFrame *image)
 {
     int64_t id = id_of(image);
     int64_t stamp = image->best_effort_timestamp;
-    int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : sp_libav_to_us(s, stamp);
+    int64_t time_us = stamp == AV_NOPTS_VALUE ? INT64_MIN : sp_libav_to_us(s, stamp - s->shift);
     bool known = time_us > -(INT64_MAX / 16) && time_us < INT64_MAX / 16;
     if (s->clockless && id >= 0) {
         time_us = s->arrived_us[id % SP_ORDER_PENDING_MAX];
@@ -310,7 +324,14 @@ static int read_image(struct sp_libav *s, struct sp_frame **out, struct sp_error
         AVFrame *target = sp_converter_target(s->converter);
         if (!target)
             return sp_fail(err, SP_ERR_NO_MEMORY, "%s: out of memory", s->name);
-        int rc = avcodec_receive_frame(s->decoder, target);
+        bool held = s->next.frame && s->next.frame->buf[0];
+        if (held)
+            av_frame_move_ref(target, s->next.frame);
+        int rc = held ? 0 : avcodec_receive_frame(s->decoder, target);
+        if (rc == 0 && is_of_next_pass(s, target)) {
+            av_frame_move_ref(s->next.frame, target);
+            return finish(s, err);
+        }
         if (rc == 0)
             rc = deliver(s, target, out, err);
         else if (rc == AVERROR(EAGAIN))

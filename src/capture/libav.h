@@ -40,6 +40,15 @@ struct sp_libav_trouble {
     char detail[256];
 };
 
+/* The next pass over a file that is rewound at its end (libav_seek.c). */
+struct sp_libav_next {
+    bool reading; /* the window's packets are its */
+    struct sp_order order;
+    int64_t shift; /* of its timestamps, in the stream's units */
+    AVFrame
+        *frame; /* its first one, while the pass before it ends; blank: none; NULL: never used */
+};
+
 struct sp_libav {
     struct sp_source_options options; /* url is a copy */
     char *url;
@@ -71,6 +80,10 @@ struct sp_libav {
     int64_t seen_end_us;
     int bad_reads, bad_drains;
     bool input_over, draining, over;
+    int64_t first_pts, end_pts; /* of this pass; AV_NOPTS_VALUE: none read yet, or not known */
+    int parity;                 /* of this pass; the next one's differs */
+    int64_t shift;              /* of this pass's timestamps, so that the decoder's never fall */
+    struct sp_libav_next next;
 
     /* Frames. */
     enum sp_libav_numbering numbering;
@@ -115,7 +128,8 @@ void sp_libav_io_close(struct sp_libav_io *io); /* after the format context; NUL
 bool sp_libav_has_no_clock(const char *format);
 int sp_libav_measure_rate(struct sp_libav *s, struct sp_error *err);
 
-/* libav_seek.c */
+/* libav_seek.c. True: the window has the first packet of the next pass. */
+bool sp_libav_read_next_pass(struct sp_libav *s);
 int sp_libav_seek(void *self, int64_t time_us, struct sp_error *err);
 
 static inline bool sp_libav_is_interrupted(const struct sp_libav *s)

@@ -542,7 +542,7 @@ int sp_libav_open(void **out, const struct sp_source_options *options,
         s->options.frame_skip = 1;
     s->interrupted = interrupted;
     atomic_init(&s->deadline_us, 0);
-    s->last_dts = AV_NOPTS_VALUE;
+    s->last_dts = s->first_pts = s->end_pts = AV_NOPTS_VALUE;
     s->trouble.first_after = UINT64_MAX;
     s->network = is_network(url);
     make_name(s);
@@ -578,6 +578,7 @@ void sp_libav_close(void *self)
     struct sp_libav *s = self;
     for (int i = 0; i < SP_LIBAV_WINDOW; i++)
         av_packet_free(&s->window[i].packet);
+    av_frame_free(&s->next.frame);
     sp_converter_close(s->converter);
     avcodec_free_context(&s->decoder);
     sp_libav_gpu_close(s->gpu);

@@ -17,9 +17,9 @@ void sp_libav_keep_detail(struct sp_libav *s, int rc)
 }
 
 /* Ends the numbering by timestamps as soon as they are inconsistent. */
-static void check_times(struct sp_libav *s, const AVPacket *packet)
+static void check_times(struct sp_libav *s, struct sp_order *order, const AVPacket *packet)
 {
-    bool bad = packet->pts == AV_NOPTS_VALUE || sp_order_has_key(&s->order, packet->pts);
+    bool bad = packet->pts == AV_NOPTS_VALUE || sp_order_has_key(order, packet->pts);
     if (packet->dts == AV_NOPTS_VALUE)
         bad = bad || s->info.live; /* for a live source the look-ahead would only add delay */
     else if (packet->dts > packet->pts ||
@@ -28,7 +28,21 @@ static void check_times(struct sp_libav *s, const AVPacket *packet)
     else
         s->last_dts = packet->dts;
     if (bad)
-        sp_order_stop(&s->order);
+        sp_order_stop(order);
+}
+
+/* Moves the packet's times behind those of the passes before. */
+static void shift_times(struct sp_libav *s, AVPacket *packet)
+{
+    int64_t shift = s->next.reading ? s->next.shift : s->shift;
+    if (packet->dts != AV_NOPTS_VALUE)
+        packet->dts += shift;
+    if (packet->pts != AV_NOPTS_VALUE) {
+        if (s->end_pts == AV_NOPTS_VALUE)
+            s->first_pts = packet->pts;
+        s->end_pts = FFMAX(s->end_pts, packet->pts + FFMAX(packet->duration, 1));
+        packet->pts += shift;
+    }
 }
 
 /* Appends the packet just read to the window. */
@@ -52,11 +66,14 @@ static void admit(struct sp_libav *s)
     }
     last->id = -1;
     if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
-        if (s->numbering == SP_NUMBER_BY_PTS && !sp_order_stopped(&s->order))
-            check_times(s, packet);
-        last->id = sp_order_add(&s->order,
-                                s->numbering == SP_NUMBER_BY_PTS ? packet->pts : s->packets_read);
+        struct sp_order *order = s->next.reading ? &s->next.order : &s->order;
+        if (s->numbering == SP_NUMBER_BY_PTS && !sp_order_stopped(order))
+            check_times(s, order, packet);
+        last->id =
+            sp_order_add(order, s->numbering == SP_NUMBER_BY_PTS ? packet->pts : s->packets_read);
     }
+    if (s->options.rewinds)
+        shift_times(s, packet);
     if (last->id >= 0)
         s->arrived_us[last->id % SP_ORDER_PENDING_MAX] = sp_clock_us();
     s->window_count++;

@@ -60,6 +60,7 @@ struct sp_source_options {
     int frame_skip; /* >= 1; with `sparse`, only frames whose sequence is a multiple of it are
                      * returned, and where the codec allows the others are not decoded */
     bool sparse;
+    bool rewinds; /* at its end a file is seeked to 0: its decoder is kept, as if it had no end */
     enum sp_source_transport rtsp_transport; /* auto: TCP, else UDP; ?tcp or ?udp take precedence */
     int decode_threads;                      /* 0: one */
     struct sp_source_memory memory;          /* frames there are marked as pinned */

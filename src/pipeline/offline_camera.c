@@ -68,7 +68,7 @@ static int play(struct sp_camera *camera, struct sp_source *source, struct sp_pa
 }
 
 /* Reads the source once, or repeatedly with `loop`. It is rewound, not reopened: creating a decoder
- * on a GPU is slow (FFmpeg recreates an H.264 decoder on a seek all the same). */
+ * on a GPU is slow (capture/libav_seek.c). */
 static int play_all(struct sp_camera *camera, struct sp_error *err)
 {
     const struct sp_pipeline *p = camera->pipeline;
