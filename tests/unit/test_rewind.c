@@ -14,20 +14,20 @@ static enum AVPixelFormat choose_format(AVCodecContext *decoder, const enum AVPi
 }
 
 /* Both replace FFmpeg's in this program. */
-int avcodec_open2(AVCodecContext *decoder, const AVCodec *codec, AVDictionary **options)
+int avcodec_open2(AVCodecContext *avctx, const AVCodec *codec, AVDictionary **options)
 {
     int (*real)(AVCodecContext *, const AVCodec *, AVDictionary **);
     *(void **)&real = dlsym(RTLD_NEXT, "avcodec_open2");
-    decoder->get_format = choose_format;
-    return real(decoder, codec, options);
+    avctx->get_format = choose_format;
+    return real(avctx, codec, options);
 }
 
-void avcodec_flush_buffers(AVCodecContext *decoder)
+void avcodec_flush_buffers(AVCodecContext *avctx)
 {
     void (*real)(AVCodecContext *);
     *(void **)&real = dlsym(RTLD_NEXT, "avcodec_flush_buffers");
     flushes++;
-    real(decoder);
+    real(avctx);
 }
 
 static struct sp_frame_pool *pool;
