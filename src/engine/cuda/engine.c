@@ -172,6 +172,7 @@ static void cuda_close(struct spoton_engine *engine)
     if (!engine)
         return;
     if (is_beyond_closing(engine)) {
+        fused_model_stop(&engine->model);
         pthread_mutex_lock(&left_lock);
         engine->next_left = left;
         left = engine;

@@ -175,7 +175,7 @@ int fused_model_continue(struct cuda_model *model, pthread_mutex_t *lock, char *
     return 0;
 }
 
-void fused_model_close(struct cuda_model *model)
+void fused_model_stop(struct cuda_model *model)
 {
     struct fused_model *f = model->fused;
     if (!f)
@@ -184,6 +184,15 @@ void fused_model_close(struct cuda_model *model)
         fused_engine_stop(f->engine);
     if (f->running)
         pthread_join(f->thread, NULL);
+    f->running = false;
+}
+
+void fused_model_close(struct cuda_model *model)
+{
+    struct fused_model *f = model->fused;
+    if (!f)
+        return;
+    fused_model_stop(model);
     fused_engine_close(f->engine);
     cudaFree(f->input);
     for (int i = 0; i < SPOTON_TENSORS_MAX; ++i)

@@ -11,6 +11,10 @@ int fused_model_open(struct cuda_model *model, const struct spoton_engine_option
                      char *error, size_t error_bytes);
 void fused_model_close(struct cuda_model *model);
 
+/* Ends the thread that makes the other sizes ready: one that is in cuDNN while the process ends
+ * crashes there. For a model that is never closed; NULL is fine as model->fused. */
+void fused_model_stop(struct cuda_model *model);
+
 /* Starts making the other sizes ready. Once what `lock` guards is there. */
 int fused_model_continue(struct cuda_model *model, pthread_mutex_t *lock, char *error,
                          size_t error_bytes);
