@@ -54,7 +54,7 @@ static int64_t timestamp_of(const struct sp_libav *s, int64_t time_us)
 
 /* ---- rewinding ---- */
 
-/* Whether the first slice of an H.264 packet is of an IDR picture, which refers to none before. */
+/* Whether the first slice of an H.264 packet is of an IDR frame, which refers to none before. */
 static bool begins_with_idr(const AVCodecParameters *parameters, const AVPacket *packet)
 {
     const uint8_t *data = packet->data, *end = data + packet->size;
