@@ -68,6 +68,16 @@ void sp_cameras_list(struct sp_call *call)
     sp_json_end_object(call->json);
 }
 
+static int fill(const struct sp_api *api, const json_t *body, const char *name, const char *url,
+                struct sp_camera_setting *setting, struct sp_error *err)
+{
+    snprintf(setting->name, sizeof setting->name, "%s", name);
+    int result = sp_api_check_url(&api->settings, url, setting->url, err);
+    if (result == SP_OK)
+        result = sp_camera_setting_read_json(setting, body, err);
+    return result == SP_OK ? sp_camera_setting_check(setting, &api->settings, err) : result;
+}
+
 static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting)
 {
     json_error_t where;
@@ -79,18 +89,16 @@ static bool read_setting(struct sp_call *call, struct sp_camera_setting *setting
     const char *url = json_string_value(json_object_get(body, "url"));
     if (!body)
         sp_call_refuse(call, 400, "invalid JSON: %s (line %d)", where.text, where.line);
-    else if (!name || !url || json_object_size(body) != 2)
+    else if (!name || !url)
         sp_call_refuse(call, 400,
                        "invalid body; send {\"name\": \"door\", \"url\": \"rtsp://...\"}");
     else if (strlen(name) >= sizeof setting->name)
         sp_call_refuse(call, 400, "name: %zu bytes; use at most %zu", strlen(name),
                        sizeof setting->name - 1);
-    else if (sp_api_check_url(&call->api->settings, url, setting->url, &err) < 0)
+    else if (fill(call->api, body, name, url, setting, &err) < 0)
         sp_call_refuse(call, 400, "%s", err.text);
     else
         good = true;
-    if (good)
-        snprintf(setting->name, sizeof setting->name, "%s", name);
     json_decref(body);
     return good;
 }
@@ -131,9 +139,8 @@ void sp_cameras_add(struct sp_call *call)
         return;
     int result = sp_pipeline_add_camera(call->api->pipeline, &setting, &index, &err);
     if (result < 0) {
-        sp_call_refuse(call,
-                       result == SP_ERR_NO_SPACE ? 409 : (result == SP_ERR_INVALID ? 400 : 503),
-                       "%s", err.text);
+        bool wrong = result == SP_ERR_INVALID || result == SP_ERR_UNSUPPORTED;
+        sp_call_refuse(call, result == SP_ERR_NO_SPACE ? 409 : (wrong ? 400 : 503), "%s", err.text);
         return;
     }
     sp_pipeline_camera(call->api->pipeline, index, &report);

@@ -390,10 +390,10 @@ static bool is_origin_list(const char *list)
     return true;
 }
 
-static int check_camera_thresholds(const struct sp_settings *settings, int index,
-                                   struct sp_error *err)
+int sp_camera_setting_check(const struct sp_camera_setting *setting,
+                            const struct sp_settings *settings, struct sp_error *err)
 {
-    struct sp_camera_setting camera = settings->camera[index];
+    struct sp_camera_setting camera = *setting;
     sp_camera_setting_complete(&camera, settings);
     if (camera.track_low_thresh < camera.track_high_thresh)
         return SP_OK;
@@ -407,7 +407,8 @@ static int check_camera_thresholds(const struct sp_settings *settings, int index
 int sp_settings_check(const struct sp_settings *settings, struct sp_error *err)
 {
     for (int i = 0; i < settings->camera_count; i++)
-        if (settings->camera[i].own != 0 && check_camera_thresholds(settings, i, err) < 0)
+        if (settings->camera[i].own != 0 &&
+            sp_camera_setting_check(&settings->camera[i], settings, err) < 0)
             return SP_ERR_INVALID;
     for (size_t i = 0; i < sp_setting_count; i++) {
         const struct sp_setting_row *row = &sp_setting_table[i];

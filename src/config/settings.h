@@ -213,6 +213,16 @@ int sp_settings_check_camera(const char *name, const char *url, const char *wher
 int sp_camera_setting_set(struct sp_camera_setting *camera, const char *key, const char *value,
                           const char *where, struct sp_error *err);
 
+/* Sets what a JSON object (of jansson) has besides name and url, with the keys and values of a
+ * camera in spoton.yaml, except for lines and zones. SP_ERR_INVALID names the key. */
+struct json_t;
+int sp_camera_setting_read_json(struct sp_camera_setting *camera, const struct json_t *object,
+                                struct sp_error *err);
+
+/* Checks the constraints between values; `settings` completes the camera's. SP_ERR_INVALID. */
+int sp_camera_setting_check(const struct sp_camera_setting *setting,
+                            const struct sp_settings *settings, struct sp_error *err);
+
 /* Fills the fields that the camera does not set itself from the settings of all cameras. */
 void sp_camera_setting_complete(struct sp_camera_setting *camera,
                                 const struct sp_settings *settings);

@@ -180,6 +180,13 @@ def cameras_of(server):
     return {camera["name"]: camera for camera in server.get("/api/v2/cameras")["cameras"]}
 
 
+def test_new_cameras_of_the_api_have_the_settings_of_the_yaml(spoton):
+    schema = json.loads(spoton("config", "--schema").stdout)["$defs"]["camera"]["properties"]
+    described = json.loads((ROOT / "web" / "openapi.json").read_text())["components"]["schemas"]["NewCamera"]["properties"]
+    assert set(described) == set(schema) - {"lines", "zones"}
+    assert set(described["tracker"]["properties"]) == set(schema["tracker"]["properties"])
+
+
 def test_settings_of_one_camera_in_serve(program, make_clip, tmp_path):
     """Cameras of one kind in pairs that differ in one setting."""
     image, path = make_clip.image("jpg"), tmp_path / "cameras.yaml"
@@ -231,7 +238,17 @@ def test_reloads_touch_changed_cameras_only(program, make_clip, tmp_path):
     path.write_text(base + extra % ("gate", 1))
     with Serving(program, tmp_path, {}, args=("--config", str(path))) as server:
         server.until_live("quiet", "gate")
-        server.json("POST", "/api/v2/cameras", {"name": "api", "url": "sim://walk"}, 201)
+        camera = {"name": "api", "url": "sim://walk", "frame_skip": 2, "tracker": {"buffer_size": 9}}
+        server.json("POST", "/api/v2/cameras", camera, 201)
+        for more, named in (({"frame_skip": 0}, "frame_skip: 0; must be a whole number from 1"),
+                            ({"frameskip": 2}, "frameskip: unknown key; did you mean frame_skip?"),
+                            ({"tracker": {"high_threshold": 0.05}}, "tracker.low_threshold=0.1: not below"),
+                            ({"classes": ["dog"]}, 'CLASSES: "dog"'),
+                            ({"lines": []}, "lines: not part of this request; send them with PUT")):
+            refused = server.json("POST", "/api/v2/cameras", {"name": "x", "url": "sim://walk", **more}, 400)
+            assert named in refused["detail"], refused
+        server.until(lambda: cameras_of(server)["api"]["ledger"]["skipped"] > 0)
+        assert cameras_of(server)["quiet"]["ledger"]["skipped"] == 0
         before = cameras_of(server)["quiet"]["ledger"]["received"]
         settle(server, {"gate": 2})                       # changed
         settle(server, {"gate": 2, "yard": 1})            # added

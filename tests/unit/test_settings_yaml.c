@@ -4,6 +4,7 @@
 
 #include "unit.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -238,6 +239,73 @@ static void test_errors_name_place_and_key(void **state)
     }
 }
 
+/* A camera from JSON is the camera of the same values in YAML. */
+static void test_json_sets_what_yaml_sets(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        const struct sp_setting_row *row = &sp_setting_table[i];
+        char yaml[256], text[256], value[32];
+        struct sp_error err = {0};
+        if (!row->per_camera)
+            continue;
+        bool nested = sp_setting_is_in(row, sp_setting_nested_section);
+        bool number = row->type == SP_SETTING_INTEGER || row->type == SP_SETTING_REAL;
+        const char *name = sp_setting_yaml_name(row), *quote = number ? "" : "\"";
+        sample(row, value);
+        snprintf(yaml, sizeof yaml, "cameras: [{name: a, url: b, %s%s: %s%s}]",
+                 nested ? "tracker: {" : "", name, value, nested ? "}" : "");
+        snprintf(text, sizeof text, "{\"name\": \"a\", \"url\": \"b\", %s\"%s\": %s%s%s%s}",
+                 nested ? "\"tracker\": {" : "", name, quote, value, quote, nested ? "}" : "");
+        assert_int_equal(read_text(yaml, &err), SP_OK);
+        struct sp_camera_setting camera = {.name = "a", .url = "b"};
+        json_t *object = json_loads(text, 0, NULL);
+        assert_non_null(object);
+        assert_int_equal(sp_camera_setting_read_json(&camera, object, &err), SP_OK);
+        json_decref(object);
+        assert_true(camera.own != 0);
+        assert_int_equal(camera.own, settings.camera[0].own);
+        assert_true(sp_camera_setting_equal(&camera, &settings.camera[0]));
+    }
+}
+
+static void test_json_errors_name_the_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"{\"frame_skip\": \"2\"}", "frame_skip: \"2\"; must be a whole number from 1 to 100"},
+        {"{\"frame_skip\": 101}", "frame_skip: 101; must be a whole number from 1 to 100"},
+        {"{\"frame_skip\": 1.5}", "frame_skip: 1.5; must be a whole number from 1 to 100"},
+        {"{\"frame_skip\": true}", "frame_skip: true; must be a whole number from 1 to 100"},
+        {"{\"frame_skip\": [1]}", "frame_skip: [1]; must be a whole number from 1 to 100"},
+        {"{\"frame_skip\": null}", "frame_skip: null; must be a whole number from 1 to 100"},
+        {"{\"decoder\": \"gpuu\"}",
+         "decoder: \"gpuu\"; must be one of auto, cpu, gpu; did you mean gpu?"},
+        {"{\"classes\": []}", "classes: []; must be a list of at most 255 bytes, not empty"},
+        {"{\"classes\": [\"\"]}",
+         "classes: [\"\"]; must be a list of at most 255 bytes, not empty"},
+        {"{\"confidance\": 0.5}", "confidance: unknown key; did you mean confidence? See "
+                                  "docs/CONFIG.md"},
+        {"{\"high_threshold\": 0.5}", "high_threshold: unknown key; see docs/CONFIG.md"},
+        {"{\"tracker\": {\"high_threshold\": 2}}",
+         "tracker.high_threshold: 2; must be a number from 0 to 1"},
+        {"{\"tracker\": {\"frame_skip\": 2}}",
+         "tracker.frame_skip: unknown key; see docs/CONFIG.md"},
+        {"{\"tracker\": 1}", "tracker: not an object; send {\"KEY\": VALUE, ...}"},
+        {"{\"model\": \"x\"}", "model: unknown key; see docs/CONFIG.md"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sp_camera_setting camera = {.name = "a"};
+        struct sp_error err = {0};
+        json_t *object = json_loads(cases[i].text, 0, NULL);
+        assert_int_equal(sp_camera_setting_read_json(&camera, object, &err), SP_ERR_INVALID);
+        json_decref(object);
+        assert_string_equal(err.text, cases[i].error);
+    }
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -372,6 +440,8 @@ int main(void)
         cmocka_unit_test(test_every_setting_is_reachable),
         cmocka_unit_test(test_later_sources_win),
         cmocka_unit_test(test_errors_name_place_and_key),
+        cmocka_unit_test(test_json_sets_what_yaml_sets),
+        cmocka_unit_test(test_json_errors_name_the_key),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_variables_and_secrets),
         cmocka_unit_test(test_printed_yaml_reads_back),
