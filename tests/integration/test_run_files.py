@@ -23,6 +23,15 @@ def until(check, seconds=15):
     raise AssertionError("not in time")
 
 
+def wait_for_handler(process, number):
+    """Before the process handles the signal it would die of it."""
+    def handles():
+        with open(f"/proc/{process.pid}/status") as status:
+            caught = re.search(r"^SigCgt:\s*(\w+)", status.read(), re.M)[1]
+        return int(caught, 16) >> (number - 1) & 1
+    until(handles, 30)
+
+
 def listed(stdout):
     """The files that "wrote: ..." names."""
     names = []
@@ -106,6 +115,7 @@ def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
     command, process = spoton._start(
         ("run", "--camera", f"c1={clip}", "--video", "--out", out, "--log-level", "debug"),
         {"FRAME_SKIP": "30", "ENGINE_OPTIONS": "delay_us=60000000"}, "fake")
+    wait_for_handler(process, number)
     time.sleep(2)  # it is in the engine, or about to be
     begin = time.monotonic()
     process.send_signal(number)
@@ -120,6 +130,7 @@ def test_an_interruption_does_not_wait_for_the_model(spoton, make_clip, tmp_path
     out = tmp_path / "out"
     command, process = spoton._start(("run", "--camera", f"c1={make_clip('h264', frames=60)}", "--out", out),
                                      {"ENGINE_OPTIONS": "open_ms=120000"}, "fake")
+    wait_for_handler(process, signal.SIGTERM)
     time.sleep(1)
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -132,6 +143,7 @@ def test_a_source_that_never_answers_ends_at_once(spoton, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live"
         command, process = spoton._start(("run", "--camera", f"c1={url}", "--out", tmp_path / "out"), None, "fake")
+        wait_for_handler(process, signal.SIGTERM)
         time.sleep(1)
         begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
