@@ -6,7 +6,8 @@
 DATA has a folder for each sequence: det.txt and gt.txt (MOT rows), seqinfo.ini with frameRate, and perhaps
 ignore.txt: rows "frame,id,left,top,width,height,kind" of people that count neither way (kind 1) and of regions
 without labels (kind 2). The frames 1, 1 + EVERY, ... are tracked, with their real times, and only they are
-evaluated, by `spoton eval --tracks`. The other trackers have their defaults and the frame rate of what they get;
+evaluated, by `spoton eval --tracks`. The other trackers have their defaults, or the values that their authors tuned
+on MOT17, and the frame rate of what they get;
 BoT-SORT has no camera motion compensation, as it has no images. Prints a table in Markdown: MOTA / IDF1 / HOTA,
 means over the sequences, and sums of ID switches, ids, and ids that live under 0.5 s.
 
@@ -33,6 +34,17 @@ OTHERS = {
     "trackers: OC-SORT": lambda rate: trackers.OCSORTTracker(frame_rate=rate),
     "trackers: BoT-SORT": lambda rate: trackers.BoTSORTTracker(frame_rate=rate, enable_cmc=False),
     "trackers: SORT": lambda rate: trackers.SORTTracker(frame_rate=rate),
+    # Tuned on MOT17's validation set, as their documentation lists it; for C-BIoU those are the defaults.
+    "trackers: ByteTrack, tuned": lambda rate: trackers.ByteTrackTracker(
+        frame_rate=rate, lost_track_buffer=10, minimum_consecutive_frames=1, minimum_iou_threshold=0.3,
+        high_conf_det_threshold=0.5),
+    "trackers: OC-SORT, tuned": lambda rate: trackers.OCSORTTracker(
+        frame_rate=rate, high_conf_det_threshold=0.4, delta_t=1),
+    "trackers: BoT-SORT, tuned": lambda rate: trackers.BoTSORTTracker(
+        frame_rate=rate, enable_cmc=False, minimum_iou_threshold_unconfirmed_assoc=0.2, high_conf_det_threshold=0.5,
+        track_activation_threshold=0.6),
+    "trackers: SORT, tuned": lambda rate: trackers.SORTTracker(
+        frame_rate=rate, lost_track_buffer=10, track_activation_threshold=0.75, minimum_consecutive_frames=2),
 }
 
 
