@@ -22,7 +22,7 @@ async function detailOf(response) {
   return `The server answered ${response.status} ${response.statusText}`.trim() + ".";
 }
 
-export async function call(method, path, body) {
+export async function call(method, path, body, timeoutMs = TIMEOUT_MS) {
   let response;
   try {
     response = await fetch(`/api/v2/${path}`, {
@@ -31,7 +31,7 @@ export async function call(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
       credentials: "same-origin",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {
     throw new ApiError("No reply from the server.", {unreachable: true});

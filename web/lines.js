@@ -6,6 +6,7 @@ import {clear, drawGround, extentOf, svg} from "/plan.js";
 import {Counts, setupOf, shapesOf} from "/shapes.js";
 
 const POLL_MS = 1000;
+const WEEK_MS = 7 * 86400e3, EVALUATE_MS = 40000; // the server ends within 30 s
 const MAP = "\u0000map"; // no camera's name
 const $ = (id) => document.getElementById(id);
 const HINTS = {
@@ -16,6 +17,7 @@ const HINTS = {
 const counts = new Counts();
 let cameras = new Map(), map = null, scope = null, shapes = [], selected = null, dirty = false, size = null, known = null;
 let still = null; // the frame's <image>
+let counting = false; // the last week, as drawn
 
 const theme = (() => {
   try {
@@ -170,6 +172,7 @@ function list() {
   $("list").replaceChildren(...rows);
   $("none").hidden = shapes.length > 0;
   $("save").disabled = $("discard").disabled = !dirty;
+  $("count-week").disabled = counting || shapes.length === 0;
   if (had !== undefined)
     $("list").querySelector(`[data-index="${had}"]`)?.focus({preventScroll: true});
 }
@@ -251,6 +254,33 @@ $("revert").addEventListener("click", async () => {
     failed(error);
   }
 });
+// As drawn, saved or not: from the stored tracks.
+async function countWeek() {
+  const to = new Date(), from = new Date(to - WEEK_MS), setup = setupOf(shapes, size);
+  counting = true;
+  say("Counting the stored tracks of the last week.");
+  list();
+  try {
+    const body = {from: from.toISOString(), to: to.toISOString(), bucket: "day",
+                  ...(onMap() ? {map: setup} : {cameras: [{name: scope, ...setup}]})};
+    const found = await call("POST", "history/evaluate", body, EVALUATE_MS);
+    const sums = setup.lines.map(({name}) => {
+      const ways = found.lines.filter(({line}) => line === name).map(({direction, total}) => `${total} ${direction}`);
+      return `${name}: ${ways.join(", ") || "0"}`;
+    });
+    for (const {name} of setup.zones)
+      sums.push(`${name}: ${found.zones.find(({zone}) => zone === name)?.visits ?? 0} visits`);
+    const until = found.complete ? "" : ` until ${new Date(found.to).toLocaleString()}`;
+    say(`Last week${until}: ${sums.join("; ")}.`);
+  } catch (error) {
+    failed(error);
+  } finally {
+    counting = false;
+    list();
+  }
+}
+
+$("count-week").addEventListener("click", countWeek);
 for (const kind of ["line", "zone"])
   $(`add-${kind}`).addEventListener("click", () => {
     if (editor.drawing === kind) {

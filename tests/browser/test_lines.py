@@ -63,8 +63,8 @@ def near(a, b, tolerance=0.02):
     return all(abs(x - y) <= tolerance for one, other in zip(a, b) for x, y in zip(one, other))
 
 
-def test_a_drawn_line_counts(start, make_page):  # noqa: F811
-    url = start({"gate": WALK})
+def test_a_drawn_line_counts(start, make_page, tmp_path):  # noqa: F811
+    url = start({"gate": WALK}, STORE=str(tmp_path / "store"))
     page = opened(make_page(1280, 900), url)
     click(page, "#add-line")
     drag(page, (0.5, 0.04), (0.5, 0.96))
@@ -92,6 +92,12 @@ def test_a_drawn_line_counts(start, make_page):  # noqa: F811
       for (let i = 0; i < data.length; i += 4)
         found += data[i] > 220 && data[i + 1] > 170 && data[i + 1] < 230 && data[i + 2] < 110;
       return found > 20})()""")
+    # Drawn, it counts what was stored before as well.
+    page.wait("""(() => {const button = document.querySelector('#count-week');
+      if (/^Last week: door: [1-9]\\d* (in|out)/.test(document.querySelector('#verdict').textContent))
+        return true;
+      button.click(); // without effect while it is disabled
+      return false})()""", 40)
     # Deleted, it is gone.
     click(page, "#list button")
     click(page, "#delete")
