@@ -87,6 +87,10 @@ static int export_tracks(struct args *args, struct sp_error *err)
                                    .to_us = args->to_us};
     int cameras;
     int64_t boxes;
+    if (strcmp(format, "parquet") == 0)
+        return sp_fail(err, SP_ERR_INVALID,
+                       "--format: parquet is not built in; use csv and convert the files, see "
+                       "docs/HISTORY.md");
     if (strcmp(format, "csv") != 0 && strcmp(format, "mot") != 0)
         return sp_fail(err, SP_ERR_INVALID, "--format: %.40s is not known; use csv or mot", format);
     if (!what.dir)

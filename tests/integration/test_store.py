@@ -187,6 +187,8 @@ def check_tools(spoton, tmp_path, store):
     mot = (tmp_path / "mot" / "gate.txt").read_text().splitlines()
     assert len(mot) == len(rows["gate"]) and not (tmp_path / "mot" / "yard.txt").exists()
 
+    assert "use csv" in spoton("store", "export", store, "--format", "parquet", "--out", tmp_path, expect=2).stderr
+
     # Half of one camera's time is erased; the rest, and the other camera, are as before.
     times = [int(row["time_us"]) for row in rows["gate"]]
     middle = rows["gate"][len(times) // 2]
