@@ -9,7 +9,7 @@ STAGES =
 LINT =
 
 .DEFAULT_GOAL := build
-.PHONY: build install release deb test-packages demo demo-offline test bench lint sanitize docs setup clean distclean help
+.PHONY: build install release deb test-packages test-arm64 demo demo-offline test bench lint sanitize docs setup clean distclean help
 
 help:
 	@echo 'make            install what is missing and build build/spoton'
@@ -24,6 +24,7 @@ help:
 	@echo 'make release    write the source tarball of this commit and its checksum into out/release'
 	@echo 'make deb        make Debian packages in out/deb'
 	@echo 'make test-packages  install them in a clean Debian 12, and build and run the container image (as root; minutes)'
+	@echo 'make test-arm64 build for arm64, run unit tests under qemu, and compare results with this machine'
 	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
 
 setup:
@@ -42,6 +43,10 @@ deb: build
 test-packages: deb
 	@./setup test
 	@.venv/bin/python -m pytest -q -rs tests/packages
+
+test-arm64: build
+	@./setup arm64
+	@tools/test-arm64 $(BUILD)
 
 install: build
 	@tools/install $(BUILD) '$(PREFIX)' '$(DESTDIR)'
@@ -77,7 +82,7 @@ docs: build
 	@tools/draw-diagram
 
 clean:
-	rm -rf build build-asan build-fuzz build-tsan out
+	rm -rf build build-arm64 build-asan build-fuzz build-tsan out
 
 distclean: clean
 	rm -rf .venv .cache

@@ -1,10 +1,13 @@
 /* CPU time of one letterbox: bench_letterbox [ROUNDS]; sizes of cameras into the model's input of
  * 640 pixels, planes of bytes. Not a test: it prints the tenth percentile, which a busy machine
- * spoils least, and the median. */
+ * spoils least, and the median.
+ *
+ * bench_letterbox --images FILE writes the images instead, for the comparison of two machines. */
 #include "detect/letterbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { ROUNDS_MAX = 10000, SIZE_PX = 640, STRIDE_PX = 32 };
@@ -24,7 +27,8 @@ static int compare(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-static int measure(struct sp_letterbox *letterbox, int width, int height, int rounds)
+/* One size: timed if images is NULL, else its image is written there. */
+static int measure(struct sp_letterbox *letterbox, int width, int height, int rounds, FILE *images)
 {
     struct sp_frame frame = {.width_px = width, .height_px = height, .format = SP_PIXEL_I420};
     struct sp_letterbox_geometry last = {0};
@@ -46,6 +50,14 @@ static int measure(struct sp_letterbox *letterbox, int width, int height, int ro
                                    input_height, &last, NULL);
         round_ms[i] = cpu_ms() - begin;
     }
+    size_t bytes = (size_t)3 * (size_t)input_width * (size_t)input_height;
+    if (images) {
+        if (result == SP_OK && fwrite(input, 1, bytes, images) != bytes)
+            result = SP_ERR_IO;
+        free(planes);
+        free(input);
+        return result;
+    }
     qsort(round_ms, (size_t)rounds, sizeof *round_ms, compare);
     printf("%4dx%-4d to %dx%d: p10 %.3f ms, p50 %.3f ms\n", width, height, input_width,
            input_height, round_ms[rounds / 10], round_ms[rounds / 2]);
@@ -56,16 +68,25 @@ static int measure(struct sp_letterbox *letterbox, int width, int height, int ro
 
 int main(int argc, char **argv)
 {
-    static const int sizes[][2] = {{640, 360}, {768, 576}, {960, 540}, {1280, 720}, {1920, 1080}};
-    int rounds = argc > 1 ? atoi(argv[1]) : 500;
+    static const int sizes[][2] = {{640, 360},  {768, 576},   {960, 540},
+                                   {1280, 720}, {1920, 1080}, {352, 288}};
+    bool write = argc == 3 && strcmp(argv[1], "--images") == 0;
+    int rounds = write ? 1 : argc > 1 ? atoi(argv[1]) : 500;
     struct sp_letterbox *letterbox = NULL;
+    FILE *images = NULL;
     if (rounds < 1 || rounds > ROUNDS_MAX) {
         fprintf(stderr, "usage: bench_letterbox [ROUNDS, at most %d]\n", ROUNDS_MAX);
         return 2;
     }
+    if (write && !(images = fopen(argv[2], "wbe"))) {
+        perror(argv[2]);
+        return 1;
+    }
     int result = sp_letterbox_open(&letterbox, NULL);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && result == SP_OK; ++i)
-        result = measure(letterbox, sizes[i][0], sizes[i][1], rounds);
+        result = measure(letterbox, sizes[i][0], sizes[i][1], rounds, images);
     sp_letterbox_close(letterbox);
+    if (images && fclose(images) != 0)
+        result = SP_ERR_IO;
     return result == SP_OK ? 0 : 1;
 }

@@ -410,6 +410,12 @@ static void check_against_whole_planes(int w, int h, int input_w, int input_h)
     struct sp_letterbox_geometry g = {0};
     struct image p;
     size_t bytes = (size_t)input_w * (size_t)input_h * 3;
+    /* A difference of the planes, in RGB; libyuv's own scaling differs more with NEON. */
+#ifdef __aarch64__
+    const int limit = 7;
+#else
+    const int limit = 3;
+#endif
     uint8_t *input = malloc(bytes), *whole = malloc(bytes), *scaled[3];
     assert_int_equal(sp_letterbox_open(&letterbox, NULL), SP_OK);
     open_image(&p, w, h, SP_PIXEL_I420);
@@ -433,7 +439,8 @@ static void check_against_whole_planes(int w, int h, int input_w, int input_h)
         const uint8_t *row =
             input + ((size_t)(y + g.top_px) * (size_t)input_w + (size_t)g.left_px) * 3;
         for (int x = 0; x < g.width_px * 3; ++x)
-            assert_true(abs(row[x] - whole[(size_t)y * (size_t)g.width_px * 3 + (size_t)x]) <= 3);
+            assert_true(abs(row[x] - whole[(size_t)y * (size_t)g.width_px * 3 + (size_t)x]) <=
+                        limit);
     }
     for (int i = 0; i < 3; ++i)
         free(scaled[i]);
