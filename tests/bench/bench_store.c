@@ -234,7 +234,7 @@ static void take_event(void *user, const struct sp_counting_event *event)
 static struct sp_counting_config *read_config(void)
 {
     struct sp_error err = {0};
-    struct sp_yaml *yaml;
+    struct sp_yaml *yaml = NULL;
     struct sp_counting_config *config = calloc(1, sizeof *config);
     check(config ? sp_yaml_read_text(&yaml, body, sizeof body - 1, "body", &err) : SP_ERR_NO_MEMORY,
           &err);

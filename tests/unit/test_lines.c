@@ -46,7 +46,7 @@ static void check(const char *text, size_t bytes, const char *const *wanted)
 static void test_every_end_of_a_line(void **state)
 {
     (void)state;
-    CHECK("");
+    check("", 0, (const char *const[]){NULL});
     CHECK("a", "a");
     CHECK("a\nbc\n", "a", "bc");
     CHECK("a\r\nbc\r\n", "a", "bc");
