@@ -3,6 +3,7 @@
 
 #include "api/access.h"
 #include "api/assets.h"
+#include "api/camera_edits.h"
 #include "api/camera_lookup.h"
 #include "api/cameras.h"
 #include "api/cluster.h"
@@ -315,6 +316,8 @@ int sp_api_open(struct sp_api **out, const struct sp_api_options *options, struc
         result = sp_fail(err, SP_ERR_NO_MEMORY, "API: out of memory");
     if (result == SP_OK && api->recorder)
         result = sp_history_worker_open(&api->history, options->store, err);
+    if (result == SP_OK && options->edits_cameras)
+        result = sp_camera_edits_open(&api->edits, err);
     if (result == SP_OK)
         result = sp_v1_open(api, options->store, err);
     if (result == SP_OK)
@@ -334,6 +337,7 @@ void sp_api_close(struct sp_api *api)
     sp_v1_close(api);
     sp_inference_close(api->inference);
     sp_history_worker_close(api->history);
+    sp_camera_edits_close(api->edits);
     free(api->new_settings);
     free(api->stages);
     free(api->scratch);

@@ -2,8 +2,8 @@
  *
  * Data flow: the server (publish/server.h) -> sp_site's callbacks -> pipeline (cameras, reports),
  * hub and encoder (frames) -> reply. All of it runs on the server's thread and never blocks, except
- * for sp_api_reload and sp_api_set_started, which any thread may call. docs/API.md is the
- * reference. */
+ * for sp_api_reload and sp_api_set_started, which any thread may call, and sp_api_edit_cameras.
+ * docs/API.md is the reference. */
 #pragma once
 
 #include "cluster/cluster.h"
@@ -27,6 +27,7 @@ struct sp_api_options {
     struct sp_live_counting *counting;
     struct sp_recorder *recorder; /* NULL: nothing is stored */
     const char *store;            /* its location */
+    bool edits_cameras;           /* POST and DELETE of cameras wait for sp_api_edit_cameras */
 };
 
 /* Reads ENVIRONMENTS_FILE. SP_ERR_NOT_FOUND, SP_ERR_FORMAT: the text names the file and the line.
@@ -51,6 +52,14 @@ void sp_api_reload(struct sp_api *api, const struct sp_settings *settings);
 
 /* Ends the inference for other machines, before the pipeline is closed. */
 void sp_api_end_inference(struct sp_api *api);
+
+/* With edits_cameras: calls `edit` for each camera that has to be added or removed, and sends the
+ * reply: SP_ERR_INVALID, SP_ERR_UNSUPPORTED and SP_ERR_NO_SPACE are 409, SP_ERR_NOT_FOUND is 404,
+ * others are 503. `add` is checked, but not complete. One thread, until the server is closed. */
+void sp_api_edit_cameras(struct sp_api *api,
+                         int (*edit)(void *user, const struct sp_camera_setting *add,
+                                     const char *remove, struct sp_error *err),
+                         void *user);
 
 /* True once the pipeline has started; used by /readyz. Any thread. */
 void sp_api_set_started(struct sp_api *api, bool started);

@@ -26,6 +26,41 @@ void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger)
     sp_json_end_object(json);
 }
 
+void sp_json_camera(struct sp_json *json, const struct sp_camera_report *report)
+{
+    sp_json_begin_object(json);
+    sp_json_member_string(json, "name", report->name);
+    sp_json_member_string(json, "url", report->url);
+    sp_json_member_string(json, "state", sp_camera_state_name(report->state));
+    sp_json_member_string(json, "reason", report->error.code != SP_OK ? report->error.text : NULL);
+    sp_json_member_int(json, "width", report->info.width_px);
+    sp_json_member_int(json, "height", report->info.height_px);
+    sp_json_member_string(json, "codec", report->info.codec[0] ? report->info.codec : NULL);
+    sp_json_key(json, "camera_fps");
+    sp_json_number(json, report->camera_fps, 2);
+    sp_json_key(json, "inferred_fps");
+    sp_json_number(json, report->inferred_fps, 2);
+    sp_json_key(json, "latency_ms");
+    sp_json_begin_object(json);
+    sp_json_key(json, "p50");
+    sp_json_number(json, report->latency_p50_us / 1000, 2);
+    sp_json_key(json, "p95");
+    sp_json_number(json, report->latency_p95_us / 1000, 2);
+    sp_json_end_object(json);
+    sp_json_member_int(json, "tracks", report->active_tracks);
+    sp_json_member_int(json, "reconnects", (int64_t)report->reconnects);
+    sp_json_key(json, "last_frame_age_ms");
+    if (report->last_frame_age_us < 0)
+        sp_json_null(json);
+    else
+        sp_json_int(json, report->last_frame_age_us / 1000);
+    sp_json_key(json, "ledger");
+    sp_json_ledger(json, &report->ledger);
+    sp_json_key(json, "inference");
+    sp_policy_write(json, report->by_need ? &report->policy : NULL);
+    sp_json_end_object(json);
+}
+
 struct sp_stream_options sp_api_stream_options(const struct sp_api *api)
 {
     return (struct sp_stream_options){

@@ -1,6 +1,7 @@
 /* /api/v2/cameras. */
 #include "api/cameras.h"
 
+#include "api/camera_edits.h"
 #include "api/camera_lookup.h"
 #include "api/cluster.h"
 #include "api/reply.h"
@@ -17,41 +18,6 @@ static int find(struct sp_call *call, struct sp_camera_report *report)
     return camera;
 }
 
-static void put_camera(struct sp_json *json, const struct sp_camera_report *report)
-{
-    sp_json_begin_object(json);
-    sp_json_member_string(json, "name", report->name);
-    sp_json_member_string(json, "url", report->url);
-    sp_json_member_string(json, "state", sp_camera_state_name(report->state));
-    sp_json_member_string(json, "reason", report->error.code != SP_OK ? report->error.text : NULL);
-    sp_json_member_int(json, "width", report->info.width_px);
-    sp_json_member_int(json, "height", report->info.height_px);
-    sp_json_member_string(json, "codec", report->info.codec[0] ? report->info.codec : NULL);
-    sp_json_key(json, "camera_fps");
-    sp_json_number(json, report->camera_fps, 2);
-    sp_json_key(json, "inferred_fps");
-    sp_json_number(json, report->inferred_fps, 2);
-    sp_json_key(json, "latency_ms");
-    sp_json_begin_object(json);
-    sp_json_key(json, "p50");
-    sp_json_number(json, report->latency_p50_us / 1000, 2);
-    sp_json_key(json, "p95");
-    sp_json_number(json, report->latency_p95_us / 1000, 2);
-    sp_json_end_object(json);
-    sp_json_member_int(json, "tracks", report->active_tracks);
-    sp_json_member_int(json, "reconnects", (int64_t)report->reconnects);
-    sp_json_key(json, "last_frame_age_ms");
-    if (report->last_frame_age_us < 0)
-        sp_json_null(json);
-    else
-        sp_json_int(json, report->last_frame_age_us / 1000);
-    sp_json_key(json, "ledger");
-    sp_json_ledger(json, &report->ledger);
-    sp_json_key(json, "inference");
-    sp_policy_write(json, report->by_need ? &report->policy : NULL);
-    sp_json_end_object(json);
-}
-
 void sp_cameras_list(struct sp_call *call)
 {
     int capacity = sp_pipeline_camera_capacity(call->api->pipeline);
@@ -62,7 +28,7 @@ void sp_cameras_list(struct sp_call *call)
         struct sp_camera_report report;
         sp_pipeline_camera(call->api->pipeline, i, &report);
         if (report.used)
-            put_camera(call->json, &report);
+            sp_json_camera(call->json, &report);
     }
     sp_json_end_array(call->json);
     sp_json_end_object(call->json);
@@ -123,6 +89,18 @@ static bool has_capacity(struct sp_call *call)
     return false;
 }
 
+static void add_later(struct sp_call *call, const struct sp_camera_setting *setting)
+{
+    struct sp_camera_setting whole = *setting;
+    struct sp_error err = {0};
+    sp_camera_setting_complete(&whole, &call->api->settings);
+    if (sp_settings_check_camera(setting->name, setting->url, "the request", &err) < 0 ||
+        sp_pipeline_check_camera(call->api->pipeline, &whole, &err) < 0)
+        sp_call_refuse(call, 400, "%s", err.text);
+    else
+        sp_camera_edits_ask(call, setting);
+}
+
 void sp_cameras_add(struct sp_call *call)
 {
     struct sp_camera_setting setting = {0};
@@ -137,6 +115,10 @@ void sp_cameras_add(struct sp_call *call)
     }
     if (!has_capacity(call))
         return;
+    if (call->api->edits) {
+        add_later(call, &setting);
+        return;
+    }
     int result = sp_pipeline_add_camera(call->api->pipeline, &setting, &index, &err);
     if (result < 0) {
         bool wrong = result == SP_ERR_INVALID || result == SP_ERR_UNSUPPORTED;
@@ -148,14 +130,14 @@ void sp_cameras_add(struct sp_call *call)
     sp_hub_begin_camera(call->api->hub, index, setting.name);
     call->reply->status = 201;
     sp_call_header(call, "Location: /api/v2/cameras/%s", setting.name);
-    put_camera(call->json, &report);
+    sp_json_camera(call->json, &report);
 }
 
 void sp_cameras_get(struct sp_call *call)
 {
     struct sp_camera_report report;
     if (find(call, &report) >= 0)
-        put_camera(call->json, &report);
+        sp_json_camera(call->json, &report);
 }
 
 void sp_cameras_remove(struct sp_call *call)
@@ -167,6 +149,10 @@ void sp_cameras_remove(struct sp_call *call)
     int camera = find(call, &report);
     if (camera < 0)
         return;
+    if (call->api->edits) {
+        sp_camera_edits_ask(call, NULL);
+        return;
+    }
     int result = sp_pipeline_remove_camera(call->api->pipeline, camera, &err);
     if (result < 0)
         sp_call_refuse(call, result == SP_ERR_NOT_FOUND ? 404 : 503, "%s", err.text);
@@ -187,7 +173,7 @@ static void set_paused(struct sp_call *call, bool paused)
         return;
     }
     sp_pipeline_camera(call->api->pipeline, camera, &report);
-    put_camera(call->json, &report);
+    sp_json_camera(call->json, &report);
 }
 
 void sp_cameras_pause(struct sp_call *call)

@@ -34,6 +34,7 @@ struct sp_api {
     struct sp_live_counting *counting;
     struct sp_recorder *recorder;      /* NULL: nothing is stored */
     struct sp_history_worker *history; /* NULL likewise */
+    struct sp_camera_edits *edits;     /* NULL: the API adds and removes cameras itself */
     struct sp_event *events_out;       /* [SP_EVENTS_MAIL], being sent */
     uint64_t event_sent;               /* serial of the last one */
     struct sp_server *server;

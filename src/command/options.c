@@ -78,6 +78,9 @@ const struct sp_option_row sp_option_table[] = {
      SP_OPTION_WORD, SP_TAKES_INIT, INTO(logins)},
     {"--force", NULL, NULL, "replace an existing file, which is kept as FILE.old", SP_OPTION_SWITCH,
      SP_TAKES_INIT, INTO(force)},
+    {"--config-write", NULL, NULL,
+     "write cameras that are added and removed over the API to spoton.yaml", SP_OPTION_SWITCH,
+     SP_TAKES_SERVE, INTO(config_write)},
     {"--config", NULL, "FILE",
      "read settings and cameras from a YAML file [spoton.yaml, else /etc/spoton/spoton.yaml, if "
      "present]",
@@ -428,6 +431,19 @@ static int read_file_and_environment(struct sp_options *options, const char *env
                            : result;
 }
 
+static int check_config_write(const struct sp_options *options, struct sp_error *err)
+{
+    if (options->config_write && options->settings.yaml_path[0] == '\0')
+        return sp_fail(
+            err, SP_ERR_INVALID,
+            "--config-write: no spoton.yaml was read; write one, or name it by --config");
+    if (options->config_write && options->settings.cluster_url[0] != '\0')
+        return sp_fail(err, SP_ERR_INVALID,
+                       "--config-write: CLUSTER_URL is set, and the cluster keeps the cameras; "
+                       "remove one of the two");
+    return SP_OK;
+}
+
 int sp_options_parse(struct sp_options *options, const struct sp_command_usage *usage, int argc,
                      char **argv, char *const *environment, struct sp_error *err)
 {
@@ -452,5 +468,6 @@ int sp_options_parse(struct sp_options *options, const struct sp_command_usage *
     if (result < 0)
         return result;
     sp_log_set_level((enum sp_log_level)options->settings.log_level);
-    return sp_settings_check(&options->settings, err);
+    result = sp_settings_check(&options->settings, err);
+    return result == SP_OK ? check_config_write(options, err) : result;
 }

@@ -31,6 +31,7 @@ enum sp_option_bits {
     SP_TAKES_COMPARE = 1u << 14, /* --compare, --ground-truth */
     SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
     SP_TAKES_INIT = 1u << 22,    /* --logins FILE, --force */
+    SP_TAKES_SERVE = 1u << 23,   /* --config-write */
 };
 
 struct sp_command_usage {
@@ -55,6 +56,7 @@ struct sp_options {
     int64_t rounds;     /* --rounds; 0: not given */
     const char *logins; /* --logins, or NULL */
     bool force;         /* --force */
+    bool config_write;  /* --config-write */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
 

@@ -6,6 +6,7 @@
 
 static void read_cameras(struct sp_reload *reload, const struct sp_settings *settings)
 {
+    reload->settings = *settings;
     reload->camera_count = settings->camera_count;
     memset(reload->pending, 0, sizeof reload->pending);
     for (int i = 0; i < settings->camera_count; i++) {
@@ -45,18 +46,24 @@ int sp_reload_check(const struct sp_reload *reload, const struct sp_settings *se
     return result;
 }
 
-static void remove_camera(struct sp_reload *reload, const char *name)
+/* Its index in the pipeline, or -1. */
+static int running(const struct sp_reload *reload, const char *name)
 {
     for (int i = 0; i < sp_pipeline_camera_capacity(reload->pipeline); i++) {
         struct sp_camera_report report;
-        struct sp_error err = {0};
         sp_pipeline_camera(reload->pipeline, i, &report);
-        if (!report.used || strcmp(report.name, name) != 0)
-            continue;
-        if (sp_pipeline_remove_camera(reload->pipeline, i, &err) < 0)
-            sp_log(SP_LOG_ERROR, "%s", err.text);
-        return;
+        if (report.used && strcmp(report.name, name) == 0)
+            return i;
     }
+    return -1;
+}
+
+static void remove_camera(struct sp_reload *reload, const char *name)
+{
+    struct sp_error err = {0};
+    int index = running(reload, name);
+    if (index >= 0 && sp_pipeline_remove_camera(reload->pipeline, index, &err) < 0)
+        sp_log(SP_LOG_ERROR, "%s", err.text);
 }
 
 static void add_camera(struct sp_reload *reload, int index)
@@ -99,6 +106,63 @@ void sp_reload_apply(struct sp_reload *reload, const struct sp_settings *setting
             add_camera(reload, i);
     sp_log(SP_LOG_INFO, "cameras reloaded: %d added, %d removed, %d changed", added, removed,
            changed);
+}
+
+bool sp_reload_has(const struct sp_reload *reload, const char *name)
+{
+    return find(reload->camera, reload->camera_count, name) >= 0;
+}
+
+static int check_count(const struct sp_reload *reload, struct sp_error *err)
+{
+    int used = 0, most = reload->settings.max_cameras;
+    for (int i = 0; i < sp_pipeline_camera_capacity(reload->pipeline); i++) {
+        struct sp_camera_report report;
+        sp_pipeline_camera(reload->pipeline, i, &report);
+        used += report.used;
+    }
+    if (used < most && reload->camera_count < most)
+        return SP_OK;
+    return sp_fail(err, SP_ERR_NO_SPACE, "MAX_CAMERAS=%d: as many cameras are set; remove one",
+                   most);
+}
+
+int sp_reload_add(struct sp_reload *reload, const struct sp_camera_setting *camera,
+                  struct sp_error *err)
+{
+    struct sp_camera_setting *own = &reload->camera[reload->camera_count];
+    int index, result = check_count(reload, err);
+    if (result == SP_OK && sp_reload_has(reload, camera->name)) /* it waits for an index */
+        result = sp_fail(err, SP_ERR_INVALID, "camera %s: exists already; choose another name",
+                         camera->name);
+    if (result < 0)
+        return result;
+    *own = *camera;
+    sp_camera_setting_complete(own, &reload->settings);
+    result = sp_pipeline_add_camera(reload->pipeline, own, &index, err);
+    if (result < 0)
+        return result;
+    reload->pending[reload->camera_count++] = false;
+    /* Lets viewers subscribe before the first frame. */
+    sp_hub_begin_camera(reload->hub, index, camera->name);
+    return SP_OK;
+}
+
+int sp_reload_remove(struct sp_reload *reload, const char *name, struct sp_error *err)
+{
+    int known = find(reload->camera, reload->camera_count, name);
+    int index = running(reload, name);
+    if (known >= 0) {
+        reload->camera_count--;
+        for (int i = known; i < reload->camera_count; i++) {
+            reload->camera[i] = reload->camera[i + 1];
+            reload->pending[i] = reload->pending[i + 1];
+        }
+        reload->pending[reload->camera_count] = false;
+    }
+    return index >= 0
+               ? sp_pipeline_remove_camera(reload->pipeline, index, err)
+               : sp_fail(err, SP_ERR_NOT_FOUND, "camera %s: not found; see /api/v2/cameras", name);
 }
 
 void sp_reload_retry(struct sp_reload *reload)

@@ -2,7 +2,7 @@
  *
  * Data flow: settings before and settings now -> cameras removed, added, changed -> pipeline and
  * hub. A changed camera is removed and added again; all others are not touched, and neither are
- * cameras added over the API. One thread. */
+ * cameras added over the API, unless they were added here (--config-write). One thread. */
 #pragma once
 
 #include "config/settings.h"
@@ -15,6 +15,7 @@ struct sp_reload {
     struct sp_camera_setting camera[SP_CAMERAS_MAX]; /* of the settings, complete */
     bool pending[SP_CAMERAS_MAX];                    /* to be added once an index is free */
     int camera_count;
+    struct sp_settings settings; /* the newest, for cameras that are added */
 };
 
 /* From the settings that the pipeline was opened with. */
@@ -28,6 +29,18 @@ int sp_reload_check(const struct sp_reload *reload, const struct sp_settings *se
 
 /* After sp_reload_check. Logs what changed. */
 void sp_reload_apply(struct sp_reload *reload, const struct sp_settings *settings);
+
+/* Whether the settings have this camera. */
+bool sp_reload_has(const struct sp_reload *reload, const char *name);
+
+/* Adds a camera that the settings have from now on: a reload does not add it again.
+ * SP_ERR_NO_SPACE: MAX_CAMERAS; also the errors of sp_pipeline_add_camera. */
+int sp_reload_add(struct sp_reload *reload, const struct sp_camera_setting *camera,
+                  struct sp_error *err);
+
+/* Removes a camera that the settings no longer have, if they had it. SP_ERR_NOT_FOUND: it is not
+ * running. */
+int sp_reload_remove(struct sp_reload *reload, const char *name, struct sp_error *err);
 
 /* Adds cameras that had to wait for a free camera index. */
 void sp_reload_retry(struct sp_reload *reload);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "command/cluster_node.h"
 #include "command/command.h"
+#include "command/config_write.h"
 #include "command/notify.h"
 #include "command/options.h"
 #include "command/output_settings.h"
@@ -38,7 +39,7 @@ static const struct sp_command_usage usage = {
     .about =
         "Runs live cameras (files are repeated) and serves the dashboard, the API, streams and\n"
         "metrics on HTTP_HOST:HTTP_PORT until Ctrl-C or SIGTERM. SIGHUP reloads the settings.\n",
-    .takes = SP_TAKES_CAMERAS,
+    .takes = SP_TAKES_CAMERAS | SP_TAKES_SERVE,
 };
 
 struct serve {
@@ -59,6 +60,7 @@ struct serve {
     struct sp_server *server;
     _Atomic(struct sp_server *) server_open; /* the same, for events of other threads */
     struct sp_reload *reload;
+    bool config_write;
     struct sp_cluster_node *_Atomic cluster; /* NULL: not opened, or a single machine */
     struct sp_notify notify;
     bool pipeline_started;
@@ -289,7 +291,8 @@ static int open_server(struct serve *serve, struct sp_error *err)
                                  .counting = serve->counting,
                                  .outputs = serve->outputs,
                                  .recorder = serve->recorder,
-                                 .store = store};
+                                 .store = store,
+                                 .edits_cameras = serve->config_write};
     sp_recording_location(settings, store);
     int result = sp_api_open(&serve->api, &api, err);
     if (result < 0)
@@ -470,6 +473,9 @@ static void feed_watchdog(struct serve *serve)
 static bool run(struct serve *serve)
 {
     struct sp_error error = {0};
+    struct sp_config_write write = {.reload = serve->reload,
+                                    .path = serve->settings->yaml_path,
+                                    .environment = serve->context->environment};
     sp_notify(&serve->notify, "READY=1");
     while (!serve->context->interrupted()) {
         bool done = sp_pipeline_wait(serve->pipeline, POLL_US);
@@ -481,6 +487,7 @@ static bool run(struct serve *serve)
             reload(serve);
         }
         sp_reload_retry(serve->reload);
+        sp_api_edit_cameras(serve->api, sp_config_write_camera, &write);
         poll_events(serve);
         feed_watchdog(serve);
     }
@@ -547,6 +554,7 @@ int sp_command_serve_main(const struct sp_command_context *context)
         return exit_code;
     struct serve serve = {.context = context,
                           .settings = &options->settings,
+                          .config_write = options->config_write,
                           .reload = calloc(1, sizeof(struct sp_reload))};
     if (!serve.reload) {
         fputs("spoton serve: out of memory\n", stderr);

@@ -87,6 +87,10 @@ void sp_setting_format(const struct sp_setting_row *row, const struct sp_setting
 void sp_setting_format_field(const struct sp_setting_row *row, const void *field, char *out,
                              size_t out_bytes);
 
+/* A text, or the row's field, as YAML reads it back, in a block and in brackets. */
+void sp_yaml_print_text(const char *text, FILE *to);
+void sp_setting_print_yaml(const struct sp_setting_row *row, const void *field, FILE *to);
+
 /* "; did you mean bf16?", or nothing. */
 void sp_setting_suggest(const struct sp_setting_row *row, const char *value, char *out,
                         size_t out_bytes);

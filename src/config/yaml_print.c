@@ -22,7 +22,7 @@ static bool is_plain(const char *text)
            text[length - 1] != ':' && !sp_number_read(text, &number);
 }
 
-static void print_text(const char *text, FILE *to)
+void sp_yaml_print_text(const char *text, FILE *to)
 {
     if (is_plain(text)) {
         fputs(text, to);
@@ -39,7 +39,7 @@ static void print_text(const char *text, FILE *to)
     fputc('"', to);
 }
 
-static void print_value(const struct sp_setting_row *row, const void *field, FILE *to)
+void sp_setting_print_yaml(const struct sp_setting_row *row, const void *field, FILE *to)
 {
     char value[SP_PATH_BYTES];
     sp_setting_format_field(row, field, value, sizeof value);
@@ -47,7 +47,7 @@ static void print_value(const struct sp_setting_row *row, const void *field, FIL
         row->type == SP_SETTING_SWITCH)
         fputs(value, to);
     else
-        print_text(value, to);
+        sp_yaml_print_text(value, to);
 }
 
 static void print_section(const struct sp_settings *settings, const char *section, FILE *to)
@@ -65,7 +65,7 @@ static void print_section(const struct sp_settings *settings, const char *sectio
             fprintf(to, "%s:\n", section);
         any = true;
         fprintf(to, "  %s: ", sp_setting_yaml_name(row));
-        print_value(row, (const char *)settings + row->offset, to);
+        sp_setting_print_yaml(row, (const char *)settings + row->offset, to);
         fputc('\n', to);
     }
 }
@@ -82,7 +82,7 @@ static void print_own(const struct sp_camera_setting *camera, bool nested, FILE 
             fprintf(to, "    %s:\n", sp_setting_nested_section);
         any = true;
         fprintf(to, "    %s%s: ", nested ? "  " : "", sp_setting_yaml_name(row));
-        print_value(row, (const char *)camera + row->camera_offset, to);
+        sp_setting_print_yaml(row, (const char *)camera + row->camera_offset, to);
         fputc('\n', to);
     }
 }
@@ -90,9 +90,9 @@ static void print_own(const struct sp_camera_setting *camera, bool nested, FILE 
 static void print_camera(const struct sp_camera_setting *camera, FILE *to)
 {
     fputs("  - name: ", to);
-    print_text(camera->name, to);
+    sp_yaml_print_text(camera->name, to);
     fputs("\n    url: ", to);
-    print_text(camera->url, to);
+    sp_yaml_print_text(camera->url, to);
     fputc('\n', to);
     print_own(camera, false, to);
     print_own(camera, true, to);

@@ -1,7 +1,8 @@
 /* A YAML document of any bytes. Each node of what was accepted lies in its text, inside its parent,
- * and its text has no NUL. The same document as spoton.yaml gives settings or an error. */
+ * and its text has no NUL. The same document as spoton.yaml gives settings or an error, and can be
+ * edited or is refused: a camera that was added can be removed again. */
 #include "base/yaml.h"
-#include "config/settings.h"
+#include "config/edit.h"
 
 #include "fuzz.h"
 
@@ -29,6 +30,25 @@ static void check(const struct sp_yaml_node *node, size_t bytes)
     FUZZ_CHECK(count == node->count);
 }
 
+static void edit(const char *text, size_t bytes)
+{
+    const struct sp_camera_setting camera = {.name = "added-by-the-fuzzer", .url = "sim://walk"};
+    struct sp_config_edit edit = {.path = "none/spoton.yaml", .add = &camera};
+    struct sp_error err = {0};
+    char *more, *again;
+    size_t more_bytes, again_bytes;
+    int result = sp_config_edit_text(&edit, text, bytes, &more, &more_bytes, &err);
+    fuzz_check_result(result, &err);
+    if (result < 0)
+        return;
+    edit = (struct sp_config_edit){.path = "none/spoton.yaml", .remove = camera.name};
+    result = sp_config_edit_text(&edit, more, more_bytes, &again, &again_bytes, &err);
+    fuzz_check_result(result, &err);
+    if (result == SP_OK)
+        free(again);
+    free(more);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct sp_yaml *document = NULL;
@@ -40,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         sp_settings_read_yaml_text(&settings, text, bytes, "none/spoton.yaml", NULL, &err), &err);
     err = (struct sp_error){0};
     int result = sp_yaml_read_text(&document, text, bytes, "spoton.yaml", &err);
+    edit(text, bytes);
     free(text);
     fuzz_check_result(result, &err);
     FUZZ_CHECK((result == SP_OK) == (document != NULL));

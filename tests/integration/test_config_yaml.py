@@ -271,6 +271,59 @@ def test_reloads_touch_changed_cameras_only(program, make_clip, tmp_path):
         assert server.get("/api/v2/ledger")["balanced"]
 
 
+@pytest.mark.sanitize
+def test_cameras_of_the_api_are_written_to_the_yaml(spoton, program, make_clip, tmp_path):
+    clip, path = make_clip(frames=300, rate=25), tmp_path / "cameras.yaml"
+    (tmp_path / "secrets.yaml").write_text(f"clip: {clip}\n")
+    text = f"cameras:  # all\n  - name: quiet\n    url: !secret clip  # kept\n\n  - name: gate\n    url: {clip}\n# end\n"
+    added = '  - name: api\n    url: sim://walk\n    frame_skip: 2\n    tracker:\n      buffer_size: 9\n# end\n'
+    path.write_text(text)
+    path.chmod(0o640)
+    flags = ("--config", str(path), "--config-write")
+
+    def reload(server):
+        reloads = server.log().count("cameras reloaded")
+        server.process.send_signal(signal.SIGHUP)
+        server.until(lambda: server.log().count("cameras reloaded") > reloads)
+        return server.log().split("cameras reloaded: ")[-1].splitlines()[0]
+
+    with Serving(program, tmp_path, {"own": "sim://walk"}, args=flags) as server:
+        server.until_live("quiet", "gate", "own")
+        camera = {"name": "api", "url": "sim://walk", "frame_skip": 2, "tracker": {"buffer_size": 9}}
+        assert server.json("POST", "/api/v2/cameras", camera, 201)["name"] == "api"
+        assert path.read_text() == text.replace("# end\n", added) and path.stat().st_mode & 0o777 == 0o640
+        server.until_live("api")
+        assert reload(server) == "0 added, 0 removed, 0 changed"
+        assert server.request("DELETE", "/api/v2/cameras/gate")[0] == 204
+        changed = path.read_text()
+        assert changed == text.replace(f"  - name: gate\n    url: {clip}\n# end\n", added)
+        server.until(lambda: set(cameras_of(server)) == {"quiet", "api", "own"})
+        assert reload(server) == "0 added, 0 removed, 0 changed"
+        # What is refused changes nothing.
+        assert "not in" in server.json("DELETE", "/api/v2/cameras/own", status=409)["detail"]
+        server.json("DELETE", "/api/v2/cameras/none", status=404)
+        server.json("POST", "/api/v2/cameras", camera, 409)
+        server.json("POST", "/api/v2/cameras", {"name": "x", "url": "sim://walk", "classes": ["dog"]}, 400)
+        path.write_text(changed + "sever: {}\n")
+        for method, where, body in (("POST", "", {"name": "x", "url": "sim://walk"}), ("DELETE", "/quiet", None)):
+            refused = server.json(method, "/api/v2/cameras" + where, body, 409)
+            assert f"{path}:" in refused["detail"] and "unknown key" in refused["detail"], refused
+        path.rename(tmp_path / "away.yaml")
+        refused = server.json("POST", "/api/v2/cameras", {"name": "x", "url": "sim://walk"}, 503)
+        assert f"{path}: cannot be written: No such file" in refused["detail"]
+        path.write_text(changed)
+        assert reload(server) == "0 added, 0 removed, 0 changed"
+        assert set(cameras_of(server)) == {"quiet", "api", "own"} and "in use" not in server.log()
+        for name in ("quiet", "api"):
+            assert cameras_of(server)[name]["reconnects"] == 0 and server.log().count(f"camera {name} is live") == 1
+        assert path.read_text() == changed and sorted(p.name for p in tmp_path.glob("*.yaml*")) == [
+            "away.yaml", "cameras.yaml", "secrets.yaml"]
+    done = spoton("serve", *flags, env={"CLUSTER_URL": "nats://127.0.0.1:1"}, expect=2)
+    assert len(done.error_lines) == 1 and "--config-write: CLUSTER_URL is set" in done.stderr
+    done = spoton("serve", "--config-write", "sim://walk", expect=2)
+    assert len(done.error_lines) == 1 and "--config-write: no spoton.yaml was read" in done.stderr
+
+
 def test_example_is_served(program, tmp_path):
     with Serving(program, tmp_path, {}, args=("--config", str(ROOT / "examples" / "spoton.yaml"))) as server:
         server.until_live("gate", "lobby")
