@@ -51,20 +51,26 @@ void sp_dialect_topic(const struct sp_dialect *d, const char *pattern, const cha
     out[used] = '\0';
 }
 
+/* Completes the draft; topic NULL: the one that the output's setting gives. */
+static void add_draft(struct sp_dialect *d, const struct sp_record *r, const char *topic,
+                      struct sp_message_draft draft, struct sp_messages *out)
+{
+    char made[TOPIC_BYTES];
+    draft.kind = sp_dialect_kind(r);
+    draft.site = d->site;
+    draft.topic = topic;
+    if (!topic) {
+        sp_dialect_topic(d, d->topic, r->camera, draft.kind, made, sizeof made);
+        draft.topic = made;
+    }
+    sp_messages_add(out, r, &draft);
+}
+
 void sp_dialect_add(struct sp_dialect *d, const struct sp_record *r, const char *topic, bool retain,
                     int part, struct sp_messages *out)
 {
-    char made[TOPIC_BYTES];
-    const char *kind = sp_dialect_kind(r);
-    if (!topic) {
-        sp_dialect_topic(d, d->topic, r->camera, kind, made, sizeof made);
-        topic = made;
-    }
     const struct sp_message_draft draft = {
-        .topic = topic,
-        .kind = kind,
         .type = r->type == SP_RECORD_FRAME ? "tracks" : r->event.kind,
-        .site = d->site,
         .payload = d->json.text,
         .payload_bytes = d->json.used_bytes,
         .retain = retain,
@@ -72,30 +78,21 @@ void sp_dialect_add(struct sp_dialect *d, const struct sp_record *r, const char 
     };
     out->failed |= d->json.failed;
     if (!d->json.failed)
-        sp_messages_add(out, r, &draft);
+        add_draft(d, r, topic, draft, out);
     sp_json_clear(&d->json);
 }
 
 void sp_dialect_add_image(struct sp_dialect *d, const struct sp_record *r, const char *topic,
                           bool retain, const struct sp_still *still, struct sp_messages *out)
 {
-    char made[TOPIC_BYTES];
-    const char *kind = sp_dialect_kind(r);
-    if (!topic) {
-        sp_dialect_topic(d, d->topic, r->camera, kind, made, sizeof made);
-        topic = made;
-    }
     const struct sp_message_draft draft = {
-        .topic = topic,
-        .kind = kind,
         .content_type = "image/jpeg",
         .type = "snapshot",
-        .site = d->site,
         .payload = still->jpeg,
         .payload_bytes = still->bytes,
         .retain = retain,
     };
-    sp_messages_add(out, r, &draft);
+    add_draft(d, r, topic, draft, out);
 }
 
 bool sp_dialect_member(const char *payload, const char *key, char *out, size_t out_bytes)
