@@ -23,11 +23,7 @@ static int refuse_key(const char *key, bool nested, struct sp_error *err)
 {
     const char *words[WORDS_MAX + 1];
     char shown[SHOWN_BYTES];
-    int count = 0;
-    for (size_t i = 0; i < sp_setting_count && count < WORDS_MAX - 3; i++)
-        if (sp_setting_table[i].per_camera &&
-            nested == sp_setting_is_in(&sp_setting_table[i], sp_setting_nested_section))
-            words[count++] = sp_setting_yaml_name(&sp_setting_table[i]);
+    int count = sp_setting_camera_keys(nested, words, WORDS_MAX - 3);
     if (!nested) {
         words[count++] = "name";
         words[count++] = "url";

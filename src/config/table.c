@@ -502,3 +502,13 @@ const char *sp_setting_section(size_t index)
         "cluster", "store",       "log"};
     return index < sizeof sections / sizeof sections[0] ? sections[index] : NULL;
 }
+
+int sp_setting_camera_keys(bool nested, const char **keys, int most)
+{
+    int count = 0;
+    for (size_t i = 0; i < sp_setting_count && count < most; i++)
+        if (sp_setting_table[i].per_camera &&
+            nested == sp_setting_is_in(&sp_setting_table[i], sp_setting_nested_section))
+            keys[count++] = sp_setting_yaml_name(&sp_setting_table[i]);
+    return count;
+}

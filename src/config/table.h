@@ -111,6 +111,10 @@ const char *sp_setting_section(size_t index);
  * others are keys of the camera itself. */
 extern const char sp_setting_nested_section[];
 
+/* The keys of a camera, or of that map in it (nested), for sp_nearest_word. Returns their number,
+ * at most `most`. */
+int sp_setting_camera_keys(bool nested, const char **keys, int most);
+
 /* For messages: without secrets and control characters, truncated with "...". */
 void sp_setting_show(const char *value, char *out, size_t out_bytes);
 

@@ -289,7 +289,7 @@ static int refuse_camera_key(const struct reader *reader, const struct sp_yaml_n
                              bool nested)
 {
     const char *words[WORDS_MAX + 1];
-    int count = 0;
+    int count = sp_setting_camera_keys(nested, words, WORDS_MAX - 5);
     const struct sp_setting_row *row = find_row(NULL, value->key->text);
     if (row && !row->per_camera) {
         char path[SP_YAML_PATH_BYTES];
@@ -298,10 +298,6 @@ static int refuse_camera_key(const struct reader *reader, const struct sp_yaml_n
                             "%s: not a setting of one camera; set %s for all of them", path,
                             row->yaml);
     }
-    for (size_t i = 0; i < sp_setting_count && count < WORDS_MAX - 5; i++)
-        if (sp_setting_table[i].per_camera &&
-            nested == sp_setting_is_in(&sp_setting_table[i], sp_setting_nested_section))
-            words[count++] = sp_setting_yaml_name(&sp_setting_table[i]);
     if (!nested) {
         words[count++] = "name";
         words[count++] = "url";
