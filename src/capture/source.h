@@ -60,7 +60,8 @@ struct sp_source_options {
     int frame_skip; /* >= 1; with `sparse`, only frames whose sequence is a multiple of it are
                      * returned, and where the codec allows the others are not decoded */
     bool sparse;
-    bool rewinds; /* at its end a file is seeked to 0: its decoder is kept, as if it had no end */
+    bool rewinds; /* at its end a regular file is seeked to 0 or rewound: its decoder is kept, as if
+                   * it had no end */
     enum sp_source_transport rtsp_transport; /* auto: TCP, else UDP; ?tcp or ?udp take precedence */
     int decode_threads;                      /* 0: one */
     struct sp_source_memory memory;          /* frames there are marked as pinned */
@@ -97,6 +98,11 @@ uint64_t sp_source_tail_undecoded(const struct sp_source *source);
  * of pts_us; sequence restarts at 0, and missing data is not reported at the end. Allowed after
  * SP_ERR_END. SP_ERR_UNSUPPORTED: not a file; SP_ERR_IO. */
 int sp_source_seek(struct sp_source *source, int64_t time_us, struct sp_error *err);
+
+/* Seeks to 0 a file that was opened with `rewinds`, unless it was replaced, written or removed
+ * since it was opened. SP_ERR_UNSUPPORTED: it was, or is not a regular file: the caller opens it
+ * again. */
+int sp_source_rewind(struct sp_source *source, struct sp_error *err);
 
 /* Makes a waiting read, and all later ones, return SP_ERR_INTERRUPTED. Any thread. */
 void sp_source_interrupt(struct sp_source *source);

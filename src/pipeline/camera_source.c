@@ -18,7 +18,7 @@ int sp_camera_open_source(struct sp_camera *camera, struct sp_source **source, s
         .pool = p->frames,
         .frame_skip = setting->frame_skip,
         .sparse = s->output_frames == SP_OUTPUT_FRAMES_INFERRED,
-        .rewinds = p->options.loop && !p->options.live,
+        .rewinds = p->options.loop,
         .decode_threads = setting->decode_threads,
         .open_timeout_us = NETWORK_TIMEOUT_US,
         .read_timeout_us = p->options.live ? setting->stall_timeout_ms * 1000LL

@@ -6,8 +6,8 @@
  *
  * One camera never affects another: the thread pushes into its own mailbox only, and never blocks
  * there. Sequence numbers and timestamps rise across connections: after a reconnect, time continues
- * by the clock, so that the tracker sees how long the gap was. Files are paced by their timestamps.
- */
+ * by the clock, so that the tracker sees how long the gap was. Files are paced by their timestamps;
+ * with `loop` a file is rewound at its end, and opened again if that fails or it has changed. */
 #include "pipeline/supervisor.h"
 
 #include "base/clock.h"
@@ -69,7 +69,8 @@ struct supervisor {
     int64_t target_pts_us; /* after a seek: earlier frames are skipped; -1: none */
     int64_t position_base; /* the file's number of the stream's frame 0 */
     bool find_position;    /* after a seek, from the next frame's time */
-    uint64_t frames;       /* of this connection */
+    uint64_t frames;       /* of this connection; of a file, since it was opened or rewound */
+    bool rewound;          /* in this connection */
 };
 
 /* ---- states ---- */
@@ -330,6 +331,29 @@ static int follow_seek(struct supervisor *s, struct sp_error *err)
     return SP_OK;
 }
 
+/* A connection begins, or a pass over a file that is open. */
+static void begin_pass(struct supervisor *s)
+{
+    sp_health_restart(&s->watch);
+    s->frames = 0;
+    s->rebased = s->anchored = s->find_position = false;
+    s->target_pts_us = -1;
+    s->position_base = 0;
+    sp_camera_begin_pass(s->camera, &s->pass);
+}
+
+/* Another pass over a whole file: by the same decoder, as making one takes a GPU long. False: the
+ * file has to be opened again. */
+static bool rewind_file(struct supervisor *s)
+{
+    s->rewound = sp_source_rewind(s->source, NULL) == SP_OK;
+    if (!s->rewound)
+        return false;
+    s->epoch++;
+    begin_pass(s);
+    return true;
+}
+
 /* What follows a read without a frame. SP_OK: read again. */
 static int judge_read(struct supervisor *s, int result, int *silent, struct sp_error *err)
 {
@@ -361,8 +385,10 @@ static int judge_read(struct supervisor *s, int result, int *silent, struct sp_e
             return result;
         sp_log(SP_LOG_WARNING, "camera %s: %s", camera->status.setting.name, err->text);
     }
-    if (s->frames == 0) /* or it would be reopened in a busy loop */
+    if (s->frames == 0 && !s->rewound) /* or it would be reopened in a busy loop */
         return sp_fail(err, SP_ERR_FORMAT, "%s: it contains no frames", camera->status.shown_url);
+    if (loop && result == SP_ERR_END && s->frames > 0 && rewind_file(s))
+        return SP_OK;
     return loop ? AGAIN : OVER;
 }
 
@@ -414,14 +440,11 @@ static int connect_and_read(struct supervisor *s, struct sp_error *err)
         return result;
     s->refused = 0;
     sp_source_info(s->source, &s->info);
-    sp_health_restart(&s->watch);
     s->watch.frozen_after_us = 2000LL * camera->status.setting.stall_timeout_ms +
                                (s->info.snapshot ? FROZEN_IMAGES * period_us(s) : 0);
-    s->rebased = s->anchored = s->find_position = false;
-    s->target_pts_us = -1;
-    s->position_base = 0;
     s->failed = 0;
-    sp_camera_begin_pass(camera, &s->pass);
+    s->rewound = false;
+    begin_pass(s);
     int64_t opened_us = sp_clock_us();
     result = read_on(s, err);
     count_failed(s);

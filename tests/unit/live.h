@@ -23,6 +23,8 @@ struct live_camera { /* the results of one camera index */
     _Atomic uint64_t shortest_step; /* likewise, from one inferred frame to the next; 0: none */
     _Atomic uint64_t sequence, inferred_sequence;
     _Atomic int64_t pts_us, width_px;
+    _Atomic uint64_t epoch_sequence; /* of the first result of the last epoch */
+    _Atomic uint32_t epoch;
     bool any;
 };
 
@@ -61,6 +63,9 @@ static inline int live_result(void *user, const struct sp_result *result, struct
             atomic_store(&c->shortest_step, step);
         atomic_store(&c->inferred_sequence, result->frame->sequence);
     }
+    if (!c->any || result->frame->epoch != atomic_load(&c->epoch))
+        atomic_store(&c->epoch_sequence, result->frame->sequence);
+    atomic_store(&c->epoch, result->frame->epoch);
     c->any = true;
     atomic_store(&c->sequence, result->frame->sequence);
     atomic_store(&c->pts_us, result->frame->pts_us);

@@ -2,6 +2,28 @@
 #include "clips.h"
 #include "live.h"
 
+#include <dlfcn.h>
+#include <libavcodec/avcodec.h>
+
+static atomic_int decoders, flushes; /* that were opened; of decoders */
+
+/* Both replace FFmpeg's in this program. */
+int avcodec_open2(AVCodecContext *avctx, const AVCodec *codec, AVDictionary **options)
+{
+    int (*real)(AVCodecContext *, const AVCodec *, AVDictionary **);
+    *(void **)&real = dlsym(RTLD_NEXT, "avcodec_open2");
+    atomic_fetch_add(&decoders, 1);
+    return real(avctx, codec, options);
+}
+
+void avcodec_flush_buffers(AVCodecContext *avctx)
+{
+    void (*real)(AVCodecContext *);
+    *(void **)&real = dlsym(RTLD_NEXT, "avcodec_flush_buffers");
+    atomic_fetch_add(&flushes, 1);
+    real(avctx);
+}
+
 static int make_clips(void **state)
 {
     if (open_clips_dir(state) < 0)
@@ -44,8 +66,16 @@ static void test_loops(void **state)
     live_start(live, true);
     int camera = live_add(live, "file", clip("short.mp4"));
     int64_t begin_us = sp_clock_us();
+    live_await(&live->camera[camera].results, 1);
+    int made = atomic_load(&decoders), flushed = atomic_load(&flushes);
+    assert_true(made > 0);
     live_await(&live->camera[camera].results, 110);
     assert_true(sp_clock_us() - begin_us > 3900000);
+    /* Each pass is an epoch, by the same decoder. */
+    assert_true(atomic_load(&live->camera[camera].epoch) >= 2);
+    assert_true(atomic_load(&live->camera[camera].epoch_sequence) >= 100);
+    assert_int_equal(atomic_load(&decoders), made);
+    assert_int_equal(atomic_load(&flushes), flushed);
     struct sp_camera_report report = live_report(live, camera);
     assert_int_equal(report.state, SP_CAMERA_LIVE);
     assert_int_equal(report.reconnects, 0);
