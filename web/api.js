@@ -22,7 +22,29 @@ async function detailOf(response) {
   return `The server answered ${response.status} ${response.statusText}`.trim() + ".";
 }
 
+let changes = 0; // requests of this page that may have changed something, answered or given up
+
 export async function call(method, path, body, timeoutMs = TIMEOUT_MS) {
+  try {
+    return await request(method, path, body, timeoutMs);
+  } finally {
+    if (method !== "GET")
+      changes++;
+  }
+}
+
+// What `read` returns. Replies may cross: one that was asked for before a change was answered can be from
+// before it, and would bring back a camera that has just been removed. It is then asked for again.
+export async function current(read) {
+  for (;;) {
+    const before = changes;
+    const found = await read();
+    if (changes === before)
+      return found;
+  }
+}
+
+async function request(method, path, body, timeoutMs) {
   let response;
   try {
     response = await fetch(`/api/v2/${path}`, {

@@ -1,7 +1,7 @@
 // The dashboard: polls cameras and statistics once a second, shows the frames of the stream, and sends
 // the user's commands. Nothing is requested or drawn while it is not visible.
 
-import {ApiError, backOff, call, cameraPath} from "/api.js";
+import {ApiError, backOff, call, cameraPath, current} from "/api.js";
 import {Card, Enlarged, STATE_TEXT} from "/cards.js";
 import {addDialog, loginDialog, removeDialog} from "/dialogs.js";
 import {Ledger, StagePlots, decimal, number, setFacts, setIcon, setText, systemFacts} from "/panels.js";
@@ -209,7 +209,8 @@ const poll = {
     this.running = true;
     let wait = POLL_MS;
     try {
-      const [list, stats] = await Promise.all([call("GET", "cameras"), call("GET", "stats"), counts.update()]);
+      const [list, stats] = await current(() => Promise.all([
+        call("GET", "cameras"), call("GET", "stats"), counts.update()]));
       this.found();
       showCameras(list.cameras);
       for (const card of cards.values())

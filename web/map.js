@@ -1,6 +1,6 @@
 // The map page: people on the map, association events, camera frames, and calibration.
 
-import {ApiError, call, cameraPath} from "/api.js";
+import {ApiError, call, cameraPath, current} from "/api.js";
 import {Calibration} from "/calibration.js";
 import {STATE_TEXT} from "/cards.js";
 import {awayText, Labels, pixelOf, placesAround, placesOfBox} from "/labels.js";
@@ -310,8 +310,8 @@ async function update() {
       for (const id of ["map-title", "people-title", "calibration-title"])
         $(id).closest("section").hidden = true;
   }
-  const [described, ...found] = await Promise.all([call("GET", "cameras"), ...(mapped
-    ? [call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`), counts.update()] : [])]);
+  const [described, ...found] = await current(() => Promise.all([call("GET", "cameras"), ...(mapped
+    ? [call("GET", "map"), call("GET", "people"), call("GET", `people/events?after=${serial}`), counts.update()] : [])]));
   cameras = new Map(described.cameras.map((camera) => [camera.name, camera]));
   if (mapped) {
     map = found[0];

@@ -1,6 +1,6 @@
 // Lines and zones: from the API's form to points of a drawing and back, and drawn on a canvas or as SVG.
 
-import {call} from "/api.js";
+import {call, current} from "/api.js";
 import {placesAround} from "/labels.js";
 import {svg} from "/plan.js";
 
@@ -63,11 +63,13 @@ export class Counts {
     if (performance.now() - this.#read < COUNTS_MS)
       return false;
     this.#read = performance.now();
-    this.#counts = await call("GET", "counts");
-    if (this.#counts.version !== this.#version) {
-      this.setup = await call("GET", "analytics");
-      this.#version = this.setup.version;
-    }
+    const [counts, setup] = await current(async () => {
+      const counts = await call("GET", "counts");
+      return [counts, counts.version === this.#version ? this.setup : await call("GET", "analytics")];
+    });
+    this.#counts = counts;
+    this.setup = setup;
+    this.#version = setup.version;
     return true;
   }
 

@@ -75,6 +75,9 @@ class Box:
         self.up = True  # False: all connections are cut
         self.cameras = {}
         self.sockets = []  # the queries of those that are open
+        self.released = threading.Event()  # clear: a list of the cameras is made, and sent once it is set
+        self.released.set()
+        self.held = threading.Event()
         self.counter = 0
         for name, state, reason in (("lobby", "live", None), ("door", "live", None),
                                     ("yard", "offline", "rtsp://user:***@192.0.2.7/live: connection refused; trying again in 8 s"),
@@ -184,7 +187,11 @@ class Handler(BaseHTTPRequestHandler):
         if path == "analytics":
             return self.reply(200, {"version": 1, "cameras": [], "map": {"edited": False, "lines": [], "zones": []}})
         if path == "cameras" and self.command == "GET":
-            return self.reply(200, {"cameras": [self.box.describe(name) for name in list(cameras)]})
+            made = {"cameras": [self.box.describe(name) for name in list(cameras)]}
+            if not self.box.released.is_set():
+                self.box.held.set()
+                self.box.released.wait(60)
+            return self.reply(200, made)
         if path == "cameras":
             wish = json.loads(body)
             if not re.fullmatch(r"[\w.-]+", wish["name"]):

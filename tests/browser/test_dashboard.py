@@ -158,6 +158,27 @@ def test_a_camera_is_added_paused_resumed_and_removed(base, make_page):
     assert page.errors() == []
 
 
+def test_a_late_reply_does_not_bring_a_removed_camera_back(fake, make_page):
+    box = fake.box
+    page = opened(make_page(), address(fake))
+    card = "document.querySelector('[data-camera=door]')"
+    page.run(f"{card}.querySelector('[data-do=remove]').click()")
+    page.wait("document.querySelector('#removing').open")
+    page.run("""window.back = 0;
+      new MutationObserver((changes) => {
+        for (const {addedNodes} of changes)
+          back += [...addedNodes].filter((node) => node.dataset?.camera === 'door').length;
+      }).observe(document.querySelector('#grid'), {childList: true})""")
+    box.released.clear()
+    assert box.held.wait(300)
+    page.run("document.querySelector('#removing [type=submit]').click()")
+    page.wait(f"!{card}")
+    box.add("later", "sim://people")
+    box.released.set()
+    page.wait("document.querySelector('[data-camera=later]') !== null")
+    assert page.run("back") == 0
+
+
 def test_a_refusal_is_shown_where_it_was_asked_for(fake, make_page):
     page = opened(make_page(), address(fake))
     page.run("document.querySelector('#add').click()")
