@@ -110,7 +110,7 @@ static void send_reply(struct sp_api *api, struct waiting_edit *edit, int result
                          edit->camera.name);
         if (n < 0 || (size_t)n >= left)
             edit->late.headers[used] = '\0'; /* a header that does not fit is omitted */
-        sp_json_camera(&json, &report);
+        sp_json_camera(&json, &report, NULL);
     }
     if (json.failed)
         edit->late.status = 500;

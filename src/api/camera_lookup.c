@@ -26,7 +26,8 @@ void sp_json_ledger(struct sp_json *json, const struct sp_ledger_counts *ledger)
     sp_json_end_object(json);
 }
 
-void sp_json_camera(struct sp_json *json, const struct sp_camera_report *report)
+void sp_json_camera(struct sp_json *json, const struct sp_camera_report *report,
+                    const struct sp_camera_setting *setting)
 {
     sp_json_begin_object(json);
     sp_json_member_string(json, "name", report->name);
@@ -58,6 +59,10 @@ void sp_json_camera(struct sp_json *json, const struct sp_camera_report *report)
     sp_json_ledger(json, &report->ledger);
     sp_json_key(json, "inference");
     sp_policy_write(json, report->by_need ? &report->policy : NULL);
+    if (setting) {
+        sp_json_key(json, "settings");
+        sp_camera_setting_write_json(json, setting);
+    }
     sp_json_end_object(json);
 }
 

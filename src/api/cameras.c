@@ -28,7 +28,7 @@ void sp_cameras_list(struct sp_call *call)
         struct sp_camera_report report;
         sp_pipeline_camera(call->api->pipeline, i, &report);
         if (report.used)
-            sp_json_camera(call->json, &report);
+            sp_json_camera(call->json, &report, NULL);
     }
     sp_json_end_array(call->json);
     sp_json_end_object(call->json);
@@ -130,14 +130,20 @@ void sp_cameras_add(struct sp_call *call)
     sp_hub_begin_camera(call->api->hub, index, setting.name);
     call->reply->status = 201;
     sp_call_header(call, "Location: /api/v2/cameras/%s", setting.name);
-    sp_json_camera(call->json, &report);
+    sp_json_camera(call->json, &report, NULL);
 }
 
 void sp_cameras_get(struct sp_call *call)
 {
     struct sp_camera_report report;
-    if (find(call, &report) >= 0)
-        sp_json_camera(call->json, &report);
+    struct sp_camera_setting setting;
+    int camera = find(call, &report);
+    if (camera < 0)
+        return;
+    /* Meanwhile another camera may have taken the index. */
+    bool known = sp_pipeline_camera_setting(call->api->pipeline, camera, &setting) &&
+                 strcmp(setting.name, report.name) == 0;
+    sp_json_camera(call->json, &report, known ? &setting : &(struct sp_camera_setting){0});
 }
 
 void sp_cameras_remove(struct sp_call *call)
@@ -173,7 +179,7 @@ static void set_paused(struct sp_call *call, bool paused)
         return;
     }
     sp_pipeline_camera(call->api->pipeline, camera, &report);
-    sp_json_camera(call->json, &report);
+    sp_json_camera(call->json, &report, NULL);
 }
 
 void sp_cameras_pause(struct sp_call *call)

@@ -15,6 +15,7 @@ static const int64_t LIMIT_US[QUEUES] = {20000000, 25000000};
 
 struct question {
     uint64_t reply; /* for sp_server_reply */
+    char *body;     /* the request's, even if the query has no use for it */
     bool head_only;
     struct sp_history_query query;
     struct sp_json json;
@@ -50,7 +51,7 @@ struct sp_history_worker {
 static void release(struct question *question)
 {
     sp_json_release(&question->json);
-    free(question->query.body);
+    free(question->body);
     free(question->image);
     free(question);
 }
@@ -182,6 +183,8 @@ bool sp_history_ask(struct sp_history_worker *w, const struct sp_history_query *
         *begun = (struct sp_json){0};
     }
     if (taken) {
+        if (request->body_bytes > 0) /* otherwise it is not the request's */
+            question->body = (char *)request->body;
         queue->waiting++;
         if (queue->last)
             queue->last->next = question;
@@ -192,7 +195,6 @@ bool sp_history_ask(struct sp_history_worker *w, const struct sp_history_query *
     }
     pthread_mutex_unlock(&w->mutex);
     if (!taken) {
-        question->query.body = NULL; /* the server's */
         release(question);
         return false;
     }

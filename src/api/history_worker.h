@@ -20,7 +20,7 @@ void sp_history_worker_stop(struct sp_history_worker *worker); /* NULL is allowe
 void sp_history_worker_close(struct sp_history_worker *worker);
 
 /* `begun` (may be NULL): JSON that precedes the answer; emptied. True: the reply is sent later, and
- * the query's body, which is the request's, is freed then. False: too many questions wait. */
+ * the request's body is freed then. False: too many questions wait. */
 bool sp_history_ask(struct sp_history_worker *worker, const struct sp_history_query *query,
                     struct sp_json *begun, const struct sp_request *request,
                     struct sp_reply *reply);

@@ -39,6 +39,12 @@ static int remove_camera(const struct sp_config_write *write, const char *name,
     struct sp_config_edit edit = {
         .path = write->path, .environment = write->environment, .remove = name};
     struct sp_error why = {0};
+    /* A reload would add it again. */
+    if (sp_reload_has_replaced(write->reload, name))
+        return sp_fail(err, SP_ERR_INVALID,
+                       "camera %s: its URL is not that of %s; remove it first where it is set: "
+                       "--camera, CAMERA_%s or .env",
+                       name, write->path, name);
     int result = sp_config_edit_file(&edit, &why);
     if (result == SP_ERR_NOT_FOUND && sp_reload_has(write->reload, name))
         return sp_fail(err, SP_ERR_INVALID,

@@ -113,6 +113,12 @@ bool sp_reload_has(const struct sp_reload *reload, const char *name)
     return find(reload->camera, reload->camera_count, name) >= 0;
 }
 
+bool sp_reload_has_replaced(const struct sp_reload *reload, const char *name)
+{
+    int index = find(reload->camera, reload->camera_count, name);
+    return index >= 0 && reload->camera[index].replaced;
+}
+
 static int check_count(const struct sp_reload *reload, struct sp_error *err)
 {
     int used = 0, most = reload->settings.max_cameras;

@@ -33,6 +33,9 @@ void sp_reload_apply(struct sp_reload *reload, const struct sp_settings *setting
 /* Whether the settings have this camera. */
 bool sp_reload_has(const struct sp_reload *reload, const char *name);
 
+/* Whether they have it from two sources: one of them replaced the URL. */
+bool sp_reload_has_replaced(const struct sp_reload *reload, const char *name);
+
 /* Adds a camera that the settings have from now on: a reload does not add it again.
  * SP_ERR_NO_SPACE: MAX_CAMERAS; also the errors of sp_pipeline_add_camera. */
 int sp_reload_add(struct sp_reload *reload, const struct sp_camera_setting *camera,

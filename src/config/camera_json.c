@@ -1,4 +1,5 @@
 /* A camera's own settings from JSON, as the API takes them. */
+#include "base/json.h"
 #include "base/nearest.h"
 #include "config/table.h"
 
@@ -166,4 +167,49 @@ int sp_camera_setting_read_json(struct sp_camera_setting *camera, const struct j
             return result;
     }
     return SP_OK;
+}
+
+static void put_value(struct sp_json *json, const struct sp_setting_row *row, const void *field)
+{
+    char text[SP_PATH_BYTES];
+    sp_setting_format_field(row, field, text, sizeof text);
+    bool word = row->zero && strcmp(text, row->zero) == 0;
+    sp_json_key(json, sp_setting_yaml_name(row));
+    if (row->secret && text[0])
+        sp_json_string(json, "***");
+    else if (row->type == SP_SETTING_REAL && !word)
+        sp_json_double(json, *(const double *)field);
+    else if (row->type == SP_SETTING_INTEGER && !word)
+        sp_json_int(json, *(const int *)field);
+    else if (row->type == SP_SETTING_SWITCH)
+        sp_json_bool(json, *(const bool *)field);
+    else
+        sp_json_string(json, text);
+}
+
+static void put_own(struct sp_json *json, const struct sp_camera_setting *camera, bool nested)
+{
+    bool any = false;
+    for (size_t i = 0; i < sp_setting_count; i++) {
+        const struct sp_setting_row *row = &sp_setting_table[i];
+        if (!row->per_camera || !(camera->own & sp_setting_camera_bit(row)) ||
+            nested != sp_setting_is_in(row, sp_setting_nested_section))
+            continue;
+        if (nested && !any) {
+            sp_json_key(json, sp_setting_nested_section);
+            sp_json_begin_object(json);
+        }
+        any = true;
+        put_value(json, row, (const char *)camera + row->camera_offset);
+    }
+    if (nested && any)
+        sp_json_end_object(json);
+}
+
+void sp_camera_setting_write_json(struct sp_json *json, const struct sp_camera_setting *camera)
+{
+    sp_json_begin_object(json);
+    put_own(json, camera, false);
+    put_own(json, camera, true);
+    sp_json_end_object(json);
 }

@@ -266,6 +266,7 @@ int sp_settings_add_camera(struct sp_settings *settings, const char *name, const
         memcpy(camera->name, name, strlen(name));
         settings->camera_count++;
     }
+    camera->replaced = index >= 0;
     memset(camera->url, 0, sizeof camera->url);
     memcpy(camera->url, url, strlen(url));
     return SP_OK;

@@ -37,6 +37,7 @@ struct sp_camera_setting {
                                       */
     char url[SP_URL_BYTES];
     uint32_t own;  /* bits by sp_setting_camera_bit */
+    bool replaced; /* its URL is that of a later source of settings */
     bool complete; /* by sp_camera_setting_complete, which then changes nothing more */
     int input_size_px;
     double confidence_threshold;
@@ -218,6 +219,11 @@ int sp_camera_setting_set(struct sp_camera_setting *camera, const char *key, con
 struct json_t;
 int sp_camera_setting_read_json(struct sp_camera_setting *camera, const struct json_t *object,
                                 struct sp_error *err);
+
+/* Writes what the camera sets itself in that form, as an object without name and url. Secrets are
+ * hidden. */
+struct sp_json;
+void sp_camera_setting_write_json(struct sp_json *json, const struct sp_camera_setting *camera);
 
 /* Checks the constraints between values; `settings` completes the camera's. SP_ERR_INVALID. */
 int sp_camera_setting_check(const struct sp_camera_setting *setting,

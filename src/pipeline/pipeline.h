@@ -149,6 +149,10 @@ int sp_pipeline_camera_capacity(const struct sp_pipeline *pipeline);
 
 void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_camera_report *report);
 
+/* Its settings, complete, with secrets in the URL. False: the index is not in use. */
+bool sp_pipeline_camera_setting(struct sp_pipeline *pipeline, int camera,
+                                struct sp_camera_setting *setting);
+
 /* Live only (else SP_ERR_UNSUPPORTED), between start and stop. They return at once, take effect
  * asynchronously and disturb no other camera. SP_ERR_NOT_FOUND: the camera index is not in use. */
 

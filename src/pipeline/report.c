@@ -85,6 +85,18 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
     report->latency_p95_us = sp_histogram_percentile(&latency, 0.95);
 }
 
+bool sp_pipeline_camera_setting(struct sp_pipeline *pipeline, int camera,
+                                struct sp_camera_setting *setting)
+{
+    struct sp_camera *c = &pipeline->cameras[camera];
+    pthread_mutex_lock(&c->mutex);
+    bool used = c->status.busy && !c->status.removed;
+    if (used)
+        *setting = c->status.setting;
+    pthread_mutex_unlock(&c->mutex);
+    return used;
+}
+
 int sp_pipeline_stage_histogram(struct sp_pipeline *pipeline, int camera, enum sp_stage stage,
                                 struct sp_histogram *to)
 {

@@ -287,12 +287,14 @@ def test_cameras_of_the_api_are_written_to_the_yaml(spoton, program, make_clip, 
         server.until(lambda: server.log().count("cameras reloaded") > reloads)
         return server.log().split("cameras reloaded: ")[-1].splitlines()[0]
 
-    with Serving(program, tmp_path, {"own": "sim://walk"}, args=flags) as server:
+    with Serving(program, tmp_path, {"own": "sim://walk", "quiet": clip}, {"STORE": "history"}, flags) as server:
         server.until_live("quiet", "gate", "own")
         camera = {"name": "api", "url": "sim://walk", "frame_skip": 2, "tracker": {"buffer_size": 9}}
         assert server.json("POST", "/api/v2/cameras", camera, 201)["name"] == "api"
         assert path.read_text() == text.replace("# end\n", added) and path.stat().st_mode & 0o777 == 0o640
         server.until_live("api")
+        shown = {name: server.json("GET", f"/api/v2/cameras/{name}")["settings"] for name in ("api", "gate")}
+        assert shown == {"api": {"frame_skip": 2, "tracker": {"buffer_size": 9}}, "gate": {}}
         assert reload(server) == "0 added, 0 removed, 0 changed"
         assert server.request("DELETE", "/api/v2/cameras/gate")[0] == 204
         changed = path.read_text()
@@ -301,11 +303,13 @@ def test_cameras_of_the_api_are_written_to_the_yaml(spoton, program, make_clip, 
         assert reload(server) == "0 added, 0 removed, 0 changed"
         # What is refused changes nothing.
         assert "not in" in server.json("DELETE", "/api/v2/cameras/own", status=409)["detail"]
+        refused = server.json("DELETE", "/api/v2/cameras/quiet", status=409)["detail"]
+        assert f"its URL is not that of {path}; remove it first where it is set: --camera" in refused
         server.json("DELETE", "/api/v2/cameras/none", status=404)
         server.json("POST", "/api/v2/cameras", camera, 409)
         server.json("POST", "/api/v2/cameras", {"name": "x", "url": "sim://walk", "classes": ["dog"]}, 400)
         path.write_text(changed + "sever: {}\n")
-        for method, where, body in (("POST", "", {"name": "x", "url": "sim://walk"}), ("DELETE", "/quiet", None)):
+        for method, where, body in (("POST", "", {"name": "x", "url": "sim://walk"}), ("DELETE", "/api", None)):
             refused = server.json(method, "/api/v2/cameras" + where, body, 409)
             assert f"{path}:" in refused["detail"] and "unknown key" in refused["detail"], refused
         path.rename(tmp_path / "away.yaml")
@@ -318,6 +322,8 @@ def test_cameras_of_the_api_are_written_to_the_yaml(spoton, program, make_clip, 
             assert cameras_of(server)[name]["reconnects"] == 0 and server.log().count(f"camera {name} is live") == 1
         assert path.read_text() == changed and sorted(p.name for p in tmp_path.glob("*.yaml*")) == [
             "away.yaml", "cameras.yaml", "secrets.yaml"]
+        # The body that no such request has is freed.
+        assert server.request("GET", "/api/v2/history/people", "x" * 999)[0] == 200
     done = spoton("serve", *flags, env={"CLUSTER_URL": "nats://127.0.0.1:1"}, expect=2)
     assert len(done.error_lines) == 1 and "--config-write: CLUSTER_URL is set" in done.stderr
     done = spoton("serve", "--config-write", "sim://walk", expect=2)

@@ -1,3 +1,4 @@
+#include "base/json.h"
 #include "base/log.h"
 #include "config/settings.h"
 #include "config/table.h"
@@ -266,7 +267,23 @@ static void test_json_sets_what_yaml_sets(void **state)
         assert_true(camera.own != 0);
         assert_int_equal(camera.own, settings.camera[0].own);
         assert_true(sp_camera_setting_equal(&camera, &settings.camera[0]));
+        /* What is written has the keys and values that were read. */
+        struct sp_json json = {0};
+        struct sp_camera_setting again = {.name = "a", .url = "b"};
+        sp_camera_setting_write_json(&json, &camera);
+        object = json_loads(json.text, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(object);
+        assert_int_equal(json_object_size(object), 1);
+        assert_int_equal(sp_camera_setting_read_json(&again, object, &err), SP_OK);
+        json_decref(object);
+        sp_json_release(&json);
+        assert_int_equal(again.own, camera.own);
+        assert_true(sp_camera_setting_equal(&again, &camera));
     }
+    struct sp_json json = {0};
+    sp_camera_setting_write_json(&json, &(struct sp_camera_setting){.name = "a", .url = "b"});
+    assert_string_equal(json.text, "{}");
+    sp_json_release(&json);
 }
 
 static void test_json_errors_name_the_key(void **state)
