@@ -89,7 +89,7 @@ SPOTON_API int spoton_settings_set(struct spoton_settings *settings, const char 
                                    const char *value, struct spoton_error *err);
 
 /* A spoton.yaml. Its cameras are those that a pipeline begins with. ${NAME} is read from the
- * environment. Outputs, lines and zones of the file have no effect. */
+ * environment. Its outputs, lines and zones are those of a pipeline that asks for them. */
 SPOTON_API int spoton_settings_read_yaml(struct spoton_settings *settings, const char *path,
                                          struct spoton_error *err);
 
@@ -179,7 +179,8 @@ struct spoton_result {
 };
 
 /* Kinds: camera.added, camera.state, camera.removed (live only; a state that lasts less than 100 ms
- * may be missing), camera.ended (after its last result; with "reason" if it failed). */
+ * may be missing), camera.ended (after its last result; with "reason" if it failed); those of lines
+ * and zones, as line.crossed (docs/ANALYTICS.md), whose camera is "" on the map. */
 struct spoton_event {
     size_t struct_bytes;
     const char *id; /* "<camera>/<epoch>/<n>", n from 1 */
@@ -197,8 +198,8 @@ struct spoton_pipeline;
 struct spoton_camera;
 
 /* Callbacks may be NULL, and run on the pipeline's threads. They may call any function except
- * start, wait and close of the same pipeline. A slow `result` delays its camera: offline it waits,
- * live its frames are dropped. */
+ * start, wait and close of the same pipeline, and `event` not set_analytics. A slow `result` delays
+ * its camera: offline it waits, live its frames are dropped. */
 struct spoton_pipeline_options {
     size_t struct_bytes;
     const struct spoton_settings *settings; /* copied; NULL: the defaults */
@@ -210,6 +211,12 @@ struct spoton_pipeline_options {
     void (*event)(void *user, const struct spoton_event *event); /* one at a time */
     /* What LOG_LEVEL of the settings selects; enum spoton_log_level; one at a time. */
     void (*log)(void *user, int level, const char *text);
+    /* Live only. The outputs of the settings (OUTPUTS) get results and events; each has a queue and
+     * a thread, and none delays the pipeline. They send no snapshots. */
+    int outputs;
+    /* Live only. Lines and zones, of the settings' spoton.yaml and of spoton_camera_set_analytics,
+     * are counted; what happens is an event. */
+    int analytics;
 };
 
 SPOTON_API int spoton_pipeline_open(struct spoton_pipeline **out,
@@ -258,6 +265,19 @@ SPOTON_API struct spoton_camera *spoton_camera_find(struct spoton_pipeline *pipe
 /* Live, after the start: its decoded frames are finished; the handle is freed on success. No other
  * thread may use it. */
 SPOTON_API int spoton_camera_remove(struct spoton_camera *camera, struct spoton_error *err);
+
+/* Live, after the start, and not if its frames are pushed. A file keeps its position; a stream is
+ * disconnected, and resumes with its newest frame. Both return at once, and may be repeated. Any
+ * thread. SPOTON_ERR_INVALID: the camera has ended. */
+SPOTON_API int spoton_camera_pause(struct spoton_camera *camera, struct spoton_error *err);
+SPOTON_API int spoton_camera_resume(struct spoton_camera *camera, struct spoton_error *err);
+
+/* Replaces the lines and zones of the camera's name, before the start or at any time after it:
+ * {"lines": [...], "zones": [...]}, as in spoton.yaml. Counting goes on for names that remain.
+ * NULL: those of the settings. Any thread. SPOTON_ERR_INVALID: the text says what is wrong, and
+ * nothing has changed. SPOTON_ERR_UNSUPPORTED: the pipeline was opened without `analytics`. */
+SPOTON_API int spoton_camera_set_analytics(struct spoton_camera *camera, const char *json,
+                                           struct spoton_error *err);
 
 /* The time of a pushed frame that has none: live the clock's, offline one frame period later. */
 #define SPOTON_NO_TIME INT64_MIN

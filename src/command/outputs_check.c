@@ -1,7 +1,7 @@
 /* spoton outputs check: tries each output of the settings and prints one line for it. */
 #include "command/command.h"
 #include "command/options.h"
-#include "command/output_settings.h"
+#include "library/output_settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

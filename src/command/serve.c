@@ -9,12 +9,12 @@
 #include "command/config_write.h"
 #include "command/notify.h"
 #include "command/options.h"
-#include "command/output_settings.h"
 #include "command/people_events.h"
 #include "command/recording.h"
 #include "command/reload.h"
 #include "command/stills.h"
 #include "library/camera_events.h"
+#include "library/output_settings.h"
 
 #include <signal.h>
 #include <stdatomic.h>

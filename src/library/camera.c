@@ -1,4 +1,5 @@
 #include "library/internal.h"
+#include "pipeline/counting_setup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +169,61 @@ int spoton_camera_remove(struct spoton_camera *camera, struct spoton_error *err)
         pthread_mutex_unlock(&p->mutex);
         sp_library_free_handle(camera);
     }
+    sp_log_use(before);
+    return sp_library_return(err, result, &why);
+}
+
+/* ---- changes while it runs ---- */
+
+static int set_paused(struct spoton_camera *camera, bool paused, struct sp_error *err)
+{
+    struct spoton_pipeline *p = camera->pipeline;
+    struct sp_pipeline *running = atomic_load(&p->running);
+    if (!running || !p->options.live)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "camera %s: the pipeline is %s; only cameras of a live one can pause",
+                       camera->name, p->options.live ? "not started" : "offline");
+    if (camera->push)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "camera %s: its frames are pushed; push none for a while", camera->name);
+    return sp_pipeline_pause_camera(running, camera->index, paused, err);
+}
+
+static int pause_or_resume(struct spoton_camera *camera, bool paused, struct spoton_error *err)
+{
+    struct sp_error why = {0};
+    struct sp_log_sink *before = sp_log_use(camera->pipeline->sink);
+    int result = set_paused(camera, paused, &why);
+    sp_log_use(before);
+    return sp_library_return(err, result, &why);
+}
+
+int spoton_camera_pause(struct spoton_camera *camera, struct spoton_error *err)
+{
+    return pause_or_resume(camera, true, err);
+}
+
+int spoton_camera_resume(struct spoton_camera *camera, struct spoton_error *err)
+{
+    return pause_or_resume(camera, false, err);
+}
+
+int spoton_camera_set_analytics(struct spoton_camera *camera, const char *json,
+                                struct spoton_error *err)
+{
+    struct spoton_pipeline *p = camera->pipeline;
+    struct sp_pipeline *running = atomic_load(&p->running);
+    struct sp_error why = {0};
+    struct sp_camera_report report = {0};
+    struct sp_log_sink *before = sp_log_use(p->sink);
+    if (running)
+        sp_pipeline_camera(running, camera->index, &report);
+    const struct sp_counting_put put = {.camera = camera->name,
+                                        .width_px = report.info.width_px,
+                                        .height_px = report.info.height_px,
+                                        .text = json,
+                                        .bytes = json ? strlen(json) : 0};
+    int result = sp_library_live_set_analytics(p->live, &put, &why);
     sp_log_use(before);
     return sp_library_return(err, result, &why);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "config/settings.h"
 #include "library/camera_events.h"
+#include "library/live.h"
 #include "library/planes.h"
 #include "output/event_log.h"
 #include "pipeline/pipeline.h"
@@ -41,6 +42,7 @@ struct spoton_pipeline {
     struct sp_frame_memory *memory;
     struct sp_event_log *events;
     struct sp_camera_events *camera_events; /* live */
+    struct sp_library_live *live;           /* NULL: no outputs and no analytics */
     _Atomic(struct sp_pipeline *) running;  /* NULL: not started */
     atomic_bool stopping;
 

@@ -11,6 +11,25 @@ static const int64_t WAIT_US = 3600 * 1000000LL; /* at a time, without a limit *
 
 /* ---- opening and closing ---- */
 
+static int open_live(struct spoton_pipeline *p, struct sp_error *err)
+{
+    const struct sp_library_live_options options = {.settings = &p->settings,
+                                                    .events = p->events,
+                                                    .outputs = p->options.outputs != 0,
+                                                    .analytics = p->options.analytics != 0};
+    if (!options.outputs && !options.analytics)
+        return SP_OK;
+    if (!p->options.live)
+        return sp_fail(err, SP_ERR_UNSUPPORTED,
+                       "pipeline: `outputs` and `analytics` are for live pipelines; set `live`");
+    struct sp_log_sink *before = sp_log_use(p->sink); /* its threads inherit it */
+    int result = sp_library_live_open(&p->live, &options, err);
+    if (result == SP_OK)
+        p->last_epoch = sp_library_live_epoch(p->live);
+    sp_log_use(before);
+    return result;
+}
+
 static int open_parts(struct spoton_pipeline *p, const struct spoton_settings *settings,
                       struct sp_error *err)
 {
@@ -26,6 +45,8 @@ static int open_parts(struct spoton_pipeline *p, const struct spoton_settings *s
         result = sp_frame_memory_open(&p->memory, err);
     if (result == SP_OK)
         result = sp_event_log_open(&p->events, &events, err);
+    if (result == SP_OK)
+        result = open_live(p, err);
     if (result == SP_OK)
         result = sp_library_add_handles(p, err);
     return result;
@@ -82,6 +103,7 @@ void spoton_pipeline_close(struct spoton_pipeline *pipeline)
     sp_pipeline_join(atomic_load(&p->running)); /* ends of cameras are events */
     end_watcher(p);
     sp_camera_events_close(p->camera_events);
+    sp_library_live_close(p->live);
     sp_pipeline_close(atomic_load(&p->running));
     while (p->cameras) {
         struct spoton_camera *camera = p->cameras;
@@ -123,7 +145,7 @@ static int start_watcher(struct spoton_pipeline *p, struct sp_pipeline *running,
 {
     struct sp_camera_events_options options = {
         .pipeline = running, .log = p->events, .epoch = sp_library_epoch, .user = p};
-    if (!p->options.live || !p->options.event)
+    if (!p->options.live || !(p->options.event || p->options.outputs))
         return SP_OK;
     int result = sp_camera_events_open(&p->camera_events, &options, err);
     if (result == SP_OK)
@@ -152,6 +174,8 @@ static int start(struct spoton_pipeline *p, struct sp_error *err)
     int result = sp_pipeline_open(&running, &options, err);
     if (result < 0)
         return result;
+    if (p->live)
+        sp_library_live_attach(p->live, running);
     for (int i = 0; i < p->settings.camera_count; i++)
         sp_library_enter(p, i, p->settings.camera[i].name);
     atomic_store(&p->running, running); /* the callbacks use it */

@@ -52,6 +52,8 @@ void sp_library_enter(struct spoton_pipeline *pipeline, int camera, const char *
     if (entry->epoch == 0 || strcmp(entry->name, name) != 0) {
         snprintf(entry->name, sizeof entry->name, "%s", name);
         entry->epoch = ++pipeline->last_epoch;
+        if (pipeline->live)
+            sp_library_live_begin(pipeline->live, camera, name, entry->epoch);
     }
     pthread_mutex_unlock(&pipeline->mutex);
 }
@@ -84,6 +86,8 @@ void sp_library_event(void *user, const struct sp_event *event)
     };
     if (pipeline->options.event)
         pipeline->options.event(pipeline->options.user, &given);
+    if (pipeline->live)
+        sp_library_live_event(pipeline->live, event);
 }
 
 /* ---- the sink ---- */
@@ -104,14 +108,10 @@ static int begin(void *user, int camera, const struct sp_source_info *info, stru
     return SP_OK;
 }
 
-static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+static void call_result(struct spoton_pipeline *pipeline, const struct sp_result *result,
+                        const struct sp_library_entry *entry)
 {
-    struct spoton_pipeline *pipeline = user;
-    struct sp_library_entry entry = entry_of(pipeline, result->camera);
     const struct sp_frame *frame = result->frame;
-    (void)err;
-    if (!pipeline->options.result || entry.epoch == 0)
-        return SP_OK;
     const struct sp_class_names *names =
         &sp_pipeline_model(atomic_load(&pipeline->running))->class_names;
     struct spoton_detection detections[SP_DETECTIONS_MAX];
@@ -124,8 +124,8 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
                                      result->positions ? &result->positions[i] : NULL, names);
     struct spoton_result given = {
         .struct_bytes = sizeof given,
-        .camera = entry.name,
-        .epoch = entry.epoch,
+        .camera = entry->name,
+        .epoch = entry->epoch,
         .sequence = frame->sequence,
         .time_us = frame->pts_us,
         .wall_us = sp_clock_wall_us() - (sp_clock_us() - frame->received_us),
@@ -140,6 +140,19 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
         .frame = (const struct spoton_frame *)frame,
     };
     pipeline->options.result(pipeline->options.user, &given);
+}
+
+static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+{
+    struct spoton_pipeline *pipeline = user;
+    struct sp_library_entry entry = entry_of(pipeline, result->camera);
+    (void)err;
+    if (entry.epoch == 0)
+        return SP_OK;
+    if (pipeline->options.result)
+        call_result(pipeline, result, &entry);
+    if (pipeline->live)
+        sp_library_live_result(pipeline->live, result);
     return SP_OK;
 }
 
@@ -151,6 +164,8 @@ static void end(void *user, int camera, const struct sp_error *why)
     struct sp_library_entry entry = entry_of(pipeline, camera);
     if (entry.epoch == 0)
         return;
+    if (pipeline->live) /* events of its lines and zones are before the next one */
+        sp_library_live_end(pipeline->live, camera);
     struct sp_json json = {0};
     sp_json_begin_object(&json);
     if (why)

@@ -35,7 +35,7 @@ struct output {
     struct spoton_output *plugin;
     pthread_t thread;
     bool started;
-    const struct sp_class_names *classes;
+    struct sp_class_names classes; /* none: zero */
 
     pthread_mutex_t mutex; /* guards the next members */
     pthread_cond_t changed;
@@ -134,7 +134,7 @@ static void fill_tracks(struct output *o, const struct sp_update *update)
             .id = t->id,
             .global_id = at ? at->person : 0,
             .class_id = t->class_id,
-            .class_name = o->classes ? sp_class_names_get(o->classes, t->class_id) : NULL,
+            .class_name = sp_class_names_get(&o->classes, t->class_id),
             .confidence = t->confidence,
             .x1 = t->x1_px,
             .y1 = t->y1_px,
@@ -404,7 +404,7 @@ struct sp_outbox *sp_fan_out_outbox(const struct sp_fan_out *fan_out)
 void sp_fan_out_set_classes(struct sp_fan_out *fan_out, const struct sp_class_names *classes)
 {
     for (int i = 0; i < fan_out->count; i++)
-        fan_out->output[i]->classes = classes;
+        fan_out->output[i]->classes = *classes; /* an abandoned output still uses it */
     if (fan_out->outbox)
         sp_outbox_set_classes(fan_out->outbox, classes);
 }

@@ -34,7 +34,7 @@ int sp_fan_out_open(struct sp_fan_out **out, const struct sp_fan_out_options *op
 /* NULL: no output delivers. */
 struct sp_outbox *sp_fan_out_outbox(const struct sp_fan_out *fan_out);
 
-/* Before the first frame. The names outlive the outputs; NULL: none. */
+/* Before the first frame. The names are valid until the last frame. */
 void sp_fan_out_set_classes(struct sp_fan_out *fan_out, const struct sp_class_names *classes);
 
 /* Any thread; frames of one camera in order. Never blocks; takes a reference for each output. */

@@ -1,5 +1,6 @@
 """The Python package: its wheel is built and installed into an environment of its own, and its examples are run."""
 
+import json
 import os
 import re
 import shutil
@@ -150,6 +151,32 @@ def test_live_cameras_and_errors(python):
         "assert len(t.update([])) == 0",
         "refused(ValueError, t.update, [[1, 2, 3]])",
         "assert t.update([[1, 2, 30, 80, .9]])['detection'].tolist() in ([], [1])"))
+
+
+def test_outputs_lines_and_pause_of_live_cameras(python, tmp_path):
+    plugin, written = tmp_path / "spoton-output-jsonl.so", tmp_path / "results.jsonl"
+    subprocess.run(["cc", "-shared", "-fPIC", f"-I{ROOT / 'include'}", "-o", plugin, ROOT / "examples/output/jsonl.c"],
+                   check=True)
+    python("-c", code(
+        "import threading",
+        "got, entered = threading.Event(), threading.Event()",
+        "def note(event): event.kind == 'zone.entered' and event.payload['zone'] == 'all' and entered.set()",
+        f"options = dict(FAKE, outputs={f'{plugin}?path={written}'!r}, analytics=True, live=True)",
+        "with spoton.Pipeline(on_result=lambda r: got.set(), on_event=note, **options) as p:",
+        "    gate = p.add('gate', 'sim://walk')",
+        "    try: gate.set_analytics({'zones': [{'name': 'all'}]}); raise AssertionError",
+        "    except spoton.Error as why: assert 'polygon' in str(why)",
+        "    gate.set_analytics({'zones': [{'name': 'all', 'polygon': [[0, 0], [1, 0], [1, 1], [0, 1]]}]})",
+        "    p.start()",
+        "    assert got.wait(100) and entered.wait(100)",
+        "    gate.pause()",
+        "    gate.resume()",
+        "    got.clear()",
+        "    assert got.wait(100)"))
+    lines = [json.loads(line) for line in written.read_text().splitlines()]
+    frames, kinds = [line for line in lines if "tracks" in line], {line.get("event") for line in lines}
+    assert {frame["camera"] for frame in frames} == {"gate"} and any(frame["tracks"] for frame in frames)
+    assert {"camera.added", "zone.entered", "camera.ended"} <= kinds
 
 
 def test_exception_in_a_callback_ends_the_pipeline(python):

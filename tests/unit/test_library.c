@@ -15,11 +15,13 @@ struct seen {
     _Atomic uint64_t results, inferred, disorder, wrong;
     _Atomic uint64_t ended, failed, added, states, removed;
     _Atomic uint64_t lines, errors, released;
+    _Atomic uint64_t crossed, after_end;
     _Atomic int64_t last_time_us;
     _Atomic uint64_t last_sequence, ids;
     const char *camera; /* the only one; NULL: any */
     const char *other;  /* must not be in a log line */
     bool check_box;     /* the frame's number determines its box */
+    bool analytics;     /* lines and zones are counted */
     struct spoton_frame *kept;
     char reason[512];
 };
@@ -67,6 +69,12 @@ static void on_event(void *user, const struct spoton_event *event)
         atomic_fetch_add(&seen->failed, reason != NULL);
         atomic_fetch_add(&seen->ended, 1);
     }
+    if (strcmp(event->kind, "line.crossed") == 0) {
+        atomic_fetch_add(&seen->crossed, strstr(event->payload, "\"door\"") != NULL &&
+                                             strcmp(event->camera, "own") == 0 &&
+                                             strncmp(event->id, "own/", 4) == 0);
+        atomic_fetch_add(&seen->after_end, seen->ended > 0);
+    }
     atomic_fetch_add(&seen->added, strcmp(event->kind, "camera.added") == 0);
     atomic_fetch_add(&seen->states, strcmp(event->kind, "camera.state") == 0);
     atomic_fetch_add(&seen->removed, strcmp(event->kind, "camera.removed") == 0);
@@ -96,6 +104,7 @@ static struct spoton_pipeline *open_pipeline(struct seen *seen, bool live, const
     struct spoton_pipeline_options options = {.struct_bytes = sizeof options,
                                               .settings = settings,
                                               .live = live,
+                                              .analytics = seen->analytics,
                                               .user = seen,
                                               .result = on_result,
                                               .event = on_event,
@@ -369,6 +378,75 @@ static void test_live_cameras_come_and_go(void **state)
     assert_int_equal(seen.wrong, 0);
 }
 
+/* The box walks over a line in the middle, once. */
+static void test_lines_are_counted(void **state)
+{
+    (void)state;
+    static const char line[] =
+        "{\"lines\": [{\"name\": \"door\", \"points\": [[0.4, 0], [0.4, 1]]}]}";
+    struct seen seen = {.camera = "own", .analytics = true};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, true, "1");
+    struct spoton_camera *camera = add(pipeline, "own", NULL);
+    struct spoton_error err = {0};
+    assert_int_equal(spoton_camera_set_analytics(camera, line, &err), SPOTON_OK);
+    assert_int_equal(spoton_camera_set_analytics(camera, NULL, &err), SPOTON_OK);
+    assert_int_equal(spoton_camera_set_analytics(camera, NULL, &err), SPOTON_OK);
+    start(pipeline);
+    assert_int_equal(spoton_camera_set_analytics(camera, line, &err), SPOTON_OK);
+    assert_int_equal(spoton_camera_set_analytics(camera, "{\"lines\": [{}]}", &err),
+                     SPOTON_ERR_INVALID);
+    for (uint64_t i = 0; i < FRAMES; i++) {
+        uint8_t *data = draw(SPOTON_FORMAT_I420, i);
+        struct spoton_planes planes = describe(SPOTON_FORMAT_I420, data);
+        assert_int_equal(spoton_camera_push(camera, &planes, 40000 * (int64_t)i, -1, NULL, &err),
+                         SPOTON_OK);
+        await(&seen.results, i + 1); /* late frames would be dropped */
+        free(data);
+    }
+    assert_int_equal(spoton_camera_pause(camera, &err), SPOTON_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "its frames are pushed"));
+    spoton_camera_end(camera);
+    await(&seen.ended, 1);
+    spoton_pipeline_close(pipeline);
+    assert_int_equal(seen.results, FRAMES);
+    assert_int_equal(seen.crossed, 1);
+    assert_int_equal(seen.after_end, 0);
+    assert_int_equal(seen.errors, 0);
+}
+
+static void await_state(const struct spoton_camera *camera, const char *wanted)
+{
+    struct spoton_camera_status status = {.struct_bytes = sizeof status};
+    int64_t deadline_us = sp_clock_us() + 120000000;
+    while (strcmp(status.state, wanted) != 0 && sp_clock_us() < deadline_us) {
+        spoton_camera_status(camera, &status);
+        usleep(2000);
+    }
+    assert_string_equal(status.state, wanted);
+}
+
+static void test_live_cameras_pause(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct spoton_pipeline *pipeline = open_pipeline(&seen, true, "1");
+    struct spoton_camera *camera = add(pipeline, "gate", "sim://walk");
+    struct spoton_error err = {0};
+    assert_int_equal(spoton_camera_pause(camera, &err), SPOTON_ERR_UNSUPPORTED);
+    assert_int_equal(spoton_camera_set_analytics(camera, "{}", &err), SPOTON_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "set `live` and `analytics`"));
+    start(pipeline);
+    await(&seen.results, 1);
+    assert_int_equal(spoton_camera_pause(camera, &err), SPOTON_OK);
+    await_state(camera, "paused");
+    assert_int_equal(spoton_camera_pause(camera, &err), SPOTON_OK);
+    assert_int_equal(spoton_camera_resume(camera, &err), SPOTON_OK);
+    await_state(camera, "live");
+    await(&seen.results, seen.results + 3);
+    spoton_pipeline_close(pipeline);
+    assert_int_equal(seen.errors, 0);
+}
+
 /* ---- wrong use ---- */
 
 static void test_wrong_input_is_refused(void **state)
@@ -388,6 +466,9 @@ static void test_wrong_input_is_refused(void **state)
     struct spoton_pipeline_options none = {0};
     assert_int_equal(spoton_pipeline_open(&pipeline, &none, &err), SPOTON_ERR_INVALID);
     assert_int_equal(spoton_pipeline_open(&pipeline, NULL, &err), SPOTON_ERR_INVALID);
+    struct spoton_pipeline_options offline = {.struct_bytes = sizeof offline, .outputs = 1};
+    assert_int_equal(spoton_pipeline_open(&pipeline, &offline, &err), SPOTON_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "set `live`"));
     assert_null(pipeline);
 
     pipeline = open_pipeline(&seen, false, "1");
@@ -436,6 +517,8 @@ int main(void)
         cmocka_unit_test(test_stop_ends_a_waiting_push),
         cmocka_unit_test(test_two_pipelines_share_nothing),
         cmocka_unit_test(test_live_cameras_come_and_go),
+        cmocka_unit_test(test_live_cameras_pause),
+        cmocka_unit_test(test_lines_are_counted),
         cmocka_unit_test(test_wrong_input_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

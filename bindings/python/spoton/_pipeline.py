@@ -6,7 +6,7 @@ import json
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
@@ -102,7 +102,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: camera.added, camera.state, camera.removed, camera.ended."""
+    """Something that happened: camera.added, camera.state, camera.removed, camera.ended, line.crossed, zone.entered, ..."""
 
     id: str
     kind: str
@@ -156,6 +156,19 @@ class Camera:
         """No more frames will be pushed."""
         lib.spoton_camera_end(self._use())
 
+    def pause(self) -> None:
+        """Of a live pipeline, and not if its frames are pushed. A file keeps its position, a stream is disconnected."""
+        check(lib.spoton_camera_pause, self._use())
+
+    def resume(self) -> None:
+        check(lib.spoton_camera_resume, self._use())
+
+    def set_analytics(self, analytics: Mapping[str, object] | None) -> None:
+        """{"lines": [...], "zones": [...]} as in spoton.yaml, instead of those in effect; None: those of the settings.
+        Of a pipeline with `analytics`; not to be called by its on_event."""
+        text = ffi.NULL if analytics is None else ffi.new("char[]", json.dumps(analytics).encode())
+        check(lib.spoton_camera_set_analytics, self._use(), text)
+
     def remove(self) -> None:
         """Of a live pipeline."""
         check(lib.spoton_camera_remove, self._use())
@@ -174,14 +187,18 @@ class Pipeline:
 
     Offline every frame is processed; `live`: cameras reconnect, come and go, and late frames are dropped. The callbacks
     run on threads of the pipeline; an exception in one stops the pipeline and is raised by wait(). `frames`: results
-    have their frame. Settings are those of docs/CONFIG.md: frame_skip=2, yolo_model_path="person.onnx",
-    config="spoton.yaml".
+    have their frame. `outputs`: the outputs of the settings, or those of a text, get results and events; `analytics`: lines
+    and zones are counted, and what happens is an event; both of live pipelines. Settings are those of docs/CONFIG.md:
+    frame_skip=2, yolo_model_path="person.onnx", config="spoton.yaml".
     """
 
     def __init__(self, *, on_result: Callable[[Result], object] | None = None,
                  on_event: Callable[[Event], object] | None = None,
                  on_log: Callable[[str, str], object] | None = None,
-                 live: bool = False, loop: bool = False, frames: bool = False, **settings: object) -> None:
+                 live: bool = False, loop: bool = False, frames: bool = False, outputs: bool | str = False,
+                 analytics: bool = False, **settings: object) -> None:
+        if isinstance(outputs, str):
+            settings["outputs"] = outputs
         self._on_result, self._on_event, self._on_log, self._frames = on_result, on_event, on_log, frames
         self._failure: BaseException | None = None
         self._handle: Any = None
@@ -192,8 +209,8 @@ class Pipeline:
         }
         wanted = {"result": on_result, "event": on_event, "log": on_log}
         with Settings(settings) as handle:
-            options = struct("spoton_pipeline_options", settings=handle, live=live, loop=loop,
-                             **{name: call for name, call in self._callbacks.items() if wanted[name]})
+            options = struct("spoton_pipeline_options", settings=handle, live=live, loop=loop, outputs=bool(outputs),
+                             analytics=analytics, **{name: call for name, call in self._callbacks.items() if wanted[name]})
             out = ffi.new("struct spoton_pipeline **")
             check(lib.spoton_pipeline_open, out, options)
         self._handle = out[0]

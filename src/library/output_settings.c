@@ -1,4 +1,4 @@
-#include "command/output_settings.h"
+#include "library/output_settings.h"
 
 #include <stdio.h>
 #include <string.h>
