@@ -1,11 +1,11 @@
 /* How many people the scheduling policy misses, measured while it runs.
  *
- * At times that do not depend on the people, every 2 s, a whole frame is inferred. Its detections
- * that could start a track are the sightings; those that the policy knew nothing of are missed. The
- * share of missed sightings estimates the share of the time of all people that the policy misses.
- * Upper 95 % bound: the Poisson limit of the missed ones over the sightings. Sightings of one
- * person are not independent, so it is optimistic. It does not include people whom the model
- * misses.
+ * Every 2 s of video, or at most 0.3 s later, the policy audits a frame: at times that do not
+ * depend on people of whom it does not know. The frame's detections that could start a track are
+ * the sightings; those that the policy knew nothing of are missed. The share of missed sightings
+ * estimates the share of the time of all people that the policy misses. Upper 95 % bound: the
+ * Poisson limit of the missed ones over the sightings. Sightings of one person are not independent,
+ * so it is optimistic. It does not include people whom the model misses.
  *
  * The level makes the policy stricter. It rises when the bound exceeds 1 % although the sightings
  * suffice for a smaller one (300 without a miss), and earlier once the misses exceed 1 % of those

@@ -9,7 +9,7 @@ static const int64_t TRACK_US = 300000;      /* a moving track is detected again
 static const int64_t STILL_US = 2000000;     /* one in whose box nothing moves */
 static const int64_t YOUNG_US = 100000;      /* one of fewer detections than HITS_YOUNG */
 static const int64_t DOUBTFUL_US = 70000;    /* one of low confidence, or that overlaps another */
-static const int64_t LOST_US = 100000;       /* a lost one, */
+static const int64_t LOST_US = 200000;       /* a lost one, */
 static const int64_t LOST_KEPT_US = 1000000; /* for so long */
 static const int64_t BACK_OFF_US = 200000;   /* at most, after motion without a person */
 static const int64_t AUDIT_US = 2000000;
@@ -332,6 +332,18 @@ static void step_gate(struct sp_policy *p, const struct sp_policy_frame *frame, 
     }
 }
 
+/* Shortly after an inference the audit waits for the next one that a track requires, which costs no
+ * further frame. Not for one that motion requires: the audit would find what the rule has just
+ * found. */
+static bool is_audit_due(const struct sp_policy *p, enum sp_inference_reason of_tracks)
+{
+    int64_t now_us = p->pts_us + slack_us(p), wait_us = TRACK_US >> p->audit.level;
+    if (now_us < p->audit_due_us)
+        return false;
+    return of_tracks != SP_REASON_NONE || now_us - p->audit_due_us >= wait_us ||
+           now_us - p->inferred_us >= wait_us;
+}
+
 static bool is_new_scene(const struct sp_policy *p, const struct sp_policy_frame *frame)
 {
     return !p->begun || frame->epoch != p->epoch || frame->width_px != p->width_px ||
@@ -354,8 +366,8 @@ static enum sp_inference_reason choose(struct sp_policy *p, const struct sp_poli
         return SP_REASON_START;
     predict(p);
     memset(p->asking, 0, (size_t)cell_count(p));
-    p->auditing = p->pts_us + slack_us(p) >= p->audit_due_us;
     enum sp_inference_reason of_tracks = ask_tracks(p);
+    p->auditing = is_audit_due(p, of_tracks);
     p->asked_motion = ask_motion(p);
     if (scene)
         return SP_REASON_SCENE;

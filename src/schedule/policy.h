@@ -7,9 +7,10 @@
  *    0.2 s where inference found no person;
  *  - a track may be wrong: a confirmed one after at most 0.3 s while something moves in its box,
  *    sooner if its predictions fail, while it is young, uncertain, or overlaps another; an
- *    unconfirmed one in the next frame; a lost one every 0.1 s for a second while something moves
+ *    unconfirmed one in the next frame; a lost one every 0.2 s for a second while something moves
  *    where it may be;
- *  - it is the time of an audit, every 2 s (audit.h).
+ *  - it is the time of an audit, every 2 s (audit.h); within 0.3 s after an inference, the next one
+ *    for a track is the audit.
  * Other frames get predicted boxes, as with FRAME_SKIP.
  *
  * Data flow: block means of the frame and the tracks after the last inference -> sp_policy_decide
