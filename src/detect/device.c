@@ -54,18 +54,9 @@ size_t sp_device_detections(const struct spoton_box *boxes, int count,
 {
     size_t written = 0;
     for (int i = 0; i < count && written < SP_DETECTIONS_MAX; ++i) {
-        double box[4] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
-        sp_letterbox_to_source(geometry, box);
-        if (box[2] <= box[0] || box[3] <= box[1])
-            continue;
-        detections[written++] = (struct sp_detection){
-            .x1_px = box[0],
-            .y1_px = box[1],
-            .x2_px = box[2],
-            .y2_px = box[3],
-            .confidence = boxes[i].confidence,
-            .class_id = boxes[i].class_id,
-        };
+        const double box[4] = {boxes[i].x1, boxes[i].y1, boxes[i].x2, boxes[i].y2};
+        written += sp_letterbox_detection(geometry, box, boxes[i].confidence, boxes[i].class_id,
+                                          &detections[written]);
     }
     return written;
 }

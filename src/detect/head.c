@@ -176,18 +176,10 @@ static size_t write_detections(const struct sp_candidate *candidates, size_t cou
 {
     size_t written = 0;
     for (size_t i = 0; i < count && written < SP_DETECTIONS_MAX; ++i) {
-        double box[4] = {candidates[i].x1, candidates[i].y1, candidates[i].x2, candidates[i].y2};
-        sp_letterbox_to_source(geometry, box);
-        if (box[2] <= box[0] || box[3] <= box[1])
-            continue;
-        detections[written++] = (struct sp_detection){
-            .x1_px = box[0],
-            .y1_px = box[1],
-            .x2_px = box[2],
-            .y2_px = box[3],
-            .confidence = candidates[i].confidence,
-            .class_id = candidates[i].class_id,
-        };
+        const double box[4] = {candidates[i].x1, candidates[i].y1, candidates[i].x2,
+                               candidates[i].y2};
+        written += sp_letterbox_detection(geometry, box, candidates[i].confidence,
+                                          candidates[i].class_id, &detections[written]);
     }
     return written;
 }

@@ -99,6 +99,22 @@ void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double
     }
 }
 
+bool sp_letterbox_detection(const struct sp_letterbox_geometry *geometry, const double box[4],
+                            double confidence, int class_id, struct sp_detection *detection)
+{
+    double found[4] = {box[0], box[1], box[2], box[3]};
+    sp_letterbox_to_source(geometry, found);
+    *detection = (struct sp_detection){
+        .x1_px = found[0],
+        .y1_px = found[1],
+        .x2_px = found[2],
+        .y2_px = found[3],
+        .confidence = confidence,
+        .class_id = class_id,
+    };
+    return found[2] > found[0] && found[3] > found[1];
+}
+
 int sp_letterbox_open(struct sp_letterbox **out, struct sp_error *err)
 {
     *out = calloc(1, sizeof **out);

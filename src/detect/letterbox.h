@@ -5,8 +5,11 @@
  * (auto=False, scaleup=True): gain = min(W/w, H/h), size rounded, bars split evenly. */
 #pragma once
 
+#include "detection.h"
 #include "frame.h"
 #include "spoton/engine.h"
+
+#include <stdbool.h>
 
 struct sp_letterbox_geometry {
     int source_width_px, source_height_px;
@@ -30,6 +33,10 @@ void sp_letterbox_input_shape(int source_width_px, int source_height_px, int siz
 
 /* From input pixels to source pixels, clipped to the image. box: x1 y1 x2 y2. */
 void sp_letterbox_to_source(const struct sp_letterbox_geometry *geometry, double box[4]);
+
+/* The detection of a box in input pixels. False: the box covers only the bars. */
+bool sp_letterbox_detection(const struct sp_letterbox_geometry *geometry, const double box[4],
+                            double confidence, int class_id, struct sp_detection *detection);
 
 struct sp_letterbox; /* scratch planes; one per thread */
 

@@ -4,7 +4,6 @@
 #include "api/reply.h"
 #include "base/clock.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,25 +24,6 @@ struct view {
     int64_t first, last; /* hours */
     int days;
 };
-
-static int read_number(struct sp_invalid *invalid, const char *name, int high, int value)
-{
-    char text[32], *end;
-    if (!sp_request_query(invalid->call->request, name, text, sizeof text))
-        return value;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (text[0] == '\0' || *end || errno)
-        sp_invalid_add(invalid, "query", name, "int_parsing",
-                       "Input should be a valid integer, unable to parse string as an integer");
-    else if (number < 1)
-        sp_invalid_add(invalid, "query", name, "greater_than_equal",
-                       "Input should be greater than or equal to 1");
-    else if (number > high)
-        sp_invalid_add(invalid, "query", name, "less_than_equal",
-                       "Input should be less than or equal to %d", high);
-    return (int)number;
-}
 
 static double percent(uint64_t part, uint64_t whole)
 {
@@ -184,8 +164,8 @@ void sp_analytics_dashboard(struct sp_call *call)
     struct view view = {.analytics = call->api->v1->analytics};
     struct sp_invalid invalid = {call, 0};
     struct sp_json *json = call->json;
-    int hours = read_number(&invalid, "window_hours", WINDOW_HOURS_MAX, WINDOW_HOURS);
-    view.days = read_number(&invalid, "uptime_days", UPTIME_DAYS_MAX, UPTIME_DAYS);
+    int hours = sp_invalid_query_int(&invalid, "window_hours", 1, WINDOW_HOURS_MAX, WINDOW_HOURS);
+    view.days = sp_invalid_query_int(&invalid, "uptime_days", 1, UPTIME_DAYS_MAX, UPTIME_DAYS);
     if (sp_invalid_end(&invalid))
         return;
     sp_analytics_collect(call->api);

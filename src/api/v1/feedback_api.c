@@ -5,7 +5,6 @@
 #include "api/v1/feedback.h"
 #include "base/clock.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -187,25 +186,6 @@ struct query {
     int limit, offset;
 };
 
-static int read_count(struct sp_invalid *invalid, const char *name, int low, int high, int value)
-{
-    char text[32], *end;
-    if (!sp_request_query(invalid->call->request, name, text, sizeof text))
-        return value;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (text[0] == '\0' || *end || errno)
-        sp_invalid_add(invalid, "query", name, "int_parsing",
-                       "Input should be a valid integer, unable to parse string as an integer");
-    else if (number < low)
-        sp_invalid_add(invalid, "query", name, "greater_than_equal",
-                       "Input should be greater than or equal to %d", low);
-    else if (number > high)
-        sp_invalid_add(invalid, "query", name, "less_than_equal",
-                       "Input should be less than or equal to %d", high);
-    return (int)number;
-}
-
 static void read_moment(struct sp_invalid *invalid, const char *name, int64_t *wall_us)
 {
     char text[64];
@@ -227,8 +207,8 @@ static bool read_query(struct sp_call *call, struct query *query)
                        "Input should be 'thumbs_up' or 'thumbs_down'");
     read_moment(&invalid, "start_time", &query->from_us);
     read_moment(&invalid, "end_time", &query->to_us);
-    query->limit = read_count(&invalid, "limit", 1, LIMIT_MAX, 50);
-    query->offset = read_count(&invalid, "offset", 0, INT32_MAX, 0);
+    query->limit = sp_invalid_query_int(&invalid, "limit", 1, LIMIT_MAX, 50);
+    query->offset = sp_invalid_query_int(&invalid, "offset", 0, INT32_MAX, 0);
     return !sp_invalid_end(&invalid);
 }
 

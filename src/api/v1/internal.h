@@ -81,6 +81,9 @@ void sp_invalid_add(struct sp_invalid *invalid, const char *where, const char *n
                     const char *type, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 bool sp_invalid_end(struct sp_invalid *invalid); /* true: refused */
+/* A number of the query from low to high; `value` if it is not there. */
+int sp_invalid_query_int(struct sp_invalid *invalid, const char *name, int low, int high,
+                         int value);
 /* The body as an object, to be freed by the caller; NULL: an error was added. */
 json_t *sp_invalid_body(struct sp_invalid *invalid);
 /* Checks that the {} of the path is a UUID. False: refused. */

@@ -4,7 +4,9 @@
 #include "base/clock.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -56,6 +58,25 @@ void sp_invalid_add(struct sp_invalid *invalid, const char *where, const char *n
     sp_json_member_string(json, "msg", text);
     sp_json_member_string(json, "type", type);
     sp_json_end_object(json);
+}
+
+int sp_invalid_query_int(struct sp_invalid *invalid, const char *name, int low, int high, int value)
+{
+    char text[32], *end;
+    if (!sp_request_query(invalid->call->request, name, text, sizeof text))
+        return value;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (text[0] == '\0' || *end || errno)
+        sp_invalid_add(invalid, "query", name, "int_parsing",
+                       "Input should be a valid integer, unable to parse string as an integer");
+    else if (number < low)
+        sp_invalid_add(invalid, "query", name, "greater_than_equal",
+                       "Input should be greater than or equal to %d", low);
+    else if (number > high)
+        sp_invalid_add(invalid, "query", name, "less_than_equal",
+                       "Input should be less than or equal to %d", high);
+    return (int)number;
 }
 
 bool sp_invalid_end(struct sp_invalid *invalid)
