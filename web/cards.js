@@ -8,6 +8,7 @@ import {shapesOf} from "/shapes.js";
 export const STATE_TEXT = {
   connecting: "Connecting", live: "Live", stalled: "Stalled", frozen: "Frozen", black: "Black",
   offline: "Offline", unauthorized: "Unauthorized", paused: "Paused", ended: "Ended",
+  waiting: "Waiting for a node", unreachable: "Node does not reply", // of a cluster
 };
 const DESCRIBE_MS = 5000; // how often the description for screen readers changes
 
@@ -222,6 +223,7 @@ export class Enlarged {
     const {ledger, inference} = camera;
     setFacts(document.getElementById("big-facts"), [
       ["Address", camera.url],
+      ["Node", camera.node],
       ["Frame", camera.width ? `${camera.width} × ${camera.height} ${camera.codec ?? ""}` : null],
       ["Camera fps", decimal(camera.camera_fps)],
       ["Inferred fps", decimal(camera.inferred_fps)],

@@ -14,6 +14,7 @@
 #include "api/history_worker.h"
 #include "api/inference.h"
 #include "api/metrics_store.h"
+#include "api/peers.h"
 #include "api/people.h"
 #include "api/reply.h"
 #include "api/system.h"
@@ -178,6 +179,8 @@ static void apply_new_settings(struct sp_api *api)
         if (strcmp(to->api_token, from->api_token) != 0)
             sp_sessions_end_all(&api->sessions);
         memcpy(to->api_token, from->api_token, sizeof to->api_token);
+        if (atomic_load(&api->peers))
+            sp_peers_set_token(atomic_load(&api->peers), to->api_token);
         memcpy(to->video_dir, from->video_dir, sizeof to->video_dir);
         memcpy(to->allowed_origins, from->allowed_origins, sizeof to->allowed_origins);
         memcpy(to->v4l2_devices, from->v4l2_devices, sizeof to->v4l2_devices);
@@ -234,6 +237,9 @@ static bool plan_updates(struct sp_call *call, struct sp_ws_plan *plan)
         sp_call_refuse(call, 400, "jpeg=1 requires format=binary");
     } else if (sp_call_stream_options(call, &plan->stream)) {
         snprintf(plan->tag, sizeof plan->tag, "%s", events[0] == '1' ? sp_events_tag : "");
+        struct sp_peers *peers = atomic_load(&call->api->peers);
+        if (peers && !request->node[0])
+            sp_peers_join(peers, request, plan, events[0] == '1');
         plan->format = jpeg[0] == '1' ? SP_WS_BINARY_JPEG : (binary ? SP_WS_BINARY : SP_WS_JSON);
         return true;
     }
@@ -337,6 +343,7 @@ void sp_api_close(struct sp_api *api)
     sp_v1_close(api);
     sp_inference_close(api->inference);
     sp_history_worker_close(api->history);
+    sp_peers_close(atomic_load(&api->peers));
     sp_camera_edits_close(api->edits);
     free(api->new_settings);
     free(api->stages);
@@ -364,15 +371,22 @@ void sp_api_reload(struct sp_api *api, const struct sp_settings *settings)
     pthread_mutex_unlock(&api->mutex);
 }
 
-void sp_api_end_inference(struct sp_api *api)
+void sp_api_end_threads(struct sp_api *api)
 {
+    sp_peers_stop(atomic_load(&api->peers));
     sp_inference_stop(api->inference);
     sp_history_worker_stop(api->history);
 }
 
-void sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster)
+int sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster, struct sp_error *err)
 {
-    atomic_store(&api->cluster, cluster);
+    struct sp_peers *peers = NULL;
+    int result = sp_peers_open(&peers, &api->settings, cluster, api->server, err);
+    if (result == SP_OK) {
+        atomic_store(&api->peers, peers);
+        atomic_store(&api->cluster, cluster);
+    }
+    return result;
 }
 
 void sp_api_set_started(struct sp_api *api, bool started)

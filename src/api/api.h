@@ -43,15 +43,16 @@ const struct sp_class_names *sp_api_classes(const struct sp_api *api);
 /* Before the server starts. */
 void sp_api_attach(struct sp_api *api, struct sp_server *server);
 
-/* From then on cameras are those of the cluster. Any thread; it outlives the server's thread. */
-void sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster);
+/* From then on cameras are those of the cluster, which outlives the server's thread. Any thread.
+ * SP_ERR_NO_MEMORY, and errors of starting a thread. */
+int sp_api_set_cluster(struct sp_api *api, struct sp_cluster *cluster, struct sp_error *err);
 
 /* Applies the settings that may change at run time: API_TOKEN, VIDEO_DIR, V4L2_DEVICES,
  * ALLOWED_ORIGINS, quality and size of JPEGs. Any thread. */
 void sp_api_reload(struct sp_api *api, const struct sp_settings *settings);
 
-/* Ends the inference for other machines, before the pipeline is closed. */
-void sp_api_end_inference(struct sp_api *api);
+/* Ends the threads of the API, which use the pipeline and the cluster. After the server's. */
+void sp_api_end_threads(struct sp_api *api);
 
 /* With edits_cameras: calls `edit` for each camera that has to be added or removed, and sends the
  * reply: SP_ERR_INVALID, SP_ERR_UNSUPPORTED and SP_ERR_NO_SPACE are 409, SP_ERR_NOT_FOUND is 404,

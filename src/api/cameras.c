@@ -13,7 +13,9 @@
 static int find(struct sp_call *call, struct sp_camera_report *report)
 {
     int camera = sp_api_find_camera(call->api, call->name, report);
-    if (camera < 0 && !sp_cluster_redirect(call, call->name))
+    if (camera >= 0 && sp_cluster_is_elsewhere(call, call->name))
+        camera = -1;
+    if (camera < 0 && !sp_cluster_passes(call, call->name))
         sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
     return camera;
 }
@@ -32,6 +34,7 @@ void sp_cameras_list(struct sp_call *call)
     }
     sp_json_end_array(call->json);
     sp_json_end_object(call->json);
+    sp_cluster_joins(call, SP_PEERS_CAMERAS);
 }
 
 static int fill(const struct sp_api *api, const json_t *body, const char *name, const char *url,

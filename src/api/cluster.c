@@ -107,29 +107,46 @@ void sp_cluster_undrain_node(struct sp_call *call)
     set_draining(call, false);
 }
 
-bool sp_cluster_redirect(struct sp_call *call, const char *camera)
+bool sp_cluster_passes(struct sp_call *call, const char *camera)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "-._~/=&";
     struct sp_cluster_camera_report report;
     struct sp_cluster *cluster = cluster_of(call);
     const struct sp_request *request = call->request;
     if (!cluster || !sp_cluster_find(cluster, camera, &report))
         return false;
-    if (!report.node[0] || !report.http[0]) {
+    if (!report.node[0] || !report.http[0])
         sp_call_refuse(call, 503, "camera %s: no node runs it at the moment; try again", camera);
+    else if (strcmp(report.node, sp_cluster_name(cluster)) == 0)
+        sp_call_refuse(call, 503, "camera %s: node %s is starting it; try again", camera,
+                       report.node);
+    else if (request->node[0])
+        sp_call_refuse(call, 503, "camera %s: run by node %s, no longer by node %s; try again",
+                       camera, report.node, sp_cluster_name(cluster));
+    else
+        sp_peers_pass(atomic_load(&call->api->peers), call, &report);
+    return true;
+}
+
+bool sp_cluster_is_elsewhere(struct sp_call *call, const char *camera)
+{
+    struct sp_cluster_camera_report report;
+    struct sp_cluster *cluster = cluster_of(call);
+    return cluster && !call->request->node[0] && sp_cluster_find(cluster, camera, &report) &&
+           report.node[0] && strcmp(report.node, sp_cluster_name(cluster)) != 0;
+}
+
+bool sp_cluster_joins(struct sp_call *call, enum sp_peers_list list)
+{
+    char local[8] = "0";
+    struct sp_peers *peers = atomic_load(&call->api->peers);
+    sp_request_query(call->request, "local", local, sizeof local);
+    if (strcmp(local, "0") != 0 && strcmp(local, "1") != 0) {
+        sp_call_refuse(call, 400, "local: unknown value; use 0 or 1");
         return true;
     }
-    /* Both were decoded; what would have to be encoded again is in no valid request. */
-    if (strspn(request->path, plain) != strlen(request->path) ||
-        strspn(request->query, plain) != strlen(request->query)) {
-        sp_call_refuse(call, 400, "camera %s: run by node %s; ask %s", camera, report.node,
-                       report.http);
-        return true;
-    }
-    sp_call_refuse(call, 307, "camera %s: run by node %s", camera, report.node);
-    sp_call_header(call, "Location: %s%s%s%s", report.http, request->path,
-                   request->query[0] ? "?" : "", request->query);
+    if (!peers || call->request->node[0] || strcmp(local, "1") == 0)
+        return false;
+    sp_peers_collect(peers, call, list);
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include "api/counts.h"
 
 #include "api/camera_lookup.h"
+#include "api/cluster.h"
 #include "api/reply.h"
 #include "base/clock.h"
 #include "publish/message.h"
@@ -100,6 +101,7 @@ void sp_counts_list(struct sp_call *call)
     put_time(call->json, "since", since_us);
     sp_live_counting_counts_json(call->api->counting, since_us, call->json);
     sp_json_end_object(call->json);
+    sp_cluster_joins(call, SP_PEERS_COUNTS);
 }
 
 void sp_counts_setup(struct sp_call *call)
@@ -107,6 +109,7 @@ void sp_counts_setup(struct sp_call *call)
     sp_json_begin_object(call->json);
     sp_live_counting_setups_json(call->api->counting, call->json);
     sp_json_end_object(call->json);
+    sp_cluster_joins(call, SP_PEERS_ANALYTICS);
 }
 
 /* camera NULL: the map. */
@@ -122,7 +125,8 @@ static bool find_camera(struct sp_call *call, struct sp_camera_report *report)
 {
     if (sp_api_find_camera(call->api, call->name, report) >= 0)
         return true;
-    sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
+    if (!sp_cluster_passes(call, call->name))
+        sp_call_refuse(call, 404, "camera %s: not found; see /api/v2/cameras", call->name);
     return false;
 }
 
@@ -230,7 +234,10 @@ static void remove_edits(struct sp_call *call, const char *camera)
 
 void sp_counts_remove_camera(struct sp_call *call)
 {
-    remove_edits(call, call->name);
+    struct sp_camera_report report;
+    if (sp_api_find_camera(call->api, call->name, &report) >= 0 ||
+        !sp_cluster_passes(call, call->name))
+        remove_edits(call, call->name);
 }
 
 void sp_counts_remove_map(struct sp_call *call)

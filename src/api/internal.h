@@ -31,6 +31,7 @@ struct sp_api {
     struct sp_event_log *events;
     struct sp_fan_out *outputs;
     struct sp_cluster *_Atomic cluster; /* NULL: a single machine */
+    struct sp_peers *_Atomic peers;     /* NULL likewise */
     struct sp_live_counting *counting;
     struct sp_recorder *recorder;      /* NULL: nothing is stored */
     struct sp_history_worker *history; /* NULL likewise */

@@ -375,6 +375,11 @@ void sp_cluster_close(struct sp_cluster *cluster)
 
 /* ---- reports ---- */
 
+const char *sp_cluster_name(const struct sp_cluster *cluster)
+{
+    return cluster->name;
+}
+
 int sp_cluster_nodes(struct sp_cluster *cluster, struct sp_cluster_node_report *nodes)
 {
     pthread_mutex_lock(&cluster->mutex);

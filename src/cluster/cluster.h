@@ -72,6 +72,9 @@ int sp_cluster_put(struct sp_cluster *cluster, const char *camera, const char *s
                    bool only_new, struct sp_error *err);
 int sp_cluster_remove(struct sp_cluster *cluster, const char *camera, struct sp_error *err);
 
+/* Of this node. */
+const char *sp_cluster_name(const struct sp_cluster *cluster);
+
 /* Asks a node to give its cameras to the others, or to take cameras again. */
 int sp_cluster_drain(struct sp_cluster *cluster, const char *node, bool drain,
                      struct sp_error *err);

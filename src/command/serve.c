@@ -340,7 +340,7 @@ static int join_cluster(struct serve *serve, const struct sp_settings *settings,
                                       serve->pipeline, serve->hub, err);
     if (result == SP_OK) {
         atomic_store(&serve->cluster, node);
-        sp_api_set_cluster(serve->api, sp_cluster_node_cluster(node));
+        result = sp_api_set_cluster(serve->api, sp_cluster_node_cluster(node), err);
     }
     return result;
 }
@@ -514,9 +514,8 @@ static void stop(struct serve *serve)
         sp_log(SP_LOG_WARNING, "inference did not end in time; exiting without waiting for it");
         quick_exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
     }
-    /* Their workers use the pipeline's engine. */
     if (serve->api)
-        sp_api_end_inference(serve->api);
+        sp_api_end_threads(serve->api);
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);

@@ -58,6 +58,7 @@ static const struct {
     HEADER("accept", request.accept, ", "),
     HEADER("last-event-id", request.last_event_id, NULL),
     HEADER("inference-header-content-length", request.inference_header, NULL),
+    HEADER("x-spoton-node", request.node, NULL),
     HEADER("sec-websocket-key", key, NULL),
     HEADER("sec-websocket-version", version, ", "),
 };
@@ -322,6 +323,7 @@ static int answer(struct sp_connection *c, struct sp_request *request)
     if (reply.kind == SP_REPLY_LATER) {
         request->body = NULL;
         c->mode = SP_CONNECTION_LATER;
+        c->head_only = head_only;
         c->deadline_us = sp_clock_us() + SP_SERVER_LATER_S * INT64_C(1000000);
         return 0;
     }

@@ -5,6 +5,7 @@
 #include "publish/http_reply.h"
 
 #include <libwebsockets.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -19,7 +20,7 @@ static void limit_send_buffer(struct lws *wsi)
     setsockopt(lws_get_socket_fd(wsi), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
-static int send_stream_head(struct sp_connection *c, const char *headers)
+static int send_head(struct sp_connection *c, const char *headers, const char *first)
 {
     char more[1200];
     uint8_t *out = sp_server_scratch(c->server, 4096);
@@ -28,18 +29,33 @@ static int send_stream_head(struct sp_connection *c, const char *headers)
     snprintf(more, sizeof more, "%sCache-Control: no-cache, no-store, must-revalidate\r\n",
              headers);
     size_t bytes = sp_http_head((char *)out, 2048, 200, stream_type, -1, false, more);
-    if (!c->head_only) {
-        memcpy(out + bytes, SP_IMAGE_BOUNDARY, sizeof SP_IMAGE_BOUNDARY - 1);
-        bytes += sizeof SP_IMAGE_BOUNDARY - 1;
-    }
+    bytes += (size_t)snprintf((char *)out + bytes, 4096 - bytes, "%s", c->head_only ? "" : first);
     return sp_connection_write(c, out, bytes);
+}
+
+/* The head is sent with the first message: until then the reply may become an error. */
+static int begin_inlet(struct sp_connection *c, const struct sp_reply *reply)
+{
+    snprintf(c->headers, sizeof c->headers, "%s", reply->headers);
+    c->inlet = reply->inlet;
+    c->begun = false;
+    c->ending = false;
+    c->tag[0] = c->client[0] = '\0';
+    c->mode = SP_CONNECTION_STREAM;
+    atomic_fetch_add(&c->server->mjpeg_count, 1);
+    limit_send_buffer(c->wsi);
+    if (sp_inlet_has_news(c->inlet))
+        sp_connection_want(c);
+    return 0;
 }
 
 int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool head_only)
 {
+    c->head_only = head_only;
+    if (reply->inlet)
+        return begin_inlet(c, reply);
     struct sp_error err = {0};
     bool one = reply->kind == SP_REPLY_IMAGE;
-    c->head_only = head_only;
     memcpy(c->tag, reply->tag, sizeof c->tag);
     memcpy(c->client, reply->client, sizeof c->client);
     c->opened_us = sp_clock_us();
@@ -59,7 +75,7 @@ int sp_mjpeg_begin(struct sp_connection *c, const struct sp_reply *reply, bool h
     if (!one) {
         atomic_fetch_add(&c->server->mjpeg_count, 1);
         limit_send_buffer(c->wsi);
-        if (send_stream_head(c, reply->headers) < 0)
+        if (send_head(c, reply->headers, SP_IMAGE_BOUNDARY) < 0)
             return -1;
         if (head_only) {
             sp_mjpeg_end(c);
@@ -82,7 +98,9 @@ void sp_mjpeg_end(struct sp_connection *c)
     if (c->mode == SP_CONNECTION_STREAM || c->mode == SP_CONNECTION_SILENCE)
         atomic_fetch_sub(&c->server->mjpeg_count, 1);
     sp_stream_leave(c->stream);
+    sp_inlet_leave(c->inlet);
     c->stream = NULL;
+    c->inlet = NULL;
     if (c->mode != SP_CONNECTION_WS)
         c->mode = SP_CONNECTION_IDLE;
 }
@@ -112,6 +130,33 @@ static int send_part(struct sp_connection *c, struct sp_image *image)
     int result = sp_connection_write(c, image->part, image->part_bytes);
     sp_histogram_add(&sp_hub_times(server->options.hub, c->camera)->send, sp_clock_us() - begin_us);
     sp_image_unref(image);
+    return result;
+}
+
+static int end_inlet(struct sp_connection *c, const char *why)
+{
+    char text[400];
+    if (c->begun)
+        return -1;
+    snprintf(text, sizeof text, "%s", why);
+    sp_mjpeg_end(c);
+    return sp_http_refuse(c, 503, text, false);
+}
+
+static int send_inlet(struct sp_connection *c)
+{
+    struct sp_inlet_message *message = sp_inlet_take(c->inlet);
+    if (!message) {
+        const char *why = sp_inlet_ended(c->inlet);
+        return why ? end_inlet(c, why) : 0;
+    }
+    int result = c->begun ? 0 : send_head(c, c->headers, "");
+    c->begun = true;
+    if (result == 0)
+        result = sp_connection_write(c, message->memory + SP_INLET_HEADROOM, message->bytes);
+    free(message);
+    if (result == 0 && sp_inlet_has_news(c->inlet))
+        sp_connection_want(c);
     return result;
 }
 
@@ -157,6 +202,8 @@ int sp_mjpeg_writable(struct sp_connection *c)
 {
     if (c->ending)
         return -1;
+    if (c->inlet)
+        return send_inlet(c);
     if (!c->stream)
         return 0;
     bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;

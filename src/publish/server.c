@@ -162,6 +162,13 @@ void sp_server_wake(void *argument, int camera)
         lws_cancel_service(server->context);
 }
 
+void sp_server_wake_inlets(void *argument)
+{
+    struct sp_server *server = argument;
+    if (!atomic_exchange(&server->inlet_news, true))
+        lws_cancel_service(server->context);
+}
+
 void sp_server_news(struct sp_server *server)
 {
     if (server && !atomic_exchange(&server->news, true))
@@ -181,10 +188,11 @@ static int64_t thread_cpu_us(void)
 static void wake_all_viewers(struct sp_server *server)
 {
     uint64_t dirty = atomic_exchange(&server->dirty, 0);
-    for (struct sp_connection *c = server->connections; dirty && c; c = c->next) {
-        bool news = c->mode == SP_CONNECTION_WS
-                        ? sp_ws_has_news(c, dirty)
-                        : (c->stream && (dirty >> c->camera & 1) && sp_mjpeg_has_news(c));
+    bool any = atomic_exchange(&server->inlet_news, false) || dirty;
+    for (struct sp_connection *c = server->connections; any && c; c = c->next) {
+        bool news = c->mode == SP_CONNECTION_WS ? sp_ws_has_news(c, dirty)
+                    : c->inlet                  ? sp_inlet_has_news(c->inlet)
+                               : (c->stream && (dirty >> c->camera & 1) && sp_mjpeg_has_news(c));
         if (news)
             sp_connection_want(c);
     }
@@ -342,7 +350,7 @@ static void send_late_replies(struct sp_server *server)
                                  .fixed = item->reply.body ? item->reply.body : "",
                                  .fixed_bytes = item->reply.bytes};
         memcpy(reply.headers, item->reply.headers, sizeof item->reply.headers);
-        if (c && sp_http_send(c, &reply, false) < 0)
+        if (c && sp_http_send(c, &reply, c->head_only) < 0)
             lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
         else if (c)
             choose_to_read(c);

@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "publish/encoder.h"
+#include "publish/inlet.h"
 #include "publish/message.h"
 
 enum {
@@ -45,6 +46,7 @@ struct sp_request {
     char inference_header[24]; /* Inference-Header-Content-Length; empty: none */
     char accept[2048];         /* Accept; empty: none */
     char last_event_id[128];   /* Last-Event-ID; empty: none */
+    char node[64];             /* X-Spoton-Node: of the node that passes it on; empty: none */
     uint64_t reply;            /* for sp_server_reply() */
 };
 
@@ -55,7 +57,7 @@ bool sp_request_query(const struct sp_request *request, const char *key, char *o
 enum sp_reply_kind {
     SP_REPLY_BODY,
     SP_REPLY_IMAGE,   /* one JPEG: the newest frame of `stream` */
-    SP_REPLY_STREAM,  /* MJPEG of `stream`, unbounded */
+    SP_REPLY_STREAM,  /* MJPEG of `stream`, or of `inlet`, unbounded */
     SP_REPLY_SILENCE, /* MJPEG that never sends a frame */
     SP_REPLY_FEED,    /* by site.feed, as `feed` says */
     SP_REPLY_LATER,   /* by sp_server_reply(): the site now owns the request's body (free) */
@@ -75,6 +77,7 @@ struct sp_reply {
     const void *fixed;   /* instead of `body`: outlives the server */
     size_t fixed_bytes;
     struct sp_stream_options stream;
+    struct sp_inlet *inlet; /* parts of an MJPEG stream; now the server's to leave; NULL: none */
     struct sp_feed feed;
     char tag[64], client[160]; /* of a stream; set by the site for sp_server_end_streams */
     char headers[1024];        /* additional ones, each terminated by "\r\n" */
@@ -93,6 +96,7 @@ struct sp_ws_plan {
     enum sp_ws_format format;
     char cameras[2048]; /* names, comma separated; empty: all */
     struct sp_stream_options stream;
+    struct sp_inlet *inlet; /* further messages; now the server's to leave; NULL: none */
     char tag[64], client[160], peer[64]; /* set and read by the site */
 };
 
@@ -146,6 +150,9 @@ int sp_server_port(const struct sp_server *server);
 /* Reports that a camera has new data for viewers: the wake callback of hub and encoder. `argument`
  * is the server. Any thread; does not block. */
 void sp_server_wake(void *argument, int camera);
+
+/* Reports that an inlet has news. `argument` is the server. Any thread; does not block. */
+void sp_server_wake_inlets(void *argument);
 
 /* Calls site.news soon. Any thread; does not block. NULL is allowed. */
 void sp_server_news(struct sp_server *server);

@@ -48,14 +48,16 @@ struct sp_connection {
 
     /* Viewers only. */
     struct sp_stream *stream;
+    struct sp_inlet *inlet; /* of an MJPEG stream */
+    bool begun;             /* its head is sent */
     int camera;
     uint64_t generation, seen;
-    bool head_only;
+    bool head_only;            /* also of a late reply */
     bool ending;               /* the stream is to be closed */
     char tag[64], client[160]; /* of a stream; set by the site */
     bool handed_over;          /* scratch of sp_server_hand_over_streams */
     int64_t opened_us;         /* of a stream; sp_clock_us() */
-    char headers[512];         /* of the reply of SP_CONNECTION_IMAGE and SP_CONNECTION_WAIT */
+    char headers[512];         /* of the reply of SP_CONNECTION_IMAGE, SP_CONNECTION_WAIT, inlets */
     struct sp_feed feed;       /* of SP_CONNECTION_FEED and SP_CONNECTION_WAIT */
     int64_t fed_us;            /* when the former was last sent text; sp_clock_us() */
     struct sp_ws *ws;
@@ -85,7 +87,7 @@ struct sp_server {
     bool started;
     atomic_bool stopping;
     _Atomic uint64_t dirty; /* one bit per camera that has new data */
-    atomic_bool news;
+    atomic_bool news, inlet_news;
     struct sp_timers *timers;
     _Atomic int64_t ticked_us;
 

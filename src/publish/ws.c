@@ -17,6 +17,7 @@ static const int SEND_BUFFER_BYTES = 256 * 1024;
 static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 5000000;
 
 _Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written in front of the data");
+_Static_assert(SP_INLET_HEADROOM >= LWS_PRE + FRAME_HEAD_BYTES, "likewise");
 
 enum { SP_WS_MAIL_MAX = 16 };
 
@@ -31,7 +32,8 @@ struct sp_ws {
     struct sp_stream *stream[SP_CAMERAS_MAX]; /* SP_WS_BINARY_JPEG */
     uint64_t stream_generation[SP_CAMERAS_MAX];
     uint64_t seen[SP_CAMERAS_MAX];
-    int turn; /* the camera served last */
+    int turn;      /* the camera served last */
+    bool own_turn; /* the last message was of a camera, not of the inlet */
     struct wslay_event_context *frames;
     const char *rx; /* received data, while wslay reads it */
     size_t rx_bytes;
@@ -188,6 +190,7 @@ static int open_ws(struct sp_connection *c, struct sp_ws *ws, const char *key, c
     if (wslay_event_context_server_init(&ws->frames, &callbacks, c) != 0 ||
         accept_client(c, key, headers) < 0) {
         wslay_event_context_free(ws->frames);
+        sp_inlet_leave(ws->plan.inlet);
         free(ws);
         return -1;
     }
@@ -243,6 +246,7 @@ void sp_ws_close(struct sp_connection *c)
         c->mode = SP_CONNECTION_IDLE;
     }
     wslay_event_context_free(ws->frames);
+    sp_inlet_leave(ws->plan.inlet);
     free(ws);
 }
 
@@ -362,7 +366,7 @@ bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
 {
     if (c->ws->close_why)
         return c->ws->close_code > 0;
-    if (c->ws->mail_count > 0)
+    if (c->ws->mail_count > 0 || (c->ws->plan.inlet && sp_inlet_has_news(c->ws->plan.inlet)))
         return true;
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         if ((dirty >> i & 1) && camera_has_news(c, i))
@@ -462,6 +466,18 @@ static int send_mail(struct sp_connection *c)
     return result < 0 ? -1 : 1;
 }
 
+static int send_inlet(struct sp_connection *c)
+{
+    struct sp_inlet *inlet = c->ws->plan.inlet;
+    struct sp_inlet_message *message = inlet ? sp_inlet_take(inlet) : NULL;
+    if (!message)
+        return 0;
+    int result = send_frame(c, message->memory + SP_INLET_HEADROOM, message->bytes,
+                            message->text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME);
+    free(message);
+    return result < 0 ? -1 : 1;
+}
+
 /* Once; then waits for the client's close. */
 static int send_close(struct sp_connection *c)
 {
@@ -485,6 +501,9 @@ int sp_ws_writable(struct sp_connection *c)
     if (ws->close_why)
         return send_close(c);
     int sent = ws->mail_count > 0 ? send_mail(c) : 0;
+    if (sent == 0 && ws->own_turn)
+        sent = send_inlet(c);
+    ws->own_turn = false;
     /* Round-robin, so that one busy camera cannot starve the others on a slow connection. */
     for (int i = 1; i <= SP_CAMERAS_MAX && sent == 0; i++) {
         int camera = (ws->turn + i) % SP_CAMERAS_MAX;
@@ -493,9 +512,13 @@ int sp_ws_writable(struct sp_connection *c)
             if (sent == 0 && ws->plan.format == SP_WS_BINARY_JPEG)
                 break;
         }
-        if (sent == 1)
+        if (sent == 1) {
             ws->turn = camera;
+            ws->own_turn = true;
+        }
     }
+    if (sent == 0)
+        sent = send_inlet(c);
     if (sent < 0)
         return -1;
     if (sent == 1 && sp_ws_has_news(c, UINT64_MAX))

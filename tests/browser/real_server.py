@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -15,13 +16,19 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOWER = float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class RealServer:
     """A context manager."""
 
-    def __init__(self, folder, cameras, env=None):
+    def __init__(self, folder, cameras, env=None, port=0):
         program = Path(os.environ.get("SPOTON_BIN", ROOT / "build" / "spoton")).resolve()
         assert os.access(program, os.X_OK), f"{program} is not there: build it first (make)"
-        command = [str(program), "serve", "--engine", "fake", "--http-port", "0"]
+        command = [str(program), "serve", "--engine", "fake", "--http-port", str(port)]
         for name, url in cameras.items():
             command += ["--camera", f"{name}={url}"]
         self.log = open(folder / "serve.log", "w")

@@ -6,6 +6,7 @@ a move that came between.
 """
 
 import contextlib
+import http.client
 import json
 import re
 import shutil
@@ -71,7 +72,7 @@ class Node(Serving):
         return {c["name"]: c for c in self.get("/api/v2/cluster")["cameras"]}
 
     def own_cameras(self):
-        return {x["name"] for x in self.get("/api/v2/cameras")["cameras"]}
+        return {x["name"] for x in self.get("/api/v2/cameras?local=1")["cameras"]}
 
     def sequence(self, camera):
         status, _, data = self.request("GET", f"/api/v2/cameras/{camera}/tracks")
@@ -215,17 +216,100 @@ def test_draining_moves_cameras_without_a_gap(program, tmp_path, nats):
         b.json("POST", "/api/v2/cluster/nodes/absent/drain", status=404)
 
 
+TOKEN = "token-of-the-site"
+
+
+class Guarded(Node):
+    def request(self, method, path, body=None, headers=None):
+        return super().request(method, path, body, {"Authorization": f"Bearer {TOKEN}", **(headers or {})})
+
+    def connect(self, path):
+        return connect(self.ws_url(path), additional_headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def receives_jpegs(node, path, count):
+    """Whether the MJPEG stream has this many frames before it ends, as it does when its camera moves."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60 * SLOWER)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+    reply = connection.getresponse()
+    data, found, more = b"", [], reply.status == 200
+    while more and len(found) < count:
+        more = reply.read1()
+        data += more
+        found = data.split(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n")[1:-1]
+    connection.close()
+    assert all(part.startswith(b"\xff\xd8") and part.endswith(b"\xff\xd9\r\n") for part in found)
+    return len(found) >= count
+
+
 @pytest.mark.sanitize
 def test_any_node_answers_for_all_cameras(program, tmp_path, nats):
-    with nodes(program, tmp_path, nats, "ab", NAMES[:2]) as (a, b):
-        def redirected():
-            owners = a.until_run_by("a", "b", names=NAMES[:2])
-            other = next(name for name, x in owners.items() if x["node"] == "b")
-            path = f"/api/v2/cameras/{other}/frame.jpg?width=160"
-            status, headers, _ = a.request("GET", path)
-            return ((status, headers["Location"]) == (307, f"http://127.0.0.1:{b.port}{path}")
-                    and b.request("GET", path)[0] == 200)
-        a.until(redirected)
+    env = {"API_TOKEN": TOKEN}
+    urls = {name: f"sim://walk?fps=5&seed={i}" for i, name in enumerate(NAMES[:2])}
+    with Guarded(program, tmp_path, "a", nats.url, urls, env) as a, Guarded(program, tmp_path, "b", nats.url, env=env) as b:
+        # A starved node loses its cameras: the path through the other node is shown by what only it replies.
+        def other():
+            return next((name for name, x in a.owners().items() if x["node"] == "b"), None)
+
+        def of_other(method, rest, body=None):
+            """The reply for a camera that was b's before and afterwards."""
+            name = a.until(other, 60)
+            status, headers, data = a.request(method, f"/api/v2/cameras/{name}{rest}", body)
+            return other() == name and status == 200 and (name, headers, data)
+        a.until_run_by("a", "b", names=NAMES[:2])
+        _, headers, data = a.until(lambda: of_other("GET", "/frame.jpg?width=160"))
+        assert headers["Content-Type"] == "image/jpeg" and data.startswith(b"\xff\xd8") and "X-Sequence" in headers
+        length = len(a.until(lambda: of_other("GET", ""))[2])
+        head = a.until(lambda: of_other("HEAD", ""))
+        assert head[2] == b"" and abs(int(head[1]["Content-Length"]) - length) < 200
+
+        # All cameras are in one list, each as its owner describes it.
+        def listed():
+            cameras = {x["name"]: x for x in a.get("/api/v2/cameras")["cameras"]}
+            return (list(cameras) == NAMES[:2] and {x["node"] for x in cameras.values()} == {"a", "b"}
+                    and all(x["state"] == "live" and x["ledger"]["inferred"] > 0 for x in cameras.values()))
+        a.until(listed)
+
+        def set_paused(action, paused):
+            name, _, data = of_other("POST", action) or ("", None, "{}")
+            own = {x["name"]: x["state"] for x in b.get("/api/v2/cameras?local=1")["cameras"]}
+            return name in own and all((x == "paused") == paused for x in (own[name], json.loads(data)["state"]))
+        a.until(lambda: set_paused("/pause", True))
+        a.until(lambda: set_paused("/resume", False))
+
+        # Frames of all cameras on one WebSocket, and as MJPEG.
+        for path in ("/api/v2/ws", f"/api/v2/ws?cameras={','.join(NAMES[:2])}"):
+            with a.connect(path) as ws:
+                seen = set()
+                for camera, _, _ in results(ws):
+                    seen.add(camera)
+                    if seen == set(NAMES[:2]):
+                        break
+        name = a.until(other, 60)
+        with a.connect(f"/api/v2/ws?cameras={name}&format=binary&jpeg=1&width=160") as ws:
+            message = ws.recv(60 * SLOWER)
+            assert message[:4] == b"SPT\x02" and message[34:34 + message[5]] == name.encode()
+            assert b"\xff\xd8" in message and message.endswith(b"\xff\xd9")
+        a.until(lambda: receives_jpegs(a, f"/api/v2/cameras/{a.until(other, 60)}/stream.mjpg?width=160", 3), 60)
+
+        # Lines of any camera, at any node; counts are those of the site.
+        line = {"lines": [{"name": "door", "points": [[0.5, 0], [0.5, 1]], "unit": "fraction"}], "zones": []}
+
+        def counted():
+            put = of_other("PUT", "/analytics", line)
+            return (put and [x["line"] for x in a.get("/api/v2/counts")["lines"]] == ["door"]
+                    and put[0] in [x["camera"] for x in a.get("/api/v2/analytics")["cameras"] if x["lines"]])
+        a.until(counted, 60)
+        a.until(lambda: a.get("/api/v2/counts")["version"] == a.get("/api/v2/analytics")["version"])
+
+        # A request that another node passes on is answered for own cameras only.
+        def not_passed_on():
+            name = a.until(other, 60)
+            status, _, data = a.request("GET", f"/api/v2/cameras/{name}", headers={"X-Spoton-Node": "c"})
+            return status == 503 and name in json.loads(data)["detail"] and "node b" in json.loads(data)["detail"]
+        a.until(not_passed_on)
+        a.until(lambda: a.own_cameras() == {n for n, x in a.owners().items() if x["node"] == "a"})
+
         # Cameras are added and removed at any node, for the whole site.
         a.json("POST", "/api/v2/cameras", {"name": "new", "url": "sim://walk?fps=5"}, 202)
         for node in (a, b):
@@ -233,13 +317,26 @@ def test_any_node_answers_for_all_cameras(program, tmp_path, nats):
         a.json("POST", "/api/v2/cameras", {"name": "new", "url": "sim://walk?fps=5"}, 409)
         b.json("DELETE", "/api/v2/cameras/new", status=204)
         a.until(lambda: sorted(a.owners()) == NAMES[:2])
-        a.until(lambda: all("new" not in [x["name"] for x in n.get("/api/v2/cameras")["cameras"]] for n in (a, b)))
+        a.until(lambda: all("new" not in node.own_cameras() for node in (a, b)))
         a.get("/api/v2/cameras/new", 404)
 
         def metrics():
             text = a.request("GET", "/metrics")[2].decode()
             return "spoton_cluster_connected 1" in text and 'spoton_cluster_nodes{state="alive"} 2' in text
         a.until(metrics)
+
+        # A node that is gone. Without NATS nothing moves.
+        owners = a.until_run_by("a", "b", names=NAMES[:2])
+        name = next(name for name in NAMES[:2] if owners[name]["node"] == "b")
+        nats.stop()
+        a.until(lambda: not a.get("/api/v2/cluster")["connected"])
+        b.process.kill()
+        b.process.wait()
+        for path in (f"/api/v2/cameras/{name}", f"/api/v2/cameras/{name}/stream.mjpg"):
+            assert f"camera {name}: no" in a.get(path, 503)["detail"]
+        camera = next(x for x in a.get("/api/v2/cameras")["cameras"] if x["name"] == name)
+        assert camera["state"] in ("unreachable", "waiting") and camera["reason"]
+        assert TOKEN not in a.log() + b.log()
 
 
 def test_changed_settings_reach_the_cluster(program, tmp_path, nats):
