@@ -2,10 +2,11 @@
  * shape.
  *
  * Rounds of both alternate, so that a drift in the machine's speed affects both. The ratio is
- * computed per round and its median reported. */
+ * computed per round and its median reported. --mix: bench_mix.h. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "command/bench_mix.h"
 #include "command/command.h"
 #include "command/measure.h"
 #include "command/options.h"
@@ -28,8 +29,10 @@ struct round {
 struct bench {
     const struct sp_options *options;
     struct sp_settings *settings;
+    int64_t frames; /* of each camera in a round; 0: the time is limited */
     struct round rounds[ROUNDS_MAX];
     int round_count;
+    struct sp_bench_mix mix;
     /* Those of the last round. */
     struct sp_outputs *outputs;
     struct sp_pipeline *pipeline;
@@ -96,7 +99,7 @@ static int open_round(struct bench *bench, struct sp_error *err)
         .settings = bench->settings,
         .sink = sp_outputs_sink(bench->outputs),
         .environment = "bench",
-        .frame_limit = (uint64_t)bench->options->frames,
+        .frame_limit = (uint64_t)bench->frames,
         .loop = true,
     };
     result = sp_pipeline_open(&bench->pipeline, &pipeline, err);
@@ -123,8 +126,7 @@ static int run_round(struct bench *bench, double seconds, bool (*interrupted)(vo
     bool measured = false;
     while (!sp_pipeline_wait(bench->pipeline, POLL_US)) {
         bool over = sp_measure_begin_when_ready(&measure, bench->pipeline, cameras) &&
-                    !bench->options->frames &&
-                    (double)(sp_clock_us() - measure.begin_us) / 1e6 >= seconds;
+                    !bench->frames && (double)(sp_clock_us() - measure.begin_us) / 1e6 >= seconds;
         if (over && !measured)
             round->pipeline = sp_measure_end(&measure, bench->pipeline, cameras, started_us);
         measured = measured || over;
@@ -136,7 +138,7 @@ static int run_round(struct bench *bench, double seconds, bool (*interrupted)(vo
     if (interrupted())
         return sp_fail(err, SP_ERR_INTERRUPTED, "interrupted");
     result = first_camera_error(bench, err);
-    if (result < 0)
+    if (result < 0 || bench->options->mix)
         return result;
     result = run_engine_alone(bench, (int64_t)(round->pipeline.seconds * 0.5e6),
                               &round->engine_per_s, err);
@@ -251,6 +253,26 @@ static int use_demo_cameras(struct sp_settings *settings, struct sp_error *err)
     return result;
 }
 
+/* Each round with both policies. */
+static int run_mix(struct bench *bench, int64_t rounds, bool (*interrupted)(void),
+                   struct sp_error *err)
+{
+    int result = sp_bench_mix_cameras(bench->settings, err);
+    if (bench->options->seconds > 0)
+        result = sp_fail(err, SP_ERR_INVALID, "--mix: --seconds is invalid; use --frames");
+    if (bench->frames == 0)
+        bench->frames = SP_BENCH_MIX_FRAMES;
+    for (int64_t i = 0; i < rounds * 2 && result == SP_OK; i++) {
+        close_round(bench);
+        bench->settings->inference = i % 2 ? SP_INFERENCE_NEED : SP_INFERENCE_EVERY;
+        result = run_round(bench, 0, interrupted, err);
+        if (result == SP_OK)
+            sp_bench_mix_note(&bench->mix, bench->settings->inference, &bench->rounds[0].pipeline,
+                              bench->pipeline);
+    }
+    return result;
+}
+
 static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error *err)
 {
     double seconds = bench->options->seconds > 0 ? bench->options->seconds : DEFAULT_SECONDS;
@@ -258,7 +280,10 @@ static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error 
     if (rounds > ROUNDS_MAX)
         return sp_fail(err, SP_ERR_INVALID, "--rounds %lld: invalid; must be at most %d",
                        (long long)rounds, ROUNDS_MAX);
-    if (bench->options->frames)
+    bench->frames = bench->options->frames;
+    if (bench->options->mix)
+        return run_mix(bench, rounds, interrupted, err);
+    if (bench->frames)
         rounds = 1;
     if (bench->settings->camera_count == 0) {
         int result = use_demo_cameras(bench->settings, err);
@@ -276,12 +301,15 @@ static int work(struct bench *bench, bool (*interrupted)(void), struct sp_error 
 
 static const struct sp_command_usage usage = {
     .name = "bench",
-    .synopsis = "[--camera NAME=URL]... [URL...] [--seconds N | --frames N] [--rounds N]",
+    .synopsis = "[--camera NAME=URL]... [URL...] [--seconds N | --frames N] [--rounds N]\n"
+                "                    [--mix]",
     .about =
         "Runs the pipeline on the cameras (files are repeated) as fast as possible, with a JPEG\n"
-        "of every frame, and compares it with the engine alone on the same input.\n",
+        "of every frame, and compares it with the engine alone on the same input. --mix: 16 "
+        "cameras\n"
+        "instead, most of them quiet, with INFERENCE every and need.\n",
     .takes = SP_TAKES_CAMERAS | SP_TAKES_SECONDS | SP_TAKES_FRAMES | SP_TAKES_JSON |
-             SP_TAKES_NO_JPEG | SP_TAKES_ROUNDS,
+             SP_TAKES_NO_JPEG | SP_TAKES_ROUNDS | SP_TAKES_MIX,
 };
 
 int sp_command_bench_main(const struct sp_command_context *context)
@@ -297,6 +325,10 @@ int sp_command_bench_main(const struct sp_command_context *context)
     if (work(&bench, context->interrupted, &err) < 0) {
         sp_log(SP_LOG_ERROR, "%s", err.text);
         code = err.code == SP_ERR_INTERRUPTED ? SP_EXIT_INTERRUPTED : SP_EXIT_FAILED;
+    } else if (options->mix && options->json) {
+        sp_bench_mix_print_json(&bench.mix, bench.pipeline, bench.settings, !options->no_jpeg);
+    } else if (options->mix) {
+        sp_bench_mix_print_table(&bench.mix, bench.pipeline, !options->no_jpeg);
     } else if (options->json) {
         print_json(&bench);
     } else {

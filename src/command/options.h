@@ -32,6 +32,7 @@ enum sp_option_bits {
     SP_TAKES_EXPLAIN = 1u << 15, /* --explain ID */
     SP_TAKES_INIT = 1u << 22,    /* --logins FILE, --force */
     SP_TAKES_SERVE = 1u << 23,   /* --config-write */
+    SP_TAKES_MIX = 1u << 16,     /* --mix */
 };
 
 struct sp_command_usage {
@@ -57,6 +58,7 @@ struct sp_options {
     const char *logins; /* --logins, or NULL */
     bool force;         /* --force */
     bool config_write;  /* --config-write */
+    bool mix;           /* --mix */
     const char *input[SP_CAMERAS_MAX];
     int input_count;
 

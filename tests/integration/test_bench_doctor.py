@@ -45,6 +45,32 @@ def test_bench_table(spoton, make_clip):
         assert word in done.stdout, str(done)
 
 
+def test_bench_mix(spoton):
+    """Every frame and by need, each camera with as many frames; what is inferred depends on pixels only."""
+    words = [f"sim://{what}&paced=0&fps=10&width=160&height=96"
+             for what in ("walk?people=2", "visit?people=1", "empty?seed=1")]
+    done = spoton("bench", "--mix", *words, "--frames", "60", "--rounds", "1", "--no-jpeg", "--json",
+                  env={"YOLO_INPUT_SIZE": 160}, expect=0)
+    report = json.loads(done.stdout)
+    assert report["ratio"] > 0 and report["cpu_ratio"] > 0
+    assert len(report["rounds"]) == 1
+    every, need = report["rounds"][0]["every"], report["rounds"][0]["need"]
+    for run in (every, need):
+        assert_balanced(run["ledger"])
+        assert run["ledger"]["received"] == 16 * 60 and run["frames_per_s"] > 0
+    assert set(every["inferred_share"].values()) == {1} and every["ledger"]["inferred"] == 16 * 60
+    shares = need["inferred_share"]
+    assert shares["quiet"] == 0.05, shares  # the first frame and audits every 2 s
+    assert shares["quiet"] < shares["medium"] < shares["busy"] < 1, shares
+    assert need["ledger"]["inferred"] + need["ledger"]["unneeded"] == 16 * 60
+
+
+def test_bench_mix_of_what_it_cannot_mix(spoton):
+    for words, text in ((["sim://empty?paced=0"] * 2, "give three"), (["--seconds", "2"], "use --frames")):
+        done = spoton("bench", "--mix", *words, expect=1)
+        assert text in done.stderr, done
+
+
 @pytest.mark.sanitize
 def test_bench_over_devices(spoton, make_clip):
     # A camera on each device, of as many frames; those before all cameras delivered do not count.
