@@ -9,7 +9,7 @@ STAGES =
 LINT =
 
 .DEFAULT_GOAL := build
-.PHONY: build install release deb test-packages test-arm64 demo demo-offline test bench lint sanitize docs setup clean distclean help
+.PHONY: build install release deb test-packages wheel test-wheel test-arm64 demo demo-offline test bench lint sanitize docs setup clean distclean help
 
 help:
 	@echo 'make            install what is missing and build build/spoton'
@@ -24,6 +24,8 @@ help:
 	@echo 'make release    write the source tarball of this commit and its checksum into out/release'
 	@echo 'make deb        make Debian packages in out/deb'
 	@echo 'make test-packages  install them in a clean Debian 12, and build and run the container image (as root; minutes)'
+	@echo 'make wheel      make a Python wheel with the program, the library and what they need in out/wheel'
+	@echo 'make test-wheel install it into an empty environment, and run the program and the package there'
 	@echo 'make test-arm64 build for arm64, run unit tests under qemu, and compare results with this machine'
 	@echo 'make clean      remove what was built; distclean: what was installed and fetched, too'
 
@@ -43,6 +45,14 @@ deb: build
 test-packages: deb
 	@./setup test
 	@.venv/bin/python -m pytest -q -rs tests/packages
+
+wheel: build
+	@./setup wheel
+	@tools/wheel $(BUILD)
+
+test-wheel: wheel
+	@./setup test
+	@.venv/bin/python -m pytest -q -rs tests/packages/test_wheel.py
 
 test-arm64: build
 	@./setup arm64

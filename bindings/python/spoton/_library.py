@@ -41,7 +41,8 @@ class Timeout(Error):
 
 
 def _load() -> Any:
-    path = os.environ.get("SPOTON_LIBRARY") or "libspoton.so.0"
+    own = os.path.join(os.path.dirname(__file__), "_program", "lib", "libspoton.so.0")  # in the wheel with the program
+    path = os.environ.get("SPOTON_LIBRARY") or (own if os.path.exists(own) else "libspoton.so.0")
     try:
         library = ffi.dlopen(path)
     except OSError as why:
