@@ -4,6 +4,7 @@
 #include "base/redact.h"
 #include "base/url.h"
 #include "capture/libav.h"
+#include "capture/libav_device.h"
 #include "capture/libav_display.h"
 #include "capture/libav_image.h"
 #include "capture/libav_log.h"
@@ -11,7 +12,6 @@
 
 #include <errno.h>
 #include <libavcodec/codec_desc.h>
-#include <libavdevice/avdevice.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,6 @@
 static void initialise(void)
 {
     sp_libav_log_install();
-    avdevice_register_all();
     avformat_network_init();
 }
 
@@ -125,12 +124,9 @@ static int check_path(struct sp_libav *s, const AVInputFormat **device, struct s
         return sp_fail(err, SP_ERR_IO, "%s: cannot be read (%s); check its permissions", s->name,
                        strerror(errno));
     if (S_ISCHR(st.st_mode)) {
-        *device = av_find_input_format("video4linux2");
-        if (!*device)
-            return sp_fail(err, SP_ERR_UNSUPPORTED,
-                           "%s: this FFmpeg cannot read video devices; install libavdevice with "
-                           "video4linux2",
-                           s->name);
+        int rc = sp_libav_device(device, s->name, err);
+        if (rc != SP_OK)
+            return rc;
         s->info.live = true;
     }
     return SP_OK;

@@ -1,5 +1,6 @@
 """Cameras over the network and as devices: HTTP MJPEG, HTTP video, V4L2, a short RTSP soak."""
 
+import ctypes.util
 import http.server
 import io
 import itertools
@@ -210,6 +211,19 @@ def test_devices(serve):
     assert "no such file" in reason("a")
     s.until(lambda: reason("c"))
     s.json("POST", "/api/v2/cameras", {"name": "d", "url": "/dev/video93"}, 400)
+
+
+def test_without_the_library_of_devices(spoton, make_clip, tmp_path):
+    """An empty file is found before the library: devices fail, and nothing else does."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / ctypes.util.find_library("avdevice")).touch()
+    environment = {"LD_LIBRARY_PATH": str(tmp_path / "lib")}
+    done = spoton("run", "--camera", "null=/dev/null", "--camera", f"file={make_clip('h264', frames=10)}", "--out", tmp_path / "out",
+                  env=environment, expect=1)
+    assert "/dev/null: FFmpeg's library of video devices does not load (" in done.stderr and "file too short" in done.stderr
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    frames = {camera["name"]: camera["ledger"]["received"] for camera in summary["cameras"]}
+    assert frames == {"null": 0, "file": 10}
 
 
 def test_rtsp_for_a_while():

@@ -69,11 +69,12 @@ def test_unit_and_control_name_the_installed_paths(packages, tmp_path):
     assert (tmp_path / "tree/DEBIAN/conffiles").read_text().split() == ["/etc/spoton/spoton.yaml"]
     depends = field(packages["spoton"], "Depends")
     assert "libavformat" in depends and "fonts-dejavu-core" in depends and "openvino" not in depends
-    # Without its library an output plugin fails, and nothing else does; PostgreSQL's is opened by name.
+    # Without its library an output plugin fails, and nothing else does; PostgreSQL's and that of video devices are opened by name.
     recommends = field(packages["spoton"], "Recommends")
     plugins = {re.search(r"spoton-output-(\w+)", path)[1] for path in files(packages["spoton"]) if "spoton-output-" in path}
     libraries = {"mqtt": "libmosquitto1", "redis": "libhiredis", "kafka": "librdkafka1"}
     assert all(libraries[name] in recommends for name in plugins & set(libraries)) and "libpq5" in recommends, recommends
+    assert re.search(r"\blibavdevice\d", recommends) and "libavdevice" not in depends
     assert not [name for name in libraries.values() if name in depends]
     assert field(packages["spoton-dev"], "Depends").startswith(("spoton (=", "libspoton0 (="))
     for script in ("postinst", "postrm", "prerm"):
