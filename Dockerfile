@@ -17,17 +17,20 @@ COPY --from=build /packages /
 
 # --- what runs -------------------------------------------------------------------------------------
 FROM ${BASE} AS program
-# Nothing in the program draws by OpenGL, so Mesa's compiler and drivers stay out: 110 MB, which libavdevice's
+# yes: with FFmpeg's library of video devices (/dev/video0), which brings 87 packages.
+ARG DEVICES=no
+# Nothing in the program draws by OpenGL, so Mesa's compiler and drivers stay out: 110 MB, which that library's
 # dependencies would bring. Licences stay.
 RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/*/dri/*' '/usr/share/man/*' '/usr/share/locale/*' \
         '/usr/share/icons/*' '/usr/share/doc/*/examples/*' '/usr/share/doc/spoton/docs/*' >/etc/dpkg/dpkg.cfg.d/spoton \
     && groupadd --system --gid 999 spoton \
     && useradd --system --uid 999 --gid spoton --no-create-home --home-dir /data spoton
 COPY --from=packages / /tmp/packages/
-# What the package recommends are the libraries of the outputs and of PostgreSQL.
+# What the package recommends are the libraries of the outputs, of PostgreSQL and of video devices.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends /tmp/packages/spoton_*.deb \
-        $(dpkg-deb -f /tmp/packages/spoton_*.deb Recommends | sed 's/([^)]*)//g; s/,/ /g') \
+        $(dpkg-deb -f /tmp/packages/spoton_*.deb Recommends | sed 's/([^)]*)//g; s/,/ /g' \
+            | if [ "$DEVICES" = yes ]; then cat; else sed 's/libavdevice[0-9]*//'; fi) \
     && rm -rf /tmp/packages /var/lib/apt/lists/* /var/cache/apt/* /var/cache/spoton /var/cache/ldconfig /var/log/* \
     && install -d -o spoton -g spoton -m 755 /config /data /data/cache
 COPY contrib/container/healthcheck /usr/local/bin/

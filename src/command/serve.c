@@ -7,6 +7,7 @@
 #include "command/cluster_node.h"
 #include "command/command.h"
 #include "command/config_write.h"
+#include "command/ending.h"
 #include "command/notify.h"
 #include "command/options.h"
 #include "command/people_events.h"
@@ -499,7 +500,9 @@ static bool run(struct serve *serve)
 static void stop(struct serve *serve)
 {
     bool done = true;
+    int code = serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED;
     sp_notify(&serve->notify, "STOPPING=1");
+    sp_ending_begin(serve->settings->stop_timeout_s, code);
     if (serve->api)
         sp_api_set_started(serve->api, false);
     sp_cluster_node_stop(serve->cluster);
@@ -512,8 +515,9 @@ static void stop(struct serve *serve)
     if (!done) {
         /* There are no files to finish, and a service must end in time. */
         sp_log(SP_LOG_WARNING, "inference did not end in time; exiting without waiting for it");
-        quick_exit(serve->context->interrupted() ? SP_EXIT_OK : SP_EXIT_FAILED);
+        quick_exit(code);
     }
+    sp_ending_step("inference");
     if (serve->api)
         sp_api_end_threads(serve->api);
     if (serve->encoder)
@@ -522,15 +526,21 @@ static void stop(struct serve *serve)
     sp_cluster_node_close(serve->cluster);
     sp_live_counting_close(serve->counting);
     atomic_store(&serve->server_open, NULL);
+    sp_ending_step("history");
     sp_recorder_close(serve->recorder);
-    sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
+    sp_ending_step("outputs and outbox");
+    bool closed = sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
+    sp_ending_step("HTTP server");
     sp_server_close(serve->server);
     sp_encoder_close(serve->encoder);
     sp_api_close(serve->api);
     sp_people_events_close(serve->people_events);
     sp_camera_events_close(serve->camera_events);
     sp_event_log_close(serve->events);
+    if (!closed) /* its thread is in an arbitrary state, in which no exit handler may run */
+        quick_exit(code);
     sp_hub_close(serve->hub);
+    sp_ending_step("exit handlers");
 }
 
 /* main() blocks the signal until here. */

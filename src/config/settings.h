@@ -133,6 +133,7 @@ struct sp_settings {
     bool share_engine;            /* SHARE_ENGINE: infer for other machines */
     char tls_cert[SP_PATH_BYTES]; /* TLS_CERT, TLS_KEY: files; both or neither */
     char tls_key[SP_PATH_BYTES];
+    int stop_timeout_s;             /* STOP_TIMEOUT_S */
     char video_dir[SP_PATH_BYTES];  /* VIDEO_DIR: files that may be added over HTTP */
     char v4l2_devices[1024];        /* V4L2_DEVICES: may be added over HTTP, comma separated */
     char allowed_origins[1024];     /* ALLOWED_ORIGINS: CORS, comma separated, or "*" */

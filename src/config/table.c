@@ -363,6 +363,12 @@ const struct sp_setting_row sp_setting_table[] = {
      SP_SETTING_TEXT, FIELD(tls_cert), .yaml = "server.tls_cert"},
     {"TLS_KEY", SERVER, "FILE", "", "Private key of TLS_CERT, PEM.", SP_SETTING_TEXT,
      FIELD(tls_key), .yaml = "server.tls_key"},
+    {"STOP_TIMEOUT_S", SERVER, "SECONDS", "30",
+     "Time in seconds from SIGTERM or Ctrl-C within which `spoton serve` ends. A part that does "
+     "not "
+     "close in time, as on a slow disk, is reported and abandoned.",
+     SP_SETTING_INTEGER, FIELD(stop_timeout_s), .low = 1, .high = 3600,
+     .yaml = "server.stop_timeout_s"},
     {"VIDEO_DIR", SERVER, "DIR", "",
      "Folder of video files that may be added as cameras over HTTP. Empty: no files.",
      SP_SETTING_TEXT, FIELD(video_dir), .yaml = "server.video_dir"},

@@ -528,10 +528,10 @@ static bool stop(struct output *o, const struct timespec *until)
     return finished;
 }
 
-void sp_fan_out_close(struct sp_fan_out *fan_out)
+bool sp_fan_out_close(struct sp_fan_out *fan_out)
 {
     if (!fan_out)
-        return;
+        return true;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += CLOSE_US / 1000000;
@@ -543,9 +543,11 @@ void sp_fan_out_close(struct sp_fan_out *fan_out)
         pthread_cond_broadcast(&fan_out->output[i]->changed);
         pthread_mutex_unlock(&fan_out->output[i]->mutex);
     }
+    bool all_closed = true, none_reads = true;
     for (int i = 0; i < fan_out->count; i++) {
         struct output *o = fan_out->output[i];
         if (!stop(o, &until)) {
+            all_closed = false;
             sp_log(SP_LOG_WARNING, "output %s: does not return; ending without it", o->report.name);
             pthread_detach(o->thread);
             continue;
@@ -556,10 +558,12 @@ void sp_fan_out_close(struct sp_fan_out *fan_out)
         pthread_mutex_destroy(&o->mutex);
         free(o);
     }
-    bool all_closed = true;
     for (int i = 0; i < fan_out->delivery_count; i++)
-        all_closed = sp_delivery_close(fan_out->delivery[i], &until) && all_closed;
-    if (all_closed) /* an abandoned one still reads it */
+        none_reads = sp_delivery_close(fan_out->delivery[i], &until) && none_reads;
+    if (none_reads)
         sp_outbox_close(fan_out->outbox);
+    else /* an abandoned one still reads it */
+        sp_outbox_end(fan_out->outbox);
     free(fan_out);
+    return all_closed && none_reads;
 }

@@ -66,5 +66,6 @@ int sp_fan_out_check(struct sp_fan_out *fan_out, int index, struct sp_error *err
 void sp_fan_out_report(struct sp_fan_out *fan_out, int index, struct sp_output_report *report);
 
 /* Delivers what is queued for up to a second, then closes the plugins. One that does not return is
- * abandoned: it keeps its thread and its memory. All references are released. NULL is allowed. */
-void sp_fan_out_close(struct sp_fan_out *fan_out);
+ * abandoned: it keeps its thread and its memory. All references are released. False: one was
+ * abandoned, so the process must end without exit handlers. NULL is allowed. */
+bool sp_fan_out_close(struct sp_fan_out *fan_out);

@@ -442,16 +442,23 @@ void sp_outbox_listen(struct sp_outbox *o,
     pthread_mutex_unlock(&o->mutex);
 }
 
-void sp_outbox_close(struct sp_outbox *o)
+void sp_outbox_end(struct sp_outbox *o)
 {
-    if (!o)
+    if (!o || !o->started)
         return;
     pthread_mutex_lock(&o->mutex);
     o->stopping = true;
     pthread_cond_broadcast(&o->appended);
     pthread_mutex_unlock(&o->mutex);
-    if (o->started)
-        pthread_join(o->thread, NULL);
+    pthread_join(o->thread, NULL);
+    o->started = false;
+}
+
+void sp_outbox_close(struct sp_outbox *o)
+{
+    if (!o)
+        return;
+    sp_outbox_end(o);
     if (o->file >= 0)
         close(o->file);
     sp_number_pair_close(&o->state);

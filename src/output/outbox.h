@@ -46,7 +46,11 @@ void sp_outbox_listen(struct sp_outbox *outbox,
                       void (*state)(void *user, enum sp_outbox_state state, const char *text),
                       void *user);
 
-/* Writes and syncs what was appended. Readers must be closed. NULL is allowed. */
+/* Writes and syncs what was appended; nothing may be appended afterwards. Readers continue. NULL is
+ * allowed. */
+void sp_outbox_end(struct sp_outbox *outbox);
+
+/* The same, and frees it. Readers must be closed. NULL is allowed. */
 void sp_outbox_close(struct sp_outbox *outbox);
 
 /* The epoch of this start, above all epochs of earlier ones. Epochs of cameras are above it. */

@@ -3,11 +3,13 @@ nothing comes out of order, and what is repeated has the same id."""
 
 import json
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from brokers import Delivered, Mosquitto, Subscriber, until
+from conftest import ROOT
 from serving import Serving
 
 CAMERAS = {"a": "sim://walk?fps=20&width=160&height=96", "b": "sim://walk?fps=20&seed=1&width=160&height=96"}
@@ -104,6 +106,30 @@ def test_the_program_killed_loses_and_repeats_nothing(program, tmp_path, broker)
         found.check("a", "b")
         counts = [one.split("/")[1] for one in dict.fromkeys(ids(subscriber))]
         assert all(counts.count(epoch) >= 20 for epoch in first)
+
+
+def test_the_end_waits_for_no_broker_webhook_or_disk(program, tmp_path, broker):
+    """None of them responds when the signal comes. What was written before is delivered by the next start."""
+    library, hang = tmp_path / "hanging_disk.so", tmp_path / "hang"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, ROOT / "tests/tools/hanging_disk.c"], check=True)
+    with socket.create_server(("127.0.0.1", 0)) as silent, Subscriber(broker) as subscriber:
+        outputs = f"{settings(broker)['OUTPUTS']} webhook?url=http://127.0.0.1:{silent.getsockname()[1]}/"
+        env = {**settings(broker), "OUTPUTS": outputs, "STOP_TIMEOUT_S": "3", "NO_PROXY": "*"}
+        server = Serving(program, tmp_path, CAMERAS, {**env, "LD_PRELOAD": str(library), "HANG_WHILE": str(hang)})
+        server.until_live("a", "b")
+        server.until(lambda: len(ids(subscriber)) > 20)
+        broker.freeze()
+        server.until(lambda: min(output["lag_messages"] for output in server.get("/api/v2/outputs")["outputs"]) > 40)
+        hang.touch()
+        server.stop()
+        assert "exiting without" in server.log()
+        hang.unlink()
+        broker.thaw()
+        first = {one.split("/")[1] for one in ids(subscriber)}
+        with Serving(program, tmp_path, CAMERAS, env) as server:
+            server.until(lambda: len({one.split("/")[1] for one in ids(subscriber)} - first) == 2)
+            assert [output["lost"] for output in server.get("/api/v2/outputs")["outputs"]] == [0, 0]
+        Delivered(ids(subscriber)).check("a", "b")
 
 
 def test_login_tls_topics_and_what_is_sent(program, tmp_path):

@@ -411,7 +411,8 @@ static void test_round_trip(void **state)
             "CLUSTER_LEASE_MS=900\nSHARE_ENGINE=yes\nKSERVE_URL=http://k:1\nKSERVE_CA_FILE=/k.pem\n"
             "KSERVE_TIMEOUT_MS=500\nKSERVE_BUDGET_MS=50\nKSERVE_REQUESTS=2\nKSERVE_TOKEN=***\n"
             "API_TOKEN=***\nOUTPUTS=***\nCLUSTER_URL=***\n" /* as a secret is shown */
-            "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/video0\n"
+            "TLS_CERT=/t/cert\nTLS_KEY=/t/key\nSTOP_TIMEOUT_S=7\nVIDEO_DIR=/v\nV4L2_DEVICES=/dev/"
+            "video0\n"
             "ALLOWED_ORIGINS=https://a.example\nFEEDBACK_FILE=/f.jsonl\nANALYTICS_FILE=/a\n"
             "ENVIRONMENTS_FILE=/e.json\nSPATIAL_MATCH_ENABLED=no\n"
             "HOMOGRAPHY_FILE_PATH=/h.json\nTRAIL_LENGTH=7\n"
