@@ -69,7 +69,7 @@ def test_program(command, demo_clip, tmp_path):
     for engine, settings in (("openvino", {}), ("fake", {"SPOTON_ENGINE_DIR": str(ROOT / "build" / "engines"),
                                                          "YOLO_MODEL_PATH": "fake"})):
         out = tmp_path / f"of-{engine}"
-        command("spoton", "run", f"a={demo_clip}", "--limit", "40", "--out", out, ENGINE=engine, **settings)
+        command("spoton", "run", "--camera", f"a={demo_clip}", "--limit", "40", "--out", out, ENGINE=engine, **settings)
         assert json.loads((out / "summary.json").read_text())["engine"]["name"] == engine
         assert len((out / "a.txt").read_text().splitlines()) > 100  # 40 frames with 5 people and more
 
@@ -90,5 +90,5 @@ def test_module_beside_others_with_the_same_libraries(command, demo_clip):
 
 def test_engine_onnxruntime_finds_its_extra(command, demo_clip, wheel, tmp_path):
     command("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:", f"{wheel}[onnxruntime]")
-    command("spoton", "run", f"a={demo_clip}", "--limit", "4", "--out", tmp_path / "out", ENGINE="onnxruntime")
+    command("spoton", "run", "--camera", f"a={demo_clip}", "--limit", "4", "--out", tmp_path / "out", ENGINE="onnxruntime")
     assert json.loads((tmp_path / "out/summary.json").read_text())["engine"]["name"] == "onnxruntime"
