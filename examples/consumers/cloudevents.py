@@ -5,6 +5,7 @@
     OUTPUTS='webhook?url=http://127.0.0.1:8080/&secret_env=HOOK_SECRET' spoton serve ...
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -19,13 +20,18 @@ def is_signed(headers, body, secret):
     return hmac.compare_digest(wanted, headers.get("X-Spoton-Signature", ""))
 
 
+def data_of(event):
+    """An object, or the bytes of an image."""
+    return base64.b64decode(event["data_base64"]) if "data_base64" in event else event["data"]
+
+
 def events(headers, body):
     """(id, type, data) of a request: one event, or a batch."""
     kind = headers.get("Content-Type", "")
     if "cloudevents" in kind:
         found = json.loads(body)
-        return [(one["id"], one["type"], one["data"]) for one in (found if isinstance(found, list) else [found])]
-    return [(headers.get("ce-id"), headers.get("ce-type"), json.loads(body))]
+        return [(one["id"], one["type"], data_of(one)) for one in (found if isinstance(found, list) else [found])]
+    return [(headers.get("ce-id"), headers.get("ce-type"), json.loads(body) if "json" in kind else body)]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -39,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         for one, kind, data in events(self.headers, body) if good else []:
             if one not in self.seen:
                 self.seen.add(one)
-                print(one, kind, json.dumps(data), flush=True)
+                print(one, kind, f"{len(data)} bytes" if isinstance(data, bytes) else json.dumps(data), flush=True)
         self.send_response(204 if good else 401)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -89,8 +89,8 @@ static int read_snapshots(struct sp_delivery *d, const struct sp_delivery_setup 
     d->snapshots.interval_us = periodic ? (int64_t)seconds * 1000000 : 0;
     return any ? SP_OK
                : sp_fail(err, SP_ERR_INVALID,
-                         "output %s: send=snapshots: format %s has no images; use format spoton "
-                         "or scenescape, or home_assistant",
+                         "output %s: send=snapshots: format %s has no images; use format spoton, "
+                         "cloudevents, frigate or scenescape, or home_assistant",
                          d->name, d->dialects[0]->type->name);
 }
 

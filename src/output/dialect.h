@@ -75,6 +75,10 @@ void sp_dialect_add_image(struct sp_dialect *dialect, const struct sp_record *re
                           const char *topic, bool retain, const struct sp_still *still,
                           struct sp_messages *out);
 
+/* Adds a member to dialect->json: the JPEG in base64. */
+void sp_dialect_put_image(struct sp_dialect *dialect, const char *key,
+                          const struct sp_still *still);
+
 /* A member of an event's payload as text; a number in decimals. False: there is none. */
 bool sp_dialect_member(const char *payload, const char *key, char *out, size_t out_bytes);
 

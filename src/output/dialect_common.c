@@ -3,7 +3,9 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TOPIC_BYTES = 512 };
@@ -93,6 +95,17 @@ void sp_dialect_add_image(struct sp_dialect *d, const struct sp_record *r, const
         .retain = retain,
     };
     add_draft(d, r, topic, draft, out);
+}
+
+void sp_dialect_put_image(struct sp_dialect *d, const char *key, const struct sp_still *still)
+{
+    unsigned char *text = malloc((still->bytes + 2) / 3 * 4 + 1);
+    d->json.failed |= text == NULL;
+    if (!text)
+        return;
+    EVP_EncodeBlock(text, still->jpeg, (int)still->bytes);
+    sp_json_member_string(&d->json, key, (const char *)text);
+    free(text);
 }
 
 bool sp_dialect_member(const char *payload, const char *key, char *out, size_t out_bytes)

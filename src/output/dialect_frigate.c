@@ -1,6 +1,7 @@
 /* frigate: the MQTT topics of Frigate, so that what reads those reads spoton. PREFIX/events has a
  * message when a track begins, changes its zones or ends; PREFIX/CAMERA/LABEL the number of people
- * (retained), PREFIX/ZONE/LABEL that in a zone; PREFIX/available is the status topic.
+ * (retained), PREFIX/CAMERA/person/snapshot an image (retained), PREFIX/ZONE/LABEL the number in a
+ * zone; PREFIX/available is the status topic.
  *
  * A track ends when it is missing for GONE_US of the camera's time. */
 #include "capacity.h"
@@ -226,8 +227,24 @@ static void render_frigate(struct sp_dialect *d, const struct sp_record *r, stru
         add_number(d, r, "{prefix}/{camera}/person", zone, number, &part, out);
 }
 
+/* Frigate's has a person: none while the camera is known to be empty. */
+static void image_frigate(struct sp_dialect *d, const struct sp_record *r,
+                          const struct sp_still *still, struct sp_messages *out)
+{
+    char topic[TOPIC_BYTES];
+    const struct state *s = d->state;
+    for (int i = 0; i < SP_CAMERAS_MAX; i++) {
+        const struct camera *c = &s->cameras[i];
+        if (strcmp(c->name, r->camera) == 0 && c->counted && c->people == 0)
+            return;
+    }
+    sp_dialect_topic(d, "{prefix}/{camera}/person/snapshot", r->camera, "", topic, sizeof topic);
+    sp_dialect_add_image(d, r, topic, true, still, out);
+}
+
 const struct sp_dialect_type sp_dialect_frigate = {.name = "frigate",
                                                    .default_prefix = "frigate",
                                                    .state_bytes = sizeof(struct state),
                                                    .status_topic = "{prefix}/available",
-                                                   .render = render_frigate};
+                                                   .render = render_frigate,
+                                                   .image = image_frigate};

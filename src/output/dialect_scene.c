@@ -5,7 +5,6 @@
 #include "publish/message.h"
 
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,19 +67,12 @@ static void image_scenescape(struct sp_dialect *d, const struct sp_record *r,
 {
     char time[SP_TIME_BYTES], topic[TOPIC_BYTES];
     struct sp_json *json = &d->json;
-    unsigned char *text = malloc((still->bytes + 2) / 3 * 4 + 1);
-    if (!text) {
-        out->failed = true;
-        return;
-    }
-    EVP_EncodeBlock(text, still->jpeg, (int)still->bytes);
     sp_time_format(r->wall_us, time);
     sp_json_begin_object(json);
     sp_json_member_string(json, "timestamp", time);
     sp_json_member_string(json, "id", r->camera);
-    sp_json_member_string(json, "image", (const char *)text);
+    sp_dialect_put_image(d, "image", still);
     sp_json_end_object(json);
-    free(text);
     sp_dialect_topic(d, "{prefix}/image/camera/{camera}", r->camera, "", topic, sizeof topic);
     sp_dialect_add(d, r, topic, false, 0, out);
 }

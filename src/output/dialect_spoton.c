@@ -112,11 +112,10 @@ static void image_spoton(struct sp_dialect *d, const struct sp_record *r,
     sp_dialect_add_image(d, r, NULL, false, still, out);
 }
 
-static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
-                               struct sp_messages *out)
+/* The envelope up to its data. */
+static void begin_cloudevent(struct sp_dialect *d, const struct sp_record *r, const char *data_type)
 {
     char id[SP_RECORD_ID_BYTES], source[SP_EVENT_ID_BYTES * 2], type[96], time[SP_TIME_BYTES];
-    char topic[512];
     struct sp_json *json = &d->json;
     sp_record_id(r, id);
     snprintf(source, sizeof source, "/%s%s%s", d->site, r->camera[0] ? "/" : "", r->camera);
@@ -129,10 +128,13 @@ static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
     sp_json_member_string(json, "source", source);
     sp_json_member_string(json, "type", type);
     sp_json_member_string(json, "time", time);
-    sp_json_member_string(json, "datacontenttype", "application/json");
-    sp_json_key(json, "data");
-    sp_dialect_spoton_object(d, r);
-    json->need_comma = true;
+    sp_json_member_string(json, "datacontenttype", data_type);
+}
+
+static void end_cloudevent(struct sp_dialect *d, const struct sp_record *r, struct sp_messages *out)
+{
+    char topic[512];
+    struct sp_json *json = &d->json;
     sp_json_end_object(json);
     sp_dialect_topic(d, d->topic, r->camera, sp_dialect_kind(r), topic, sizeof topic);
     const struct sp_message_draft draft = {
@@ -150,7 +152,25 @@ static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
     sp_json_clear(json);
 }
 
+static void render_cloudevents(struct sp_dialect *d, const struct sp_record *r,
+                               struct sp_messages *out)
+{
+    begin_cloudevent(d, r, "application/json");
+    sp_json_key(&d->json, "data");
+    sp_dialect_spoton_object(d, r);
+    d->json.need_comma = true;
+    end_cloudevent(d, r, out);
+}
+
+static void image_cloudevents(struct sp_dialect *d, const struct sp_record *r,
+                              const struct sp_still *still, struct sp_messages *out)
+{
+    begin_cloudevent(d, r, "image/jpeg");
+    sp_dialect_put_image(d, "data_base64", still);
+    end_cloudevent(d, r, out);
+}
+
 const struct sp_dialect_type sp_dialect_spoton = {
     .name = "spoton", .render = render_spoton, .image = image_spoton};
-const struct sp_dialect_type sp_dialect_cloudevents = {.name = "cloudevents",
-                                                       .render = render_cloudevents};
+const struct sp_dialect_type sp_dialect_cloudevents = {
+    .name = "cloudevents", .render = render_cloudevents, .image = image_cloudevents};

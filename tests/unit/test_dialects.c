@@ -106,7 +106,7 @@ static void print_one(const struct spoton_output_message *m)
     used +=
         (size_t)snprintf(text + used, TEXT_BYTES - used, "%s%s\n  %s\n  %s, %s, %s\n  ", m->topic,
                          m->retain ? " (retained)" : "", m->id, m->kind, m->type, m->content_type);
-    bool binary = strstr(m->content_type, "protobuf") != NULL;
+    bool binary = strstr(m->content_type, "json") == NULL;
     for (size_t i = 0; i < m->payload_bytes; i++)
         used +=
             (size_t)snprintf(text + used, TEXT_BYTES - used, binary ? "%02x" : "%c", payload[i]);
@@ -124,6 +124,18 @@ static char *read_file(const char *path)
         fclose(file);
     }
     return found;
+}
+
+/* After a frame with a person. The image itself does not matter. */
+static void add_image(struct sp_dialect *dialect, struct sp_messages *messages)
+{
+    static uint8_t jpeg[] = {0xff, 0xd8, 0xff, 0x00, 0xff, 0xd9};
+    static uint8_t data[SP_RECORD_BYTES_MAX];
+    size_t bytes;
+    const struct sp_still still = {.jpeg = jpeg, .bytes = sizeof jpeg};
+    make_event(data, &bytes, 100, "snapshot", "{}");
+    assert_true(sp_record_read(&record, data, bytes));
+    dialect->type->image(dialect, &record, &still, messages);
 }
 
 static void check_dialect(const char *name)
@@ -144,6 +156,8 @@ static void check_dialect(const char *name)
         make_record(data[at], &bytes, at);
         assert_true(sp_record_read(&record, data[at], bytes));
         dialect->type->render(dialect, &record, &messages);
+        if (at == 1 && dialect->type->image)
+            add_image(dialect, &messages);
     }
     if (dialect->type->received)
         dialect->type->received(dialect, &record, &messages);
