@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* The name in the header is reserved. */
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int fdatasync(int file)
 {
     const char *path = getenv("HANG_WHILE");
