@@ -4,7 +4,8 @@
  *
  * Data flow: decoding_open() gives FFmpeg a context -> surface_take() copies each decoded image ->
  * put_surface(), or put_image() with planes in host memory, fills a request in place of input() ->
- * submit(), wait() -> boxes(). surface_read() copies a surface to host memory for other uses.
+ * submit(), wait() -> boxes(). surface_read() copies a surface to host memory for other uses;
+ * jpeg_draw() makes an image for viewers of it without that.
  *
  * Errors and threads: as in spoton/engine.h, unless said otherwise. */
 #ifndef SPOTON_DEVICE_H
@@ -50,6 +51,35 @@ struct spoton_box {
     float x1, y1, x2, y2; /* input pixels */
     float confidence;
     int class_id;
+};
+
+/* ---- drawing on the device ---- */
+
+/* One step of an overlay. Where a rectangle covers a chroma sample in part, the sample changes. */
+enum spoton_mark_kind {
+    SPOTON_MARK_FILL,        /* Y, U and V become y, u and v */
+    SPOTON_MARK_FADE_LUMA,   /* Y becomes (Y * keep + y * (256 - keep) + 128) / 256 */
+    SPOTON_MARK_FADE_CHROMA, /* likewise U and V, with u and v */
+    SPOTON_MARK_GLYPH,       /* blends to y, u and v by coverage 0..255; chroma by the mean of four,
+                              * where pixels outside of the rectangle have none */
+};
+
+struct spoton_mark {
+    enum spoton_mark_kind kind;
+    int x0, y0, x1, y1; /* x1 and y1 exclusive; inside the image, its sides rounded up to even */
+    uint8_t y, u, v, keep;
+    uint32_t coverage; /* of a glyph: [y1 - y0][x1 - x0] begin there */
+};
+
+/* An image of this size, with the frame somewhere in it and black around it; full range, BT.601.
+ * The marks are drawn in their order. */
+struct spoton_drawing {
+    size_t struct_bytes; /* set by the caller */
+    int width, height;
+    const struct spoton_mark *marks;
+    size_t mark_count;
+    const uint8_t *coverage; /* of all glyphs */
+    size_t coverage_bytes;
 };
 
 /* ---- decoding on the device ---- */
@@ -124,6 +154,15 @@ struct spoton_device_api {
      * the encoder and is valid until the next call. */
     int (*jpeg_encode)(struct spoton_jpeg *jpeg, const struct spoton_image *image, int quality,
                        const uint8_t **data, size_t *bytes, char *error, size_t error_bytes);
+
+    /* Optional: see spoton_engine_draws(). Scales a surface to the place in the drawing that
+     * `image` has (left and top are even), converts its colours, draws, and encodes it as
+     * jpeg_encode(), all on the surface's device. The numbers are those of detect/letterbox.h for
+     * scaling and of render/ for the rest. */
+    int (*jpeg_draw)(struct spoton_jpeg *jpeg, const struct spoton_image *image,
+                     const struct spoton_surface *surface, const struct spoton_drawing *drawing,
+                     int quality, const uint8_t **data, size_t *bytes, char *error,
+                     size_t error_bytes);
 };
 
 /* The device interface; NULL: the plugin has none. */
@@ -154,6 +193,13 @@ static inline int spoton_engine_makes_jpeg(const struct spoton_engine_api *api)
     const struct spoton_device_api *d = spoton_engine_device_api(api);
     return d && d->struct_bytes > offsetof(struct spoton_device_api, jpeg_encode) && d->jpeg_open &&
            d->jpeg_close && d->jpeg_encode;
+}
+
+static inline int spoton_engine_draws(const struct spoton_engine_api *api)
+{
+    const struct spoton_device_api *d = spoton_engine_device_api(api);
+    return spoton_engine_makes_jpeg(api) && spoton_engine_decodes(api) &&
+           d->struct_bytes > offsetof(struct spoton_device_api, jpeg_draw) && d->jpeg_draw;
 }
 
 #endif

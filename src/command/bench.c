@@ -91,7 +91,8 @@ static void close_round(struct bench *bench)
 static int open_round(struct bench *bench, struct sp_error *err)
 {
     struct sp_outputs_options outputs = {.settings = bench->settings,
-                                         .jpeg = !bench->options->no_jpeg};
+                                         .jpeg = !bench->options->no_jpeg,
+                                         .jpeg_rate = bench->options->jpeg_rate};
     int result = sp_outputs_open(&bench->outputs, &outputs, err);
     if (result < 0)
         return result;
@@ -236,10 +237,15 @@ static void print_table(const struct bench *bench)
     sp_report_ledger_line(stdout, &ledger);
     sp_report_engine_lines(stdout, bench->pipeline);
     sp_report_device_lines(stdout, &bench->rounds[bench->round_count - 1].pipeline);
-    printf("rate:   %.1f frames/s over %d cameras, JPEG of %s frame; %.3f of the engine alone "
+    char jpeg[64] = "every frame";
+    if (bench->options->no_jpeg)
+        snprintf(jpeg, sizeof jpeg, "no frame");
+    else if (bench->options->jpeg_rate > 0)
+        snprintf(jpeg, sizeof jpeg, "at most %lld frames a second of each",
+                 (long long)bench->options->jpeg_rate);
+    printf("rate:   %.1f frames/s over %d cameras, JPEG of %s; %.3f of the engine alone "
            "(median round)\n",
-           median.frames_per_s, bench->settings->camera_count,
-           bench->options->no_jpeg ? "no" : "every", median.ratio);
+           median.frames_per_s, bench->settings->camera_count, jpeg, median.ratio);
 }
 
 /* Without cameras: the demo clip as four cameras. */

@@ -34,6 +34,9 @@ const struct sp_option_row sp_option_table[] = {
      "16 cameras, 2 busy, 4 medium and 10 quiet ones, with INFERENCE every and need; of three "
      "files, in this order, or the demo clip and simulated cameras",
      SP_OPTION_SWITCH, SP_TAKES_MIX, INTO(mix)},
+    {"--jpeg-rate", NULL, "N",
+     "encode at most N JPEG frames a second of each camera, as its viewers get [every frame]",
+     SP_OPTION_COUNT, SP_TAKES_NO_JPEG, INTO(jpeg_rate)},
     {"--batch", NULL, "N", "batch size in frames, 1 to 32", SP_OPTION_COUNT, SP_TAKES_EXPORT,
      INTO(batch)},
     {"--input", NULL, "WxH", "size of the model's input in pixels: 640x384", SP_OPTION_WORD,

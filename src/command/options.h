@@ -21,7 +21,7 @@ enum sp_option_bits {
     SP_TAKES_SECONDS = 1u << 6,  /* --seconds N */
     SP_TAKES_FRAMES = 1u << 7,   /* --frames N */
     SP_TAKES_JSON = 1u << 8,     /* --json */
-    SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg */
+    SP_TAKES_NO_JPEG = 1u << 9,  /* --no-jpeg, --jpeg-rate N */
     SP_TAKES_TUNE = 1u << 11,    /* --rate, --latency, --required, --ground-truth, ... */
     SP_TAKES_EXPORT = 1u << 10,  /* --batch, --input, --calibrate, --reference, --required, ... */
     SP_TAKES_TRACKS = 1u << 12,  /* --tracks */
@@ -55,6 +55,7 @@ struct sp_options {
     int64_t frames;     /* --frames: total frames; 0: not given */
     double seconds;     /* --seconds; 0: not given */
     int64_t rounds;     /* --rounds; 0: not given */
+    int64_t jpeg_rate;  /* --jpeg-rate; 0: every frame */
     const char *logins; /* --logins, or NULL */
     bool force;         /* --force */
     bool config_write;  /* --config-write */

@@ -1,5 +1,6 @@
 #include "command/outputs.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "publish/files.h"
 #include "render/draw.h"
@@ -15,6 +16,7 @@
 
 struct worker_tools {
     struct sp_canvas canvas;
+    struct sp_marks marks; /* where the device draws */
     struct sp_text *text;
     struct sp_jpeg *jpeg;
 };
@@ -25,6 +27,7 @@ struct camera_outputs {
     uint8_t *seen_ids; /* one bit per id */
     size_t seen_bytes;
     int width_px, height_px; /* of the previous frame */
+    int64_t jpeg_due_us;     /* when the next frame is encoded, at the earliest */
     struct sp_outputs_report report;
 };
 
@@ -88,17 +91,12 @@ static void format_clock(int64_t pts_us, char out[32])
 }
 
 static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct sp_result *result,
-                struct sp_error *err)
+                bool on_device, struct sp_error *err)
 {
     char clock[32];
-    enum sp_canvas_color color = o->options.video ? SP_CANVAS_AS_FRAME : SP_CANVAS_JPEG;
-    int failed = sp_frame_fetch(result->frame, err);
-    if (failed == SP_OK)
-        failed = sp_canvas_load(&tools->canvas, result->frame, color, err);
-    if (failed < 0)
-        return failed;
-    format_clock(result->frame->pts_us, clock);
-    struct sp_draw_style style = {
+    const struct sp_frame *frame = result->frame;
+    format_clock(frame->pts_us, clock);
+    const struct sp_draw_style style = {
         .ids = true,
         .confidences = true,
         .names = o->label_names,
@@ -106,15 +104,39 @@ static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct s
         .title = o->options.settings->camera[result->camera].name,
         .clock = clock,
     };
-    sp_draw_tracks(&tools->canvas, tools->text, result->tracks, result->track_count, &style);
-    return SP_OK;
+    if (on_device)
+        return sp_draw_marks(&tools->marks, frame->width_px, frame->height_px, tools->text,
+                             result->tracks, result->track_count, &style, err);
+    enum sp_canvas_color color = o->options.video ? SP_CANVAS_AS_FRAME : SP_CANVAS_JPEG;
+    int failed = sp_frame_fetch(frame, err);
+    if (failed == SP_OK)
+        failed = sp_canvas_load(&tools->canvas, frame, color, err);
+    if (failed == SP_OK)
+        sp_draw_tracks(&tools->canvas, tools->text, result->tracks, result->track_count, &style);
+    return failed;
+}
+
+/* As the frame is. False: the CPU has to draw. */
+static bool draw_on_device(struct sp_outputs *o, struct worker_tools *tools,
+                           const struct sp_frame *frame)
+{
+    const uint8_t *data;
+    size_t bytes;
+    const struct sp_jpeg_layout layout = {.width_px = frame->width_px,
+                                          .height_px = frame->height_px,
+                                          .inner_width_px = frame->width_px,
+                                          .inner_height_px = frame->height_px};
+    return sp_jpeg_draw(tools->jpeg, frame, &layout, &tools->marks,
+                        o->options.settings->jpeg_quality, &data, &bytes);
 }
 
 static int make_image(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
 {
     struct worker_tools *tools = &o->tools[result->worker];
+    bool on_device =
+        o->options.jpeg && !o->options.video && sp_jpeg_draws(tools->jpeg, result->frame);
     struct sp_stage_clock begin = sp_stage_begin();
-    int failed = draw(o, tools, result, err);
+    int failed = draw(o, tools, result, on_device, err);
     sp_stage_end(&result->stages[SP_STAGE_DRAW], begin);
     if (failed < 0 || !o->options.jpeg)
         return failed;
@@ -122,8 +144,13 @@ static int make_image(struct sp_outputs *o, const struct sp_result *result, stru
     const uint8_t *data;
     size_t bytes;
     begin = sp_stage_begin();
-    failed = sp_jpeg_encode(tools->jpeg, &tools->canvas, o->options.settings->jpeg_quality, &data,
-                            &bytes, err);
+    if (on_device && !draw_on_device(o, tools, result->frame)) {
+        on_device = false;
+        failed = draw(o, tools, result, false, err);
+    }
+    if (!on_device && failed == SP_OK)
+        failed = sp_jpeg_encode(tools->jpeg, &tools->canvas, o->options.settings->jpeg_quality,
+                                &data, &bytes, err);
     sp_stage_end(&result->stages[SP_STAGE_ENCODE], begin);
     return failed;
 }
@@ -174,6 +201,20 @@ static void note_size(struct sp_outputs *o, const struct sp_result *result)
     c->height_px = frame->height_px;
 }
 
+/* Whether the frame is drawn: for a video always, for JPEG at most at the rate. */
+static bool is_drawn(struct sp_outputs *o, const struct sp_result *result)
+{
+    struct camera_outputs *c = &o->cameras[result->camera];
+    int64_t now_us = sp_clock_us();
+    if (o->options.video)
+        return true;
+    if (!o->options.jpeg || (o->options.jpeg_rate > 0 && now_us < c->jpeg_due_us))
+        return false;
+    if (o->options.jpeg_rate > 0)
+        c->jpeg_due_us = now_us + 1000000 / o->options.jpeg_rate;
+    return true;
+}
+
 static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
 {
     struct sp_outputs *o = user;
@@ -185,7 +226,7 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     c->report.rows += result->track_count + result->earlier_count;
     pthread_mutex_unlock(&c->mutex);
     note_size(o, result);
-    if (o->options.video || o->options.jpeg)
+    if (is_drawn(o, result))
         failed = make_image(o, result, err);
     if (failed == SP_OK && o->options.dir)
         failed = write_files(o, result, err);
@@ -281,6 +322,7 @@ void sp_outputs_close(struct sp_outputs *outputs)
         free(outputs->cameras[i].seen_ids);
         pthread_mutex_destroy(&outputs->cameras[i].mutex);
         sp_canvas_release(&outputs->tools[i].canvas);
+        sp_marks_release(&outputs->tools[i].marks);
         sp_text_close(outputs->tools[i].text);
         sp_jpeg_close(outputs->tools[i].jpeg);
     }

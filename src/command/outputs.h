@@ -15,7 +15,8 @@ struct sp_outputs_options {
     const char *dir;          /* output folder; NULL: no files */
     bool video;               /* with dir: an annotated MP4 of each camera */
     struct sp_people *people; /* or NULL; outlives it */
-    bool jpeg;                /* encodes every frame and discards the JPEG (bench) */
+    bool jpeg;                /* encodes frames and discards the JPEG (bench) */
+    int64_t jpeg_rate;        /* of them, at most, a second and camera; 0: every frame */
 };
 
 /* Opens only the font. */

@@ -323,7 +323,9 @@ const struct sp_setting_row sp_setting_table[] = {
     {"FRAME_JPEG_QUALITY", IMAGES, "N", "85", "JPEG quality of the frames sent to viewers.",
      SP_SETTING_INTEGER, FIELD(jpeg_quality), .low = 1, .high = 100, .yaml = "images.jpeg_quality"},
     {"JPEG_ENCODER", IMAGES, "DEVICE", "cpu",
-     "Device that encodes JPEG. gpu: nvJPEG on the engine's GPU, which relieves the CPU.",
+     "Device that encodes JPEG. gpu: nvJPEG on the engine's GPU, which also draws on frames "
+     "decoded "
+     "there.",
      SP_SETTING_CHOICE, FIELD(jpeg_encoder), .choices = jpeg_encoders,
      .yaml = "images.jpeg_encoder"},
     {"STREAM_RESIZE_FACTOR", IMAGES, "FACTOR", "1",

@@ -36,6 +36,7 @@ struct worker {
     pthread_t thread;
     struct sp_downscaler downscaler;
     struct sp_canvas canvas;
+    struct sp_marks marks; /* where the device draws */
     struct sp_text *text;
     struct sp_jpeg *jpeg;
     struct sp_track tracks[SP_TRACKS_MAX]; /* scaled */
@@ -112,40 +113,72 @@ static void wrap(struct sp_image *image, const uint8_t *jpeg, size_t bytes)
 
 /* --- workers ---------------------------------------------------------------------------------- */
 
-static int draw(struct worker *w, const struct sp_stream_options *options,
-                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+static struct sp_draw_style style_of(const struct worker *w, const struct sp_update *update)
 {
-    struct sp_shrunk size;
-    struct sp_frame small;
-    int square_width, square_height; /* JPEG has square pixels only */
-    sp_frame_square_size_px(frame, &square_width, &square_height);
-    sp_downscale_plan(&size, square_width, square_height, options->width_px, options->scale,
-                      options->wide);
-    int result = sp_frame_fetch(frame, err);
-    if (result == SP_OK)
-        result = sp_downscale(&w->downscaler, frame, &size, &small, err);
-    if (result == SP_OK)
-        result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
-    if (result < 0 || !options->annotated)
-        return result;
-    double x_scale = (double)size.inner_width_px / frame->width_px;
-    double y_scale = (double)size.inner_height_px / frame->height_px;
-    for (size_t i = 0; i < update->track_count; i++) {
-        w->tracks[i] = update->tracks[i];
-        w->tracks[i].x1_px = size.left_px + w->tracks[i].x1_px * x_scale;
-        w->tracks[i].x2_px = size.left_px + w->tracks[i].x2_px * x_scale;
-        w->tracks[i].y1_px = size.top_px + w->tracks[i].y1_px * y_scale;
-        w->tracks[i].y2_px = size.top_px + w->tracks[i].y2_px * y_scale;
-    }
-    struct sp_draw_style style = {
+    return (struct sp_draw_style){
         .ids = true,
         .confidences = true,
         .names = w->encoder->options.names,
         .predicted = !update->inferred,
         .title = update->name,
     };
+}
+
+static void scale_tracks(struct worker *w, const struct sp_shrunk *size,
+                         const struct sp_update *update, const struct sp_frame *frame)
+{
+    double x_scale = (double)size->inner_width_px / frame->width_px;
+    double y_scale = (double)size->inner_height_px / frame->height_px;
+    for (size_t i = 0; i < update->track_count; i++) {
+        w->tracks[i] = update->tracks[i];
+        w->tracks[i].x1_px = size->left_px + w->tracks[i].x1_px * x_scale;
+        w->tracks[i].x2_px = size->left_px + w->tracks[i].x2_px * x_scale;
+        w->tracks[i].y1_px = size->top_px + w->tracks[i].y1_px * y_scale;
+        w->tracks[i].y2_px = size->top_px + w->tracks[i].y2_px * y_scale;
+    }
+}
+
+static int draw(struct worker *w, const struct sp_shrunk *size, bool annotated,
+                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+{
+    struct sp_frame small;
+    int result = sp_frame_fetch(frame, err);
+    if (result == SP_OK)
+        result = sp_downscale(&w->downscaler, frame, size, &small, err);
+    if (result == SP_OK)
+        result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
+    if (result < 0 || !annotated)
+        return result;
+    scale_tracks(w, size, update, frame);
+    const struct sp_draw_style style = style_of(w, update);
     sp_draw_tracks(&w->canvas, w->text, w->tracks, update->track_count, &style);
     return SP_OK;
+}
+
+/* For a frame on a device that draws. */
+static int mark(struct worker *w, const struct sp_shrunk *size, bool annotated,
+                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+{
+    const struct sp_draw_style style = style_of(w, update);
+    w->marks.count = w->marks.coverage_bytes = 0;
+    if (!annotated)
+        return SP_OK;
+    scale_tracks(w, size, update, frame);
+    return sp_draw_marks(&w->marks, size->width_px, size->height_px, w->text, w->tracks,
+                         update->track_count, &style, err);
+}
+
+static bool draw_on_device(struct worker *w, const struct sp_shrunk *size,
+                           const struct sp_frame *frame, int quality, const uint8_t **jpeg,
+                           size_t *bytes)
+{
+    const struct sp_jpeg_layout layout = {.width_px = size->width_px,
+                                          .height_px = size->height_px,
+                                          .left_px = size->left_px,
+                                          .top_px = size->top_px,
+                                          .inner_width_px = size->inner_width_px,
+                                          .inner_height_px = size->inner_height_px};
+    return sp_jpeg_draw(w->jpeg, frame, &layout, &w->marks, quality, jpeg, bytes);
 }
 
 /* NULL: encoding failed; counted, and logged at debug level. */
@@ -157,11 +190,23 @@ static struct sp_image *encode(struct worker *w, const struct sp_stream_options 
     struct sp_error err = {0};
     const uint8_t *jpeg = NULL;
     size_t bytes = 0;
+    struct sp_shrunk size;
+    int square_width, square_height; /* JPEG has square pixels only */
+    sp_frame_square_size_px(frame, &square_width, &square_height);
+    sp_downscale_plan(&size, square_width, square_height, options->width_px, options->scale,
+                      options->wide);
+    bool on_device = sp_jpeg_draws(w->jpeg, frame), annotated = options->annotated;
     struct sp_stage_clock begin = sp_stage_begin();
-    int result = draw(w, options, update, frame, &err);
+    int result = on_device ? mark(w, &size, annotated, update, frame, &err)
+                           : draw(w, &size, annotated, update, frame, &err);
     struct sp_stage_clock drawn = sp_stage_begin();
     sp_histogram_add(&times->draw, drawn.wall_us - begin.wall_us);
-    if (result == SP_OK)
+    if (result == SP_OK && on_device) {
+        on_device = draw_on_device(w, &size, frame, options->quality, &jpeg, &bytes);
+        if (!on_device)
+            result = draw(w, &size, annotated, update, frame, &err);
+    }
+    if (result == SP_OK && !on_device)
         result = sp_jpeg_encode(w->jpeg, &w->canvas, options->quality, &jpeg, &bytes, &err);
     sp_histogram_add(&times->encode, sp_stage_begin().wall_us - drawn.wall_us);
     struct sp_image *image = result == SP_OK ? take_image(e, bytes) : NULL;
@@ -326,6 +371,7 @@ void sp_encoder_close(struct sp_encoder *e)
     for (int i = 0; i < e->worker_count; i++) {
         sp_downscaler_release(&e->workers[i].downscaler);
         sp_canvas_release(&e->workers[i].canvas);
+        sp_marks_release(&e->workers[i].marks);
         sp_text_close(e->workers[i].text);
         sp_jpeg_close(e->workers[i].jpeg);
     }

@@ -1,6 +1,7 @@
 #include "render/draw.h"
 
 #include "render/color.h"
+#include "render/marks.h"
 #include "render/text.h"
 
 #include <math.h>
@@ -21,6 +22,7 @@ struct rect {
 /* Everything that depends on the image's size. */
 struct pen {
     struct sp_canvas *canvas;
+    struct sp_marks *marks; /* NULL: the canvas is drawn on */
     struct sp_text *text;
     struct rect image;
     int line_px;    /* even, so that chroma ends where luma does */
@@ -71,6 +73,20 @@ static void fill_plane(uint8_t *plane, int stride_bytes, struct rect r, uint8_t 
         memset(row, value, n);
 }
 
+static struct spoton_mark mark_of(enum spoton_mark_kind kind, struct rect r, struct sp_yuv color,
+                                  int keep)
+{
+    return (struct spoton_mark){.kind = kind,
+                                .x0 = r.x0,
+                                .y0 = r.y0,
+                                .x1 = r.x1,
+                                .y1 = r.y1,
+                                .y = color.y,
+                                .u = color.u,
+                                .v = color.v,
+                                .keep = (uint8_t)keep};
+}
+
 /* The chroma samples that a rectangle covers, also in part. */
 static struct rect chroma_of(struct rect r)
 {
@@ -82,6 +98,10 @@ static void fill(const struct pen *pen, struct rect r, struct sp_yuv color)
     r = intersect(r, pen->image);
     if (is_empty(r))
         return;
+    if (pen->marks) {
+        sp_marks_add(pen->marks, mark_of(SPOTON_MARK_FILL, r, color, 0));
+        return;
+    }
     struct sp_canvas *canvas = pen->canvas;
     fill_plane(canvas->plane[0], canvas->stride_bytes[0], r, color.y);
     fill_plane(canvas->plane[1], canvas->stride_bytes[1], chroma_of(r), color.u);
@@ -107,9 +127,27 @@ static int black_of(const struct sp_canvas *canvas)
 static void darken(const struct pen *pen, struct rect r, int keep)
 {
     r = intersect(r, pen->image);
-    if (!is_empty(r))
-        fade_plane(pen->canvas->plane[0], pen->canvas->stride_bytes[0], r, keep,
-                   black_of(pen->canvas));
+    int black = black_of(pen->canvas);
+    if (is_empty(r))
+        return;
+    if (pen->marks)
+        sp_marks_add(pen->marks,
+                     mark_of(SPOTON_MARK_FADE_LUMA, r, (struct sp_yuv){.y = (uint8_t)black}, keep));
+    else
+        fade_plane(pen->canvas->plane[0], pen->canvas->stride_bytes[0], r, keep, black);
+}
+
+/* Towards grey. */
+static void bleach(const struct pen *pen, struct rect r, int keep)
+{
+    struct sp_canvas *canvas = pen->canvas;
+    if (pen->marks) {
+        sp_marks_add(pen->marks, mark_of(SPOTON_MARK_FADE_CHROMA, r,
+                                         (struct sp_yuv){.u = 128, .v = 128}, keep));
+        return;
+    }
+    fade_plane(canvas->plane[1], canvas->stride_bytes[1], chroma_of(r), keep, 128);
+    fade_plane(canvas->plane[2], canvas->stride_bytes[2], chroma_of(r), keep, 128);
 }
 
 /* The four sides of an outline of this width inside r, without overlap. */
@@ -252,6 +290,12 @@ static void blend_glyph(void *user, int x_px, int y_px, int width_px, int height
         intersect((struct rect){x_px, y_px, x_px + width_px, y_px + height_px}, pen->image);
     if (is_empty(r))
         return;
+    if (pen->marks) {
+        sp_marks_add_glyph(pen->marks, mark_of(SPOTON_MARK_GLYPH, r, pen->ink, 0),
+                           coverage + (ptrdiff_t)(r.y0 - y_px) * stride_bytes + r.x0 - x_px,
+                           stride_bytes);
+        return;
+    }
     blend_plane(canvas->plane[0], canvas->stride_bytes[0], r, x_px, y_px, coverage, stride_bytes,
                 pen->ink.y);
 
@@ -373,23 +417,22 @@ static void draw_title(struct pen *pen, const struct sp_draw_style *style)
     keep_clear(pen, plate);
     if (is_empty(plate))
         return;
-    struct sp_canvas *canvas = pen->canvas;
     darken(pen, plate, PLATE_KEEP);
-    fade_plane(canvas->plane[1], canvas->stride_bytes[1], chroma_of(plate), PLATE_KEEP, 128);
-    fade_plane(canvas->plane[2], canvas->stride_bytes[2], chroma_of(plate), PLATE_KEEP, 128);
+    bleach(pen, plate, PLATE_KEEP);
     int baseline = pen->pad_px / 2 + ascent, x = 2 * pen->pad_px;
     write_text(pen, x, baseline, title, 255);
     write_text(pen, two_lines ? x : x + title_width + gap, two_lines ? baseline + line : baseline,
                clock, 205);
 }
 
-static struct pen pen_for(struct sp_canvas *canvas, struct sp_text *text)
+static struct pen pen_for(struct sp_canvas *canvas, struct sp_marks *marks, struct sp_text *text)
 {
     int height = canvas->height_px;
     int line = max_int(2, 2 * (int)(height / 480.0 + 0.4));
     int text_px = max_int(11, (int)lround(height / 45.0));
     return (struct pen){
         .canvas = canvas,
+        .marks = marks,
         .text = text,
         .image = {0, 0, (canvas->width_px + 1) & ~1, (height + 1) & ~1},
         .line_px = line,
@@ -399,33 +442,55 @@ static struct pen pen_for(struct sp_canvas *canvas, struct sp_text *text)
     };
 }
 
+static void draw_all(struct pen *pen, const struct sp_track *tracks, size_t track_count,
+                     const struct sp_draw_style *style)
+{
+    const struct sp_canvas *canvas = pen->canvas;
+    struct rect box;
+    uint8_t rgb[3];
+    for (size_t i = 0; i < track_count; i++) {
+        if (!box_of(pen, &tracks[i], &box))
+            continue;
+        sp_draw_color(tracks[i].id, rgb);
+        struct sp_yuv color = sp_color_from_rgb(rgb, canvas->matrix, canvas->full_range);
+        if (style->predicted)
+            dashed_frame(pen, box, color);
+        else
+            solid_frame(pen, box, color);
+    }
+    if (!pen->text)
+        return;
+    draw_title(pen, style);
+    /* After all boxes, so that no line crosses a label. */
+    for (size_t i = 0; (style->ids || style->confidences || style->names) && i < track_count; i++) {
+        if (!box_of(pen, &tracks[i], &box))
+            continue;
+        sp_draw_color(tracks[i].id, rgb);
+        draw_label(pen, &tracks[i], box, style, rgb,
+                   sp_color_from_rgb(rgb, canvas->matrix, canvas->full_range));
+    }
+}
+
 void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct sp_track *tracks,
                     size_t track_count, const struct sp_draw_style *style)
 {
     if (!canvas->memory)
         return;
-    struct pen pen = pen_for(canvas, text);
-    struct rect box;
-    uint8_t rgb[3];
-    for (size_t i = 0; i < track_count; i++) {
-        if (!box_of(&pen, &tracks[i], &box))
-            continue;
-        sp_draw_color(tracks[i].id, rgb);
-        struct sp_yuv color = sp_color_from_rgb(rgb, canvas->matrix, canvas->full_range);
-        if (style->predicted)
-            dashed_frame(&pen, box, color);
-        else
-            solid_frame(&pen, box, color);
-    }
-    if (!text)
-        return;
-    draw_title(&pen, style);
-    /* After all boxes, so that no line crosses a label. */
-    for (size_t i = 0; (style->ids || style->confidences || style->names) && i < track_count; i++) {
-        if (!box_of(&pen, &tracks[i], &box))
-            continue;
-        sp_draw_color(tracks[i].id, rgb);
-        draw_label(&pen, &tracks[i], box, style, rgb,
-                   sp_color_from_rgb(rgb, canvas->matrix, canvas->full_range));
-    }
+    struct pen pen = pen_for(canvas, NULL, text);
+    draw_all(&pen, tracks, track_count, style);
+}
+
+int sp_draw_marks(struct sp_marks *marks, int width_px, int height_px, struct sp_text *text,
+                  const struct sp_track *tracks, size_t track_count,
+                  const struct sp_draw_style *style, struct sp_error *err)
+{
+    struct sp_canvas size = {.width_px = width_px,
+                             .height_px = height_px,
+                             .matrix = SP_MATRIX_BT601,
+                             .full_range = true};
+    struct pen pen = pen_for(&size, marks, text);
+    marks->count = marks->coverage_bytes = 0;
+    marks->incomplete = false;
+    draw_all(&pen, tracks, track_count, style);
+    return marks->incomplete ? sp_fail(err, SP_ERR_NO_MEMORY, "overlay: out of memory") : SP_OK;
 }

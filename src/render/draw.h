@@ -10,6 +10,7 @@
 
 #include "class_names.h"
 #include "frame.h"
+#include "spoton/device.h"
 #include "track.h"
 
 #include <stdbool.h>
@@ -53,6 +54,24 @@ struct sp_draw_style {
  * NULL: no labels. */
 void sp_draw_tracks(struct sp_canvas *canvas, struct sp_text *text, const struct sp_track *tracks,
                     size_t track_count, const struct sp_draw_style *style);
+
+/* The same as steps for a device that draws (spoton/device.h). Belongs to one thread; zeroed memory
+ * is empty; grows only. */
+struct sp_marks {
+    struct spoton_mark *mark;
+    size_t count, capacity;
+    uint8_t *coverage; /* of the glyphs */
+    size_t coverage_bytes, coverage_capacity;
+    bool incomplete; /* out of memory */
+};
+
+void sp_marks_release(struct sp_marks *marks);
+
+/* What sp_draw_tracks() draws on a canvas of this size that was loaded as SP_CANVAS_JPEG, in place
+ * of what was there. SP_ERR_NO_MEMORY. */
+int sp_draw_marks(struct sp_marks *marks, int width_px, int height_px, struct sp_text *text,
+                  const struct sp_track *tracks, size_t track_count,
+                  const struct sp_draw_style *style, struct sp_error *err);
 
 /* RGB of a track id: distinct for neighbouring ids, the same on every run. */
 void sp_draw_color(uint32_t id, uint8_t rgb[3]);

@@ -70,6 +70,19 @@ static void give_up(struct sp_jpeg *jpeg, const char *why)
     jpeg->place.api = NULL;
 }
 
+/* Opens the device's encoder before its first image. */
+static int open_on_device(struct sp_jpeg *jpeg, char *why, size_t why_bytes)
+{
+    struct spoton_jpeg *gpu = NULL;
+    if (jpeg->gpu)
+        return 0;
+    int result = jpeg->place.api->device_api->jpeg_open(
+        &gpu, jpeg->place.device, jpeg->place.backend_options, why, why_bytes);
+    if (gpu && result == 0)
+        jpeg->gpu = gpu;
+    return result;
+}
+
 /* False: use the CPU. The canvas has JPEG's colours. */
 static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canvas, int quality,
                              const uint8_t **data, size_t *bytes)
@@ -78,13 +91,7 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
     char why[256] = "";
     if (!api)
         return false;
-    int result = 0;
-    struct spoton_jpeg *gpu = NULL;
-    if (!jpeg->gpu)
-        result = api->device_api->jpeg_open(&gpu, jpeg->place.device, jpeg->place.backend_options,
-                                            why, sizeof why);
-    if (gpu && result == 0)
-        jpeg->gpu = gpu;
+    int result = open_on_device(jpeg, why, sizeof why);
     struct spoton_image image = {.width = canvas->width_px, .height = canvas->height_px};
     for (int i = 0; i < 3; i++) {
         image.plane[i] = canvas->plane[i];
@@ -93,6 +100,38 @@ static bool encode_on_device(struct sp_jpeg *jpeg, const struct sp_canvas *canva
     if (result == 0)
         result =
             api->device_api->jpeg_encode(jpeg->gpu, &image, quality, data, bytes, why, sizeof why);
+    if (result < 0)
+        give_up(jpeg, why);
+    return result == 0;
+}
+
+bool sp_jpeg_draws(const struct sp_jpeg *jpeg, const struct sp_frame *frame)
+{
+    const struct spoton_engine_api *api = jpeg->place.api;
+    return api && frame->surface && frame->gpu == api && spoton_engine_draws(api);
+}
+
+bool sp_jpeg_draw(struct sp_jpeg *jpeg, const struct sp_frame *frame,
+                  const struct sp_jpeg_layout *layout, const struct sp_marks *marks, int quality,
+                  const uint8_t **data, size_t *bytes)
+{
+    char why[256] = "";
+    struct spoton_image image = sp_frame_image(frame);
+    image.left = layout->left_px;
+    image.top = layout->top_px;
+    image.scaled_width = layout->inner_width_px;
+    image.scaled_height = layout->inner_height_px;
+    const struct spoton_drawing drawing = {.struct_bytes = sizeof drawing,
+                                           .width = layout->width_px,
+                                           .height = layout->height_px,
+                                           .marks = marks->mark,
+                                           .mark_count = marks->count,
+                                           .coverage = marks->coverage,
+                                           .coverage_bytes = marks->coverage_bytes};
+    int result = open_on_device(jpeg, why, sizeof why);
+    if (result == 0)
+        result = jpeg->place.api->device_api->jpeg_draw(jpeg->gpu, &image, frame->surface, &drawing,
+                                                        quality, data, bytes, why, sizeof why);
     if (result < 0)
         give_up(jpeg, why);
     return result == 0;

@@ -39,7 +39,8 @@ def test_bench_without_jpeg_encodes_none(spoton, make_clip):
 
 def test_bench_table(spoton, make_clip):
     done = spoton("bench", "--camera", f"a={make_clip('h264', frames=60)}", "--seconds", "1",
-                  expect=0)
+                  "--jpeg-rate", "1", expect=0)
+    assert "JPEG of at most 1 frames a second of each" in done.stdout, str(done)
     for word in ("frames/s", "p50", "p95", "p99", "decode", "letterbox", "engine", "track",
                  "encode"):
         assert word in done.stdout, str(done)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cuda_device.h"
+#include "overlay_case.h"
 
 static unsigned seed = 7;
 
@@ -234,6 +235,65 @@ static void test_images_are_those_of_the_cpu(void **state)
         skip();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
         run_letterbox(&shapes[i]);
+}
+
+/* ---- images for viewers ---- */
+
+static void run_overlay(const struct overlay_case *c, struct sp_text *text, int width, int height)
+{
+    struct overlay o;
+    struct sp_marks marks = {0};
+    overlay_make(c, &o);
+    assert_int_equal(
+        sp_draw_marks(&marks, width, height, text, o.track, (size_t)c->tracks, &o.style, NULL),
+        SP_OK);
+    struct spoton_image image = sp_frame_image(&o.frame);
+    image.scaled_width = width;
+    image.scaled_height = height;
+    struct overlay_planes expected = overlay_planes(width, height);
+    struct cuda_overlay overlay = overlay_describe(&o.frame, &image, &marks, width, height);
+    overlay_point(&overlay, &expected, expected.memory);
+    overlay_interpret(&overlay);
+
+    uint8_t *from = to_device(o.frame.plane[0], o.frame_bytes);
+    uint8_t *to = to_device(NULL, expected.bytes), *found = malloc(expected.bytes);
+    struct spoton_mark *mark = to_device(marks.mark, marks.count * sizeof *mark);
+    uint8_t *coverage = to_device(marks.coverage, marks.coverage_bytes);
+    assert_non_null(found);
+    for (int i = 0; i < 3; ++i)
+        overlay.from[i] = o.frame.plane[i] ? from + (o.frame.plane[i] - o.frame.plane[0]) : NULL;
+    overlay.marks = mark;
+    overlay.coverage = coverage;
+    overlay_point(&overlay, &expected, to);
+    assert_int_equal(cuda_draw(&overlay, NULL), 0);
+    assert_int_equal(cudaMemcpy(found, to, expected.bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+    assert_memory_equal(found, expected.memory, expected.bytes);
+
+    cudaFree(from);
+    cudaFree(to);
+    cudaFree(mark);
+    cudaFree(coverage);
+    free(found);
+    free(expected.memory);
+    sp_marks_release(&marks);
+    overlay_free(&o);
+}
+
+static void test_overlays_are_those_of_the_cpu(void **state)
+{
+    struct sp_text *text = NULL;
+    (void)state;
+    if (!have_device())
+        skip();
+    if (sp_text_open(&text, NULL, NULL) < 0)
+        print_message("without labels: no font\n");
+    for (int i = 0; i < OVERLAY_CASES; ++i) {
+        const struct overlay_case *c = &overlay_cases[i];
+        run_overlay(c, text, c->width, c->height);
+        run_overlay(c, text, c->width * 2 / 3, c->height * 2 / 3);
+        run_overlay(c, text, c->width / 3, c->height / 3);
+    }
+    sp_text_close(text);
 }
 
 /* ---- head ---- */
@@ -500,6 +560,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_arithmetic_is_that_of_the_cpu),
         cmocka_unit_test(test_images_are_those_of_the_cpu),
+        cmocka_unit_test(test_overlays_are_those_of_the_cpu),
         cmocka_unit_test(test_boxes_are_those_of_the_cpu),
         cmocka_unit_test(test_sums_and_activations),
     };

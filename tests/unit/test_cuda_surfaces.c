@@ -1,4 +1,5 @@
 /* Images in a device's memory. Needs a device; without one it is skipped. */
+#include "../../src/engine/cuda/jpeg.h"
 #include "../../src/engine/cuda/surfaces.h"
 
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "cuda_device.h"
+#include "overlay_case.h"
 
 enum { THREADS = 4, ROUNDS = 200, PAD = 37 };
 
@@ -135,6 +137,73 @@ static void test_cameras_beside_each_other(void **state)
     }
 }
 
+/* The JPEG of a surface with an overlay is that of the planes that the CPU has of it. */
+static void draw_on_surface(const struct overlay_case *c, struct spoton_decoding *decoding,
+                            struct spoton_jpeg *drawing_jpeg, struct spoton_jpeg *plain_jpeg)
+{
+    struct overlay o;
+    struct sp_marks marks = {0};
+    struct spoton_surface *surface = NULL;
+    const uint8_t *drawn, *plain;
+    size_t drawn_bytes, plain_bytes;
+    char error[200] = "";
+    overlay_make(c, &o);
+    assert_int_equal(sp_draw_marks(&marks, c->width, c->height, NULL, o.track, (size_t)c->tracks,
+                                   &o.style, NULL),
+                     SP_OK);
+    struct spoton_image image = sp_frame_image(&o.frame);
+    image.scaled_width = c->width;
+    image.scaled_height = c->height;
+    struct overlay_planes planes = overlay_planes(c->width, c->height);
+    struct cuda_overlay overlay = overlay_describe(&o.frame, &image, &marks, c->width, c->height);
+    overlay_point(&overlay, &planes, planes.memory);
+    overlay_interpret(&overlay);
+    struct spoton_image of_planes = {.width = c->width, .height = c->height};
+    for (int i = 0; i < 3; ++i) {
+        of_planes.plane[i] = planes.memory + planes.at[i];
+        of_planes.stride_bytes[i] = planes.stride_bytes[i];
+    }
+    assert_int_equal(cuda_surface_take(decoding, &image, &surface, error, sizeof error), 0);
+    const struct spoton_drawing drawing = {.struct_bytes = sizeof drawing,
+                                           .width = c->width,
+                                           .height = c->height,
+                                           .marks = marks.mark,
+                                           .mark_count = marks.count,
+                                           .coverage = marks.coverage,
+                                           .coverage_bytes = marks.coverage_bytes};
+    assert_int_equal(cuda_jpeg_draw(drawing_jpeg, &image, surface, &drawing, 85, &drawn,
+                                    &drawn_bytes, error, sizeof error),
+                     0);
+    assert_int_equal(
+        cuda_jpeg_encode(plain_jpeg, &of_planes, 85, &plain, &plain_bytes, error, sizeof error), 0);
+    assert_int_equal(drawn_bytes, plain_bytes);
+    assert_memory_equal(drawn, plain, plain_bytes);
+    cuda_surface_free(surface);
+    free(planes.memory);
+    sp_marks_release(&marks);
+    overlay_free(&o);
+}
+
+static void test_overlays_on_surfaces(void **state)
+{
+    struct spoton_jpeg *one = NULL, *other = NULL;
+    char error[200] = "";
+    (void)state;
+    if (!have_device())
+        skip();
+    if (cuda_jpeg_open(&one, 0, NULL, error, sizeof error) < 0) {
+        print_message("skipped: %s\n", error);
+        skip();
+    }
+    assert_int_equal(cuda_jpeg_open(&other, 0, NULL, error, sizeof error), 0);
+    struct spoton_decoding *decoding = open_decoding();
+    for (int i = 0; i < OVERLAY_CASES; ++i)
+        draw_on_surface(&overlay_cases[i], decoding, one, other);
+    cuda_decoding_close(decoding);
+    cuda_jpeg_close(one);
+    cuda_jpeg_close(other);
+}
+
 static void test_a_device_that_is_not_there(void **state)
 {
     struct spoton_decoding *decoding = NULL;
@@ -155,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_taken_is_read),
         cmocka_unit_test(test_cameras_beside_each_other),
+        cmocka_unit_test(test_overlays_on_surfaces),
         cmocka_unit_test(test_a_device_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,11 +80,13 @@ static void test_what_other_commands_take(void **state)
     assert_int_equal(options.settings.camera_count, 0);
     assert_false(sp_log_enabled(SP_LOG_DEBUG)); /* the level of the last parse is gone */
 
-    assert_int_equal(
-        PARSE(bench, &err, "--seconds", "2.5", "--frames", "400", "--json", "--no-jpeg"), SP_OK);
+    assert_int_equal(PARSE(bench, &err, "--seconds", "2.5", "--frames", "400", "--json",
+                           "--no-jpeg", "--jpeg-rate", "30"),
+                     SP_OK);
     assert_true(options.seconds == 2.5);
     assert_int_equal(options.frames, 400);
     assert_true(options.json && options.no_jpeg);
+    assert_int_equal(options.jpeg_rate, 30);
 
     assert_int_equal(PARSE(bare, &err, "--help", "--nonsense"), SP_OK);
     assert_true(options.help);

@@ -439,6 +439,7 @@ __attribute__((visibility("default"))) const struct spoton_engine_api *spoton_en
         .jpeg_open = cuda_jpeg_open,
         .jpeg_close = cuda_jpeg_close,
         .jpeg_encode = cuda_jpeg_encode,
+        .jpeg_draw = cuda_jpeg_draw,
     };
     static const struct spoton_engine_api api = {
         .abi = SPOTON_ENGINE_ABI,

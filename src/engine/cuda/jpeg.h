@@ -12,3 +12,7 @@ int cuda_jpeg_open(struct spoton_jpeg **out, int device, const char *backend_opt
 void cuda_jpeg_close(struct spoton_jpeg *jpeg);
 int cuda_jpeg_encode(struct spoton_jpeg *jpeg, const struct spoton_image *image, int quality,
                      const uint8_t **data, size_t *bytes, char *error, size_t error_bytes);
+int cuda_jpeg_draw(struct spoton_jpeg *jpeg, const struct spoton_image *image,
+                   const struct spoton_surface *surface, const struct spoton_drawing *drawing,
+                   int quality, const uint8_t **data, size_t *bytes, char *error,
+                   size_t error_bytes);

@@ -95,6 +95,48 @@ int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream)
     return (int)cudaGetLastError();
 }
 
+/* ---- images for viewers ---- */
+
+enum { DRAW_X = 32, DRAW_Y = 8, DRAW_WARPS = DRAW_X * DRAW_Y / 32 };
+
+/* A thread has two by two pixels. A block finds, 256 at a time, the marks that are on its pixels,
+ * and each of its threads draws those, in their order. */
+__global__ void draw(struct cuda_overlay p)
+{
+    __shared__ unsigned found[DRAW_WARPS];
+    int thread = (int)(threadIdx.y * DRAW_X + threadIdx.x);
+    int left = (int)blockIdx.x * 2 * DRAW_X, top = (int)blockIdx.y * 2 * DRAW_Y;
+    int x = left + 2 * (int)threadIdx.x, y = top + 2 * (int)threadIdx.y;
+    bool inside = x < p.width && y < p.height;
+    struct cuda_four four = {{0, 0, 0, 0}, 0, 0};
+    if (inside)
+        cuda_load_four(&p, x, y, &four);
+    for (int first = 0; first < p.mark_count; first += 32 * DRAW_WARPS) {
+        int own = first + thread;
+        bool on = own < p.mark_count &&
+                  cuda_mark_is_on(&p.marks[own], left, top, 2 * DRAW_X, 2 * DRAW_Y);
+        unsigned warp = __ballot_sync(0xffffffffu, on);
+        if (thread % 32 == 0)
+            found[thread / 32] = warp;
+        __syncthreads();
+        for (int w = 0; w < DRAW_WARPS; ++w)
+            for (unsigned bits = found[w]; bits; bits &= bits - 1)
+                cuda_draw_mark(&p.marks[first + 32 * w + __ffs((int)bits) - 1], p.coverage, x, y,
+                               &four);
+        __syncthreads();
+    }
+    if (inside)
+        cuda_store_four(&p, x, y, &four);
+}
+
+int cuda_draw(const struct cuda_overlay *overlay, cudaStream_t stream)
+{
+    dim3 grid((unsigned)(overlay->width + 2 * DRAW_X - 1) / (2 * DRAW_X),
+              (unsigned)(overlay->height + 2 * DRAW_Y - 1) / (2 * DRAW_Y));
+    draw<<<grid, dim3(DRAW_X, DRAW_Y), 0, stream>>>(*overlay);
+    return (int)cudaGetLastError();
+}
+
 /* ---- after convolutions ---- */
 
 /* Eight numbers in a row: 16 bytes of f16, which is what a thread moves at once. */

@@ -1,7 +1,8 @@
 /* What runs on the device besides the model: images into its input, its output into boxes.
  *
  * Data flow: planes in device memory -> cuda_letterbox(), one launch for the batch -> the model ->
- * cuda_head(), which scans, sorts and suppresses -> boxes in device memory. The numbers are those
+ * cuda_head(), which scans, sorts and suppresses -> boxes in device memory. For viewers: planes ->
+ * cuda_draw() -> planes for JPEG. The numbers are those
  * of detect/letterbox.c (within two levels of 255) and detect/head.c (exactly; so the file is
  * compiled without fused multiply-adds).
  *
@@ -10,6 +11,8 @@
 #pragma once
 
 #include "activation.h"
+#include "overlay.h"
+#include "scaling.h"
 #include "spoton/device.h"
 
 #include <cuda_runtime_api.h>
@@ -18,13 +21,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* How a plane comes to its scaled size, along x and y; positions are in 16.16. */
-struct cuda_scaling {
-    int copy, box; /* as it is; means of boxes; else the four numbers around a place */
-    int source[2]; /* numbers there are */
-    int start[2], step[2];
-};
 
 /* A image in device memory. width 0: none, the input's part becomes grey. */
 struct cuda_image {
@@ -53,6 +49,10 @@ int cuda_letterbox(const struct cuda_image *images, int image_count, const struc
 /* From u8 RGB in device memory, planar or interleaved. */
 int cuda_convert(const uint8_t *rgb, int interleaved, int image_count,
                  const struct cuda_input *input, cudaStream_t stream);
+
+/* Scales, converts and draws into the planes of the overlay's image; everything that it points to
+ * is in device memory. */
+int cuda_draw(const struct cuda_overlay *overlay, cudaStream_t stream);
 
 /* f16 to f32. */
 int cuda_widen(float *to, const void *half, size_t count, cudaStream_t stream);
