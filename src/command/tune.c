@@ -4,7 +4,8 @@
  * first frames of the cameras, whose tracks are compared with those of f32 on every frame (or both
  * with ground truth, if given, and tracker settings tuned for the trial), then `spoton bench` with
  * a JPEG of every frame. Starting from the best settings so far, one setting is varied after the
- * other, in the order of their usual gain. */
+ * other, in the order of their usual gain. What cameras by need would serve is measured beside it:
+ * MAX_CAMERAS is what every frame allows. */
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -209,25 +210,59 @@ static int judge_tracks(struct tune *tune, struct trial *trial, struct sp_error 
     return SP_OK;
 }
 
-static int measure_speed(struct tune *tune, struct trial *trial, struct sp_error *err)
+/* With every frame, which no scene makes slower. By need cameras differ in their cost, so all play
+ * as many frames. */
+static int bench(struct tune *tune, const struct trial *trial, bool by_need, double *frames_per_s,
+                 double *latency_ms, struct sp_error *err)
 {
     const char *word[WORDS_MAX];
     char out[PATH_MAX + 16];
-    const char *const first[] = {tune->program, "bench", "--json", "--seconds", tune->seconds};
+    const char *const first[] = {tune->program, "bench", "--json",
+                                 by_need ? "--frames" : "--seconds",
+                                 by_need ? tune->frames : tune->seconds};
     json_error_t where;
     memcpy(word, first, sizeof first);
-    add_words(tune, trial, word, 5);
+    int count = add_words(tune, trial, word, 5);
+    word[count++] = "--inference"; /* the last occurrence of a flag counts */
+    word[count++] = by_need ? "need" : "every";
+    word[count] = NULL;
     int result = run(tune, word, out, err);
     if (result < 0)
         return result;
     json_t *root = json_load_file(out, 0, &where);
     const json_t *engine = json_object_get(json_object_get(root, "stages"), "engine");
-    trial->frames_per_s = json_number_value(json_object_get(root, "frames_per_s"));
-    trial->latency_ms = json_number_value(json_object_get(engine, "p95_ms"));
+    *frames_per_s = json_number_value(json_object_get(root, "frames_per_s"));
+    *latency_ms = json_number_value(json_object_get(engine, "p95_ms"));
     json_decref(root);
-    return trial->frames_per_s > 0
+    return *frames_per_s > 0
                ? SP_OK
                : sp_fail(err, SP_ERR_FORMAT, "spoton bench: no rate in its output: %s", where.text);
+}
+
+static int measure_speed(struct tune *tune, struct trial *trial, struct sp_error *err)
+{
+    return bench(tune, trial, false, &trial->frames_per_s, &trial->latency_ms, err);
+}
+
+/* Not guaranteed: demand rises everywhere at once when everybody moves. Returns an error only if
+ * interrupted. */
+static int print_by_need(struct tune *tune, const struct trial *trial, struct sp_error *err)
+{
+    struct sp_error why = {0};
+    double frames_per_s, latency_ms;
+    int result = bench(tune, trial, true, &frames_per_s, &latency_ms, &why);
+    if (result == SP_ERR_INTERRUPTED) {
+        if (err)
+            *err = why;
+        return result;
+    }
+    if (result < 0)
+        printf("by need: not measured: %s\n", why.text);
+    else
+        printf("by need: %d cameras of %.0f frames/s: %.1f frames/s, if they show what these "
+               "show; not guaranteed\n",
+               (int)(frames_per_s / tune->rate), tune->rate, frames_per_s);
+    return SP_OK;
 }
 
 static int cameras_served(const struct tune *tune, const struct trial *trial)
@@ -484,7 +519,9 @@ static int tune_all(struct tune *tune, struct sp_error *err)
            best->frames_per_s,
            first->frames_per_s > 0 ? best->frames_per_s / first->frames_per_s : 0,
            cameras_served(tune, best), tune->rate);
-    result = write_env(tune, best, path, err);
+    result = print_by_need(tune, best, err);
+    if (result == SP_OK)
+        result = write_env(tune, best, path, err);
     if (result == SP_OK)
         printf("wrote:  %s\n", path);
     return result;
@@ -514,6 +551,8 @@ static int print_capacity(struct tune *tune, struct sp_error *err)
     if (result == SP_OK)
         printf("%d cameras of %.0f frames/s: %.1f frames/s in total, with a JPEG of every frame\n",
                cameras_served(tune, &now), tune->rate, now.frames_per_s);
+    if (result == SP_OK)
+        result = print_by_need(tune, &now, err);
     return result;
 }
 

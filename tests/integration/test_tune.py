@@ -89,12 +89,21 @@ def test_where_it_cannot_write_it_does_not_try(spoton, make_clip, tmp_path):
 
 @pytest.mark.sanitize
 def test_capacity(spoton, make_clip):
-    done = spoton("tune", "--capacity", "--seconds", "1.5", "--rate", "1", make_clip(frames=20),
+    done = spoton("tune", "--capacity", "--seconds", "1.5", "--rate", "1", "--limit", "40", make_clip(frames=20),
                   "--engine-options", "delay_us=20000", "--threads", "1", expect=0)
     cameras, rate = re.match(r"(\d+) cameras of 1 frames/s: ([\d.]+)", done.stdout).groups()
     # 20 ms an image at least: 50 a second, and fewer where the machine is busy.
     # The rate is printed rounded to a tenth, so just below a whole number it shows that number.
     assert float(rate) - 1.05 < int(cameras) <= float(rate) and 1 <= int(cameras) <= 50
+    cameras, rate = re.search(r"^by need: (\d+) cameras of 1 frames/s: ([\d.]+) .*not guaranteed$", done.stdout,
+                              re.MULTILINE).groups()
+    assert float(rate) - 1.05 < int(cameras) <= float(rate)
+
+
+def test_capacity_by_need_excludes_frame_skip(spoton, make_clip):
+    done = spoton("tune", "--capacity", "--seconds", "0.5", "--rate", "1", make_clip(frames=20),
+                  "--frame-skip", "2", expect=0)
+    assert re.search("^by need: not measured: .*FRAME_SKIP=1", done.stdout, re.MULTILINE), done
 
 
 def test_doctor_finds_a_batch_that_the_bundle_has_not(spoton, tmp_path):
