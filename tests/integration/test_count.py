@@ -1,8 +1,12 @@
 """Lines and zones: run writes events.jsonl and counts.json, and count gives the same from stored tracks."""
 
+import gzip
 import json
+from pathlib import Path
 
 import pytest
+
+DATA = Path(__file__).parent.parent / "data" / "count"
 
 
 def write_config(path, clips, lines="[{name: door, points: [[0.5, 0], [0.5, 1]]}]",
@@ -27,6 +31,27 @@ def crossings(rows, x_px, margin_px):
             count[0 if now else 1] += 1
             side[track] = now
     return count
+
+
+# Crossings of the demo clip, counted by a person on images of the line's column over all frames: five vertical
+# lines, x, y1, y2 in pixels, from this second on. Before 14 s a group stands on `middle`; a man stands on `gap` for
+# four seconds, and two people who cross `path` come back.
+COURTYARD = {"gap": (48, 60, 575, 0, 6), "west": (96, 60, 575, 0, 8), "path": (144, 60, 575, 0, 12),
+             "middle": (384, 190, 400, 14, 24), "east": (720, 200, 500, 0, 21)}
+
+
+def test_lines_through_the_courtyard_are_counted_as_by_hand(spoton, tmp_path):
+    """On stored tracks of the bundled model and tracker."""
+    (tmp_path / "courtyard.jsonl").write_bytes(gzip.decompress((DATA / "courtyard.jsonl.gz").read_bytes()))
+    lines = ", ".join(f"{{name: {name}, points: [[{x}, {top}], [{x}, {bottom}]], unit: px}}"
+                      for name, (x, top, bottom, _, _) in COURTYARD.items())
+    config = write_config(tmp_path / "spoton.yaml", {"courtyard": "courtyard.avi"}, f"[{lines}]", "[]")
+    spoton("count", "--config", config, tmp_path / "courtyard.jsonl", "--out", tmp_path / "out", expect=0)
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    counted = {name: sum(event["line"] == name and event["time_us"] >= since * 1e6 for event in events)
+               for name, (_, _, _, since, _) in COURTYARD.items()}
+    for name, (_, _, _, _, by_hand) in COURTYARD.items():
+        assert abs(counted[name] - by_hand) <= 1, counted
 
 
 @pytest.mark.sanitize
