@@ -220,6 +220,18 @@ const columns = (event) => [
   event.payload.person ?? "", detailOf(event)];
 const LABELS = ["Time", "Event", "Camera", "Line or zone", "Person", "Details"];
 
+function snapshotOf({kind, time, snapshot}) {
+  const cell = node("td");
+  cell.dataset.label = "Snapshot";
+  if (!snapshot)
+    return cell;
+  const link = Object.assign(document.createElement("a"), {href: `/api/v2/history/snapshots/${snapshot}`, target: "_blank"});
+  link.append(Object.assign(document.createElement("img"), {
+    className: "snapshot", loading: "lazy", src: link.href, alt: `${kind}, ${new Date(time).toLocaleString()}`}));
+  cell.append(link);
+  return cell;
+}
+
 async function showEvents(more = false) {
   const kind = $("kind").value, mine = ++turn;
   const page = await call("GET", `history/events?${query({
@@ -235,6 +247,7 @@ async function showEvents(more = false) {
       cell.dataset.label = LABELS[i];
       row.append(cell);
     });
+    row.append(snapshotOf(event));
     return row;
   }));
   $("events-none").hidden = events.length > 0;

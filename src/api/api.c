@@ -55,6 +55,7 @@ static const struct sp_route routes[] = {
     {SP_GET, "/api/v2/history/counts", sp_history_counts, 0},
     {SP_POST, "/api/v2/history/evaluate", sp_history_post_evaluate, 0},
     {SP_GET, "/api/v2/history/events", sp_history_events, 0},
+    {SP_GET, "/api/v2/history/snapshots/{}", sp_history_get_snapshot, 0},
     {SP_GET, "/api/v2/history/visits", sp_history_visits, 0},
     {SP_GET, "/api/v2/history/people", sp_history_people, 0},
     {SP_GET, "/api/v2/history/people/{}/tracks", sp_history_tracks, 0},

@@ -200,6 +200,21 @@ void sp_history_events(struct sp_call *call)
     ask(call, &query, NULL);
 }
 
+void sp_history_get_snapshot(struct sp_call *call)
+{
+    struct sp_history_query query = {.kind = SP_HISTORY_SNAPSHOT};
+    size_t digits = strspn(call->name, "0123456789");
+    if (!has_store(call))
+        return;
+    if (digits == 0 || digits > 18 || call->name[digits] != '\0') {
+        sp_call_refuse(call, 404, "%.20s: no such snapshot; events of the history name theirs",
+                       call->name);
+        return;
+    }
+    query.number = strtoll(call->name, NULL, 10);
+    ask(call, &query, NULL);
+}
+
 void sp_history_visits(struct sp_call *call)
 {
     struct sp_history_query query = {.kind = SP_HISTORY_VISITS, .limit = 100};

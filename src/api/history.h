@@ -9,6 +9,7 @@ void sp_history_post_evaluate(struct sp_call *call);
 void sp_history_events(struct sp_call *call);
 void sp_history_visits(struct sp_call *call);
 void sp_history_people(struct sp_call *call);
+void sp_history_get_snapshot(struct sp_call *call);
 void sp_history_tracks(struct sp_call *call);
 void sp_history_get_heatmap(struct sp_call *call);
 void sp_history_get_heatmap_png(struct sp_call *call);

@@ -83,7 +83,7 @@ static void send_reply(struct question *q)
     if (q->json.failed)
         reply.status = 500;
     if (q->image && q->error.code == SP_OK) {
-        reply.type = "image/png";
+        reply.type = q->query.kind == SP_HISTORY_SNAPSHOT ? "image/jpeg" : "image/png";
         reply.body = (char *)q->image;
         reply.bytes = q->image_bytes;
         q->image = NULL;

@@ -44,3 +44,19 @@ int sp_recording_open(struct sp_recorder **out, const struct sp_settings *settin
     };
     return sp_recorder_open(out, &options, err);
 }
+
+static bool store_image(void *user, const struct sp_recorded_image *image, const uint8_t *jpeg)
+{
+    return sp_recorder_image(user, image, jpeg);
+}
+
+int sp_recording_images(struct sp_event_images *_Atomic *out, struct sp_stills *stills,
+                        struct sp_recorder *recorder, struct sp_error *err)
+{
+    const struct sp_event_images_options options = {
+        .stills = stills, .store = store_image, .user = recorder};
+    struct sp_event_images *images = NULL;
+    int result = recorder ? sp_event_images_open(&images, &options, err) : SP_OK;
+    atomic_store(out, images);
+    return result;
+}

@@ -8,6 +8,7 @@
 #include "command/command.h"
 #include "command/config_write.h"
 #include "command/ending.h"
+#include "command/event_images.h"
 #include "command/notify.h"
 #include "command/options.h"
 #include "command/people_events.h"
@@ -55,7 +56,8 @@ struct serve {
     struct sp_people_events *people_events;
     struct sp_live_counting *counting;
     struct sp_encoder *encoder;
-    struct sp_stills stills; /* for outputs */
+    struct sp_stills stills;                      /* for outputs */
+    struct sp_event_images *_Atomic event_images; /* NULL: nothing is stored */
     struct sp_pipeline *pipeline;
     struct sp_api *api;
     struct sp_server *server;
@@ -80,6 +82,7 @@ static int begin_camera(void *user, int camera, const struct sp_source_info *inf
     sp_pipeline_camera(serve->pipeline, camera, &report);
     if (report.used) /* else removed before its first result */
         sp_hub_begin_camera(serve->hub, camera, report.name);
+    sp_event_images_begin(serve->event_images, camera, report.snapshots);
     return SP_OK;
 }
 
@@ -123,6 +126,7 @@ static void take_update(void *user, struct sp_update *update, struct sp_frame *f
 {
     struct serve *serve = user;
     sp_encoder_offer(serve->encoder, update, frame);
+    sp_event_images_see(serve->event_images, update);
     sp_live_counting_frame(serve->counting, update);
     sp_fan_out_frame(serve->outputs, update);
 }
@@ -154,6 +158,7 @@ static void take_event(void *user, const struct sp_event *event)
     sp_fan_out_event(serve->outputs, event);
     sp_server_news(atomic_load(&serve->server_open));
     sp_recorder_event(serve->recorder, event);
+    sp_event_images_event(serve->event_images, event);
 }
 
 /* On the outbox's thread. */
@@ -219,6 +224,8 @@ static int open_pipeline(struct serve *serve, struct sp_error *err)
     serve->stills.hub = serve->hub;
     if (result == SP_OK)
         atomic_store(&serve->stills.encoder, serve->encoder);
+    if (result == SP_OK)
+        result = sp_recording_images(&serve->event_images, &serve->stills, serve->recorder, err);
     return result;
 }
 
@@ -520,6 +527,7 @@ static void stop(struct serve *serve)
     sp_ending_step("inference");
     if (serve->api)
         sp_api_end_threads(serve->api);
+    sp_event_images_stop(serve->event_images);
     if (serve->encoder)
         sp_encoder_stop(serve->encoder);
     sp_pipeline_close(serve->pipeline);
@@ -532,6 +540,7 @@ static void stop(struct serve *serve)
     bool closed = sp_fan_out_close(serve->outputs); /* releases what it has of the hub */
     sp_ending_step("HTTP server");
     sp_server_close(serve->server);
+    sp_event_images_close(serve->event_images);
     sp_encoder_close(serve->encoder);
     sp_api_close(serve->api);
     sp_people_events_close(serve->people_events);

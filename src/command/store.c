@@ -36,9 +36,11 @@ static int verify(struct args *args, struct sp_error *err)
     int result = sp_store_verify(args->store, &totals, err);
     if (result < 0)
         return result;
-    printf("segments %lld, frames %lld, boxes %lld, bytes %lld, damaged bytes %lld\n",
+    printf("segments %lld, frames %lld, boxes %lld, bytes %lld, damaged bytes %lld, images %lld, "
+           "their bytes %lld\n",
            (long long)totals.segments, (long long)totals.frames, (long long)totals.boxes,
-           (long long)totals.bytes, (long long)totals.damaged);
+           (long long)totals.bytes, (long long)totals.damaged, (long long)totals.images,
+           (long long)totals.image_bytes);
     return totals.damaged > 0 ? sp_fail(err, SP_ERR_FORMAT,
                                         "%s: %lld bytes are damaged and are skipped; `spoton store "
                                         "compact` removes them from days before today",
@@ -71,9 +73,11 @@ static int erase(struct args *args, struct sp_error *err)
             "or remove the store itself");
     int result = sp_store_erase(args->store, &what, &erased, err);
     if (result == SP_OK)
-        printf("erased: frames %lld, boxes %lld, events %lld, tracks %lld; none of them is left\n",
-               (long long)erased.frames, (long long)erased.boxes, (long long)erased.events,
-               (long long)erased.tracks);
+        printf(
+            "erased: frames %lld, boxes %lld, events %lld, tracks %lld, images %lld; none of them "
+            "is left\n",
+            (long long)erased.frames, (long long)erased.boxes, (long long)erased.events,
+            (long long)erased.tracks, (long long)erased.images);
     return result;
 }
 

@@ -54,6 +54,7 @@ struct sp_camera_setting {
     double track_low_thresh;
     double track_new_thresh;
     double track_match_thresh;
+    int store_snapshots;
 };
 
 struct sp_settings {
@@ -154,6 +155,7 @@ struct sp_settings {
     char store[SP_URL_BYTES];    /* STORE: a folder or a URL, which is a secret; empty: none */
     int store_retention_days;    /* STORE_RETENTION_DAYS; 0: unlimited */
     double store_max_gb;         /* STORE_MAX_GB; 0: unlimited */
+    int store_snapshots;         /* STORE_SNAPSHOTS: a minute and camera; 0: none */
     char environments_file[SP_PATH_BYTES]; /* ENVIRONMENTS_FILE: JSON, groups of cameras */
     char feedback_file[SP_PATH_BYTES];     /* FEEDBACK_FILE; empty: memory only */
     char analytics_file[SP_PATH_BYTES];    /* ANALYTICS_FILE; empty: memory only */

@@ -463,6 +463,11 @@ const struct sp_setting_row sp_setting_table[] = {
      "Size of the store in gigabytes from which the oldest days are removed, first those of the "
      "camera that occupies most. 0: unlimited.",
      SP_SETTING_REAL, FIELD(store_max_gb), .low = 0, .high = 1000000, .yaml = "store.max_gb"},
+    {"STORE_SNAPSHOTS", STORE, "N", "0",
+     "Images of events that are stored per camera and minute: JPEG with boxes, the person's best "
+     "moment so far. 0: none. Without STORE it has no effect.",
+     SP_SETTING_INTEGER, CAMERA_FIELD(store_snapshots), .low = 0, .high = 600,
+     .yaml = "store.snapshots"},
 };
 
 const size_t sp_setting_count = sizeof sp_setting_table / sizeof sp_setting_table[0];

@@ -131,6 +131,7 @@ struct sp_camera_report {
     double latency_p50_us, latency_p95_us; /* decoded to done, last 10-20 s; offline: whole run */
     uint32_t active_tracks;                /* in the last result */
     int mailbox_depth;                     /* waiting frames */
+    int snapshots;                         /* STORE_SNAPSHOTS of this camera */
     int64_t file_position;                 /* the last frame's number in the file; -1: not a file */
     struct sp_source_info info;            /* zero until opened; the size follows the frames */
     struct sp_ledger_counts ledger;

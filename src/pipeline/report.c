@@ -66,6 +66,7 @@ void sp_pipeline_camera(struct sp_pipeline *pipeline, int camera, struct sp_came
         report->error = c->status.error;
         report->ended = c->status.ended;
         report->paused = c->status.paused;
+        report->snapshots = c->status.setting.store_snapshots;
         report->by_need = c->status.setting.inference == SP_INFERENCE_NEED;
         report->policy = c->status.policy;
     }

@@ -55,6 +55,8 @@ struct sp_database_api {
     int (*drop_days)(struct sp_database *database, int64_t before, struct sp_error *err);
     /* Removes the remains of deleted rows from the disk. */
     int (*vacuum)(struct sp_database *database, struct sp_error *err);
+    /* Returns the space of removed rows to the file system, without rewriting the rest. */
+    int (*trim)(struct sp_database *database, struct sp_error *err);
     int (*verify)(struct sp_database *database, struct sp_error *err);
     int64_t (*bytes)(struct sp_database *database);
 };
@@ -64,8 +66,9 @@ struct sp_database {
     bool broken; /* the connection is lost: close it and open another */
 };
 
-/* Creates the tables unless read_only. SP_ERR_NOT_FOUND: read_only and there is none. */
-int sp_sqlite_open(struct sp_database **out, const char *path, bool read_only,
+/* Creates the tables that are missing. SP_ERR_NOT_FOUND: there is no file, and none is to be made.
+ */
+int sp_sqlite_open(struct sp_database **out, const char *path, bool must_exist,
                    struct sp_error *err);
 int sp_postgresql_open(struct sp_database **out, const char *url, struct sp_error *err);
 

@@ -1,6 +1,7 @@
 #include "store/maintenance.h"
 
 #include "publish/message.h"
+#include "store/images.h"
 #include "store/rewrite.h"
 
 #include <stdio.h>
@@ -8,6 +9,9 @@
 #include <string.h>
 
 static const int64_t DAY_US = INT64_C(86400000000), MINUTE_US = 60000000;
+
+/* Images have the time of decoding, which may differ from that of counting. */
+static const int64_t NEAR_US = 2000000;
 
 enum { SQL_BYTES = 512, VALUES_MAX = 6 };
 
@@ -17,11 +21,18 @@ struct key {
     uint32_t epoch, track;
 };
 
+/* While a person was seen by the segment's camera. */
+struct span {
+    int64_t from_us, to_us;
+};
+
 struct erasure {
     const struct sp_store_erasure *what;
     struct sp_store_erased *erased;
     struct key *key; /* of the segment's camera */
     size_t count, capacity;
+    struct span *span;
+    size_t spans, span_capacity;
     bool failed;   /* out of memory */
     int64_t found; /* boxes or frames that are still there */
 };
@@ -43,6 +54,27 @@ static void add_key(struct erasure *e, int64_t run_us, uint32_t epoch, uint32_t 
         e->capacity = capacity;
     }
     e->key[e->count++] = (struct key){run_us, epoch, track};
+}
+
+static void add_span(struct erasure *e, int64_t time_us)
+{
+    struct span *last = e->spans ? &e->span[e->spans - 1] : NULL;
+    if (last && time_us >= last->from_us - NEAR_US && time_us <= last->to_us + NEAR_US) {
+        last->from_us = time_us < last->from_us ? time_us : last->from_us;
+        last->to_us = time_us > last->to_us ? time_us : last->to_us;
+        return;
+    }
+    if (!e->span || e->spans == e->span_capacity) {
+        size_t capacity = e->span_capacity ? 2 * e->span_capacity : 64;
+        struct span *grown = realloc(e->span, capacity * sizeof *grown);
+        if (!grown) {
+            e->failed = true;
+            return;
+        }
+        e->span = grown;
+        e->span_capacity = capacity;
+    }
+    e->span[e->spans++] = (struct span){time_us, time_us};
 }
 
 static bool is_of_person(const struct erasure *e, const struct sp_block_header *block,
@@ -87,6 +119,8 @@ static bool keep(void *user, const struct sp_block_header *block, struct sp_stor
     for (size_t i = 0; i < frame->count; i++)
         if (!is_of_person(e, block, &frame->tracks[i]))
             frame->tracks[kept++] = frame->tracks[i];
+    if (kept < frame->count)
+        add_span(e, frame->time_us);
     e->erased->boxes += (int64_t)(frame->count - kept);
     frame->count = kept;
     return true;
@@ -127,11 +161,30 @@ static int find_keys(struct sp_store *store, struct erasure *e, const struct sp_
                                         : result;
 }
 
+/* The camera's images that may show the person. */
+static int erase_images(struct sp_store *store, struct erasure *e, const struct sp_segment *segment,
+                        struct sp_error *err)
+{
+    int result = e->failed ? sp_fail(err, SP_ERR_NO_MEMORY, "store: out of memory") : SP_OK;
+    for (size_t i = 0; i < e->spans && result == SP_OK; i++) {
+        const struct sp_image_filter filter = {.from_us = e->span[i].from_us - NEAR_US,
+                                               .to_us = e->span[i].to_us + NEAR_US + 1,
+                                               .camera = segment->camera};
+        int64_t left = 0;
+        result = sp_store_images_remove(store, &filter, &e->erased->images, err);
+        if (result == SP_OK)
+            result = sp_store_images_count(store, &filter, &left, NULL, err);
+        e->found += left;
+    }
+    return result;
+}
+
 static int erase_segment(struct sp_store *store, struct erasure *e,
                          const struct sp_segment *segment, struct sp_error *err)
 {
     const struct sp_rewrite rewrite = {.keep = keep, .user = e};
     struct sp_store_erased before = *e->erased;
+    e->spans = 0;
     if (e->what->person) {
         int result = find_keys(store, e, segment, err);
         if (result < 0)
@@ -144,7 +197,8 @@ static int erase_segment(struct sp_store *store, struct erasure *e,
         *e->erased = before;
         return result;
     }
-    return sp_store_visit(store, segment, look_for_rest, e, NULL, err);
+    result = erase_images(store, e, segment, err);
+    return result < 0 ? result : sp_store_visit(store, segment, look_for_rest, e, NULL, err);
 }
 
 static int erase_segments(struct sp_store *store, struct erasure *e, struct sp_error *err)
@@ -179,7 +233,7 @@ static void add(struct statement *s, const char *condition, struct sp_sql_value 
 }
 
 static void where_events(struct statement *s, const struct sp_store_erasure *what,
-                         const char *mention, char *close)
+                         const char *mention, const char *close)
 {
     add(s, " FROM spoton_events WHERE time_us>=", sp_sql_int(what->from_us));
     add(s, " AND time_us<", sp_sql_int(what->to_us));
@@ -190,6 +244,20 @@ static void where_events(struct statement *s, const struct sp_store_erasure *wha
         add(s, " OR payload LIKE ", sp_sql_text(mention));
         strncat(s->sql, close, sizeof s->sql - strlen(s->sql) - 1);
     }
+}
+
+/* Images of the events that are erased. */
+static void where_images(struct statement *s, const struct sp_store_erasure *what,
+                         const char *mention)
+{
+    char close[] = ")))";
+    s->values = 0;
+    snprintf(s->sql, sizeof s->sql,
+             "DELETE FROM spoton_images WHERE number IN (SELECT number FROM spoton_event_images"
+             " WHERE event IN (SELECT id");
+    where_events(s, what, mention, close);
+    if (!what->person)
+        strncat(s->sql, "))", sizeof s->sql - strlen(s->sql) - 1);
 }
 
 static void where_tracks(struct statement *s, const struct sp_store_erasure *what)
@@ -239,7 +307,18 @@ static int erase_rows(struct sp_store *store, struct erasure *e, struct sp_error
     where_tracks(&tracks, e->what);
     where_events(&left[0], e->what, mention, close);
     where_tracks(&left[1], e->what);
+    struct statement of_events;
+    where_images(&of_events, e->what, mention);
+    const struct sp_image_filter images = {e->what->from_us, e->what->to_us, e->what->camera};
+    int64_t removed = 0, found = 0;
     int result = sp_database_run(store->database, "BEGIN", NULL, 0, err);
+    if (result == SP_OK)
+        result = run(store, &of_events, &removed, NULL, err);
+    e->erased->images += removed;
+    if (result == SP_OK && !e->what->person)
+        result = sp_store_images_remove(store, &images, &e->erased->images, err);
+    if (result == SP_OK)
+        result = sp_store_images_forget(store, err);
     if (result == SP_OK)
         result = run(store, &events, &e->erased->events, NULL, err);
     if (result == SP_OK)
@@ -254,6 +333,9 @@ static int erase_rows(struct sp_store *store, struct erasure *e, struct sp_error
         result = store->database->api->vacuum(store->database, err);
     for (int i = 0; i < 2 && result == SP_OK; i++)
         result = run(store, &left[i], NULL, &e->found, err);
+    if (result == SP_OK && !e->what->person)
+        result = sp_store_images_count(store, &images, &found, NULL, err);
+    e->found += found;
     return result;
 }
 
@@ -272,5 +354,6 @@ int sp_store_erase(struct sp_store *store, const struct sp_store_erasure *what,
                          "again",
                          (long long)e.found);
     free(e.key);
+    free(e.span);
     return result;
 }

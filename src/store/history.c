@@ -3,6 +3,7 @@
 #include "base/stats.h"
 #include "publish/message.h"
 #include "store/count_table.h"
+#include "store/images.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,8 +110,8 @@ static int counts(struct sp_store *store, struct reading *r)
 static bool take_event(void *user, const struct sp_sql_value *v, int count)
 {
     struct reading *r = user;
-    if (count < 6 || r->count == r->query->limit) {
-        r->more = count >= 6;
+    if (count < 7 || r->count == r->query->limit) {
+        r->more = count >= 7;
         return false;
     }
     r->count++;
@@ -124,6 +125,11 @@ static bool take_event(void *user, const struct sp_sql_value *v, int count)
     sp_json_key(r->json, "payload");
     sp_json_raw(r->json, sp_sql_string(&v[5]));
     r->json->need_comma = true;
+    sp_json_key(r->json, "snapshot");
+    if (v[6].kind == SP_SQL_INT)
+        sp_json_int(r->json, v[6].number);
+    else
+        sp_json_null(r->json);
     sp_json_end_object(r->json);
     return goes_on(r);
 }
@@ -131,8 +137,10 @@ static bool take_event(void *user, const struct sp_sql_value *v, int count)
 static int events(struct sp_store *store, struct reading *r)
 {
     const struct sp_history_query *q = r->query;
-    struct statement s = {.sql = "SELECT time_us,serial,id,kind,camera,payload FROM spoton_events "
-                                 "WHERE"};
+    struct statement s = {
+        .sql = "SELECT time_us,serial,id,kind,camera,payload,(SELECT i.number FROM "
+               "spoton_event_images m JOIN spoton_images i ON i.number=m.number WHERE "
+               "m.event=spoton_events.id) FROM spoton_events WHERE"};
     add(&s, " time_us>=", sp_sql_int(q->from_us));
     add(&s, " AND time_us<", sp_sql_int(q->to_us));
     add(&s, " AND day>=", sp_sql_int(q->from_us / DAY_US)); /* selects partitions */
@@ -411,6 +419,8 @@ int sp_history_answer(struct sp_store *store, const struct sp_history_query *que
         return sp_history_evaluate(store, query, reply->json, err);
     case SP_HISTORY_CAMERAS:
         return cameras(store, &r);
+    case SP_HISTORY_SNAPSHOT:
+        return sp_store_image_read(store, query->number, &reply->image, &reply->image_bytes, err);
     }
     return SP_ERR_INVALID;
 }

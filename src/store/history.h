@@ -1,7 +1,7 @@
 /* Answers to questions about the past, as JSON of docs/HISTORY.md.
  *
- * Data flow: struct sp_history_query -> SQL or stored tracks -> JSON, or the bytes of a PNG. Work
- * is bounded: by `deadline_us`, by the number of items, and by the size of the reply. Reading
+ * Data flow: struct sp_history_query -> SQL or stored tracks -> JSON, or the bytes of an image.
+ * Work is bounded: by `deadline_us`, by the number of items, and by the size of the reply. Reading
  * beside a running recorder is possible. One thread at a time per store.
  *
  * Errors: SP_ERR_INVALID: the query, the text names the member; SP_ERR_TIMEOUT: the deadline;
@@ -20,6 +20,7 @@ enum sp_history_kind {
     SP_HISTORY_HEATMAP,
     SP_HISTORY_EVALUATE,
     SP_HISTORY_CAMERAS,
+    SP_HISTORY_SNAPSHOT,
 };
 
 enum { SP_HISTORY_EVENTS_MAX = 1000, SP_HISTORY_POINTS_MAX = 20000, SP_HISTORY_COLUMNS_MAX = 128 };
@@ -33,6 +34,7 @@ struct sp_history_query {
     uint32_t person; /* 0: any */
     int limit;
     int64_t before_us, before_serial; /* of the page before; 0: the first page */
+    int64_t number;                   /* of a snapshot */
     int columns;
     bool png;
     char *body; /* of evaluate: YAML or JSON; of the caller */
@@ -46,7 +48,7 @@ struct sp_history_query {
 
 struct sp_history_reply {
     struct sp_json *json;
-    uint8_t *image; /* of a PNG: allocated, for the caller to free */
+    uint8_t *image; /* PNG or JPEG: allocated, for the caller to free */
     size_t image_bytes;
 };
 

@@ -1,5 +1,6 @@
 #include "store/maintenance.h"
 
+#include "store/images.h"
 #include "store/rewrite.h"
 
 static void add_frame(void *user, const struct sp_block_header *block,
@@ -15,7 +16,10 @@ int sp_store_verify(struct sp_store *store, struct sp_store_totals *totals, stru
 {
     struct sp_segment_list list = {0};
     *totals = (struct sp_store_totals){0};
+    const struct sp_image_filter all = {.from_us = 0, .to_us = INT64_MAX};
     int result = store->database->api->verify(store->database, err);
+    if (result == SP_OK)
+        result = sp_store_images_count(store, &all, &totals->images, &totals->image_bytes, err);
     if (result == SP_OK)
         result = store->segments->api->list(store->segments, &list, err);
     for (size_t i = 0; i < list.count && result == SP_OK; i++) {

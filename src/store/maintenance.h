@@ -7,6 +7,7 @@
 
 struct sp_store_totals {
     int64_t segments, frames, boxes, bytes;
+    int64_t images, image_bytes;
     int64_t damaged; /* bytes that cannot be read */
 };
 
@@ -24,11 +25,12 @@ struct sp_store_erasure {
 };
 
 struct sp_store_erased {
-    int64_t frames, boxes, events, tracks;
+    int64_t frames, boxes, events, tracks, images;
 };
 
-/* Erases tracks, events and the names of tracks; without camera and person also counts. Of a
- * person all boxes of the tracks that have had this global id. Then reads again what is left;
+/* Erases tracks, events with their images, other images of the time and the names of tracks;
+ * without camera and person also counts. Of a person all boxes of the tracks that have had this
+ * global id, and the camera's images while one of them was seen. Then reads again what is left;
  * SP_ERR_IO: something of it is still there. */
 int sp_store_erase(struct sp_store *store, const struct sp_store_erasure *what,
                    struct sp_store_erased *erased, struct sp_error *err);

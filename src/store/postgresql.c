@@ -48,7 +48,14 @@ static const char schema[] =
     " boxes BIGINT NOT NULL, tracks BIGINT NOT NULL, confidence_milli BIGINT NOT NULL,"
     " on_ms BIGINT NOT NULL, up_ms BIGINT NOT NULL, PRIMARY KEY(hour, camera));"
     "CREATE TABLE IF NOT EXISTS spoton_feedback(serial BIGSERIAL PRIMARY KEY,"
-    " time_us BIGINT NOT NULL, record TEXT NOT NULL);";
+    " time_us BIGINT NOT NULL, record TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS spoton_images(number BIGINT PRIMARY KEY, day BIGINT NOT NULL,"
+    " camera TEXT NOT NULL, bytes BIGINT NOT NULL, jpeg BYTEA NOT NULL);"
+    "ALTER TABLE spoton_images ALTER COLUMN jpeg SET STORAGE EXTERNAL;"
+    "CREATE INDEX IF NOT EXISTS spoton_images_day ON spoton_images(camera, day, bytes);"
+    "CREATE TABLE IF NOT EXISTS spoton_event_images(event TEXT PRIMARY KEY, number BIGINT NOT "
+    "NULL);"
+    "CREATE INDEX IF NOT EXISTS spoton_event_images_number ON spoton_event_images(number);";
 
 /* ---- errors and results ---- */
 
@@ -310,11 +317,20 @@ static int drop_days(struct sp_database *database, int64_t before, struct sp_err
 static int vacuum(struct sp_database *database, struct sp_error *err)
 {
     static const char *const statements[] = {
-        "VACUUM FULL spoton_events", "VACUUM FULL spoton_blocks", "VACUUM FULL spoton_tracks"};
+        "VACUUM FULL spoton_events", "VACUUM FULL spoton_blocks", "VACUUM FULL spoton_tracks",
+        "VACUUM FULL spoton_images", "VACUUM FULL spoton_event_images"};
     int result = SP_OK;
-    for (int i = 0; i < 3 && result == SP_OK; i++)
+    for (int i = 0; i < 5 && result == SP_OK; i++)
         result = execute((struct postgresql *)database, statements[i], err);
     return result;
+}
+
+/* The server's own business. */
+static int trim(struct sp_database *database, struct sp_error *err)
+{
+    (void)database;
+    (void)err;
+    return SP_OK;
 }
 
 static int verify(struct sp_database *database, struct sp_error *err)
@@ -347,6 +363,7 @@ static const struct sp_database_api api = {.close = close_database,
                                            .prepare_day = prepare_day,
                                            .drop_days = drop_days,
                                            .vacuum = vacuum,
+                                           .trim = trim,
                                            .verify = verify,
                                            .bytes = bytes_of};
 

@@ -14,6 +14,7 @@
 
 enum {
     BUFFER_BYTES = 4 << 20,
+    IMAGES_BYTES = 1 << 20,   /* of a buffer */
     WAITING_BYTES = 16 << 20, /* encoded blocks that could not be written */
     WAITING_MAX = 32768,
     SP_RECORDER_NAMES = SP_CAMERAS_MAX,
@@ -22,7 +23,7 @@ enum {
 static const int64_t SWAP_US = 900000, TRACKS_US = 10000000, RETAIN_US = 600000000,
                      SIZE_US = 60000000, RETRY_US = 2000000, REMIND_US = 600000000;
 
-enum item_kind { FRAME, EVENT, HOUR, FEEDBACK };
+enum item_kind { FRAME, EVENT, HOUR, FEEDBACK, IMAGE };
 
 struct item {
     enum item_kind kind;
@@ -36,7 +37,7 @@ struct item {
 };
 
 struct buffer {
-    size_t used;
+    size_t used, images;
     uint32_t first[SP_CAMERAS_MAX], last[SP_CAMERAS_MAX]; /* offsets + 1; 0: none */
     uint8_t *data;                                        /* [BUFFER_BYTES] */
 };
@@ -170,6 +171,26 @@ void sp_recorder_feedback(struct sp_recorder *r, int64_t time_us, const char *re
     add_item(r, FEEDBACK, time_us, record, strlen(record) + 1);
 }
 
+bool sp_recorder_image(struct sp_recorder *r, const struct sp_recorded_image *image,
+                       const uint8_t *jpeg)
+{
+    if (!r)
+        return false;
+    size_t bytes = sizeof(struct item) + sizeof *image + image->bytes;
+    pthread_mutex_lock(&r->mutex);
+    bool fits = r->filled->images + bytes <= IMAGES_BYTES;
+    struct item *item = fits ? reserve(r->filled, bytes) : NULL;
+    if (item) {
+        item->kind = IMAGE;
+        memcpy(item + 1, image, sizeof *image);
+        if (image->bytes)
+            memcpy((uint8_t *)(item + 1) + sizeof *image, jpeg, image->bytes);
+        r->filled->images += bytes;
+    }
+    pthread_mutex_unlock(&r->mutex);
+    return item != NULL;
+}
+
 void sp_recorder_report(struct sp_recorder *r, struct sp_recorder_report *report)
 {
     pthread_mutex_lock(&r->mutex);
@@ -285,6 +306,12 @@ static void encode_camera(struct sp_recorder *r, int camera)
         end_block(r, first->name);
 }
 
+static void take_image(struct sp_recorder *r, const void *data)
+{
+    const struct sp_recorded_image *image = data;
+    sp_rows_image(r->rows, image, (const uint8_t *)(image + 1));
+}
+
 static void take_events(struct sp_recorder *r)
 {
     for (size_t at = 0; at < r->drained->used;) {
@@ -295,6 +322,8 @@ static void take_events(struct sp_recorder *r)
             sp_rows_hour(r->rows, (const struct sp_recorded_hour *)(item + 1));
         else if (item->kind == FEEDBACK)
             sp_rows_feedback(r->rows, item->frame.time_us, (const char *)(item + 1));
+        else if (item->kind == IMAGE)
+            take_image(r, item + 1);
         at += item->bytes;
     }
 }
@@ -419,7 +448,7 @@ static void *run(void *argument)
         take_events(r);
         memset(r->drained->first, 0, sizeof r->drained->first);
         memset(r->drained->last, 0, sizeof r->drained->last);
-        r->drained->used = 0;
+        r->drained->used = r->drained->images = 0;
         write_all(r, last);
     }
     return NULL;

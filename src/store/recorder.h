@@ -73,6 +73,18 @@ void sp_recorder_hour(struct sp_recorder *recorder, const struct sp_recorded_hou
 /* A feedback record of API v1, as JSON. */
 void sp_recorder_feedback(struct sp_recorder *recorder, int64_t time_us, const char *record);
 
+/* The image of an event. One image may be given for several events. */
+struct sp_recorded_image {
+    char event[SP_EVENT_ID_BYTES];
+    char camera[SP_EVENT_CAMERA_BYTES];
+    int64_t number; /* of the image: microseconds since the Unix epoch, each used once */
+    uint32_t bytes; /* of the JPEG; 0: it was given before */
+};
+/* jpeg[image->bytes] is copied. False: images have used up their part of the buffer; this one is
+ * not stored. */
+bool sp_recorder_image(struct sp_recorder *recorder, const struct sp_recorded_image *image,
+                       const uint8_t *jpeg);
+
 struct sp_recorder_report {
     enum sp_recorder_state state;
     char error[512];

@@ -1,6 +1,7 @@
 #include "store/rows.h"
 
 #include "capacity.h"
+#include "store/images.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -31,6 +32,7 @@ struct sp_rows {
     struct sp_event event[SP_ROWS_EVENTS];
     struct camera *camera[SP_CAMERAS_MAX];
     int64_t day; /* prepared */
+    struct sp_image_rows *images;
     int hours, feedbacks;
     struct sp_recorded_hour hour[SP_ROWS_HOURS];
     struct {
@@ -45,8 +47,12 @@ int sp_rows_open(struct sp_rows **out, int64_t run_us, struct sp_error *err)
     if (!rows)
         return sp_fail(err, SP_ERR_NO_MEMORY, "store: out of memory");
     rows->run_us = run_us;
-    *out = rows;
-    return SP_OK;
+    int result = sp_image_rows_open(&rows->images, err);
+    if (result < 0)
+        free(rows);
+    else
+        *out = rows;
+    return result;
 }
 
 void sp_rows_close(struct sp_rows *rows)
@@ -55,6 +61,8 @@ void sp_rows_close(struct sp_rows *rows)
         free(rows->camera[i]);
     for (int i = 0; rows && i < rows->feedbacks; i++)
         free(rows->feedback[i].record);
+    if (rows)
+        sp_image_rows_close(rows->images);
     free(rows);
 }
 
@@ -71,6 +79,11 @@ void sp_rows_event(struct sp_rows *rows, const struct sp_event *event)
         rows->dropped++;
     }
     rows->event[(rows->first + rows->used++) % SP_ROWS_EVENTS] = *event;
+}
+
+void sp_rows_image(struct sp_rows *rows, const struct sp_recorded_image *image, const uint8_t *jpeg)
+{
+    sp_image_rows_add(rows->images, image, jpeg);
 }
 
 /* The newest totals of an hour replace those before. */
@@ -318,7 +331,8 @@ int sp_rows_write(struct sp_rows *rows, struct sp_store *store, bool all, uint64
 {
     *events = 0;
     bool tracks = all && has_changed(rows);
-    if (rows->used == 0 && !tracks && rows->hours == 0 && rows->feedbacks == 0)
+    if (rows->used == 0 && !tracks && rows->hours == 0 && rows->feedbacks == 0 &&
+        !sp_image_rows_any(rows->images))
         return SP_OK;
     int result = sp_database_run(store->database, "BEGIN", NULL, 0, err);
     for (int i = 0; i < rows->used && result == SP_OK; i++)
@@ -326,6 +340,8 @@ int sp_rows_write(struct sp_rows *rows, struct sp_store *store, bool all, uint64
     for (int i = 0; tracks && i < SP_CAMERAS_MAX && result == SP_OK; i++)
         if (rows->camera[i])
             result = write_tracks(rows, store, rows->camera[i], err);
+    if (result == SP_OK)
+        result = sp_image_rows_write(rows->images, store, err);
     if (result == SP_OK)
         result = write_statistics(rows, store, err);
     if (result == SP_OK)
@@ -337,6 +353,7 @@ int sp_rows_write(struct sp_rows *rows, struct sp_store *store, bool all, uint64
     }
     *events = (uint64_t)rows->used;
     rows->first = rows->used = 0;
+    sp_image_rows_clear(rows->images);
     clear_statistics(rows);
     for (int i = 0; tracks && i < SP_CAMERAS_MAX; i++)
         if (rows->camera[i])

@@ -31,6 +31,8 @@ void sp_rows_close(struct sp_rows *rows); /* NULL is allowed */
 void sp_rows_event(struct sp_rows *rows, const struct sp_event *event);
 void sp_rows_hour(struct sp_rows *rows, const struct sp_recorded_hour *hour);
 void sp_rows_feedback(struct sp_rows *rows, int64_t time_us, const char *record);
+void sp_rows_image(struct sp_rows *rows, const struct sp_recorded_image *image,
+                   const uint8_t *jpeg);
 /* A frame of the camera with this index. */
 void sp_rows_frame(struct sp_rows *rows, int index, const char *name, uint32_t epoch,
                    const struct sp_stored_frame *frame);

@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const int64_t DAY_US = INT64_C(86400000000);
+
+int64_t sp_store_day(int64_t time_us)
+{
+    return time_us >= 0 ? time_us / DAY_US : (time_us - DAY_US + 1) / DAY_US;
+}
+
 void sp_segment_list_release(struct sp_segment_list *list)
 {
     free(list->item);

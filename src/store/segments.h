@@ -23,6 +23,8 @@
 
 enum { SP_SEGMENT_HEADER_BYTES = 88, SP_SEGMENT_CHUNK_BYTES = 256 << 10 };
 
+int64_t sp_store_day(int64_t time_us); /* since 1970 */
+
 struct sp_segment {
     char camera[SP_STORED_NAME_BYTES];
     int64_t day;

@@ -46,7 +46,14 @@ static const char schema[] =
     " boxes INTEGER NOT NULL, tracks INTEGER NOT NULL, confidence_milli INTEGER NOT NULL,"
     " on_ms INTEGER NOT NULL, up_ms INTEGER NOT NULL, PRIMARY KEY(hour, camera)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS spoton_feedback(serial INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " time_us INTEGER NOT NULL, record TEXT NOT NULL);";
+    " time_us INTEGER NOT NULL, record TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS spoton_images(number INTEGER PRIMARY KEY, day INTEGER NOT NULL,"
+    " camera TEXT NOT NULL, bytes INTEGER NOT NULL, jpeg BLOB NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS spoton_images_day ON spoton_images(camera, day, bytes);"
+    "CREATE TABLE IF NOT EXISTS spoton_event_images(event TEXT PRIMARY KEY, number INTEGER NOT "
+    "NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS spoton_event_images_number ON spoton_event_images(number);";
 
 static int fail(struct sqlite *s, struct sp_error *err)
 {
@@ -202,19 +209,27 @@ static int verify(struct sp_database *database, struct sp_error *err)
     return result;
 }
 
+static int trim(struct sp_database *database, struct sp_error *err)
+{
+    return run(database, "PRAGMA incremental_vacuum", NULL, 0, NULL, NULL, NULL, err);
+}
+
+static int64_t number_of(struct sqlite *s, const char *pragma)
+{
+    int64_t number = 0;
+    sqlite3_stmt *statement = prepare(s, pragma, NULL);
+    if (statement && sqlite3_step(statement) == SQLITE_ROW)
+        number = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return number;
+}
+
+/* Free pages are used again before the file grows. */
 static int64_t bytes_of(struct sp_database *database)
 {
     struct sqlite *s = (struct sqlite *)database;
-    int64_t pages = 0, page = 0;
-    sqlite3_stmt *statement = prepare(s, "PRAGMA page_count", NULL);
-    if (statement && sqlite3_step(statement) == SQLITE_ROW)
-        pages = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    statement = prepare(s, "PRAGMA page_size", NULL);
-    if (statement && sqlite3_step(statement) == SQLITE_ROW)
-        page = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return pages * page;
+    return (number_of(s, "PRAGMA page_count") - number_of(s, "PRAGMA freelist_count")) *
+           number_of(s, "PRAGMA page_size");
 }
 
 static void close_database(struct sp_database *database)
@@ -234,33 +249,37 @@ static const struct sp_database_api api = {.close = close_database,
                                            .prepare_day = prepare_day,
                                            .drop_days = drop_days,
                                            .vacuum = vacuum,
+                                           .trim = trim,
                                            .verify = verify,
                                            .bytes = bytes_of};
 
 /* In WAL mode a power cut loses what was not synchronised, and nothing else; FULL synchronises
- * each transaction. secure_delete: erased rows are overwritten. */
-static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                               "PRAGMA secure_delete=ON; PRAGMA journal_size_limit=16777216;";
+ * each transaction. secure_delete: erased rows are overwritten. auto_vacuum is before what writes
+ * the file's header. */
+static const char settings[] =
+    "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+    "PRAGMA secure_delete=ON; PRAGMA journal_size_limit=16777216;";
 
-int sp_sqlite_open(struct sp_database **out, const char *path, bool read_only, struct sp_error *err)
+int sp_sqlite_open(struct sp_database **out, const char *path, bool must_exist,
+                   struct sp_error *err)
 {
     struct sqlite *s = calloc(1, sizeof *s);
     if (!s)
         return sp_fail(err, SP_ERR_NO_MEMORY, "store: out of memory");
     s->base.api = &api;
     snprintf(s->path, sizeof s->path, "%s", path);
-    if (read_only && access(path, F_OK) != 0) {
+    if (must_exist && access(path, F_OK) != 0) {
         free(s);
         return sp_fail(err, SP_ERR_NOT_FOUND, "%s: no such file; give the folder of STORE", path);
     }
     /* A reader of a write-ahead log needs the right to write, too. */
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (must_exist ? 0 : SQLITE_OPEN_CREATE);
     int result = sqlite3_open_v2(path, &s->handle, flags, NULL) == SQLITE_OK ? SP_OK : fail(s, err);
     if (result == SP_OK) {
         sqlite3_extended_result_codes(s->handle, 1);
         sqlite3_busy_timeout(s->handle, BUSY_MS);
         if (sqlite3_exec(s->handle, settings, NULL, NULL, NULL) != SQLITE_OK ||
-            (!read_only && sqlite3_exec(s->handle, schema, NULL, NULL, NULL) != SQLITE_OK))
+            sqlite3_exec(s->handle, schema, NULL, NULL, NULL) != SQLITE_OK)
             result = fail(s, err);
     }
     if (result < 0)

@@ -2,6 +2,7 @@
 
 #include "base/path.h"
 #include "base/redact.h"
+#include "store/images.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,6 @@ static const int64_t DAY_US = INT64_C(86400000000), MINUTE_US = 60000000;
 bool sp_store_is_url(const char *location)
 {
     return strncmp(location, "postgresql://", 13) == 0 || strncmp(location, "postgres://", 11) == 0;
-}
-
-int64_t sp_store_day(int64_t time_us)
-{
-    return time_us >= 0 ? time_us / DAY_US : (time_us - DAY_US + 1) / DAY_US;
 }
 
 static int open_folder(struct sp_store *store, const char *dir, bool create, struct sp_error *err)
@@ -77,6 +73,8 @@ int sp_store_bytes(struct sp_store *store, int64_t *bytes, struct sp_error *err)
 {
     struct sp_segment_list list = {0};
     int result = store->segments->api->list(store->segments, &list, err);
+    if (result == SP_OK && store->postgresql)
+        result = sp_store_images_sizes(store, &list, err);
     *bytes = store->postgresql ? 0 : store->database->api->bytes(store->database);
     for (size_t i = 0; i < list.count; i++)
         *bytes += list.item[i].bytes;
@@ -93,12 +91,13 @@ static int forget_rows(struct sp_store *store, int64_t before_us, struct sp_erro
         "DELETE FROM spoton_minutes WHERE minute < $1",
         "DELETE FROM spoton_hours WHERE hour < $1",
         "DELETE FROM spoton_feedback WHERE time_us < $1",
+        "DELETE FROM spoton_images WHERE number < $1",
     };
     const struct sp_sql_value limits[] = {sp_sql_int(before_us), sp_sql_int(before_us / MINUTE_US),
                                           sp_sql_int(before_us / (60 * MINUTE_US)),
-                                          sp_sql_int(before_us)};
+                                          sp_sql_int(before_us), sp_sql_int(before_us)};
     int result = store->database->api->drop_days(store->database, sp_store_day(before_us), err);
-    for (int i = 0; i < 4 && result == SP_OK; i++)
+    for (int i = 0; i < 5 && result == SP_OK; i++)
         result = sp_database_run(store->database, statements[i], &limits[i], 1, err);
     return result;
 }
@@ -126,12 +125,44 @@ static struct sp_segment *choose(struct sp_segment_list *list, int64_t today)
     return best;
 }
 
+/* A day of a camera: its tracks and its images. */
+static int remove_day(struct sp_store *store, const struct sp_segment *segment,
+                      struct sp_error *err)
+{
+    const struct sp_image_filter images = {.from_us = segment->day * DAY_US,
+                                           .to_us = (segment->day + 1) * DAY_US,
+                                           .camera = segment->camera};
+    int result = store->segments->api->remove(store->segments, segment->camera, segment->day, err);
+    return result < 0 ? result : sp_store_images_remove(store, &images, NULL, err);
+}
+
+static int retain_size(struct sp_store *store, struct sp_segment_list *list, int64_t max_bytes,
+                       int64_t today, int *count, struct sp_error *err)
+{
+    int64_t total = store->postgresql ? 0 : store->database->api->bytes(store->database);
+    for (size_t i = 0; !store->postgresql && i < list->count; i++)
+        total += list->item[i].bytes;
+    int result = sp_store_images_sizes(store, list, err);
+    for (size_t i = 0; store->postgresql && i < list->count; i++)
+        total += list->item[i].bytes;
+    while (result == SP_OK && total > max_bytes) {
+        struct sp_segment *oldest = choose(list, today);
+        if (!oldest)
+            break;
+        result = remove_day(store, oldest, err);
+        total -= oldest->bytes;
+        oldest->bytes = 0;
+        ++*count;
+    }
+    return result;
+}
+
 int sp_store_retain(struct sp_store *store, int days, int64_t max_bytes, int64_t now_us,
                     int *removed, struct sp_error *err)
 {
     struct sp_segment_list list = {0};
     struct sp_segments *segments = store->segments;
-    int64_t today = sp_store_day(now_us), total = 0;
+    int64_t today = sp_store_day(now_us);
     int count = 0, result = segments->api->list(segments, &list, err);
     for (size_t i = 0; i < list.count && result == SP_OK; i++) {
         if (days > 0 && list.item[i].day < today - days) {
@@ -139,21 +170,15 @@ int sp_store_retain(struct sp_store *store, int days, int64_t max_bytes, int64_t
             list.item[i].bytes = 0;
             count++;
         }
-        total += list.item[i].bytes;
     }
     if (result == SP_OK && days > 0)
         result = forget_rows(store, (today - days) * DAY_US, err);
-    if (!store->postgresql)
-        total += store->database->api->bytes(store->database);
-    while (result == SP_OK && max_bytes > 0 && total > max_bytes) {
-        struct sp_segment *oldest = choose(&list, today);
-        if (!oldest)
-            break;
-        result = segments->api->remove(segments, oldest->camera, oldest->day, err);
-        total -= oldest->bytes;
-        oldest->bytes = 0;
-        count++;
-    }
+    if (result == SP_OK && max_bytes > 0)
+        result = retain_size(store, &list, max_bytes, today, &count, err);
+    if (result == SP_OK)
+        result = sp_store_images_forget(store, err);
+    if (result == SP_OK)
+        result = store->database->api->trim(store->database, err);
     sp_segment_list_release(&list);
     if (removed)
         *removed = count;

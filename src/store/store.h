@@ -25,13 +25,11 @@ bool sp_store_is_url(const char *location);
 int sp_store_open(struct sp_store **out, const char *location, bool create, struct sp_error *err);
 void sp_store_close(struct sp_store *store); /* NULL is allowed */
 
-int64_t sp_store_day(int64_t time_us);
-
 /* Bytes of all segments and tables. */
 int sp_store_bytes(struct sp_store *store, int64_t *bytes, struct sp_error *err);
 
-/* Removes what is older than `days` (0: nothing), and then, of the camera with most bytes its
- * oldest day, until at most max_bytes remain (0: no limit). Today's segments stay. *removed (may be
- * NULL): the number of segments. */
+/* Removes what is older than `days` (0: nothing), and then, of the camera with most bytes the
+ * tracks and images of its oldest day, until at most max_bytes remain (0: no limit). Today's stay.
+ * *removed (may be NULL): the number of days of cameras. */
 int sp_store_retain(struct sp_store *store, int days, int64_t max_bytes, int64_t now_us,
                     int *removed, struct sp_error *err);

@@ -19,7 +19,7 @@ def text(page, selector):
 
 
 def test_counts_dwell_heatmap_and_events_are_shown(start, make_page, tmp_path):  # noqa: F811
-    url = start({"gate": WALK}, STORE=str(tmp_path / "store"))
+    url = start({"gate": WALK}, STORE=str(tmp_path / "store"), STORE_SNAPSHOTS="60")
     put(url, "api/v2/cameras/gate/analytics",
         {"lines": [{"name": "door", "points": [[0.5, 0], [0.5, 1]]}],
          "zones": [{"name": "hall", "polygon": [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]}]})
@@ -30,17 +30,20 @@ def test_counts_dwell_heatmap_and_events_are_shown(start, make_page, tmp_path): 
         page.open(url + "history.html")
         page.wait("document.querySelector('#link')?.dataset.link === 'live' && !document.querySelector('#page').hidden")
         page.wait("document.querySelector('#dwell-summary').textContent !== ''")
+        page.wait("document.querySelector('#events').childElementCount > 0 || !document.querySelector('#events-none').hidden")
         return page.run(condition)
 
     for _ in range(60):
         if reached("/[1-9].* in/.test(document.querySelector('#charts')?.textContent) && "
-                   "document.querySelectorAll('#dwell rect').length > 0"):
+                   "document.querySelectorAll('#dwell rect').length > 0 && document.querySelector('#events img') !== null"):
             break
     else:
         raise AssertionError(text(page, "#page"))
     page.wait("document.querySelectorAll('#charts .chart .bar').length > 1")
     page.wait("document.querySelector('#heat').naturalWidth > 0 && !document.querySelector('#heat').hidden")
     page.wait("[...document.querySelectorAll('#events tr')].some((row) => /line.crossed.*gate.*door/.test(row.textContent))")
+    page.run("document.querySelector('#events img').scrollIntoView()")  # images load when they are near
+    page.wait("document.querySelector('#events img').naturalWidth > 100")
     page.run("""const kind = document.querySelector('#kind'); kind.value = 'zone.left';
       kind.dispatchEvent(new Event('change', {bubbles: true}))""")
     page.wait("[...document.querySelectorAll('#events tr')].length > 0 && "
