@@ -73,7 +73,7 @@ HISTORY = "".join(f"""
 include-operation-id = "{name}"
 checks.positive_data_acceptance.enabled = false
 """ for name in ("getHistoryCounts", "listHistoryEvents", "listVisits", "listHistoryPeople", "getPersonTracks",
-                 "getHeatmap", "getSnapshot", "getHeatmapImage", "evaluateHistory"))
+                 "getHeatmap", "getEventSnapshot", "getHeatmapImage", "evaluateHistory"))
 
 
 def run(server, folder, examples, headers=()):
