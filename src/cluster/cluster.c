@@ -61,15 +61,29 @@ static int index_of_owner(const struct sp_cluster *cluster, const struct camera 
                           const int *alive, int count)
 {
     const char *owner = camera->mine ? cluster->name : (camera->leased ? camera->node : "");
-    for (int i = 0; i < count; i++)
-        if (strcmp(cluster->nodes[alive[i]].name, owner) == 0)
+    const struct node *node = sp_cluster_find_node(cluster, owner);
+    for (int i = 0; node && i < count; i++)
+        if (&cluster->nodes[alive[i]] == node)
             return i;
     return -1;
+}
+
+/* Nodes die without a change of a bucket. */
+static uint64_t hash_alive(const struct sp_cluster *cluster, int64_t now_us)
+{
+    uint64_t hash = 0xcbf29ce484222325ULL;
+    for (int i = 0; i < cluster->node_count; i++)
+        hash = (hash ^ (sp_cluster_node_is_alive(cluster, &cluster->nodes[i], now_us) ? 1U : 2U)) *
+               0x100000001b3ULL;
+    return hash;
 }
 
 static void place(struct sp_cluster *cluster, int64_t now_us)
 {
     static const double COST = 1;
+    uint64_t alive_nodes = hash_alive(cluster, now_us);
+    if (cluster->placed && cluster->alive_nodes == alive_nodes)
+        return;
     int alive[SP_CLUSTER_NODES_MAX], nodes = 0, cameras = 0, self = -1;
     struct sp_placement_node node[SP_CLUSTER_NODES_MAX];
     size_t most = (size_t)cluster->camera_count + 1;
@@ -93,9 +107,11 @@ static void place(struct sp_cluster *cluster, int64_t now_us)
         camera[cameras++] =
             (struct sp_placement_camera){c->name, COST, index_of_owner(cluster, c, alive, nodes)};
     }
-    if (camera && index && node_of && sp_placement(node, nodes, camera, cameras, node_of) == SP_OK)
-        for (int i = 0; i < cameras; i++)
-            cluster->cameras[index[i]].wanted = node_of[i] >= 0 && node_of[i] == self;
+    cluster->placed =
+        camera && index && node_of && sp_placement(node, nodes, camera, cameras, node_of) == SP_OK;
+    cluster->alive_nodes = alive_nodes;
+    for (int i = 0; cluster->placed && i < cameras; i++)
+        cluster->cameras[index[i]].wanted = node_of[i] >= 0 && node_of[i] == self;
     free(camera);
     free(index);
     free(node_of);
@@ -103,6 +119,7 @@ static void place(struct sp_cluster *cluster, int64_t now_us)
 
 /* ---- the thread ---- */
 
+/* The node's lease. */
 static void announce(struct sp_cluster *cluster, int64_t now_us)
 {
     char key[SP_KV_KEY_BYTES], value[SP_CLUSTER_HTTP_BYTES + 128];
@@ -138,8 +155,7 @@ static void forget_gone(struct sp_cluster *cluster)
     int kept = 0;
     for (int i = 0; i < cluster->camera_count; i++) {
         struct camera *c = &cluster->cameras[i];
-        if (c->setting || c->running || c->mine ||
-            sp_clock_us() - c->lease_seen_us < cluster->lease_us)
+        if (c->setting || c->running || c->mine || (c->leased && c->node[0]))
             cluster->cameras[kept++] = *c;
     }
     cluster->camera_count = kept;
@@ -152,8 +168,12 @@ static void step(struct sp_cluster *cluster)
     note_connection(cluster, result, &err);
     if (result < 0 || cluster->synced != ALL_SYNCED)
         return;
-    if (atomic_load(&cluster->frozen))
+    if (atomic_load(&cluster->frozen)) {
+        cluster->announced_us = 0;
+        if (!cluster->options.observes) /* first, so that no other node takes more */
+            announce(cluster, sp_clock_us());
         confirm_after_freeze(cluster);
+    }
     sp_cluster_perform_requests(cluster);
     if (cluster->options.observes)
         return;
@@ -193,17 +213,18 @@ static void fill_cameras(const struct sp_cluster *cluster, struct shared *to)
         if (!c->setting)
             continue;
         struct sp_cluster_camera_report *out = &to->cameras[to->camera_count++];
-        bool fresh = c->mine || sp_clock_us() - c->lease_seen_us < cluster->lease_us * 5 / 4;
-        const char *node = c->mine ? cluster->name : (fresh && c->leased ? c->node : "");
+        const struct node *owner = c->leased ? sp_cluster_find_node(cluster, c->node) : NULL;
+        bool alive = owner && sp_cluster_node_is_alive(cluster, owner, sp_clock_us());
+        const char *node = c->mine ? cluster->name : (alive ? c->node : "");
         *out = (struct sp_cluster_camera_report){.epoch = c->mine ? c->my_epoch : c->epoch};
         snprintf(out->name, sizeof out->name, "%s", c->name);
         snprintf(out->node, sizeof out->node, "%s", node);
         snprintf(out->state, sizeof out->state, "%s", node[0] ? c->state : "waiting");
-        for (int k = 0; k < to->node_count; k++)
-            if (node[0] && strcmp(to->nodes[k].name, node) == 0) {
-                to->nodes[k].cameras++;
-                memcpy(out->http, to->nodes[k].http, sizeof out->http);
-            }
+        owner = node[0] ? sp_cluster_find_node(cluster, node) : NULL;
+        if (owner) { /* in the same order */
+            to->nodes[owner - cluster->nodes].cameras++;
+            memcpy(out->http, owner->http, sizeof out->http);
+        }
     }
 }
 

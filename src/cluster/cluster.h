@@ -3,9 +3,10 @@
  * Data flow: cameras, nodes, leases and claims of all nodes (kv.h) -> the view -> placement ->
  * this node's cameras are started and stopped through struct sp_cluster_runner.
  *
- * - A camera is run by the node that holds its lease: a key that is created to take it, renewed by
- *   compare-and-set, and expires `lease_ms` after the last renewal. Its epoch rises with every
- *   owner; results carry it, so that a consumer can refuse those of an earlier owner.
+ * - A node has a lease: its record, which expires `lease_ms` after the last renewal. A camera's key
+ *   names its owner; another node replaces it, by compare-and-set, once the owner has released the
+ *   camera or its lease is over. The epoch rises with every owner; results carry it, so that a
+ *   consumer can refuse those of an earlier owner. So renewals grow with nodes, not with cameras.
  * - A planned move is made before the old one ends: the next node runs the camera as standby,
  *   claims it once frames arrive, and takes the lease when the owner has released it.
  * - Without NATS every node continues with its cameras, and nothing moves. A node that was frozen

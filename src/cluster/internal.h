@@ -16,11 +16,10 @@ struct camera {
     bool listed;   /* since the last reset */
     uint64_t setting_revision;
 
-    /* The lease as the bucket shows it. node empty: released. */
+    /* The owner as the bucket shows it, or as this node wrote it. node empty: released. */
     bool leased;
     char node[SP_CLUSTER_NAME_BYTES], state[16];
     uint64_t epoch, revision;
-    int64_t lease_seen_us;
 
     /* The claim of the node that is to be the next owner. */
     char claimant[SP_CLUSTER_NAME_BYTES]; /* empty: none */
@@ -30,9 +29,9 @@ struct camera {
     /* This node's part. */
     bool wanted;  /* by placement */
     bool running; /* standby or owner */
-    bool mine;    /* this node holds the lease, as far as it knows */
-    uint64_t running_revision, my_revision, my_epoch;
-    int64_t renewed_us, claimed_us, retry_us;
+    bool mine;    /* this node is the owner, as far as it knows */
+    uint64_t running_revision, my_epoch;
+    int64_t written_us, claimed_us, retry_us;
     bool claimed_ready;
 };
 
@@ -72,7 +71,9 @@ struct sp_cluster {
     int node_count;
     unsigned synced;      /* bit by bucket */
     int64_t settled_us;   /* from then on cameras are taken */
-    int64_t announced_us; /* this node's record */
+    int64_t announced_us; /* this node's record, which is its lease */
+    bool placed;          /* nothing has changed since placement */
+    uint64_t alive_nodes; /* a hash of those, likewise */
     int64_t away_since_us;
     char error[256];
     uint64_t taken, lost, moved;
@@ -89,12 +90,16 @@ struct sp_cluster {
     struct shared *shared;
 };
 
-/* key.c: "lease.gate" is the kind and the name; a dot of the name would be a separator. */
+/* key.c: "owner.gate" is the kind and the name; a dot of the name would be a separator. */
 void sp_cluster_key(char key[SP_KV_KEY_BYTES], const char *kind, const char *name);
 /* False: not a key of ours. */
 bool sp_cluster_read_key(const char *key, char kind[16], char name[SP_CLUSTER_NAME_BYTES]);
 
 /* view.c: what the buckets hold. */
+/* `text`: the value of its key; NULL: removed. */
+void sp_cluster_change_owner(struct camera *camera, const char *text, uint64_t revision);
+/* NULL: not known. */
+const struct node *sp_cluster_find_node(const struct sp_cluster *cluster, const char *name);
 struct sp_kv_listener sp_cluster_listener(struct sp_cluster *cluster);
 bool sp_cluster_node_is_alive(const struct sp_cluster *cluster, const struct node *node,
                               int64_t now_us);

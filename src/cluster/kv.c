@@ -141,6 +141,8 @@ int sp_kv_open(struct sp_kv **out, const struct sp_kv_options *options, struct s
     kv->options = *options;
     snprintf(kv->buckets[SP_KV_SETUP].name, sizeof kv->buckets[0].name, "spoton_%s_setup",
              options->site);
+    snprintf(kv->buckets[SP_KV_OWNERS].name, sizeof kv->buckets[0].name, "spoton_%s_owners",
+             options->site);
     snprintf(kv->buckets[SP_KV_ALIVE].name, sizeof kv->buckets[0].name, "spoton_%s_alive",
              options->site);
     natsStatus s = natsOptions_Create(&nats);
@@ -219,7 +221,7 @@ static natsStatus open_bucket(struct sp_kv *kv, enum sp_kv_bucket which)
     natsStatus s = kvConfig_Init(&config);
     config.Bucket = bucket->name;
     config.History = 1;
-    config.StorageType = which == SP_KV_ALIVE ? js_MemoryStorage : js_FileStorage;
+    config.StorageType = which == SP_KV_SETUP ? js_FileStorage : js_MemoryStorage;
     config.TTL = which == SP_KV_ALIVE ? kv->options.ttl_ms * (int64_t)1000000 : 0;
     if (s == NATS_OK)
         s = js_CreateKeyValue(&bucket->store, kv->js, &config);
@@ -235,7 +237,7 @@ static natsStatus read_epoch_base(struct sp_kv *kv)
 {
     char stream[128];
     jsStreamInfo *info = NULL;
-    snprintf(stream, sizeof stream, "KV_%s", kv->buckets[SP_KV_ALIVE].name);
+    snprintf(stream, sizeof stream, "KV_%s", kv->buckets[SP_KV_OWNERS].name);
     natsStatus s = js_GetStreamInfo(&info, kv->js, stream, NULL, NULL);
     if (s == NATS_OK)
         kv->epoch_base = (uint64_t)info->Created / 1000;
@@ -317,6 +319,8 @@ int sp_kv_poll(struct sp_kv *kv, int timeout_ms, struct sp_error *err)
         }
     }
     natsStatus s = drain(kv, SP_KV_SETUP, 0);
+    if (s == NATS_OK)
+        s = drain(kv, SP_KV_OWNERS, 0);
     if (s == NATS_OK)
         s = drain(kv, SP_KV_ALIVE, timeout_ms);
     if (s != NATS_OK) {

@@ -1,9 +1,9 @@
-/* The cluster's shared state: two key-value buckets in NATS JetStream.
+/* The cluster's shared state: three key-value buckets in NATS JetStream.
  *
- * SP_KV_SETUP (on disk, permanent) holds cameras and requests to drain nodes; SP_KV_ALIVE (in
- * memory) holds nodes, leases and claims, and every value of it expires `ttl_ms` after it was last
- * written. A write may require that the key's last revision is a given one, which is what makes a
- * lease exclusive.
+ * SP_KV_SETUP (on disk, permanent) holds cameras and requests to drain nodes; SP_KV_OWNERS (in
+ * memory) holds who runs which camera; SP_KV_ALIVE (in memory) holds nodes and claims, and every
+ * value of it expires `ttl_ms` after it was last written. A write may require that the key's last
+ * revision is a given one, which is what makes an owner the only one.
  *
  * Data flow: sp_kv_poll -> the listener, for every change of any node in the order of the bucket;
  * after each (re)connection sp_kv_poll begins anew with reset(), then all values, then synced().
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum { SP_KV_KEY_BYTES = 160 };
-enum sp_kv_bucket { SP_KV_SETUP, SP_KV_ALIVE, SP_KV_BUCKETS };
+enum sp_kv_bucket { SP_KV_SETUP, SP_KV_OWNERS, SP_KV_ALIVE, SP_KV_BUCKETS };
 
 struct sp_kv;
 
@@ -65,6 +65,6 @@ int sp_kv_remove(struct sp_kv *kv, enum sp_kv_bucket bucket, const char *key, st
 int sp_kv_get(struct sp_kv *kv, enum sp_kv_bucket bucket, const char *key, char *value,
               size_t value_bytes, uint64_t *revision, struct sp_error *err);
 
-/* Added to a revision of SP_KV_ALIVE it gives a number that also rises when that bucket was lost
+/* Added to a revision of SP_KV_OWNERS it gives a number that also rises when that bucket was lost
  * with its server and created again. */
 uint64_t sp_kv_epoch_base(const struct sp_kv *kv);

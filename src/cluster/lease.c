@@ -1,10 +1,14 @@
-/* Leases: taking, renewing and releasing cameras. */
+/* Who runs a camera: taking, keeping and releasing it.
+ *
+ * A node has one lease, its record, which it renews (cluster.c). A camera's key names its owner and
+ * the epoch, and is written on changes only. The owner of a camera is the node of its key while
+ * that node's lease lasts. Then another node takes the camera: it replaces the key by
+ * compare-and-set, so there is one owner at a time, and the previous one finds its key replaced. */
 #include "cluster/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,12 +24,47 @@ static const char *state_of(const struct sp_cluster *cluster, const struct camer
 }
 
 /* Names have no characters that JSON escapes. */
-static void write_lease(const struct sp_cluster *cluster, const struct camera *camera,
-                        uint64_t epoch, char value[LEASE_BYTES])
+static void format_owner(const struct sp_cluster *cluster, const struct camera *camera,
+                         uint64_t epoch, char value[LEASE_BYTES])
 {
     bool live;
     snprintf(value, LEASE_BYTES, "{\"node\":\"%s\",\"epoch\":%llu,\"state\":\"%s\"}", cluster->name,
              (unsigned long long)epoch, state_of(cluster, camera, &live));
+}
+
+/* ---- the key ---- */
+
+/* Reads it from the server. SP_OK, SP_ERR_CLOSED. */
+static int refresh(struct sp_cluster *cluster, struct camera *camera)
+{
+    char key[SP_KV_KEY_BYTES], value[LEASE_BYTES];
+    uint64_t revision = 0;
+    sp_cluster_key(key, "owner", camera->name);
+    int result = sp_kv_get(cluster->kv, SP_KV_OWNERS, key, value, sizeof value, &revision, NULL);
+    if (result < 0 && result != SP_ERR_NOT_FOUND)
+        return SP_ERR_CLOSED;
+    sp_cluster_change_owner(camera, result == SP_OK ? value : NULL, revision);
+    cluster->placed = false;
+    return SP_OK;
+}
+
+/* SP_ERR_INVALID: another write was first, and the camera is as that one left it. SP_ERR_CLOSED. */
+static int write_key(struct sp_cluster *cluster, struct camera *camera, const char *value,
+                     int64_t now_us)
+{
+    char key[SP_KV_KEY_BYTES];
+    uint64_t revision = 0;
+    sp_cluster_key(key, "owner", camera->name);
+    int result =
+        camera->leased
+            ? sp_kv_update(cluster->kv, SP_KV_OWNERS, key, value, camera->revision, &revision, NULL)
+            : sp_kv_create(cluster->kv, SP_KV_OWNERS, key, value, &revision, NULL);
+    if (result == SP_OK) {
+        sp_cluster_change_owner(camera, value, revision);
+        camera->written_us = now_us;
+        cluster->placed = false;
+    }
+    return result == SP_ERR_INVALID && refresh(cluster, camera) < 0 ? SP_ERR_CLOSED : result;
 }
 
 /* ---- running ---- */
@@ -53,15 +92,12 @@ static void stop(struct sp_cluster *cluster, struct camera *camera)
     camera->claimed_us = 0;
 }
 
-static void own(struct sp_cluster *cluster, struct camera *camera, uint64_t epoch,
-                uint64_t revision, int64_t now_us)
+static void own(struct sp_cluster *cluster, struct camera *camera, uint64_t epoch)
 {
     if (!camera->mine || camera->my_epoch != epoch)
         cluster->options.runner.publish(cluster->options.runner.user, camera->name, epoch);
     camera->mine = true;
     camera->my_epoch = epoch;
-    camera->my_revision = revision;
-    camera->renewed_us = now_us;
 }
 
 static void disown(struct sp_cluster *cluster, struct camera *camera)
@@ -73,97 +109,102 @@ static void disown(struct sp_cluster *cluster, struct camera *camera)
 
 /* ---- taking ---- */
 
-/* The lease is written twice: the first write takes it and gives the revision that the epoch is
- * made of. An owner that stops between the two is seen without an epoch, and expires. */
+static bool is_own(const struct sp_cluster *cluster, const struct camera *camera)
+{
+    return strcmp(camera->node, cluster->name) == 0;
+}
+
+/* Whether the owner's lease is over on the server, too. */
+static bool owner_is_gone(struct sp_cluster *cluster, const struct camera *camera)
+{
+    char key[SP_KV_KEY_BYTES], value[SP_CLUSTER_HTTP_BYTES + 128];
+    uint64_t revision;
+    sp_cluster_key(key, "node", camera->node);
+    return sp_kv_get(cluster->kv, SP_KV_ALIVE, key, value, sizeof value, &revision, NULL) ==
+           SP_ERR_NOT_FOUND;
+}
+
+/* The key is written twice: the first write takes the camera and gives the revision that the epoch
+ * is made of. An owner that stops between the two is seen without an epoch. */
 static int take(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
-    char key[SP_KV_KEY_BYTES], value[LEASE_BYTES];
-    uint64_t revision = 0;
-    bool released = camera->leased && camera->node[0] == '\0';
-    sp_cluster_key(key, "lease", camera->name);
-    write_lease(cluster, camera, 0, value);
-    int result = released ? sp_kv_update(cluster->kv, SP_KV_ALIVE, key, value, camera->revision,
-                                         &revision, NULL)
-                          : sp_kv_create(cluster->kv, SP_KV_ALIVE, key, value, &revision, NULL);
+    char value[LEASE_BYTES];
+    if (camera->leased && camera->node[0] && !is_own(cluster, camera) &&
+        !owner_is_gone(cluster, camera))
+        return SP_ERR_INVALID;
+    format_owner(cluster, camera, 0, value);
+    int result = write_key(cluster, camera, value, now_us);
     if (result < 0)
         return result;
-    uint64_t epoch = sp_kv_epoch_base(cluster->kv) + revision;
-    write_lease(cluster, camera, epoch, value);
-    result = sp_kv_update(cluster->kv, SP_KV_ALIVE, key, value, revision, &revision, NULL);
+    uint64_t epoch = sp_kv_epoch_base(cluster->kv) + camera->revision;
+    format_owner(cluster, camera, epoch, value);
+    result = write_key(cluster, camera, value, now_us);
     if (result < 0)
         return result;
-    own(cluster, camera, epoch, revision, now_us);
+    own(cluster, camera, epoch);
     cluster->taken++;
     sp_log(SP_LOG_INFO, "cluster: camera %s: taken with epoch %llu", camera->name,
            (unsigned long long)epoch);
     return SP_OK;
 }
 
-static void lose(struct sp_cluster *cluster, struct camera *camera, const char *owner)
+static void lose(struct sp_cluster *cluster, struct camera *camera)
 {
-    sp_log(SP_LOG_WARNING, "cluster: camera %s: now run by node %s", camera->name, owner);
+    sp_log(SP_LOG_WARNING, "cluster: camera %s: now run by node %s", camera->name, camera->node);
     cluster->lost++;
     disown(cluster, camera);
     stop(cluster, camera);
 }
 
-/* ---- renewing ---- */
+/* ---- keeping ---- */
 
-/* The renewal was refused: the lease expired, another node has it, or an earlier renewal arrived
- * whose answer was lost. SP_ERR_CLOSED: not known. */
-static int settle_conflict(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
+/* Compares what this node runs with the key: loses the camera to another node; takes it again after
+ * the bucket was lost with its server. SP_ERR_CLOSED: not known. */
+static int keep(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
-    char key[SP_KV_KEY_BYTES], value[LEASE_BYTES];
-    uint64_t revision = 0;
-    sp_cluster_key(key, "lease", camera->name);
-    int result = sp_kv_get(cluster->kv, SP_KV_ALIVE, key, value, sizeof value, &revision, NULL);
-    if (result == SP_ERR_NOT_FOUND) {
-        camera->leased = false;
-        result = take(cluster, camera, now_us);
-        return result == SP_ERR_INVALID ? SP_ERR_CLOSED : result; /* taken meanwhile: look again */
-    }
-    if (result < 0)
-        return SP_ERR_CLOSED;
-    json_t *lease = json_loads(value, 0, NULL);
-    const char *node = json_string_value(json_object_get(lease, "node"));
-    uint64_t epoch = (uint64_t)json_integer_value(json_object_get(lease, "epoch"));
-    if (node && strcmp(node, cluster->name) == 0 && epoch == camera->my_epoch)
-        camera->my_revision = revision; /* renewed with the next step */
-    else
-        lose(cluster, camera, node && node[0] ? node : "(none)");
-    json_decref(lease);
+    bool own = camera->leased && is_own(cluster, camera);
+    if (own && camera->epoch == camera->my_epoch)
+        return SP_OK;
+    if (!camera->leased || !camera->node[0] || (own && camera->epoch == 0))
+        return take(cluster, camera, now_us) == SP_ERR_CLOSED ? SP_ERR_CLOSED : SP_OK;
+    lose(cluster, camera);
     return SP_OK;
 }
 
-static int renew(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
+static int write_state(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
-    char key[SP_KV_KEY_BYTES], value[LEASE_BYTES];
-    uint64_t revision = 0;
-    sp_cluster_key(key, "lease", camera->name);
-    write_lease(cluster, camera, camera->my_epoch, value);
-    int result =
-        sp_kv_update(cluster->kv, SP_KV_ALIVE, key, value, camera->my_revision, &revision, NULL);
-    if (result == SP_ERR_INVALID)
-        return settle_conflict(cluster, camera, now_us);
-    if (result == SP_OK)
-        own(cluster, camera, camera->my_epoch, revision, now_us);
-    return result;
+    char value[LEASE_BYTES];
+    format_owner(cluster, camera, camera->my_epoch, value);
+    return write_key(cluster, camera, value, now_us);
 }
 
+/* The write makes one of another node that is on its way fail. */
 bool sp_cluster_camera_confirm(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
-    if (!camera->mine)
-        return true;
-    return renew(cluster, camera, now_us) != SP_ERR_CLOSED;
+    int result = camera->mine ? keep(cluster, camera, now_us) : SP_OK;
+    if (result == SP_OK && camera->mine)
+        result = write_state(cluster, camera, now_us);
+    if (result == SP_ERR_INVALID)
+        result = keep(cluster, camera, now_us);
+    return result != SP_ERR_CLOSED;
+}
+
+static void let_go(struct sp_cluster *cluster, struct camera *camera)
+{
+    write_key(cluster, camera, "{\"node\":\"\",\"epoch\":0,\"state\":\"moving\"}", 0);
 }
 
 static void release(struct sp_cluster *cluster, struct camera *camera)
 {
     char key[SP_KV_KEY_BYTES];
-    sp_cluster_key(key, "lease", camera->name);
     disown(cluster, camera); /* before the next owner can publish */
-    sp_kv_update(cluster->kv, SP_KV_ALIVE, key, "{\"node\":\"\",\"epoch\":0,\"state\":\"moving\"}",
-                 camera->my_revision, NULL, NULL);
+    if (camera->setting) {
+        let_go(cluster, camera);
+        return;
+    }
+    sp_cluster_key(key, "owner", camera->name);
+    if (sp_kv_remove(cluster->kv, SP_KV_OWNERS, key, NULL) == SP_OK)
+        sp_cluster_change_owner(camera, NULL, camera->revision);
 }
 
 void sp_cluster_camera_stop(struct sp_cluster *cluster, struct camera *camera)
@@ -203,14 +244,16 @@ static bool has_ready_successor(const struct sp_cluster *cluster, const struct c
 static bool is_leased_by_another(const struct sp_cluster *cluster, const struct camera *camera,
                                  int64_t now_us)
 {
-    return camera->leased && camera->node[0] && strcmp(camera->node, cluster->name) != 0 &&
-           now_us - camera->lease_seen_us < cluster->lease_us;
+    const struct node *node = sp_cluster_find_node(cluster, camera->node);
+    return camera->leased && node && !is_own(cluster, camera) &&
+           sp_cluster_node_is_alive(cluster, node, now_us);
 }
 
 static void step_owner(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
     bool live;
-    bool changed = strcmp(state_of(cluster, camera, &live), camera->state) != 0;
+    if (keep(cluster, camera, now_us) < 0 || !camera->mine)
+        return;
     if (!camera->wanted && has_ready_successor(cluster, camera, now_us)) {
         sp_log(SP_LOG_INFO, "cluster: camera %s: moves to node %s", camera->name, camera->claimant);
         release(cluster, camera);
@@ -218,11 +261,12 @@ static void step_owner(struct sp_cluster *cluster, struct camera *camera, int64_
         cluster->moved++;
         return;
     }
-    if (now_us - camera->renewed_us > cluster->lease_us / (changed ? 12 : 3))
-        renew(cluster, camera, now_us);
-    if (camera->mine && camera->running && camera->running_revision != camera->setting_revision)
+    if (strcmp(state_of(cluster, camera, &live), camera->state) != 0 &&
+        now_us - camera->written_us > cluster->lease_us / 12)
+        write_state(cluster, camera, now_us);
+    if (camera->running && camera->running_revision != camera->setting_revision)
         stop(cluster, camera); /* started below with the new setting, same lease and epoch */
-    if (camera->mine && !camera->running) {
+    if (!camera->running) {
         start(cluster, camera, now_us);
         if (camera->running)
             cluster->options.runner.publish(cluster->options.runner.user, camera->name,
@@ -230,14 +274,28 @@ static void step_owner(struct sp_cluster *cluster, struct camera *camera, int64_
     }
 }
 
+/* Of a camera that was removed while its owner was gone. */
+static void forget_owner(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
+{
+    char key[SP_KV_KEY_BYTES];
+    if (!camera->leased || is_leased_by_another(cluster, camera, now_us))
+        return;
+    sp_cluster_key(key, "owner", camera->name);
+    if (sp_kv_remove(cluster->kv, SP_KV_OWNERS, key, NULL) == SP_OK)
+        sp_cluster_change_owner(camera, NULL, camera->revision);
+}
+
 void sp_cluster_camera_step(struct sp_cluster *cluster, struct camera *camera, int64_t now_us)
 {
     if (!camera->setting) {
         sp_cluster_camera_stop(cluster, camera);
+        forget_owner(cluster, camera, now_us);
     } else if (camera->mine) {
         step_owner(cluster, camera, now_us);
     } else if (!camera->wanted) {
         stop(cluster, camera);
+        if (camera->leased && is_own(cluster, camera)) /* of a process that ended, or interrupted */
+            let_go(cluster, camera);
     } else if (is_leased_by_another(cluster, camera, now_us)) {
         start(cluster, camera, now_us);
         if (camera->running)

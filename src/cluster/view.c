@@ -67,18 +67,26 @@ static const char *text_of(json_t *object, const char *key)
     return text ? text : "";
 }
 
-static void change_lease(struct sp_cluster *cluster, const char *name, json_t *value,
-                         uint64_t revision)
+void sp_cluster_change_owner(struct camera *camera, const char *text, uint64_t revision)
 {
-    struct camera *camera = camera_of(cluster, name, value != NULL);
-    if (!camera)
-        return;
-    camera->leased = value != NULL;
+    json_t *value = text ? json_loads(text, 0, NULL) : NULL;
+    camera->leased = text != NULL;
     camera->revision = revision;
-    camera->lease_seen_us = sp_clock_us();
-    camera->epoch = value ? (uint64_t)json_integer_value(json_object_get(value, "epoch")) : 0;
-    snprintf(camera->node, sizeof camera->node, "%s", value ? text_of(value, "node") : "");
-    snprintf(camera->state, sizeof camera->state, "%s", value ? text_of(value, "state") : "");
+    camera->epoch = (uint64_t)json_integer_value(json_object_get(value, "epoch"));
+    snprintf(camera->node, sizeof camera->node, "%s", text_of(value, "node"));
+    snprintf(camera->state, sizeof camera->state, "%s", text_of(value, "state"));
+    json_decref(value);
+}
+
+static void see_owner(struct sp_cluster *cluster, const char *name, const char *text,
+                      uint64_t revision)
+{
+    struct camera *camera = camera_of(cluster, name, text != NULL);
+    /* What this node wrote itself is reported later. */
+    if (!camera || revision <= camera->revision)
+        return;
+    sp_cluster_change_owner(camera, text, revision);
+    cluster->placed = false;
 }
 
 static void change_claim(struct sp_cluster *cluster, const char *name, json_t *value)
@@ -123,8 +131,27 @@ static void change_node(struct sp_cluster *cluster, const char *name, json_t *va
     if (!value)
         return;
     double capacity = json_number_value(json_object_get(value, "capacity"));
-    node->capacity = capacity > 0 ? capacity : 1;
+    capacity = capacity > 0 ? capacity : 1;
+    if (capacity != node->capacity)
+        cluster->placed = false;
+    node->capacity = capacity;
     snprintf(node->http, sizeof node->http, "%s", text_of(value, "http"));
+}
+
+const struct node *sp_cluster_find_node(const struct sp_cluster *cluster, const char *name)
+{
+    int low = 0, high = cluster->node_count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        int order = strcmp(cluster->nodes[middle].name, name);
+        if (order == 0)
+            return &cluster->nodes[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 bool sp_cluster_node_is_alive(const struct sp_cluster *cluster, const struct node *node,
@@ -139,18 +166,22 @@ static void reset(void *user, enum sp_kv_bucket bucket)
 {
     struct sp_cluster *cluster = user;
     cluster->synced &= ~(1U << bucket);
+    cluster->placed = false;
     for (int i = 0; i < cluster->camera_count; i++) {
-        if (bucket == SP_KV_ALIVE) {
-            cluster->cameras[i].leased = false;
-            cluster->cameras[i].claimant[0] = '\0';
+        struct camera *camera = &cluster->cameras[i];
+        if (bucket == SP_KV_OWNERS) {
+            camera->leased = false;
+            camera->revision = 0; /* the bucket may be another one now */
+        } else if (bucket == SP_KV_ALIVE) {
+            camera->claimant[0] = '\0';
         } else {
-            cluster->cameras[i].listed = false;
+            camera->listed = false;
         }
     }
     for (int i = 0; i < cluster->node_count; i++) {
         if (bucket == SP_KV_ALIVE)
             cluster->nodes[i].seen_us = 0;
-        else
+        else if (bucket == SP_KV_SETUP)
             cluster->nodes[i].draining = false;
     }
 }
@@ -162,7 +193,13 @@ static void change(void *user, enum sp_kv_bucket bucket, const char *key, const 
     char kind[16], name[SP_CLUSTER_NAME_BYTES];
     if (!sp_cluster_read_key(key, kind, name))
         return;
+    if (bucket == SP_KV_OWNERS) {
+        if (strcmp(kind, "owner") == 0)
+            see_owner(cluster, name, value, revision);
+        return;
+    }
     if (bucket == SP_KV_SETUP) {
+        cluster->placed = false;
         if (strcmp(kind, "camera") == 0) {
             change_setting(cluster, name, value, revision);
         } else if (strcmp(kind, "drain") == 0) {
@@ -178,9 +215,7 @@ static void change(void *user, enum sp_kv_bucket bucket, const char *key, const 
         json_decref(object);
         return;
     }
-    if (strcmp(kind, "lease") == 0)
-        change_lease(cluster, name, object, revision);
-    else if (strcmp(kind, "claim") == 0)
+    if (strcmp(kind, "claim") == 0)
         change_claim(cluster, name, object);
     else if (strcmp(kind, "node") == 0)
         change_node(cluster, name, object);
@@ -222,6 +257,7 @@ static void synced(void *user, enum sp_kv_bucket bucket)
 {
     struct sp_cluster *cluster = user;
     cluster->synced |= 1U << bucket;
+    cluster->placed = false;
     /* Other nodes may still be reconnecting, and their leases may have been lost with the server.
      */
     cluster->settled_us = sp_clock_us() + cluster->lease_us;
