@@ -1,7 +1,8 @@
 // REST calls. An error carries the server's text. `error.login`: a login is required;
 // `error.unreachable`: the server did not reply.
 
-const TIMEOUT_MS = 5000;
+// A busy server takes its time. A change is not sent again by itself, so it is waited for longer.
+const TIMEOUT_MS = 15000, CHANGE_TIMEOUT_MS = 40000;
 
 export class ApiError extends Error {
   constructor(message, {login = false, unreachable = false} = {}) {
@@ -24,7 +25,7 @@ async function detailOf(response) {
 
 let changes = 0; // requests of this page that may have changed something, answered or given up
 
-export async function call(method, path, body, timeoutMs = TIMEOUT_MS) {
+export async function call(method, path, body, timeoutMs = method === "GET" ? TIMEOUT_MS : CHANGE_TIMEOUT_MS) {
   try {
     return await request(method, path, body, timeoutMs);
   } finally {

@@ -14,7 +14,7 @@
 
 enum { FRAME_HEAD_BYTES = 10 };
 static const int SEND_BUFFER_BYTES = 256 * 1024;
-static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 5000000;
+static const int64_t PING_US = 20000000, SILENT_US = 40000000, CLOSE_US = 30000000;
 
 _Static_assert(LWS_PRE >= FRAME_HEAD_BYTES, "the header is written in front of the data");
 _Static_assert(SP_INLET_HEADROOM >= LWS_PRE + FRAME_HEAD_BYTES, "likewise");

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from websockets.sync.client import connect
 
+# Limits only end hangs.
+LIMIT_S = 120 * float(os.environ.get("SPOTON_TEST_SLOWER", "1"))
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, " ": 32}
 
 
@@ -29,7 +31,7 @@ class Browser:
              "--disable-component-update", "--remote-debugging-port=0", f"--user-data-dir={self.profile.name}",
              "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port = Path(self.profile.name) / "DevToolsActivePort"
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + LIMIT_S
         while not (port.exists() and len(port.read_text().split()) == 2):
             if time.monotonic() > limit or self.process.poll() is not None:
                 self.close()
@@ -38,7 +40,8 @@ class Browser:
         number, path = port.read_text().split()
         self.open = contextlib.ExitStack()
         self.socket = self.open.enter_context(
-            connect(f"ws://127.0.0.1:{number}{path}", max_size=None, compression=None))
+            connect(f"ws://127.0.0.1:{number}{path}", max_size=None, compression=None, open_timeout=LIMIT_S,
+                    ping_interval=None))
         self.number = 0
         self.events = []
 
@@ -49,7 +52,7 @@ class Browser:
             message["sessionId"] = session
         self.socket.send(json.dumps(message))
         while True:
-            reply = json.loads(self.socket.recv(timeout=300))
+            reply = json.loads(self.socket.recv(timeout=5 * LIMIT_S))
             if reply.get("id") == self.number:
                 if "error" in reply:
                     raise RuntimeError(f"{method}: {reply['error']['message']}")
@@ -68,7 +71,7 @@ class Browser:
             self.open.close()
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -93,7 +96,12 @@ class Page:
                   deviceScaleFactor=1, mobile=False)
 
     def open(self, url):
-        self.call("Page.navigate", url=url)
+        """Until the page is that of the URL: before, scripts may still run in the one that is left."""
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        limit = time.monotonic() + LIMIT_S
+        while self.call("Page.getFrameTree")["frameTree"]["frame"]["loaderId"] != loader:
+            assert time.monotonic() < limit, f"{url} was not opened"
+            time.sleep(0.02)
 
     def run(self, script):
         """The value of a JavaScript expression; promises are awaited."""

@@ -44,20 +44,20 @@ class RealServer:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(20 * SLOWER)
+        self.process.wait(60 * SLOWER)
         self.process.stdout.close()
         self.log.close()
 
     def bytes(self, path, method="GET", body=None):
         request = urllib.request.Request(self.base + path, None if body is None else json.dumps(body).encode(),
                                          method=method)
-        with urllib.request.urlopen(request, timeout=20 * SLOWER) as reply:
+        with urllib.request.urlopen(request, timeout=60 * SLOWER) as reply:
             return reply.read()
 
     def json(self, path, method="GET", body=None):
         return json.loads(self.bytes(path, method, body))
 
-    def until(self, check, seconds=15):
+    def until(self, check, seconds=120):
         limit = time.monotonic() + seconds * SLOWER
         while not (value := check()):
             assert time.monotonic() < limit, f"not within {seconds * SLOWER:.0f} s"

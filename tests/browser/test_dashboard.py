@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from browser import LIMIT_S
 from fake_server import WEB
 
 SHOWN = "document.querySelectorAll('.card').length > 0 && document.querySelector('#link').dataset.link === 'live'"
@@ -84,7 +85,7 @@ def test_boxes_belong_to_the_frame_under_them(fake, make_page):
     page = opened(make_page(), address(fake))
     page.wait("document.querySelector('[data-camera=lobby] canvas').width > 400")
     measured, places = 0, set()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + LIMIT_S
     while measured < 36 and time.monotonic() < limit:
         result = page.run(MEASURE)
         for white, color in result["found"]:
@@ -116,18 +117,19 @@ def test_predicted_boxes_are_dashed(fake, make_page):
 
 def test_only_what_is_seen_is_streamed(fake, make_page):
     page = opened(make_page(360, 740), address(fake))
-    asked = lambda: [query["cameras"][0].split(",") for query in fake.box.sockets]
-    limit = time.monotonic() + 10
-    while len(asked()) != 1 or "stairs" in asked()[0]:
-        assert time.monotonic() < limit, asked()
-        time.sleep(0.1)
-    assert "lobby" in asked()[0]
+
+    def until_asked_for(shown, hidden):
+        limit = time.monotonic() + LIMIT_S
+        while True:
+            with fake.box.lock:
+                asked = [query["cameras"][0].split(",") for query in fake.box.sockets]
+            if len(asked) == 1 and shown in asked[0] and hidden not in asked[0]:
+                return
+            assert time.monotonic() < limit, asked
+            time.sleep(0.1)
+    until_asked_for("lobby", "stairs")
     page.run("document.querySelector('[data-camera=stairs]').scrollIntoView()")
-    limit = time.monotonic() + 10
-    while len(asked()) != 1 or "stairs" not in asked()[0]:
-        assert time.monotonic() < limit, asked()
-        time.sleep(0.1)
-    assert "lobby" not in asked()[0]
+    until_asked_for("stairs", "lobby")
 
 
 def fill(page, selector, text):
@@ -215,8 +217,7 @@ def test_a_camera_is_enlarged_by_keyboard(fake, make_page):
     page.key("ArrowRight")
     page.wait("document.querySelector('#big-name').textContent === 'door'")
     page.key("Escape")
-    page.wait("!document.querySelector('#big').open")
-    assert page.run("document.activeElement.getAttribute('aria-label')") == "Enlarge lobby"
+    page.wait("!document.querySelector('#big').open && document.activeElement.getAttribute('aria-label') === 'Enlarge lobby'")
 
 
 @pytest.mark.parametrize("width, height", [(360, 740), (768, 1024), (1440, 900), (3840, 2160)])
@@ -273,7 +274,7 @@ def test_a_lost_connection_is_said_and_found_again(fake, make_page):
     page.wait("!document.querySelector('#lost').hidden && document.querySelector('#link span').textContent === 'Connection lost'")
     fake.box.up = True
     page.wait("document.querySelector('#lost').hidden && document.querySelector('#link').dataset.link === 'live'")
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + LIMIT_S
     while not fake.box.sockets:
         assert time.monotonic() < limit
         time.sleep(0.1)
@@ -289,15 +290,14 @@ def test_a_token_is_asked_for(fake, make_page):
     page.wait("!document.querySelector('#login .error').hidden")
     fill(page, "#login [name=token]", "correct")
     page.key("Enter")
-    page.wait(SHOWN)
-    assert not page.run("document.querySelector('#login').open")
+    page.wait(f"{SHOWN} && !document.querySelector('#login').open")
 
 
 def test_frames_come_as_mjpeg_where_sockets_fail(fake, make_page):
     fake.box.websocket = False
     page = opened(make_page(), address(fake))
-    page.wait("document.querySelector('[data-camera=lobby] img')?.naturalWidth === 640")
-    assert not page.run("document.querySelector('#fallback').hidden")
+    page.wait("document.querySelector('[data-camera=lobby] img')?.naturalWidth === 640 && "
+              "!document.querySelector('#fallback').hidden")
     fake.box.websocket = True
     page.wait("!document.querySelector('.card img') && document.querySelector('#fallback').hidden", 40)
 

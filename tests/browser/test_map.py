@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from browser import LIMIT_S
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
 from world_calibration import calibration  # noqa: E402
@@ -47,7 +49,7 @@ def start(tmp_path):
     yield begin
     for process in started:
         process.terminate()
-        process.wait(20)
+        process.wait(LIMIT_S)
         process.stdout.close()
 
 
@@ -62,7 +64,7 @@ def world(tmp_path_factory):
     process, url = serve(folder, cameras, HOMOGRAPHY_FILE_PATH=str(folder / "map.json"))
     yield url
     process.terminate()
-    process.wait(20)
+    process.wait(LIMIT_S)
     process.stdout.close()
 
 
@@ -211,7 +213,7 @@ def test_a_camera_is_calibrated_by_clicks_and_numbers(world, make_page):
     assert page.run("document.querySelector('#save').disabled")
     page.wait("!document.querySelector('#forget').disabled")
     page.run("document.querySelector('#forget').click()")
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + LIMIT_S
     while len(get(world, "api/v2/map")["cameras"]) != 2:
         assert time.monotonic() < limit
         time.sleep(0.1)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from serving import LIMIT_S, STOP_LIMIT_S, Serving, connect, read_parts, read_un
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.threads]
 SIM = "sim://walk?fps=10"
+STILL = "sim://still?fps=10"  # people who keep their tracks however many frames a busy machine drops
 
 
 @pytest.fixture
@@ -66,7 +68,8 @@ def test_cameras_come_and_go(serve):
     s.json("DELETE", "/api/v2/cameras/c2", status=404)
     s.json("POST", "/api/v2/cameras/c2/pause", status=404)
     assert s.get("/api/v2/ledger")["balanced"] is True
-    assert s.stop() < STOP_LIMIT_S * SLOWER
+    s.stop()
+    assert s.waited_s < STOP_LIMIT_S
 
 
 def test_a_camera_beyond_the_capacity_is_refused(serve, spoton):
@@ -83,10 +86,10 @@ def test_a_camera_beyond_the_capacity_is_refused(serve, spoton):
 
 
 def test_tracks_and_images(serve):
-    s = serve({"c1": SIM})
+    s = serve({"c1": STILL})
     s.until_live("c1")
-    result = s.get("/api/v2/cameras/c1/tracks")
-    assert len(result["tracks"]) == 3 and result["width"] == 640
+    result = s.until(lambda: len((found := s.get("/api/v2/cameras/c1/tracks"))["tracks"]) == 3 and found)
+    assert result["width"] == 640
     for track in result["tracks"]:
         x1, y1, x2, y2 = track["box"]
         assert 0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 360 and track["class"] == "person"
@@ -105,7 +108,7 @@ def test_tracks_and_images(serve):
 
 
 def test_mjpeg_is_encoded_only_while_watched_and_once_for_all(serve):
-    s = serve({"c1": SIM})
+    s = serve({"c1": "sim://walk?fps=2"})  # few, so that viewers who are read late are not let go
     s.until_live("c1")
 
     def encoded():
@@ -131,8 +134,9 @@ def test_mjpeg_is_encoded_only_while_watched_and_once_for_all(serve):
 
 
 def test_json_messages(serve):
-    s = serve()
+    s = serve({"c1": STILL, "c2": STILL + "&seed=5"})
     s.until_live("c1", "c2")
+    s.until(lambda: len(s.get("/api/v2/cameras/c2/tracks")["tracks"]) == 3)
     with connect(s.ws_url("/api/v2/ws?cameras=c2")) as ws:
         messages = [json.loads(ws.recv(LIMIT_S)) for _ in range(5)]
     assert {m["camera"] for m in messages} == {"c2"}
@@ -141,23 +145,27 @@ def test_json_messages(serve):
         assert (message["schema"], message["type"]) == (1, "tracks")
         assert len(message["tracks"]) == 3 and message["tracks"][0][6] == "person"
     with connect(s.ws_url("/api/v2/ws")) as ws:
-        assert {json.loads(ws.recv(LIMIT_S))["camera"] for _ in range(6)} == {"c1", "c2"}
+        seen = set()
+        s.until(lambda: seen.add(json.loads(ws.recv(LIMIT_S))["camera"]) or seen == {"c1", "c2"})
 
 
 def test_binary_messages_say_the_same(serve):
-    s = serve({"c1": "sim://walk?fps=10&people=12"})
+    s = serve({"c1": STILL + "&people=12"})
     s.until_live("c1")
+    s.until(lambda: len(s.get("/api/v2/cameras/c1/tracks")["tracks"]) == 12)
     read = python_reader()
     with connect(s.ws_url("/api/v2/ws")) as text, \
             connect(s.ws_url("/api/v2/ws?format=binary")) as binary:
         texts, binaries = {}, {}
-        for _ in range(10):
+
+        def both_have():
             data = text.recv(LIMIT_S)
             texts[json.loads(data)["sequence"]] = data
             data = binary.recv(LIMIT_S)
             binaries[read(data)["sequence"]] = data
-    both = sorted(set(texts) & set(binaries))
-    assert len(both) > 3
+            return sorted(set(texts) & set(binaries))
+        s.until(lambda: len(both_have()) > 3)
+        both = both_have()
     for number in both:
         a, b = json.loads(texts[number]), read(binaries[number])
         assert len(binaries[number]) * 4 <= len(texts[number].encode())
@@ -174,7 +182,7 @@ def test_binary_messages_with_images_read_by_all_readers(serve, tmp_path, url, w
     s = serve({"c1": url})
     s.until_live("c1")
     with connect(s.ws_url("/api/v2/ws?format=binary&jpeg=1&width=320"), max_size=None) as ws:
-        data = [ws.recv(LIMIT_S) for _ in range(3)][-1]
+        data = s.until(lambda: len(python_reader()(found := ws.recv(LIMIT_S))["tracks"]) >= 2 and found)
     assert bool(data[4] & 16) == whole and data[4] & 2
     message = python_reader()(data)
     assert message["jpeg"][:3] == b"\xff\xd8\xff" and message["jpeg"][-2:] == b"\xff\xd9"
@@ -229,12 +237,9 @@ def test_slow_clients_delay_no_other_client(serve):
         sleeper.sendall(request)
         sleepers.append(sleeper)
     with connect(s.ws_url("/api/v2/ws")) as ws:
-        begin = json.loads(ws.recv(LIMIT_S))["sequence"]
-        count = sum(1 for _ in range(200) if ws.recv(LIMIT_S))
-        end = json.loads(ws.recv(LIMIT_S))["sequence"]
-    # At most half of the frames were skipped; a busy machine skips more, but a client that waits for the
-    # others' 10 s would miss all of these.
-    assert count == 200 and end - begin < 2000 * SLOWER
+        numbers = [json.loads(ws.recv(LIMIT_S))["sequence"] for _ in range(200)]
+    # A busy machine skips frames, too, but a client that waits for the others' 10 s misses all of these.
+    assert max(later - earlier for earlier, later in zip(numbers, numbers[1:])) < 1000 * SLOWER
     assert s.memory_bytes() - before < 64 << 20
     # Those who take nothing are let go after 10 s.
     s.until(lambda: s.get("/api/v2/stats")["viewers"]["mjpeg"] == 0, 25)
@@ -245,10 +250,10 @@ def test_slow_clients_delay_no_other_client(serve):
 def network_seconds(server):
     """CPU time of the HTTP thread."""
     for task in os.listdir(f"/proc/{server.process.pid}/task"):
-        with open(f"/proc/{server.process.pid}/task/{task}/stat") as file:
+        with contextlib.suppress(OSError), open(f"/proc/{server.process.pid}/task/{task}/stat") as file:  # it may have ended
             name, _, rest = file.read().partition("(")[2].rpartition(")")
-        if name == "network":
-            return sum(map(int, rest.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            if name == "network":
+                return sum(map(int, rest.split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_viewers_are_throttled_while_late_frames_are_dropped(serve):
@@ -480,7 +485,7 @@ def test_malformed_and_oversized_requests(serve):
                  b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00" * 9,
                  upgrade_request("/api/v2/nothing")):
         client = s.raw(data)
-        client.settimeout(15)
+        client.settimeout(LIMIT_S)
         try:
             reply = client.recv(4096)
         except ConnectionError:
@@ -552,14 +557,20 @@ def test_systemd_is_told(serve, tmp_path):
     path = str(tmp_path / "notify")
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(path)
-    manager.settimeout(20)
+    told = []
+
+    def read():
+        """All the time, because the socket holds few messages."""
+        while b"STOPPING=1" not in b"".join(told):
+            told.append(manager.recv(200))
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     s = serve({}, {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
-    assert manager.recv(200).startswith(b"READY=1")
-    assert manager.recv(200).startswith(b"WATCHDOG=1")
+    s.until(lambda: len(told) >= 2)
+    assert told[0].startswith(b"READY=1") and told[1].startswith(b"WATCHDOG=1")
     s.stop()
-    told = b""
-    while b"STOPPING=1" not in told:
-        told = manager.recv(200)
+    reader.join(LIMIT_S)
+    assert not reader.is_alive(), told
     manager.close()
 
 
@@ -587,7 +598,7 @@ def test_a_name_is_listened_on_at_every_address(serve, spoton):
     s = serve({}, {"HTTP_HOST": "localhost"})
     for domain, address in addresses:
         with socket.socket(domain, socket.SOCK_STREAM) as client:
-            client.settimeout(20 * SLOWER)
+            client.settimeout(LIMIT_S)
             client.connect((address, s.port))
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 200 "), address
@@ -604,6 +615,6 @@ def test_an_address_of_version_6(serve):
     if (socket.AF_INET6, "::1") not in list(own_addresses("::1") if socket.has_ipv6 else []):
         pytest.skip("this machine has no ::1")
     s = serve({}, {"HTTP_HOST": "::1"})
-    with socket.create_connection(("::1", s.port), timeout=20 * SLOWER) as client:
+    with socket.create_connection(("::1", s.port), timeout=LIMIT_S) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")

@@ -1,5 +1,6 @@
 """API v1: the front end's calls, in its order, with real clients."""
 
+import contextlib
 import io
 import json
 import re
@@ -68,6 +69,14 @@ def start(server, environment="campus"):
                        headers={"Content-Type": "application/json", **ORIGIN})
 
 
+@contextlib.contextmanager
+def watched(server, environment="campus"):
+    """A task with a viewer that gets no messages: without one it would end after 15 s, also on a slow machine."""
+    task = start(server, environment)["task_id"]
+    with connect(server.ws_url(f"/ws/focus/{task}")):
+        yield task
+
+
 def test_the_front_ends_calls_in_order(server):
     status, headers, _ = server.request("OPTIONS", TASKS + "/start", headers={
         **ORIGIN, "Access-Control-Request-Method": "POST",
@@ -93,13 +102,18 @@ def test_the_front_ends_calls_in_order(server):
     with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=7"),
                  origin=ORIGIN["Origin"]) as ws:
         ws.send(json.dumps({"type": "subscribe_tracking"}))
-        messages = [json.loads(ws.recv(LIMIT_S)) for _ in range(12)]
+        messages = []
+
+        def both_tracked():
+            messages.append(json.loads(ws.recv(LIMIT_S)))
+            return {m["camera_id"] for m in messages if m["camera_data"]["tracks"]} == {"c01", "c02"} and len(messages) >= 12
+        server.until(both_tracked)
         assert server.get(f"{TASKS}/{task}/status")["status"] == "PROCESSING"
     assert {m["camera_id"] for m in messages} == {"c01", "c02"}
     for camera in ("c01", "c02"):
         numbers = [m["global_frame_index"] for m in messages if m["camera_id"] == camera]
         assert numbers == sorted(set(numbers))
-    message = messages[0]
+    message = next(m for m in messages if m["camera_data"]["tracks"])
     assert (message["type"], message["mode"]) == ("tracking_update", "detection_streaming")
     assert message["future_pipeline_data"]["mapping_coordinates"] == []
     track, detection = message["camera_data"]["tracks"][0], \
@@ -142,8 +156,12 @@ THUMB = {"global_person_id": "P3", "candidate_person_id": None, "match_id": "c01
 def test_every_call_of_a_page_of_another_port(server):
     """Each request as a browser sends it from http://localhost:5173: the preflight if required, the call,
     and the headers that allow the page to read the reply."""
+    with watched(server) as task:
+        call_all(server, task)
+
+
+def call_all(server, task):
     json_type = {"Content-Type": "application/json"}
-    task = start(server)["task_id"]
     control = f"/api/v1/controls/{task}"
     calls = [
         ("GET", "/health", None, 200), ("GET", "/health/live", None, 200),
@@ -188,9 +206,10 @@ def test_a_second_page_joins_and_sees_every_field(server):
         with connect(server.ws_url(f"/ws/tracking/{task}?tab_id=1")) as first:
             for ws in (first, second):
                 ws.send(json.dumps({"type": "subscribe_tracking"}))
-                message = json.loads(ws.recv(LIMIT_S))
+                message = server.until(lambda ws=ws: len((found := json.loads(ws.recv(LIMIT_S)))["camera_data"]["tracks"]) == 3
+                                       and found)
                 assert fits(message, UPDATE), message
-                assert message["task_id"] == task and len(message["camera_data"]["tracks"]) == 3
+                assert message["task_id"] == task
                 assert all(len(t["bbox_xyxy"]) == 4 for t in message["camera_data"]["tracks"])
                 assert [d["detection_id"] for d in message["detection_data"]["detections"]] == \
                     [f"track_{t['track_id']:03}" for t in message["camera_data"]["tracks"]]
@@ -210,25 +229,29 @@ def test_a_second_page_joins_and_sees_every_field(server):
 
 
 def test_playback(server):
-    task = start(server)["task_id"]
-    control = f"/api/v1/controls/{task}"
-    assert server.get(control + "/status")["state"] == "playing"
-    assert server.json("POST", control + "/pause")["state"] == "paused"
-    server.until(lambda: server.get("/api/v2/cameras/c01")["state"] == "paused")
-    assert server.get("/api/v2/cameras/c09")["state"] == "live"
-    assert server.json("POST", control + "/resume")["state"] == "playing"
-    server.until(lambda: server.get("/api/v2/cameras/c01")["state"] == "live")
+    with watched(server) as task:
+        control = f"/api/v1/controls/{task}"
+        assert server.get(control + "/status")["state"] == "playing"
+        assert server.json("POST", control + "/pause")["state"] == "paused"
+        server.until(lambda: server.get("/api/v2/cameras/c01")["state"] == "paused")
+        assert server.get("/api/v2/cameras/c09")["state"] == "live"
+        assert server.json("POST", control + "/resume")["state"] == "playing"
+        server.until(lambda: server.get("/api/v2/cameras/c01")["state"] == "live")
     other = "/api/v1/controls/00000000-0000-4000-8000-000000000000"
     assert server.get(other + "/status")["state"] == "stopped"
     server.json("POST", other + "/pause", status=404)
 
 
 def test_environments_live_side_by_side(server):
-    first, second = start(server)["task_id"], start(server, "factory")["task_id"]
-    for task in (first, second):
-        assert server.get(f"{TASKS}/{task}/status")["status"] == "PROCESSING"
-    again = start(server)["task_id"]  # of the same environment there is one
-    assert server.get(f"{TASKS}/{first}/status")["status"] == "STOPPED"
+    with watched(server) as first, watched(server, "factory") as second:
+        for task in (first, second):
+            assert server.get(f"{TASKS}/{task}/status")["status"] == "PROCESSING"
+        with watched(server) as again:  # of the same environment there is one
+            assert server.get(f"{TASKS}/{first}/status")["status"] == "STOPPED"
+            two_tasks(server, again, second)
+
+
+def two_tasks(server, again, second):
     found = server.get(f"{TASKS}/{second}")["data"]
     assert fits(found, {**TASK, "created_at": TIME}) and found["status"] == "PROCESSING"
     # A pause is the task's own cameras'.
@@ -252,9 +275,10 @@ def stream_of(server, task, camera):
 
 
 def read_to_the_end(viewer):
-    data = b""
+    data, limit = b"", time.monotonic() + LIMIT_S
     while more := viewer.recv(1 << 16):
         data += more
+        assert time.monotonic() < limit, "it does not end"
     viewer.close()
     return data
 
@@ -334,7 +358,6 @@ def test_a_page_may_open_its_streams_before_its_socket(server):
         with connect(url + "two", additional_headers={"Cookie": browser_of(first)}) as second:
             assert until_closed(first).code == 1000
             read_to_the_end(earlier)
-            early.settimeout(10)
             for _ in range(3):
                 assert second.recv(LIMIT_S) and early.recv(1 << 16)
     early.close()
@@ -350,7 +373,7 @@ def test_streams_that_came_before_every_page_end_with_theirs(server):
         assert first.recv(LIMIT_S)
         with connect(url + "two", additional_headers={"Cookie": browser_of(first)}):
             assert until_closed(first).code == 1000
-            assert read_to_the_end(early).count(b"\xff\xd8") < 100
+            read_to_the_end(early)
 
 
 def loc_and_type(answer):
@@ -656,8 +679,11 @@ def videos(program, tmp_path, make_clip):
 
 
 def test_seek_moves_all_cameras_or_none(videos):
-    server = videos
-    task = start(server)["task_id"]
+    with watched(videos) as task:
+        seek_all_or_none(videos, task)
+
+
+def seek_all_or_none(server, task):
     control = f"/api/v1/controls/{task}"
     assert server.get(control + "/status")["total_frames"] == 40  # the shortest
     server.json("POST", control + "/pause")
@@ -680,15 +706,18 @@ def test_seek_moves_all_cameras_or_none(videos):
     # A camera that is not open yet cannot be moved, so none is.
     server.json("POST", "/api/v2/cameras", {"name": "c03", "url": "rtsp://127.0.0.1:1/"}, 201)
     server.until(lambda: "c03" in {c["name"] for c in server.get("/api/v2/cameras")["cameras"]})
-    default = start(server, "default")["task_id"]
-    refused = server.json("POST", f"/api/v1/controls/{default}/seek", {"frame_index": 1}, 409)
-    assert "c03: not open yet" in refused["detail"]
+    with watched(server, "default") as default:
+        refused = server.json("POST", f"/api/v1/controls/{default}/seek", {"frame_index": 1}, 409)
+        assert "c03: not open yet" in refused["detail"]
     assert server.get(control + "/status")["last_frame_index"] == before["last_frame_index"]
 
 
 def test_a_page_opened_on_a_paused_task_shows_it(videos):
-    server = videos
-    task = start(server)["task_id"]
+    with watched(videos) as task:
+        show_paused(videos, task)
+
+
+def show_paused(server, task):
     server.json("POST", f"/api/v1/controls/{task}/pause")
     paused = server.until(lambda: (c := server.get("/api/v2/cameras/c01"))["state"] == "paused" and
                           c["ledger"]["in_flight"] == 0)
@@ -725,7 +754,7 @@ def test_frames_of_another_shape_are_padded_to_16_9(program, tmp_path, size, par
         image = Image.open(io.BytesIO(read_parts(viewer, 1)[0])).convert("L")
         viewer.close()
         with connect(server.ws_url(f"/ws/tracking/{task}")) as ws:
-            tracks = json.loads(ws.recv(LIMIT_S))["camera_data"]["tracks"]
+            tracks = server.until(lambda: len((found := json.loads(ws.recv(LIMIT_S))["camera_data"]["tracks"])) == 2 and found)
         # The server's own interface gives the camera's shape.
         own = Image.open(io.BytesIO(server.request("GET", "/api/v2/cameras/c01/frame.jpg")[2]))
         assert own.size == size
