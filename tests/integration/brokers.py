@@ -12,13 +12,7 @@ import time
 
 import pytest
 
-from conftest import SLOWER
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from conftest import SLOWER, free_port
 
 
 def until(check, seconds=120, what="it"):
@@ -94,6 +88,7 @@ class Mosquitto(Server):
     def command(self):
         path = self.folder / "mosquitto.conf"
         path.write_text("\n".join([f"listener {self.port} 127.0.0.1", "max_inflight_messages 0", "user root",
+                                   *(f"log_type {kind}" for kind in ("error", "warning", "notice", "subscribe")),
                                    "max_queued_messages 0", *self.lines]) + "\n")
         # Debian installs it in sbin, which may not be in PATH.
         return [shutil.which(self.program) or "/usr/sbin/mosquitto", "-c", str(path)]
@@ -109,6 +104,8 @@ class Subscriber:
         self.process = subprocess.Popen(
             ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-c", "-i", self.path.name, "-t", topic,
              "-F", "%t\t%p", *args], stdout=self.file, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        # What is sent before it has subscribed is not for it.
+        until(lambda: f"{self.path.name} 1 {topic}\n" in (broker.folder / "log").read_text(), what=f"{topic} is subscribed")
 
     def messages(self):
         text = self.path.read_text(errors="replace")

@@ -8,7 +8,9 @@ are far above what a busy machine needs.
 """
 
 import os
+import random
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -27,6 +29,21 @@ SANITIZER_REPORT = re.compile(
 OURS = re.compile(r"^(YOLO_|MODEL_|ENGINE|TRACK_|CAMERA_|FRAME_|BATCH_|STREAM_|VIDEO_|LOG_LEVEL|THREADS|"
                   r"DECODE_|OUTPUT_|PRECISION|SQUARE_|CLASSES|HTTP_|API_|ALLOW_|TLS_|V4L2_|"
                   r"ENVIRONMENTS_|INT8_|MAX_CAMERAS|STALL_|KSERVE_|SNAPSHOT_|NOTIFY_|WATCHDOG_)")
+
+
+def free_port():
+    """A port for a server that is not told to choose its own. It is none of those that the system gives to connections
+    and to other listeners, and each worker has its own ones."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for _ in range(1000):
+        port = 10000 + worker * 1000 % 20000 + random.randrange(1000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no free port")
 
 
 def cpu_seconds(pid):

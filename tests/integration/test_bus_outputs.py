@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from brokers import Delivered, Mosquitto, Nats, Redis, Subscriber, free_port, until
+from brokers import Delivered, Mosquitto, Nats, Redis, Subscriber, until
 from conftest import ROOT, SLOWER
 from serving import Serving
 from test_bus import CAMERAS, report
@@ -136,7 +136,7 @@ class Hook:
 
             def log_message(self, *_):
                 pass
-        self.server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -239,7 +239,7 @@ def test_home_assistant_discovers_cameras_and_they_return(program, tmp_path):
                 answer = json.loads(next_message(broker, "scenescape/image/camera/a", "scenescape/cmd/camera/a", "getimage"))
                 assert answer["id"] == "a" and answer["timestamp"].endswith("Z")
                 assert is_jpeg(base64.b64decode(answer["image"], validate=True))
-                assert retained()["spoton/hq/status"] == "online"
+                until(lambda: retained().get("spoton/hq/status") == "online")
                 before = [topic for topic, _ in subscriber.messages()].count(config)
                 subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t", "homeassistant/status", "-m",
                                 "online"], check=True)

@@ -17,18 +17,12 @@ import time
 
 import pytest
 
-from conftest import SLOWER, clean_environment
+from conftest import SLOWER, clean_environment, free_port
 from serving import Serving, connect
 
 pytestmark = pytest.mark.skipif(not shutil.which("nats-server"), reason="no nats-server: run ./setup test")
 LEASE_MS = 2500
 NAMES = [f"cam{i}" for i in range(1, 7)]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Nats:

@@ -24,10 +24,12 @@ def test_watch_prints_people(server):
     client = subprocess.Popen([sys.executable, EXAMPLES / "watch.py", f"http://127.0.0.1:{server.port}", "door"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        lines = [client.stdout.readline() for _ in range(5)]
-        for line in lines:
-            people = re.fullmatch(r"door frame \d+: (.*)\n", line)
-            assert people, (lines, client.poll())
+        lines = []
+        while len(lines) < 5:  # of frames with both people; tracks are lost where a busy machine drops frames
+            line = client.stdout.readline()
+            assert re.fullmatch(r"door frame \d+: (.*)\n", line), (line, client.poll())
+            if line.count(" at ") == 2:
+                lines.append(line)
         # the two rectangles of the clip: 40 px wide, 72 px high
         found = re.findall(r"\d+ at \d+,\d+ (\d+)x(\d+) \((0\.\d\d|1\.00)\)", "".join(lines))
         assert len(found) == 10, lines
@@ -40,7 +42,7 @@ def test_watch_prints_people(server):
 def test_watch_says_that_a_token_is_needed(program, make_clip, tmp_path):
     with Serving(program, tmp_path, {"door": make_clip()}, {"API_TOKEN": "secret"}) as server:
         done = subprocess.run([sys.executable, EXAMPLES / "watch.py", f"http://127.0.0.1:{server.port}"],
-                              capture_output=True, text=True, timeout=30 * SLOWER)
+                              capture_output=True, text=True, timeout=120 * SLOWER)
     assert done.returncode == 1 and "API_TOKEN" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from triton import Triton, free_port
+from triton import Triton
+
+from conftest import free_port
 
 CLIP = "data/clips/lobby-360p-h264.mp4"
 

@@ -8,10 +8,9 @@ import time
 import pytest
 
 from checks import read_summary
-from conftest import SLOWER
 from odd_camera import OddCamera
 from odd_rtsp import OddRtsp
-from serving import Serving, connect
+from serving import LIMIT_S, Serving, connect
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_a_camera_deleted_before_its_first_result_has_no_nameless_messages(serve
         s.until(lambda: not s.get("/api/v2/cameras")["cameras"])
         s.json("POST", "/api/v2/cameras", {"name": "last", "url": "sim://walk?fps=60"}, 201)
         while "last" not in names:
-            message = json.loads(client.recv(timeout=20 * SLOWER))
+            message = json.loads(client.recv(LIMIT_S))
             names += [message["camera"]] if "camera" in message else []
     assert "" not in names
 
@@ -148,11 +147,12 @@ def test_still_image_urls_are_paced(serve, path, kind):
         handler.whole(handler.server.jpegs[len(handler.server.asked) % 8], kind)
 
     with OddCamera({path: still}) as camera:
+        begin = time.monotonic()
         s = serve({"gate": camera.url(path)}, {"SNAPSHOT_INTERVAL_MS": "200"})
         s.until_live("gate")
-        s.until(lambda: len(camera.asked) >= 12)
-        times = [at for at, *_ in camera.asked][2:12]
-        assert times[-1] - times[0] > 9 * 0.19  # never faster than the interval
+        s.until(lambda: len(camera.asked) >= 22)
+        # Never faster than the interval. From before the start on: a busy machine notes single requests late.
+        assert camera.asked[21][0] - begin > 19 * 0.19
 
 
 # --- what an address may open -----------------------------------------------------------------
@@ -263,8 +263,9 @@ def test_the_url_chooses_udp(serve, recording):
 
 
 def test_rtsp_passwords_and_refused_logins(serve, recording):
-    with OddRtsp(recording, login=basic("p@ss/w:#%1")) as camera:
-        s = serve({"good": camera.url(user="admin:p@ss/w:#%1@")})
+    login = basic("p@ss/w:#%1")
+    with OddRtsp(recording, login=login) as other, OddRtsp(recording, login=login) as camera:
+        s = serve({"good": other.url(user="admin:p@ss/w:#%1@")})
         s.until_live("good")
         s.json("POST", "/api/v2/cameras", {"name": "bad", "url": camera.url(user="admin:no@")},
                201)

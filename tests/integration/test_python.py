@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from clips import rectangles
-from conftest import ROOT
+from conftest import ROOT, SLOWER
 
 PACKAGE = ROOT / "bindings" / "python"
 FAKE = ("engine=fake", "yolo_model_path=fake", "engine_cache_dir=off", "threads=2")
@@ -33,7 +33,7 @@ def python(program, tmp_path_factory):
     environment = {**os.environ, "SPOTON_LIBRARY": str(program.parent / "libspoton.so.0"), "PYTHONPATH": "",
                    "XDG_CACHE_HOME": str(folder / "cache")}
 
-    def run(*words, expect=0, timeout=120):
+    def run(*words, expect=0, timeout=600 * SLOWER):
         done = subprocess.run([folder / "venv/bin/python", "-X", "dev", "-W", "error", *words], env=environment,
                               cwd=folder, capture_output=True, text=True, timeout=timeout)
         assert done.returncode == expect, done.stdout + done.stderr
@@ -103,7 +103,7 @@ def test_pushed_images_and_views(python):
         "    p.start()",
         "    assert [own.push(image(n), time=10 + n / 25) for n in range(12)] == list(range(12))",
         "    own.end()",
-        "    p.wait(60)",
+        "    p.wait(500)",
         "    status = own.status()",
         "    assert (status.received, status.inferred, status.skipped, status.ended) == (12, 6, 6, True)",
         "assert [r.sequence for r in seen] == list(range(12)) and seen[3].time == 10.12",
@@ -129,7 +129,7 @@ def test_live_cameras_and_errors(python):
         "p = spoton.Pipeline(live=True, on_result=lambda r: got.set(), on_log=lambda l, t: logged.append(l), **FAKE)",
         "p.start()",
         "camera = p.add('gate', 'sim://walk')",
-        "assert got.wait(60) and p.camera('gate').status().state",
+        "assert got.wait(500) and p.camera('gate').status().state",
         "camera.remove()",
         "def refused(kind, what, *words, **more):",
         "    try: what(*words, **more)",
@@ -185,7 +185,7 @@ def test_exception_in_a_callback_ends_the_pipeline(python):
         "with spoton.Pipeline(on_result=fail, **FAKE) as p:",
         "    p.add('a', 'sim://walk?frames=100000&paced=0')",
         "    p.start()",
-        "    p.wait(60)"), expect=1)
+        "    p.wait(500)"), expect=1)
     assert "RuntimeError: of the callback" in done.stderr
 
 

@@ -14,7 +14,7 @@ from checks import Results, no_leftovers, probe_video, read_summary
 from conftest import SLOWER, clean_environment
 
 
-def until(check, seconds=15):
+def until(check, seconds=120):
     limit = time.monotonic() + seconds * SLOWER
     while time.monotonic() < limit:
         if check():
@@ -29,7 +29,7 @@ def wait_for_handler(process, number):
         with open(f"/proc/{process.pid}/status") as status:
             caught = re.search(r"^SigCgt:\s*(\w+)", status.read(), re.M)[1]
         return int(caught, 16) >> (number - 1) & 1
-    until(handles, 30)
+    until(handles)
 
 
 def listed(stdout):
@@ -60,12 +60,10 @@ def test_pipes_are_refused(spoton, tmp_path):
     """Opening one would wait forever for a writer."""
     pipe = tmp_path / "pipe.mp4"
     os.mkfifo(pipe)
-    begin = time.monotonic()
     done = spoton("run", "--camera", f"c={pipe}", "--out", tmp_path / "out", expect=1)
     assert "a pipe, neither a file nor a video device" in done.stderr
     done = spoton("eval", "fake", pipe, expect=1)
     assert "neither a folder nor a file" in done.stderr
-    assert time.monotonic() - begin < 30 * SLOWER
 
 
 def test_only_what_is_there_is_listed(spoton, make_clip, tmp_path):
@@ -109,18 +107,16 @@ def test_a_full_disk_keeps_what_was_written(spoton, program, make_clip, tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
-    """With an engine that takes a minute per frame, for which an orderly end would wait."""
+    """With an engine that takes half an hour per frame, for which an orderly end would wait: it would hang."""
     out = tmp_path / "out"
     clip = make_clip("h264", frames=60)
     command, process = spoton._start(
         ("run", "--camera", f"c1={clip}", "--video", "--out", out, "--log-level", "debug"),
-        {"FRAME_SKIP": "30", "ENGINE_OPTIONS": "delay_us=60000000"}, "fake")
+        {"FRAME_SKIP": "30", "ENGINE_OPTIONS": "delay_us=2000000000"}, "fake")
     wait_for_handler(process, number)
     time.sleep(2)  # it is in the engine, or about to be
-    begin = time.monotonic()
     process.send_signal(number)
     done = spoton._finish(command, process, 60)
-    assert time.monotonic() - begin < 30
     assert done.returncode == 130 and "exiting with the frames written so far" in done.stderr, str(done)
     assert no_leftovers(out)
     assert read_summary(out)["complete"] is False
@@ -129,13 +125,12 @@ def test_an_interruption_waits_for_nothing(spoton, make_clip, tmp_path, number):
 def test_an_interruption_does_not_wait_for_the_model(spoton, make_clip, tmp_path):
     out = tmp_path / "out"
     command, process = spoton._start(("run", "--camera", f"c1={make_clip('h264', frames=60)}", "--out", out),
-                                     {"ENGINE_OPTIONS": "open_ms=120000"}, "fake")
+                                     {"ENGINE_OPTIONS": "open_ms=3600000"}, "fake")
     wait_for_handler(process, signal.SIGTERM)
     time.sleep(1)
-    begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
     done = spoton._finish(command, process, 60)
-    assert time.monotonic() - begin < 60 and done.returncode == 130, str(done)
+    assert done.returncode == 130, str(done)
     assert no_leftovers(out)
 
 

@@ -141,7 +141,7 @@ def test_without_the_setting_nothing_is_shared(program, tmp_path):
 
 
 def test_too_many_requests_are_refused_and_own_cameras_go_on(shared_engine):
-    server = shared_engine({"own": "sim://still"}, ENGINE_OPTIONS="delay_us=50000", ENGINE_STREAMS="1")
+    server = shared_engine({"own": "sim://still"}, ENGINE_OPTIONS="delay_us=300000", ENGINE_STREAMS="1")
     server.until_live("own")
     replies = []
 

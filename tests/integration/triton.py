@@ -3,7 +3,6 @@
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, SLOWER
+from conftest import ROOT, SLOWER, free_port
 
 CONFIG = """name: "person"
 backend: "python"
@@ -44,12 +43,6 @@ class TritonPythonModel:
             replies.append(utils.InferenceResponse([utils.Tensor.from_dlpack("output0", outputs[0])]))
         return replies
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Triton:
