@@ -195,26 +195,26 @@ void sp_cameras_resume(struct sp_call *call)
     set_paused(call, false);
 }
 
-static void put_update(struct sp_json *json, const struct sp_update *update,
+static void put_result(struct sp_json *json, const struct sp_result *result,
                        const struct sp_class_names *names)
 {
     char time[SP_TIME_BYTES], number[16];
-    sp_time_format(update->wall_us, time);
+    sp_time_format(result->wall_us, time);
     sp_json_begin_object(json);
-    sp_json_member_string(json, "camera", update->name);
-    sp_json_member_int(json, "epoch", (int64_t)update->generation);
-    sp_json_member_int(json, "sequence", (int64_t)update->sequence);
-    sp_json_member_int(json, "pts_us", update->pts_us);
+    sp_json_member_string(json, "camera", result->name);
+    sp_json_member_int(json, "epoch", (int64_t)result->generation);
+    sp_json_member_int(json, "sequence", (int64_t)result->sequence);
+    sp_json_member_int(json, "pts_us", result->pts_us);
     sp_json_member_string(json, "wall_time", time);
     sp_json_key(json, "inferred");
-    sp_json_bool(json, update->inferred);
-    sp_json_member_string(json, "reason", update->reason);
-    sp_json_member_int(json, "width", update->width_px);
-    sp_json_member_int(json, "height", update->height_px);
+    sp_json_bool(json, result->inferred);
+    sp_json_member_string(json, "reason", result->reason);
+    sp_json_member_int(json, "width", result->width_px);
+    sp_json_member_int(json, "height", result->height_px);
     sp_json_key(json, "tracks");
     sp_json_begin_array(json);
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *track = &result->tracks[i];
         sp_json_begin_object(json);
         sp_json_member_int(json, "id", track->id);
         sp_json_key(json, "box");
@@ -236,17 +236,17 @@ static void put_update(struct sp_json *json, const struct sp_update *update,
 void sp_cameras_tracks(struct sp_call *call)
 {
     struct sp_camera_report report;
-    struct sp_update *update = NULL;
+    struct sp_result *result = NULL;
     struct sp_frame *frame = NULL;
     int camera = find(call, &report);
     if (camera < 0)
         return;
-    if (!sp_hub_latest(call->api->hub, camera, &update, &frame)) {
+    if (!sp_hub_latest(call->api->hub, camera, &result, &frame)) {
         sp_call_refuse(call, 404, "camera %s: no frame yet; check its state", report.name);
         return;
     }
-    put_update(call->json, update, call->api->classes);
-    sp_update_unref(update);
+    put_result(call->json, result, call->api->classes);
+    sp_result_unref(result);
     sp_frame_unref(frame);
 }
 
@@ -257,10 +257,10 @@ static void show(struct sp_call *call, enum sp_reply_kind kind, bool annotated)
     int camera = find(call, &report);
     if (camera < 0 || !sp_call_stream_options(call, &options))
         return;
-    struct sp_update *update = NULL;
+    struct sp_result *result = NULL;
     struct sp_frame *frame = NULL;
-    bool shown = sp_hub_latest(call->api->hub, camera, &update, &frame);
-    sp_update_unref(update);
+    bool shown = sp_hub_latest(call->api->hub, camera, &result, &frame);
+    sp_result_unref(result);
     sp_frame_unref(frame);
     if (sp_hub_generation(call->api->hub, camera) == 0 || (kind == SP_REPLY_IMAGE && !shown)) {
         sp_call_refuse(call, 404, "camera %s: no frame yet; check its state", report.name);

@@ -77,7 +77,7 @@ static void forget(struct camera *c, int index)
     c->best[index] = c->best[--c->count];
 }
 
-static void begin_generation(struct camera *c, const struct sp_update *update)
+static void begin_generation(struct camera *c, const struct sp_result *update)
 {
     while (c->count > 0)
         forget(c, 0);
@@ -114,7 +114,7 @@ static struct best *find_or_make(struct camera *c, uint32_t track)
 
 /* ---- tracking workers ---- */
 
-static bool is_improved(struct camera *c, const struct sp_update *update, int64_t now_us)
+static bool is_improved(struct camera *c, const struct sp_result *update, int64_t now_us)
 {
     bool improved = false;
     for (size_t i = 0; i < update->track_count; i++) {
@@ -130,7 +130,7 @@ static bool is_improved(struct camera *c, const struct sp_update *update, int64_
     return improved;
 }
 
-void sp_event_images_see(struct sp_event_images *e, const struct sp_update *update)
+void sp_event_images_see(struct sp_event_images *e, const struct sp_result *update)
 {
     if (!e || !update->inferred || atomic_load(&e->camera[update->camera].per_minute) == 0)
         return;
@@ -155,7 +155,7 @@ void sp_event_images_see(struct sp_event_images *e, const struct sp_update *upda
 
 static void keep(struct sp_event_images *e, struct camera *c, const struct sp_image *encoded)
 {
-    const struct sp_update *update = encoded->update;
+    const struct sp_result *update = encoded->result;
     struct image *image = malloc(sizeof *image + encoded->jpeg_bytes);
     if (!image || c->generation != update->generation) {
         free(image);

@@ -36,7 +36,7 @@ void sp_event_images_close(struct sp_event_images *event_images);
 /* Images a minute of the camera with this index; 0: none. */
 void sp_event_images_begin(struct sp_event_images *event_images, int camera, int per_minute);
 
-void sp_event_images_see(struct sp_event_images *event_images, const struct sp_update *update);
+void sp_event_images_see(struct sp_event_images *event_images, const struct sp_result *update);
 
 /* Stores the image of the event, if there is one. */
 void sp_event_images_event(struct sp_event_images *event_images, const struct sp_event *event);

@@ -91,10 +91,10 @@ static void format_clock(int64_t pts_us, char out[32])
 }
 
 static int draw(struct sp_outputs *o, struct worker_tools *tools, const struct sp_result *result,
-                bool on_device, struct sp_error *err)
+                const struct sp_result_source *source, bool on_device, struct sp_error *err)
 {
     char clock[32];
-    const struct sp_frame *frame = result->frame;
+    const struct sp_frame *frame = source->frame;
     format_clock(frame->pts_us, clock);
     const struct sp_draw_style style = {
         .ids = true,
@@ -130,55 +130,56 @@ static bool draw_on_device(struct sp_outputs *o, struct worker_tools *tools,
                         o->options.settings->jpeg_quality, &data, &bytes);
 }
 
-static int make_image(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
+static int make_image(struct sp_outputs *o, const struct sp_result *result,
+                      const struct sp_result_source *source, struct sp_error *err)
 {
-    struct worker_tools *tools = &o->tools[result->worker];
+    struct worker_tools *tools = &o->tools[source->worker];
     bool on_device =
-        o->options.jpeg && !o->options.video && sp_jpeg_draws(tools->jpeg, result->frame);
+        o->options.jpeg && !o->options.video && sp_jpeg_draws(tools->jpeg, source->frame);
     struct sp_stage_clock begin = sp_stage_begin();
-    int failed = draw(o, tools, result, on_device, err);
-    sp_stage_end(&result->stages[SP_STAGE_DRAW], begin);
+    int failed = draw(o, tools, result, source, on_device, err);
+    sp_stage_end(&source->stages[SP_STAGE_DRAW], begin);
     if (failed < 0 || !o->options.jpeg)
         return failed;
 
     const uint8_t *data;
     size_t bytes;
     begin = sp_stage_begin();
-    if (on_device && !draw_on_device(o, tools, result->frame)) {
+    if (on_device && !draw_on_device(o, tools, source->frame)) {
         on_device = false;
-        failed = draw(o, tools, result, false, err);
+        failed = draw(o, tools, result, source, false, err);
     }
     if (!on_device && failed == SP_OK)
         failed = sp_jpeg_encode(tools->jpeg, &tools->canvas, o->options.settings->jpeg_quality,
                                 &data, &bytes, err);
-    sp_stage_end(&result->stages[SP_STAGE_ENCODE], begin);
+    sp_stage_end(&source->stages[SP_STAGE_ENCODE], begin);
     return failed;
 }
 
-static int write_files(struct sp_outputs *o, const struct sp_result *result, struct sp_error *err)
+static int write_files(struct sp_outputs *o, const struct sp_result *result,
+                       const struct sp_result_source *source, struct sp_error *err)
 {
     struct camera_outputs *c = &o->cameras[result->camera];
     struct sp_files_frame frame = {
-        .sequence = result->frame->sequence,
-        .pts_us = result->frame->pts_us,
-        .width_px = result->frame->width_px,
-        .height_px = result->frame->height_px,
+        .sequence = result->sequence,
+        .pts_us = result->pts_us,
+        .width_px = result->width_px,
+        .height_px = result->height_px,
         .inferred = result->inferred,
-        .reason =
-            result->by_need && result->inferred ? sp_inference_reason_name(result->reason) : NULL,
-        .detections = result->detections,
-        .detection_count = result->inferred ? result->detection_count : 0,
+        .reason = result->reason,
+        .detections = source->detections,
+        .detection_count = source->detection_count,
         .tracks = result->tracks,
         .track_count = result->track_count,
-        .earlier = result->earlier,
-        .earlier_count = result->earlier_count,
-        .image = o->options.video ? &o->tools[result->worker].canvas : NULL,
+        .earlier = source->earlier,
+        .earlier_count = source->earlier_count,
+        .image = o->options.video ? &o->tools[source->worker].canvas : NULL,
     };
     struct sp_stage_clock begin = sp_stage_begin();
     pthread_mutex_lock(&c->mutex);
     int failed = c->files ? sp_files_frame(c->files, &frame, err) : SP_OK;
     pthread_mutex_unlock(&c->mutex);
-    sp_stage_end(&result->stages[SP_STAGE_WRITE], begin);
+    sp_stage_end(&source->stages[SP_STAGE_WRITE], begin);
     if (failed < 0)
         c->report.error = *err;
     return failed;
@@ -188,17 +189,16 @@ static int write_files(struct sp_outputs *o, const struct sp_result *result, str
 static void note_size(struct sp_outputs *o, const struct sp_result *result)
 {
     struct camera_outputs *c = &o->cameras[result->camera];
-    const struct sp_frame *frame = result->frame;
-    if (c->width_px && (c->width_px != frame->width_px || c->height_px != frame->height_px))
+    if (c->width_px && (c->width_px != result->width_px || c->height_px != result->height_px))
         sp_log(SP_LOG_WARNING,
                "camera %s: frame %llu is %dx%d, previous frames were %dx%d; boxes follow the "
                "new size%s",
                o->options.settings->camera[result->camera].name,
-               (unsigned long long)frame->sequence + 1, frame->width_px, frame->height_px,
+               (unsigned long long)result->sequence + 1, result->width_px, result->height_px,
                c->width_px, c->height_px,
                o->options.video ? ", the video keeps the first size" : "");
-    c->width_px = frame->width_px;
-    c->height_px = frame->height_px;
+    c->width_px = result->width_px;
+    c->height_px = result->height_px;
 }
 
 /* Whether the frame is drawn: for a video always, for JPEG at most at the rate. */
@@ -215,7 +215,8 @@ static bool is_drawn(struct sp_outputs *o, const struct sp_result *result)
     return true;
 }
 
-static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+static int take_result(void *user, struct sp_result *result, const struct sp_result_source *source,
+                       struct sp_error *err)
 {
     struct sp_outputs *o = user;
     struct camera_outputs *c = &o->cameras[result->camera];
@@ -223,14 +224,14 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     pthread_mutex_lock(&c->mutex);
     for (size_t i = 0; i < result->track_count; i++)
         count_id(c, result->tracks[i].id);
-    c->report.rows += result->track_count + result->earlier_count;
+    c->report.rows += result->track_count + source->earlier_count;
     pthread_mutex_unlock(&c->mutex);
     note_size(o, result);
     if (is_drawn(o, result))
-        failed = make_image(o, result, err);
+        failed = make_image(o, result, source, err);
     if (failed == SP_OK && o->options.dir)
-        failed = write_files(o, result, err);
-    sp_people_add(o->options.people, result);
+        failed = write_files(o, result, source, err);
+    sp_people_add(o->options.people, result, source->detections);
     return failed;
 }
 

@@ -271,15 +271,15 @@ static void associate_ready(struct sp_people *people)
     }
 }
 
-static struct entry *copy_of(const struct sp_result *result)
+static struct entry *copy_of(const struct sp_result *result, const struct sp_detection *detections)
 {
     struct entry *entry = malloc(sizeof *entry + 2 * result->track_count * sizeof entry->tracks[0]);
     if (!entry)
         return NULL;
-    *entry = (struct entry){.sequence = result->frame->sequence,
-                            .pts_us = result->frame->pts_us,
-                            .width_px = result->frame->width_px,
-                            .height_px = result->frame->height_px,
+    *entry = (struct entry){.sequence = result->sequence,
+                            .pts_us = result->pts_us,
+                            .width_px = result->width_px,
+                            .height_px = result->height_px,
                             .inferred = result->inferred,
                             .count = result->track_count};
     for (size_t i = 0; i < result->track_count; i++) {
@@ -287,7 +287,7 @@ static struct entry *copy_of(const struct sp_result *result)
         *track = entry->tracks[i] = result->tracks[i];
         if (!result->inferred || track->detection == 0)
             continue;
-        const struct sp_detection *d = &result->detections[track->detection - 1];
+        const struct sp_detection *d = &detections[track->detection - 1];
         track->x1_px = d->x1_px;
         track->y1_px = d->y1_px;
         track->x2_px = d->x2_px;
@@ -296,11 +296,12 @@ static struct entry *copy_of(const struct sp_result *result)
     return entry;
 }
 
-void sp_people_add(struct sp_people *people, const struct sp_result *result)
+void sp_people_add(struct sp_people *people, const struct sp_result *result,
+                   const struct sp_detection *detections)
 {
     if (!people)
         return;
-    struct entry *entry = copy_of(result);
+    struct entry *entry = copy_of(result, detections);
     pthread_mutex_lock(&people->mutex);
     struct queue *q = &people->queue[result->camera];
     if (!entry) {

@@ -21,8 +21,10 @@ int sp_people_open(struct sp_people **out, const struct sp_settings *settings, c
                    struct sp_error *err);
 void sp_people_close(struct sp_people *people); /* NULL is allowed, here and below */
 
-/* Adds a camera's next frame. File errors are reported by finish. */
-void sp_people_add(struct sp_people *people, const struct sp_result *result);
+/* Adds a camera's next frame, with the detections that its tracks name. File errors are reported by
+ * finish. */
+void sp_people_add(struct sp_people *people, const struct sp_result *result,
+                   const struct sp_detection *detections);
 
 /* The camera has ended. */
 void sp_people_end(struct sp_people *people, int camera);

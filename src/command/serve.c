@@ -91,24 +91,15 @@ static bool is_clustered(const struct serve *serve)
     return serve->settings->cluster_url[0] != '\0';
 }
 
-/* A result that cannot be published (out of memory) is skipped; the camera continues. */
-static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+static int take_result(void *user, struct sp_result *result, const struct sp_result_source *source,
+                       struct sp_error *err)
 {
     struct serve *serve = user;
-    struct sp_hub_result published = {
-        .frame = result->frame,
-        .inferred = result->inferred,
-        .reason =
-            result->by_need && result->inferred ? sp_inference_reason_name(result->reason) : NULL,
-        .tracks = result->tracks,
-        .track_count = result->track_count,
-        .positions = result->positions,
-    };
     (void)err;
     struct sp_cluster_node *cluster = atomic_load(&serve->cluster);
     if (is_clustered(serve) && !(cluster && sp_cluster_node_publishes(cluster, result->camera)))
         return SP_OK;
-    sp_hub_publish(serve->hub, result->camera, &published);
+    sp_hub_publish(serve->hub, result, (struct sp_frame *)source->frame);
     return SP_OK;
 }
 
@@ -121,14 +112,14 @@ static void end_camera(void *user, int camera, const struct sp_error *why)
     sp_fan_out_end_camera(serve->outputs, camera);
 }
 
-/* The hub's listener: viewers, outputs and counting share the update. */
-static void take_update(void *user, struct sp_update *update, struct sp_frame *frame)
+/* The hub's listener: viewers, outputs and counting share the result. */
+static void share_result(void *user, struct sp_result *result, struct sp_frame *frame)
 {
     struct serve *serve = user;
-    sp_encoder_offer(serve->encoder, update, frame);
-    sp_event_images_see(serve->event_images, update);
-    sp_live_counting_frame(serve->counting, update);
-    sp_fan_out_frame(serve->outputs, update);
+    sp_encoder_offer(serve->encoder, result, frame);
+    sp_event_images_see(serve->event_images, result);
+    sp_live_counting_frame(serve->counting, result);
+    sp_fan_out_frame(serve->outputs, result);
 }
 
 /* Stored as it is counted, so that counting what is stored gives the same events. */
@@ -319,7 +310,7 @@ static int open_server(struct serve *serve, struct sp_error *err)
     if (result < 0)
         return result;
     struct sp_hub_options listeners = {
-        .wake = sp_server_wake, .user = serve->server, .image = take_update, .image_user = serve};
+        .wake = sp_server_wake, .user = serve->server, .image = share_result, .image_user = serve};
     sp_hub_listen(serve->hub, &listeners);
     sp_encoder_listen(serve->encoder, sp_server_wake, serve->server);
     sp_api_attach(serve->api, serve->server);

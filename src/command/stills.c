@@ -16,11 +16,11 @@ static int find_camera(struct sp_hub *hub, const char *name)
 {
     int found = -1;
     for (int i = 0; i < SP_CAMERAS_MAX && found < 0; i++) {
-        struct sp_update *update = NULL;
+        struct sp_result *result = NULL;
         struct sp_frame *frame = NULL;
-        if (sp_hub_latest(hub, i, &update, &frame) && frame && strcmp(update->name, name) == 0)
+        if (sp_hub_latest(hub, i, &result, &frame) && frame && strcmp(result->name, name) == 0)
             found = i;
-        sp_update_unref(update);
+        sp_result_unref(result);
         sp_frame_unref(frame);
     }
     return found;
@@ -30,7 +30,7 @@ static bool copy(struct sp_still *out, const struct sp_image *image)
 {
     *out = (struct sp_still){.jpeg = malloc(image->jpeg_bytes),
                              .bytes = image->jpeg_bytes,
-                             .wall_us = image->update->wall_us};
+                             .wall_us = image->result->wall_us};
     if (out->jpeg)
         memcpy(out->jpeg, image->jpeg, image->jpeg_bytes);
     return out->jpeg != NULL;

@@ -15,14 +15,14 @@ struct sp_library_live {
     uint64_t epoch;
 };
 
-static void take_update(void *user, struct sp_update *update, struct sp_frame *frame)
+static void share_result(void *user, struct sp_result *result, struct sp_frame *frame)
 {
     struct sp_library_live *live = user;
     (void)frame;
     if (live->counting)
-        sp_live_counting_frame(live->counting, update);
+        sp_live_counting_frame(live->counting, result);
     if (live->outputs)
-        sp_fan_out_frame(live->outputs, update);
+        sp_fan_out_frame(live->outputs, result);
 }
 
 static int open_outputs(struct sp_library_live *live, const struct sp_settings *settings,
@@ -41,7 +41,7 @@ static int open_parts(struct sp_library_live *live, const struct sp_library_live
                       struct sp_error *err)
 {
     const struct sp_settings *settings = options->settings;
-    const struct sp_hub_options listener = {.image = take_update, .image_user = live};
+    const struct sp_hub_options listener = {.image = share_result, .image_user = live};
     int result = sp_hub_open(&live->hub, err);
     if (result == SP_OK)
         sp_hub_listen(live->hub, &listener);
@@ -107,19 +107,10 @@ void sp_library_live_begin(struct sp_library_live *live, int camera, const char 
     sp_hub_set_generation(live->hub, camera, epoch);
 }
 
-/* A result that cannot be published (out of memory) is skipped. */
-void sp_library_live_result(struct sp_library_live *live, const struct sp_result *result)
+void sp_library_live_result(struct sp_library_live *live, struct sp_result *result,
+                            const struct sp_frame *frame)
 {
-    const struct sp_hub_result published = {
-        .frame = result->frame,
-        .inferred = result->inferred,
-        .reason =
-            result->by_need && result->inferred ? sp_inference_reason_name(result->reason) : NULL,
-        .tracks = result->tracks,
-        .track_count = result->track_count,
-        .positions = result->positions,
-    };
-    sp_hub_publish(live->hub, result->camera, &published);
+    sp_hub_publish(live->hub, result, (struct sp_frame *)frame);
 }
 
 void sp_library_live_end(struct sp_library_live *live, int camera)

@@ -36,7 +36,9 @@ void sp_library_live_attach(struct sp_library_live *live, const struct sp_pipeli
 
 void sp_library_live_begin(struct sp_library_live *live, int camera, const char *name,
                            uint64_t epoch);
-void sp_library_live_result(struct sp_library_live *live, const struct sp_result *result);
+/* Shares the result. */
+void sp_library_live_result(struct sp_library_live *live, struct sp_result *result,
+                            const struct sp_frame *frame);
 void sp_library_live_end(struct sp_library_live *live, int camera);
 void sp_library_live_event(struct sp_library_live *live, const struct sp_event *event);
 

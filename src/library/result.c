@@ -109,40 +109,39 @@ static int begin(void *user, int camera, const struct sp_source_info *info, stru
 }
 
 static void call_result(struct spoton_pipeline *pipeline, const struct sp_result *result,
-                        const struct sp_library_entry *entry)
+                        const struct sp_result_source *source, const struct sp_library_entry *entry)
 {
-    const struct sp_frame *frame = result->frame;
     const struct sp_class_names *names =
         &sp_pipeline_model(atomic_load(&pipeline->running))->class_names;
     struct spoton_detection detections[SP_DETECTIONS_MAX];
     struct spoton_track tracks[SP_TRACKS_MAX];
-    size_t count = result->inferred ? result->detection_count : 0;
-    for (size_t i = 0; i < count; i++)
-        detections[i] = sp_library_detection(&result->detections[i], names);
+    for (size_t i = 0; i < source->detection_count; i++)
+        detections[i] = sp_library_detection(&source->detections[i], names);
     for (size_t i = 0; i < result->track_count; i++)
-        tracks[i] = sp_library_track(&result->tracks[i],
-                                     result->positions ? &result->positions[i] : NULL, names);
+        tracks[i] = sp_library_track(
+            &result->tracks[i], result->has_world_positions ? &result->positions[i] : NULL, names);
     struct spoton_result given = {
         .struct_bytes = sizeof given,
         .camera = entry->name,
         .epoch = entry->epoch,
-        .sequence = frame->sequence,
-        .time_us = frame->pts_us,
-        .wall_us = sp_clock_wall_us() - (sp_clock_us() - frame->received_us),
+        .sequence = result->sequence,
+        .time_us = result->pts_us,
+        .wall_us = result->wall_us,
         .inferred = result->inferred,
         .failed = result->failed,
-        .width = frame->width_px,
-        .height = frame->height_px,
-        .detection_count = count,
+        .width = result->width_px,
+        .height = result->height_px,
+        .detection_count = source->detection_count,
         .track_count = result->track_count,
         .detections = detections,
         .tracks = tracks,
-        .frame = (const struct spoton_frame *)frame,
+        .frame = (const struct spoton_frame *)source->frame,
     };
     pipeline->options.result(pipeline->options.user, &given);
 }
 
-static int take_result(void *user, const struct sp_result *result, struct sp_error *err)
+static int take_result(void *user, struct sp_result *result, const struct sp_result_source *source,
+                       struct sp_error *err)
 {
     struct spoton_pipeline *pipeline = user;
     struct sp_library_entry entry = entry_of(pipeline, result->camera);
@@ -150,9 +149,9 @@ static int take_result(void *user, const struct sp_result *result, struct sp_err
     if (entry.epoch == 0)
         return SP_OK;
     if (pipeline->options.result)
-        call_result(pipeline, result, &entry);
+        call_result(pipeline, result, source, &entry);
     if (pipeline->live)
-        sp_library_live_result(pipeline->live, result);
+        sp_library_live_result(pipeline->live, result, source->frame);
     return SP_OK;
 }
 

@@ -57,7 +57,7 @@ struct sp_delivery {
     int64_t backoff_us, logged_us;
     unsigned seed;
     struct {
-        char name[SP_HUB_NAME_BYTES];
+        char name[SP_RESULT_NAME_BYTES];
         int64_t pts_us;
     } cameras[DELIVERY_CAMERAS]; /* of `rate` */
     int next_camera;

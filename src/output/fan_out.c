@@ -26,7 +26,7 @@ enum item_kind { FRAME, EVENT, END };
 struct item {
     enum item_kind kind;
     int camera;
-    struct sp_update *update; /* FRAME: a reference */
+    struct sp_result *result; /* FRAME: a reference */
     struct sp_event *event;   /* EVENT: owned */
 };
 
@@ -48,7 +48,7 @@ struct output {
     /* The thread's own. */
     struct spoton_output_track tracks[SP_TRACKS_MAX];
     struct {
-        char name[SP_HUB_NAME_BYTES];
+        char name[SP_RESULT_NAME_BYTES];
         uint64_t epoch; /* 0: not begun */
     } cameras[SP_CAMERAS_MAX];
     int64_t flushed_us, logged_us;
@@ -124,12 +124,12 @@ static void begin_camera(struct output *o, int camera, const char *name, uint64_
     }
 }
 
-static void fill_tracks(struct output *o, const struct sp_update *update)
+static void fill_tracks(struct output *o, const struct sp_result *result)
 {
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *t = &update->tracks[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *t = &result->tracks[i];
         const struct sp_world_position *at =
-            update->has_world_positions ? &update->positions[i] : NULL;
+            result->has_world_positions ? &result->positions[i] : NULL;
         o->tracks[i] = (struct spoton_output_track){
             .id = t->id,
             .global_id = at ? at->person : 0,
@@ -148,30 +148,30 @@ static void fill_tracks(struct output *o, const struct sp_update *update)
     }
 }
 
-/* Releases the update before the plugin is called, as the call may block for ever. */
-static void deliver_frame(struct output *o, struct sp_update *update)
+/* Releases the result before the plugin is called, as the call may block for ever. */
+static void deliver_frame(struct output *o, struct sp_result *result)
 {
     char error[256] = "";
-    int camera = update->camera;
-    begin_camera(o, camera, update->name, update->generation);
-    fill_tracks(o, update);
+    int camera = result->camera;
+    begin_camera(o, camera, result->name, result->generation);
+    fill_tracks(o, result);
     struct spoton_output_frame frame = {
         .struct_bytes = sizeof frame,
         .camera = o->cameras[camera].name,
-        .epoch = update->generation,
-        .sequence = update->sequence,
-        .pts_us = update->pts_us,
-        .wall_us = update->wall_us,
-        .inferred = update->inferred,
-        .width = update->width_px,
-        .height = update->height_px,
-        .track_count = update->track_count,
+        .epoch = result->generation,
+        .sequence = result->sequence,
+        .pts_us = result->pts_us,
+        .wall_us = result->wall_us,
+        .inferred = result->inferred,
+        .width = result->width_px,
+        .height = result->height_px,
+        .track_count = result->track_count,
         .tracks = o->tracks,
     };
-    sp_update_unref(update);
+    sp_result_unref(result);
     enter(o);
-    int result = o->api->frame(o->plugin, &frame, error, sizeof error);
-    leave(o, result, error, &o->report.frames);
+    int failed = o->api->frame(o->plugin, &frame, error, sizeof error);
+    leave(o, failed, error, &o->report.frames);
     o->unflushed = true;
 }
 
@@ -236,7 +236,7 @@ static void *run(void *argument)
     bool found, idle;
     while (take(o, &item, &found, &idle)) {
         if (found && item.kind == FRAME)
-            deliver_frame(o, item.update);
+            deliver_frame(o, item.result);
         else if (found && item.kind == EVENT)
             deliver_event(o, item.event);
         else if (found)
@@ -425,16 +425,16 @@ static bool push(struct output *o, const struct item *item, size_t most)
     return fits;
 }
 
-void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_update *update)
+void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_result *result)
 {
     for (int i = 0; i < fan_out->count; i++) {
         struct item item = {
-            .kind = FRAME, .camera = update->camera, .update = sp_update_ref(update)};
+            .kind = FRAME, .camera = result->camera, .result = sp_result_ref(result)};
         if (!push(fan_out->output[i], &item, FRAMES_MAX))
-            sp_update_unref(update);
+            sp_result_unref(result);
     }
-    if (fan_out->outbox && update->inferred)
-        sp_outbox_frame(fan_out->outbox, update);
+    if (fan_out->outbox && result->inferred)
+        sp_outbox_frame(fan_out->outbox, result);
 }
 
 void sp_fan_out_event(struct sp_fan_out *fan_out, const struct sp_event *event)
@@ -509,7 +509,7 @@ static void drain(struct output *o)
 {
     for (; o->used > 0; o->used--) {
         struct item *item = &o->ring[o->first];
-        sp_update_unref(item->update);
+        sp_result_unref(item->result);
         free(item->event);
         o->first = (o->first + 1) % SP_OUTPUT_QUEUE;
     }

@@ -12,7 +12,7 @@
 #include "event.h"
 #include "output/outbox.h"
 #include "output/snapshots.h"
-#include "publish/hub.h"
+#include "result.h"
 
 enum { SP_OUTPUTS_MAX = 16, SP_OUTPUT_QUEUE = 256, SP_OUTPUT_NAME_BYTES = 64 };
 
@@ -38,7 +38,7 @@ struct sp_outbox *sp_fan_out_outbox(const struct sp_fan_out *fan_out);
 void sp_fan_out_set_classes(struct sp_fan_out *fan_out, const struct sp_class_names *classes);
 
 /* Any thread; frames of one camera in order. Never blocks; takes a reference for each output. */
-void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_update *update);
+void sp_fan_out_frame(struct sp_fan_out *fan_out, struct sp_result *result);
 void sp_fan_out_event(struct sp_fan_out *fan_out, const struct sp_event *event);
 
 /* The camera of this index was removed: its outputs are told after its last frame. Any thread. */

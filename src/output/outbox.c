@@ -67,14 +67,14 @@ static void end_entry(struct sp_outbox *o, uint8_t *entry, size_t record_bytes)
     o->report.appended++;
 }
 
-void sp_outbox_frame(struct sp_outbox *o, const struct sp_update *update)
+void sp_outbox_frame(struct sp_outbox *o, const struct sp_result *result)
 {
     struct sp_record_head head;
     pthread_mutex_lock(&o->mutex);
-    uint8_t *entry = next_entry(o, update->camera, update->generation, &head);
+    uint8_t *entry = next_entry(o, result->camera, result->generation, &head);
     if (entry)
         end_entry(o, entry,
-                  sp_record_frame(entry + SP_ENTRY_HEADER_BYTES, &head, update, o->classes));
+                  sp_record_frame(entry + SP_ENTRY_HEADER_BYTES, &head, result, o->classes));
     pthread_mutex_unlock(&o->mutex);
 }
 

@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "class_names.h"
 #include "event.h"
-#include "publish/hub.h"
+#include "result.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,7 +63,7 @@ unsigned sp_outbox_identity(const struct sp_outbox *outbox);
 void sp_outbox_set_classes(struct sp_outbox *outbox, const struct sp_class_names *classes);
 
 /* Any thread; frames of one camera in order. Never block. */
-void sp_outbox_frame(struct sp_outbox *outbox, const struct sp_update *update);
+void sp_outbox_frame(struct sp_outbox *outbox, const struct sp_result *result);
 void sp_outbox_event(struct sp_outbox *outbox, const struct sp_event *event);
 
 struct sp_outbox_report {

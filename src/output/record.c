@@ -47,23 +47,23 @@ static uint8_t *put_head(uint8_t *at, enum sp_record_type type, const struct sp_
     at = put(at, head->epoch, 8);
     at = put(at, head->sequence, 8);
     at = put(at, (uint64_t)wall_us, 8);
-    return put_text(at, camera, SP_HUB_NAME_BYTES - 1);
+    return put_text(at, camera, SP_RESULT_NAME_BYTES - 1);
 }
 
 size_t sp_record_frame(uint8_t *out, const struct sp_record_head *head,
-                       const struct sp_update *update, const struct sp_class_names *names)
+                       const struct sp_result *result, const struct sp_class_names *names)
 {
-    uint8_t *at = put_head(out, SP_RECORD_FRAME, head, update->name, update->wall_us);
-    at = put(at, update->inferred ? INFERRED : 0, 1);
-    at = put(at, update->sequence, 8);
-    at = put(at, (uint64_t)update->pts_us, 8);
-    at = put(at, (uint64_t)update->width_px, 4);
-    at = put(at, (uint64_t)update->height_px, 4);
-    at = put(at, update->track_count, 2);
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *t = &update->tracks[i];
+    uint8_t *at = put_head(out, SP_RECORD_FRAME, head, result->name, result->wall_us);
+    at = put(at, result->inferred ? INFERRED : 0, 1);
+    at = put(at, result->sequence, 8);
+    at = put(at, (uint64_t)result->pts_us, 8);
+    at = put(at, (uint64_t)result->width_px, 4);
+    at = put(at, (uint64_t)result->height_px, 4);
+    at = put(at, result->track_count, 2);
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *t = &result->tracks[i];
         const struct sp_world_position *p =
-            update->has_world_positions ? &update->positions[i] : NULL;
+            result->has_world_positions ? &result->positions[i] : NULL;
         const char *name = names ? sp_class_names_get(names, t->class_id) : NULL;
         unsigned flags = (t->detection != 0 ? (unsigned)MATCHED : 0U) |
                          (p && p->on_map ? (unsigned)ON_MAP : 0U) | (name ? (unsigned)NAMED : 0U);
@@ -227,7 +227,7 @@ static char *put_decimal(char *at, uint64_t value)
 void sp_record_id(const struct sp_record *r, char out[SP_RECORD_ID_BYTES])
 {
     const char *camera = r->camera[0] ? r->camera : "server";
-    size_t bytes = strnlen(camera, SP_HUB_NAME_BYTES - 1);
+    size_t bytes = strnlen(camera, SP_RESULT_NAME_BYTES - 1);
     memcpy(out, camera, bytes);
     char *at = out + bytes;
     *at++ = '/';

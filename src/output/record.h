@@ -1,6 +1,6 @@
 /* One entry of the outbox: a frame's tracks or an event, as bytes.
  *
- * Data flow: sp_update or sp_event -> sp_record_frame, sp_record_event -> bytes of a segment ->
+ * Data flow: sp_result or sp_event -> sp_record_frame, sp_record_event -> bytes of a segment ->
  * sp_record_read -> struct sp_record, whose strings point into these bytes.
  *
  * Little-endian on every machine; strings are terminated. sp_record_read accepts any bytes. Any
@@ -9,12 +9,12 @@
 
 #include "class_names.h"
 #include "event.h"
-#include "publish/hub.h"
+#include "result.h"
 #include "spoton/output.h"
 
 #include <stdbool.h>
 
-enum { SP_RECORD_BYTES_MAX = 96 << 10, SP_RECORD_ID_BYTES = SP_HUB_NAME_BYTES + 48 };
+enum { SP_RECORD_BYTES_MAX = 96 << 10, SP_RECORD_ID_BYTES = SP_RESULT_NAME_BYTES + 48 };
 
 enum sp_record_type { SP_RECORD_FRAME = 1, SP_RECORD_EVENT = 2 };
 
@@ -37,7 +37,7 @@ struct sp_record {
 
 /* Write into out[SP_RECORD_BYTES_MAX] and return the length. */
 size_t sp_record_frame(uint8_t *out, const struct sp_record_head *head,
-                       const struct sp_update *update, const struct sp_class_names *names);
+                       const struct sp_result *result, const struct sp_class_names *names);
 size_t sp_record_event(uint8_t *out, const struct sp_record_head *head,
                        const struct sp_event *event);
 

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "capacity.h"
-#include "publish/hub.h"
+#include "result.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ struct sp_snapshots {
     int64_t interval_us; /* 0: on request only */
     int count;
     struct {
-        char camera[SP_HUB_NAME_BYTES];
+        char camera[SP_RESULT_NAME_BYTES];
         int64_t taken_us;
         bool requested;
     } list[SP_CAMERAS_MAX];

@@ -30,10 +30,10 @@ void sp_count_queue_begin(struct sp_count_queue *queue, const char *name, uint64
     atomic_store(&queue->epoch, epoch);
 }
 
-static int64_t time_of(struct sp_count_queue *queue, const struct sp_update *update)
+static int64_t time_of(struct sp_count_queue *queue, const struct sp_result *result)
 {
-    int64_t delay_us = update->received_us - update->pts_us;
-    int64_t passed_us = update->pts_us - queue->pts_us;
+    int64_t delay_us = result->received_us - result->pts_us;
+    int64_t passed_us = result->pts_us - queue->pts_us;
     bool follows = queue->timed && passed_us >= 0 && passed_us < NEW_START_US &&
                    delay_us < queue->base_us + NEW_START_US;
     if (follows) {
@@ -47,11 +47,11 @@ static int64_t time_of(struct sp_count_queue *queue, const struct sp_update *upd
     } else {
         queue->base_us = queue->used_base_us = delay_us;
     }
-    int64_t time_us = update->pts_us + queue->used_base_us;
+    int64_t time_us = result->pts_us + queue->used_base_us;
     if (queue->timed && time_us <= queue->time_us)
         time_us = queue->time_us + 1;
     queue->timed = true;
-    queue->pts_us = update->pts_us;
+    queue->pts_us = result->pts_us;
     queue->time_us = time_us;
     return time_us;
 }
@@ -71,27 +71,27 @@ static bool has_room(struct sp_count_frame *frame, size_t count)
     return frame->capacity > 0;
 }
 
-bool sp_count_queue_put(struct sp_count_queue *queue, const struct sp_update *update,
+bool sp_count_queue_put(struct sp_count_queue *queue, const struct sp_result *result,
                         int64_t now_us)
 {
     unsigned tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
     unsigned head = atomic_load_explicit(&queue->head, memory_order_acquire);
-    int64_t time_us = time_of(queue, update);
+    int64_t time_us = time_of(queue, result);
     struct sp_count_frame *frame = &queue->frame[tail % SP_COUNT_QUEUE_FRAMES];
-    if (tail - head == SP_COUNT_QUEUE_FRAMES || !has_room(frame, update->track_count))
+    if (tail - head == SP_COUNT_QUEUE_FRAMES || !has_room(frame, result->track_count))
         return false;
     frame->time_us = time_us;
     frame->arrived_us = now_us;
-    frame->wall_us = update->wall_us - update->received_us;
-    frame->sequence = update->sequence;
-    frame->width_px = update->width_px;
-    frame->height_px = update->height_px;
-    frame->count = update->track_count;
-    frame->mapped = update->has_world_positions;
+    frame->wall_us = result->wall_us - result->received_us;
+    frame->sequence = result->sequence;
+    frame->width_px = result->width_px;
+    frame->height_px = result->height_px;
+    frame->count = result->track_count;
+    frame->mapped = result->has_world_positions;
     for (size_t i = 0; i < frame->count; i++) {
-        frame->tracks[i] = update->tracks[i];
+        frame->tracks[i] = result->tracks[i];
         if (frame->mapped)
-            frame->positions[i] = update->positions[i];
+            frame->positions[i] = result->positions[i];
     }
     atomic_store(&queue->put_us, now_us);
     atomic_store_explicit(&queue->tail, tail + 1, memory_order_release);

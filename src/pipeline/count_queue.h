@@ -45,7 +45,7 @@ void sp_count_queue_release(struct sp_count_queue *queue);
 void sp_count_queue_begin(struct sp_count_queue *queue, const char *name, uint64_t epoch);
 
 /* False: full, or out of memory. */
-bool sp_count_queue_put(struct sp_count_queue *queue, const struct sp_update *update,
+bool sp_count_queue_put(struct sp_count_queue *queue, const struct sp_result *result,
                         int64_t now_us);
 
 /* The first frame, valid until it is dropped; NULL: none. */

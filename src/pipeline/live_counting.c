@@ -219,12 +219,12 @@ static void *work(void *argument)
 
 /* With the mutex held: another camera has this index. Frames of the one before were counted by
  * sp_live_counting_end_camera. */
-static void begin_camera(struct sp_live_counting *lc, int camera, const struct sp_update *update)
+static void begin_camera(struct sp_live_counting *lc, int camera, const struct sp_result *result)
 {
     struct sp_count_queue *queue = &lc->queues[camera];
     while (sp_count_queue_first(queue))
         sp_count_queue_drop(queue);
-    sp_count_queue_begin(queue, update->name, update->generation);
+    sp_count_queue_begin(queue, result->name, result->generation);
     const struct sp_counting_config *config = sp_counting_setup_config(lc->setup);
     atomic_store(&queue->wanted,
                  lc->frame || (sp_counting_config_has_map(config) && lc->units_per_m > 0));
@@ -232,17 +232,17 @@ static void begin_camera(struct sp_live_counting *lc, int camera, const struct s
         rebuild_or_log(lc);
 }
 
-void sp_live_counting_frame(struct sp_live_counting *lc, const struct sp_update *update)
+void sp_live_counting_frame(struct sp_live_counting *lc, const struct sp_result *result)
 {
-    struct sp_count_queue *queue = &lc->queues[update->camera];
-    if (!update->inferred)
+    struct sp_count_queue *queue = &lc->queues[result->camera];
+    if (!result->inferred)
         return;
-    if (atomic_load(&queue->epoch) != update->generation) {
+    if (atomic_load(&queue->epoch) != result->generation) {
         pthread_mutex_lock(&lc->mutex);
-        begin_camera(lc, update->camera, update);
+        begin_camera(lc, result->camera, result);
         pthread_mutex_unlock(&lc->mutex);
     }
-    if (atomic_load(&queue->wanted) && !sp_count_queue_put(queue, update, sp_clock_us()))
+    if (atomic_load(&queue->wanted) && !sp_count_queue_put(queue, result, sp_clock_us()))
         atomic_fetch_add(&lc->missed, 1);
 }
 

@@ -55,7 +55,7 @@ void sp_live_counting_close(struct sp_live_counting *lc); /* NULL is allowed */
 void sp_live_counting_end_camera(struct sp_live_counting *lc, int camera);
 
 /* An inferred frame; others are ignored. The first one of a camera may wait for a moment. */
-void sp_live_counting_frame(struct sp_live_counting *lc, const struct sp_update *update);
+void sp_live_counting_frame(struct sp_live_counting *lc, const struct sp_result *result);
 
 /* Of the map, whenever it may have changed. */
 void sp_live_counting_set_map(struct sp_live_counting *lc, double units_per_m, bool y_up);

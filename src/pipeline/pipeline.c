@@ -91,6 +91,8 @@ static int open_cameras(struct sp_pipeline *p, struct sp_error *err)
         result = sp_pipeline_merge_heads(p, err);
     if (result == SP_OK)
         result = sp_frame_pool_open(&p->frames, err);
+    if (result == SP_OK)
+        result = sp_result_pool_open(&p->results, err);
     if (result < 0)
         return result;
     struct sp_frame_scheduler_options options = {.cameras = p->camera_count,
@@ -297,6 +299,7 @@ void sp_pipeline_close(struct sp_pipeline *pipeline)
     free(p->batch_memory);
     free(p->task_memory);
     sp_frame_scheduler_free(p->scheduler);
+    sp_result_pool_close(p->results);
     sp_frame_pool_close(p->frames);
     for (int i = 0; i < p->camera_count; i++)
         sp_camera_release(&p->cameras[i]);

@@ -22,28 +22,21 @@
 #include "detection.h"
 #include "pipeline/map.h"
 #include "render/jpeg.h"
+#include "result.h"
 #include "schedule/ledger.h"
 #include "schedule/policy.h"
 #include "stage.h"
 #include "track.h"
 #include "world_position.h"
 
-/* A finished frame. All pointers are valid during the call only. */
-struct sp_result {
-    int camera;
-    int worker;                      /* index of the calling thread, 0..sp_pipeline_workers()-1 */
-    const struct sp_frame *frame;    /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
-    bool inferred;                   /* else: predicted tracks, no detections */
-    bool failed;                     /* inference was due, and the engine failed */
-    bool by_need;                    /* INFERENCE=need */
-    enum sp_inference_reason reason; /* by_need: why the frame was inferred */
+/* What a result was made of, and by whom; valid during the sink's call only. */
+struct sp_result_source {
+    int worker;                   /* index of the calling thread, 0..sp_pipeline_workers()-1 */
+    const struct sp_frame *frame; /* to keep it: sp_frame_ref((struct sp_frame *)frame) */
     const struct sp_detection *detections;
-    size_t detection_count;
-    const struct sp_track *tracks;
-    size_t track_count;
+    size_t detection_count;                 /* 0 if the frame was not inferred */
     const struct sp_track_earlier *earlier; /* boxes of new tracks in earlier frames; offline */
     size_t earlier_count;
-    const struct sp_world_position *positions; /* [track_count]; NULL offline */
     struct sp_stage_stats *stages; /* [SP_STAGE_COUNT] of this camera; the sink adds its own */
 };
 
@@ -53,7 +46,9 @@ struct sp_pipeline_sink {
     void *user;
     /* Before a camera's first result; its source is open. */
     int (*begin)(void *user, int camera, const struct sp_source_info *info, struct sp_error *err);
-    int (*result)(void *user, const struct sp_result *result, struct sp_error *err);
+    /* The sink may change the result, keep it by a reference, and share it (result.h). */
+    int (*result)(void *user, struct sp_result *result, const struct sp_result_source *source,
+                  struct sp_error *err);
     /* After the last result; also for a camera that never opened. `why` is NULL at a normal end. */
     void (*end)(void *user, int camera, const struct sp_error *why);
 };

@@ -34,6 +34,7 @@ struct sp_pipeline {
     struct sp_ledger *ledgers; /* [camera_count] */
     int camera_count;          /* camera indices */
     struct sp_frame_pool *frames;
+    struct sp_result_pool *results;
     struct sp_frame_scheduler *scheduler;
 
     struct sp_detector_instance instances[SP_DETECTORS_MAX];

@@ -98,30 +98,29 @@ static size_t track(struct sp_camera *camera, const struct sp_frame_task *task, 
 
 /* Live outputs cannot add to earlier frames. */
 static void find_earlier(struct sp_tracking_worker *worker, const struct sp_camera *camera,
-                         struct sp_result *result)
+                         bool inferred, struct sp_result_source *source)
 {
     const struct sp_pipeline *p = worker->pipeline;
-    if (p->options.live || !result->inferred)
+    if (p->options.live || !inferred)
         return;
     bool between = p->settings->output_frames != SP_OUTPUT_FRAMES_INFERRED;
-    result->earlier = worker->earlier;
-    result->earlier_count = sp_tracker_earlier(camera->tracking.tracker, between, worker->earlier);
+    source->earlier = worker->earlier;
+    source->earlier_count = sp_tracker_earlier(camera->tracking.tracker, between, worker->earlier);
 }
 
 /* World positions and global ids of the tracks. */
 static int64_t find_world_positions(struct sp_camera *camera, const struct sp_frame_task *task,
-                                    bool inferred, struct sp_result *result,
-                                    struct sp_world_position *positions)
+                                    struct sp_result *result)
 {
     struct sp_pipeline *p = camera->pipeline;
     if (!p->map)
         return 0;
     struct sp_stage_clock begin = sp_stage_begin();
-    if (sp_map_positions(p->map, task->frame, p->options.live, inferred, result->tracks,
-                         result->track_count, result->detections, positions))
-        result->positions = positions;
+    result->has_world_positions =
+        sp_map_positions(p->map, task->frame, p->options.live, result->inferred, result->tracks,
+                         result->track_count, task->detections, result->positions);
     int64_t spent_us = sp_stage_end(&camera->stages[SP_STAGE_SPACE], begin);
-    if (p->embedding_worker && inferred && result->positions)
+    if (p->embedding_worker && result->inferred && result->has_world_positions)
         sp_embedding_worker_offer(p->embedding_worker, task->frame, result->tracks,
                                   result->track_count, &camera->stages[SP_STAGE_EMBED]);
     return spent_us;
@@ -168,60 +167,84 @@ static enum sp_outcome outcome_of(const struct sp_camera *camera, const struct s
     return camera->policy ? SP_OUTCOME_UNNEEDED : SP_OUTCOME_SKIPPED;
 }
 
-static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task *task)
+/* Never, as the pool's results are few; the camera ends. */
+static void refuse_result(struct sp_camera *camera)
+{
+    struct sp_error err = {0};
+    sp_fail(&err, SP_ERR_NO_MEMORY, "camera %s: out of memory", camera->status.setting.name);
+    if (!camera->tracking.discarding)
+        refuse(camera, &err);
+}
+
+static void pass_on(struct sp_tracking_worker *worker, struct sp_camera *camera,
+                    struct sp_result *result, const struct sp_result_source *source)
+{
+    const struct sp_pipeline_sink *sink = &worker->pipeline->options.sink;
+    struct sp_error err = {0};
+    if (camera->tracking.discarding)
+        return;
+    if (sink->result(sink->user, result, source, &err) < 0)
+        refuse(camera, &err);
+    else
+        atomic_fetch_add(&camera->frames_done, 1);
+}
+
+/* The sink's call included. */
+static void make_result(struct sp_tracking_worker *worker, struct sp_camera *camera,
+                        struct sp_frame_task *task, struct sp_result *result)
 {
     struct sp_pipeline *p = worker->pipeline;
-    struct sp_camera *camera = &p->cameras[task->camera];
-    struct sp_error err = {0};
-    struct sp_track tracks[SP_TRACKS_MAX];
-    struct sp_world_position positions[SP_TRACKS_MAX];
-    bool inferred = task->image >= 0 && !task->failed;
-    if (!camera->tracking.begun)
-        begin_camera(camera);
-
     int64_t track_us, begin_us = sp_clock_us();
-    struct sp_result result = {
-        .camera = task->camera,
+    bool inferred = task->image >= 0 && !task->failed;
+    struct sp_result_source source = {
         .worker = worker->index,
         .frame = task->frame,
-        .inferred = inferred,
-        .failed = task->failed,
-        .by_need = camera->policy != NULL,
-        .reason = task->reason,
         .detections = task->detections,
-        .detection_count = task->detection_count,
-        .tracks = tracks,
-        .track_count = track(camera, task, inferred, tracks, &track_us),
+        .detection_count = inferred ? task->detection_count : 0,
         .stages = camera->stages,
     };
-    find_earlier(worker, camera, &result);
+    result->camera = task->camera;
+    result->inferred = inferred;
+    result->failed = task->failed;
+    result->reason = camera->policy && inferred ? sp_inference_reason_name(task->reason) : NULL;
+    result->track_count = track(camera, task, inferred, result->tracks, &track_us);
+    find_earlier(worker, camera, inferred, &source);
     /* Offline the camera's next frame is inferred while the sink writes this one. */
-    bool decided = camera->policy && !p->options.live;
     if (camera->policy)
         note_policy(worker, camera, task, inferred);
-    if (decided)
+    if (camera->policy && !p->options.live)
         sp_frame_scheduler_done(p->scheduler, task->camera);
     if (inferred)
         sp_reading_note(p->reading, task->frame, task->detection_count);
-    int64_t space_us = find_world_positions(camera, task, inferred, &result, positions);
-    if (!camera->tracking.discarding) {
-        const struct sp_pipeline_sink *sink = &p->options.sink;
-        if (sink->result(sink->user, &result, &err) < 0)
-            refuse(camera, &err);
-        else
-            atomic_fetch_add(&camera->frames_done, 1);
-    }
+    int64_t space_us = find_world_positions(camera, task, result);
+    pass_on(worker, camera, result, &source);
     int64_t now_us = sp_clock_us();
     sp_histogram_add(&camera->stages[SP_STAGE_TOTAL].wall, now_us - task->frame->received_us);
-    atomic_store(&camera->active_tracks, (uint32_t)result.track_count);
+    atomic_store(&camera->active_tracks, (uint32_t)result->track_count);
     if (p->options.live)
         note_live(camera, inferred, now_us, now_us - task->frame->received_us);
     sp_batch_note_tracking(task->batch, track_us, now_us - begin_us - track_us - space_us);
     sp_batch_note_space(task->batch, space_us);
+}
+
+static void finish_frame(struct sp_tracking_worker *worker, struct sp_frame_task *task)
+{
+    struct sp_pipeline *p = worker->pipeline;
+    struct sp_camera *camera = &p->cameras[task->camera];
+    bool inferred = task->image >= 0 && !task->failed;
+    if (!camera->tracking.begun)
+        begin_camera(camera);
+    struct sp_result *result = sp_result_new(p->results, task->frame);
+    bool done_early = result && camera->policy && !p->options.live;
+    if (result)
+        make_result(worker, camera, task, result);
+    else
+        refuse_result(camera);
+    sp_result_unref(result);
     sp_speed_log_done(&p->speed_log, task->batch);
     sp_ledger_settle(camera->ledger, outcome_of(camera, task, inferred), 1);
     sp_frame_unref(task->frame);
-    if (!decided)
+    if (!done_early)
         sp_frame_scheduler_done(p->scheduler, task->camera);
 }
 

@@ -23,7 +23,7 @@ struct sp_stream {
     struct sp_encoder *encoder;
     struct sp_stream_options options;
     int viewers;
-    struct sp_update *update; /* the waiting frame and its result */
+    struct sp_result *result; /* the waiting frame and its result */
     struct sp_frame *frame;
     bool queued, busy;
     struct sp_stream *next_queued;
@@ -93,8 +93,8 @@ void sp_image_unref(struct sp_image *image)
     if (!image || atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) != 1)
         return;
     struct sp_encoder *e = image->encoder;
-    sp_update_unref(image->update);
-    image->update = NULL;
+    sp_result_unref(image->result);
+    image->result = NULL;
     pthread_mutex_lock(&e->mutex);
     image->next_free = e->free_images;
     e->free_images = image;
@@ -113,24 +113,24 @@ static void wrap(struct sp_image *image, const uint8_t *jpeg, size_t bytes)
 
 /* --- workers ---------------------------------------------------------------------------------- */
 
-static struct sp_draw_style style_of(const struct worker *w, const struct sp_update *update)
+static struct sp_draw_style style_of(const struct worker *w, const struct sp_result *result)
 {
     return (struct sp_draw_style){
         .ids = true,
         .confidences = true,
         .names = w->encoder->options.names,
-        .predicted = !update->inferred,
-        .title = update->name,
+        .predicted = !result->inferred,
+        .title = result->name,
     };
 }
 
 static void scale_tracks(struct worker *w, const struct sp_shrunk *size,
-                         const struct sp_update *update, const struct sp_frame *frame)
+                         const struct sp_result *result, const struct sp_frame *frame)
 {
     double x_scale = (double)size->inner_width_px / frame->width_px;
     double y_scale = (double)size->inner_height_px / frame->height_px;
-    for (size_t i = 0; i < update->track_count; i++) {
-        w->tracks[i] = update->tracks[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        w->tracks[i] = result->tracks[i];
         w->tracks[i].x1_px = size->left_px + w->tracks[i].x1_px * x_scale;
         w->tracks[i].x2_px = size->left_px + w->tracks[i].x2_px * x_scale;
         w->tracks[i].y1_px = size->top_px + w->tracks[i].y1_px * y_scale;
@@ -139,33 +139,33 @@ static void scale_tracks(struct worker *w, const struct sp_shrunk *size,
 }
 
 static int draw(struct worker *w, const struct sp_shrunk *size, bool annotated,
-                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+                const struct sp_result *result, const struct sp_frame *frame, struct sp_error *err)
 {
     struct sp_frame small;
-    int result = sp_frame_fetch(frame, err);
-    if (result == SP_OK)
-        result = sp_downscale(&w->downscaler, frame, size, &small, err);
-    if (result == SP_OK)
-        result = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
-    if (result < 0 || !annotated)
-        return result;
-    scale_tracks(w, size, update, frame);
-    const struct sp_draw_style style = style_of(w, update);
-    sp_draw_tracks(&w->canvas, w->text, w->tracks, update->track_count, &style);
+    int failed = sp_frame_fetch(frame, err);
+    if (failed == SP_OK)
+        failed = sp_downscale(&w->downscaler, frame, size, &small, err);
+    if (failed == SP_OK)
+        failed = sp_canvas_load(&w->canvas, &small, SP_CANVAS_JPEG, err);
+    if (failed < 0 || !annotated)
+        return failed;
+    scale_tracks(w, size, result, frame);
+    const struct sp_draw_style style = style_of(w, result);
+    sp_draw_tracks(&w->canvas, w->text, w->tracks, result->track_count, &style);
     return SP_OK;
 }
 
 /* For a frame on a device that draws. */
 static int mark(struct worker *w, const struct sp_shrunk *size, bool annotated,
-                const struct sp_update *update, const struct sp_frame *frame, struct sp_error *err)
+                const struct sp_result *result, const struct sp_frame *frame, struct sp_error *err)
 {
-    const struct sp_draw_style style = style_of(w, update);
+    const struct sp_draw_style style = style_of(w, result);
     w->marks.count = w->marks.coverage_bytes = 0;
     if (!annotated)
         return SP_OK;
-    scale_tracks(w, size, update, frame);
+    scale_tracks(w, size, result, frame);
     return sp_draw_marks(&w->marks, size->width_px, size->height_px, w->text, w->tracks,
-                         update->track_count, &style, err);
+                         result->track_count, &style, err);
 }
 
 static bool draw_on_device(struct worker *w, const struct sp_shrunk *size,
@@ -183,7 +183,7 @@ static bool draw_on_device(struct worker *w, const struct sp_shrunk *size,
 
 /* NULL: encoding failed; counted, and logged at debug level. */
 static struct sp_image *encode(struct worker *w, const struct sp_stream_options *options,
-                               struct sp_update *update, const struct sp_frame *frame)
+                               struct sp_result *result, const struct sp_frame *frame)
 {
     struct sp_encoder *e = w->encoder;
     struct sp_hub_times *times = sp_hub_times(e->options.hub, options->camera);
@@ -197,26 +197,26 @@ static struct sp_image *encode(struct worker *w, const struct sp_stream_options 
                       options->wide);
     bool on_device = sp_jpeg_draws(w->jpeg, frame), annotated = options->annotated;
     struct sp_stage_clock begin = sp_stage_begin();
-    int result = on_device ? mark(w, &size, annotated, update, frame, &err)
-                           : draw(w, &size, annotated, update, frame, &err);
+    int failed = on_device ? mark(w, &size, annotated, result, frame, &err)
+                           : draw(w, &size, annotated, result, frame, &err);
     struct sp_stage_clock drawn = sp_stage_begin();
     sp_histogram_add(&times->draw, drawn.wall_us - begin.wall_us);
-    if (result == SP_OK && on_device) {
+    if (failed == SP_OK && on_device) {
         on_device = draw_on_device(w, &size, frame, options->quality, &jpeg, &bytes);
         if (!on_device)
-            result = draw(w, &size, annotated, update, frame, &err);
+            failed = draw(w, &size, annotated, result, frame, &err);
     }
-    if (result == SP_OK && !on_device)
-        result = sp_jpeg_encode(w->jpeg, &w->canvas, options->quality, &jpeg, &bytes, &err);
+    if (failed == SP_OK && !on_device)
+        failed = sp_jpeg_encode(w->jpeg, &w->canvas, options->quality, &jpeg, &bytes, &err);
     sp_histogram_add(&times->encode, sp_stage_begin().wall_us - drawn.wall_us);
-    struct sp_image *image = result == SP_OK ? take_image(e, bytes) : NULL;
+    struct sp_image *image = failed == SP_OK ? take_image(e, bytes) : NULL;
     if (!image) {
-        sp_log(SP_LOG_DEBUG, "camera %s: JPEG encoding failed: %s", update->name,
-               result < 0 ? err.text : "out of memory");
+        sp_log(SP_LOG_DEBUG, "camera %s: JPEG encoding failed: %s", result->name,
+               failed < 0 ? err.text : "out of memory");
         return NULL;
     }
     wrap(image, jpeg, bytes);
-    image->update = sp_update_ref(update);
+    image->result = sp_result_ref(result);
     return image;
 }
 
@@ -237,7 +237,7 @@ static void enqueue(struct sp_encoder *e, struct sp_stream *stream)
 
 static void free_stream(struct sp_stream *stream)
 {
-    sp_update_unref(stream->update);
+    sp_result_unref(stream->result);
     sp_frame_unref(stream->frame);
     free(stream);
 }
@@ -246,16 +246,16 @@ static void free_stream(struct sp_stream *stream)
 static void work_on(struct worker *w, struct sp_stream *stream)
 {
     struct sp_encoder *e = w->encoder;
-    struct sp_update *update = stream->update;
+    struct sp_result *result = stream->result;
     struct sp_frame *frame = stream->frame;
     struct sp_stream_options options = stream->options;
-    stream->update = NULL;
+    stream->result = NULL;
     stream->frame = NULL;
     stream->busy = true;
     pthread_mutex_unlock(&e->mutex);
 
-    struct sp_image *image = encode(w, &options, update, frame);
-    sp_update_unref(update);
+    struct sp_image *image = encode(w, &options, result, frame);
+    sp_result_unref(result);
     sp_frame_unref(frame);
 
     pthread_mutex_lock(&e->mutex);
@@ -390,26 +390,26 @@ void sp_encoder_close(struct sp_encoder *e)
 /* --- streams ---------------------------------------------------------------------------------- */
 
 /* The mutex is held. The stream takes over the references. */
-static void give(struct sp_encoder *e, struct sp_stream *stream, struct sp_update *update,
+static void give(struct sp_encoder *e, struct sp_stream *stream, struct sp_result *result,
                  struct sp_frame *frame)
 {
     e->replaced += stream->frame != NULL;
-    sp_update_unref(stream->update);
+    sp_result_unref(stream->result);
     sp_frame_unref(stream->frame);
-    stream->update = update;
+    stream->result = result;
     stream->frame = frame;
     enqueue(e, stream);
 }
 
-void sp_encoder_offer(void *encoder, struct sp_update *update, struct sp_frame *frame)
+void sp_encoder_offer(void *encoder, struct sp_result *result, struct sp_frame *frame)
 {
     struct sp_encoder *e = encoder;
     if (atomic_load_explicit(&e->stream_count, memory_order_relaxed) == 0)
         return;
     pthread_mutex_lock(&e->mutex);
     for (int i = 0; i < SP_STREAMS_MAX && !e->stopping; i++)
-        if (e->streams[i] && e->streams[i]->options.camera == update->camera)
-            give(e, e->streams[i], sp_update_ref(update), sp_frame_ref(frame));
+        if (e->streams[i] && e->streams[i]->options.camera == result->camera)
+            give(e, e->streams[i], sp_result_ref(result), sp_frame_ref(frame));
     pthread_mutex_unlock(&e->mutex);
 }
 
@@ -452,15 +452,15 @@ int sp_stream_join(struct sp_encoder *e, const struct sp_stream_options *options
                    struct sp_stream **out, struct sp_error *err)
 {
     struct sp_error why = {0};
-    struct sp_update *update = NULL;
+    struct sp_result *result = NULL;
     struct sp_frame *frame = NULL;
-    bool known = sp_hub_latest(e->options.hub, options->camera, &update, &frame);
+    bool known = sp_hub_latest(e->options.hub, options->camera, &result, &frame);
     pthread_mutex_lock(&e->mutex);
     struct sp_stream *stream = find_or_make(e, options, &why);
     if (stream && ++stream->viewers == 1 && known && frame && !e->stopping && !stream->frame)
-        give(e, stream, sp_update_ref(update), sp_frame_ref(frame));
+        give(e, stream, sp_result_ref(result), sp_frame_ref(frame));
     pthread_mutex_unlock(&e->mutex);
-    sp_update_unref(update);
+    sp_result_unref(result);
     sp_frame_unref(frame);
     if (!stream) {
         if (err)

@@ -16,7 +16,7 @@ struct sp_stream;
 
 /* One encoded image. Shared; read-only except for the headroom in front of the data. */
 struct sp_image {
-    struct sp_update *update; /* the result drawn on the image */
+    struct sp_result *result; /* the result drawn on the image */
     uint64_t number;          /* counts the stream's images from 1 */
     const uint8_t *jpeg;
     size_t jpeg_bytes;
@@ -59,7 +59,7 @@ void sp_encoder_stop(struct sp_encoder *encoder);
 void sp_encoder_close(struct sp_encoder *encoder);
 
 /* The `image` callback of the hub (user: the encoder). */
-void sp_encoder_offer(void *encoder, struct sp_update *update, struct sp_frame *frame);
+void sp_encoder_offer(void *encoder, struct sp_result *result, struct sp_frame *frame);
 
 struct sp_stream_options {
     int camera;

@@ -15,7 +15,7 @@ struct entry {
     /* Written under the mutex; read without it to detect new results. */
     _Atomic uint64_t generation;
     _Atomic uint64_t serial; /* of the newest */
-    struct sp_update *ring[SP_HUB_RING];
+    struct sp_result *ring[SP_HUB_RING];
     struct sp_frame *frame; /* of the newest */
     struct sp_hub_times times;
     struct sp_hub_totals totals;
@@ -26,8 +26,6 @@ struct sp_hub {
     _Atomic uint64_t epoch; /* the last generation */
     struct sp_hub_options options;
     struct entry entries[SP_CAMERAS_MAX];
-    pthread_mutex_t mutex; /* guards the free list */
-    struct sp_update *free_list;
 };
 
 int sp_hub_open(struct sp_hub **out, struct sp_error *err)
@@ -35,7 +33,6 @@ int sp_hub_open(struct sp_hub **out, struct sp_error *err)
     struct sp_hub *hub = calloc(1, sizeof *hub);
     if (!hub)
         return sp_fail(err, SP_ERR_NO_MEMORY, "hub: out of memory");
-    pthread_mutex_init(&hub->mutex, NULL);
     for (int i = 0; i < SP_CAMERAS_MAX; i++)
         pthread_mutex_init(&hub->entries[i].mutex, NULL);
     *out = hub;
@@ -47,44 +44,11 @@ void sp_hub_listen(struct sp_hub *hub, const struct sp_hub_options *options)
     hub->options = *options;
 }
 
-static struct sp_update *take_free(struct sp_hub *hub)
-{
-    pthread_mutex_lock(&hub->mutex);
-    struct sp_update *update = hub->free_list;
-    if (update)
-        hub->free_list = update->next_free;
-    pthread_mutex_unlock(&hub->mutex);
-    if (!update)
-        update = malloc(sizeof *update);
-    if (update) {
-        update->hub = hub;
-        atomic_init(&update->refs, 1);
-    }
-    return update;
-}
-
-struct sp_update *sp_update_ref(struct sp_update *update)
-{
-    atomic_fetch_add_explicit(&update->refs, 1, memory_order_relaxed);
-    return update;
-}
-
-void sp_update_unref(struct sp_update *update)
-{
-    if (!update || atomic_fetch_sub_explicit(&update->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    struct sp_hub *hub = update->hub;
-    pthread_mutex_lock(&hub->mutex);
-    update->next_free = hub->free_list;
-    hub->free_list = update;
-    pthread_mutex_unlock(&hub->mutex);
-}
-
 /* The entry's mutex is held. */
 static void forget(struct entry *entry)
 {
     for (int i = 0; i < SP_HUB_RING; i++) {
-        sp_update_unref(entry->ring[i]);
+        sp_result_unref(entry->ring[i]);
         entry->ring[i] = NULL;
     }
     sp_frame_unref(entry->frame);
@@ -101,12 +65,6 @@ void sp_hub_close(struct sp_hub *hub)
         forget(&hub->entries[i]);
         pthread_mutex_destroy(&hub->entries[i].mutex);
     }
-    while (hub->free_list) {
-        struct sp_update *update = hub->free_list;
-        hub->free_list = update->next_free;
-        free(update);
-    }
-    pthread_mutex_destroy(&hub->mutex);
     free(hub);
 }
 
@@ -172,49 +130,32 @@ static double clip(double value, double high)
     return value < high ? value : high;
 }
 
-static void fill(struct sp_update *update, int camera, const struct sp_hub_result *result)
+static void clip_tracks(struct sp_result *result)
 {
-    const struct sp_frame *frame = result->frame;
     assert(result->track_count <= SP_TRACKS_MAX);
-    update->camera = camera;
-    update->sequence = frame->sequence;
-    update->pts_us = frame->pts_us;
-    update->received_us = frame->received_us;
-    update->published_us = sp_clock_us();
-    update->wall_us = sp_clock_wall_us() - (update->published_us - frame->received_us);
-    update->inferred = result->inferred;
-    update->reason = result->reason;
-    update->width_px = frame->width_px;
-    update->height_px = frame->height_px;
-    sp_frame_square_size(frame, &update->seen_width_px, &update->seen_height_px);
-    update->track_count = result->track_count;
-    update->has_world_positions = result->positions != NULL;
-    for (size_t i = 0; i < result->track_count && result->positions; i++)
-        update->positions[i] = result->positions[i];
     for (size_t i = 0; i < result->track_count; i++) {
-        struct sp_track *track = &update->tracks[i];
-        *track = result->tracks[i];
-        track->x1_px = clip(track->x1_px, frame->width_px);
-        track->y1_px = clip(track->y1_px, frame->height_px);
-        track->x2_px = clip(track->x2_px, frame->width_px);
-        track->y2_px = clip(track->y2_px, frame->height_px);
+        struct sp_track *track = &result->tracks[i];
+        track->x1_px = clip(track->x1_px, result->width_px);
+        track->y1_px = clip(track->y1_px, result->height_px);
+        track->x2_px = clip(track->x2_px, result->width_px);
+        track->y2_px = clip(track->y2_px, result->height_px);
         track->confidence = clip(track->confidence, 1);
     }
 }
 
 /* The entry's mutex is held. */
-static void count(struct entry *entry, const struct sp_update *update)
+static void count(struct entry *entry, const struct sp_result *result)
 {
     struct sp_hub_totals *totals = &entry->totals;
     uint32_t last = entry->last_track;
     totals->frames++;
-    totals->inferred += update->inferred;
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
+    totals->inferred += result->inferred;
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *track = &result->tracks[i];
         totals->tracks += track->id > last;
         if (track->id > entry->last_track)
             entry->last_track = track->id;
-        if (!update->inferred)
+        if (!result->inferred)
             continue;
         totals->boxes++;
         totals->confidence_milli += (uint64_t)lround(track->confidence * 1000);
@@ -229,43 +170,34 @@ void sp_hub_count(struct sp_hub *hub, int camera, struct sp_hub_totals *totals)
     pthread_mutex_unlock(&entry->mutex);
 }
 
-int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *result)
+int sp_hub_publish(struct sp_hub *hub, struct sp_result *result, struct sp_frame *frame)
 {
-    struct entry *entry = entry_of(hub, camera);
-    struct sp_update *update = take_free(hub);
-    if (!update)
-        return SP_ERR_NO_MEMORY;
-    struct sp_frame *frame = sp_frame_ref((struct sp_frame *)result->frame);
-    fill(update, camera, result);
+    struct entry *entry = entry_of(hub, result->camera);
+    clip_tracks(result);
+    result->published_us = sp_clock_us();
 
     pthread_mutex_lock(&entry->mutex);
     if (!entry->used) {
         pthread_mutex_unlock(&entry->mutex);
-        sp_update_unref(update);
-        sp_frame_unref(frame);
         return SP_ERR_NOT_FOUND;
     }
-    memcpy(update->name, entry->name, sizeof update->name);
-    update->generation = entry->generation;
-    update->serial = ++entry->serial;
-    count(entry, update);
-    struct sp_update **position = &entry->ring[update->serial % SP_HUB_RING];
-    struct sp_update *old = *position;
+    memcpy(result->name, entry->name, sizeof result->name);
+    result->generation = entry->generation;
+    result->serial = ++entry->serial;
+    count(entry, result);
+    struct sp_result **position = &entry->ring[result->serial % SP_HUB_RING];
+    struct sp_result *old = *position;
     struct sp_frame *old_frame = entry->frame;
-    *position = update;
-    entry->frame = frame;
-    sp_update_ref(update); /* for the listener */
-    sp_frame_ref(frame);
+    *position = sp_result_ref(result);
+    entry->frame = sp_frame_ref(frame);
     pthread_mutex_unlock(&entry->mutex);
 
-    sp_update_unref(old);
+    sp_result_unref(old);
     sp_frame_unref(old_frame);
     if (hub->options.image)
-        hub->options.image(hub->options.image_user, update, frame);
+        hub->options.image(hub->options.image_user, result, frame);
     if (hub->options.wake)
-        hub->options.wake(hub->options.user, camera);
-    sp_frame_unref(frame);
-    sp_update_unref(update);
+        hub->options.wake(hub->options.user, result->camera);
     return SP_OK;
 }
 
@@ -277,10 +209,10 @@ bool sp_hub_has_next(struct sp_hub *hub, int camera, const struct sp_hub_cursor 
            (cursor->generation != atomic_load(&entry->generation) || cursor->serial < serial);
 }
 
-struct sp_update *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_cursor *cursor)
+struct sp_result *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_cursor *cursor)
 {
     struct entry *entry = entry_of(hub, camera);
-    struct sp_update *update = NULL;
+    struct sp_result *result = NULL;
     pthread_mutex_lock(&entry->mutex);
     if (entry->serial > 0) {
         uint64_t next = entry->serial;
@@ -292,23 +224,23 @@ struct sp_update *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_curs
             }
         }
         if (next <= entry->serial) {
-            update = sp_update_ref(entry->ring[next % SP_HUB_RING]);
+            result = sp_result_ref(entry->ring[next % SP_HUB_RING]);
             cursor->generation = entry->generation;
             cursor->serial = next;
         }
     }
     pthread_mutex_unlock(&entry->mutex);
-    return update;
+    return result;
 }
 
-bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_update **update,
+bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_result **result,
                    struct sp_frame **frame)
 {
     struct entry *entry = entry_of(hub, camera);
     pthread_mutex_lock(&entry->mutex);
     bool found = entry->serial > 0;
     if (found) {
-        *update = sp_update_ref(entry->ring[entry->serial % SP_HUB_RING]);
+        *result = sp_result_ref(entry->ring[entry->serial % SP_HUB_RING]);
         *frame = entry->frame ? sp_frame_ref(entry->frame) : NULL;
     }
     pthread_mutex_unlock(&entry->mutex);

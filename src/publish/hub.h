@@ -7,46 +7,18 @@
  * viewer. The encoder (publish/encoder.h) is notified of each frame and compresses it only for
  * viewers.
  *
- * Publishing copies the tracks under a short lock and never waits for a viewer. The steady state
- * allocates nothing: results return to a free list. All functions are thread-safe; publish calls of
- * one camera must not overlap. */
+ * Publishing copies nothing, takes a short lock and never waits for a viewer. All functions are
+ * thread-safe; publish calls of one camera must not overlap. */
 #pragma once
 
 #include "capacity.h"
 #include "frame.h"
+#include "result.h"
 #include "stage.h"
-#include "track.h"
-#include "world_position.h"
 
 enum {
-    SP_HUB_NAME_BYTES = 64,
+    SP_HUB_NAME_BYTES = SP_RESULT_NAME_BYTES,
     SP_HUB_RING = 8, /* results per camera that a viewer may lag behind */
-};
-
-/* The result of one finished frame, without its pixels. Shared, read-only. */
-struct sp_update {
-    int camera; /* camera index */
-    char name[SP_HUB_NAME_BYTES];
-    uint64_t generation; /* of the camera index: differs for a later camera of the same index */
-    uint64_t serial;     /* counts this camera's results from 1 */
-    uint64_t sequence;
-    int64_t pts_us;
-    int64_t received_us;  /* sp_clock_us() when decoded */
-    int64_t published_us; /* sp_clock_us() */
-    int64_t wall_us;      /* wall clock when decoded */
-    bool inferred;        /* else predicted */
-    const char *reason;   /* why, with INFERENCE=need: static; or NULL */
-    int width_px, height_px;
-    double seen_width_px, seen_height_px; /* in square pixels */
-    size_t track_count;
-    struct sp_track tracks[SP_TRACKS_MAX];             /* boxes clipped to the frame */
-    bool has_world_positions;                          /* false: the camera has no calibration */
-    struct sp_world_position positions[SP_TRACKS_MAX]; /* [track_count] */
-
-    /* Private to hub.c. */
-    atomic_int refs;
-    struct sp_hub *hub;
-    struct sp_update *next_free;
 };
 
 struct sp_hub;
@@ -56,7 +28,7 @@ struct sp_hub_options {
      * block. May be NULL. */
     void (*wake)(void *user, int camera);
     /* The same, with the frame. Both are valid during the call; take a reference to keep them. */
-    void (*image)(void *user, struct sp_update *update, struct sp_frame *frame);
+    void (*image)(void *user, struct sp_result *result, struct sp_frame *frame);
     void *user; /* of wake */
     void *image_user;
 };
@@ -66,7 +38,7 @@ int sp_hub_open(struct sp_hub **out, struct sp_error *err);
 /* Before the first publication. */
 void sp_hub_listen(struct sp_hub *hub, const struct sp_hub_options *options);
 
-/* All updates must be released and no call may be in progress. NULL is allowed. */
+/* No call may be in progress. NULL is allowed. */
 void sp_hub_close(struct sp_hub *hub);
 
 /* Assigns a camera index to a camera (no effect while a camera of that name has it), or releases
@@ -84,17 +56,10 @@ void sp_hub_set_generation(struct sp_hub *hub, int camera, uint64_t generation);
 /* Of the camera that has this index now; 0: none. */
 uint64_t sp_hub_generation(struct sp_hub *hub, int camera);
 
-struct sp_hub_result {
-    const struct sp_frame *frame;
-    bool inferred;
-    const char *reason; /* static, or NULL */
-    const struct sp_track *tracks;
-    size_t track_count;                        /* at most SP_TRACKS_MAX */
-    const struct sp_world_position *positions; /* [track_count]; NULL: none */
-};
-
-/* SP_ERR_NOT_FOUND: no camera has this index. SP_ERR_NO_MEMORY: this frame is not published. */
-int sp_hub_publish(struct sp_hub *hub, int camera, const struct sp_hub_result *result);
+/* Gives the result its camera's identity and clips its boxes to the frame and confidences to 0..1.
+ * The caller's is the only reference to it so far; the hub takes its own ones to both. It and the
+ * frame are read-only then. SP_ERR_NOT_FOUND: no camera has this index; nobody has the result. */
+int sp_hub_publish(struct sp_hub *hub, struct sp_result *result, struct sp_frame *frame);
 
 /* A viewer's position in one camera's results. Zeroed: before the first. */
 struct sp_hub_cursor {
@@ -107,14 +72,11 @@ bool sp_hub_has_next(struct sp_hub *hub, int camera, const struct sp_hub_cursor 
 
 /* Returns the result after the cursor, with a reference for the caller, and advances the cursor. A
  * new cursor begins with the newest result. NULL: nothing new. */
-struct sp_update *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_cursor *cursor);
+struct sp_result *sp_hub_next(struct sp_hub *hub, int camera, struct sp_hub_cursor *cursor);
 
 /* The newest result with its frame (may be NULL), each with a reference. False: none yet. */
-bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_update **update,
+bool sp_hub_latest(struct sp_hub *hub, int camera, struct sp_result **result,
                    struct sp_frame **frame);
-
-struct sp_update *sp_update_ref(struct sp_update *update);
-void sp_update_unref(struct sp_update *update); /* NULL is allowed */
 
 /* Totals published for a camera index since the hub was opened. */
 struct sp_hub_totals {

@@ -38,17 +38,17 @@ static void put_member(struct sp_json *json, const char *key, int64_t value)
 }
 
 /* Only tracks with a world position or a global id. */
-static void put_world_positions(struct sp_json *json, const struct sp_update *update)
+static void put_world_positions(struct sp_json *json, const struct sp_result *result)
 {
     char text[SP_PERSON_BYTES];
     sp_json_key(json, "people");
     sp_json_begin_array(json);
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_world_position *position = &update->positions[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_world_position *position = &result->positions[i];
         if (!position->on_map && position->person == 0)
             continue;
         sp_json_begin_object(json);
-        put_member(json, "track", update->tracks[i].id);
+        put_member(json, "track", result->tracks[i].id);
         if (position->person) {
             sp_json_key(json, "person");
             sp_json_string(json, sp_person_name(position->person, text));
@@ -64,7 +64,7 @@ static void put_world_positions(struct sp_json *json, const struct sp_update *up
     sp_json_end_array(json);
 }
 
-void sp_message_json(struct sp_json *json, const struct sp_update *update,
+void sp_message_json(struct sp_json *json, const struct sp_result *result,
                      const struct sp_class_names *names, int64_t now_us)
 {
     char number[16];
@@ -73,24 +73,24 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
     sp_json_key(json, "type");
     sp_json_string(json, "tracks");
     sp_json_key(json, "camera");
-    sp_json_string(json, update->name);
-    put_member(json, "epoch", (int64_t)update->generation);
-    put_member(json, "sequence", (int64_t)update->sequence);
-    put_member(json, "pts_us", update->pts_us);
-    put_member(json, "wall_us", update->wall_us);
-    put_member(json, "latency_us", now_us - update->received_us);
+    sp_json_string(json, result->name);
+    put_member(json, "epoch", (int64_t)result->generation);
+    put_member(json, "sequence", (int64_t)result->sequence);
+    put_member(json, "pts_us", result->pts_us);
+    put_member(json, "wall_us", result->wall_us);
+    put_member(json, "latency_us", now_us - result->received_us);
     sp_json_key(json, "inferred");
-    sp_json_bool(json, update->inferred);
-    if (update->reason) {
+    sp_json_bool(json, result->inferred);
+    if (result->reason) {
         sp_json_key(json, "reason");
-        sp_json_string(json, update->reason);
+        sp_json_string(json, result->reason);
     }
-    put_member(json, "width", update->width_px);
-    put_member(json, "height", update->height_px);
+    put_member(json, "width", result->width_px);
+    put_member(json, "height", result->height_px);
     sp_json_key(json, "tracks");
     sp_json_begin_array(json);
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *track = &result->tracks[i];
         sp_json_begin_array(json);
         sp_json_int(json, track->id);
         sp_json_number(json, track->x1_px, 2);
@@ -102,8 +102,8 @@ void sp_message_json(struct sp_json *json, const struct sp_update *update,
         sp_json_end_array(json);
     }
     sp_json_end_array(json);
-    if (update->has_world_positions)
-        put_world_positions(json, update);
+    if (result->has_world_positions)
+        put_world_positions(json, result);
     sp_json_end_object(json);
 }
 
@@ -137,27 +137,27 @@ static bool is_pixel(float value)
     return value >= 0 && value <= PIXELS_MAX && value == floorf(value);
 }
 
-static struct span span_of(const struct sp_update *update)
+static struct span span_of(const struct sp_result *result)
 {
     struct span span = {.one_class = true, .whole_pixels = true};
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *track = &result->tracks[i];
         if (i == 0 || track->id < span.lowest)
             span.lowest = track->id;
         if (track->id > span.highest)
             span.highest = track->id;
-        span.one_class = span.one_class && track->class_id == update->tracks[0].class_id;
+        span.one_class = span.one_class && track->class_id == result->tracks[0].class_id;
         span.whole_pixels = span.whole_pixels && is_pixel(track->x1_px) && is_pixel(track->y1_px) &&
                             is_pixel(track->x2_px) && is_pixel(track->y2_px);
     }
     return span;
 }
 
-static uint8_t *put_box(uint8_t *at, const struct sp_update *update, const struct sp_track *track,
+static uint8_t *put_box(uint8_t *at, const struct sp_result *result, const struct sp_track *track,
                         bool whole_pixels)
 {
     const float values[] = {track->x1_px, track->y1_px, track->x2_px, track->y2_px};
-    const int wholes[] = {update->width_px, update->height_px};
+    const int wholes[] = {result->width_px, result->height_px};
     uint64_t box = 0;
     int bits = whole_pixels ? 12 : 14;
     for (int i = 0; i < 4; i++)
@@ -165,48 +165,48 @@ static uint8_t *put_box(uint8_t *at, const struct sp_update *update, const struc
     return put(at, box, bits / 2); /* four values of `bits` bits */
 }
 
-static uint8_t *put_tracks(uint8_t *at, const struct sp_update *update, const struct span *span,
+static uint8_t *put_tracks(uint8_t *at, const struct sp_result *result, const struct span *span,
                            int id_bytes)
 {
-    if (update->track_count == 0)
+    if (result->track_count == 0)
         return at;
     at = put(at, span->lowest, 4);
-    at = put(at, class_byte(update->tracks[0].class_id), 1);
-    for (size_t i = 0; i < update->track_count; i++) {
-        const struct sp_track *track = &update->tracks[i];
-        at = put_box(at, update, track, span->whole_pixels);
+    at = put(at, class_byte(result->tracks[0].class_id), 1);
+    for (size_t i = 0; i < result->track_count; i++) {
+        const struct sp_track *track = &result->tracks[i];
+        at = put_box(at, result, track, span->whole_pixels);
         at = put(at, (uint64_t)lround(track->confidence * 255), 1);
         at = put(at, track->id - span->lowest, id_bytes);
     }
-    for (size_t i = 0; i < update->track_count && !span->one_class; i++)
-        at = put(at, class_byte(update->tracks[i].class_id), 1);
+    for (size_t i = 0; i < result->track_count && !span->one_class; i++)
+        at = put(at, class_byte(result->tracks[i].class_id), 1);
     return at;
 }
 
-size_t sp_message_binary(uint8_t *out, const struct sp_update *update, bool jpeg, int64_t now_us)
+size_t sp_message_binary(uint8_t *out, const struct sp_result *result, bool jpeg, int64_t now_us)
 {
-    struct span span = span_of(update);
-    size_t name_bytes = strlen(update->name);
+    struct span span = span_of(result);
+    size_t name_bytes = strlen(result->name);
     uint32_t ids = span.highest - span.lowest;
     int id_bytes = ids > 65535 ? 4 : (ids > 255 ? 2 : 1);
-    unsigned flags = (update->inferred ? FLAG_INFERRED : 0U) | (jpeg ? FLAG_JPEG : 0U) |
+    unsigned flags = (result->inferred ? FLAG_INFERRED : 0U) | (jpeg ? FLAG_JPEG : 0U) |
                      (id_bytes == 2 ? FLAG_IDS_2 : 0U) | (id_bytes == 4 ? FLAG_IDS_4 : 0U) |
                      (span.one_class ? 0U : FLAG_CLASSES) | (span.whole_pixels ? FLAG_PIXELS : 0U);
-    int64_t latency_us = now_us - update->received_us;
+    int64_t latency_us = now_us - result->received_us;
     latency_us = latency_us < 0 ? 0 : (latency_us > UINT32_MAX ? UINT32_MAX : latency_us);
     uint8_t *at = out;
     at = put(at, 0x545053, 3); /* "SPT" */
     at = put(at, SP_MESSAGE_VERSION, 1);
     at = put(at, flags, 1);
     at = put(at, name_bytes, 1);
-    at = put(at, update->track_count, 2);
-    at = put(at, update->sequence, 4);
-    at = put(at, (uint64_t)update->width_px, 2);
-    at = put(at, (uint64_t)update->height_px, 2);
-    at = put(at, (uint64_t)update->wall_us, 8);
+    at = put(at, result->track_count, 2);
+    at = put(at, result->sequence, 4);
+    at = put(at, (uint64_t)result->width_px, 2);
+    at = put(at, (uint64_t)result->height_px, 2);
+    at = put(at, (uint64_t)result->wall_us, 8);
     at = put(at, (uint64_t)latency_us, 4);
-    at = put(at, (uint64_t)update->pts_us, 6);
-    memcpy(at, update->name, name_bytes);
-    at = put_tracks(at + name_bytes, update, &span, id_bytes);
+    at = put(at, (uint64_t)result->pts_us, 6);
+    memcpy(at, result->name, name_bytes);
+    at = put_tracks(at + name_bytes, result, &span, id_bytes);
     return (size_t)(at - out);
 }

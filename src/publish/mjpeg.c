@@ -112,10 +112,10 @@ static int send_image(struct sp_connection *c, struct sp_image *image)
                              .fixed = image->jpeg,
                              .fixed_bytes = image->jpeg_bytes};
     char time[SP_TIME_BYTES];
-    sp_time_format(image->update->wall_us, time);
+    sp_time_format(image->result->wall_us, time);
     snprintf(reply.headers, sizeof reply.headers,
              "%sCache-Control: no-store\r\nX-Sequence: %llu\r\nX-Wall-Time: %s\r\n", c->headers,
-             (unsigned long long)image->update->sequence, time);
+             (unsigned long long)image->result->sequence, time);
     sp_mjpeg_end(c);
     int result = sp_http_send(c, &reply, c->head_only);
     sp_image_unref(image);
@@ -208,7 +208,7 @@ int sp_mjpeg_writable(struct sp_connection *c)
         return 0;
     bool gone = sp_hub_generation(c->server->options.hub, c->camera) != c->generation;
     struct sp_image *image = gone ? NULL : sp_stream_newest(c->stream, c->seen);
-    if (image && image->update->generation != c->generation) {
+    if (image && image->result->generation != c->generation) {
         /* Published by an earlier camera of the same index. */
         c->seen = image->number;
         sp_image_unref(image);

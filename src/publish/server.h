@@ -111,7 +111,7 @@ struct sp_site {
     bool (*upgrade)(void *user, const struct sp_request *request, struct sp_ws_plan *plan,
                     struct sp_reply *reply);
     /* For SP_WS_SITE: one text message; an empty one is not sent. */
-    void (*format)(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
+    void (*format)(void *user, const struct sp_ws_plan *plan, const struct sp_result *result,
                    struct sp_json *json);
     /* A complete text message from a client. Binary messages are ignored. */
     void (*message)(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);

@@ -328,20 +328,20 @@ static void follow_camera(struct sp_connection *c, int camera)
     uint64_t generation = sp_hub_generation(hub, camera);
     if (generation == ws->stream_generation[camera])
         return;
-    struct sp_update *update = NULL;
+    struct sp_result *result = NULL;
     struct sp_frame *frame = NULL;
     sp_stream_leave(ws->stream[camera]);
     ws->stream[camera] = NULL;
     ws->stream_generation[camera] = 0;
     ws->seen[camera] = 0;
-    if (generation == 0 || !sp_hub_latest(hub, camera, &update, &frame))
+    if (generation == 0 || !sp_hub_latest(hub, camera, &result, &frame))
         return;
     struct sp_stream_options options = ws->plan.stream;
     options.camera = camera;
-    if (!is_wanted(&ws->plan, update->name) ||
+    if (!is_wanted(&ws->plan, result->name) ||
         sp_stream_join(c->server->options.encoder, &options, &ws->stream[camera], NULL) == SP_OK)
         ws->stream_generation[camera] = generation;
-    sp_update_unref(update);
+    sp_result_unref(result);
     sp_frame_unref(frame);
 }
 
@@ -376,15 +376,15 @@ bool sp_ws_has_news(struct sp_connection *c, uint64_t dirty)
 
 /* Formats the message into the scratch buffer unless it is cached there. Returns its bytes, or 0.
  */
-static size_t make(struct sp_connection *c, const struct sp_update *update,
+static size_t make(struct sp_connection *c, const struct sp_result *result,
                    const struct sp_image *image)
 {
     struct sp_server *server = c->server;
     struct sp_ws *ws = c->ws;
     enum sp_ws_format format = ws->plan.format;
     struct sp_cached_message *cached = &server->cached;
-    if (format != SP_WS_SITE && format != SP_WS_BINARY_JPEG && cached->camera == update->camera &&
-        cached->generation == update->generation && cached->serial == update->serial &&
+    if (format != SP_WS_SITE && format != SP_WS_BINARY_JPEG && cached->camera == result->camera &&
+        cached->generation == result->generation && cached->serial == result->serial &&
         cached->format == format)
         return cached->bytes;
     size_t bytes;
@@ -393,9 +393,9 @@ static size_t make(struct sp_connection *c, const struct sp_update *update,
         const struct sp_site *site = &server->options.site;
         sp_json_clear(&server->json);
         if (format == SP_WS_JSON)
-            sp_message_json(&server->json, update, server->options.classes, sp_clock_us());
+            sp_message_json(&server->json, result, server->options.classes, sp_clock_us());
         else
-            site->format(site->user, &ws->plan, update, &server->json);
+            site->format(site->user, &ws->plan, result, &server->json);
         bytes = server->json.failed ? 0 : server->json.used_bytes;
         out = sp_server_scratch(server, bytes);
         if (!out || bytes == 0)
@@ -406,12 +406,12 @@ static size_t make(struct sp_connection *c, const struct sp_update *update,
         out = sp_server_scratch(server, SP_MESSAGE_BYTES_MAX + jpeg_bytes);
         if (!out)
             return 0;
-        bytes = sp_message_binary(out, update, image != NULL, sp_clock_us());
+        bytes = sp_message_binary(out, result, image != NULL, sp_clock_us());
         if (image)
             memcpy(out + bytes, image->jpeg, jpeg_bytes);
         bytes += jpeg_bytes;
     }
-    *cached = (struct sp_cached_message){update->camera, update->generation, update->serial, format,
+    *cached = (struct sp_cached_message){result->camera, result->generation, result->serial, format,
                                          bytes};
     return bytes;
 }
@@ -431,25 +431,25 @@ static int send_scratch(struct sp_connection *c, int camera, size_t bytes)
 static int send_camera(struct sp_connection *c, int camera)
 {
     struct sp_ws *ws = c->ws;
-    struct sp_update *update;
+    struct sp_result *result;
     struct sp_image *image = NULL;
     if (ws->plan.format == SP_WS_BINARY_JPEG) {
         image = sp_stream_newest(ws->stream[camera], ws->seen[camera]);
         if (!image)
             return 0;
         ws->seen[camera] = image->number;
-        update = sp_update_ref(image->update);
+        result = sp_result_ref(image->result);
     } else {
         uint64_t missed = ws->cursor[camera].missed;
-        update = sp_hub_next(c->server->options.hub, camera, &ws->cursor[camera]);
-        if (!update)
+        result = sp_hub_next(c->server->options.hub, camera, &ws->cursor[camera]);
+        if (!result)
             return 0;
         atomic_fetch_add(&c->server->missed, ws->cursor[camera].missed - missed);
     }
-    bool wanted = is_wanted(&ws->plan, update->name) &&
-                  (!image || update->generation == ws->stream_generation[camera]);
-    size_t bytes = wanted ? make(c, update, image) : 0;
-    sp_update_unref(update);
+    bool wanted = is_wanted(&ws->plan, result->name) &&
+                  (!image || result->generation == ws->stream_generation[camera]);
+    size_t bytes = wanted ? make(c, result, image) : 0;
+    sp_result_unref(result);
     sp_image_unref(image);
     if (bytes == 0)
         return 0;

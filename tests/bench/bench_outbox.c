@@ -24,7 +24,7 @@
 
 enum { CAMERAS = 64, PEOPLE = 5, BURST_RATE = 25000, TICK_US = 10000, UNWRITTEN_MAX = 4000 };
 
-static struct sp_update updates[CAMERAS];
+static struct sp_result updates[CAMERAS];
 static bool simulated;
 
 static double option(int argc, char **argv, const char *key, double value)
@@ -47,7 +47,7 @@ static double cpu_seconds(void)
 static void make_updates(uint64_t epoch)
 {
     for (int i = 0; i < CAMERAS; i++) {
-        struct sp_update *u = &updates[i];
+        struct sp_result *u = &updates[i];
         u->camera = i;
         snprintf(u->name, sizeof u->name, "camera-%02d", i);
         u->generation = epoch + 1 + (uint64_t)i;
@@ -89,7 +89,7 @@ static void produce(struct sp_fan_out *f, double count, double rate)
     for (double done = 0; done < count;) {
         double due = (double)(sp_clock_us() - begin_us) * rate / 1e6;
         for (; done < due && done < count; done++, made++) {
-            struct sp_update *u = &updates[made % CAMERAS];
+            struct sp_result *u = &updates[made % CAMERAS];
             u->sequence++;
             u->wall_us = sp_clock_wall_us();
             u->pts_us = (int64_t)u->sequence * 40000;

@@ -67,7 +67,7 @@ static void watch(struct sp_request *request, struct sp_reply *reply, const char
     struct sp_ws_plan *plan = calloc(1, sizeof *plan);
     FUZZ_CHECK(plan != NULL);
     if (site.calls.upgrade(site.calls.user, request, plan, reply)) {
-        struct sp_update *update = NULL;
+        struct sp_result *update = NULL;
         struct sp_frame *frame = NULL;
         sp_json_clear(&reply->body);
         site.calls.opened(site.calls.user, plan, &reply->body);
@@ -80,7 +80,7 @@ static void watch(struct sp_request *request, struct sp_reply *reply, const char
             site.calls.format(site.calls.user, plan, update, &reply->body);
         if (reply->body.used_bytes > 0)
             check_json(&reply->body);
-        sp_update_unref(update);
+        sp_result_unref(update);
         sp_frame_unref(frame);
         site.calls.closed(site.calls.user, plan);
     } else {

@@ -21,6 +21,7 @@ struct site {
     struct sp_live_counting *counting;
     struct sp_pipeline *pipeline;
     struct sp_frame_pool *pool;
+    struct sp_result_pool *results;
     struct sp_api *api;
     struct sp_server *server;
     struct sp_site calls;
@@ -49,9 +50,14 @@ static inline void site_publish(struct site *site, int camera)
     frame->width_px = 64;
     frame->height_px = 48;
     frame->sequence = 5;
-    struct sp_hub_result result = {
-        .frame = frame, .inferred = true, .tracks = tracks, .track_count = 2};
-    FUZZ_CHECK(sp_hub_publish(site->hub, camera, &result) == SP_OK);
+    frame->camera = camera;
+    struct sp_result *result = sp_result_new(site->results, frame);
+    FUZZ_CHECK(result != NULL);
+    result->inferred = true;
+    result->track_count = 2;
+    memcpy(result->tracks, tracks, sizeof tracks);
+    FUZZ_CHECK(sp_hub_publish(site->hub, result, frame) == SP_OK);
+    sp_result_unref(result);
     sp_frame_unref(frame);
 }
 
@@ -78,6 +84,7 @@ static inline void site_open(struct site *site, bool guarded)
     site_add_camera(site, "door", "rtsp://user:" SITE_SECRET "@192.0.2.1/live");
     site_must(sp_hub_open(&site->hub, &err), &err);
     site_must(sp_frame_pool_open(&site->pool, &err), &err);
+    site_must(sp_result_pool_open(&site->results, &err), &err);
     struct sp_pipeline_options pipeline = {.settings = &site->settings, .live = true, .loop = true};
     site_must(sp_pipeline_open(&site->pipeline, &pipeline, &err), &err);
     struct sp_encoder_options encoder = {.hub = site->hub, .threads = 1};
@@ -122,6 +129,7 @@ static inline void site_close(struct site *site)
     sp_api_close(site->api);
     sp_event_log_close(site->events);
     sp_hub_close(site->hub);
+    sp_result_pool_close(site->results);
     sp_frame_pool_close(site->pool);
 }
 

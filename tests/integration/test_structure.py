@@ -15,7 +15,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 LINES_MAX = 600
 
 # Values passed between stages: src/NAME.h, src/NAME.c. Besides these, src/ has main.c only.
-VALUES = {"capacity", "class_names", "engine_error", "event", "frame", "surface", "detection", "track", "stage",
+VALUES = {"capacity", "class_names", "engine_error", "event", "frame", "surface", "detection", "track", "result", "stage",
           "world_position"}
 STAGES = {"analytics", "capture", "schedule", "detect", "embed", "engine", "track", "space", "render", "publish", "cluster",
           "output", "store"}
@@ -42,7 +42,6 @@ EXCEPTIONS = {
     ("store", "analytics/analytics.h"),  # stored tracks are counted by the code that counts live ones
     ("store", "analytics/config.h"),
     ("store", "publish/message.h"),  # times and global ids as everywhere in the API
-    ("output", "publish/hub.h"),  # struct sp_update: the result that outputs share
     ("output", "publish/message.h"),  # the schema's number and the format of times
 }
 # Engines are plugins: they include their runtime and the interface, nothing of the program.

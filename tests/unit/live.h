@@ -46,30 +46,31 @@ static inline int live_begin(void *user, int camera, const struct sp_source_info
     return SP_OK;
 }
 
-static inline int live_result(void *user, const struct sp_result *result, struct sp_error *err)
+static inline int live_result(void *user, struct sp_result *result,
+                              const struct sp_result_source *source, struct sp_error *err)
 {
     struct live *live = user;
     struct live_camera *c = &live->camera[result->camera];
     (void)err;
-    if (c->any && (result->frame->sequence <= atomic_load(&c->sequence) ||
-                   result->frame->pts_us <= atomic_load(&c->pts_us)))
+    if (c->any && (result->sequence <= atomic_load(&c->sequence) ||
+                   result->pts_us <= atomic_load(&c->pts_us)))
         atomic_fetch_add(&c->disorder, 1);
-    if (c->any && result->frame->sequence - atomic_load(&c->sequence) > c->longest_gap)
-        atomic_store(&c->longest_gap, result->frame->sequence - atomic_load(&c->sequence));
+    if (c->any && result->sequence - atomic_load(&c->sequence) > c->longest_gap)
+        atomic_store(&c->longest_gap, result->sequence - atomic_load(&c->sequence));
     if (result->inferred) {
-        uint64_t step = result->frame->sequence - atomic_load(&c->inferred_sequence);
+        uint64_t step = result->sequence - atomic_load(&c->inferred_sequence);
         if (atomic_load(&c->inferred) > 0 &&
             (c->shortest_step == 0 || step < atomic_load(&c->shortest_step)))
             atomic_store(&c->shortest_step, step);
-        atomic_store(&c->inferred_sequence, result->frame->sequence);
+        atomic_store(&c->inferred_sequence, result->sequence);
     }
-    if (!c->any || result->frame->epoch != atomic_load(&c->epoch))
-        atomic_store(&c->epoch_sequence, result->frame->sequence);
-    atomic_store(&c->epoch, result->frame->epoch);
+    if (!c->any || source->frame->epoch != atomic_load(&c->epoch))
+        atomic_store(&c->epoch_sequence, result->sequence);
+    atomic_store(&c->epoch, source->frame->epoch);
     c->any = true;
-    atomic_store(&c->sequence, result->frame->sequence);
-    atomic_store(&c->pts_us, result->frame->pts_us);
-    atomic_store(&c->width_px, result->frame->width_px);
+    atomic_store(&c->sequence, result->sequence);
+    atomic_store(&c->pts_us, result->pts_us);
+    atomic_store(&c->width_px, result->width_px);
     atomic_store(&c->tracks, result->track_count);
     for (size_t i = 0; i < result->track_count; i++)
         if (result->tracks[i].id > atomic_load(&c->highest_id))

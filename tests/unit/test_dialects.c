@@ -20,7 +20,7 @@ static struct sp_class_names names;
 
 static void make_frame(uint8_t *data, size_t *bytes, int at, size_t tracks)
 {
-    static struct sp_update update;
+    static struct sp_result update;
     memset(&update, 0, sizeof update);
     update.camera = 0;
     snprintf(update.name, sizeof update.name, "gate");

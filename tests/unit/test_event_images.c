@@ -23,7 +23,7 @@ struct fixture {
     struct sp_recorded_image last;
 };
 
-static void offer(void *user, struct sp_update *update, struct sp_frame *frame)
+static void offer(void *user, struct sp_result *update, struct sp_frame *frame)
 {
     struct fixture *f = user;
     sp_encoder_offer(f->encoder, update, frame);
@@ -86,12 +86,21 @@ static void publish(struct fixture *f, const struct sp_track *tracks, size_t cou
     frame->height_px = HEIGHT;
     frame->sequence = f->sequence++;
     frame->received_us = sp_clock_us();
-    const struct sp_hub_result result = {.frame = frame,
-                                         .inferred = true,
-                                         .tracks = tracks,
-                                         .track_count = count,
-                                         .positions = person ? positions : NULL};
-    assert_int_equal(sp_hub_publish(f->hub, CAMERA, &result), SP_OK);
+    frame->camera = CAMERA;
+    struct sp_result_pool *results;
+    assert_int_equal(sp_result_pool_open(&results, NULL), SP_OK);
+    struct sp_result *result = sp_result_new(results, frame);
+    assert_non_null(result);
+    result->inferred = true;
+    result->track_count = count;
+    for (size_t i = 0; i < count; i++) {
+        result->tracks[i] = tracks[i];
+        result->positions[i] = positions[i];
+    }
+    result->has_world_positions = person != 0;
+    assert_int_equal(sp_hub_publish(f->hub, result, frame), SP_OK);
+    sp_result_unref(result);
+    sp_result_pool_close(results); /* the hub's results keep it */
     sp_frame_unref(frame);
 }
 

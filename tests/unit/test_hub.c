@@ -16,6 +16,7 @@ enum { WIDTH = 64, HEIGHT = 48 };
 
 struct fixture {
     struct sp_frame_pool *pool;
+    struct sp_result_pool *results;
     struct sp_hub *hub;
     struct sp_encoder *encoder;
     uint8_t luma[WIDTH * HEIGHT], chroma[WIDTH * HEIGHT / 4];
@@ -36,6 +37,7 @@ static int open_all(void **state)
     memset(f->luma, 90, sizeof f->luma);
     memset(f->chroma, 128, sizeof f->chroma);
     assert_int_equal(sp_frame_pool_open(&f->pool, &err), SP_OK);
+    assert_int_equal(sp_result_pool_open(&f->results, &err), SP_OK);
     assert_int_equal(sp_hub_open(&f->hub, &err), SP_OK);
     struct sp_encoder_options options = {.hub = f->hub, .threads = 2};
     assert_int_equal(sp_encoder_open(&f->encoder, &options, &err), SP_OK);
@@ -51,6 +53,7 @@ static int close_all(void **state)
     struct fixture *f = *state;
     sp_encoder_close(f->encoder);
     sp_hub_close(f->hub);
+    sp_result_pool_close(f->results);
     sp_frame_pool_close(f->pool);
     free(f);
     return 0;
@@ -68,9 +71,15 @@ static void publish(struct fixture *f, uint64_t sequence, const struct sp_track 
     frame->height_px = HEIGHT;
     frame->sequence = sequence;
     frame->received_us = sp_clock_us();
-    struct sp_hub_result result = {
-        .frame = frame, .inferred = true, .tracks = tracks, .track_count = count};
-    assert_int_equal(sp_hub_publish(f->hub, 3, &result), SP_OK);
+    frame->camera = 3;
+    struct sp_result *result = sp_result_new(f->results, frame);
+    assert_non_null(result);
+    result->inferred = true;
+    result->track_count = count;
+    for (size_t i = 0; i < count; i++)
+        result->tracks[i] = tracks[i];
+    assert_int_equal(sp_hub_publish(f->hub, result, frame), SP_OK);
+    sp_result_unref(result);
     sp_frame_unref(frame);
 }
 
@@ -78,10 +87,10 @@ static void publish(struct fixture *f, uint64_t sequence, const struct sp_track 
 static int64_t next(struct fixture *f, struct sp_hub_cursor *cursor)
 {
     bool news = sp_hub_has_next(f->hub, 3, cursor);
-    struct sp_update *update = sp_hub_next(f->hub, 3, cursor);
+    struct sp_result *update = sp_hub_next(f->hub, 3, cursor);
     assert_int_equal(news, update != NULL);
     int64_t sequence = update ? (int64_t)update->sequence : -1;
-    sp_update_unref(update);
+    sp_result_unref(update);
     return sequence;
 }
 
@@ -121,7 +130,7 @@ static void test_a_camera_index_forgets_its_last_camera(void **state)
 {
     struct fixture *f = *state;
     struct sp_hub_cursor cursor = {0};
-    struct sp_update *update;
+    struct sp_result *update;
     struct sp_frame *frame;
     sp_hub_begin_camera(f->hub, 3, "door");
     publish(f, 5, NULL, 0);
@@ -142,7 +151,7 @@ static void test_boxes_are_clipped_to_the_image(void **state)
     struct fixture *f = *state;
     struct sp_track tracks[] = {
         {.id = 1, .x1_px = -4, .y1_px = -1, .x2_px = 90, .y2_px = 60, .confidence = 0.5}};
-    struct sp_update *update;
+    struct sp_result *update;
     struct sp_frame *frame;
     sp_hub_begin_camera(f->hub, 3, "door");
     publish(f, 0, tracks, 1);
@@ -151,7 +160,7 @@ static void test_boxes_are_clipped_to_the_image(void **state)
     assert_float_equal(update->tracks[0].y1_px, 0, 0);
     assert_float_equal(update->tracks[0].x2_px, WIDTH, 0);
     assert_float_equal(update->tracks[0].y2_px, HEIGHT, 0);
-    sp_update_unref(update);
+    sp_result_unref(update);
     sp_frame_unref(frame);
 }
 
@@ -183,7 +192,7 @@ static void test_images_are_made_only_for_viewers_and_once(void **state)
     wait_for(a, 2);
     struct sp_image *image = sp_stream_newest(b, 1);
     assert_non_null(image);
-    assert_int_equal(image->update->sequence, 20);
+    assert_int_equal(image->result->sequence, 20);
     assert_memory_equal(image->jpeg, "\xFF\xD8\xFF", 3);
     /* A browser shows a part when the header of the next one is there. */
     static const char end[] = "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n";
@@ -202,6 +211,41 @@ static void test_images_are_made_only_for_viewers_and_once(void **state)
 }
 
 /* Tracks 4 and 7 in two frames, track 8 alone in a third. */
+/* Viewers get the result that was published, and its memory is used again. */
+static void test_results_are_shared(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_hub_cursor cursor = {0};
+    sp_hub_begin_camera(f->hub, 3, "c3");
+    struct sp_frame *frame = sp_frame_pool_get(f->pool);
+    frame->camera = 3;
+    frame->sequence = 8;
+    frame->width_px = WIDTH;
+    frame->height_px = HEIGHT;
+    struct sp_result *made = sp_result_new(f->results, frame);
+    made->track_count = 1;
+    made->tracks[0] = (struct sp_track){.id = 4, .x1_px = -3, .x2_px = 9, .y2_px = 1000};
+    assert_int_equal(sp_hub_publish(f->hub, made, frame), SP_OK);
+    struct sp_result *seen = sp_hub_next(f->hub, 3, &cursor);
+    assert_ptr_equal(seen, made);
+    assert_int_equal(seen->sequence, 8);
+    assert_string_equal(seen->name, "c3");
+    assert_true(seen->tracks[0].x1_px == 0 && seen->tracks[0].y2_px == HEIGHT);
+    sp_result_unref(made);
+    sp_hub_end_camera(f->hub, 3);
+    struct sp_result *other = sp_result_new(f->results, frame);
+    assert_ptr_not_equal(other, seen); /* it is in use */
+    assert_int_equal(sp_hub_publish(f->hub, other, frame), SP_ERR_NOT_FOUND);
+    sp_result_unref(seen);
+    struct sp_result *again = sp_result_new(f->results, frame);
+    assert_ptr_equal(again, made);
+    assert_int_equal(again->track_count, 0);
+    assert_string_equal(again->name, "");
+    sp_result_unref(again);
+    sp_result_unref(other);
+    sp_frame_unref(frame);
+}
+
 static void test_what_was_published_is_counted(void **state)
 {
     struct fixture *f = *state;
@@ -310,9 +354,9 @@ static void test_padding_is_black_and_the_frame_in_its_middle(void **state)
     sp_downscaler_release(&downscaler);
 }
 
-static void fill(struct sp_update *update, size_t count)
+static void fill(struct sp_result *update, size_t count)
 {
-    *update = (struct sp_update){.name = "c1",
+    *update = (struct sp_result){.name = "c1",
                                  .sequence = 4711,
                                  .pts_us = 188440000,
                                  .wall_us = 1769860800123456,
@@ -333,7 +377,7 @@ static void fill(struct sp_update *update, size_t count)
 }
 
 /* Boxes in whole pixels, as an engine that works in pixels gives them. */
-static void fill_whole(struct sp_update *update, size_t count)
+static void fill_whole(struct sp_result *update, size_t count)
 {
     fill(update, count);
     update->width_px = 640;
@@ -354,7 +398,7 @@ static void test_binary_is_a_quarter_of_json(void **state)
     assert_true(sp_class_names_set(&classes, 0, "person", 6));
     struct sp_json json = {0};
     uint8_t out[SP_MESSAGE_BYTES_MAX];
-    struct sp_update *update = malloc(sizeof *update);
+    struct sp_result *update = malloc(sizeof *update);
     const size_t counts[] = {0, 1, 4, 20, 256, 300};
     for (size_t i = 0; i < 12; i++) {
         size_t count = counts[i / 2], id_bytes = count > 256 ? 2 : 1;
@@ -374,9 +418,9 @@ static void test_binary_is_a_quarter_of_json(void **state)
 static void test_binary_layout_byte_by_byte(void **state)
 {
     (void)state;
-    struct sp_update *update = malloc(sizeof *update);
+    struct sp_result *update = malloc(sizeof *update);
     uint8_t out[SP_MESSAGE_BYTES_MAX];
-    *update = (struct sp_update){.name = "ab",
+    *update = (struct sp_result){.name = "ab",
                                  .sequence = 0x0102030405,
                                  .pts_us = -2,
                                  .wall_us = 0x1122334455667788,
@@ -421,6 +465,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_boxes_are_clipped_to_the_image, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_images_are_made_only_for_viewers_and_once, open_all,
                                         close_all),
+        cmocka_unit_test_setup_teardown(test_results_are_shared, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_what_was_published_is_counted, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_viewers_come_and_go_while_it_publishes, open_all,
                                         close_all),

@@ -20,7 +20,7 @@ struct bench {
     char folder[64], file[96], yaml[96];
     struct sp_event_log *log;
     struct sp_live_counting *counting;
-    struct sp_update *update;
+    struct sp_result *update;
     struct sp_event *events;
 };
 
@@ -77,7 +77,7 @@ static void free_bench(struct bench *b)
 /* A frame of camera `index` at `step`, with a person at x; negative: none. */
 static void see(struct bench *b, int index, const char *name, int step, double x)
 {
-    struct sp_update *u = b->update;
+    struct sp_result *u = b->update;
     memset(u, 0, sizeof *u);
     u->camera = index;
     u->generation = 1;

@@ -94,7 +94,7 @@ static void test_frames_and_events_arrive_as_they_were(void **state)
     (void)state;
     struct sp_outbox *outbox = open_outbox(1 << 20, INT64_MAX);
     struct sp_outbox_reader *reader = open_reader(outbox, "mqtt");
-    static struct sp_update update = {.camera = 2,
+    static struct sp_result update = {.camera = 2,
                                       .name = "gate",
                                       .generation = UINT64_MAX / 2,
                                       .sequence = 77,

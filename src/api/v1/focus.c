@@ -15,15 +15,15 @@ static uint32_t person_of(const char *id)
     return person > 0 && strcmp(sp_person_name(person, name), id) == 0 ? person : 0;
 }
 
-bool sp_focus_shows(const struct sp_focus *focus, const struct sp_update *update, size_t track)
+bool sp_focus_shows(const struct sp_focus *focus, const struct sp_result *result, size_t track)
 {
-    uint32_t person = update->has_world_positions ? update->positions[track].person : 0;
+    uint32_t person = result->has_world_positions ? result->positions[track].person : 0;
     if (!focus->active)
         return true;
     if (focus->person && person)
         return person == focus->person;
-    return focus->track == (int64_t)update->tracks[track].id &&
-           strcmp(focus->camera, update->name) == 0;
+    return focus->track == (int64_t)result->tracks[track].id &&
+           strcmp(focus->camera, result->name) == 0;
 }
 
 void sp_focus_message(const struct sp_focus *focus, struct sp_json *json)

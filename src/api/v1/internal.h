@@ -143,7 +143,7 @@ void sp_controls_seek(struct sp_call *call);
 void sp_v1_stream(struct sp_call *call);
 
 /* focus.c */
-bool sp_focus_shows(const struct sp_focus *focus, const struct sp_update *update, size_t track);
+bool sp_focus_shows(const struct sp_focus *focus, const struct sp_result *result, size_t track);
 void sp_focus_message(const struct sp_focus *focus, struct sp_json *json);
 
 /* analytics.c, dashboard.c; collect: once a second and before an answer */

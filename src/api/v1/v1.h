@@ -21,7 +21,7 @@ bool sp_v1_owns(const char *path);
 
 /* Callbacks of struct sp_site for paths other than /api/v2/ws. */
 bool sp_v1_upgrade(struct sp_call *call, struct sp_ws_plan *plan);
-void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_update *update,
+void sp_v1_format(void *user, const struct sp_ws_plan *plan, const struct sp_result *result,
                   struct sp_json *json);
 void sp_v1_message(void *user, const struct sp_ws_plan *plan, const char *text, size_t bytes);
 void sp_v1_opened(void *user, const struct sp_ws_plan *plan, struct sp_json *first);
