@@ -58,7 +58,8 @@ uint64_t sp_hub_generation(struct sp_hub *hub, int camera);
 
 /* Gives the result its camera's identity and clips its boxes to the frame and confidences to 0..1.
  * The caller's is the only reference to it so far; the hub takes its own ones to both. It and the
- * frame are read-only then. SP_ERR_NOT_FOUND: no camera has this index; nobody has the result. */
+ * frame are read-only then. SP_ERR_NOT_FOUND: no camera has this index; the result is not shared.
+ */
 int sp_hub_publish(struct sp_hub *hub, struct sp_result *result, struct sp_frame *frame);
 
 /* A viewer's position in one camera's results. Zeroed: before the first. */
