@@ -215,10 +215,18 @@ static void publish(struct sp_hub *hub, struct sp_frame_pool *pool, uint64_t seq
     frame->sequence = sequence;
     frame->received_us = sp_clock_us();
     sp_frame_attach(frame, &api, (struct spoton_surface *)&object);
-    const struct sp_track track = {.id = 4, .x1_px = 20, .y1_px = 30, .x2_px = 90, .y2_px = 160};
-    const struct sp_hub_result result = {
-        .frame = frame, .inferred = true, .tracks = &track, .track_count = 1};
-    assert_int_equal(sp_hub_publish(hub, 3, &result), SP_OK);
+    frame->camera = 3;
+    struct sp_result_pool *results;
+    assert_int_equal(sp_result_pool_open(&results, NULL), SP_OK);
+    struct sp_result *result = sp_result_new(results, frame);
+    assert_non_null(result);
+    result->inferred = true;
+    result->tracks[0] =
+        (struct sp_track){.id = 4, .x1_px = 20, .y1_px = 30, .x2_px = 90, .y2_px = 160};
+    result->track_count = 1;
+    assert_int_equal(sp_hub_publish(hub, result, frame), SP_OK);
+    sp_result_unref(result);
+    sp_result_pool_close(results); /* the hub's results keep it */
     sp_frame_unref(frame);
 }
 
