@@ -1,5 +1,5 @@
-/* Ends the process within two seconds of an interruption even if a compilation, an engine, a disk
- * or a source does not respond.
+/* Ends the process within two seconds of an interruption even if a compilation, an engine or a
+ * source does not respond, and within seven if the disk does not.
  *
  * Data flow: a watcher thread leaves most of that time for an orderly end; then it calls `last`,
  * which saves the outputs, and ends the process with SP_EXIT_INTERRUPTED. */
