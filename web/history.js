@@ -11,7 +11,8 @@ const KINDS = ["line.crossed", "zone.entered", "zone.left", "zone.occupancy", "z
 const $ = (id) => document.getElementById(id);
 const form = $("range").elements;
 const number = new Intl.NumberFormat("en", {maximumFractionDigits: 1});
-let counts = null, events = [], next = null, turn = 0;
+let counts = null, events = [], next = null;
+const asked = {counts: 0, dwell: 0, events: 0}; // requests so far
 
 const theme = (() => {
   try {
@@ -126,11 +127,20 @@ function draw({title, series}, {from, to}, step) {
   return box;
 }
 
+// Replies may cross: whether the request that is made now is still the newest of its part when the reply is here.
+function newest(part) {
+  const mine = ++asked[part];
+  return () => mine === asked[part];
+}
+
 async function showCounts() {
+  const isNewest = newest("counts");
   const shift = Number(form.compare.value), bucket = form.bucket.value;
   const [now, before] = await Promise.all([
     call("GET", `history/counts?${query({bucket})}`),
     shift ? call("GET", `history/counts?${query({bucket}, range(shift))}`) : null]);
+  if (!isNewest())
+    return;
   counts = now;
   const charts = chartsOf(now, before, shift);
   $("charts").replaceChildren(...charts.map((chart) => draw(chart, range(), BUCKET_MS[bucket])));
@@ -149,13 +159,15 @@ function fill(select, names) {
 // --- dwell ------------------------------------------------------------------------------------
 
 async function showDwell() {
-  const zone = $("zone").value, plot = $("dwell");
+  const zone = $("zone").value, plot = $("dwell"), isNewest = newest("dwell");
   plot.replaceChildren();
   if (!zone) {
     $("dwell-summary").textContent = "No visits in this time.";
     return;
   }
   const {count, dwell_s: dwell, histogram} = await call("GET", `history/visits?${query({zone, limit: 1})}`);
+  if (!isNewest())
+    return;
   const top = Math.max(1, ...histogram.map(({visits}) => visits)), wide = WIDTH / Math.max(1, histogram.length);
   plot.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT + 24}`);
   histogram.forEach(({from_s: from, to_s: to, visits}, i) => {
@@ -233,11 +245,11 @@ function snapshotOf({kind, time, snapshot}) {
 }
 
 async function showEvents(more = false) {
-  const kind = $("kind").value, mine = ++turn;
+  const kind = $("kind").value, isNewest = newest("events");
   const page = await call("GET", `history/events?${query({
     limit: 100, ...(kind ? {kind} : {}), ...(more && next ? {before: next} : {})})}`);
-  if (mine !== turn)
-    return; // a newer request is on its way
+  if (!isNewest())
+    return;
   events = more ? [...events, ...page.events] : page.events;
   next = page.next;
   $("events").replaceChildren(...events.map((event) => {
